@@ -1,0 +1,42 @@
+# Everything a user needs: `make run` (the application), `make demo` (the main job in the terminal), `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run demo setup setup-test test check docs clean
+
+run: setup
+	$(BIN)/streamlit run app.py
+
+demo: setup
+	$(BIN)/python -m hefl_core demo
+
+setup: $(VENV)/.installed
+setup-test: $(VENV)/.installed-test
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-test: requirements.txt pyproject.toml $(VENV)/.installed
+	$(BIN)/pip install --quiet -e '.[test]'
+	touch $@
+
+test: setup-test
+	$(BIN)/python -m pytest
+
+check: setup-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: setup-test
+	$(BIN)/python -m hefl_core claims --markdown docs/claims.md
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,27 @@
+"""Federated learning under homomorphic encryption that one can see, step through and check."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import tenseal as _tenseal  # noqa: F401  first: TensorFlow loaded before it makes serialisation crash
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "CiphertextVector": "hefl_core.schemes.base",
+    "Experiment": "hefl_core.federation.experiment",
+    "Quorum": "hefl_core.schemes.quorum",
+    "Transcript": "hefl_core.federation.transcript",
+    "open_scheme": "hefl_core.schemes.registry",
+    "run_experiment": "hefl_core.runtime.run",
+}
+__all__ = ["CiphertextVector", "Experiment", "Quorum", "Transcript", "open_scheme", "run_experiment"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public names on first use, so that ``import hefl_core`` stays light."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'hefl_core' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,108 @@
+"""Everything that can be refused, in one tree.
+
+HeflError
+├── ParameterError(ValueError)      unsafe or inconsistent parameters             .suggestion
+├── EncodingError(ValueError)       a vector does not fit (NaN, bound, head-room) .bound .found
+├── WireError                       bytes refused before any HE library parses them
+├── KeyUseError                     a key used where it must not be
+│   ├── KeyMismatch                     labelled with another key
+│   ├── KeyNotActive                    an epoch that is not active
+│   ├── DecryptionRefused               a holder does not answer
+│   └── SecretKeyEscape                 a secret was about to be pickled, copied or printed
+├── QuorumError                     fewer partial decryptions than the threshold  .have .need
+├── RoundError                      out of order, duplicate, late, equivocating, empty cohort
+├── IntegrityError                  count, tag, noise or the re-added sum disagree
+├── DataError(ValueError)           a data set or file that cannot be used
+└── RuntimeUnavailable              Ray, a party or a deadline
+
+A message says what was expected, what was found and what to do. What refuses raises; nothing returns False.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class HeflError(Exception):
+    """Root of every error this package raises on purpose."""
+
+
+class ParameterError(HeflError, ValueError):
+    """Parameters are unsafe or contradict each other; ``suggestion`` says what to use instead."""
+
+    def __init__(self, message: str, suggestion: str = "") -> None:
+        super().__init__(f"{message}; {suggestion}" if suggestion else message)
+        self.suggestion = suggestion
+
+
+class EncodingError(HeflError, ValueError):
+    """A vector does not fit the fields it should be written into."""
+
+    def __init__(self, message: str, *, bound: float | None = None, found: float | None = None) -> None:
+        super().__init__(message)
+        self.bound = bound
+        self.found = found
+
+
+class WireError(HeflError):
+    """Bytes that no homomorphic-encryption library was allowed to see."""
+
+
+class KeyUseError(HeflError):
+    """A key was used for something it must not do."""
+
+
+class KeyMismatch(KeyUseError):
+    """Two things that should belong to one key belong to different ones."""
+
+
+class KeyNotActive(KeyUseError):
+    """The key's epoch does not allow this operation (any more, or yet)."""
+
+
+class DecryptionRefused(KeyUseError):
+    """A share holder declines to decrypt; the message names the rule."""
+
+
+class SecretKeyEscape(KeyUseError):
+    """Somebody tried to pickle, copy or serialise a secret."""
+
+
+class QuorumError(HeflError):
+    """Fewer partial decryptions than the threshold asks for."""
+
+    def __init__(self, message: str, *, have: int, need: int) -> None:
+        super().__init__(message)
+        self.have = have
+        self.need = need
+
+
+class RoundError(HeflError):
+    """A message does not belong at this point of the protocol."""
+
+
+class IntegrityError(HeflError):
+    """A check of the result failed: count, tag, noise, or the re-added sum."""
+
+
+class DataError(HeflError, ValueError):
+    """A data set, file or column cannot be used as it is."""
+
+
+class RuntimeUnavailable(HeflError):
+    """Ray, a party or a deadline failed."""
+
+
+def _rebuild(kind: type[HeflError], args: tuple[Any, ...], state: dict[str, Any]) -> HeflError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+def _reduce(self: HeflError) -> tuple[Any, ...]:
+    return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+# Errors cross process borders (Ray); those with keyword-only fields need help to be rebuilt.
+HeflError.__reduce__ = _reduce  # type: ignore[method-assign,assignment]

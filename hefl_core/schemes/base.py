@@ -1,0 +1,233 @@
+"""What every scheme offers: encrypt a vector, add without a key, decrypt alone or together.
+
+The verbs are those of the protocol: ``keygen``, ``encrypt``, ``add``, ``partial_decrypt``, ``combine``.
+A vector travels as *words* inside ciphertext blocks: first the exact integers (example counts and the like), then the
+tag word when there is one, then the update's entries as fixed-point fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from hefl_core.errors import EncodingError, KeyMismatch, SecretKeyEscape, WireError
+from hefl_core.ids import KeyId
+from hefl_core.schemes.quorum import Quorum
+from hefl_core.wire.canonical import decode, encode
+
+if TYPE_CHECKING:
+    from hefl_core.schemes.presets import Preset
+
+Vector: TypeAlias = npt.NDArray[np.float64]
+Words: TypeAlias = Sequence[int] | npt.NDArray[np.uint64]
+Tag: TypeAlias = Callable[[Words, int], int]
+"""Computes the tag of encoded words modulo the given number (see keys/tag.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """What the coordinator and the auditor may hold: it encrypts and adds, it cannot decrypt."""
+
+    id: KeyId
+    quorum: Quorum
+    material: bytes
+
+    def to_bytes(self) -> bytes:
+        """Canonical bytes."""
+        return encode(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PublicKey:
+        """Read canonical bytes. Raises: WireError."""
+        return decode(data, cls)
+
+
+class SecretShare:
+    """A share of the secret key (under 1 of n: the whole key). It cannot be pickled, copied, printed or encoded.
+
+    ``index`` is the holder's number, 1..n. The material is reached only through :func:`expose_secret`.
+    """
+
+    __slots__ = ("__material", "id", "index", "quorum")
+
+    def __init__(self, id: KeyId, quorum: Quorum, index: int, material: bytes) -> None:
+        self.id = id
+        self.quorum = quorum
+        self.index = index
+        self.__material = material
+
+    def __repr__(self) -> str:
+        return f"SecretShare({self.id.short}, {self.index} of {self.quorum.holders}, hidden)"
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise SecretKeyEscape("a secret share stays where it is; seal it to its holder (keys/sealing.py) instead")
+
+    __copy__ = __deepcopy__ = __getstate__ = __reduce_ex__  # type: ignore[assignment]
+
+
+def expose_secret(share: SecretShare) -> bytes:
+    """The share's material. Callers: the schemes and keys/sealing.py, nobody else (a test counts them)."""
+    material: bytes = share._SecretShare__material  # type: ignore[attr-defined]
+    return material
+
+
+@dataclass(frozen=True, slots=True)
+class CiphertextVector:
+    """Labelled ciphertext: ``length`` entries and ``integers`` exact integers in ``blocks``, a sum of ``terms`` vectors.
+
+    ``bound`` is None where it is the clients' secret (adaptive bound); ``max_terms`` fixes the fields' head-room.
+    """
+
+    key_id: KeyId
+    length: int
+    integers: int
+    tagged: bool
+    bound: float | None
+    max_terms: int
+    terms: int
+    blocks: tuple[bytes, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the blocks together, in bytes."""
+        return sum(len(block) for block in self.blocks)
+
+    def to_bytes(self) -> bytes:
+        """Canonical bytes."""
+        return encode(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> CiphertextVector:
+        """Read canonical bytes. Raises: WireError."""
+        vector = decode(data, cls)
+        if vector.length < 1 or vector.integers < 0 or not 1 <= vector.terms <= vector.max_terms:
+            raise WireError(
+                f"ciphertext vector: expected length ≥ 1 and 1 ≤ terms ≤ max_terms, found length {vector.length}, "
+                f"terms {vector.terms} of {vector.max_terms}; ask the sender again"
+            )
+        return vector
+
+
+def check_addable(key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> None:
+    """Refuse a sum whose result would mean nothing.
+
+    Raises: KeyMismatch for another key; WireError for other shapes; EncodingError past the head-room.
+    """
+    for vector in (a, b):
+        if vector.key_id != key.id:
+            raise KeyMismatch(f"add: expected ciphertexts of {key.id.short}, found {vector.key_id.short}; encrypt again")
+    shape_a, shape_b = ((v.length, v.integers, v.tagged, v.bound, v.max_terms, len(v.blocks)) for v in (a, b))
+    if shape_a != shape_b:
+        raise WireError(f"add: expected equal shapes, found {shape_a} and {shape_b}; a shorter vector is never broadcast")
+    if a.terms + b.terms > a.max_terms:
+        raise EncodingError(
+            f"add: head-room for {a.max_terms} terms, found {a.terms + b.terms}; encrypt with a larger max_terms",
+            bound=a.max_terms,
+            found=a.terms + b.terms,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PartialDecryption:
+    """One holder's contribution to decrypting one sum for one active set. Travels sealed to the clients only."""
+
+    key_id: KeyId
+    index: int
+    active: tuple[int, ...]
+    total_digest: bytes
+    blocks: tuple[bytes, ...]
+
+    def to_bytes(self) -> bytes:
+        """Canonical bytes."""
+        return encode(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PartialDecryption:
+        """Read canonical bytes. Raises: WireError."""
+        return decode(data, cls)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A decrypted sum: ``values`` float64 (d,), the exact ``integers``, and for tagged sums the words under the tag."""
+
+    values: Vector
+    integers: tuple[int, ...]
+    words: Words | None
+    tag: int | None
+    modulus: int
+
+
+class Accumulator(Protocol):
+    """A running sum: memory for one ciphertext vector, whatever the number of terms."""
+
+    def add(self, vector: CiphertextVector) -> None:
+        """Add one more ciphertext vector. Raises: as :meth:`Scheme.add`."""
+
+    def total(self) -> CiphertextVector:
+        """The sum so far. Raises: RoundError when nothing was added."""
+
+
+class Scheme(Protocol):
+    """A homomorphic scheme under one preset. See the module docstring for the layout of words."""
+
+    @property
+    def preset(self) -> Preset:
+        """The named numbers."""
+
+    def keygen(self, quorum: Quorum, *, epoch: int = 1) -> tuple[PublicKey, tuple[SecretShare, ...]]:
+        """Make a key held t of n. Raises: ParameterError with ``.suggestion`` where the preset cannot carry the quorum."""
+
+    def encrypt(
+        self,
+        key: PublicKey | SecretShare,
+        x: Vector,
+        *,
+        bound: float | None = None,
+        max_terms: int = 16,
+        integers: Sequence[int] = (),
+        tag: Tag | None = None,
+        declare_bound: bool = True,
+    ) -> CiphertextVector:
+        """Encrypt x, |x| ≤ bound. Raises: EncodingError, KeyUseError."""
+
+    def add(self, key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> CiphertextVector:
+        """Dec(a ⊞ b) = Dec(a) + Dec(b), with the public key alone. Raises: KeyMismatch, WireError, EncodingError."""
+
+    def accumulator(self, key: PublicKey) -> Accumulator:
+        """Start a running sum."""
+
+    def check(self, key: PublicKey, vector: CiphertextVector) -> None:
+        """Everything that can be said of a ciphertext without a secret. Raises: KeyMismatch, WireError."""
+
+    def partial_decrypt(self, share: SecretShare, total: CiphertextVector, active: Iterable[int]) -> PartialDecryption:
+        """This share's part in decrypting ``total`` with exactly the holders ``active``."""
+
+    def open(
+        self,
+        key: PublicKey,
+        total: CiphertextVector,
+        partials: Sequence[PartialDecryption],
+        *,
+        bound: float | None = None,
+    ) -> Opened:
+        """Combine partial decryptions. Raises: QuorumError, KeyMismatch, IntegrityError."""
+
+    def combine(
+        self,
+        key: PublicKey,
+        total: CiphertextVector,
+        partials: Sequence[PartialDecryption],
+        *,
+        bound: float | None = None,
+    ) -> Vector:
+        """The values of :meth:`open`: float64 (d,)."""
+
+    def sum_error(self, bound: float, terms: int, max_terms: int) -> float:
+        """Largest possible |decrypted sum - true sum| of one entry for inputs within ``bound``."""
+
+

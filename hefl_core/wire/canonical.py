@@ -1,0 +1,37 @@
+"""One way to write a message as bytes, so that a digest or a signature means one thing.
+
+Messages are frozen dataclasses; msgspec writes them as MessagePack and, when reading, checks every type.
+What does not re-encode to the same bytes was not written by this module and is refused.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from hefl_core.errors import WireError
+
+T = TypeVar("T")
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+
+
+def encode(message: object) -> bytes:
+    """Canonical bytes of a frozen dataclass (or of plain values)."""
+    return _encoder.encode(message)
+
+
+def decode(data: bytes | memoryview, kind: type[T], *, limit: int | None = None) -> T:
+    """Read bytes as one ``kind``; every field's type is checked.
+
+    Raises: WireError when the bytes are too long, of another shape, or not in canonical form.
+    """
+    if limit is not None and len(data) > limit:
+        raise WireError(f"{kind.__name__}: expected at most {limit} bytes, found {len(data)}; split it or raise the limit")
+    try:
+        message = msgspec.msgpack.decode(data, type=kind)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError, OverflowError) as error:
+        raise WireError(f"{kind.__name__}: expected its canonical form, found {error}; ask the sender again") from error
+    if _encoder.encode(message) != data:
+        raise WireError(f"{kind.__name__}: the bytes are not in canonical form; ask the sender again")
+    return message
