@@ -1,0 +1,65 @@
+"""Where a party's messages get their header and signature, each chained to the one before."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+from hefl_core.wire.canonical import encode
+from hefl_core.wire.envelope import NO_DIGEST, Envelope, Header, Position, Signer
+
+Seal = Callable[[bytes, bytes], bytes]
+"""(content, header digest) -> sealed body; the header digest is bound in as associated data."""
+
+
+class Outbox:
+    """Signs one party's messages in sequence: each header names the digest of the party's previous header."""
+
+    def __init__(self, name: str, signer: Signer, experiment: str) -> None:
+        self.name = name
+        self._signer = signer
+        self._experiment = experiment
+        self._sequence = 0
+        self._previous = NO_DIGEST
+
+    def compose(
+        self,
+        kind: str,
+        position: Position,
+        recipients: Sequence[str],
+        content: bytes,
+        *,
+        key_id: str = "",
+        plan: bytes = NO_DIGEST,
+        state: bytes = NO_DIGEST,
+        commitments: bytes = NO_DIGEST,
+        length: int = 0,
+        blocks: int = 0,
+        seal: Seal | None = None,
+    ) -> Envelope:
+        """Write, sign and (where ``seal`` is given) seal the next message of this party.
+
+        Leaks: the header, to everybody who relays it; a sealed body to its readers only.
+        """
+        header = Header(
+            kind=kind,
+            experiment=self._experiment,
+            position=position,
+            key_id=key_id,
+            sender=self.name,
+            recipients=tuple(recipients),
+            sequence=self._sequence,
+            previous=self._previous,
+            plan=plan,
+            state=state,
+            commitments=commitments,
+            length=length,
+            blocks=blocks,
+            content_nbytes=len(content),
+            content_digest=hashlib.sha256(content).digest(),
+            sealed=seal is not None,
+        )
+        self._sequence += 1
+        self._previous = header.digest
+        body = content if seal is None else seal(content, header.digest)
+        return Envelope(header, self._signer.sign(encode(header)), body)
