@@ -1,0 +1,81 @@
+"""A party's own two private keys: one signs what it says, one opens what is sealed to it."""
+
+from __future__ import annotations
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+from hefl_core.errors import IntegrityError, WireError
+from hefl_core.keys.roster import Member
+from hefl_core.keys.secret import Hidden
+from hefl_core.wire.canonical import decode, encode
+
+HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+"""DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM in base mode. Source: RFC 9180."""
+
+
+def bind(info: bytes, aad: bytes = b"") -> bytes:
+    """What HPKE's ``info`` carries: the purpose and associated data, in one array, so that nothing slides."""
+    return encode((info, aad))
+
+
+class Identity(Hidden):
+    """One party's fresh Ed25519 and X25519 private keys. It signs envelopes (a wire ``Signer``) and opens sealed bytes.
+
+    Leaks: nothing but ``member``, which is public.
+    """
+
+    __slots__ = ("__sealing", "__signing", "member", "name", "role")
+
+    member: Member
+    name: str
+    role: str
+
+    def __init__(self, name: str, role: str) -> None:
+        self._adopt(name, role, Ed25519PrivateKey.generate(), X25519PrivateKey.generate())
+
+    def _adopt(self, name: str, role: str, signing: Ed25519PrivateKey, sealing: X25519PrivateKey) -> None:
+        self.name = name
+        self.role = role
+        self.__signing = signing
+        self.__sealing = sealing
+        self.member = Member(
+            name, role, signing.public_key().public_bytes_raw(), sealing.public_key().public_bytes_raw()
+        )
+
+    def _label(self) -> str:
+        return f"{self.name}, {self.role}"
+
+    def sign(self, data: bytes) -> bytes:
+        """Ed25519 signature, 64 bytes. Source: RFC 8032."""
+        return self.__signing.sign(data)
+
+    def open(self, sealed: bytes, info: bytes, aad: bytes = b"") -> bytes:
+        """Open what was sealed to this party for exactly this purpose.
+
+        Raises: WireError for every failure alike; the message does not say which.
+        """
+        try:
+            return HPKE.decrypt(sealed, self.__sealing, bind(info, aad))
+        except (InvalidTag, ValueError, TypeError):
+            raise WireError(
+                f"sealed message: {self.name} cannot open it; expected one sealed to its key for this purpose"
+            ) from None
+
+    def _export(self) -> bytes:
+        """Private bytes for the encrypted key store, nothing else (a test counts the callers)."""
+        return encode((self.name, self.role, self.__signing.private_bytes_raw(), self.__sealing.private_bytes_raw()))
+
+    @classmethod
+    def _import(cls, data: bytes) -> Identity:
+        name, role, signing, sealing = decode(data, tuple[str, str, bytes, bytes])
+        identity = cls.__new__(cls)
+        try:
+            identity._adopt(
+                name, role, Ed25519PrivateKey.from_private_bytes(signing), X25519PrivateKey.from_private_bytes(sealing)
+            )
+        except ValueError as error:
+            raise IntegrityError("identity: the stored keys cannot be read; restore the store") from error
+        return identity

@@ -1,0 +1,232 @@
+"""Bytes for named readers only: HPKE to each of them, bound to purpose, place and header.
+
+A short secret is sealed directly (:func:`seal`); a body for several readers is encrypted once under a random content
+key, and only that key is sealed to each reader (:func:`seal_body`).
+
+Source: RFC 9180 (HPKE, base mode); the fields of :class:`SealingInfo` follow docs/protocol.md, step 0.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from hefl_core.errors import KeyUseError, ParameterError, SecretKeyEscape, WireError
+from hefl_core.ids import KeyId
+from hefl_core.keys.identity import HPKE, Identity, bind
+from hefl_core.keys.roster import CLIENT, Member
+from hefl_core.keys.tag import TagKey, expose_tag_key
+from hefl_core.schemes.base import SecretShare, expose_secret
+from hefl_core.schemes.quorum import Quorum
+from hefl_core.wire.canonical import decode, encode
+from hefl_core.wire.envelope import Envelope, check_content
+from hefl_core.wire.outbox import Seal
+
+DOMAIN = "hefl/seal"
+VERSION = 1
+CONTENT_KEY_BYTES = 32
+NONCE_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class SealingInfo:
+    """What sealed bytes are for. Opening needs the same values, so nothing can be moved to another place.
+
+    ``recipient`` may stay empty: it is filled in with the reader's name when sealing and when opening.
+    """
+
+    purpose: str
+    experiment: str
+    epoch: int
+    key_id: str
+    round: int
+    sender: str
+    recipient: str = ""
+    share_index: int = 0
+    threshold: int = 0
+    holders: int = 0
+
+    def to(self, recipient: str) -> SealingInfo:
+        """The same purpose for this reader. Raises: KeyUseError when it was meant for another one."""
+        if self.recipient not in ("", recipient):
+            raise KeyUseError(f"{self.purpose}: expected the reader {self.recipient}, found {recipient}; seal it again")
+        return replace(self, recipient=recipient)
+
+    def to_bytes(self) -> bytes:
+        """Canonical array, domain and version first."""
+        return encode(
+            (
+                DOMAIN,
+                VERSION,
+                self.purpose,
+                self.experiment,
+                self.epoch,
+                self.key_id,
+                self.round,
+                self.sender,
+                self.recipient,
+                self.share_index,
+                self.threshold,
+                self.holders,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Wrap:
+    """The content key, sealed to one reader."""
+
+    recipient: str
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBody:
+    """One ciphertext for several readers, as it travels in ``Envelope.body``. Public: names, sizes."""
+
+    wraps: tuple[Wrap, ...]
+    nonce: bytes
+    ciphertext: bytes
+
+
+def _hpke(content: bytes, recipient: Member, info: SealingInfo, aad: bytes) -> bytes:
+    try:
+        key = X25519PublicKey.from_public_bytes(recipient.sealing)
+        return HPKE.encrypt(content, key, bind(info.to(recipient.name).to_bytes(), aad))
+    except ValueError as error:
+        raise KeyUseError(f"{recipient.name}: its sealing key is not a usable X25519 key; enrol it again") from error
+
+
+def seal(content: bytes, recipient: Member, info: SealingInfo) -> bytes:
+    """Seal bytes to one member: 48 bytes longer than the content, different each time.
+
+    Leaks: the length.
+    Raises: KeyUseError when ``info`` names another reader or the member's key is unusable.
+    """
+    return _hpke(content, recipient, info, b"")
+
+
+def open_sealed(identity: Identity, sealed: bytes, info: SealingInfo) -> bytes:
+    """Open what :func:`seal` made for this party and this purpose.
+
+    Raises: WireError for every failure alike.
+    """
+    return identity.open(sealed, _addressed(identity, info))
+
+
+def _addressed(identity: Identity, info: SealingInfo) -> bytes:
+    try:
+        return info.to(identity.name).to_bytes()
+    except KeyUseError:
+        raise _unreadable(identity) from None
+
+
+def _unreadable(identity: Identity) -> WireError:
+    return WireError(f"sealed message: {identity.name} cannot open it; expected one sealed to its key for this purpose")
+
+
+def seal_body(content: bytes, readers: Sequence[Member], info: SealingInfo, header_digest: bytes) -> bytes:
+    """Encrypt once, seal the content key to each reader; the envelope's header is bound in.
+
+    Leaks: the length and the readers' names.
+    Raises: ParameterError without readers or with one named twice; KeyUseError for an unusable key.
+    """
+    names = [reader.name for reader in readers]
+    if not names or len(set(names)) != len(names):
+        raise ParameterError(f"{info.purpose}: expected different readers, found {names}", "name each reader once")
+    key, nonce = os.urandom(CONTENT_KEY_BYTES), os.urandom(NONCE_BYTES)
+    wraps = tuple(Wrap(reader.name, _hpke(key, reader, info, header_digest)) for reader in readers)
+    return encode(SealedBody(wraps, nonce, AESGCM(key).encrypt(nonce, content, header_digest)))
+
+
+def open_body(identity: Identity, body: bytes, info: SealingInfo, header_digest: bytes) -> bytes:
+    """Open a body as one of its readers.
+
+    Raises: WireError for every failure alike.
+    """
+    sealed = decode(body, SealedBody)
+    for wrap in sealed.wraps:
+        if wrap.recipient == identity.name:
+            key = identity.open(wrap.wrapped, _addressed(identity, info), header_digest)
+            try:
+                return AESGCM(key).decrypt(sealed.nonce, sealed.ciphertext, header_digest)
+            except (InvalidTag, ValueError):
+                break
+    raise _unreadable(identity)
+
+
+def sealer(readers: Sequence[Member], info: SealingInfo) -> Seal:
+    """The ``seal=`` argument of :meth:`hefl_core.wire.outbox.Outbox.compose` for these readers."""
+    return lambda content, header_digest: seal_body(content, readers, info, header_digest)
+
+
+def open_envelope(identity: Identity, envelope: Envelope, info: SealingInfo) -> bytes:
+    """The content of a (checked) envelope: opened where it is sealed, compared with its signed digest either way.
+
+    Raises: WireError.
+    """
+    header = envelope.header
+    content = open_body(identity, envelope.body, info, header.digest) if header.sealed else envelope.body
+    check_content(header, content)
+    return content
+
+
+def pack_share(share: SecretShare, tag_key: TagKey) -> bytes:
+    """Secret bytes of a share and the epoch's tag key. Only to be sealed to a client, or put into its key store."""
+    return encode((share.id, share.quorum, share.index, expose_secret(share), expose_tag_key(tag_key)))
+
+
+def unpack_share(content: bytes) -> tuple[SecretShare, TagKey]:
+    """Read :func:`pack_share` back. Raises: WireError."""
+    key_id, quorum, index, material, tag = decode(content, tuple[KeyId, Quorum, int, bytes, bytes])
+    if not 1 <= index <= quorum.holders:
+        raise WireError(f"share: expected an index of 1 to {quorum.holders}, found {index}; ask the KMS again")
+    return SecretShare(key_id, quorum, index, material), TagKey.from_material(tag)
+
+
+def share_info(experiment: str, key_id: KeyId, quorum: Quorum, index: int, sender: str) -> SealingInfo:
+    """The purpose under which share number ``index`` of this key travels."""
+    return SealingInfo(
+        "share",
+        experiment,
+        key_id.epoch,
+        str(key_id),
+        0,
+        sender,
+        share_index=index,
+        threshold=quorum.threshold,
+        holders=quorum.holders,
+    )
+
+
+def seal_share(share: SecretShare, tag_key: TagKey, member: Member, info: SealingInfo) -> bytes:
+    """Seal a share and the epoch's tag key to the client that holds it.
+
+    Leaks: the length.
+    Raises: SecretKeyEscape when the member is not a client; KeyUseError when ``info`` names another one.
+    """
+    return seal(pack_share(share, tag_key), only_clients(member), info)
+
+
+def open_share(identity: Identity, sealed: bytes, info: SealingInfo) -> tuple[SecretShare, TagKey]:
+    """Open what :func:`seal_share` made for this client.
+
+    Raises: WireError for every failure alike; SecretKeyEscape when the party is not a client.
+    """
+    only_clients(identity.member)
+    return unpack_share(open_sealed(identity, sealed, info))
+
+
+def only_clients(member: Member) -> Member:
+    """The member, if it may hold a secret.
+
+    Raises: SecretKeyEscape for every role but 'client'.
+    """
+    if member.role != CLIENT:
+        raise SecretKeyEscape(f"share: expected a client, found {member.name} ({member.role}), who must never hold one")
+    return member

@@ -1,0 +1,31 @@
+"""What every secret of this package has in common: it stays where it is."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from hefl_core.errors import SecretKeyEscape
+
+
+class Hidden:
+    """A secret that cannot be pickled, copied, encoded or printed by accident.
+
+    Subclasses keep their bytes in name-mangled slots and say in ``_label`` what may be shown of them.
+    """
+
+    __slots__ = ()
+
+    def _label(self) -> str:
+        return ""
+
+    def __repr__(self) -> str:
+        label = self._label()
+        return f"{type(self).__name__}({label + ', ' if label else ''}hidden)"
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise SecretKeyEscape(
+            f"{type(self).__name__}: expected to stay in this process, found an attempt to pickle or copy it; "
+            "seal it to one client (keys/sealing.py) or keep it in the key store (keys/store.py)"
+        )
+
+    __reduce__ = __reduce_ex__ = __getstate__ = __copy__ = __deepcopy__ = _refuse
