@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from hefl_core.errors import DataError, ParameterError
+from hefl_core.ids import digest
 
 if TYPE_CHECKING:
     from hefl_core.learning.models import Model
@@ -22,13 +27,43 @@ class Examples:
     features: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
 
+    def __post_init__(self) -> None:
+        if self.features.ndim != 2 or self.labels.shape != self.features.shape[:1]:
+            raise DataError(
+                f"examples: expected features (n, features) and labels (n,), found {self.features.shape} and "
+                f"{self.labels.shape}; give one label per row"
+            )
+
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, indices: npt.NDArray[np.int64]) -> Examples:
+        """The examples at these positions, copied. Shapes: indices (m,)."""
+        return Examples(self.features[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How features were scaled: (raw - offset) / scale. Shapes: both float64 (features,)."""
+
+    offset: npt.NDArray[np.float64]
+    scale: npt.NDArray[np.float64]
+
+    def apply(self, raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """From the table's own units to what the model sees. Shapes: (n, features)."""
+        return ((raw - self.offset) / self.scale).astype(np.float32)
+
+    def restore(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """From what the model sees back to the table's own units. Shapes: (n, features) or (features,)."""
+        return features.astype(np.float64) * self.scale + self.offset
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named table, split into training and hold-out examples. ``synthetic`` is said wherever the name is shown."""
+    """A named table, split into training and hold-out examples. ``synthetic`` is said wherever the name is shown.
+
+    ``image_side`` is the side of a square picture, or None for a table; ``scaling`` leads back to the original units.
+    """
 
     name: str
     train: Examples
@@ -37,6 +72,8 @@ class Dataset:
     feature_names: tuple[str, ...]
     synthetic: bool
     source: str
+    image_side: int | None = None
+    scaling: Scaling | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +84,15 @@ class LocalTraining:
     batch: int
     learning_rate: float
     seed: int
+
+    def __post_init__(self) -> None:
+        for name, value in (("local_epochs", self.local_epochs), ("batch", self.batch)):
+            if value < 1:
+                raise ParameterError(f"{name}: expected at least 1, found {value}", f"{name}=1 is the smallest")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ParameterError(f"learning_rate: expected a positive number, found {self.learning_rate}", "try 0.1")
+        if self.seed < 0:
+            raise ParameterError(f"seed: expected 0 or more, found {self.seed}", "use any non-negative integer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +115,24 @@ class LocalTrainer(Protocol):
 
     def evaluate(self, theta: Parameters, data: Examples) -> Evaluation:
         """Accuracy and loss of theta on ``data``."""
+
+
+def batches(examples: int, how: LocalTraining) -> Iterator[npt.NDArray[np.int64]]:
+    """The positions of each mini-batch, all passes one after another, shuffled anew for each pass.
+
+    Every trainer uses this one, so that they see the same examples in the same order. The last batch of a pass may be
+    shorter. Shapes: arrays of at most (batch,).
+    """
+    order = np.random.Generator(np.random.PCG64(how.seed))
+    for _ in range(how.local_epochs):
+        shuffled = order.permutation(examples)
+        for start in range(0, examples, how.batch):
+            yield shuffled[start : start + how.batch]
+
+
+def training_seed(seed: int, round_number: int, client: int) -> int:
+    """Seed of one client's shuffling in one round, from the experiment's seed; below 2^63.
+
+    It reaches the learning only: cryptographic randomness is never seeded.
+    """
+    return int.from_bytes(digest(b"hefl/training-seed", f"{seed}/{round_number}/{client}".encode())[:8], "big") >> 1

@@ -1,0 +1,190 @@
+"""The data sets: read, scaled, and split once and for all into training and hold-out examples."""
+
+from __future__ import annotations
+
+import functools
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from hefl_core.errors import DataError
+from hefl_core.learning.base import Dataset, Examples, Scaling
+from hefl_core.learning.credit import credit_table
+from hefl_core.learning.tables import Table, read_table, standardised
+from hefl_core.vectors import Array
+
+_SPLIT_SEED = 20_260_101
+_DOWNLOAD_SECONDS = 20.0
+_DIGITS = tuple(str(digit) for digit in range(10))
+_Pictures: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+_Mnist: TypeAlias = tuple[_Pictures, _Pictures]
+
+
+def load_dataset(name: str) -> Dataset:
+    """The data set of this name: one of ``DATASET_NAMES``, or ``csv:PATH`` or ``csv:PATH:LABEL``.
+
+    The split is the same at every call and on every machine. Built-in sets are kept in memory, read-only.
+    ``mnist`` imports Keras, so that it must not be asked for in the GUI process.
+
+    Raises: DataError for an unknown name, an unusable file, or mnist without a network.
+    """
+    if name.startswith("csv:"):
+        path, label = _path_and_label(name.removeprefix("csv:"))
+        return load_csv(path, label)
+    if name not in _LOADERS:
+        raise DataError(
+            f"dataset: expected one of {', '.join(DATASET_NAMES)} or csv:PATH[:LABEL], found {name!r}; try 'digits'"
+        )
+    return _LOADERS[name]()
+
+
+def load_csv(source: bytes | str | Path, label: str | None = None) -> Dataset:
+    """A user's own table: a path, or the bytes of an upload. The rules are in ``tables.read_table``.
+
+    A fifth of the rows is held out, the same share of each class; columns are standardised with the training rows'
+    mean and standard deviation.
+
+    Raises: DataError naming what was expected, what was found and what to do.
+    """
+    table = read_table(source, label)
+    return _split(replace(table, name=f"csv:{table.name}"), "the user's own file", len(table.rows) // 5)
+
+
+def split_indices(labels: npt.NDArray[np.int64], held_out: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Positions for training and hold-out: stratified, ``held_out`` in all, by a fixed seed, each in file order.
+
+    Shapes: labels (n,) to (n - held_out,) and (held_out,).
+    """
+    order = np.random.Generator(np.random.PCG64(_SPLIT_SEED))
+    values, counts = np.unique(labels, return_counts=True)
+    share = counts * held_out / len(labels)
+    wanted = np.floor(share).astype(np.int64)
+    wanted[np.argsort(wanted - share, kind="stable")[: held_out - int(wanted.sum())]] += 1
+    mixed = (order.permutation(np.flatnonzero(labels == value)) for value in values)
+    test = np.sort(np.concatenate([positions[:count] for positions, count in zip(mixed, wanted, strict=True)]))
+    return np.setdiff1d(np.arange(len(labels)), test), test
+
+
+@functools.cache
+def _digits() -> Dataset:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    source = "UCI Optical Recognition of Handwritten Digits (E. Alpaydin, 1998), test part; CC BY 4.0"
+    table = Table("digits", _pixels(8), bunch.data, bunch.target, _DIGITS)
+    return _split(table, source, 360, Scaling(np.zeros(64), np.full(64, 16.0)), image_side=8)
+
+
+@functools.cache
+def _breast_cancer() -> Dataset:
+    from sklearn.datasets import load_breast_cancer
+
+    bunch = load_breast_cancer()
+    source = "UCI Breast Cancer Wisconsin (Diagnostic) (Wolberg, Street, Mangasarian, 1995); CC BY 4.0"
+    columns = tuple(str(name) for name in bunch.feature_names)
+    return _split(Table("breast_cancer", columns, bunch.data, bunch.target, ("malignant", "benign")), source, 114)
+
+
+@functools.cache
+def _credit() -> Dataset:
+    return _split(
+        credit_table(), "made by this program from a fixed seed; no real person or payment", 1200, synthetic=True
+    )
+
+
+@functools.cache
+def _mnist() -> Dataset:
+    (train, train_labels), (test, test_labels) = _download_mnist()
+    return Dataset(
+        name="mnist",
+        train=_examples(train.reshape(len(train), -1) / np.float32(255), train_labels),
+        test=_examples(test.reshape(len(test), -1) / np.float32(255), test_labels),
+        classes=_DIGITS,
+        feature_names=_pixels(28),
+        synthetic=False,
+        source="MNIST (LeCun, Cortes, Burges, 1998) through keras.datasets; CC BY-SA 3.0",
+        image_side=28,
+        scaling=Scaling(np.zeros(784), np.full(784, 255.0)),
+    )
+
+
+def _download_mnist() -> _Mnist:
+    """Pictures and labels, training and hold-out, from Keras' cache or the network."""
+    waited = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_DOWNLOAD_SECONDS)
+    try:
+        return _keras_mnist()
+    except Exception as error:  # Keras raises a bare Exception for every kind of failed download
+        raise DataError(
+            f"mnist: expected a download through keras.datasets or its cached copy, found no way to fetch it "
+            f"({type(error).__name__}); connect once to the network, or use the built-in 'digits'"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(waited)
+
+
+def _keras_mnist() -> _Mnist:
+    from keras.datasets import mnist  # imports TensorFlow
+    from keras.utils import disable_interactive_logging
+
+    disable_interactive_logging()
+    return mnist.load_data()  # type: ignore[no-any-return]
+
+
+def _split(
+    table: Table,
+    source: str,
+    held_out: int,
+    scaling: Scaling | None = None,
+    *,
+    synthetic: bool = False,
+    image_side: int | None = None,
+) -> Dataset:
+    """Split a table, and scale it: standardised with the training rows' statistics unless ``scaling`` is given."""
+    train, test = split_indices(table.labels, held_out)
+    scaling = scaling or standardised(table.rows[train])
+    features = scaling.apply(table.rows)
+    return Dataset(
+        name=table.name,
+        train=_examples(features[train], table.labels[train]),
+        test=_examples(features[test], table.labels[test]),
+        classes=table.classes,
+        feature_names=table.columns,
+        synthetic=synthetic,
+        source=source,
+        image_side=image_side,
+        scaling=scaling,
+    )
+
+
+def _examples(features: Array, labels: npt.NDArray[np.int64]) -> Examples:
+    features, labels = np.ascontiguousarray(features, np.float32), np.ascontiguousarray(labels, np.int64)
+    features.setflags(write=False)
+    labels.setflags(write=False)
+    return Examples(features, labels)
+
+
+def _pixels(side: int) -> tuple[str, ...]:
+    return tuple(f"pixel {row},{column}" for row in range(side) for column in range(side))
+
+
+def _path_and_label(text: str) -> tuple[str, str | None]:
+    """Split PATH[:LABEL]; a colon inside the path (a Windows drive, a file that exists) stays in the path."""
+    path, colon, label = text.rpartition(":")
+    if not colon or not path or "/" in label or "\\" in label or Path(text).exists():
+        return text, None
+    return path, label
+
+
+_LOADERS: dict[str, Callable[[], Dataset]] = {
+    "digits": _digits,
+    "breast_cancer": _breast_cancer,
+    "credit": _credit,
+    "mnist": _mnist,
+}
+DATASET_NAMES = tuple(_LOADERS)

@@ -1,0 +1,147 @@
+"""Like numpy_trainer.py, but the same architecture built and differentiated by Keras on TensorFlow.
+
+Importing this module imports TensorFlow (seconds of CPU, hundreds of MiB): ask ``open_trainer("keras", …)`` for it, and
+never in the GUI process. ``hefl_core`` has imported TenSEAL before; the other order crashes.
+
+TensorFlow is told to be deterministic for the whole process: one thread within an operation, no oneDNN, op determinism.
+The same parameters, data and seed then give the same bits on one machine; NumPy agrees up to float32 rounding.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+for _name, _value in {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "KERAS_BACKEND": "tensorflow",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from hefl_core.learning.base import Evaluation, Examples, LocalTraining, Parameters, batches
+from hefl_core.learning.models import Conv, Layer, Model
+from hefl_core.learning.numpy_trainer import check_fit, evaluate_in_parts, require_converged
+from hefl_core.vectors import unflatten
+
+tf.config.experimental.enable_op_determinism()
+
+
+class KerasTrainer:
+    """Mini-batch SGD through one compiled TensorFlow step; the same batches in the same order as ``NumpyTrainer``.
+
+    Trainers of equal models share the compiled step and its variables, one at a time: a host of eight clients compiles
+    once. Nothing is kept between two calls.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    @property
+    def model(self) -> Model:
+        """The architecture."""
+        return self._model
+
+    def __repr__(self) -> str:
+        return f"KerasTrainer({self._model!r})"
+
+    def train(self, theta: Parameters, data: Examples, how: LocalTraining) -> Parameters:
+        """``local_epochs`` passes of mini-batch SGD from theta, which itself stays as it is.
+
+        Shapes: float32 (d,) in and out.
+        Raises: DataError if the data do not fit the model; EncodingError if theta does not; ParameterError if the
+            training diverges.
+        Source: McMahan 2017, algorithm 1, ClientUpdate.
+        """
+        check_fit(self._model, data)
+        rate = tf.constant(how.learning_rate, tf.float32)
+        compiled = _compiled(self._model)
+        with compiled.lock:
+            compiled.write(theta)
+            for batch in batches(len(data), how):
+                compiled.step(tf.constant(data.features[batch]), tf.constant(data.labels[batch]), rate)
+            return require_converged(compiled.read(), how)
+
+    def evaluate(self, theta: Parameters, data: Examples) -> Evaluation:
+        """Accuracy (0..1) and mean cross-entropy (nats) of theta on ``data``.
+
+        Shapes: theta float32 (d,).
+        Raises: DataError if the data do not fit the model; EncodingError if theta does not.
+        """
+        check_fit(self._model, data)
+        compiled = _compiled(self._model)
+        with compiled.lock:
+            compiled.write(theta)
+            return evaluate_in_parts(lambda rows: compiled.logits(tf.constant(rows)).numpy(), data)
+
+
+def build(model: Model) -> keras.Sequential:
+    """The same architecture in Keras, its variables in the order of ``Model.shapes``.
+
+    Shapes: takes float32 (n, features), gives logits (n, classes).
+    """
+    layers: list[Any] = [keras.Input((model.features,), dtype="float32")]
+    for at, layer in enumerate(model.layers):
+        layers += _keras_layers(layer, first=at == 0, flat_before=at > 0 and isinstance(model.layers[at - 1], Conv))
+    return keras.Sequential(layers)
+
+
+def _keras_layers(layer: Layer, *, first: bool, flat_before: bool) -> list[Any]:
+    if isinstance(layer, Conv):
+        reshape = [keras.layers.Reshape((layer.side, layer.side, layer.channels))] if first else []
+        convolution = keras.layers.Conv2D(
+            layer.filters, layer.kernel, layer.stride, padding="valid", activation=layer.activation
+        )
+        return [*reshape, convolution]
+    flat = [keras.layers.Flatten()] if flat_before else []
+    return [*flat, keras.layers.Dense(layer.outputs, layer.activation)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Compiled:
+    """A Keras model with its compiled step and forward pass; whoever uses it holds the lock."""
+
+    model: Model
+    network: Any
+    step: Any
+    logits: Any
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def write(self, theta: Parameters) -> None:
+        for variable, array in zip(
+            self.network.trainable_variables, unflatten(np.asarray(theta, np.float32), self.model.shapes), strict=True
+        ):
+            variable.assign(array)
+
+    def read(self) -> Parameters:
+        return np.concatenate([variable.numpy().reshape(-1) for variable in self.network.trainable_variables])
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(model: Model) -> _Compiled:
+    """Build and trace once per architecture; the open batch dimension lets the last, shorter batch through as it is."""
+    network = build(model)
+    variables = [variable.value for variable in network.trainable_variables]
+    rows = tf.TensorSpec((None, model.features), tf.float32)
+
+    @tf.function(input_signature=[rows, tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.float32)])
+    def step(features: Any, labels: Any, rate: Any) -> None:
+        with tf.GradientTape() as tape:
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, network(features, training=True))
+            loss = tf.reduce_mean(losses)
+        for variable, slope in zip(variables, tape.gradient(loss, variables), strict=True):
+            variable.assign_sub(rate * slope)
+
+    @tf.function(input_signature=[rows])
+    def logits(features: Any) -> Any:
+        return network(features, training=False)
+
+    return _Compiled(model, network, step, logits)

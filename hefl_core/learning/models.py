@@ -1,0 +1,182 @@
+"""The models: how many layers of what shape, and their first parameters from a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from hefl_core.errors import ParameterError
+from hefl_core.learning.base import Dataset, Parameters
+from hefl_core.vectors import Shape, length_of
+
+Activation: TypeAlias = Literal["relu", "sigmoid", "linear"]
+MODEL_NAMES = ("logistic", "mlp", "mlp-large", "cnn")
+_HIDDEN = {"logistic": (), "mlp": (32,), "mlp-large": (256, 256, 64)}
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A fully connected layer: activation(x·W + b). Shapes: W (inputs, outputs), b (outputs,)."""
+
+    inputs: int
+    outputs: int
+    activation: Activation
+
+    @property
+    def shapes(self) -> tuple[Shape, Shape]:
+        """Shapes of W and b."""
+        return (self.inputs, self.outputs), (self.outputs,)
+
+    @property
+    def fans(self) -> tuple[int, int]:
+        """Inputs and outputs that one weight takes part in (for Glorot's limit)."""
+        return self.inputs, self.outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """A convolution without padding over a square picture, rows flat in and flat out (height, width, channel).
+
+    Shapes: W (kernel, kernel, channels, filters), b (filters,).
+    """
+
+    side: int
+    channels: int
+    filters: int
+    kernel: int
+    stride: int
+    activation: Activation
+
+    @property
+    def shapes(self) -> tuple[Shape, Shape]:
+        """Shapes of W and b."""
+        return (self.kernel, self.kernel, self.channels, self.filters), (self.filters,)
+
+    @property
+    def fans(self) -> tuple[int, int]:
+        """Inputs and outputs that one weight takes part in (for Glorot's limit)."""
+        return self.kernel**2 * self.channels, self.kernel**2 * self.filters
+
+    @property
+    def out_side(self) -> int:
+        """Side of the picture that comes out."""
+        return (self.side - self.kernel) // self.stride + 1
+
+    @property
+    def outputs(self) -> int:
+        """Length of a flat row that comes out."""
+        return self.out_side**2 * self.filters
+
+
+Layer: TypeAlias = Dense | Conv
+
+
+@dataclass(frozen=True)
+class Model:
+    """An architecture, hashable and without parameters; the last layer gives logits (linear).
+
+    Shapes: takes rows (n, features), gives logits (n, classes).
+    """
+
+    name: str
+    features: int
+    classes: int
+    layers: tuple[Layer, ...]
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Shapes of all arrays in the order of the flat vector: W and b, layer by layer."""
+        return tuple(shape for layer in self.layers for shape in layer.shapes)
+
+    @property
+    def parameters(self) -> int:
+        """Length d of the flat vector."""
+        return length_of(self.shapes)
+
+    def init(self, seed: bytes) -> Parameters:
+        """First parameters θ_0: Glorot-uniform weights and zero biases, the same on every machine for one seed.
+
+        Only raw 64-bit outputs, IEEE arithmetic and a square root are used, so a client that recomputes θ_0 from the
+        manifest's digest gets the same bits.
+
+        Shapes: any bytes (a SHA-256 digest) to float32 (d,).
+        Source: Glorot and Bengio 2010, equation 16.
+        """
+        source = np.random.PCG64(int.from_bytes(hashlib.sha256(b"hefl/init" + seed).digest(), "big"))
+        pieces = []
+        for layer in self.layers:
+            weights, biases = (math.prod(shape) for shape in layer.shapes)
+            limit = math.sqrt(6 / sum(layer.fans))
+            unit = (source.random_raw(weights) >> np.uint64(40)).astype(np.float64) / 2**23 - 1
+            pieces += [(limit * unit).astype(np.float32), np.zeros(biases, np.float32)]
+        return np.concatenate(pieces)
+
+
+def model_for(name: str, features: int, classes: int, *, activation: Activation = "relu") -> Model:
+    """The named model for rows of this length and this many classes.
+
+    ``logistic`` has no hidden layer, ``mlp`` 32 hidden units (2,410 parameters on digits), ``mlp-large`` 256-256-64
+    (99,530), ``cnn`` two 3x3 convolutions of 8 and 16 filters. ``activation="sigmoid"`` gives the smooth variants that
+    the gradient-matching attacks are usually shown on.
+
+    Raises: ParameterError for an unknown name, sizes below 1 feature or 2 classes, or ``cnn`` on rows that are not
+        square pictures of at least 6x6.
+
+    >>> model_for("mlp", 64, 10).parameters, model_for("mlp-large", 64, 10).parameters
+    (2410, 99530)
+    """
+    if name not in MODEL_NAMES:
+        raise ParameterError(f"model: expected one of {', '.join(MODEL_NAMES)}, found {name!r}", "try 'mlp'")
+    if features < 1 or classes < 2:
+        raise ParameterError(
+            f"model {name}: expected ≥ 1 feature and ≥ 2 classes, found {features} and {classes}",
+            "check the data set's label column",
+        )
+    if name == "cnn":
+        return _cnn(features, classes, activation)
+    return dense_model(name, (features, *_HIDDEN[name], classes), activation)
+
+
+def model_for_dataset(name: str, dataset: Dataset, *, activation: Activation = "relu") -> Model:
+    """The named model for a data set; like ``model_for``, but ``cnn`` is refused for every table.
+
+    Raises: ParameterError as ``model_for``, and for ``cnn`` on a data set without pictures.
+    """
+    if name == "cnn" and dataset.image_side is None:
+        raise ParameterError(
+            f"model cnn: expected square pictures, found the table {dataset.name} with "
+            f"{len(dataset.feature_names)} columns",
+            "use 'mlp' for tables, or a data set of pictures (digits, mnist)",
+        )
+    return model_for(name, len(dataset.feature_names), len(dataset.classes), activation=activation)
+
+
+def dense_model(name: str, widths: tuple[int, ...], activation: Activation = "relu") -> Model:
+    """Fully connected layers of these widths, features first and classes last.
+
+    >>> dense_model("wide", (64, 256, 10)).shapes
+    ((64, 256), (256,), (256, 10), (10,))
+    """
+    hidden = len(widths) - 2
+    layers = (
+        Dense(inputs, outputs, activation if at < hidden else "linear")
+        for at, (inputs, outputs) in enumerate(pairwise(widths))
+    )
+    return Model(name, widths[0], widths[-1], tuple(layers))
+
+
+def _cnn(features: int, classes: int, activation: Activation) -> Model:
+    side = math.isqrt(features)
+    if side * side != features or side < 6:
+        raise ParameterError(
+            f"model cnn: expected square pictures of at least 6x6, found rows of {features} features",
+            "use 'mlp' for tables, or a data set of pictures (digits, mnist)",
+        )
+    first = Conv(side, 1, 8, 3, 1, activation)
+    second = Conv(first.out_side, 8, 16, 3, 2, activation)
+    return Model("cnn", features, classes, (first, second, Dense(second.outputs, classes, "linear")))

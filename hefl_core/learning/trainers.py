@@ -1,0 +1,27 @@
+"""Choose a trainer by name, loading TensorFlow only for the one that needs it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+from hefl_core.errors import ParameterError
+from hefl_core.learning.base import LocalTrainer
+from hefl_core.learning.models import Model
+
+_HOME = {
+    "numpy": ("hefl_core.learning.numpy_trainer", "NumpyTrainer"),
+    "keras": ("hefl_core.learning.keras_trainer", "KerasTrainer"),
+}
+TRAINER_NAMES = tuple(_HOME)
+
+
+def open_trainer(kind: str, model: Model) -> LocalTrainer:
+    """A trainer for this model. ``keras`` imports TensorFlow (seconds, hundreds of MiB): never in the GUI process.
+
+    Raises: ParameterError for an unknown name.
+    """
+    if kind not in _HOME:
+        raise ParameterError(f"trainer: expected one of {', '.join(_HOME)}, found {kind!r}", "try 'numpy'")
+    module, name = _HOME[kind]
+    return cast(LocalTrainer, getattr(importlib.import_module(module), name)(model))
