@@ -129,11 +129,10 @@ def _download_mnist() -> _Mnist:
 
 
 def _keras_mnist() -> _Mnist:
-    from keras.datasets import mnist  # imports TensorFlow
-    from keras.utils import disable_interactive_logging
+    from hefl_core.learning.keras_setup import keras
 
-    disable_interactive_logging()
-    return mnist.load_data()  # type: ignore[no-any-return]
+    keras.utils.disable_interactive_logging()
+    return keras.datasets.mnist.load_data()  # type: ignore[no-any-return]
 
 
 def _split(

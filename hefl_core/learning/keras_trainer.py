@@ -1,38 +1,23 @@
 """Like numpy_trainer.py, but the same architecture built and differentiated by Keras on TensorFlow.
 
-Importing this module imports TensorFlow (seconds of CPU, hundreds of MiB): ask ``open_trainer("keras", …)`` for it, and
-never in the GUI process. ``hefl_core`` has imported TenSEAL before; the other order crashes.
-
-TensorFlow is told to be deterministic for the whole process: one thread within an operation, no oneDNN, op determinism.
-The same parameters, data and seed then give the same bits on one machine; NumPy agrees up to float32 rounding.
+Importing this module imports TensorFlow: ask ``open_trainer("keras", …)`` for it, and never in the GUI process. The
+same parameters, data and seed give the same bits on one machine (see keras_setup.py); NumPy agrees up to rounding.
 """
 
 from __future__ import annotations
 
 import functools
-import os
 import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-for _name, _value in {
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "TF_ENABLE_ONEDNN_OPTS": "0",
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "KERAS_BACKEND": "tensorflow",
-}.items():
-    os.environ.setdefault(_name, _value)
-
-import keras
 import numpy as np
-import tensorflow as tf
 
 from hefl_core.learning.base import Evaluation, Examples, LocalTraining, Parameters, batches
+from hefl_core.learning.keras_setup import keras, tf
 from hefl_core.learning.models import Conv, Layer, Model
 from hefl_core.learning.numpy_trainer import check_fit, evaluate_in_parts, require_converged
 from hefl_core.vectors import unflatten
-
-tf.config.experimental.enable_op_determinism()
 
 
 class KerasTrainer:
@@ -67,7 +52,8 @@ class KerasTrainer:
         with compiled.lock:
             compiled.write(theta)
             for batch in batches(len(data), how):
-                compiled.step(tf.constant(data.features[batch]), tf.constant(data.labels[batch]), rate)
+                rows = tf.constant(data.features[batch], tf.float32)
+                compiled.step(rows, tf.constant(data.labels[batch], tf.int64), rate)
             return require_converged(compiled.read(), how)
 
     def evaluate(self, theta: Parameters, data: Examples) -> Evaluation:
@@ -80,11 +66,11 @@ class KerasTrainer:
         compiled = _compiled(self._model)
         with compiled.lock:
             compiled.write(theta)
-            return evaluate_in_parts(lambda rows: compiled.logits(tf.constant(rows)).numpy(), data)
+            return evaluate_in_parts(lambda rows: compiled.logits(tf.constant(rows, tf.float32)).numpy(), data)
 
 
-def build(model: Model) -> keras.Sequential:
-    """The same architecture in Keras, its variables in the order of ``Model.shapes``.
+def build(model: Model) -> Any:
+    """The same architecture as a Keras Sequential, its variables in the order of ``Model.shapes``.
 
     Shapes: takes float32 (n, features), gives logits (n, classes).
     """
@@ -132,7 +118,6 @@ def _compiled(model: Model) -> _Compiled:
     variables = [variable.value for variable in network.trainable_variables]
     rows = tf.TensorSpec((None, model.features), tf.float32)
 
-    @tf.function(input_signature=[rows, tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.float32)])
     def step(features: Any, labels: Any, rate: Any) -> None:
         with tf.GradientTape() as tape:
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, network(features, training=True))
@@ -140,8 +125,13 @@ def _compiled(model: Model) -> _Compiled:
         for variable, slope in zip(variables, tape.gradient(loss, variables), strict=True):
             variable.assign_sub(rate * slope)
 
-    @tf.function(input_signature=[rows])
     def logits(features: Any) -> Any:
         return network(features, training=False)
 
-    return _Compiled(model, network, step, logits)
+    labels_and_rate = [tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.float32)]
+    return _Compiled(
+        model,
+        network,
+        step=tf.function(step, input_signature=[rows, *labels_and_rate]),
+        logits=tf.function(logits, input_signature=[rows]),
+    )

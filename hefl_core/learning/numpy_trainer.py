@@ -74,7 +74,8 @@ def loss_and_gradient(
 def check_fit(model: Model, data: Examples) -> None:
     """Refuse data that this model cannot take.
 
-    Raises: DataError for no examples, rows of another length, or labels outside 0..classes-1.
+    Raises: DataError for no examples, rows of another length, features that are not finite, or labels outside
+        0..classes-1.
     """
     if len(data) == 0:
         raise DataError("examples: expected at least 1, found 0; give every client some data")
@@ -83,6 +84,8 @@ def check_fit(model: Model, data: Examples) -> None:
             f"examples: expected {model.features} features, found {data.features.shape[1]}; "
             "make the model for this data set"
         )
+    if not np.isfinite(data.features).all():
+        raise DataError("examples: expected finite features, found NaN or infinity; fill the gaps or drop the rows")
     low, high = int(data.labels.min()), int(data.labels.max())
     if low < 0 or high >= model.classes:
         raise DataError(
