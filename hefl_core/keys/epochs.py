@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from hefl_core.errors import KeyNotActive, ParameterError, RoundError
 from hefl_core.ids import KMS, digest
+from hefl_core.keys.audit import AuditEntry
+from hefl_core.schemes.base import PublicKey
 from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import NO_DIGEST
 
 DEALER_FREE: Final = "dealer-free"
 DIGEST_BYTES: Final = 32
+
+
+def public_key_digest(key: PublicKey) -> bytes:
+    """SHA-256 of the canonical public key: what the epoch record names."""
+    return hashlib.sha256(key.to_bytes()).digest()
+
+
+def preset_digest(name: str) -> bytes:
+    """SHA-256 of a preset's numbers as this version of the package has them."""
+    return hashlib.sha256(encode(open_scheme(name).preset)).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +56,8 @@ class EpochRecord:
         if self.epoch < 1 or not 1 <= self.first_round <= self.last_round or self.max_decryptions < 1:
             raise ParameterError(
                 f"epoch record: expected epoch ≥ 1, 1 ≤ first ≤ last round and max_decryptions ≥ 1, "
-                f"found epoch {self.epoch}, rounds {self.first_round} to {self.last_round}, {self.max_decryptions} decryptions"
+                f"found epoch {self.epoch}, rounds {self.first_round} to {self.last_round}, "
+                f"{self.max_decryptions} decryptions"
             )
         if self.dealer not in (KMS, DEALER_FREE):
             raise ParameterError(
@@ -56,6 +71,19 @@ class EpochRecord:
     def digest(self) -> bytes:
         """SHA-256 of the canonical record."""
         return digest(b"hefl/epoch-record", encode(self))
+
+
+@dataclass(frozen=True, slots=True)
+class EpochAnnouncement:
+    """What the KMS tells everybody about a new epoch: its record and key, the records before it, the audit log so far.
+
+    Leaks: it is public.
+    """
+
+    record: EpochRecord
+    public_key: PublicKey
+    history: tuple[EpochRecord, ...] = ()
+    audit: tuple[AuditEntry, ...] = ()
 
 
 class EpochState(Enum):
@@ -77,6 +105,12 @@ class EpochLedger:
         self.experiment = experiment
         self._records: dict[int, EpochRecord] = {}
         self._destroyed: set[int] = set()
+
+    def copy(self) -> EpochLedger:
+        """A ledger that can be tried on first."""
+        other = EpochLedger(self.experiment)
+        other._records, other._destroyed = dict(self._records), set(self._destroyed)
+        return other
 
     @property
     def highest(self) -> int:

@@ -37,7 +37,7 @@ NONCE_BYTES = 12
 class SealingInfo:
     """What sealed bytes are for. Opening needs the same values, so nothing can be moved to another place.
 
-    ``recipient`` may stay empty: it is filled in with the reader's name when sealing and when opening.
+    ``recipient`` is filled in: with each reader's name when sealing, with the opener's own when opening.
     """
 
     purpose: str
@@ -52,9 +52,7 @@ class SealingInfo:
     holders: int = 0
 
     def to(self, recipient: str) -> SealingInfo:
-        """The same purpose for this reader. Raises: KeyUseError when it was meant for another one."""
-        if self.recipient not in ("", recipient):
-            raise KeyUseError(f"{self.purpose}: expected the reader {self.recipient}, found {recipient}; seal it again")
+        """The same purpose for this reader."""
         return replace(self, recipient=recipient)
 
     def to_bytes(self) -> bytes:
@@ -106,7 +104,7 @@ def seal(content: bytes, recipient: Member, info: SealingInfo) -> bytes:
     """Seal bytes to one member: 48 bytes longer than the content, different each time.
 
     Leaks: the length.
-    Raises: KeyUseError when ``info`` names another reader or the member's key is unusable.
+    Raises: KeyUseError when the member's key is unusable.
     """
     return _hpke(content, recipient, info, b"")
 
@@ -116,14 +114,7 @@ def open_sealed(identity: Identity, sealed: bytes, info: SealingInfo) -> bytes:
 
     Raises: WireError for every failure alike.
     """
-    return identity.open(sealed, _addressed(identity, info))
-
-
-def _addressed(identity: Identity, info: SealingInfo) -> bytes:
-    try:
-        return info.to(identity.name).to_bytes()
-    except KeyUseError:
-        raise _unreadable(identity) from None
+    return identity.open(sealed, info.to(identity.name).to_bytes())
 
 
 def _unreadable(identity: Identity) -> WireError:
@@ -152,7 +143,7 @@ def open_body(identity: Identity, body: bytes, info: SealingInfo, header_digest:
     sealed = decode(body, SealedBody)
     for wrap in sealed.wraps:
         if wrap.recipient == identity.name:
-            key = identity.open(wrap.wrapped, _addressed(identity, info), header_digest)
+            key = identity.open(wrap.wrapped, info.to(identity.name).to_bytes(), header_digest)
             try:
                 return AESGCM(key).decrypt(sealed.nonce, sealed.ciphertext, header_digest)
             except (InvalidTag, ValueError):
@@ -208,7 +199,7 @@ def seal_share(share: SecretShare, tag_key: TagKey, member: Member, info: Sealin
     """Seal a share and the epoch's tag key to the client that holds it.
 
     Leaks: the length.
-    Raises: SecretKeyEscape when the member is not a client; KeyUseError when ``info`` names another one.
+    Raises: SecretKeyEscape when the member is not a client; KeyUseError when its key is unusable.
     """
     return seal(pack_share(share, tag_key), only_clients(member), info)
 

@@ -162,7 +162,7 @@ class TagKey(Hidden):
         else:
             if modulus >> (SECRET_PRIME_BITS + 1) == 0:
                 raise ParameterError(
-                    f"tag: integer words need a modulus past {SECRET_PRIME_BITS + 1} bits, found {modulus.bit_length()}",
+                    f"tag: integer words need a modulus past {SECRET_PRIME_BITS + 1} bits, found {modulus}",
                     "use 2^61 - 1, or pass the words as a uint64 array",
                 )
             residues = np.fromiter((int(word) % field for word in words), np.uint64, count=len(words))

@@ -1,0 +1,141 @@
+"""What the KMS remembers, as rows of its key store: one place knows their names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from hefl_core.errors import KeyNotActive
+from hefl_core.ids import KMS
+from hefl_core.keys.audit import AuditEntry, AuditLog
+from hefl_core.keys.custody import Custody
+from hefl_core.keys.epochs import EpochRecord, EpochState
+from hefl_core.keys.identity import Identity
+from hefl_core.keys.roster import Member, Roster
+from hefl_core.keys.store import KeyStore
+from hefl_core.wire.canonical import decode, encode
+from hefl_core.wire.envelope import NO_DIGEST, Envelope
+
+TABLE: Final = "kms"
+AUDIT: Final = "kms/audit"
+EPOCHS: Final = "kms/epochs"
+MESSAGES: Final = "kms/messages"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a KMS was set up for; it never changes."""
+
+    experiment: str
+    preset: str
+    custody: Custody
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A member, and whether it is left out from the next epoch on."""
+
+    member: Member
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEpoch:
+    """One epoch at the KMS. ``record`` is None while a dealer-free ceremony has not registered its key.
+
+    ``announced``: whether it ever was active, so that parties may know it.
+    """
+
+    epoch: int
+    state: EpochState
+    roster: Roster
+    first_round: int
+    last_round: int
+    record: EpochRecord | None = None
+    announced: bool = False
+
+
+class Archive:
+    """Typed access to the KMS's rows. Nothing is cached: what it says is what a restart would find."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self.store = store
+
+    def settings(self) -> Settings | None:
+        """What this store was set up for, None when it is new."""
+        row = self.store.find(TABLE, "settings")
+        return None if row is None else decode(row, Settings)
+
+    def create(self, settings: Settings) -> None:
+        """Set up a new store with a new identity."""
+        with self.store.transaction():
+            self.store.put(TABLE, "settings", encode(settings))
+            self.store.put(TABLE, "identity", Identity(KMS, KMS)._export())
+            self.store.put(TABLE, "members", encode(()))
+            self.set_outbox(0, NO_DIGEST)
+
+    def identity(self) -> Identity:
+        """The KMS's own keys."""
+        return Identity._import(self.store.get(TABLE, "identity"))
+
+    def outbox(self) -> tuple[int, bytes]:
+        """Number of the next message, digest of the one before."""
+        return decode(self.store.get(TABLE, "outbox"), tuple[int, bytes])
+
+    def set_outbox(self, sequence: int, previous: bytes) -> None:
+        """Note what was sent."""
+        self.store.put(TABLE, "outbox", encode((sequence, previous)))
+
+    def members(self) -> tuple[Enrolled, ...]:
+        """Everybody ever enrolled, in order."""
+        return decode(self.store.get(TABLE, "members"), tuple[Enrolled, ...])
+
+    def set_members(self, members: tuple[Enrolled, ...]) -> None:
+        """Replace the list."""
+        self.store.put(TABLE, "members", encode(members))
+
+    def audit(self) -> AuditLog:
+        """The whole log."""
+        rows = (self.store.get(AUDIT, name) for name in self.store.list(AUDIT))
+        return AuditLog([decode(row, AuditEntry) for row in rows])
+
+    def add_audit(self, entry: AuditEntry) -> None:
+        """Keep one more entry."""
+        self.store.put(AUDIT, f"{entry.sequence:08d}", encode(entry))
+
+    def epochs(self) -> tuple[KeyEpoch, ...]:
+        """All epochs, oldest first."""
+        rows = (self.store.get(EPOCHS, name) for name in self.store.list(EPOCHS))
+        return tuple(decode(row, KeyEpoch) for row in rows)
+
+    def epoch(self, number: int) -> KeyEpoch:
+        """One epoch. Raises: KeyNotActive when it never was."""
+        row = self.store.find(EPOCHS, f"{number:08d}")
+        if row is None:
+            raise KeyNotActive(f"epoch {number}: the KMS never opened it; ask for the active one")
+        return decode(row, KeyEpoch)
+
+    def put_epoch(self, epoch: KeyEpoch) -> None:
+        """Write or replace an epoch."""
+        self.store.put(EPOCHS, f"{epoch.epoch:08d}", encode(epoch))
+
+    def move(self, epoch: KeyEpoch, state: EpochState) -> KeyEpoch:
+        """Write an epoch's new state."""
+        moved = replace(epoch, state=state)
+        self.put_epoch(moved)
+        return moved
+
+    def message(self, epoch: int, name: str) -> Envelope | None:
+        """A message of an epoch, None when it was never made or is destroyed."""
+        row = self.store.find(MESSAGES, f"{epoch:08d}/{name}")
+        return None if row is None else Envelope.from_bytes(row)
+
+    def put_message(self, epoch: int, name: str, envelope: Envelope) -> None:
+        """Keep a message, so that asking again brings the same bytes."""
+        self.store.put(MESSAGES, f"{epoch:08d}/{name}", envelope.to_bytes())
+
+    def delete_messages(self, epoch: int, prefix: str) -> None:
+        """Delete an epoch's messages whose names begin with ``prefix``."""
+        for name in self.store.list(MESSAGES):
+            if name.startswith(f"{epoch:08d}/{prefix}"):
+                self.store.delete(MESSAGES, name)

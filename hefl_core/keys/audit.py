@@ -1,0 +1,104 @@
+"""The KMS's log of what it did with keys: each entry signed and chained to the one before. It contains no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from hefl_core.errors import IntegrityError
+from hefl_core.ids import digest
+from hefl_core.wire.canonical import encode
+from hefl_core.wire.envelope import NO_DIGEST, Signer
+
+DOMAIN = "hefl/audit"
+
+Details = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One thing the KMS did. ``previous`` is the digest of the entry before it, empty in the first.
+
+    Units: ``time`` in whole seconds since 1970 (UTC).
+    """
+
+    sequence: int
+    time: int
+    action: str
+    subject: str
+    details: Details
+    previous: bytes
+    signature: bytes = b""
+
+    @property
+    def signed(self) -> bytes:
+        """The bytes under the signature."""
+        return encode((DOMAIN, replace(self, signature=b"")))
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the signed entry."""
+        return digest(self.signed, self.signature)
+
+    def __str__(self) -> str:
+        details = " ".join(f"{name}={value}" for name, value in self.details)
+        return f"{self.sequence} {self.action} {self.subject} {details}".rstrip()
+
+
+class AuditLog:
+    """The entries, oldest first. Whoever keeps ``head`` notices a log that was rewritten or cut."""
+
+    def __init__(self, entries: Sequence[AuditEntry] = ()) -> None:
+        self.entries = tuple(entries)
+
+    @property
+    def head(self) -> bytes:
+        """Digest of the newest entry, empty when there is none."""
+        return self.entries[-1].digest if self.entries else NO_DIGEST
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def append(self, signer: Signer, time: int, action: str, subject: str, details: Details = ()) -> AuditEntry:
+        """Sign and add one entry. Leaks: it is public; never pass a secret."""
+        entry = AuditEntry(len(self.entries), time, action, subject, details, self.head)
+        entry = replace(entry, signature=signer.sign(entry.signed))
+        self.entries += (entry,)
+        return entry
+
+    def verify(self, signing_key: bytes) -> None:
+        """Check numbers, chain and signatures.
+
+        Raises: IntegrityError naming the first entry that breaks.
+        """
+        previous = NO_DIGEST
+        for number, entry in enumerate(self.entries):
+            if entry.sequence != number or entry.previous != previous:
+                raise IntegrityError(
+                    f"audit log: expected entry {number} after {previous.hex()[:16] or 'nothing'}, "
+                    f"found entry {entry.sequence} after {entry.previous.hex()[:16] or 'nothing'}"
+                )
+            try:
+                Ed25519PublicKey.from_public_bytes(signing_key).verify(entry.signature, entry.signed)
+            except (InvalidSignature, ValueError) as error:
+                raise IntegrityError(f"audit log: entry {number} ({entry.action}) is not signed by the KMS") from error
+            previous = entry.digest
+
+    def check_extends(self, length: int, head: bytes) -> None:
+        """Check that this log goes on from one seen earlier.
+
+        Raises: IntegrityError when it was cut or rewritten.
+        """
+        if len(self.entries) < length:
+            raise IntegrityError(
+                f"audit log: expected at least {length} entries, found {len(self.entries)}; it was cut"
+            )
+        found = AuditLog(self.entries[:length]).head
+        if found != head:
+            raise IntegrityError(
+                f"audit log: expected entry {length - 1} to be {head.hex()[:16]}, found {found.hex()[:16]}; "
+                "the KMS rewrote its past"
+            )

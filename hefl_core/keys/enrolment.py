@@ -1,0 +1,221 @@
+"""The receiving side of the KMS: one party's roster, epoch record, public key and, for clients, share and tag key.
+
+Everything hangs on one pinned key, the KMS's: it signs the roster, the roster names everybody else's keys. The relaying
+coordinator can withhold these messages; it cannot change one, nor lead a party back to an older epoch.
+"""
+
+from __future__ import annotations
+
+from hefl_core.errors import IntegrityError, KeyMismatch, KeyNotActive, RoundError, SecretKeyEscape, WireError
+from hefl_core.ids import KMS
+from hefl_core.keys.audit import AuditLog
+from hefl_core.keys.custody import ShareHolder
+from hefl_core.keys.epochs import EpochAnnouncement, EpochLedger, EpochRecord, preset_digest, public_key_digest
+from hefl_core.keys.identity import Identity
+from hefl_core.keys.roster import CLIENT, Roster, RosterPin
+from hefl_core.keys.sealing import open_envelope, share_info, unpack_share
+from hefl_core.keys.secret import Hidden
+from hefl_core.keys.tag import TagKey
+from hefl_core.schemes.base import PublicKey, SecretShare
+from hefl_core.wire.canonical import decode
+from hefl_core.wire.envelope import NO_DIGEST, Envelope
+from hefl_core.wire.limits import MAX_MESSAGE_BYTES
+
+
+class Enrolment(Hidden):
+    """What one party has accepted from the KMS. ``kms_signing_key`` is the pinned root; ``pin`` additionally a roster.
+
+    Messages are taken in the order roster, epoch, share; one that is refused changes nothing, the same one again
+    changes nothing. The properties speak of the newest epoch.
+    """
+
+    def __init__(
+        self, identity: Identity, experiment: str, kms_signing_key: bytes, *, pin: RosterPin | None = None
+    ) -> None:
+        self.identity = identity
+        self.experiment = experiment
+        self.ledger = EpochLedger(experiment)
+        self.holder = ShareHolder(identity.name)
+        self._root = kms_signing_key
+        self._pin = pin
+        self._rosters: dict[int, Roster] = {}
+        self._keys: dict[int, PublicKey] = {}
+        self._tag_keys: dict[int, TagKey] = {}
+        self._audit_seen = (0, NO_DIGEST)
+
+    def _label(self) -> str:
+        return f"{self.identity.name}, epoch {self.ledger.highest}"
+
+    # -- what is accepted ---------------------------------------------------------------------------------------
+
+    @property
+    def roster(self) -> Roster:
+        """Who takes part in the newest epoch. Raises: RoundError before a roster arrived."""
+        if not self._rosters:
+            raise RoundError(f"{self.identity.name}: expected a roster from the KMS, found none; enrol first")
+        return self._rosters.get(self.ledger.highest) or self._rosters[max(self._rosters)]
+
+    @property
+    def record(self) -> EpochRecord:
+        """The newest epoch record. Raises: KeyNotActive before one arrived."""
+        return self.ledger.record(self.ledger.highest)
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The newest epoch's public key. Raises: KeyNotActive before one arrived."""
+        return self._keys[self.record.epoch]
+
+    @property
+    def share(self) -> SecretShare:
+        """This client's share of the newest epoch's key. Raises: KeyNotActive where there is none."""
+        return self.holder.share(self.record.epoch)
+
+    @property
+    def tag_key(self) -> TagKey:
+        """The newest epoch's tag key. Raises: KeyNotActive where there is none."""
+        return self.tag_key_of(self.record.epoch)
+
+    @property
+    def audit_head(self) -> bytes:
+        """Digest of the last entry of the KMS's audit log that this party has seen."""
+        return self._audit_seen[1]
+
+    def public_key_of(self, epoch: int) -> PublicKey:
+        """An accepted epoch's public key. Raises: KeyNotActive."""
+        return self._keys[self.ledger.record(epoch).epoch]
+
+    def tag_key_of(self, epoch: int) -> TagKey:
+        """An accepted epoch's tag key. Raises: KeyNotActive when it did not arrive, or is destroyed."""
+        if epoch not in self._tag_keys:
+            raise KeyNotActive(f"{self.identity.name}: no tag key of epoch {epoch}; ask the KMS for the share")
+        return self._tag_keys[epoch]
+
+    def destroy(self, epoch: int) -> None:
+        """Forget the secrets of an epoch for good. Raises: KeyNotActive when it was never accepted."""
+        self.ledger.destroy(epoch)
+        self.holder.destroy(epoch)
+        self._tag_keys.pop(epoch, None)
+
+    # -- what arrives -------------------------------------------------------------------------------------------
+
+    def receive(self, envelope: Envelope) -> None:
+        """Check a message of the KMS and keep what it brings.
+
+        Raises: WireError for bytes, signature or addressee; IntegrityError for contents that contradict the record or
+            rewrite the audit log; KeyNotActive and RoundError for an epoch out of order; KeyMismatch for another key;
+            SecretKeyEscape for a share that came to a party that must not hold one.
+        """
+        header = envelope.header
+        take = {"roster": self._take_roster, "epoch": self._take_epoch, "share": self._take_share}.get(header.kind)
+        if take is None:
+            raise RoundError(f"{header.kind}: expected a roster, epoch or share from the KMS")
+        if header.kind == "share" and self.identity.role != CLIENT:
+            raise SecretKeyEscape(
+                f"{self.identity.name}: a share was sent to a {self.identity.role}, who must never hold one"
+            )
+        envelope.check(self._root, experiment=self.experiment, recipient=self.identity.name, limit=MAX_MESSAGE_BYTES)
+        if header.sender != KMS or (header.position.round, header.position.attempt) != (0, 1):
+            raise RoundError(
+                f"{header.kind}: expected the KMS's, for round 0, found {header.sender}'s for {header.position.round}"
+            )
+        take(envelope)
+
+    def _take_roster(self, envelope: Envelope) -> None:
+        if envelope.header.sealed:
+            raise WireError("roster: expected it in the open, found it sealed")
+        roster = decode(envelope.body, Roster)
+        if (roster.experiment, roster.epoch) != (self.experiment, envelope.header.position.epoch):
+            raise IntegrityError("roster: the header and the roster name different epochs or experiments; refuse it")
+        known = self._rosters.get(roster.epoch)
+        if known is not None and known != roster:
+            raise RoundError(f"roster of epoch {roster.epoch}: a second, different one; the KMS signed two, ask it")
+        if known is None and roster.epoch < max(self._rosters, default=0):
+            raise KeyNotActive(f"roster of epoch {roster.epoch}: expected one after {max(self._rosters)}; a rollback")
+        (self._pin or RosterPin(self.experiment, self._root, 0, b"")).check(roster)
+        if roster.member(self.identity.name) != self.identity.member:
+            raise IntegrityError(
+                f"roster of epoch {roster.epoch}: the keys listed for {self.identity.name} are not mine; "
+                "somebody substituted them: refuse to take part"
+            )
+        self._rosters[roster.epoch] = roster
+
+    def _take_epoch(self, envelope: Envelope) -> None:
+        if envelope.header.sealed:
+            raise WireError("epoch: expected it in the open, found it sealed")
+        announcement = decode(envelope.body, EpochAnnouncement)
+        record, key = announcement.record, announcement.public_key
+        if record.epoch != envelope.header.position.epoch:
+            raise IntegrityError(f"epoch {record.epoch}: the header says {envelope.header.position.epoch}; refuse it")
+        self._check_record(record)
+        check_key(record, key)
+        if envelope.header.key_id != str(key.id):
+            raise KeyMismatch(f"epoch {record.epoch}: header and key name different keys; refuse it")
+        log = AuditLog(announcement.audit)
+        log.verify(self._root)
+        if self.ledger.highest < record.epoch:
+            log.check_extends(*self._audit_seen)
+        ledger = self._extended(announcement)
+        self.ledger = ledger
+        self._keys[record.epoch] = key
+        if len(log) > self._audit_seen[0]:
+            self._audit_seen = (len(log), log.head)
+
+    def _check_record(self, record: EpochRecord) -> None:
+        roster = self._rosters.get(record.epoch)
+        if roster is None:
+            raise RoundError(f"epoch {record.epoch}: expected its roster first; ask the KMS for it")
+        if record.roster_digest != roster.digest:
+            raise IntegrityError(
+                f"epoch {record.epoch}: expected roster {roster.digest.hex()[:16]}, "
+                f"found {record.roster_digest.hex()[:16]}"
+            )
+        if record.quorum.holders != len(roster.clients):
+            raise IntegrityError(
+                f"epoch {record.epoch}: expected {len(roster.clients)} holders, one per client, found {record.quorum}"
+            )
+
+    def _extended(self, announcement: EpochAnnouncement) -> EpochLedger:
+        """The ledger with this record and those before it that this party missed."""
+        if announcement.record.epoch < self.ledger.highest:
+            self.ledger.accept(announcement.record)
+        ledger = self.ledger.copy()
+        for record in (*announcement.history, announcement.record):
+            ledger.accept(record)
+        return ledger
+
+    def _take_share(self, envelope: Envelope) -> None:
+        header = envelope.header
+        record = self.ledger.record(header.position.epoch)
+        key = self._keys[record.epoch]
+        index = self._rosters[record.epoch].index(self.identity.name)
+        if header.key_id != str(key.id):
+            raise KeyMismatch(f"share: expected one of {key.id.short}, found {header.key_id[:80]}; refuse it")
+        if not header.sealed:
+            raise WireError("share: expected it sealed, found it in the open; the key is burnt, rotate it")
+        info = share_info(self.experiment, key.id, record.quorum, index, KMS)
+        share, tag_key = unpack_share(open_envelope(self.identity, envelope, info))
+        if share.id != key.id:
+            raise KeyMismatch(f"share: expected one of {key.id.short}, found one of {share.id.short}; refuse it")
+        if (share.index, share.quorum) != (index, record.quorum):
+            raise IntegrityError(f"share: expected number {index} of {record.quorum}, found {share!r}; refuse it")
+        self.holder.take(share)
+        self._tag_keys.setdefault(record.epoch, tag_key)
+
+
+def check_key(record: EpochRecord, key: PublicKey) -> None:
+    """Check that a public key is the one a record announces, made with the numbers this package has.
+
+    Raises: KeyMismatch for another key; IntegrityError for other parameters.
+    """
+    if public_key_digest(key) != record.public_key_digest:
+        raise KeyMismatch(
+            f"epoch {record.epoch}: expected key {record.public_key_digest.hex()[:16]}, "
+            f"found {public_key_digest(key).hex()[:16]}; refuse it"
+        )
+    if (key.id.epoch, key.id.preset, key.quorum) != (record.epoch, record.preset, record.quorum):
+        raise KeyMismatch(f"epoch {record.epoch}: record and key {key.id.short} ({key.quorum}) contradict each other")
+    if preset_digest(record.preset) != record.preset_digest:
+        raise IntegrityError(
+            f"epoch {record.epoch}: preset {record.preset} has other numbers here than at the KMS; "
+            "install the same version everywhere"
+        )

@@ -1,0 +1,355 @@
+"""The key management service: enrols parties, opens key epochs, deals shares, and keeps no key.
+
+The life of an epoch: pending → active → decrypt-only → destroyed. Every step is one transaction of the key store, and
+the change from one active epoch to the next is a single one, so a restart at any point finds exactly one active epoch.
+
+The KMS is named on the screen as the dealer: while :meth:`KMS.open_epoch` runs it knows the whole key (unless custody
+is dealer-free); it keeps the sealed shares only. Python gives no guarantee that freed memory is overwritten.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from hefl_core.errors import KeyNotActive, KeyUseError, ParameterError, RoundError
+from hefl_core.ids import AUDITOR, COORDINATOR
+from hefl_core.ids import KMS as NAME
+from hefl_core.keys.archive import Archive, Enrolled, KeyEpoch, Settings
+from hefl_core.keys.audit import AuditLog, Details
+from hefl_core.keys.custody import Custody
+from hefl_core.keys.epochs import EpochAnnouncement, EpochRecord, EpochState, preset_digest, public_key_digest
+from hefl_core.keys.roster import CLIENT, Member, Roster
+from hefl_core.keys.sealing import only_clients, pack_share, sealer, share_info
+from hefl_core.keys.secret import Hidden
+from hefl_core.keys.store import KeyStore
+from hefl_core.keys.tag import TagKey
+from hefl_core.schemes.base import PublicKey, SecretShare
+from hefl_core.schemes.registry import open_scheme
+from hefl_core.wire.canonical import encode
+from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position, Signer
+from hefl_core.wire.outbox import Outbox
+
+ROSTER, EPOCH, SHARE = "roster", "epoch", "share"
+"""Kinds of the KMS's messages, and the names of their rows."""
+DECRYPTIONS_PER_ROUND: Final = 2
+"""Where a preset sets no cap: each round's sum once, and as many again for retried rounds and self-tests."""
+MEMBER_ROLES: Final = (COORDINATOR, AUDITOR, CLIENT)
+
+
+class KMS(Hidden):
+    """One experiment's key management service over an encrypted store (in memory unless one is given).
+
+    ``clock`` gives whole seconds since 1970 for the audit log.
+    Raises: ParameterError when the store belongs to another experiment, preset or custody.
+    """
+
+    name = NAME
+
+    def __init__(
+        self,
+        experiment: str,
+        preset: str,
+        custody: Custody,
+        *,
+        store: KeyStore | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._archive = Archive(store or KeyStore())
+        self._scheme = open_scheme(preset)
+        self._clock = clock
+        wanted = Settings(experiment, preset, custody)
+        with self._archive.store.transaction():
+            if self._archive.settings() is None:
+                self._archive.create(wanted)
+        self.settings = self._archive.settings() or wanted
+        if self.settings != wanted:
+            raise ParameterError(
+                f"key store: expected experiment {experiment[:16]} with {preset}, {custody}; found "
+                f"{self.settings.experiment[:16]} with {self.settings.preset}, {self.settings.custody}",
+                "use another store",
+            )
+        self._identity = self._archive.identity()
+
+    @classmethod
+    def reopen(cls, store: KeyStore, *, clock: Callable[[], float] = time.time) -> KMS:
+        """The KMS that a store belongs to. Raises: KeyUseError when it was never set up."""
+        settings = Archive(store).settings()
+        if settings is None:
+            raise KeyUseError(
+                "key store: expected one that a KMS was set up in, found a new one; run the ceremony first"
+            )
+        return cls(settings.experiment, settings.preset, settings.custody, store=store, clock=clock)
+
+    def _label(self) -> str:
+        return f"{self.settings.experiment[:16]}, {self.settings.preset}, {self.settings.custody}"
+
+    # -- what it says of itself ---------------------------------------------------------------------------------
+
+    @property
+    def member(self) -> Member:
+        """The root of trust: pin its signing key by another way than the messages."""
+        return self._identity.member
+
+    @property
+    def audit_log(self) -> AuditLog:
+        """Everything it did with keys."""
+        return self._archive.audit()
+
+    @property
+    def epochs(self) -> tuple[KeyEpoch, ...]:
+        """All epochs, oldest first."""
+        return self._archive.epochs()
+
+    @property
+    def active(self) -> KeyEpoch:
+        """The one active epoch. Raises: KeyNotActive when none is."""
+        active = [epoch for epoch in self.epochs if epoch.state is EpochState.ACTIVE]
+        if not active:
+            raise KeyNotActive("no key epoch is active; expected one, open it first")
+        return active[0]
+
+    # -- who takes part -----------------------------------------------------------------------------------------
+
+    def enrol(self, member: Member) -> None:
+        """Take a party in. After the first epoch only clients can join, from the next epoch on.
+
+        Raises: RoundError for a name or key that is taken, a second coordinator or auditor, another role, or a
+            coordinator or auditor after the first epoch.
+        """
+        enrolled = self._archive.members()
+        if member.role not in MEMBER_ROLES:
+            raise RoundError(f"enrol {member.name}: expected a role of {', '.join(MEMBER_ROLES)}, found {member.role}")
+        if member.role != CLIENT:
+            if self.epochs:
+                raise RoundError(f"enrol {member.name}: an epoch is open; only clients join now, from the next one on")
+            if any(known.member.role == member.role for known in enrolled):
+                raise RoundError(f"enrol {member.name}: there is a {member.role} already; expected one")
+        for known in (self.member, *(e.member for e in enrolled)):
+            if {known.name, known.signing, known.sealing} & {member.name, member.signing, member.sealing}:
+                raise RoundError(f"enrol {member.name}: its name or one of its keys is {known.name}'s; make fresh ones")
+        with self._archive.store.transaction():
+            self._archive.set_members((*enrolled, Enrolled(member)))
+            self._note("enrol", member.name, (("role", member.role), ("signing", member.signing.hex())))
+
+    def revoke(self, client: str) -> None:
+        """Leave a client out from the next epoch on; rotate to make it so. Its share of the active epoch still works.
+
+        Raises: RoundError for a name that is not an enrolled client, or was revoked before.
+        """
+        enrolled = self._archive.members()
+        if not any(e.member.name == client and e.member.role == CLIENT and not e.revoked for e in enrolled):
+            raise RoundError(f"revoke: expected an enrolled client, found {client[:80]!r}")
+        with self._archive.store.transaction():
+            self._archive.set_members(tuple(replace(e, revoked=e.revoked or e.member.name == client) for e in enrolled))
+            self._note("revoke", client)
+
+    # -- the life of a key --------------------------------------------------------------------------------------
+
+    def open_epoch(self, first_round: int, last_round: int) -> None:
+        """Make the first key, deal its shares, delete it.
+
+        Raises: RoundError when an epoch is active (rotate), nobody is enrolled, or custody is dealer-free;
+            ParameterError when the clients are not as many as the custody says.
+        """
+        if any(epoch.state is EpochState.ACTIVE for epoch in self.epochs):
+            raise RoundError(f"epoch {self.active.epoch} is active: expected none; rotate instead")
+        self._deal(first_round, last_round)
+        self._activate()
+
+    def rotate(self, first_round: int, last_round: int | None = None) -> None:
+        """Move to a new key from this round on: joiners come in, the revoked stay out, the old key only decrypts.
+
+        Raises: RoundError without an active epoch, or for a first round before the active one's; ParameterError when
+            fewer clients are left than the threshold.
+        """
+        active = self.active
+        if first_round < active.first_round:
+            raise RoundError(f"rotate: expected a first round from {active.first_round} on, found {first_round}")
+        self._deal(first_round, max(active.last_round, first_round) if last_round is None else last_round)
+        self._activate()
+
+    def destroy(self, epoch: int) -> None:
+        """End a decrypt-only epoch: its sealed shares are deleted and never given out again.
+
+        Raises: KeyNotActive when it is active (rotate first), or was destroyed before.
+        """
+        known = self._archive.epoch(epoch)
+        if known.state not in (EpochState.DECRYPT_ONLY, EpochState.PENDING):
+            raise KeyNotActive(f"destroy: epoch {epoch} is {known.state.value}; expected a decrypt-only one")
+        self._end(known, "destroy")
+
+    def _end(self, epoch: KeyEpoch, action: str) -> None:
+        with self._archive.store.transaction():
+            self._archive.move(epoch, EpochState.DESTROYED)
+            self._archive.delete_messages(epoch.epoch, SHARE)
+            self._note(action, f"epoch-{epoch.epoch}")
+
+    def _point(self, name: str) -> None:
+        """A named point of a rotation: tests stop the KMS here and start it again."""
+
+    def _prepare(self, first_round: int, last_round: int) -> tuple[Roster, Custody]:
+        """Clear away what a restart interrupted; who takes part in the next epoch, and how its key is held."""
+        for left_over in [e for e in self.epochs if e.state is EpochState.PENDING]:
+            self._end(left_over, "abandon")
+        self._point("cleared")
+        members = [e.member for e in self._archive.members() if not e.revoked]
+        ordered = [m for role in MEMBER_ROLES for m in members if m.role == role]
+        roster = Roster(self.settings.experiment, len(self.epochs) + 1, (self.member, *ordered))
+        wanted = self.settings.custody
+        if not roster.clients:
+            raise RoundError("open an epoch: expected enrolled clients, found none")
+        if not self._history() and len(roster.clients) != wanted.quorum.holders:
+            raise ParameterError(
+                f"custody {wanted}: expected {wanted.quorum.holders} clients, found {len(roster.clients)}",
+                "enrol as many as the custody says",
+            )
+        if not 1 <= first_round <= last_round:
+            raise ParameterError(f"epoch: expected 1 ≤ first ≤ last round, found {first_round} to {last_round}")
+        return roster, wanted.for_clients(len(roster.clients))
+
+    def _history(self) -> tuple[EpochRecord, ...]:
+        """The records that went out, oldest first."""
+        return tuple(epoch.record for epoch in self.epochs if epoch.record and epoch.announced)
+
+    def _deal(self, first_round: int, last_round: int) -> None:
+        roster, custody = self._prepare(first_round, last_round)
+        if custody.dealer_free:
+            raise RoundError(f"custody {custody}: the KMS deals no key; run the ceremony and register its result")
+        key, shares = self._scheme.keygen(custody.quorum, epoch=roster.epoch)
+        self._point("key made")
+        self._keep(KeyEpoch(roster.epoch, EpochState.PENDING, roster, first_round, last_round), key, NAME, shares)
+        del shares
+        self._point("prepared")
+
+    def _keep(self, epoch: KeyEpoch, key: PublicKey, dealer: str, shares: tuple[SecretShare, ...]) -> None:
+        """Write a pending epoch with its messages; nothing secret but sealed shares, all in one transaction."""
+        history = self._history()
+        record = EpochRecord(
+            experiment=self.settings.experiment,
+            epoch=epoch.epoch,
+            previous=history[-1].digest if history else NO_DIGEST,
+            preset=self.settings.preset,
+            preset_digest=preset_digest(self.settings.preset),
+            public_key_digest=public_key_digest(key),
+            quorum=key.quorum,
+            dealer=dealer,
+            roster_digest=epoch.roster.digest,
+            first_round=epoch.first_round,
+            last_round=epoch.last_round,
+            max_decryptions=self._max_decryptions(epoch),
+        )
+        details = (
+            ("record", record.digest.hex()),
+            ("key", str(key.id)),
+            ("quorum", str(key.quorum)),
+            ("dealer", dealer),
+        )
+        with self._archive.store.transaction():
+            self._archive.put_epoch(replace(epoch, record=record))
+            self._note("prepare", f"epoch-{epoch.epoch}", details)
+            announcement = EpochAnnouncement(record, key, history, self.audit_log.entries)
+            self._compose(epoch.roster, ROSTER, encode(epoch.roster))
+            self._compose(epoch.roster, EPOCH, encode(announcement), key_id=str(key.id))
+            tag_key = TagKey()
+            for name, share in zip(epoch.roster.clients, shares, strict=True):
+                self._compose_share(epoch.roster, epoch.roster.member(name), share, tag_key)
+            self._point("preparing")
+
+    def _max_decryptions(self, epoch: KeyEpoch) -> int:
+        cap = getattr(self._scheme.preset, "max_decryptions", None)
+        return int(cap) if cap else DECRYPTIONS_PER_ROUND * (epoch.last_round - epoch.first_round + 1)
+
+    def _compose(self, roster: Roster, kind: str, content: bytes, *, key_id: str = "") -> None:
+        everybody = tuple(m.name for m in roster.members if m.name != self.name)
+        outbox = _ResumedOutbox(self._archive, self._identity, self.settings.experiment)
+        envelope = outbox.compose(kind, Position(roster.epoch, 0), everybody, content, key_id=key_id)
+        outbox.save(self._archive)
+        self._archive.put_message(roster.epoch, kind, envelope)
+
+    def _compose_share(self, roster: Roster, client: Member, share: SecretShare, tag_key: TagKey) -> None:
+        info = share_info(self.settings.experiment, share.id, share.quorum, share.index, self.name)
+        outbox = _ResumedOutbox(self._archive, self._identity, self.settings.experiment)
+        envelope = outbox.compose(
+            SHARE,
+            Position(roster.epoch, 0),
+            (only_clients(client).name,),
+            pack_share(share, tag_key),
+            key_id=str(share.id),
+            seal=sealer([client], info),
+        )
+        outbox.save(self._archive)
+        self._archive.put_message(roster.epoch, f"{SHARE}/{client.name}", envelope)
+
+    def _activate(self) -> None:
+        """The one step that changes which epoch is active: old and new in a single transaction."""
+        with self._archive.store.transaction():
+            for epoch in self.epochs:
+                if epoch.state is EpochState.ACTIVE:
+                    self._archive.move(epoch, EpochState.DECRYPT_ONLY)
+                    self._note("retire", f"epoch-{epoch.epoch}")
+            self._point("activating")
+            for epoch in self.epochs:
+                if epoch.state is EpochState.PENDING:
+                    self._archive.move(replace(epoch, announced=True), EpochState.ACTIVE)
+                    self._note("activate", f"epoch-{epoch.epoch}")
+        self._point("activated")
+
+    def _note(self, action: str, subject: str, details: Details = ()) -> None:
+        self._archive.add_audit(self.audit_log.append(self._identity, int(self._clock()), action, subject, details))
+
+    # -- what it gives out --------------------------------------------------------------------------------------
+
+    def roster_envelope(self, epoch: int | None = None) -> Envelope:
+        """The signed roster of an epoch (the active one), to all its members; the same bytes each time.
+
+        Raises: KeyNotActive for an epoch that never was.
+        """
+        return self._given(epoch, ROSTER)
+
+    def epoch_envelope(self, epoch: int | None = None) -> Envelope:
+        """The signed record and public key of an epoch, to all its members; the same bytes each time.
+
+        Raises: KeyNotActive for an epoch that never was, or is pending.
+        """
+        return self._given(epoch, EPOCH)
+
+    def share_envelope(self, client: str, epoch: int | None = None) -> Envelope:
+        """A client's share and tag key, sealed to it alone; the same bytes each time.
+
+        Leaks: to the relay: who holds a share of which key; nothing of the share.
+        Raises: SecretKeyEscape for a coordinator, auditor or KMS; KeyUseError for a revoked client; RoundError for an
+            unknown one; KeyNotActive for an epoch that is pending or destroyed.
+        """
+        known = self._epoch(epoch)
+        for enrolled in self._archive.members():
+            if enrolled.member.name == client:
+                only_clients(enrolled.member)
+                if enrolled.revoked and client not in known.roster:
+                    raise KeyUseError(f"epoch {known.epoch}: {client} was revoked; it holds no share of this key")
+        only_clients(known.roster.member(client))
+        return self._given(epoch, f"{SHARE}/{client}")
+
+    def _epoch(self, epoch: int | None) -> KeyEpoch:
+        return self.active if epoch is None else self._archive.epoch(epoch)
+
+    def _given(self, epoch: int | None, name: str) -> Envelope:
+        known = self._epoch(epoch)
+        message = self._archive.message(known.epoch, name)
+        if message is None or (known.state is EpochState.PENDING and name != ROSTER):
+            raise KeyNotActive(f"epoch {known.epoch} is {known.state.value}: expected one that gives out its {name}")
+        return message
+
+
+class _ResumedOutbox(Outbox):
+    """An outbox that goes on where the store says the KMS stopped."""
+
+    def __init__(self, archive: Archive, signer: Signer, experiment: str) -> None:
+        super().__init__(NAME, signer, experiment)
+        self._sequence, self._previous = archive.outbox()
+
+    def save(self, archive: Archive) -> None:
+        """Note what was sent, in the same transaction as the message itself."""
+        archive.set_outbox(self._sequence, self._previous)

@@ -1,0 +1,260 @@
+"""Secrets at rest: SQLite rows, each encrypted and bound to its place, its number and the set of all rows.
+
+* A row is AES-256-GCM under a random data key, with (table, name, version) as associated data; the data key is wrapped
+  by a passphrase, a key file or a token (keys/unlock.py).
+* Versions come from one counter of the whole store. A census (the XOR of a keyed hash of every row's place and version,
+  itself encrypted) makes a deleted, swapped or rolled-back row visible when the store is opened.
+
+What it does not do: somebody who puts back an *older copy of the whole file* is not noticed here. For keys the clients'
+epoch ledger refuses the rollback; for the answered set, restoring a backup must end the epoch (docs/sharp_edges.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from hefl_core.errors import IntegrityError, KeyUseError, ParameterError, WireError
+from hefl_core.keys.secret import Hidden
+from hefl_core.keys.unlock import (
+    KEY_BYTES,
+    NONCE_BYTES,
+    KeyEncryptionKey,
+    ProcessKey,
+    check_owner_only,
+    create_owner_only,
+)
+from hefl_core.wire.canonical import decode, encode
+
+MEMORY: Final = ":memory:"
+FORMAT: Final = b"hefl/key-store/1"
+BUSY_SECONDS: Final = 10.0
+NOTHING: Final = (0, 0, bytes(32))
+"""The census of an empty store: last version, number of rows, XOR of their hashes."""
+
+Census = tuple[int, int, bytes]
+
+
+class KeyStore(Hidden):
+    """An encrypted table of named secrets. ``:memory:`` (the default) ends with the process.
+
+    Leaks: to whoever reads the file: the tables' and rows' names, sizes, the order of writing; no value.
+    Raises: KeyUseError for a wrong passphrase, file or token, or a file that others may read; IntegrityError for a file
+        that was changed.
+    """
+
+    __slots__ = ("__data_key", "__database", "__depth", "__lock", "path")
+
+    def __init__(self, path: str | Path = MEMORY, unlock: KeyEncryptionKey | None = None) -> None:
+        self.path = str(path)
+        if unlock is None and self.path != MEMORY:
+            raise ParameterError(
+                "key store: a file needs a passphrase or a key file", "pass Passphrase(…) or KeyFile(…)"
+            )
+        self.__lock = threading.RLock()
+        self.__depth = 0
+        fresh = self.path == MEMORY or not Path(path).exists()
+        if self.path != MEMORY:
+            if fresh:
+                create_owner_only(Path(path), b"", "key store")
+            check_owner_only(Path(path), "key store")
+        self.__database = sqlite3.connect(
+            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            with self._refusing_damage():
+                self.__data_key = self._open(unlock or ProcessKey())
+        except BaseException:
+            self.__database.close()
+            raise
+
+    def _label(self) -> str:
+        return Path(self.path).name
+
+    def _open(self, unlock: KeyEncryptionKey) -> bytes:
+        database = self.__database
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("PRAGMA secure_delete=ON")
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            data_key = self._key(unlock)
+        except BaseException:
+            database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
+        return data_key
+
+    def _key(self, unlock: KeyEncryptionKey) -> bytes:
+        database = self.__database
+        if not database.execute("SELECT 1 FROM sqlite_master").fetchone():
+            database.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)")
+            database.execute(
+                "CREATE TABLE rows (place TEXT, name TEXT, version INTEGER, nonce BLOB, body BLOB,"
+                " PRIMARY KEY (place, name))"
+            )
+            self.__data_key = os.urandom(KEY_BYTES)
+            self._set_meta("format", FORMAT)
+            self._set_meta("data key", unlock.wrap(self.__data_key))
+            self._set_census(NOTHING)
+            return self.__data_key
+        if self._meta("format") != FORMAT:
+            raise IntegrityError(f"key store: expected format {FORMAT.decode()}; this is another kind of file")
+        self.__data_key = unlock.unwrap(self._meta("data key"))
+        self._check_census()
+        return self.__data_key
+
+    @contextmanager
+    def _refusing_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise IntegrityError(f"key store: the file is damaged ({error}); restore it, and end the epoch") from error
+
+    def _meta(self, name: str) -> bytes:
+        row = self.__database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        if row is None or not isinstance(row[0], bytes):
+            raise IntegrityError(f"key store: its {name!r} is missing; restore the file, and end the epoch")
+        return row[0]
+
+    def _set_meta(self, name: str, value: bytes) -> None:
+        self.__database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def _census(self) -> Census:
+        sealed = self._meta("census")
+        try:
+            plain = AESGCM(self.__data_key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], b"census")
+            return decode(plain, tuple[int, int, bytes])
+        except (InvalidTag, ValueError, WireError) as error:
+            raise IntegrityError("key store: its census was changed; restore the file, and end the epoch") from error
+
+    def _set_census(self, census: Census) -> None:
+        nonce = os.urandom(NONCE_BYTES)
+        self._set_meta("census", nonce + AESGCM(self.__data_key).encrypt(nonce, encode(census), b"census"))
+
+    def _mark(self, place: str, name: str, version: int) -> int:
+        return int.from_bytes(
+            hmac.digest(self.__data_key, encode(("census", place, name, version)), hashlib.sha256), "big"
+        )
+
+    def _check_census(self) -> None:
+        _, count, marks = self._census()
+        found, total = 0, 0
+        for place, name, version in self.__database.execute("SELECT place, name, version FROM rows"):
+            found += 1
+            total ^= self._mark(place, name, version)
+        if (found, total.to_bytes(32, "big")) != (count, marks):
+            raise IntegrityError(
+                f"key store: expected the {count} rows it was left with, found {found}, or others; "
+                "somebody removed or put back rows: restore the file, and end the epoch"
+            )
+
+    def _count(self, place: str, name: str, old: int | None, new: int | None, census: Census) -> None:
+        last, count, marks = census
+        total = int.from_bytes(marks, "big")
+        if old is not None:
+            total ^= self._mark(place, name, old)
+            count -= 1
+        if new is not None:
+            total ^= self._mark(place, name, new)
+            count += 1
+            last = new
+        self._set_census((last, count, total.to_bytes(32, "big")))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is written together, durably, or not at all. May be nested."""
+        with self.__lock, self._refusing_damage():
+            if self.__depth == 0:
+                self.__database.execute("BEGIN IMMEDIATE")
+            self.__depth += 1
+            try:
+                yield
+            except BaseException:
+                self.__depth -= 1
+                if self.__depth == 0:
+                    self.__database.execute("ROLLBACK")
+                raise
+            self.__depth -= 1
+            if self.__depth == 0:
+                self.__database.execute("COMMIT")
+
+    def _version(self, place: str, name: str) -> int | None:
+        row = self.__database.execute("SELECT version FROM rows WHERE place = ? AND name = ?", (place, name)).fetchone()
+        return None if row is None else int(row[0])
+
+    def put(self, table: str, name: str, value: bytes) -> None:
+        """Write or replace one row."""
+        with self.transaction():
+            census, old = self._census(), self._version(table, name)
+            version, nonce = census[0] + 1, os.urandom(NONCE_BYTES)
+            body = AESGCM(self.__data_key).encrypt(nonce, value, encode((table, name, version)))
+            self.__database.execute(
+                "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)", (table, name, version, nonce, body)
+            )
+            self._count(table, name, old, version, census)
+
+    def find(self, table: str, name: str) -> bytes | None:
+        """The row's value, or None. Raises: IntegrityError when the row was changed or moved."""
+        with self.__lock, self._refusing_damage():
+            row = self.__database.execute(
+                "SELECT version, nonce, body FROM rows WHERE place = ? AND name = ?", (table, name)
+            ).fetchone()
+        if row is None:
+            return None
+        version, nonce, body = row
+        try:
+            return AESGCM(self.__data_key).decrypt(nonce, body, encode((table, name, version)))
+        except (InvalidTag, ValueError, TypeError) as error:
+            raise IntegrityError(
+                f"key store: row {table}/{name} was changed or moved; restore the file, and end the epoch"
+            ) from error
+
+    def get(self, table: str, name: str) -> bytes:
+        """The row's value. Raises: KeyUseError when there is none; IntegrityError when it was changed or moved."""
+        value = self.find(table, name)
+        if value is None:
+            raise KeyUseError(f"key store: expected a row {table}/{name}, found none; it was never kept, or destroyed")
+        return value
+
+    def delete(self, table: str, name: str) -> None:
+        """Remove a row (SQLite overwrites it); a missing one is no error."""
+        with self.transaction():
+            old = self._version(table, name)
+            if old is not None:
+                self.__database.execute("DELETE FROM rows WHERE place = ? AND name = ?", (table, name))
+                self._count(table, name, old, None, self._census())
+
+    def list(self, table: str) -> tuple[str, ...]:
+        """Names of the rows of one table, sorted."""
+        with self.__lock, self._refusing_damage():
+            rows = self.__database.execute("SELECT name FROM rows WHERE place = ? ORDER BY name", (table,)).fetchall()
+        return tuple(str(name) for (name,) in rows)
+
+    def rewrap(self, unlock: KeyEncryptionKey) -> None:
+        """Open with another passphrase, file or token from now on. An old copy of the file still opens the old way."""
+        with self.transaction():
+            self._set_meta("data key", unlock.wrap(self.__data_key))
+
+    def close(self) -> None:
+        """Release the file."""
+        with self.__lock:
+            self.__database.close()
+
+    def __enter__(self) -> KeyStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
