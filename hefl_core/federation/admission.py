@@ -1,0 +1,111 @@
+"""Whether a message belongs to this round, judged by its signed header alone: no HE library has seen a byte yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hefl_core.errors import IntegrityError, KeyMismatch, RoundError, WireError
+from hefl_core.federation.messages import Commitment, CommitmentList
+from hefl_core.ids import KeyId
+from hefl_core.schemes.base import CiphertextVector, PublicKey, Scheme
+from hefl_core.wire.canonical import decode
+from hefl_core.wire.envelope import Header, Position, SignedHeader
+
+
+def check_place(header: Header, *, position: Position, key_id: KeyId, state: bytes, plan: bytes) -> None:
+    """Compare a header with the round it claims to belong to.
+
+    Raises: RoundError for another epoch, round, attempt, state or plan; KeyMismatch for another key.
+    """
+    if header.key_id != str(key_id):
+        raise KeyMismatch(
+            f"{header.kind} of {header.sender}: expected key {key_id.short}, found {header.key_id[:60]!r}; encrypt again"
+        )
+    if header.position != position:
+        raise RoundError(
+            f"{header.kind} of {header.sender}: expected {_spell(position)}, found {_spell(header.position)}; refused as "
+            f"{'late or replayed' if _order(header.position) < _order(position) else 'too early'}"
+        )
+    if header.state != state:
+        raise RoundError(
+            f"{header.kind} of {header.sender}: expected the state {state.hex()[:12]} after the last round, "
+            f"found {header.state.hex()[:12]}; the sender followed another history"
+        )
+    if header.plan != plan:
+        raise RoundError(
+            f"{header.kind} of {header.sender}: expected plan {plan.hex()[:12]}, found {header.plan.hex()[:12]}; "
+            "the coordinator sent different plans"
+        )
+
+
+def check_listed(listed: CommitmentList, cohort: Sequence[str], min_cohort: int) -> None:
+    """A published list names cohort members, once each, and enough of them. Raises: RoundError."""
+    senders = listed.senders
+    if len(set(senders)) != len(senders) or not set(senders) <= set(cohort):
+        raise RoundError(f"commitments: expected distinct members of the cohort, found {', '.join(senders)}")
+    if len(senders) < min_cohort:
+        raise RoundError(
+            f"commitments: expected at least {min_cohort} (min_cohort), found {len(senders)}; wait for more clients"
+        )
+    if len(listed.commitments) != len(senders):
+        raise RoundError(f"commitments: {len(senders)} headers but {len(listed.commitments)} commitments")
+
+
+def check_upload(header: Header, listed: CommitmentList, lengths: tuple[int, int]) -> Commitment:
+    """An upload matches the commitment its sender published. ``lengths``: (d, largest block count).
+
+    Raises: RoundError when it was not committed; WireError for another shape.
+    """
+    by_sender: Mapping[str, Commitment] = dict(zip(listed.senders, listed.commitments, strict=True))
+    commitment = by_sender.get(header.sender)
+    if commitment is None:
+        raise RoundError(f"update of {header.sender}: no commitment was listed; commit first")
+    if header.commitments != listed.digest:
+        raise RoundError(f"update of {header.sender}: made for another list of commitments; the coordinator equivocates")
+    if header.content_digest != commitment.ciphertext_digest or header.content_nbytes != commitment.nbytes:
+        raise RoundError(
+            f"update of {header.sender}: expected the committed ciphertext {commitment.ciphertext_digest.hex()[:12]}, "
+            f"found {header.content_digest.hex()[:12]}; a ciphertext cannot be exchanged after committing"
+        )
+    length, most_blocks = lengths
+    if header.length != length or not 1 <= header.blocks <= most_blocks:
+        raise WireError(
+            f"update of {header.sender}: expected d = {length} in 1..{most_blocks} blocks, "
+            f"found d = {header.length} in {header.blocks}"
+        )
+    return commitment
+
+
+def read_ciphertext(content: bytes, header: Header, scheme: Scheme, key: PublicKey) -> CiphertextVector:
+    """Decode an admitted upload and let the scheme check it without a secret.
+
+    Raises: WireError, KeyMismatch.
+    """
+    vector = decode(content, CiphertextVector)
+    if (vector.length, len(vector.blocks), vector.terms) != (header.length, header.blocks, 1):
+        raise WireError(
+            f"update of {header.sender}: the header says d = {header.length} in {header.blocks} blocks, the content "
+            f"d = {vector.length} in {len(vector.blocks)} with {vector.terms} terms"
+        )
+    if str(vector.key_id) != header.key_id:
+        raise KeyMismatch(f"update of {header.sender}: header and ciphertext name different keys")
+    scheme.check(key, vector)
+    return vector
+
+
+def check_contributors(updates: Sequence[SignedHeader], listed: CommitmentList) -> None:
+    """The sum holds exactly the listed clients, in order: no one dropped, doubled or added. Raises: IntegrityError."""
+    found = tuple(item.header.sender for item in updates)
+    if found != listed.senders:
+        raise IntegrityError(
+            f"sum: expected the {len(listed.senders)} listed updates ({', '.join(listed.senders)}), "
+            f"found {len(found)} ({', '.join(found)}); do not decrypt"
+        )
+
+
+def _order(position: Position) -> tuple[int, int, int]:
+    return position.epoch, position.round, position.attempt
+
+
+def _spell(position: Position) -> str:
+    return f"epoch {position.epoch}, round {position.round}, attempt {position.attempt}"

@@ -1,0 +1,105 @@
+"""The auditor: adds the same ciphertexts again, without a key, and says whether the sum is theirs."""
+
+from __future__ import annotations
+
+import hashlib
+
+from hefl_core.errors import IntegrityError, RoundError
+from hefl_core.federation import messages as m
+from hefl_core.federation.admission import check_upload, read_ciphertext
+from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.messages import Confirmation, EncryptedSum, Receipt, RoundPlan
+from hefl_core.federation.party import Letter
+from hefl_core.federation.witness import Witness
+from hefl_core.ids import COORDINATOR
+from hefl_core.keys.roster import Member
+from hefl_core.schemes.base import CiphertextVector
+from hefl_core.wire.canonical import decode, encode
+from hefl_core.wire.envelope import Envelope, Position
+
+
+class Auditor(Witness):
+    """Keyless. Keeps the uploads of the current round only, long enough to add them again."""
+
+    role = "auditor"
+
+    def __init__(self, name: str, manifest: Manifest, kms: Member) -> None:
+        super().__init__(name, manifest, kms)
+        self._contents: dict[tuple[Position, str], bytes] = {}
+
+    def check_start(self, plan: RoundPlan) -> None:
+        """A new plan: the uploads of the round before are forgotten."""
+        self._contents = {}
+
+    def admit_other(self, envelope: Envelope) -> None:
+        """Uploads, with the coordinator's own checks; receipts close the round."""
+        header = envelope.header
+        if header.kind == m.UPDATE:
+            check_upload(
+                header, self.current_list(header.position), (self.manifest.parameters, self.manifest.parameters + 8)
+            )
+            with self.working("admit"):
+                content = self.open_content(envelope)
+                read_ciphertext(content, header, self.scheme, self.public_key)
+            self._contents[header.position, header.sender] = content
+        elif header.kind == m.RECEIPT:
+            decode(envelope.body, Receipt)
+        else:
+            super().admit_other(envelope)
+
+    def confirm(self, position: Position) -> Letter:
+        """Re-add the listed updates and sign what was added.
+
+        Leaks: nothing beyond digests of ciphertexts.
+        Raises: IntegrityError when the coordinator's sum has other bytes.
+        """
+        return self.answer(position, m.CONFIRMATION, lambda: self._make_confirmation(position))
+
+    def _make_confirmation(self, position: Position) -> Envelope:
+        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        with self.working("confirm"):
+            running = self.scheme.accumulator(self.public_key)
+            for signed in message.updates:
+                content = self._contents.get((position, signed.header.sender))
+                if content is None:
+                    raise IntegrityError(f"sum: the auditor never received the update of {signed.header.sender}")
+                running.add(decode(content, CiphertextVector))
+            found = running.total()
+            if found != message.total:
+                different = sum(a != b for a, b in zip(found.blocks, message.total.blocks, strict=False))
+                raise IntegrityError(
+                    f"sum: adding the {len(message.updates)} signed updates again gives other bytes "
+                    f"({different} of {len(found.blocks)} blocks differ); the coordinator's sum is not theirs"
+                )
+        confirmation = Confirmation(
+            plan=self._plan,
+            updates=tuple(item.header.digest for item in message.updates),
+            blocks=tuple(hashlib.sha256(block).digest() for block in found.blocks),
+        )
+        return self._outbox.compose(
+            m.CONFIRMATION,
+            position,
+            (COORDINATOR, *self.enrolment.roster.clients),
+            encode(confirmation),
+            key_id=str(self.public_key.id),
+            plan=self._plan,
+            state=self.state,
+            length=self.manifest.parameters,
+            blocks=len(found.blocks),
+        )
+
+    def evidence(self, position: Position, sender: str) -> bytes:
+        """The upload of one client as it was added, for the transcript: ciphertext, readable to no keyless party.
+
+        Raises: RoundError when it is not kept (any more).
+        """
+        try:
+            return self._contents[position, sender]
+        except KeyError:
+            raise RoundError(f"auditor: no update of {sender} is kept for round {position.round}") from None
+
+    def close(self, position: Position) -> None:
+        """Move the public state on. Raises: RoundError when nobody applied the sum."""
+        if not self.received(position, m.RECEIPT):
+            raise RoundError(f"round {position.round}: no client applied the sum; try another attempt")
+        self.finish(position)

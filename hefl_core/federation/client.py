@@ -1,0 +1,293 @@
+"""A client: trains at home, sends ciphertext, decrypts only what it has checked.
+
+The way out is clip → weight → encode → encrypt; the way back mirrors it: decrypt → decode → unweight → apply.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hefl_core.errors import DecryptionRefused, IntegrityError, RoundError
+from hefl_core.federation import messages as m
+from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.messages import Commitment, Confirmation, EncryptedSum, Receipt, RoundPlan
+from hefl_core.federation.party import Letter
+from hefl_core.federation.transcript import closing_statement
+from hefl_core.federation.witness import Witness
+from hefl_core.ids import AUDITOR, COORDINATOR, OBSERVER
+from hefl_core.keys.roster import Member
+from hefl_core.keys.sealing import seal, sealer
+from hefl_core.schemes.base import CiphertextVector, Opened, Vector
+from hefl_core.vectors import clip_norm
+from hefl_core.wire.canonical import decode, encode
+from hefl_core.wire.envelope import Envelope, Position
+
+LocalUpdate = Callable[[np.ndarray, int], np.ndarray]  # type: ignore[type-arg]
+"""(θ float32 (d,), round) -> θ_k float32 (d,): whatever trains. The federation knows nothing of frameworks."""
+Evaluate = Callable[[np.ndarray], tuple[float, float]]  # type: ignore[type-arg]
+"""θ -> (accuracy 0..1, loss in nats) on the common hold-out set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the audience sees of a client's private side, when the experiment is observed. Arrays as raw bytes.
+
+    ``update``: Δ_k after clipping, float64; ``theta_digest``: SHA-256 of the model this client now has. The first
+    contributor adds the decrypted mean ``applied`` (float64), ``theta`` (float32), accuracy and loss on the hold-out set.
+    Leaks: everything, to the observer alone (sealed).
+    """
+
+    client: str
+    position: Position
+    examples: int
+    update: bytes
+    theta_digest: bytes
+    applied: bytes = b""
+    theta: bytes = b""
+    accuracy: float | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Home:
+    """What stays with the client: its number of examples, its training, the common hold-out evaluation."""
+
+    examples: int
+    train: LocalUpdate
+    evaluate: Evaluate
+
+
+class Client(Witness):
+    """Holds its data, its update and its share. ``observer`` is None unless the experiment is observed."""
+
+    role = "client"
+
+    def __init__(
+        self,
+        name: str,
+        manifest: Manifest,
+        kms: Member,
+        home: Home,
+        initialise: Callable[[bytes], np.ndarray],  # type: ignore[type-arg]
+        observer: Member | None = None,
+    ) -> None:
+        super().__init__(name, manifest, kms)
+        self._home = home
+        self._initialise = initialise
+        self._observer = observer if manifest.experiment.observed else None
+        self._theta: np.ndarray | None = None  # type: ignore[type-arg]
+        self._update: tuple[int, Vector] | None = None
+        self._mean: Vector | None = None
+
+    # -- what arrives ------------------------------------------------------------------------------------------
+
+    def admit(self, envelope: Envelope) -> None:
+        """A plan is admitted only after the sum before it was applied: whoever missed a round catches up here."""
+        if envelope.header.kind == m.PLAN and self._position is not None and self._complete(self._position):
+            self.apply(self._position)
+        super().admit(envelope)
+
+    def _complete(self, position: Position) -> bool:
+        return position.round > self._rounds_done and bool(self.received(position, m.CONFIRMATION))
+
+    def check_start(self, plan: RoundPlan) -> None:
+        """θ_0 must be the one that everybody can compute from the manifest: nobody trains on a poisoned start."""
+        if self.name not in plan.cohort:
+            raise RoundError(f"plan: {self.name} is not in the cohort; wait for the next round")
+        if plan.theta_0 is None:
+            return
+        expected = self._initialise(self.manifest.initialisation)
+        if plan.theta_0 != expected.astype("<f4").tobytes():
+            raise RoundError("plan: θ_0 is not the one that the manifest's digest gives; refuse to train on it")
+        self._theta = expected
+
+    def admit_other(self, envelope: Envelope) -> None:
+        """The auditor's confirmation."""
+        if envelope.header.kind != m.CONFIRMATION or envelope.header.sender != AUDITOR:
+            super().admit_other(envelope)
+        decode(envelope.body, Confirmation)
+
+    # -- what leaves -------------------------------------------------------------------------------------------
+
+    def commit(self, position: Position) -> Letter:
+        """Train, encrypt, and tell only the digest of the ciphertext.
+
+        Leaks: participation, time (training time grows with n_k) and size.
+        Raises: RoundError without a plan; EncodingError when the weighted update exceeds the bound.
+        """
+        return self.answer(position, m.COMMITMENT, lambda: self._make_commitment(position))
+
+    def _make_commitment(self, position: Position) -> Envelope:
+        plan = self.current_plan(position)
+        if self._update is None or self._update[0] != position.round:
+            with self.working("train"):
+                self._update = (position.round, self._train(position.round))
+        with self.working("encrypt"):
+            vector = self._encrypt(self._update[1], plan, position)
+            self._ciphertext = vector.to_bytes()
+        commitment = Commitment(hashlib.sha256(self._ciphertext).digest(), len(self._ciphertext))
+        return self._compose(m.COMMITMENT, position, (COORDINATOR,), encode(commitment))
+
+    def _train(self, round_: int) -> Vector:
+        """Δ_k = θ_k - θ after local training, clipped by norm where the experiment says so."""
+        theta = self.theta
+        update = self._home.train(theta, round_).astype(np.float64) - theta.astype(np.float64)
+        limit = self.manifest.experiment.clip_norm
+        return update if limit is None else clip_norm(update, limit)
+
+    def _encrypt(self, update: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
+        """Enc([n_k, 1, tag, n_k/n_max · Δ_k]): the count of examples is hidden too."""
+        symmetric = self.scheme.preset.symmetric
+        return self.scheme.encrypt(
+            self.enrolment.share if symmetric else self.public_key,
+            update * (self._home.examples / plan.examples_max),
+            bound=plan.bound,
+            max_terms=plan.max_terms,
+            integers=(self._home.examples, 1),
+            tag=self._tag(position, self.name) if self.scheme.preset.tagged else None,
+        )
+
+    def _tag(self, position: Position, client: str) -> Callable[..., int]:
+        return self.enrolment.tag_key.for_message(
+            self.manifest.id, position.epoch, position.round, position.attempt, client
+        )
+
+    def upload(self, position: Position) -> Letter:
+        """Hand over the committed ciphertext, sealed to coordinator and auditor.
+
+        Raises: RoundError when this client's commitment is not on the published list.
+        """
+        return self.answer(position, m.UPDATE, lambda: self._make_upload(position))
+
+    def _make_upload(self, position: Position) -> Envelope:
+        listed = self.current_list(position)
+        mine = self._answers[position, m.COMMITMENT].envelope.signed_header
+        if mine not in listed.listed:
+            raise RoundError(f"{self.name}: my commitment is not on the published list; I send nothing")
+        vector = decode(self._ciphertext, CiphertextVector)
+        readers = [self.enrolment.roster.member(name) for name in (COORDINATOR, AUDITOR)]
+        info = self.sealing_info(m.UPDATE, position, self.name)
+        with self.working("seal"):
+            return self._compose(
+                m.UPDATE,
+                position,
+                (COORDINATOR, AUDITOR),
+                self._ciphertext,
+                commitments=listed.digest,
+                blocks=len(vector.blocks),
+                seal=sealer(readers, info),
+            )
+
+    # -- what comes back ---------------------------------------------------------------------------------------
+
+    def apply(self, position: Position) -> Letter:
+        """Check the sum, decrypt it, and move the model: θ ← θ + Σ w_k Δ_k / Σ w_k.
+
+        Raises: RoundError or IntegrityError before anything is decrypted when the sum is not the confirmed sum of the
+        listed updates, mine among them; IntegrityError afterwards when count or tag disagree (θ stays as it was).
+        """
+        return self.answer(position, m.RECEIPT, lambda: self._make_receipt(position))
+
+    def _make_receipt(self, position: Position) -> Envelope:
+        plan = self.current_plan(position)
+        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        self._check_confirmed(position, message)
+        with self.working("decrypt"):
+            opened = self._decrypt(plan, message)
+            self._check_opened(opened, message, position)
+            mean = opened.values * (plan.examples_max / opened.integers[0])
+        self._theta = (self.theta.astype(np.float64) + mean).astype(np.float32)
+        self._mean = mean
+        total = self.envelope(position, m.SUM, COORDINATOR).header.digest
+        plan_digest, state = self._plan, self.state
+        self.finish(position)
+        return self._outbox.compose(
+            m.RECEIPT,
+            position,
+            (COORDINATOR, AUDITOR),
+            encode(Receipt(total, self.state)),
+            key_id=str(self.public_key.id),
+            plan=plan_digest,
+            state=state,
+            length=self.manifest.parameters,
+        )
+
+    def _check_confirmed(self, position: Position, message: EncryptedSum) -> None:
+        mine = self._answers.get((position, m.UPDATE))
+        if mine is not None and mine.envelope.signed_header not in message.updates:
+            raise IntegrityError(f"sum: the update that {self.name} sent is not in it; do not decrypt")
+        confirmation = self.message(position, m.CONFIRMATION, AUDITOR, Confirmation)
+        expected = Confirmation(
+            plan=self._plan,
+            updates=tuple(item.header.digest for item in message.updates),
+            blocks=tuple(hashlib.sha256(block).digest() for block in message.total.blocks),
+        )
+        if confirmation != expected:
+            raise IntegrityError("sum: the auditor confirmed another sum than the one received; do not decrypt")
+
+    def _decrypt(self, plan: RoundPlan, message: EncryptedSum) -> Opened:
+        if self.enrolment.record.quorum.collective:
+            raise DecryptionRefused("collective custody: the sum is opened from the holders' partial decryptions")
+        share = self.enrolment.share
+        partial = self.scheme.partial_decrypt(share, message.total, (share.index,))
+        return self.scheme.open(self.public_key, message.total, [partial], bound=plan.bound)
+
+    def _check_opened(self, opened: Opened, message: EncryptedSum, position: Position) -> None:
+        examples, count = opened.integers
+        contributors = [item.header.sender for item in message.updates]
+        if count != len(contributors):
+            raise IntegrityError(f"count: expected {len(contributors)} contributors in the sum, found {count}")
+        if not count <= examples <= count * self.manifest.examples_max:
+            raise IntegrityError(f"examples: a sum of {count} counts cannot be {examples}")
+        if self.scheme.preset.tagged:
+            self.enrolment.tag_key.check(opened, contributors, self.manifest.id, position)
+
+    # -- the private side --------------------------------------------------------------------------------------
+
+    @property
+    def theta(self) -> np.ndarray:  # type: ignore[type-arg]
+        """The model at this client: float32 (d,). Raises: RoundError before the first plan."""
+        if self._theta is None:
+            raise RoundError(f"{self.name}: no model yet; the first plan brings θ_0")
+        return self._theta
+
+    def observe(self, position: Position) -> bytes:
+        """This round's private side, sealed to the observer. Raises: RoundError unless the experiment is observed."""
+        if self._observer is None:
+            raise RoundError(f"{self.name}: this experiment is not observed; nothing private leaves")
+        if self._update is None or self._mean is None:
+            raise RoundError(f"{self.name}: nothing to observe before the first round is applied")
+        theta = self.theta.tobytes()
+        seen = Observation(
+            client=self.name,
+            position=position,
+            examples=self._home.examples,
+            update=self._update[1].tobytes(),
+            theta_digest=hashlib.sha256(theta).digest(),
+        )
+        if self.current_list(position).senders[0] == self.name:
+            accuracy, loss = self._home.evaluate(self.theta)
+            seen = replace(seen, applied=self._mean.tobytes(), theta=theta, accuracy=accuracy, loss=loss)
+        info = self.sealing_info(OBSERVER, position, self.name)
+        return seal(encode(seen), self._observer, info)
+
+    def sign_closing(self, count: int, head: bytes) -> bytes:
+        """Sign the end of a transcript: so many lines, the last with this digest."""
+        return self.identity.sign(closing_statement(self.manifest.id, count, head))
+
+    def _compose(self, kind: str, position: Position, recipients: tuple[str, ...], content: bytes, **more: object) -> Envelope:
+        return self._outbox.compose(
+            kind,
+            position,
+            recipients,
+            content,
+            key_id=str(self.public_key.id),
+            plan=self._plan,
+            state=self.state,
+            length=self.manifest.parameters,
+            **more,  # type: ignore[arg-type]
+        )

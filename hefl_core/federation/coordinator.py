@@ -1,0 +1,224 @@
+"""The coordinator: plans, collects, adds. It holds the public key and nothing that opens anything."""
+
+from __future__ import annotations
+
+from hefl_core.errors import IntegrityError, RoundError
+from hefl_core.federation import messages as m
+from hefl_core.federation.admission import check_place, check_upload, read_ciphertext
+from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.messages import (
+    Commitment,
+    CommitmentList,
+    Confirmation,
+    DecryptionRequest,
+    EncryptedSum,
+    Receipt,
+    RoundPlan,
+)
+from hefl_core.federation.party import Letter, Party
+from hefl_core.ids import AUDITOR
+from hefl_core.keys.roster import Member
+from hefl_core.schemes.base import CiphertextVector
+from hefl_core.wire.canonical import decode, encode
+from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position
+
+
+class Coordinator(Party):
+    """Runs rounds over ciphertexts. Its constructor takes public things only; its enrolment refuses shares."""
+
+    role = "coordinator"
+
+    def __init__(self, name: str, manifest: Manifest, kms: Member, theta_0: bytes) -> None:
+        super().__init__(name, manifest, kms)
+        self._theta_0 = theta_0
+        self._position: Position | None = None
+        self._plan = NO_DIGEST
+        self._previous_plan = NO_DIGEST
+        self._ciphertexts: dict[tuple[Position, str], CiphertextVector] = {}
+        self._seen: set[bytes] = set()
+
+    def plan(self, position: Position) -> Letter:
+        """Open a round (or a further attempt): cohort, key, bound; θ_0 with the first.
+
+        Leaks: nothing; the plan is made of public terms.
+        """
+        return self.answer(position, m.PLAN, lambda: self._make_plan(position))
+
+    def _make_plan(self, position: Position) -> Envelope:
+        experiment, record = self.manifest.experiment, self.enrolment.record
+        self.forget(position)
+        cohort = self.enrolment.roster.clients
+        plan = RoundPlan(
+            epoch_record=record.digest,
+            previous=self._previous_plan,
+            cohort=cohort,
+            min_cohort=experiment.cohort_floor,
+            bound=experiment.bound or self.scheme.preset.default_bound,
+            max_terms=len(cohort),
+            examples_max=self.manifest.examples_max,
+            length=self.manifest.parameters,
+            theta_0=self._theta_0 if position.round == 1 else None,
+        )
+        envelope = self._outbox.compose(
+            m.PLAN,
+            position,
+            (AUDITOR, *cohort),
+            encode(plan),
+            key_id=str(self.public_key.id),
+            state=self.state,
+            length=plan.length,
+        )
+        self._position = position
+        self._plan = self._previous_plan = envelope.header.digest
+        self._ciphertexts = {}
+        return envelope
+
+    def admit(self, envelope: Envelope) -> None:
+        """Everything is compared with the current plan; an upload also with its commitment."""
+        header = envelope.header
+        if self._position is None:
+            raise RoundError(f"{header.kind} of {header.sender}: no round is open; wait for a plan")
+        check_place(
+            header, position=self._position, key_id=self.public_key.id, state=self.state, plan=self._plan
+        )
+        if header.kind == m.UPDATE:
+            self._admit_update(envelope)
+        elif header.kind == m.RECEIPT:
+            self._admit_receipt(envelope)
+        elif header.kind == m.COMMITMENT:
+            decode(envelope.body, Commitment)
+            if (self._position, m.COMMITMENTS) in self._answers:
+                raise RoundError(f"commitment of {header.sender}: too late, the list is published; wait for the next round")
+        elif header.kind == m.CONFIRMATION:
+            decode(envelope.body, Confirmation)
+        elif header.kind != m.PARTIAL:
+            raise RoundError(f"coordinator: a {header.kind} is not expected from {header.sender}")
+
+    def _admit_update(self, envelope: Envelope) -> None:
+        header = envelope.header
+        with_list = self._answers.get((header.position, m.COMMITMENTS))
+        if with_list is None:
+            raise RoundError(f"update of {header.sender}: the commitments are not published yet")
+        listed = decode(with_list.envelope.body, CommitmentList)
+        check_upload(header, listed, (self.manifest.parameters, self.manifest.parameters + 8))
+        if header.content_digest in self._seen:
+            raise RoundError(f"update of {header.sender}: this ciphertext was sent before; a replay")
+        with self.working("admit"):
+            content = self.open_content(envelope)
+            vector = read_ciphertext(content, header, self.scheme, self.public_key)
+        self._seen.add(header.content_digest)
+        self._ciphertexts[header.position, header.sender] = vector
+
+    def _admit_receipt(self, envelope: Envelope) -> None:
+        """The first receipt closes the round: the public state moves on."""
+        header = envelope.header
+        receipt = decode(envelope.body, Receipt)
+        answer = self._answers.get((header.position, m.SUM))
+        if answer is None or receipt.sum != answer.envelope.header.digest:
+            raise RoundError(f"receipt of {header.sender}: for a sum that was not sent")
+        if receipt.state != self._next_state(header.position):
+            raise IntegrityError(f"receipt of {header.sender}: followed another history")
+
+    def close(self, position: Position) -> None:
+        """Move the public state on after the receipts of a round. Raises: RoundError when nobody applied the sum."""
+        if not self.received(position, m.RECEIPT):
+            raise RoundError(f"round {position.round}: no client applied the sum; try another attempt")
+        self.state = self._next_state(position)
+        self._position = None
+        self._ciphertexts = {}
+
+    def _next_state(self, position: Position) -> bytes:
+        envelope = self._answers[position, m.SUM].envelope
+        message = decode(envelope.body, EncryptedSum)
+        updates = tuple(item.header.digest for item in message.updates)
+        return m.next_state(self.state, self._plan, updates, envelope.header.digest)
+
+    def commitments(self, position: Position) -> Letter:
+        """Publish the commitments that arrived in time, in the cohort's order.
+
+        Raises: RoundError when they are fewer than min_cohort.
+        """
+        return self.answer(position, m.COMMITMENTS, lambda: self._make_list(position))
+
+    def _make_list(self, position: Position) -> Envelope:
+        arrived = self.received(position, m.COMMITMENT)
+        cohort = self.enrolment.roster.clients
+        floor = self.manifest.experiment.cohort_floor
+        if len(arrived) < floor:
+            missing = ", ".join(name for name in cohort if name not in arrived)
+            raise RoundError(
+                f"round {position.round}: expected at least {floor} commitments (min_cohort), found {len(arrived)}; "
+                f"missing: {missing}"
+            )
+        in_order = [arrived[name] for name in cohort if name in arrived]
+        listed = CommitmentList(
+            tuple(env.signed_header for env in in_order), tuple(decode(env.body, Commitment) for env in in_order)
+        )
+        return self._compose(m.COMMITMENTS, position, (AUDITOR, *cohort), encode(listed), commitments=listed.digest)
+
+    def aggregate(self, position: Position) -> Letter:
+        """⊞ over the listed uploads, with the public key alone.
+
+        Raises: RoundError when a listed client did not upload: the attempt is over, another one may follow.
+        """
+        return self.answer(position, m.SUM, lambda: self._make_sum(position))
+
+    def _make_sum(self, position: Position) -> Envelope:
+        listed = decode(self._answers[position, m.COMMITMENTS].envelope.body, CommitmentList)
+        arrived = self.received(position, m.UPDATE)
+        missing = [name for name in listed.senders if name not in arrived]
+        if missing:
+            raise RoundError(
+                f"round {position.round}: expected an upload from each listed client, missing {', '.join(missing)}; "
+                "try another attempt"
+            )
+        with self.working("aggregate"):
+            running = self.scheme.accumulator(self.public_key)
+            for name in listed.senders:
+                running.add(self._ciphertexts.pop((position, name)))
+            total = running.total()
+        message = EncryptedSum(total, tuple(arrived[name].signed_header for name in listed.senders))
+        cohort = self.enrolment.roster.clients
+        return self._compose(
+            m.SUM, position, (AUDITOR, *cohort), encode(message), commitments=listed.digest, blocks=len(total.blocks)
+        )
+
+    def request_decryption(self, position: Position) -> Letter:
+        """Name the active set: the first t contributors, for this sum, once.
+
+        Raises: RoundError without the auditor's confirmation.
+        """
+        return self.answer(position, m.REQUEST, lambda: self._make_request(position))
+
+    def _make_request(self, position: Position) -> Envelope:
+        confirmation = self.envelope(position, m.CONFIRMATION, AUDITOR)
+        listed = decode(self._answers[position, m.COMMITMENTS].envelope.body, CommitmentList)
+        active = listed.senders[: self.enrolment.record.quorum.threshold]
+        total = self._answers[position, m.SUM].envelope
+        message = DecryptionRequest(active, total.header.digest, confirmation.header.digest)
+        return self._compose(
+            m.REQUEST, position, self.enrolment.roster.clients, encode(message), commitments=listed.digest
+        )
+
+    def _compose(
+        self,
+        kind: str,
+        position: Position,
+        recipients: tuple[str, ...],
+        content: bytes,
+        *,
+        commitments: bytes = NO_DIGEST,
+        blocks: int = 0,
+    ) -> Envelope:
+        return self._outbox.compose(
+            kind,
+            position,
+            recipients,
+            content,
+            key_id=str(self.public_key.id),
+            plan=self._plan,
+            state=self.state,
+            commitments=commitments,
+            length=self.manifest.parameters,
+            blocks=blocks,
+        )

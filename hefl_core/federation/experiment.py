@@ -1,0 +1,187 @@
+"""One experiment: everything that decides what happens, and nothing else.
+
+The same object is a JSON file, a URL query and the sidebar of the application.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, fields, replace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+
+from hefl_core.errors import ParameterError
+from hefl_core.ids import digest
+from hefl_core.keys.custody import Custody
+from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.registry import load_preset
+from hefl_core.wire.canonical import encode
+
+SMALLEST_COHORT = 3
+"""Below three contributors one of them can subtract itself and read the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A federated training under encryption.
+
+    ``alpha``: Dirichlet concentration of the labels over clients (None: IID). ``bound``: largest |entry| of a weighted
+    update (None: the preset's). ``min_cohort``: fewer contributors are refused (None: max(3, t + 1)).
+    ``observed``: whether the audience may see the clients' private side, sealed to the observer.
+
+    Raises: ParameterError naming the field, what was expected and what was found.
+    """
+
+    dataset: str = "digits"
+    model: str = "mlp"
+    trainer: str = "numpy"
+    scheme: str = "bfv-lean"
+    custody: str = "individual"
+    clients: int = 5
+    rounds: int = 3
+    local_epochs: int = 1
+    batch: int = 32
+    learning_rate: float = 0.1
+    partition: str = "iid"
+    alpha: float | None = None
+    min_cohort: int | None = None
+    seed: int = 7
+    clip_norm: float | None = None
+    bound: float | None = None
+    observed: bool = True
+
+    def __post_init__(self) -> None:
+        _between("clients", self.clients, 2, 1000)
+        _between("rounds", self.rounds, 1, 10_000)
+        _between("local_epochs", self.local_epochs, 1, 1000)
+        _between("batch", self.batch, 1, 100_000)
+        _between("seed", self.seed, 0, 2**63 - 1)
+        _positive("learning_rate", self.learning_rate)
+        for name in ("alpha", "clip_norm", "bound"):
+            if getattr(self, name) is not None:
+                _positive(name, getattr(self, name))
+        _one_of("model", self.model, ("logistic", "mlp", "mlp-large", "cnn"))
+        _one_of("trainer", self.trainer, ("numpy", "keras"))
+        _one_of("partition", self.partition, ("iid", "hospital"))
+        load_preset(self.scheme)
+        quorum = self.quorum
+        floor = self.cohort_floor
+        if not 2 <= floor <= self.clients:
+            raise ParameterError(
+                f"min_cohort: expected 2..{self.clients} (the number of clients), found {floor}",
+                f"use at least {max(SMALLEST_COHORT, quorum.threshold + 1)} clients, "
+                "or lower min_cohort for a lab experiment",
+            )
+
+    @property
+    def quorum(self) -> Quorum:
+        """Who must come together to decrypt."""
+        return Custody.parse(self.custody, self.clients).quorum
+
+    @property
+    def cohort_floor(self) -> int:
+        """``min_cohort``, or the smallest safe one."""
+        if self.min_cohort is not None:
+            return self.min_cohort
+        return max(SMALLEST_COHORT, self.quorum.threshold + 1)
+
+    @property
+    def insecure(self) -> tuple[str, ...]:
+        """Why this run protects nobody; empty when it should. Shown wherever the run is shown."""
+        reasons = []
+        preset = load_preset(self.scheme)
+        if preset.family == "plaintext":
+            reasons.append("plaintext: updates travel unencrypted")
+        if preset.insecure:
+            reasons.append(f"{self.scheme}: parameters too small to protect anything")
+        safe = max(SMALLEST_COHORT, self.quorum.threshold + 1)
+        if self.cohort_floor < safe:
+            reasons.append(f"INSECURE min_cohort {self.cohort_floor}: fewer than {safe} contributors")
+        return tuple(reasons)
+
+    def to_json(self) -> str:
+        """Every field, as JSON."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Experiment:
+        """Read :meth:`to_json` back. Raises: ParameterError for unknown or mistyped fields."""
+        try:
+            return cls._from_fields(msgspec.json.decode(text, type=dict[str, Any]), strict=True)
+        except msgspec.MsgspecError as error:
+            raise ParameterError(f"experiment: expected JSON with the fields of Experiment, {error}") from error
+
+    def to_query(self) -> str:
+        """The fields that differ from the defaults, as a URL query."""
+        default = Experiment()
+        return urlencode(
+            {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != getattr(default, f.name)}
+        )
+
+    @classmethod
+    def from_query(cls, query: str) -> Experiment:
+        """Read :meth:`to_query` back. Raises: ParameterError for unknown or mistyped fields."""
+        return cls._from_fields(dict(parse_qsl(query, keep_blank_values=True)), strict=False)
+
+    @classmethod
+    def _from_fields(cls, values: dict[str, Any], *, strict: bool) -> Experiment:
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ParameterError(f"experiment: unknown field {', '.join(unknown)}", "see `run --help` for the fields")
+        try:
+            return msgspec.convert(values, cls, strict=strict)
+        except msgspec.ValidationError as error:
+            if isinstance(error.__cause__, ParameterError):
+                raise error.__cause__ from error
+            raise ParameterError(f"experiment: {error}") from error
+
+    def but(self, **changes: Any) -> Experiment:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The public terms of one run, agreed before it starts: the experiment and what was derived from it.
+
+    ``examples_max``: the power of two above the largest client's example count; the only thing said about counts.
+    ``parameters``: d. ``nonce`` makes two runs of one experiment different runs.
+    """
+
+    experiment: Experiment
+    parameters: int
+    examples_max: int
+    nonce: bytes
+
+    @classmethod
+    def draw(cls, experiment: Experiment, parameters: int, largest_client: int) -> Manifest:
+        """Terms for a fresh run."""
+        return cls(experiment, parameters, 1 << (largest_client - 1).bit_length(), secrets.token_bytes(16))
+
+    @property
+    def id(self) -> str:
+        """The experiment's name in every header: SHA-256 of the manifest, 64 hex digits."""
+        return digest(encode(self)).hex()
+
+    @property
+    def initialisation(self) -> bytes:
+        """Seed of θ_0. Independent of scheme and custody, so that runs under different schemes start alike."""
+        e = self.experiment
+        return digest(encode((e.dataset, e.model, e.seed, self.parameters)))
+
+
+def _between(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ParameterError(f"{name}: expected {low}..{high}, found {value}")
+
+
+def _positive(name: str, value: float) -> None:
+    if not 0 < value < float("inf"):
+        raise ParameterError(f"{name}: expected a positive finite number, found {value}")
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ParameterError(f"{name}: expected one of {', '.join(known)}, found {value!r}")

@@ -1,0 +1,178 @@
+"""What coordinator, auditor and clients have in common: a mailbox that checks, and answers that are given once.
+
+Every answer is kept under (position, step): whoever asks again gets the same bytes, so a round that was interrupted is
+resumed by asking for all of it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hefl_core.errors import RoundError
+from hefl_core.federation.experiment import Manifest
+from hefl_core.ids import digest
+from hefl_core.keys.enrolment import Enrolment
+from hefl_core.keys.identity import Identity
+from hefl_core.keys.roster import Member
+from hefl_core.keys.sealing import SealingInfo, open_envelope
+from hefl_core.schemes.base import PublicKey
+from hefl_core.schemes.registry import open_scheme
+from hefl_core.wire.canonical import decode
+from hefl_core.wire.envelope import Envelope, Position
+from hefl_core.wire.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
+from hefl_core.wire.outbox import Outbox
+
+T = TypeVar("T")
+ENROLMENT_KINDS = ("roster", "epoch", "share")
+SEALED_KINDS = ("update", "partial")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one step cost its party. Units: seconds of wall clock, seconds of process CPU."""
+
+    step: str
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message ready for the post, and what making it cost.
+
+    Between processes a large body travels beside its letter: ``reference`` then stands for the bytes.
+    """
+
+    envelope: Envelope
+    work: tuple[Work, ...]
+    nbytes: int
+    body_digest: bytes
+    reference: object = None
+
+    @classmethod
+    def of(cls, envelope: Envelope, work: Sequence[Work] = ()) -> Letter:
+        """Weigh and label an envelope."""
+        return cls(envelope, tuple(work), envelope.nbytes, hashlib.sha256(envelope.body).digest())
+
+
+class Party:
+    """A named participant with an identity, an enrolment and a mailbox."""
+
+    role = ""
+
+    def __init__(self, name: str, manifest: Manifest, kms: Member) -> None:
+        self.name = name
+        self.manifest = manifest
+        self.identity = Identity(name, self.role)
+        self.enrolment = Enrolment(self.identity, manifest.id, kms.signing)
+        self.scheme = open_scheme(manifest.experiment.scheme)
+        self.state = digest(b"start", manifest.id.encode())
+        self._kms = kms
+        self._outbox = Outbox(name, self.identity, manifest.id)
+        self._inbox: dict[tuple[Position, str, str], Envelope] = {}
+        self._answers: dict[tuple[Position, str], Letter] = {}
+        self._work: list[Work] = []
+
+    @property
+    def member(self) -> Member:
+        """This party's line in the roster."""
+        return self.identity.member
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The key of the enrolled epoch."""
+        return self.enrolment.public_key
+
+    def receive(self, envelope: Envelope) -> None:
+        """Check a message and keep it.
+
+        Raises: WireError, RoundError, KeyUseError: whatever the first failing check names. Nothing is kept then.
+        """
+        header = envelope.header
+        if header.kind in ENROLMENT_KINDS:
+            self.enrolment.receive(envelope)
+            return
+        sender = self.enrolment.roster.member(header.sender)
+        limit = MAX_BODY_BYTES if header.kind in (*SEALED_KINDS, "sum") else MAX_MESSAGE_BYTES
+        envelope.check(sender.signing, experiment=self.manifest.id, recipient=self.name, limit=limit)
+        slot = (header.position, header.kind, header.sender)
+        known = self._inbox.get(slot)
+        if known is not None:
+            if known.header == header:
+                return
+            raise RoundError(
+                f"{header.kind} of {header.sender}: a second, different one for round {header.position.round}, "
+                f"attempt {header.position.attempt}; one is accepted per attempt"
+            )
+        self.admit(envelope)
+        self._inbox[slot] = envelope
+
+    def admit(self, envelope: Envelope) -> None:
+        """Role-specific checks before a message is kept. Raises: WireError, RoundError, KeyMismatch."""
+        raise NotImplementedError
+
+    def message(self, position: Position, kind: str, sender: str, type_: type[T]) -> T:
+        """The content of a message received in the open. Raises: RoundError when it has not arrived."""
+        return decode(self.envelope(position, kind, sender).body, type_)
+
+    def envelope(self, position: Position, kind: str, sender: str) -> Envelope:
+        """A received message. Raises: RoundError when it has not arrived."""
+        try:
+            return self._inbox[position, kind, sender]
+        except KeyError:
+            raise RoundError(
+                f"{self.name}: expected the {kind} of {sender} for round {position.round}, attempt {position.attempt}; "
+                "it has not arrived"
+            ) from None
+
+    def received(self, position: Position, kind: str) -> dict[str, Envelope]:
+        """All received messages of one kind, by sender."""
+        return {sender: env for (where, what, sender), env in self._inbox.items() if (where, what) == (position, kind)}
+
+    def open_content(self, envelope: Envelope) -> bytes:
+        """Open a sealed body and compare it with the signed digest. Raises: WireError."""
+        header = envelope.header
+        return open_envelope(self.identity, envelope, self.sealing_info(header.kind, header.position, header.sender))
+
+    def sealing_info(self, purpose: str, position: Position, sender: str) -> SealingInfo:
+        """The context that a sealed message is bound to; each reader's name is filled in when sealing and opening."""
+        quorum = self.enrolment.record.quorum
+        return SealingInfo(
+            purpose=purpose,
+            experiment=self.manifest.id,
+            epoch=position.epoch,
+            key_id=str(self.public_key.id),
+            round=position.round,
+            sender=sender,
+            threshold=quorum.threshold,
+            holders=quorum.holders,
+        )
+
+    def answer(self, position: Position, step: str, make: Callable[[], Envelope]) -> Letter:
+        """The stored answer of this step, or ``make()`` once."""
+        key = (position, step)
+        if key not in self._answers:
+            envelope = make()
+            self._answers[key] = Letter.of(envelope, self._work)
+            self._work = []
+        return self._answers[key]
+
+    @contextmanager
+    def working(self, step: str) -> Iterator[None]:
+        """Measure a step; it is reported with the next answer. Units: wall seconds, this process's CPU seconds."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self._work.append(Work(step, time.perf_counter() - wall, time.process_time() - cpu))
+
+    def forget(self, before: Position) -> None:
+        """Drop the messages and answers of earlier rounds: memory does not grow with the number of rounds."""
+        old = [slot for slot in self._inbox if slot[0].round < before.round - 1]
+        for slot in old:
+            del self._inbox[slot]
+        for key in [key for key in self._answers if key[0].round < before.round - 1]:
+            del self._answers[key]

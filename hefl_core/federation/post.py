@@ -1,0 +1,135 @@
+"""The post: delivers letters and records them. It reads headers, never contents.
+
+It stands outside the threat model: whoever runs it is the observer of the experiment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable
+from hefl_core.federation.party import Letter
+from hefl_core.federation.transcript import LeftOut, Sent, Transcript
+from hefl_core.wire.envelope import Envelope, Position
+
+
+class Correspondent(Protocol):
+    """Whoever has a name and a mailbox: a party, or the stand-in of a party elsewhere."""
+
+    @property
+    def name(self) -> str:
+        """Party name."""
+
+    def receive(self, envelope: Envelope) -> None:
+        """Check and keep a message."""
+
+
+class Carrier(Protocol):
+    """How letters physically travel: by call (here) or between processes (runtime/ray_actors.py)."""
+
+    def deliver(self, letter: Letter, to: Sequence[Any]) -> Iterator[tuple[Any, HeflError | None]]:
+        """Hand the letter to each receiver; yields what each said of it."""
+
+    def gather(self, parties: Sequence[Any], step: str, position: Position) -> Iterator[tuple[Any, Letter | HeflError]]:
+        """Ask each party for its answer to a step; yields answers as they come."""
+
+    def body(self, letter: Letter) -> bytes:
+        """The body's bytes, for the record."""
+
+
+class ByCall:
+    """Parties are objects in this process: a delivery is a call, in order and one at a time."""
+
+    def deliver(self, letter: Letter, to: Sequence[Any]) -> Iterator[tuple[Any, HeflError | None]]:
+        """Call ``receive`` on each."""
+        for receiver in to:
+            try:
+                receiver.receive(letter.envelope)
+            except HeflError as error:
+                yield receiver, error
+            else:
+                yield receiver, None
+
+    def gather(self, parties: Sequence[Any], step: str, position: Position) -> Iterator[tuple[Any, Letter | HeflError]]:
+        """Call the step's method on each."""
+        for party in parties:
+            try:
+                yield party, getattr(party, step)(position)
+            except HeflError as error:
+                yield party, error
+
+    def body(self, letter: Letter) -> bytes:
+        """The envelope holds it."""
+        return letter.envelope.body
+
+
+class Post:
+    """Delivers and records. ``absent`` names who failed in this attempt, and why."""
+
+    def __init__(
+        self, transcript: Transcript, carrier: Carrier | None = None, notify: Callable[[Sent | LeftOut], None] | None = None
+    ) -> None:
+        self.transcript = transcript
+        self.absent: dict[str, HeflError] = {}
+        self._carrier = carrier or ByCall()
+        self._notify = notify or (lambda _: None)
+        self._undelivered: dict[str, list[Letter]] = {}
+
+    def begin(self) -> None:
+        """Forget who was absent: a new attempt asks everybody again."""
+        self.absent = {}
+
+    def send(self, letter: Letter, sender: Correspondent, to: Sequence[Correspondent]) -> Sent:
+        """Deliver a letter and put it on record. Who refuses it, or cannot be reached, is recorded as left out.
+
+        Raises: RoundError when sender or receivers are not those that the signed header names.
+        """
+        header = letter.envelope.header
+        names = tuple(receiver.name for receiver in to)
+        if header.sender != sender.name or header.recipients != names:
+            raise RoundError(
+                f"post: the header says {header.sender} to {', '.join(header.recipients)}; "
+                f"asked to carry it from {sender.name} to {', '.join(names)}"
+            )
+        sent = self.transcript.record(letter, names, self._carrier.body(letter))
+        self._notify(sent)
+        for receiver, error in self._carrier.deliver(letter, [receiver for receiver in to if self._ready(receiver)]):
+            if error is not None:
+                self._leave_out(receiver.name, f"receive {header.kind}", header.position, error)
+        for name in self._unreachable() & set(names):
+            self._undelivered.setdefault(name, []).append(letter)
+        return sent
+
+    def each(
+        self, parties: Sequence[Correspondent], step: str, position: Position
+    ) -> Iterator[tuple[Any, Letter]]:
+        """Each party's answer to a step, as it comes; who gives none is recorded as left out."""
+        reachable = [party for party in parties if party.name not in self._unreachable()]
+        for party, answer in self._carrier.gather(reachable, step, position):
+            if isinstance(answer, HeflError):
+                self._leave_out(party.name, step, position, answer)
+            elif answer is not None:
+                yield party, answer
+
+    def _ready(self, receiver: Correspondent) -> bool:
+        """Whether a receiver can take a letter now: what it missed is delivered first, in order."""
+        if receiver.name in self._unreachable():
+            return False
+        for missed in self._undelivered.pop(receiver.name, []):
+            for _, error in self._carrier.deliver(missed, [receiver]):
+                if isinstance(error, RuntimeUnavailable):
+                    self.absent[receiver.name] = error
+                    return False
+        return True
+
+    def _unreachable(self) -> set[str]:
+        return {name for name, error in self.absent.items() if isinstance(error, RuntimeUnavailable)}
+
+    def _leave_out(self, party: str, step: str, position: Position, error: HeflError) -> None:
+        self.absent[party] = error
+        entry = LeftOut(party=party, step=step, position=position, reason=f"{type(error).__name__}: {error}")
+        self.transcript.note(entry)
+        self._notify(entry)
+
+

@@ -1,0 +1,65 @@
+"""The protocol, written once. A round is a conversation; this generator yields every message as it is sent.
+
+A notebook loops over it, a test calls ``list``, the application's runner drains it into the transcript.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hefl_core.federation.auditor import Auditor
+from hefl_core.federation.client import Client
+from hefl_core.federation.coordinator import Coordinator
+from hefl_core.federation.party import Letter
+from hefl_core.federation.post import Post
+from hefl_core.federation.transcript import Sent
+from hefl_core.keys.kms import KMS
+from hefl_core.wire.envelope import Position
+
+
+@dataclass(frozen=True)
+class Parties:
+    """Everybody in the room: objects, or stand-ins with the same methods for parties in other processes."""
+
+    kms: KMS
+    coordinator: Coordinator
+    auditor: Auditor
+    clients: tuple[Client, ...]
+    collective: bool
+
+
+def key_epoch(parties: Parties, post: Post) -> Iterator[Sent]:
+    """Step 0, once per epoch: the KMS signs who takes part and which key is used, and deals the shares."""
+    kms, everybody = parties.kms, [parties.coordinator, parties.auditor, *parties.clients]
+    yield post.send(Letter.of(kms.roster_envelope()), kms, to=everybody)
+    yield post.send(Letter.of(kms.epoch_envelope()), kms, to=everybody)
+    for client in parties.clients:
+        share = Letter.of(kms.share_envelope(client.name))                        # sealed to this client alone
+        yield post.send(share, kms, to=[client])
+
+
+def federated_round(position: Position, parties: Parties, post: Post) -> Iterator[Sent]:
+    """One round of FedAvg (McMahan 2017) summed under encryption (Phong 2018). Yields every message as it is sent."""
+    coordinator, auditor, clients = parties.coordinator, parties.auditor, parties.clients
+    plan = coordinator.plan(position)                                             # cohort, key id, bound; θ_0 in round 1
+    yield post.send(plan, coordinator, to=[auditor, *clients])
+    for client, commitment in post.each(clients, "commit", position):             # train; Δ_k; encrypt; only the digest leaves
+        yield post.send(commitment, client, to=[coordinator])
+    listed = coordinator.commitments(position)                                    # those who arrived in time, in order
+    yield post.send(listed, coordinator, to=[auditor, *clients])
+    for client, update in post.each(clients, "upload", position):                 # Enc_pk([n_k, 1, tag, w_k·Δ_k])
+        yield post.send(update, client, to=[coordinator, auditor])                # sealed to these two
+    total = coordinator.aggregate(position)                                       # ⊞_k, with the public key alone
+    yield post.send(total, coordinator, to=[auditor, *clients])
+    confirmation = auditor.confirm(position)                                      # re-added without a key: the same bytes
+    yield post.send(confirmation, auditor, to=[coordinator, *clients])
+    if parties.collective:
+        request = coordinator.request_decryption(position)                        # names the active set, once
+        yield post.send(request, coordinator, to=clients)
+        for holder, partial in post.each(clients, "partial_decryption", position):
+            yield post.send(partial, holder, to=clients)                          # flooded, sealed to the clients
+    for client, receipt in post.each(clients, "apply", position):                 # θ ← θ + Σ w_k Δ_k / Σ w_k, at the clients only
+        yield post.send(receipt, client, to=[coordinator, auditor])
+    coordinator.close(position)
+    auditor.close(position)

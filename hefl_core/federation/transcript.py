@@ -1,0 +1,292 @@
+"""The record of a run: who sent what to whom, signed and chained. Everything else only reads it.
+
+A transcript is JSON Lines. The first line opens it (manifest, the KMS's key), one line follows per message, the last one
+closes it (count and head, signed by every client). Each line names the digest of the line before. Bodies are kept
+beside it as blobs, named by their SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from hefl_core.errors import WireError
+from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.party import Letter, Work
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS
+from hefl_core.keys.roster import Member
+from hefl_core.wire.canonical import encode
+from hefl_core.wire.envelope import Position, SignedHeader
+
+EAVESDROPPER = "eavesdropper"
+MAX_LINE_BYTES = 4 << 20
+
+
+class Opening(msgspec.Struct, frozen=True, tag="opening"):
+    """First line. ``kms``: the root of trust, to be compared with a pinned copy."""
+
+    manifest: Manifest
+    kms: Member
+
+
+class Sent(msgspec.Struct, frozen=True, tag="sent"):
+    """One message. ``nbytes``: on the wire; ``work``: what it cost its sender, as the observer measured it.
+
+    ``body``: SHA-256 of the body as it travelled (for a sealed body this differs from the content's digest).
+    ``inline``: the body itself where later checks need it without blobs, that is for rosters.
+    """
+
+    step: str
+    head: SignedHeader
+    receivers: tuple[str, ...]
+    nbytes: int
+    body: bytes
+    work: tuple[Work, ...]
+    inline: bytes | None = None
+
+    @property
+    def sender(self) -> str:
+        """Party name."""
+        return self.head.header.sender
+
+    @property
+    def position(self) -> Position:
+        """Epoch, round and attempt."""
+        return self.head.header.position
+
+
+class LeftOut(msgspec.Struct, frozen=True, tag="left-out"):
+    """Somebody who refused a message or gave no answer, and why."""
+
+    party: str
+    step: str
+    position: Position
+    reason: str
+
+
+class Closing(msgspec.Struct, frozen=True, tag="closing"):
+    """Last line: how many lines there are before it and the digest of the last of them, signed by every client."""
+
+    count: int
+    head: bytes
+    signatures: tuple[tuple[str, bytes], ...]
+
+
+Entry: TypeAlias = Opening | Sent | LeftOut | Closing
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line of the file."""
+
+    previous: bytes
+    entry: Entry
+
+    def to_json(self) -> bytes:
+        """The line's exact bytes, without the newline."""
+        return _json.encode(self)
+
+
+_json = msgspec.json.Encoder(order="deterministic")
+_line = msgspec.json.Decoder(Line)
+
+
+def read_line(raw: bytes) -> Line:
+    """Read one line; only the exact bytes that :meth:`Line.to_json` writes are accepted. Raises: WireError."""
+    if len(raw) > MAX_LINE_BYTES:
+        raise WireError(f"transcript: expected lines of at most {MAX_LINE_BYTES} bytes, found {len(raw)}")
+    try:
+        line = _line.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        if isinstance(error.__cause__, WireError):
+            raise error.__cause__ from error
+        raise WireError(f"transcript: a line that is not of this format: {error}") from error
+    if line.to_json() != raw:
+        raise WireError("transcript: a line is not in canonical form; its bytes were changed")
+    return line
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A message as one seat has it. ``content`` is None where the seat has sealed bytes only."""
+
+    sent: Sent
+    body: bytes | None
+    content: bytes | None
+
+
+def closing_statement(experiment: str, count: int, head: bytes) -> bytes:
+    """What each client signs at the end."""
+    return encode(("hefl/transcript", experiment, count, head))
+
+
+class Transcript:
+    """Entries in order, and the blobs. ``keep_bodies`` False records digests only (very large runs)."""
+
+    def __init__(self, manifest: Manifest, kms: Member, *, keep_bodies: bool = True) -> None:
+        self.lines: list[Line] = []
+        self.blobs: dict[bytes, bytes] = {}
+        self._keep_bodies = keep_bodies
+        self._head = b""
+        self._append(Opening(manifest, kms))
+
+    @classmethod
+    def _restore(cls, lines: Sequence[Line], blobs: dict[bytes, bytes]) -> Transcript:
+        self = cls.__new__(cls)
+        self.lines, self.blobs, self._keep_bodies = list(lines), blobs, bool(blobs)
+        self._head = hashlib.sha256(lines[-1].to_json()).digest()
+        return self
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    def record(self, letter: Letter, receivers: Sequence[str], body: bytes) -> Sent:
+        """Put one message on record."""
+        header = letter.envelope.header
+        entry = Sent(
+            step=header.kind,
+            head=letter.envelope.signed_header,
+            receivers=tuple(receivers),
+            nbytes=letter.nbytes,
+            body=letter.body_digest,
+            work=letter.work,
+            inline=body if header.kind == "roster" else None,
+        )
+        self._append(entry)
+        if self._keep_bodies:
+            self.blobs[letter.body_digest] = body
+        return entry
+
+    def note(self, entry: LeftOut) -> None:
+        """Put a refusal or an absence on record."""
+        self._append(entry)
+
+    def file(self, content: bytes) -> None:
+        """Keep the opened ciphertext of a sealed upload (from the auditor), so that sums can be added again."""
+        if self._keep_bodies:
+            self.blobs[hashlib.sha256(content).digest()] = content
+
+    @property
+    def tail(self) -> tuple[int, bytes]:
+        """How many lines there are and the digest of the last: what the clients sign to close this transcript."""
+        return len(self.lines), self._head
+
+    def close(self, signatures: Sequence[tuple[str, bytes]]) -> None:
+        """Write the last line."""
+        self._append(Closing(len(self.lines), self._head, tuple(signatures)))
+
+    def _append(self, entry: Entry) -> None:
+        line = Line(self._head, entry)
+        self.lines.append(line)
+        self._head = hashlib.sha256(line.to_json()).digest()
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    @property
+    def opening(self) -> Opening:
+        """The first line's entry."""
+        entry = self.lines[0].entry
+        if not isinstance(entry, Opening):
+            raise WireError(f"transcript: expected an opening line first, found {type(entry).__name__}")
+        return entry
+
+    @property
+    def manifest(self) -> Manifest:
+        """The run's public terms."""
+        return self.opening.manifest
+
+    @property
+    def sent(self) -> tuple[Sent, ...]:
+        """Every message, in order."""
+        return tuple(line.entry for line in self.lines if isinstance(line.entry, Sent))
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Every refusal and absence, in order."""
+        return tuple(line.entry for line in self.lines if isinstance(line.entry, LeftOut))
+
+    def of_round(self, round_: int) -> tuple[Sent, ...]:
+        """The messages of one round; round 0 is the enrolment."""
+        return tuple(sent for sent in self.sent if sent.position.round == round_)
+
+    def content(self, sent: Sent) -> bytes | None:
+        """What a message says, where it is on record: open bodies, and uploads as the auditor filed them."""
+        return self.blobs.get(sent.head.header.content_digest)
+
+    def body(self, sent: Sent) -> bytes:
+        """A message's body as it travelled. Raises: WireError when this transcript came without its blob."""
+        try:
+            return self.blobs[sent.body]
+        except KeyError:
+            raise WireError(f"{sent.step} of {sent.sender}: its body is not on record; keep the blobs") from None
+
+    def seen_by(self, seat: str) -> tuple[Seen, ...]:
+        """What one seat has: every message it sent or received, opened where it is a reader.
+
+        Seats: coordinator, auditor, kms, client-k, and eavesdropper (every body as it travels, nothing opened).
+        Leaks: exactly what that seat holds; shares are in no transcript.
+        """
+        return tuple(self._view(seat))
+
+    def _view(self, seat: str) -> Iterator[Seen]:
+        if seat not in (COORDINATOR, AUDITOR, KMS, EAVESDROPPER) and not seat.startswith("client-"):
+            raise WireError(f"transcript: expected a seat such as coordinator, client-1 or eavesdropper, found {seat!r}")
+        for sent in self.sent:
+            header, body = sent.head.header, self.blobs.get(sent.body)
+            if seat == EAVESDROPPER:
+                yield Seen(sent, body, None if header.sealed else body)
+            elif seat == sent.sender or seat in sent.receivers:
+                yield Seen(sent, body, self.content(sent))
+
+    # -- files -------------------------------------------------------------------------------------------------
+
+    def to_bytes(self) -> bytes:
+        """The file's exact bytes."""
+        return b"".join(line.to_json() + b"\n" for line in self.lines)
+
+    def save(self, path: str | Path) -> None:
+        """Write ``path`` and, beside it, ``<name>.d/`` with one blob per file."""
+        path = Path(path)
+        folder = blob_folder(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        for digest, blob in self.blobs.items():
+            (folder / digest.hex()).write_bytes(blob)
+        path.write_bytes(self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Transcript:
+        """Read a transcript and whatever blobs lie beside it; nothing is checked but the form (see verify.py).
+
+        Raises: WireError; OSError when the file cannot be read.
+        """
+        path = Path(path)
+        folder = blob_folder(path)
+        blobs = {}
+        if folder.is_dir():
+            for file in folder.iterdir():
+                if len(file.name) == 64 and set(file.name) <= set("0123456789abcdef"):
+                    blobs[bytes.fromhex(file.name)] = file.read_bytes()
+        return cls.from_bytes(path.read_bytes(), blobs)
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, blobs: dict[bytes, bytes] | None = None) -> Transcript:
+        """Read the file's bytes. Raises: WireError."""
+        if not raw.endswith(b"\n"):
+            raise WireError("transcript: expected a newline at the end, found none; the file is cut off")
+        lines = []
+        for number, part in enumerate(raw[:-1].split(b"\n"), start=1):
+            try:
+                lines.append(read_line(part))
+            except WireError as error:
+                raise WireError(f"line {number}: {error}") from error
+        restored = cls._restore(lines, blobs or {})
+        restored.opening  # noqa: B018  raises when the first line is another
+        return restored
+
+
+def blob_folder(path: Path) -> Path:
+    """Where a transcript's blobs lie."""
+    return path.with_name(path.name + ".d")

@@ -1,0 +1,149 @@
+"""Whoever checks the coordinator: clients and auditor both follow its plan, its list and its sum.
+
+Like party.py, but it knows what an honest coordinator may say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from hefl_core.errors import IntegrityError, RoundError
+from hefl_core.federation import messages as m
+from hefl_core.federation.admission import check_contributors, check_listed, check_place
+from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.messages import CommitmentList, EncryptedSum, RoundPlan
+from hefl_core.federation.party import Party
+from hefl_core.ids import COORDINATOR
+from hefl_core.keys.roster import Member
+from hefl_core.wire.canonical import decode, encode
+from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position
+
+
+class Witness(Party):
+    """Accepts one plan per attempt, one list per plan and one sum per list, and only honest-looking ones."""
+
+    def __init__(self, name: str, manifest: Manifest, kms: Member) -> None:
+        super().__init__(name, manifest, kms)
+        self._position: Position | None = None
+        self._plan = NO_DIGEST
+        self._rounds_done = 0
+
+    def admit(self, envelope: Envelope) -> None:
+        """Dispatch on the kind; the coordinator's messages only from the coordinator."""
+        header = envelope.header
+        if header.kind in (m.PLAN, m.COMMITMENTS, m.SUM, m.REQUEST) and header.sender != COORDINATOR:
+            raise RoundError(f"{header.kind}: expected from {COORDINATOR}, found from {header.sender}")
+        if header.kind == m.PLAN:
+            self._admit_plan(envelope)
+            return
+        if self._position is None:
+            raise RoundError(f"{self.name}: a {header.kind} before any plan; wait for a plan")
+        check_place(header, position=self._position, key_id=self.public_key.id, state=self.state, plan=self._plan)
+        if header.kind == m.COMMITMENTS:
+            self._admit_list(envelope)
+        elif header.kind == m.SUM:
+            self._admit_sum(envelope)
+        else:
+            self.admit_other(envelope)
+
+    def admit_other(self, envelope: Envelope) -> None:
+        """What only clients or only the auditor receive. Raises: RoundError for anything else."""
+        raise RoundError(f"{self.name}: a {envelope.header.kind} is not expected from {envelope.header.sender}")
+
+    def current_plan(self, position: Position) -> RoundPlan:
+        """The accepted plan of this attempt. Raises: RoundError when there is none."""
+        return self.message(position, m.PLAN, COORDINATOR, RoundPlan)
+
+    def current_list(self, position: Position) -> CommitmentList:
+        """The accepted list of this attempt. Raises: RoundError when there is none."""
+        return self.message(position, m.COMMITMENTS, COORDINATOR, CommitmentList)
+
+    def _admit_plan(self, envelope: Envelope) -> None:
+        header, manifest = envelope.header, self.manifest
+        plan = decode(envelope.body, RoundPlan)
+        if self._position is not None and _key(header.position) <= _key(self._position):
+            raise RoundError(f"plan: round {header.position.round}, attempt {header.position.attempt} is over; a replay")
+        if header.position.round != self._rounds_done + 1:
+            raise RoundError(f"plan: expected round {self._rounds_done + 1}, found {header.position.round}")
+        check_place(
+            header,
+            position=Position(self.enrolment.record.epoch, header.position.round, header.position.attempt),
+            key_id=self.public_key.id,
+            state=self.state,
+            plan=NO_DIGEST,
+        )
+        clients = self.enrolment.roster.clients
+        expected = {
+            "epoch record": (self.enrolment.record.digest, plan.epoch_record),
+            "d": (manifest.parameters, plan.length),
+            "n_max": (manifest.examples_max, plan.examples_max),
+            "bound": (manifest.experiment.bound or self.scheme.preset.default_bound, plan.bound),
+            "θ_0": (header.position.round == 1, plan.theta_0 is not None),
+            "previous plan": (self._plan, plan.previous),
+        }
+        for what, (agreed, found) in expected.items():
+            if agreed != found:
+                raise RoundError(f"plan: expected {what} {_spell(agreed)} as agreed, found {_spell(found)}; refuse the plan")
+        if not set(plan.cohort) <= set(clients) or plan.max_terms < len(plan.cohort):
+            raise RoundError(f"plan: cohort of {len(plan.cohort)} does not fit the roster or max_terms {plan.max_terms}")
+        if plan.min_cohort < manifest.experiment.cohort_floor:
+            raise RoundError(f"plan: expected min_cohort ≥ {manifest.experiment.cohort_floor}, found {plan.min_cohort}")
+        self.check_start(plan)
+        self._position, self._plan = header.position, header.digest
+        self.forget(header.position)
+
+    def check_start(self, plan: RoundPlan) -> None:
+        """What a role additionally checks of a plan."""
+
+    def _admit_list(self, envelope: Envelope) -> None:
+        header = envelope.header
+        listed = decode(envelope.body, CommitmentList)
+        plan = self.current_plan(header.position)
+        check_listed(listed, plan.cohort, plan.min_cohort)
+        if header.commitments != listed.digest:
+            raise RoundError("commitments: the header names another list than the body holds")
+        for signed, commitment in zip(listed.listed, listed.commitments, strict=True):
+            item = signed.header
+            signed.verify(self.enrolment.roster.member(item.sender).signing)
+            check_place(
+                item, position=header.position, key_id=self.public_key.id, state=self.state, plan=self._plan
+            )
+            if item.kind != m.COMMITMENT or item.content_digest != hashlib.sha256(encode(commitment)).digest():
+                raise RoundError(f"commitments: what is listed for {item.sender} is not what {item.sender} signed")
+
+    def _admit_sum(self, envelope: Envelope) -> None:
+        header = envelope.header
+        message = decode(envelope.body, EncryptedSum)
+        listed = self.current_list(header.position)
+        check_contributors(message.updates, listed)
+        for signed, commitment in zip(message.updates, listed.commitments, strict=True):
+            item = signed.header
+            signed.verify(self.enrolment.roster.member(item.sender).signing)
+            check_place(
+                item, position=header.position, key_id=self.public_key.id, state=self.state, plan=self._plan
+            )
+            if item.kind != m.UPDATE or item.commitments != listed.digest:
+                raise IntegrityError(f"sum: the update of {item.sender} was made for another list; do not decrypt")
+            if item.content_digest != commitment.ciphertext_digest:
+                raise IntegrityError(f"sum: the update of {item.sender} is not the one it committed to; do not decrypt")
+        total = message.total
+        if total.key_id != self.public_key.id or total.terms != len(message.updates):
+            raise IntegrityError(
+                f"sum: expected {len(message.updates)} terms under {self.public_key.id.short}, "
+                f"found {total.terms} under {total.key_id.short}; do not decrypt"
+            )
+
+    def finish(self, position: Position) -> None:
+        """Move the public state on: the round is over for this witness."""
+        envelope = self.envelope(position, m.SUM, COORDINATOR)
+        updates = tuple(item.header.digest for item in decode(envelope.body, EncryptedSum).updates)
+        self.state = m.next_state(self.state, self._plan, updates, envelope.header.digest)
+        self._rounds_done = position.round
+
+
+def _key(position: Position) -> tuple[int, int]:
+    return position.round, position.attempt
+
+
+def _spell(value: object) -> str:
+    return value.hex()[:12] if isinstance(value, bytes) else str(value)

@@ -1,0 +1,97 @@
+"""Start Ray for this process, or join a cluster that runs already.
+
+A local Ray is started once per process, in a thread that never returns: Ray dies with the thread that started it.
+It listens on all interfaces, so it is started in token mode with a token of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import threading
+import time
+
+from hefl_core.errors import RuntimeUnavailable
+from hefl_core.runtime.events import EventBus, Progress
+
+START_SECONDS = 60.0
+
+
+class Cluster:
+    """The one Ray of this process. ``warm_up`` returns at once; ``wait`` blocks until it is there."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether actors can be made without waiting."""
+        return self._ready.is_set() and self._failure is None
+
+    @property
+    def address(self) -> str:
+        """The cluster that is joined, or 'local'."""
+        return os.environ.get("RAY_ADDRESS") or "local"
+
+    def warm_up(self) -> None:
+        """Begin starting or joining in the background; a second call does nothing."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._stay, name="ray-keeper", daemon=True)
+                self._thread.start()
+
+    def wait(self, bus: EventBus | None = None, *, timeout_seconds: float = START_SECONDS) -> None:
+        """Block until Ray is there, reporting progress. Raises: RuntimeUnavailable when it is not there in time."""
+        self.warm_up()
+        started = time.monotonic()
+        while not self._ready.wait(0.5):
+            waited = time.monotonic() - started
+            if waited > timeout_seconds:
+                raise RuntimeUnavailable(
+                    f"Ray: expected it within {timeout_seconds:.0f} s, it did not come up; use --runtime local or retry"
+                )
+            if bus is not None:
+                bus.publish(Progress(f"starting Ray, {waited:.0f} s", min(0.95, waited / 10)))
+        if self._failure is not None:
+            raise RuntimeUnavailable(f"Ray at {self.address}: {self._failure}; is the cluster up, the token set?")
+
+    def _stay(self) -> None:
+        try:
+            self._start()
+        except Exception as error:
+            self._failure = error
+            self._ready.set()
+            return
+        atexit.register(self._stop)
+        self._ready.set()
+        threading.Event().wait()
+
+    def _start(self) -> None:
+        joins = bool(os.environ.get("RAY_ADDRESS"))
+        if not joins:
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        import ray
+
+        local = {} if joins else {"num_cpus": max(2, os.cpu_count() or 2), "object_store_memory": 512 << 20}
+        ray.init(
+            address=self.address,
+            include_dashboard=None if joins else False,
+            log_to_driver=False,
+            configure_logging=False,
+            **local,
+        )
+
+    def _stop(self) -> None:
+        import ray
+
+        ray.shutdown()
+
+
+CLUSTER = Cluster()

@@ -1,0 +1,66 @@
+"""What a client has at home: its part of the data and a trainer. Built where the client lives, never sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from hefl_core.federation.client import Home
+from hefl_core.federation.experiment import Experiment, Manifest
+from hefl_core.learning.base import Dataset, Examples, LocalTraining, Parameters, training_seed
+from hefl_core.learning.datasets import load_dataset
+from hefl_core.learning.models import Model, model_for_dataset
+from hefl_core.learning.partition import partition
+from hefl_core.learning.trainers import open_trainer
+
+
+@dataclass(frozen=True)
+class Estate:
+    """A data set dealt out among the clients, and the model they train: what an experiment's names stand for."""
+
+    dataset: Dataset
+    model: Model
+    parts: tuple[Examples, ...]
+
+    def manifest(self, experiment: Experiment) -> Manifest:
+        """Public terms of a fresh run."""
+        return Manifest.draw(experiment, self.model.parameters, max(len(part) for part in self.parts))
+
+
+@lru_cache(maxsize=4)
+def _estate(dataset: str, model: str, clients: int, alpha: float | None, by: str, seed: int) -> Estate:
+    data = load_dataset(dataset)
+    kind = "hospital" if by == "hospital" else "iid"
+    parts = partition(data, clients, alpha, kind, seed)  # type: ignore[arg-type]
+    return Estate(data, model_for_dataset(model, data), parts)
+
+
+def estate(experiment: Experiment) -> Estate:
+    """Load and deal. Raises: DataError, ParameterError."""
+    e = experiment
+    return _estate(e.dataset, e.model, e.clients, e.alpha, e.partition, e.seed)
+
+
+def home_of(experiment: Experiment, index: int) -> Home:
+    """The home of client ``index`` (from 1): its own examples and a trainer."""
+    whole = estate(experiment)
+    own = whole.parts[index - 1]
+    trainer = open_trainer(experiment.trainer, whole.model)
+
+    def train(theta: Parameters, round_: int) -> Parameters:
+        seed = training_seed(experiment.seed, round_, index)
+        how = LocalTraining(experiment.local_epochs, experiment.batch, experiment.learning_rate, seed)
+        return trainer.train(theta, own, how)
+
+    def evaluate(theta: Parameters) -> tuple[float, float]:
+        found = trainer.evaluate(theta, whole.dataset.test)
+        return found.accuracy, found.loss
+
+    return Home(len(own), train, evaluate)
+
+
+def initial_parameters(experiment: Experiment, seed: bytes) -> Parameters:
+    """θ_0 from the manifest's digest. Shapes: float32 (d,)."""
+    return np.asarray(estate(experiment).model.init(seed), dtype=np.float32)

@@ -1,0 +1,138 @@
+"""The observer: whoever watches the run. Outside the threat model; what is private reaches it sealed, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hefl_core.federation import messages as m
+from hefl_core.federation.client import Observation
+from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.messages import EncryptedSum, RoundPlan
+from hefl_core.federation.party import Work
+from hefl_core.federation.transcript import Sent, Transcript
+from hefl_core.ids import OBSERVER, client_name
+from hefl_core.keys.identity import Identity
+from hefl_core.keys.roster import Member
+from hefl_core.keys.sealing import SealingInfo, open_sealed
+from hefl_core.runtime.result import Phases, RoundResult, Traffic, WallPhases
+from hefl_core.schemes.base import PublicKey
+from hefl_core.schemes.registry import open_scheme
+from hefl_core.wire.canonical import decode
+from hefl_core.wire.envelope import Position
+
+PHASES: Mapping[str, str] = {
+    "train": "train",
+    "encrypt": "encrypt",
+    "seal": "encrypt",
+    "admit": "aggregate",
+    "aggregate": "aggregate",
+    "partial": "decrypt",
+    "decrypt": "decrypt",
+}
+"""Which phase a party's step belongs to. The auditor's work is not the coordinator's and counts in the wall time only."""
+
+
+class Observer:
+    """Opens what clients seal to it and measures rounds from the transcript."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self.identity = Identity(OBSERVER, OBSERVER)
+        self.observations: dict[int, tuple[Observation, ...]] = {}
+
+    @property
+    def member(self) -> Member:
+        """Where clients seal their observations to."""
+        return self.identity.member
+
+    def open(self, client: str, sealed: bytes, position: Position, key: PublicKey) -> Observation:
+        """Open one client's observation. Raises: WireError."""
+        info = SealingInfo(
+            purpose=OBSERVER,
+            experiment=self.manifest.id,
+            epoch=position.epoch,
+            key_id=str(key.id),
+            round=position.round,
+            sender=client,
+            threshold=key.quorum.threshold,
+            holders=key.quorum.holders,
+        )
+        return decode(open_sealed(self.identity, sealed, info), Observation)
+
+    def measure(
+        self, transcript: Transcript, position: Position, observations: Sequence[Observation], wall_seconds: float
+    ) -> RoundResult:
+        """One line of the result: numbers from the transcript, and from the observations where there are any."""
+        round_ = position.round
+        self.observations[round_] = tuple(observations)
+        sent = [entry for entry in transcript.of_round(round_) if entry.position == position]
+        total = next(entry for entry in sent if entry.step == m.SUM)
+        message = decode(transcript.body(total), EncryptedSum)
+        contributors = tuple(item.header.sender for item in message.updates)
+        plan = decode(transcript.body(next(entry for entry in sent if entry.step == m.PLAN)), RoundPlan)
+        errors = self._errors(observations, contributors, plan)
+        first = next((seen for seen in observations if seen.theta), None)
+        models = {seen.theta_digest for seen in observations}
+        return RoundResult(
+            round=round_,
+            attempts=position.attempt,
+            contributors=contributors,
+            accuracy=first.accuracy if first else None,
+            loss=first.loss if first else None,
+            max_abs_error=errors[0] if errors else None,
+            error_bound=errors[1] if errors else None,
+            model=models.pop().hex() if len(models) == 1 else None,
+            seconds=WallPhases(**_phases(sent, "seconds"), total=wall_seconds),
+            cpu_seconds=Phases(**_phases(sent, "cpu_seconds")),
+            bytes=_traffic(sent, contributors, self.manifest.parameters),
+        )
+
+    def _errors(
+        self, observations: Sequence[Observation], contributors: Sequence[str], plan: RoundPlan
+    ) -> tuple[float, float] | None:
+        """Largest |decrypted mean - plaintext weighted mean| over the entries, and the bound it must keep."""
+        seen = {item.client: item for item in observations}
+        first = next((item for item in observations if item.applied), None)
+        if first is None or not set(contributors) <= set(seen):
+            return None
+        examples = sum(seen[name].examples for name in contributors)
+        mean = np.zeros(self.manifest.parameters)
+        for name in contributors:
+            mean += np.frombuffer(seen[name].update, dtype=np.float64) * (seen[name].examples / examples)
+        found = float(np.max(np.abs(np.frombuffer(first.applied, dtype=np.float64) - mean)))
+        scheme = open_scheme(self.manifest.experiment.scheme)
+        bound = plan.bound if plan.bound is not None else scheme.preset.default_bound
+        of_sum = scheme.sum_error(bound, len(contributors), plan.max_terms)
+        return found, of_sum * plan.examples_max / examples + _ROUNDING
+
+
+_ROUNDING = 1e-12
+"""Head-room for float64 rounding in computing the reference itself."""
+
+
+def _phases(sent: Sequence[Sent], unit: str) -> dict[str, float]:
+    totals = dict.fromkeys(("train", "encrypt", "aggregate", "decrypt"), 0.0)
+    for entry in sent:
+        for work in entry.work:
+            if phase := _phase(entry, work):
+                totals[phase] += getattr(work, unit)
+    return totals
+
+
+def _phase(entry: Sent, work: Work) -> str | None:
+    return None if entry.sender == "auditor" else PHASES.get(work.step)
+
+
+def _traffic(sent: Sequence[Sent], contributors: Sequence[str], parameters: int) -> Traffic:
+    """The largest upload of a contributor (all its messages), and everything one contributor receives."""
+    first = contributors[0] if contributors else client_name(1)
+    return Traffic(
+        upload_per_client=max(
+            sum(entry.nbytes for entry in sent if entry.sender == name and entry.step == m.UPDATE)
+            for name in contributors
+        ),
+        download_per_client=sum(entry.nbytes for entry in sent if first in entry.receivers),
+        plaintext_update=4 * parameters,
+    )

@@ -1,0 +1,139 @@
+"""What a run leaves behind, in the shape of ``run --json``."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.transcript import Transcript
+
+if TYPE_CHECKING:
+    from hefl_core.claims import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Seconds per phase; train, encrypt and decrypt are summed over the clients."""
+
+    train: float
+    encrypt: float
+    aggregate: float
+    decrypt: float
+
+
+@dataclass(frozen=True, slots=True)
+class WallPhases:
+    """Like Phases, on the wall clock, with the whole round."""
+
+    train: float
+    encrypt: float
+    aggregate: float
+    decrypt: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes on the wire. ``plaintext_update``: 4 per parameter, what plain FedAvg would send."""
+
+    upload_per_client: int
+    download_per_client: int
+    plaintext_update: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """One round as the observer measured it.
+
+    ``accuracy`` and ``loss`` on the common hold-out set and ``max_abs_error`` (against the plaintext weighted mean of the
+    same updates) are None when the experiment is not observed. ``model``: SHA-256 of θ, equal at all clients.
+    """
+
+    round: int
+    attempts: int
+    contributors: tuple[str, ...]
+    accuracy: float | None
+    loss: float | None
+    max_abs_error: float | None
+    error_bound: float | None
+    model: str | None
+    seconds: WallPhases
+    cpu_seconds: Phases
+    bytes: Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Versions that decide what happened."""
+
+    python: str
+    tenseal: str
+    phe: str
+    ray: str
+    tensorflow: str
+    numpy: str
+    machine: str
+    cpus: int
+
+    @classmethod
+    def here(cls) -> Environment:
+        """Of this process."""
+        return cls(
+            python=platform.python_version(),
+            tenseal=_version("tenseal"),
+            phe=_version("phe"),
+            ray=_version("ray"),
+            tensorflow=_version("tensorflow-cpu") or _version("tensorflow"),
+            numpy=_version("numpy"),
+            machine=f"{platform.system()} {platform.machine()}",
+            cpus=os.cpu_count() or 1,
+        )
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run. ``transcript`` and ``claims`` are part of it; the JSON form carries all but the transcript."""
+
+    experiment: Experiment
+    runtime: str
+    environment: Environment
+    parameters: int
+    key_id: str
+    cold_start_seconds: float
+    rounds: tuple[RoundResult, ...]
+    insecure: tuple[str, ...]
+    shared_processes: tuple[str, ...]
+    transcript: Transcript
+    claims: tuple[Verdict, ...] = field(default=())
+
+    def to_json(self) -> str:
+        """The stable surface of ``run --json``."""
+        parts = {name: getattr(self, name) for name in _JSON_FIELDS}
+        return msgspec.json.format(msgspec.json.encode(parts), indent=1).decode()
+
+
+_JSON_FIELDS = (
+    "experiment",
+    "runtime",
+    "environment",
+    "parameters",
+    "key_id",
+    "cold_start_seconds",
+    "insecure",
+    "shared_processes",
+    "rounds",
+    "claims",
+)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

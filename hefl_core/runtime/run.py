@@ -1,0 +1,186 @@
+"""Run an experiment: set the stage, deal the keys, drain the rounds into a transcript, measure, close."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from hefl_core.errors import HeflError, IntegrityError, ParameterError, RoundError, RuntimeUnavailable
+from hefl_core.federation.client import Observation
+from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.post import Post
+from hefl_core.federation.round import Parties, federated_round, key_epoch
+from hefl_core.federation.transcript import LeftOut, Sent, Transcript
+from hefl_core.runtime.events import EventBus, Progress
+from hefl_core.runtime.household import estate
+from hefl_core.runtime.observer import Observer
+from hefl_core.runtime.result import Environment, RoundResult, RunResult
+from hefl_core.runtime.stage import Runtime, Stage, local_stage
+from hefl_core.wire.envelope import Position
+
+MAX_ATTEMPTS = 3
+
+
+def run_experiment(
+    experiment: Experiment, runtime: str = "local", *, bus: EventBus | None = None, clients_per_host: int | None = None
+) -> RunResult:
+    """Run all rounds and return what they left behind.
+
+    ``runtime``: 'local' (objects in this process) or 'ray' (processes of their own). ``bus`` receives progress,
+    messages and round results as they come.
+    Raises: any HeflError; nothing is swallowed.
+    """
+    with closing(Run(experiment, runtime, bus=bus, clients_per_host=clients_per_host)) as run:
+        for _ in run.steps():
+            pass
+        return run.result()
+
+
+@dataclass(frozen=True)
+class _Begun:
+    stage: Stage
+    observer: Observer
+    transcript: Transcript
+    post: Post
+
+
+class Run:
+    """A run that can be stepped: ``steps`` yields every message as it is sent, ``result`` sums it up."""
+
+    def __init__(
+        self, experiment: Experiment, runtime: str = "local", *, bus: EventBus | None = None, clients_per_host: int | None = None
+    ) -> None:
+        self.experiment = experiment
+        self.runtime = runtime
+        self.bus = bus or EventBus()
+        self.rounds: list[RoundResult] = []
+        self._started = time.perf_counter()
+        self._cold_start = 0.0
+        self._begun: _Begun | None = None
+        self._open_stage = _runtime(runtime, clients_per_host, self.bus)
+
+    def steps(self) -> Iterator[Sent]:
+        """Every message of the run, in the order of its sending."""
+        begun = self._begin()
+        yield from key_epoch(begun.stage.parties, begun.post)
+        for number in range(1, self.experiment.rounds + 1):
+            yield from self._round(number, begun)
+        self._close_transcript(begun)
+
+    def _begin(self) -> _Begun:
+        self.bus.publish(Progress("dealing the data and setting up the parties"))
+        manifest = estate(self.experiment).manifest(self.experiment)
+        observer = Observer(manifest)
+        stage = self._open_stage(manifest, observer.member if self.experiment.observed else None)
+        transcript = Transcript(manifest, stage.parties.kms.member)
+        self._begun = _Begun(stage, observer, transcript, Post(transcript, stage.carrier, self.bus.publish))
+        return self._begun
+
+    def _round(self, number: int, begun: _Begun) -> Iterator[Sent]:
+        """One round, in as many attempts as it needs (drop-outs), at most three."""
+        started = time.perf_counter()
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            position = Position(1, number, attempt)
+            begun.post.begin()
+            try:
+                yield from federated_round(position, begun.stage.parties, begun.post)
+                break
+            except RoundError as error:
+                _give_up_unless_dropped(error, begun.post.absent, last=attempt == MAX_ATTEMPTS)
+        seconds = time.perf_counter() - started
+        if number == 1:
+            self._cold_start = time.perf_counter() - self._started
+        self._file_uploads(position, begun)
+        seen = list(self._observe(position, begun))
+        result = begun.observer.measure(begun.transcript, position, seen, seconds)
+        self.rounds.append(result)
+        self.bus.publish(result)
+
+    def _file_uploads(self, position: Position, begun: _Begun) -> None:
+        """The auditor hands the added ciphertexts to the record, so that anybody can add them again."""
+        for entry in begun.transcript.of_round(position.round):
+            if entry.step == "update" and entry.position == position:
+                begun.transcript.file(begun.stage.parties.auditor.evidence(position, entry.sender))
+
+    def _observe(self, position: Position, begun: _Begun) -> Iterator[Observation]:
+        if not self.experiment.observed:
+            return
+        key = begun.stage.parties.coordinator.public_key
+        clients = [client for client in begun.stage.parties.clients if client.name not in begun.post.absent]
+        for client, sealed in begun.stage.carrier.gather(clients, "observe", position):
+            if isinstance(sealed, bytes):
+                yield begun.observer.open(client.name, sealed, position, key)
+
+    def _close_transcript(self, begun: _Begun) -> None:
+        transcript = begun.transcript
+        count, head = transcript.tail
+        transcript.close([(client.name, client.sign_closing(count, head)) for client in begun.stage.parties.clients])
+
+    @property
+    def transcript(self) -> Transcript:
+        """The record so far. Raises: RoundError before the first step."""
+        return self._ready().transcript
+
+    @property
+    def observer(self) -> Observer:
+        """The observer of this run. Raises: RoundError before the first step."""
+        return self._ready().observer
+
+    @property
+    def parties(self) -> Parties:
+        """The parties of this run. Raises: RoundError before the first step."""
+        return self._ready().stage.parties
+
+    def _ready(self) -> _Begun:
+        if self._begun is None:
+            raise RoundError("run: nothing has happened yet; take the first step")
+        return self._begun
+
+    def result(self) -> RunResult:
+        """What the run left behind, its claims checked."""
+        from hefl_core.claims import check_claims
+
+        begun = self._ready()
+        result = RunResult(
+            experiment=self.experiment,
+            runtime=self.runtime,
+            environment=Environment.here(),
+            parameters=begun.transcript.manifest.parameters,
+            key_id=str(begun.stage.parties.coordinator.public_key.id),
+            cold_start_seconds=self._cold_start,
+            rounds=tuple(self.rounds),
+            insecure=self.experiment.insecure,
+            shared_processes=begun.stage.shared_processes,
+            transcript=begun.transcript,
+        )
+        return check_claims(result)
+
+    def close(self) -> None:
+        """Free the parties' processes."""
+        if self._begun is not None:
+            self._begun.stage.close()
+
+
+def _give_up_unless_dropped(error: RoundError, absent: dict[str, HeflError], *, last: bool) -> None:
+    """Another attempt helps only when somebody dropped out; a refusal would be the same again."""
+    for reason in absent.values():
+        if isinstance(reason, IntegrityError):
+            raise reason from error
+    dropped = any(isinstance(reason, RuntimeUnavailable) for reason in absent.values())
+    if last or not dropped:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in absent.items())
+        if len({type(reason) for reason in absent.values()}) == 1:
+            raise next(iter(absent.values())) from error
+        raise RoundError(f"{error} ({reasons})" if reasons else str(error)) from error
+
+
+def _runtime(name: str, clients_per_host: int | None, bus: EventBus) -> Runtime:
+    if name == "local":
+        return local_stage
+    if name == "ray":
+        from hefl_core.runtime.ray_actors import RayRuntime
+
+        return RayRuntime(clients_per_host, bus)
+    raise ParameterError(f"runtime: expected local or ray, found {name!r}", "use 'local' for instant runs")

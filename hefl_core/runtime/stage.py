@@ -1,0 +1,83 @@
+"""Set the parties up: enrol everybody with the KMS, and say which of them share a process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hefl_core.federation.auditor import Auditor
+from hefl_core.federation.client import Client
+from hefl_core.federation.coordinator import Coordinator
+from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.post import ByCall, Carrier
+from hefl_core.federation.round import Parties
+from hefl_core.ids import AUDITOR, COORDINATOR, client_name
+from hefl_core.keys.custody import Custody
+from hefl_core.keys.kms import KMS
+from hefl_core.keys.roster import Member
+from hefl_core.runtime.household import home_of, initial_parameters
+
+
+def make_kms(manifest: Manifest) -> KMS:
+    """A key management service for one run, with an embedded store in memory."""
+    experiment = manifest.experiment
+    return KMS(manifest.id, experiment.scheme, Custody.parse(experiment.custody, experiment.clients))
+
+
+def make_coordinator(manifest: Manifest, kms: Member) -> Coordinator:
+    """Public things only."""
+    theta_0 = initial_parameters(manifest.experiment, manifest.initialisation)
+    return Coordinator(COORDINATOR, manifest, kms, theta_0.astype("<f4").tobytes())
+
+
+def make_auditor(manifest: Manifest, kms: Member) -> Auditor:
+    """Public things only."""
+    return Auditor(AUDITOR, manifest, kms)
+
+
+def make_client(manifest: Manifest, kms: Member, index: int, observer: Member | None) -> Client:
+    """Client ``index`` (from 1) with its own home."""
+    experiment = manifest.experiment
+
+    def initialise(seed: bytes) -> object:
+        return initial_parameters(experiment, seed)
+
+    home = home_of(experiment, index)
+    return Client(client_name(index), manifest, kms, home, initialise, observer)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Parties ready for a run, how letters travel between them, and who shares a process (for honest labels)."""
+
+    parties: Parties
+    carrier: Carrier
+    shared_processes: tuple[str, ...]
+    close: Callable[[], None]
+
+
+class Runtime(Protocol):
+    """Where parties live."""
+
+    def __call__(self, manifest: Manifest, observer: Member | None) -> Stage:
+        """Set up the parties of a run, enrolled, the first epoch opened."""
+
+
+def enrol(kms: KMS, members: Sequence[Member], rounds: int) -> None:
+    """Everybody enrols, then the KMS opens the first epoch."""
+    for member in members:
+        kms.enrol(member)
+    kms.open_epoch(1, rounds)
+
+
+def local_stage(manifest: Manifest, observer: Member | None) -> Stage:
+    """All parties are objects in this process: for lessons, tests and instant runs."""
+    kms = make_kms(manifest)
+    coordinator = make_coordinator(manifest, kms.member)
+    auditor = make_auditor(manifest, kms.member)
+    count = manifest.experiment.clients
+    clients = tuple(make_client(manifest, kms.member, index, observer) for index in range(1, count + 1))
+    enrol(kms, [coordinator.member, auditor.member, *(client.member for client in clients)], manifest.experiment.rounds)
+    parties = Parties(kms, coordinator, auditor, clients, manifest.experiment.quorum.collective)
+    return Stage(parties, ByCall(), ("all parties share one process",), lambda: None)
