@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = "tensorflow keras ray streamlit plotly"
+HEAVY = "tensorflow keras ray streamlit plotly sklearn pandas"
 LIGHT = f"""
 import sys
 import hefl_core

@@ -6,6 +6,7 @@ import functools
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,6 +22,18 @@ from hefl_core.vectors import Array
 _SPLIT_SEED = 20_260_101
 _DOWNLOAD_SECONDS = 20.0
 _DIGITS = tuple(str(digit) for digit in range(10))
+_NUCLEUS = (
+    "radius",
+    "texture",
+    "perimeter",
+    "area",
+    "smoothness",
+    "compactness",
+    "concavity",
+    "concave points",
+    "symmetry",
+    "fractal dimension",
+)
 _Pictures: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 _Mnist: TypeAlias = tuple[_Pictures, _Pictures]
 
@@ -72,22 +85,29 @@ def split_indices(labels: npt.NDArray[np.int64], held_out: int) -> tuple[npt.NDA
 
 @functools.cache
 def _digits() -> Dataset:
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
+    rows = np.loadtxt(_scikit_learn_file("digits.csv.gz"), delimiter=",")
     source = "UCI Optical Recognition of Handwritten Digits (E. Alpaydin, 1998), test part; CC BY 4.0"
-    table = Table("digits", _pixels(8), bunch.data, bunch.target, _DIGITS)
+    table = Table("digits", _pixels(8), rows[:, :-1], rows[:, -1].astype(np.int64), _DIGITS)
     return _split(table, source, 360, Scaling(np.zeros(64), np.full(64, 16.0)), image_side=8)
 
 
 @functools.cache
 def _breast_cancer() -> Dataset:
-    from sklearn.datasets import load_breast_cancer
-
-    bunch = load_breast_cancer()
+    rows = np.loadtxt(_scikit_learn_file("breast_cancer.csv"), delimiter=",", skiprows=1)
     source = "UCI Breast Cancer Wisconsin (Diagnostic) (Wolberg, Street, Mangasarian, 1995); CC BY 4.0"
-    columns = tuple(str(name) for name in bunch.feature_names)
-    return _split(Table("breast_cancer", columns, bunch.data, bunch.target, ("malignant", "benign")), source, 114)
+    columns = tuple(form.format(part) for form in ("mean {}", "{} error", "worst {}") for part in _NUCLEUS)
+    labels = rows[:, -1].astype(np.int64)
+    return _split(Table("breast_cancer", columns, rows[:, :-1], labels, ("malignant", "benign")), source, 114)
+
+
+def _scikit_learn_file(name: str) -> Path:
+    """A table that scikit-learn ships, found without importing it (a second, and 100 MiB in each party's process)."""
+    spec = find_spec("sklearn")
+    folders = spec.submodule_search_locations if spec else None
+    path = Path(folders[0], "datasets", "data", name) if folders else None
+    if path is None or not path.is_file():
+        raise DataError(f"{name}: expected scikit-learn's copy, found none; install requirements.txt")
+    return path
 
 
 @functools.cache
@@ -122,7 +142,7 @@ def _download_mnist() -> _Mnist:
     except Exception as error:  # Keras raises a bare Exception for every kind of failed download
         raise DataError(
             f"mnist: expected a download through keras.datasets or its cached copy, found no way to fetch it "
-            f"({type(error).__name__}); connect once to the network, or use the built-in 'digits'"
+            f"({type(error).__name__}: {str(error)[-80:]}); connect once to the network, or use the built-in 'digits'"
         ) from error
     finally:
         socket.setdefaulttimeout(waited)

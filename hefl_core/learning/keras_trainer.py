@@ -15,7 +15,7 @@ import numpy as np
 
 from hefl_core.learning.base import Evaluation, Examples, LocalTraining, Parameters, batches
 from hefl_core.learning.keras_setup import keras, tf
-from hefl_core.learning.models import Conv, Layer, Model
+from hefl_core.learning.models import Dense, Layer, Model
 from hefl_core.learning.numpy_trainer import check_fit, evaluate_in_parts, require_converged
 from hefl_core.vectors import unflatten
 
@@ -69,26 +69,29 @@ class KerasTrainer:
             return evaluate_in_parts(lambda rows: compiled.logits(tf.constant(rows, tf.float32)).numpy(), data)
 
 
-def build(model: Model) -> Any:
+def build(model: Model, dtype: str = "float32") -> Any:
     """The same architecture as a Keras Sequential, its variables in the order of ``Model.shapes``.
 
-    Shapes: takes float32 (n, features), gives logits (n, classes).
+    Shapes: takes (n, features), gives logits (n, classes), both of ``dtype``.
     """
-    layers: list[Any] = [keras.Input((model.features,), dtype="float32")]
-    for at, layer in enumerate(model.layers):
-        layers += _keras_layers(layer, first=at == 0, flat_before=at > 0 and isinstance(model.layers[at - 1], Conv))
+    layers: list[Any] = [keras.Input((model.features,), dtype=dtype)]
+    flat = True
+    for layer in model.layers:
+        layers += _keras_layers(layer, flat, dtype)
+        flat = isinstance(layer, Dense)
     return keras.Sequential(layers)
 
 
-def _keras_layers(layer: Layer, *, first: bool, flat_before: bool) -> list[Any]:
-    if isinstance(layer, Conv):
-        reshape = [keras.layers.Reshape((layer.side, layer.side, layer.channels))] if first else []
-        convolution = keras.layers.Conv2D(
-            layer.filters, layer.kernel, layer.stride, padding="valid", activation=layer.activation
-        )
-        return [*reshape, convolution]
-    flat = [keras.layers.Flatten()] if flat_before else []
-    return [*flat, keras.layers.Dense(layer.outputs, layer.activation)]
+def _keras_layers(layer: Layer, flat: bool, dtype: str) -> list[Any]:
+    """The layer, after one that brings flat rows into pictures or back where needed."""
+    if isinstance(layer, Dense):
+        dense = keras.layers.Dense(layer.outputs, layer.activation, dtype=dtype)
+        return [dense] if flat else [keras.layers.Flatten(dtype=dtype), dense]
+    convolution = keras.layers.Conv2D(
+        layer.filters, layer.kernel, layer.stride, padding="valid", activation=layer.activation, dtype=dtype
+    )
+    picture = (layer.side, layer.side, layer.channels)
+    return [keras.layers.Reshape(picture, dtype=dtype), convolution] if flat else [convolution]
 
 
 @dataclass(frozen=True, eq=False)

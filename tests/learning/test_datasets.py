@@ -6,6 +6,7 @@ import socket
 
 import numpy as np
 import pytest
+import sklearn.datasets
 
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.learning import datasets
@@ -27,6 +28,19 @@ def test_sizes_types_and_labels(name, train, test):
         with pytest.raises(ValueError, match="read-only"):
             part.features[0, 0] = 1
     assert data.synthetic == (name == "credit") and data.source
+
+
+@pytest.mark.parametrize("name", ["digits", "breast_cancer"])
+def test_tables_are_those_of_scikit_learn(name):
+    bunch = getattr(sklearn.datasets, f"load_{name}")()
+    data = load_dataset(name)
+    train, test = split_indices(bunch.target, len(data.test))
+    for part, positions in ((data.train, train), (data.test, test)):
+        assert np.array_equal(part.labels, bunch.target[positions])
+        assert data.scaling.restore(part.features) == pytest.approx(bunch.data[positions], rel=1e-4, abs=1e-4)
+    assert data.classes == tuple(str(name) for name in bunch.target_names)
+    if name == "breast_cancer":
+        assert data.feature_names == tuple(bunch.feature_names)
 
 
 def test_digits_are_pixels_over_16_and_the_parts_are_disjoint():
