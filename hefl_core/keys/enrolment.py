@@ -63,7 +63,7 @@ class Enrolment(Hidden):
     @property
     def public_key(self) -> PublicKey:
         """The newest epoch's public key. Raises: KeyNotActive before one arrived."""
-        return self._keys[self.record.epoch]
+        return self.public_key_of(self.record.epoch)
 
     @property
     def share(self) -> SecretShare:
@@ -81,8 +81,12 @@ class Enrolment(Hidden):
         return self._audit_seen[1]
 
     def public_key_of(self, epoch: int) -> PublicKey:
-        """An accepted epoch's public key. Raises: KeyNotActive."""
-        return self._keys[self.ledger.record(epoch).epoch]
+        """An accepted epoch's public key. Raises: KeyNotActive where there is none."""
+        if epoch not in self._keys:
+            raise KeyNotActive(
+                f"{self.identity.name}: no key of epoch {epoch}; expected one up to {self.ledger.highest}"
+            )
+        return self._keys[epoch]
 
     def tag_key_of(self, epoch: int) -> TagKey:
         """An accepted epoch's tag key. Raises: KeyNotActive when it did not arrive, or is destroyed."""
@@ -162,6 +166,8 @@ class Enrolment(Hidden):
 
     def _check_record(self, record: EpochRecord) -> None:
         roster = self._rosters.get(record.epoch)
+        if roster is None and record.epoch < self.ledger.highest:
+            raise KeyNotActive(f"epoch {record.epoch}: expected one after {self.ledger.highest}; a rollback is refused")
         if roster is None:
             raise RoundError(f"epoch {record.epoch}: expected its roster first; ask the KMS for it")
         if record.roster_digest != roster.digest:
@@ -186,7 +192,7 @@ class Enrolment(Hidden):
     def _take_share(self, envelope: Envelope) -> None:
         header = envelope.header
         record = self.ledger.record(header.position.epoch)
-        key = self._keys[record.epoch]
+        key = self.public_key_of(record.epoch)
         index = self._rosters[record.epoch].index(self.identity.name)
         if header.key_id != str(key.id):
             raise KeyMismatch(f"share: expected one of {key.id.short}, found {header.key_id[:80]}; refuse it")

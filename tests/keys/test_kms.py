@@ -1,0 +1,296 @@
+"""Life cycle of keys at the KMS, and what it gives to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hefl_core.errors import KeyNotActive, KeyUseError, ParameterError, RoundError, SecretKeyEscape
+from hefl_core.ids import client_name
+from hefl_core.keys.custody import Custody
+from hefl_core.keys.epochs import EpochAnnouncement, EpochState
+from hefl_core.keys.identity import Identity
+from hefl_core.keys.kms import KMS
+from hefl_core.keys.roster import Roster
+from hefl_core.keys.store import KeyStore
+from hefl_core.keys.unlock import KeyFile
+from hefl_core.schemes import registry
+from hefl_core.schemes.base import expose_secret
+from hefl_core.wire.canonical import decode
+
+from .world import EXPERIMENT, PRESET, World, make_world
+
+
+def states(kms: KMS) -> list[str]:
+    return [epoch.state.value for epoch in kms.epochs]
+
+
+def test_the_first_epoch(world: World) -> None:
+    kms = world.kms
+    assert states(kms) == ["active"] and kms.active.epoch == 1
+    roster = decode(kms.roster_envelope().body, Roster)
+    assert roster.members[0] == kms.member
+    assert [m.name for m in roster.members] == ["kms", "coordinator", "auditor", "client-1", "client-2", "client-3"]
+    announcement = decode(kms.epoch_envelope().body, EpochAnnouncement)
+    assert announcement.record.roster_digest == roster.digest
+    assert (announcement.record.epoch, announcement.record.previous, announcement.record.dealer) == (1, b"", "kms")
+    assert (announcement.record.first_round, announcement.record.last_round) == (1, 10)
+    sequences = [kms.roster_envelope(), kms.epoch_envelope(), *(kms.share_envelope(c) for c in roster.clients)]
+    assert [e.header.sequence for e in sequences] == list(range(5))
+    assert [e.header.previous for e in sequences[1:]] == [e.header.digest for e in sequences[:-1]]
+    assert kms.roster_envelope().header.recipients == ("coordinator", "auditor", "client-1", "client-2", "client-3")
+
+
+def test_asking_again_brings_the_same_bytes(world: World) -> None:
+    asks: list[Callable[[], bytes]] = [
+        lambda: world.kms.roster_envelope().to_bytes(),
+        lambda: world.kms.epoch_envelope().to_bytes(),
+        lambda: world.kms.share_envelope("client-2").to_bytes(),
+    ]
+    for ask in asks:
+        assert ask() == ask()
+
+
+def test_recipients_do_not_depend_on_the_order_of_enrolment() -> None:
+    world = make_world()
+    kms = KMS(EXPERIMENT, PRESET, Custody.parse("individual", 3))
+    for identity in reversed(world.identities):
+        kms.enrol(identity.member)
+    kms.open_epoch(1, 2)
+    assert kms.roster_envelope().header.recipients == ("coordinator", "auditor", "client-3", "client-2", "client-1")
+
+
+ROUTES = ["coordinator", "auditor", "kms", "client-1", "client-9", ""]
+
+
+@pytest.mark.parametrize("asked_for", ROUTES)
+def test_routes_by_roles(world: World, asked_for: str) -> None:
+    """Roster and record go to everybody; a share goes to the client it is for, and to nobody else."""
+    if asked_for == "client-1":
+        assert world.kms.share_envelope(asked_for).header.recipients == ("client-1",)
+        return
+    with pytest.raises(SecretKeyEscape if asked_for in ("coordinator", "auditor", "kms") else RoundError):
+        world.kms.share_envelope(asked_for)
+
+
+def test_no_message_to_coordinator_or_auditor_holds_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    dealt = []
+    scheme = type(registry.open_scheme(PRESET))
+    honest = scheme.keygen
+
+    def watched(self, quorum, *, epoch=1):  # type: ignore[no-untyped-def]
+        key, shares = honest(self, quorum, epoch=epoch)
+        dealt.extend(expose_secret(share) for share in shares)
+        return key, shares
+
+    monkeypatch.setattr(scheme, "keygen", watched)
+    world = make_world()
+    world.kms.open_epoch(1, 10)
+    sealed = b"".join(world.kms.share_envelope(c.name).to_bytes() for c in world.clients)
+    open_ = world.kms.roster_envelope().to_bytes() + world.kms.epoch_envelope().to_bytes()
+    assert len(dealt) == 3
+    for secret in dealt:
+        assert len(secret) < 8 or (secret not in sealed and secret not in open_)
+
+
+def test_the_store_holds_no_secret_of_anybody(
+    tmp_path: Path, key_file: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[bytes] = []
+    honest = KeyStore.put
+
+    def watched(self: KeyStore, table: str, name: str, value: bytes) -> None:
+        kept.append(value)
+        honest(self, table, name, value)
+
+    monkeypatch.setattr(KeyStore, "put", watched)
+    with KeyStore(tmp_path / "keys.db", key_file) as store:
+        world = make_world(store=store)
+        world.kms.open_epoch(1, 10)
+        enrolment = world.enrolled(world.clients[0])
+        share = expose_secret(enrolment.share)
+        disk = b"".join(p.read_bytes() for p in tmp_path.iterdir() if p.name.startswith("keys.db"))
+    identity = next(value for value in kept if b"kms" in value and len(value) < 100 and value.count(b"kms") == 2)
+    assert identity[-32:] not in disk
+    assert len(share) < 8 or not any(share in value for value in kept)  # the key itself was never handed to the store
+
+
+def test_who_may_enrol() -> None:
+    world = make_world(clients=2)
+    kms, taken = world.kms, world.clients[0].member
+    fresh = Identity("client-3", "client").member
+    for refused in (
+        taken,
+        Identity("client-1", "client").member,
+        type(fresh)("client-3", "client", taken.signing, fresh.sealing),
+        type(fresh)("client-3", "client", fresh.signing, taken.sealing),
+        type(fresh)("client-3", "client", fresh.signing, kms.member.sealing),
+        Identity("coordinator-2", "coordinator").member,
+        Identity("auditor-2", "auditor").member,
+        Identity("observer", "observer").member,
+        Identity("kms", "client").member,
+        Identity("kms-2", "kms").member,
+    ):
+        with pytest.raises(RoundError):
+            kms.enrol(refused)
+    kms.open_epoch(1, 10)
+    with pytest.raises(RoundError):
+        kms.enrol(Identity("auditor-3", "auditor").member)
+    kms.enrol(fresh)
+    with pytest.raises(RoundError):
+        kms.share_envelope("client-3")
+    kms.rotate(5)
+    assert kms.share_envelope("client-3").header.recipients == ("client-3",)
+
+
+def test_opening_needs_the_custody_s_clients() -> None:
+    with pytest.raises(RoundError):
+        KMS(EXPERIMENT, PRESET, Custody.parse("individual", 3)).open_epoch(1, 10)
+    world = make_world(clients=3)
+    world.kms.enrol(Identity("client-4", "client").member)
+    with pytest.raises(ParameterError):
+        world.kms.open_epoch(1, 10)
+    for first, last in ((0, 1), (2, 1)):
+        with pytest.raises(ParameterError):
+            make_world().kms.open_epoch(first, last)
+    world = make_world()
+    with pytest.raises(KeyNotActive):
+        world.kms.roster_envelope()
+    with pytest.raises(KeyNotActive):
+        world.kms.rotate(2)
+    world.kms.open_epoch(1, 10)
+    with pytest.raises(RoundError):
+        world.kms.open_epoch(11, 20)
+
+
+def test_rotation_revocation_and_destruction(world: World) -> None:
+    kms = world.kms
+    first = decode(kms.epoch_envelope().body, EpochAnnouncement)
+    kms.revoke("client-2")
+    assert kms.share_envelope("client-2").header.position.epoch == 1  # until the next epoch
+    for name in ("client-2", "client-9", "coordinator"):
+        with pytest.raises(RoundError):
+            kms.revoke(name)
+    kms.rotate(6)
+    second = decode(kms.epoch_envelope().body, EpochAnnouncement)
+    assert states(kms) == ["decrypt-only", "active"]
+    assert second.record.previous == first.record.digest and second.history == (first.record,)
+    assert (second.record.first_round, second.record.last_round) == (6, 10)
+    assert second.record.quorum.holders == 2
+    assert second.public_key.id != first.public_key.id
+    assert kms.share_envelope("client-3").header.position.epoch == 2
+    with pytest.raises(KeyUseError):
+        kms.share_envelope("client-2")
+    assert kms.share_envelope("client-2", 1).header.position.epoch == 1
+    with pytest.raises(RoundError):
+        kms.enrol(Identity("client-2", "client").member)
+    kms.destroy(1)
+    assert states(kms) == ["destroyed", "active"]
+    for refused in (
+        lambda: kms.share_envelope("client-3", 1),
+        lambda: kms.destroy(1),
+        lambda: kms.destroy(2),
+        lambda: kms.share_envelope("client-3", 7),
+    ):
+        with pytest.raises(KeyNotActive):
+            refused()
+    with pytest.raises(RoundError):
+        kms.rotate(5)
+
+
+def test_too_few_left_for_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world(custody="3-of-3")
+    world.kms.open_epoch(1, 10)
+    world.kms.revoke("client-1")
+    with pytest.raises(ParameterError):
+        world.kms.rotate(2)
+    assert states(world.kms) == ["active"]
+
+
+def test_the_audit_log_tells_it_all(world: World) -> None:
+    world.kms.revoke("client-1")
+    world.kms.rotate(2)
+    world.kms.destroy(1)
+    log = world.kms.audit_log
+    log.verify(world.kms.member.signing)
+    assert [(e.action, e.subject) for e in log.entries[5:]] == [
+        ("prepare", "epoch-1"),
+        ("activate", "epoch-1"),
+        ("revoke", "client-1"),
+        ("prepare", "epoch-2"),
+        ("retire", "epoch-1"),
+        ("activate", "epoch-2"),
+        ("destroy", "epoch-1"),
+    ]
+
+
+class PowerCut(Exception):
+    """Not a HeflError: nothing may catch it."""
+
+
+POINTS = ["cleared", "key made", "preparing", "prepared", "activating", "activated"]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_restart_at_any_point_leaves_one_active_epoch(tmp_path: Path, point: str, key_file: KeyFile) -> None:
+    path = tmp_path / "keys.db"
+    with KeyStore(path, key_file) as store:
+        world = make_world(store=store)
+        world.kms.open_epoch(1, 10)
+        world.kms.revoke("client-3")
+        before = world.kms.epoch_envelope().to_bytes()
+
+        def stop_at(name: str) -> None:
+            if name == point:
+                raise PowerCut
+
+        world.kms._point = stop_at  # type: ignore[method-assign]
+        with pytest.raises(PowerCut):
+            world.kms.rotate(4)
+    with KeyStore(path, KeyFile(tmp_path / "store.key")) as store:
+        kms = KMS.reopen(store)
+        assert kms.member == world.kms.member
+        moved = point == "activated"
+        assert [e.state for e in kms.epochs].count(EpochState.ACTIVE) == 1
+        assert kms.active.epoch == (2 if moved else 1)
+        assert (kms.epoch_envelope(1).to_bytes(), kms.epoch_envelope(1).header.position.epoch) == (before, 1)
+        kms.audit_log.verify(kms.member.signing)
+        world.kms = kms
+        enrolment = world.enrolled(world.clients[0])
+        if not moved:
+            kms.rotate(4)
+            for envelope in (kms.roster_envelope(), kms.epoch_envelope(), kms.share_envelope("client-1")):
+                enrolment.receive(envelope)
+        assert [e.state for e in kms.epochs].count(EpochState.ACTIVE) == 1
+        assert enrolment.roster.clients == ("client-1", "client-2")
+        assert enrolment.share.id == enrolment.public_key.id
+        kms.audit_log.verify(kms.member.signing)
+        sequence, _ = kms._archive.outbox()
+        assert kms.share_envelope("client-2").header.sequence == sequence - 1
+
+
+def test_a_store_belongs_to_one_kms(store: KeyStore) -> None:
+    with pytest.raises(KeyUseError):
+        KMS.reopen(store)
+    make_world(store=store)
+    for experiment, preset, custody in (
+        ("experiment-2", PRESET, "individual"),
+        (EXPERIMENT, PRESET, "2-of-3"),
+    ):
+        with pytest.raises(ParameterError):
+            KMS(experiment, preset, Custody.parse(custody, 3), store=store)
+
+
+def test_dealer_free_keys_are_not_dealt() -> None:
+    world = make_world(custody="dealer-free:2-of-3")
+    with pytest.raises(RoundError):
+        world.kms.open_epoch(1, 10)
+
+
+def test_many_clients_are_numbered_in_order() -> None:
+    world = make_world(clients=12)
+    world.kms.open_epoch(1, 1)
+    assert world.enrolled(world.clients[10]).share.index == 11
+    assert world.clients[10].name == client_name(11)

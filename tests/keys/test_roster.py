@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hefl_core.errors import DataError, IntegrityError, ParameterError, RoundError
+from hefl_core.keys.identity import Identity
+from hefl_core.keys.roster import Member, Roster, RosterPin
+
+KMS = Identity("kms", "kms")
+PEOPLE = [Identity("coordinator", "coordinator"), *(Identity(f"client-{i}", "client") for i in (1, 2))]
+ROSTER = Roster("experiment-1", 1, (KMS.member, *(p.member for p in PEOPLE)))
+
+
+def test_it_knows_its_members() -> None:
+    assert ROSTER.clients == ("client-1", "client-2")
+    assert ROSTER.member("coordinator") == PEOPLE[0].member
+    assert (ROSTER.index("client-1"), ROSTER.index("client-2")) == (1, 2)
+    assert "client-1" in ROSTER and "client-3" not in ROSTER
+    assert ROSTER.names("kms") == ("kms",)
+    for stranger in ("client-3", "", "x" * 500):
+        with pytest.raises(RoundError):
+            ROSTER.member(stranger)
+    with pytest.raises(RoundError):
+        ROSTER.index("coordinator")
+
+
+def test_duplicates_are_refused() -> None:
+    mallory = Identity("client-3", "client").member
+    for double in (
+        mallory.__class__("client-1", "client", mallory.signing, mallory.sealing),
+        replace(mallory, signing=PEOPLE[1].member.signing),
+        replace(mallory, sealing=PEOPLE[1].member.sealing),
+    ):
+        with pytest.raises(ParameterError):
+            Roster("experiment-1", 1, (*ROSTER.members, double))
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "signing"),
+    [
+        ("", "client", b"k" * 32),
+        ("a/b", "client", b"k" * 32),
+        ("a\n", "client", b"k" * 32),
+        ("x" * 65, "client", b"k" * 32),
+    ]
+    + [("x", "king", b"k" * 32), ("x", "client", b"short")],
+)
+def test_unusable_members_are_refused(name: str, role: str, signing: bytes) -> None:
+    with pytest.raises(ParameterError):
+        Member(name, role, signing, b"s" * 32)
+
+
+def test_every_change_changes_the_digest() -> None:
+    swapped = replace(ROSTER, members=(*ROSTER.members[:-1], Identity("client-2", "client").member))
+    digests = {r.digest for r in (ROSTER, replace(ROSTER, epoch=2), replace(ROSTER, experiment="e"), swapped)}
+    assert len(digests) == 4
+
+
+def test_a_pin_recognises_its_roster(tmp_path: Path) -> None:
+    pin = RosterPin.of(ROSTER, KMS.member.signing)
+    pin.save(tmp_path / "pin.json")
+    assert RosterPin.load(tmp_path / "pin.json") == pin
+    pin.check(ROSTER)
+    pin.check(replace(ROSTER, epoch=2, members=ROSTER.members[:2]))  # a later epoch: signed by the same root
+    impostor = Identity("kms", "kms").member
+    for other in (
+        replace(ROSTER, members=ROSTER.members[:3]),
+        replace(ROSTER, experiment="experiment-2"),
+        replace(ROSTER, members=(impostor, *ROSTER.members[1:])),
+        replace(ROSTER, epoch=2, members=ROSTER.members[1:]),
+    ):
+        with pytest.raises(IntegrityError):
+            pin.check(other)
+
+
+def test_unreadable_pins_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pin.json"
+    RosterPin.of(ROSTER, KMS.member.signing).save(path)
+    good = json.loads(path.read_text())
+    broken = [
+        "", "[]", "{}", "null", "\xff", json.dumps({**good, "format": "other/1"}), json.dumps({**good, "epoch": "x"}),
+        json.dumps({**good, "kms_signing_key": "zz"}), json.dumps({**good, "roster_digest": "00"}), "[" * 100_000,
+    ]  # fmt: skip
+    with pytest.raises(DataError):
+        RosterPin.load(tmp_path / "missing.json")
+    for text in broken:
+        path.write_text(text, encoding="latin-1")
+        with pytest.raises(DataError):
+            RosterPin.load(path)

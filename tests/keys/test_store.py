@@ -1,0 +1,205 @@
+"""At rest there is no plaintext; a wrong key, a changed, moved, removed or old row is refused, never garbage."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from hefl_core.errors import IntegrityError, KeyUseError, ParameterError
+from hefl_core.keys.store import KeyStore
+from hefl_core.keys.unlock import KeyFile, Passphrase
+
+SECRET = b"a secret that must not be found " * 3
+
+
+def raw(path: Path) -> bytes:
+    return b"".join(p.read_bytes() for p in path.parent.iterdir() if p.name.startswith(path.name))
+
+
+def edit(path: Path, statement: str, *values: object) -> None:
+    database = sqlite3.connect(path)
+    with database:
+        database.execute(statement, values)
+    database.close()
+
+
+def test_rows_come_back(store: KeyStore) -> None:
+    store.put("t", "a", SECRET)
+    store.put("t", "b", b"")
+    store.put("u", "a", b"other")
+    store.put("t", "a", b"newer")
+    assert (store.get("t", "a"), store.get("t", "b"), store.get("u", "a")) == (b"newer", b"", b"other")
+    assert (store.list("t"), store.list("none")) == (("a", "b"), ())
+    store.delete("t", "a")
+    store.delete("t", "a")
+    assert store.find("t", "a") is None
+    with pytest.raises(KeyUseError):
+        store.get("t", "a")
+
+
+def test_it_survives_a_restart_and_holds_no_plaintext(tmp_path: Path, key_file: KeyFile) -> None:
+    path = tmp_path / "keys.db"
+    with KeyStore(path, key_file) as store:
+        store.put("t", "a", SECRET)
+        assert SECRET[:32] not in raw(path)
+    with KeyStore(path, KeyFile(tmp_path / "store.key")) as store:
+        assert store.get("t", "a") == SECRET
+        store.delete("t", "a")
+    assert SECRET[:32] not in raw(path)
+    assert (tmp_path / "store.key").read_bytes() not in raw(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+def test_files_are_for_the_owner_only(tmp_path: Path, key_file: KeyFile) -> None:
+    path = tmp_path / "keys.db"
+    with KeyStore(path, key_file) as store:
+        store.put("t", "a", SECRET)
+        for file in (path, tmp_path / "keys.db-wal", tmp_path / "store.key"):
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    path.chmod(0o644)
+    with pytest.raises(KeyUseError, match="chmod 600"):
+        KeyStore(path, key_file)
+    (tmp_path / "store.key").chmod(0o640)
+    with pytest.raises(KeyUseError, match="chmod 600"):
+        KeyFile(tmp_path / "store.key")
+
+
+def test_key_files_of_another_form_are_refused(tmp_path: Path, key_file: KeyFile) -> None:
+    with pytest.raises(KeyUseError):
+        KeyFile.create(tmp_path / "store.key")
+    with pytest.raises(KeyUseError):
+        KeyFile(tmp_path / "missing")
+    short = tmp_path / "short"
+    short.touch(0o600)
+    with pytest.raises(KeyUseError):
+        KeyFile(short)
+    with pytest.raises(ParameterError):
+        KeyStore(tmp_path / "keys.db")
+
+
+def test_passphrases(tmp_path: Path) -> None:
+    path = tmp_path / "keys.db"
+    with KeyStore(path, Passphrase("right", cost_bits=4)) as store:
+        store.put("t", "a", SECRET)
+    with KeyStore(path, Passphrase("right")) as store:  # the cost is read from the store
+        assert store.get("t", "a") == SECRET
+        store.rewrap(Passphrase("better", cost_bits=5))
+    for wrong in (Passphrase("right", cost_bits=4), Passphrase("Better"), KeyFile.create(tmp_path / "k")):
+        with pytest.raises(KeyUseError):
+            KeyStore(path, wrong)
+    with KeyStore(path, Passphrase("better")) as store:
+        assert store.get("t", "a") == SECRET
+    for text, cost in (("", 4), ("x", 0), ("x", 31)):
+        with pytest.raises(ParameterError):
+            Passphrase(text, cost_bits=cost)
+
+
+def test_another_key_file_does_not_open(tmp_path: Path, key_file: KeyFile) -> None:
+    path = tmp_path / "keys.db"
+    KeyStore(path, key_file).close()
+    with pytest.raises(KeyUseError):
+        KeyStore(path, KeyFile.create(tmp_path / "other.key"))
+    with pytest.raises(KeyUseError):
+        KeyStore(path, Passphrase("x", cost_bits=4))
+
+
+TAMPERINGS = {
+    "changed": "UPDATE rows SET body = zeroblob(length(body)) WHERE name = 'a'",
+    "shortened": "UPDATE rows SET body = x'' WHERE name = 'a'",
+    "nonce": "UPDATE rows SET nonce = zeroblob(12) WHERE name = 'a'",
+    "moved to another table": "UPDATE rows SET place = 'u' WHERE name = 'a'",
+    "renamed": "UPDATE rows SET name = 'c' WHERE name = 'a'",
+    "version": "UPDATE rows SET version = version + 1 WHERE name = 'a'",
+    "removed": "DELETE FROM rows WHERE name = 'a'",
+    "census": "UPDATE meta SET value = zeroblob(60) WHERE name = 'census'",
+    "census removed": "DELETE FROM meta WHERE name = 'census'",
+    "key removed": "DELETE FROM meta WHERE name = 'data key'",
+    "format": "UPDATE meta SET value = x'00' WHERE name = 'format'",
+    "added": "INSERT INTO rows SELECT 't', 'z', version, nonce, body FROM rows WHERE name = 'a'",
+    "body as text": "UPDATE rows SET body = 'text' WHERE name = 'a'",
+}
+
+
+@pytest.mark.parametrize("statement", TAMPERINGS.values(), ids=TAMPERINGS.keys())
+def test_tampering_is_refused(tmp_path: Path, key_file: KeyFile, statement: str) -> None:
+    path = tmp_path / "keys.db"
+    with KeyStore(path, key_file) as store:
+        store.put("t", "a", SECRET)
+        store.put("t", "b", b"other")
+    edit(path, statement)
+    with pytest.raises((IntegrityError, KeyUseError)), KeyStore(path, key_file) as store:
+        for name in store.list("t"):
+            store.get("t", name)
+
+
+def test_swapped_rows_are_refused(tmp_path: Path, key_file: KeyFile) -> None:
+    path = tmp_path / "keys.db"
+    with KeyStore(path, key_file) as store:
+        store.put("t", "a", SECRET)
+        store.put("t", "b", b"other")
+    edit(path, "UPDATE rows SET name = CASE name WHEN 'a' THEN 'x' ELSE 'a' END")
+    edit(path, "UPDATE rows SET name = 'b' WHERE name = 'x'")
+    with pytest.raises(IntegrityError):
+        KeyStore(path, key_file)
+
+
+def test_an_old_row_put_back_is_refused(tmp_path: Path, key_file: KeyFile) -> None:
+    path = tmp_path / "keys.db"
+    with KeyStore(path, key_file) as store:
+        store.put("t", "a", b"old")
+    database = sqlite3.connect(path)
+    old = database.execute("SELECT * FROM rows").fetchone()
+    database.close()
+    with KeyStore(path, key_file) as store:
+        store.put("t", "a", b"new")
+    edit(path, "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)", *old)
+    with pytest.raises(IntegrityError):
+        KeyStore(path, key_file)
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path, key_file: KeyFile) -> None:
+    path = tmp_path / "keys.db"
+    path.write_bytes(b"this is not a database, " * 100)
+    path.chmod(0o600)
+    with pytest.raises(IntegrityError):
+        KeyStore(path, key_file)
+
+
+def test_a_transaction_is_all_or_nothing(store: KeyStore) -> None:
+    store.put("t", "a", b"before")
+    with pytest.raises(RuntimeError), store.transaction():
+        store.put("t", "a", b"after")
+        with store.transaction():
+            store.put("t", "b", b"inner")
+        raise RuntimeError("power cut")
+    assert (store.get("t", "a"), store.list("t")) == (b"before", ("a",))
+    store.put("t", "c", b"still works")
+
+
+def test_threads_and_processes_share_it(tmp_path: Path, key_file: KeyFile) -> None:
+    path = tmp_path / "keys.db"
+    with KeyStore(path, key_file) as one, KeyStore(path, key_file) as two:
+
+        def write(store: KeyStore, name: str) -> None:
+            for number in range(10):
+                store.put("t", f"{name}{number}", b"x")
+
+        threads = [threading.Thread(target=write, args=(s, n)) for s, n in ((one, "a"), (one, "b"), (two, "c"))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    with KeyStore(path, key_file) as store:
+        assert len(store.list("t")) == 30
+
+
+def test_memory_is_the_embedded_default() -> None:
+    store = KeyStore()
+    store.put("t", "a", SECRET)
+    assert store.get("t", "a") == SECRET
+    store.close()
