@@ -46,8 +46,9 @@ def test_duplicates_are_refused() -> None:
         ("a/b", "client", b"k" * 32),
         ("a\n", "client", b"k" * 32),
         ("x" * 65, "client", b"k" * 32),
-    ]
-    + [("x", "king", b"k" * 32), ("x", "client", b"short")],
+        ("x", "king", b"k" * 32),
+        ("x", "client", b"short"),
+    ],
 )
 def test_unusable_members_are_refused(name: str, role: str, signing: bytes) -> None:
     with pytest.raises(ParameterError):
