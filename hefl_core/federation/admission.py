@@ -61,7 +61,9 @@ def check_upload(header: Header, listed: CommitmentList, lengths: tuple[int, int
     if commitment is None:
         raise RoundError(f"update of {header.sender}: no commitment was listed; commit first")
     if header.commitments != listed.digest:
-        raise RoundError(f"update of {header.sender}: made for another list of commitments; the coordinator equivocates")
+        raise RoundError(
+            f"update of {header.sender}: made for another list of commitments; the coordinator equivocates"
+        )
     if header.content_digest != commitment.ciphertext_digest or header.content_nbytes != commitment.nbytes:
         raise RoundError(
             f"update of {header.sender}: expected the committed ciphertext {commitment.ciphertext_digest.hex()[:12]}, "

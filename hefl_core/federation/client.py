@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from hefl_core.errors import DecryptionRefused, IntegrityError, RoundError
 from hefl_core.federation import messages as m
@@ -26,9 +28,11 @@ from hefl_core.vectors import clip_norm
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 
-LocalUpdate = Callable[[np.ndarray, int], np.ndarray]  # type: ignore[type-arg]
+Parameters: TypeAlias = npt.NDArray[np.float32]
+"""A flattened model: float32 (d,)."""
+LocalUpdate: TypeAlias = Callable[[Parameters, int], Parameters]
 """(θ float32 (d,), round) -> θ_k float32 (d,): whatever trains. The federation knows nothing of frameworks."""
-Evaluate = Callable[[np.ndarray], tuple[float, float]]  # type: ignore[type-arg]
+Evaluate: TypeAlias = Callable[[Parameters], tuple[float, float]]
 """θ -> (accuracy 0..1, loss in nats) on the common hold-out set."""
 
 
@@ -72,14 +76,14 @@ class Client(Witness):
         manifest: Manifest,
         kms: Member,
         home: Home,
-        initialise: Callable[[bytes], np.ndarray],  # type: ignore[type-arg]
+        initialise: Callable[[bytes], Parameters],
         observer: Member | None = None,
     ) -> None:
         super().__init__(name, manifest, kms)
         self._home = home
         self._initialise = initialise
         self._observer = observer if manifest.experiment.observed else None
-        self._theta: np.ndarray | None = None  # type: ignore[type-arg]
+        self._theta: Parameters | None = None
         self._update: tuple[int, Vector] | None = None
         self._mean: Vector | None = None
 
@@ -137,7 +141,7 @@ class Client(Witness):
         theta = self.theta
         update = self._home.train(theta, round_).astype(np.float64) - theta.astype(np.float64)
         limit = self.manifest.experiment.clip_norm
-        return update if limit is None else clip_norm(update, limit)
+        return update if limit is None else np.asarray(clip_norm(update, limit), dtype=np.float64)
 
     def _encrypt(self, update: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
         """Enc([n_k, 1, tag, n_k/n_max · Δ_k]): the count of examples is hidden too."""
@@ -249,7 +253,7 @@ class Client(Witness):
     # -- the private side --------------------------------------------------------------------------------------
 
     @property
-    def theta(self) -> np.ndarray:  # type: ignore[type-arg]
+    def theta(self) -> Parameters:
         """The model at this client: float32 (d,). Raises: RoundError before the first plan."""
         if self._theta is None:
             raise RoundError(f"{self.name}: no model yet; the first plan brings θ_0")
@@ -279,7 +283,9 @@ class Client(Witness):
         """Sign the end of a transcript: so many lines, the last with this digest."""
         return self.identity.sign(closing_statement(self.manifest.id, count, head))
 
-    def _compose(self, kind: str, position: Position, recipients: tuple[str, ...], content: bytes, **more: object) -> Envelope:
+    def _compose(
+        self, kind: str, position: Position, recipients: tuple[str, ...], content: bytes, **more: object
+    ) -> Envelope:
         return self._outbox.compose(
             kind,
             position,

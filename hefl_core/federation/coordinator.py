@@ -78,9 +78,7 @@ class Coordinator(Party):
         header = envelope.header
         if self._position is None:
             raise RoundError(f"{header.kind} of {header.sender}: no round is open; wait for a plan")
-        check_place(
-            header, position=self._position, key_id=self.public_key.id, state=self.state, plan=self._plan
-        )
+        check_place(header, position=self._position, key_id=self.public_key.id, state=self.state, plan=self._plan)
         if header.kind == m.UPDATE:
             self._admit_update(envelope)
         elif header.kind == m.RECEIPT:
@@ -88,7 +86,9 @@ class Coordinator(Party):
         elif header.kind == m.COMMITMENT:
             decode(envelope.body, Commitment)
             if (self._position, m.COMMITMENTS) in self._answers:
-                raise RoundError(f"commitment of {header.sender}: too late, the list is published; wait for the next round")
+                raise RoundError(
+                    f"commitment of {header.sender}: too late, the list is published; wait for the next round"
+                )
         elif header.kind == m.CONFIRMATION:
             decode(envelope.body, Confirmation)
         elif header.kind != m.PARTIAL:

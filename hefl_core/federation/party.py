@@ -20,7 +20,7 @@ from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import SealingInfo, open_envelope
-from hefl_core.schemes.base import PublicKey
+from hefl_core.schemes.base import PublicKey, Scheme
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Envelope, Position
@@ -70,7 +70,7 @@ class Party:
         self.manifest = manifest
         self.identity = Identity(name, self.role)
         self.enrolment = Enrolment(self.identity, manifest.id, kms.signing)
-        self.scheme = open_scheme(manifest.experiment.scheme)
+        self.scheme: Scheme = open_scheme(manifest.experiment.scheme)
         self.state = digest(b"start", manifest.id.encode())
         self._kms = kms
         self._outbox = Outbox(name, self.identity, manifest.id)

@@ -11,18 +11,13 @@ from typing import Any, Protocol
 from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable
 from hefl_core.federation.party import Letter
 from hefl_core.federation.transcript import LeftOut, Sent, Transcript
-from hefl_core.wire.envelope import Envelope, Position
+from hefl_core.wire.envelope import Position
 
 
 class Correspondent(Protocol):
-    """Whoever has a name and a mailbox: a party, or the stand-in of a party elsewhere."""
+    """Whoever has a name: a party, or the stand-in of a party elsewhere. Receivers also have ``receive(envelope)``."""
 
-    @property
-    def name(self) -> str:
-        """Party name."""
-
-    def receive(self, envelope: Envelope) -> None:
-        """Check and keep a message."""
+    name: str
 
 
 class Carrier(Protocol):
@@ -68,7 +63,10 @@ class Post:
     """Delivers and records. ``absent`` names who failed in this attempt, and why."""
 
     def __init__(
-        self, transcript: Transcript, carrier: Carrier | None = None, notify: Callable[[Sent | LeftOut], None] | None = None
+        self,
+        transcript: Transcript,
+        carrier: Carrier | None = None,
+        notify: Callable[[Sent | LeftOut], None] | None = None,
     ) -> None:
         self.transcript = transcript
         self.absent: dict[str, HeflError] = {}
@@ -101,9 +99,7 @@ class Post:
             self._undelivered.setdefault(name, []).append(letter)
         return sent
 
-    def each(
-        self, parties: Sequence[Correspondent], step: str, position: Position
-    ) -> Iterator[tuple[Any, Letter]]:
+    def each(self, parties: Sequence[Correspondent], step: str, position: Position) -> Iterator[tuple[Any, Letter]]:
         """Each party's answer to a step, as it comes; who gives none is recorded as left out."""
         reachable = [party for party in parties if party.name not in self._unreachable()]
         for party, answer in self._carrier.gather(reachable, step, position):
@@ -131,5 +127,3 @@ class Post:
         entry = LeftOut(party=party, step=step, position=position, reason=f"{type(error).__name__}: {error}")
         self.transcript.note(entry)
         self._notify(entry)
-
-

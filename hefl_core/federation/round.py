@@ -29,6 +29,7 @@ class Parties:
     collective: bool
 
 
+# fmt: off  (the comments are the protocol; they stand in a column of their own)
 def key_epoch(parties: Parties, post: Post) -> Iterator[Sent]:
     """Step 0, once per epoch: the KMS signs who takes part and which key is used, and deals the shares."""
     kms, everybody = parties.kms, [parties.coordinator, parties.auditor, *parties.clients]

@@ -233,7 +233,9 @@ class Transcript:
 
     def _view(self, seat: str) -> Iterator[Seen]:
         if seat not in (COORDINATOR, AUDITOR, KMS, EAVESDROPPER) and not seat.startswith("client-"):
-            raise WireError(f"transcript: expected a seat such as coordinator, client-1 or eavesdropper, found {seat!r}")
+            raise WireError(
+                f"transcript: expected a seat such as coordinator, client-1 or eavesdropper, found {seat!r}"
+            )
         for sent in self.sent:
             header, body = sent.head.header, self.blobs.get(sent.body)
             if seat == EAVESDROPPER:

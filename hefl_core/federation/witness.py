@@ -62,7 +62,9 @@ class Witness(Party):
         header, manifest = envelope.header, self.manifest
         plan = decode(envelope.body, RoundPlan)
         if self._position is not None and _key(header.position) <= _key(self._position):
-            raise RoundError(f"plan: round {header.position.round}, attempt {header.position.attempt} is over; a replay")
+            raise RoundError(
+                f"plan: round {header.position.round}, attempt {header.position.attempt} is over; a replay"
+            )
         if header.position.round != self._rounds_done + 1:
             raise RoundError(f"plan: expected round {self._rounds_done + 1}, found {header.position.round}")
         check_place(
@@ -83,9 +85,13 @@ class Witness(Party):
         }
         for what, (agreed, found) in expected.items():
             if agreed != found:
-                raise RoundError(f"plan: expected {what} {_spell(agreed)} as agreed, found {_spell(found)}; refuse the plan")
+                raise RoundError(
+                    f"plan: expected {what} {_spell(agreed)} as agreed, found {_spell(found)}; refuse the plan"
+                )
         if not set(plan.cohort) <= set(clients) or plan.max_terms < len(plan.cohort):
-            raise RoundError(f"plan: cohort of {len(plan.cohort)} does not fit the roster or max_terms {plan.max_terms}")
+            raise RoundError(
+                f"plan: cohort of {len(plan.cohort)} does not fit the roster or max_terms {plan.max_terms}"
+            )
         if plan.min_cohort < manifest.experiment.cohort_floor:
             raise RoundError(f"plan: expected min_cohort ≥ {manifest.experiment.cohort_floor}, found {plan.min_cohort}")
         self.check_start(plan)
@@ -105,9 +111,7 @@ class Witness(Party):
         for signed, commitment in zip(listed.listed, listed.commitments, strict=True):
             item = signed.header
             signed.verify(self.enrolment.roster.member(item.sender).signing)
-            check_place(
-                item, position=header.position, key_id=self.public_key.id, state=self.state, plan=self._plan
-            )
+            check_place(item, position=header.position, key_id=self.public_key.id, state=self.state, plan=self._plan)
             if item.kind != m.COMMITMENT or item.content_digest != hashlib.sha256(encode(commitment)).digest():
                 raise RoundError(f"commitments: what is listed for {item.sender} is not what {item.sender} signed")
 
@@ -119,9 +123,7 @@ class Witness(Party):
         for signed, commitment in zip(message.updates, listed.commitments, strict=True):
             item = signed.header
             signed.verify(self.enrolment.roster.member(item.sender).signing)
-            check_place(
-                item, position=header.position, key_id=self.public_key.id, state=self.state, plan=self._plan
-            )
+            check_place(item, position=header.position, key_id=self.public_key.id, state=self.state, plan=self._plan)
             if item.kind != m.UPDATE or item.commitments != listed.digest:
                 raise IntegrityError(f"sum: the update of {item.sender} was made for another list; do not decrypt")
             if item.content_digest != commitment.ciphertext_digest:

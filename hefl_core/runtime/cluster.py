@@ -1,7 +1,8 @@
 """Start Ray for this process, or join a cluster that runs already.
 
 A local Ray is started once per process, in a thread that never returns: Ray dies with the thread that started it.
-It listens on all interfaces, so it is started in token mode with a token of its own.
+It listens on all interfaces, so it is started in token mode with a token of its own. Ray reads that choice while it is
+imported: this file sets it first, and everybody else takes ``ray`` from here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,16 @@ from hefl_core.errors import RuntimeUnavailable
 from hefl_core.runtime.events import EventBus, Progress
 
 START_SECONDS = 60.0
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+if not os.environ.get("RAY_ADDRESS"):
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+import ray  # noqa: E402
+
+__all__ = ["CLUSTER", "Cluster", "ray"]
 
 
 class Cluster:
@@ -72,13 +83,6 @@ class Cluster:
 
     def _start(self) -> None:
         joins = bool(os.environ.get("RAY_ADDRESS"))
-        if not joins:
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        import ray
-
         local = {} if joins else {"num_cpus": max(2, os.cpu_count() or 2), "object_store_memory": 512 << 20}
         ray.init(
             address=self.address,
@@ -89,8 +93,6 @@ class Cluster:
         )
 
     def _stop(self) -> None:
-        import ray
-
         ray.shutdown()
 
 

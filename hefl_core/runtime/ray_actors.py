@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import ray
-
 from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.party import Letter
@@ -20,10 +18,9 @@ from hefl_core.federation.round import Parties
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.keys.roster import Member
 from hefl_core.runtime import stage
-from hefl_core.runtime.cluster import CLUSTER
+from hefl_core.runtime.cluster import CLUSTER, ray
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.wire.envelope import Envelope
-from hefl_core.wire.outbox import Outbox  # noqa: F401  loaded before the first actor is timed
 
 LARGE_BODY_BYTES = 32 * 1024
 STEP_DEADLINE_SECONDS = 120.0
@@ -109,7 +106,9 @@ def fetch(reference: Any, party: str, seconds: float) -> Any:
     try:
         return ray.get(reference, timeout=seconds)
     except ray.exceptions.GetTimeoutError:
-        return RuntimeUnavailable(f"{party}: expected an answer within {seconds:.0f} s, none came; it hangs or is stopped")
+        return RuntimeUnavailable(
+            f"{party}: expected an answer within {seconds:.0f} s, none came; it hangs or is stopped"
+        )
     except ray.exceptions.RayError as error:
         return RuntimeUnavailable(f"{party}: its process is gone ({type(error).__name__}); start the round again")
 
@@ -156,7 +155,9 @@ class RayCarrier:
 class RayRuntime:
     """Sets the stage on Ray: one process each for coordinator, auditor and KMS, and hosts for the clients."""
 
-    def __init__(self, clients_per_host: int | None, bus: EventBus, deadline_seconds: float = STEP_DEADLINE_SECONDS) -> None:
+    def __init__(
+        self, clients_per_host: int | None, bus: EventBus, deadline_seconds: float = STEP_DEADLINE_SECONDS
+    ) -> None:
         self._per_host = clients_per_host
         self._bus = bus
         self._deadline = deadline_seconds

@@ -6,15 +6,12 @@ import os
 import platform
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from hefl_core.federation.client import Observation
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.transcript import Transcript
-
-if TYPE_CHECKING:
-    from hefl_core.claims import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +93,18 @@ class Environment:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one claim's check found on one run. ``evidence`` is a sentence with the numbers."""
+
+    id: str
+    holds: bool
+    evidence: str
+
+
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run. ``transcript`` and ``claims`` are part of it; the JSON form carries all but the transcript."""
+    """A finished run. The JSON form carries neither the transcript nor the observations (the clients' private side)."""
 
     experiment: Experiment
     runtime: str
@@ -110,7 +116,8 @@ class RunResult:
     insecure: tuple[str, ...]
     shared_processes: tuple[str, ...]
     transcript: Transcript
-    claims: tuple[Verdict, ...] = field(default=())
+    observations: dict[int, tuple[Observation, ...]] = field(default_factory=dict, repr=False)
+    claims: tuple[Finding, ...] = ()
 
     def to_json(self) -> str:
         """The stable surface of ``run --json``."""

@@ -12,7 +12,7 @@ from hefl_core.federation.client import Observation
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.post import Post
 from hefl_core.federation.round import Parties, federated_round, key_epoch
-from hefl_core.federation.transcript import LeftOut, Sent, Transcript
+from hefl_core.federation.transcript import Sent, Transcript
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.household import estate
 from hefl_core.runtime.observer import Observer
@@ -50,7 +50,12 @@ class Run:
     """A run that can be stepped: ``steps`` yields every message as it is sent, ``result`` sums it up."""
 
     def __init__(
-        self, experiment: Experiment, runtime: str = "local", *, bus: EventBus | None = None, clients_per_host: int | None = None
+        self,
+        experiment: Experiment,
+        runtime: str = "local",
+        *,
+        bus: EventBus | None = None,
+        clients_per_host: int | None = None,
     ) -> None:
         self.experiment = experiment
         self.runtime = runtime
@@ -139,11 +144,9 @@ class Run:
         return self._begun
 
     def result(self) -> RunResult:
-        """What the run left behind, its claims checked."""
-        from hefl_core.claims import check_claims
-
+        """What the run left behind; :func:`hefl_core.claims.check_claims` adds the findings."""
         begun = self._ready()
-        result = RunResult(
+        return RunResult(
             experiment=self.experiment,
             runtime=self.runtime,
             environment=Environment.here(),
@@ -154,8 +157,8 @@ class Run:
             insecure=self.experiment.insecure,
             shared_processes=begun.stage.shared_processes,
             transcript=begun.transcript,
+            observations=begun.observer.observations,
         )
-        return check_claims(result)
 
     def close(self) -> None:
         """Free the parties' processes."""

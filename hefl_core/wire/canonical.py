@@ -27,7 +27,9 @@ def decode(data: bytes | memoryview, kind: type[T], *, limit: int | None = None)
     Raises: WireError when the bytes are too long, of another shape, or not in canonical form.
     """
     if limit is not None and len(data) > limit:
-        raise WireError(f"{kind.__name__}: expected at most {limit} bytes, found {len(data)}; split it or raise the limit")
+        raise WireError(
+            f"{kind.__name__}: expected at most {limit} bytes, found {len(data)}; split it or raise the limit"
+        )
     try:
         message = msgspec.msgpack.decode(data, type=kind)
     except (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError, OverflowError) as error:

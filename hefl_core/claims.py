@@ -1,0 +1,415 @@
+"""The ledger of claims: every sentence that a screen, a report or a page of the docs promises, and the check behind it.
+
+An *executed* claim has a check that runs on a result, and a control: a result with a planted fault on which the check
+must fail. An *argued* claim has a source instead. A claim with neither does not load.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from hefl_core.errors import HeflError, ParameterError
+from hefl_core.federation import messages as m
+from hefl_core.federation.admission import check_place
+from hefl_core.federation.messages import (
+    Commitment,
+    CommitmentList,
+    Confirmation,
+    DecryptionRequest,
+    EncryptedSum,
+    Receipt,
+    RoundPlan,
+)
+from hefl_core.federation.transcript import Line, Sent, Transcript
+from hefl_core.federation.verify import verify
+from hefl_core.ids import AUDITOR, COORDINATOR, KeyId
+from hefl_core.keys.epochs import EpochAnnouncement
+from hefl_core.keys.roster import Roster
+from hefl_core.runtime.result import Finding, RunResult
+from hefl_core.schemes.base import CiphertextVector
+from hefl_core.schemes.registry import load_preset
+from hefl_core.wire.canonical import decode
+from hefl_core.wire.envelope import Header
+
+Check = Callable[[RunResult], str]
+"""Returns the evidence as a sentence; raises AssertionError or a HeflError when the claim does not hold."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One promised sentence. Raises: ParameterError without a check that can fail, or without a source."""
+
+    id: str
+    sentence: str
+    seat: str
+    kind: Literal["executed", "argued"]
+    source: str
+    check: Check | None = None
+    control: Callable[[RunResult], RunResult] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.source:
+            raise ParameterError(f"claim {self.id}: expected a source, found none", "name the page or paper")
+        if self.kind == "executed" and (self.check is None or self.control is None):
+            raise ParameterError(
+                f"claim {self.id}: expected a check and a control on which it fails, found none",
+                "write both, or call the claim argued",
+            )
+
+    def examine(self, result: RunResult) -> Finding:
+        """Run the check on a result."""
+        if self.check is None:
+            raise ParameterError(f"claim {self.id} is argued, not executed", f"read {self.source}")
+        try:
+            return Finding(self.id, True, self.check(result))
+        except (AssertionError, HeflError) as error:
+            return Finding(self.id, False, str(error))
+
+
+def check_claims(result: RunResult) -> RunResult:
+    """The result with a finding for every executed claim."""
+    return replace(result, claims=tuple(claim.examine(result) for claim in LEDGER if claim.check is not None))
+
+
+def _demand(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)
+
+
+# -- the coordinator learns nothing ----------------------------------------------------------------------------
+
+_READABLE = {
+    "roster": Roster,
+    "epoch": EpochAnnouncement,
+    m.PLAN: RoundPlan,
+    m.COMMITMENT: Commitment,
+    m.COMMITMENTS: CommitmentList,
+    m.UPDATE: CiphertextVector,
+    m.SUM: EncryptedSum,
+    m.CONFIRMATION: Confirmation,
+    m.REQUEST: DecryptionRequest,
+    m.RECEIPT: Receipt,
+}
+"""All that the coordinator can decode, and as what: none of these types has a field for anything private."""
+NEEDLE_ENTRIES = 4
+"""Consecutive entries of an update that make one search pattern: 16 bytes as float32, 32 as float64."""
+
+
+def needles(result: RunResult) -> Iterator[bytes]:
+    """Pieces of the plaintext updates and of the aggregate, as float32 and float64, weighted and not."""
+    for observations in result.observations.values():
+        for seen in observations:
+            update = np.frombuffer(seen.update, dtype=np.float64)
+            weight = seen.examples / result.transcript.manifest.examples_max
+            vectors = [update, update * weight]
+            if seen.applied:
+                vectors.append(np.frombuffer(seen.applied, dtype=np.float64))
+            for vector in vectors:
+                start = int(np.argmax(np.abs(vector)))
+                piece = vector[max(0, start - NEEDLE_ENTRIES + 1) :][:NEEDLE_ENTRIES]
+                yield piece.tobytes()
+                yield piece.astype(np.float32).tobytes()
+
+
+def _coordinator_blind(result: RunResult) -> str:
+    preset = load_preset(result.experiment.scheme)
+    _demand(preset.family != "plaintext", "the scheme is plaintext: the coordinator reads every update")
+    patterns = list(needles(result))
+    _demand(bool(patterns), "the run was not observed: there is nothing to search for; run with observation on")
+    messages = nbytes = 0
+    for seen in result.transcript.seen_by(COORDINATOR):
+        header = seen.sent.head.header
+        _demand(header.kind in _READABLE, f"the coordinator got a {header.kind} of {header.sender}")
+        for data in (seen.body, seen.content):
+            if data is None:
+                continue
+            hit = next((p for p in patterns if p in data), None)
+            _demand(hit is None, f"{header.kind} of {header.sender} contains plaintext of an update")
+            nbytes += len(data)
+        if seen.content is not None:
+            decode(seen.content, _READABLE[header.kind])
+        messages += 1
+    return (
+        f"{messages} messages ({nbytes} bytes) decoded against an allow-list of {len(_READABLE)} kinds and searched "
+        f"for {len(patterns)} plaintext patterns: none found"
+    )
+
+
+def _plant_plaintext(result: RunResult) -> RunResult:
+    """Control: an update's float64 bytes lie in a body that the coordinator received."""
+    first = next(iter(result.observations.values()))[0]
+    target = next(s for s in result.transcript.sent if s.step == m.UPDATE)
+    return _with_blob(result, target.head.header.content_digest, lambda old: old + first.update)
+
+
+# -- ciphertexts -----------------------------------------------------------------------------------------------
+
+
+def _fresh(result: RunResult) -> str:
+    blocks = [
+        block
+        for sent in result.transcript.sent
+        if sent.step == m.UPDATE and (content := result.transcript.content(sent)) is not None
+        for block in decode(content, CiphertextVector).blocks
+    ]
+    _demand(bool(blocks), "no upload is on record")
+    distinct = len({hashlib.sha256(block).digest() for block in blocks})
+    _demand(distinct == len(blocks), f"{len(blocks) - distinct} of {len(blocks)} ciphertext blocks appear twice")
+    return f"{len(blocks)} ciphertext blocks, all different"
+
+
+def _repeat_upload(result: RunResult) -> RunResult:
+    """Control: one client's ciphertext stands for another's."""
+    uploads = [s for s in result.transcript.sent if s.step == m.UPDATE]
+    first = result.transcript.content(uploads[0]) or b""
+    return _with_blob(result, uploads[1].head.header.content_digest, lambda _: first)
+
+
+def _equals_fedavg(result: RunResult) -> str:
+    worst = 0.0
+    for item in result.rounds:
+        if item.max_abs_error is None or item.error_bound is None:
+            raise AssertionError(f"round {item.round}: not observed, so there is nothing to compare with")
+        _demand(
+            item.max_abs_error <= item.error_bound,
+            f"round {item.round}: error {item.max_abs_error:.3e} exceeds the bound {item.error_bound:.3e}",
+        )
+        worst = max(worst, item.max_abs_error / item.error_bound)
+    return f"{len(result.rounds)} rounds; the largest error is {worst:.0%} of its bound"
+
+
+def _enlarge_error(result: RunResult) -> RunResult:
+    """Control: one round's error is twice its bound."""
+    first, *others = result.rounds
+    return replace(result, rounds=(replace(first, max_abs_error=2 * (first.error_bound or 1.0)), *others))
+
+
+def _one_model(result: RunResult) -> str:
+    for item in result.rounds:
+        _demand(item.model is not None, f"round {item.round}: the clients' models differ or were not observed")
+    return f"after each of {len(result.rounds)} rounds all clients held bit-equal models"
+
+
+def _forget_model(result: RunResult) -> RunResult:
+    """Control: in one round the clients' models differ."""
+    first, *others = result.rounds
+    return replace(result, rounds=(replace(first, model=None), *others))
+
+
+# -- integrity -------------------------------------------------------------------------------------------------
+
+
+def _sums_confirmed(result: RunResult) -> str:
+    verdict = verify(result.transcript)
+    _demand(verdict.sums == len(result.rounds), f"{verdict.sums} sums on record for {len(result.rounds)} rounds")
+    return str(verdict)
+
+
+def _tamper_sum(result: RunResult) -> RunResult:
+    """Control: one upload was exchanged after the sum was made."""
+    target = next(s for s in result.transcript.sent if s.step == m.UPDATE)
+    return _with_blob(result, target.head.header.content_digest, lambda old: old[:-1] + bytes([old[-1] ^ 1]))
+
+
+_WRONG_LABELS: tuple[tuple[str, Callable[[Header], Header]], ...] = (
+    ("key", lambda h: replace(h, key_id=h.key_id[:-1] + ("0" if h.key_id[-1] != "0" else "1"))),
+    ("epoch", lambda h: replace(h, position=replace(h.position, epoch=h.position.epoch + 1))),
+    ("round", lambda h: replace(h, position=replace(h.position, round=h.position.round + 1))),
+    ("attempt", lambda h: replace(h, position=replace(h.position, attempt=h.position.attempt + 1))),
+    ("client", lambda h: replace(h, sender="client-1" if h.sender != "client-1" else "client-2")),
+)
+
+
+def _wrong_labels(result: RunResult) -> str:
+    tried = 0
+    rosters = [decode(s.inline, Roster) for s in result.transcript.sent if s.inline is not None]
+    for sent in (s for s in result.transcript.sent if s.step == m.UPDATE):
+        header = sent.head.header
+        roster = next(r for r in rosters if r.epoch == header.position.epoch)
+        key_id = KeyId.parse(header.key_id, load_preset(result.experiment.scheme).family)
+        for what, change in _WRONG_LABELS:
+            wrong = change(header)
+            try:
+                check_place(wrong, position=header.position, key_id=key_id, state=header.state, plan=header.plan)
+                replace(sent.head, header=wrong).verify(roster.member(wrong.sender).signing)
+            except HeflError:
+                tried += 1
+            else:
+                raise AssertionError(f"an update labelled with another {what} was accepted")
+        sent.head.verify(roster.member(header.sender).signing)
+    return f"{tried} wrongly labelled copies of the run's own uploads refused by header and signature alone"
+
+
+def _unsign(result: RunResult) -> RunResult:
+    """Control: an upload's signature is not its sender's, so the true label is refused as well."""
+    return _with_sent(result, m.UPDATE, lambda s: replace_struct(s, signature=bytes(64)))
+
+
+def _no_share_leaves(result: RunResult) -> str:
+    shares = [s for s in result.transcript.sent if s.step == "share"]
+    _demand(bool(shares), "no share was dealt on record")
+    for sent in shares:
+        _demand(sent.head.header.sealed, f"the share for {', '.join(sent.receivers)} travelled unsealed")
+        _demand(
+            len(sent.receivers) == 1 and sent.receivers[0] not in (COORDINATOR, AUDITOR),
+            f"a share was addressed to {', '.join(sent.receivers)}",
+        )
+        _demand(result.transcript.content(sent) is None, "a share's content is on record")
+    return f"{len(shares)} shares, each sealed to one client; coordinator and auditor received none"
+
+
+def _misaddress_share(result: RunResult) -> RunResult:
+    """Control: a share goes to the coordinator as well."""
+
+    def change(sent: Sent) -> Sent:
+        return Sent(sent.step, sent.head, (*sent.receivers, COORDINATOR), sent.nbytes, sent.body, sent.work)
+
+    return _with_sent(result, "share", change)
+
+
+# -- controls change copies, never the run itself ------------------------------------------------------------
+
+
+def _copy(transcript: Transcript) -> Transcript:
+    return Transcript.from_bytes(transcript.to_bytes(), dict(transcript.blobs))
+
+
+def _with_blob(result: RunResult, digest: bytes, change: Callable[[bytes], bytes]) -> RunResult:
+    copy = _copy(result.transcript)
+    copy.blobs[digest] = change(copy.blobs[digest])
+    return replace(result, transcript=copy)
+
+
+def _with_sent(result: RunResult, step: str, change: Callable[[Sent], Sent]) -> RunResult:
+    copy = _copy(result.transcript)
+    for number, line in enumerate(copy.lines):
+        if isinstance(line.entry, Sent) and line.entry.step == step:
+            copy.lines[number] = Line(line.previous, change(line.entry))
+            break
+    return replace(result, transcript=copy)
+
+
+def replace_struct(sent: Sent, *, signature: bytes) -> Sent:
+    """A copy of a transcript entry with another signature."""
+    head = replace(sent.head, signature=signature)
+    return Sent(sent.step, head, sent.receivers, sent.nbytes, sent.body, sent.work, sent.inline)
+
+
+LEDGER: tuple[Claim, ...] = (
+    Claim(
+        "coordinator-blind",
+        "The coordinator learns no update, weight or aggregate from any message; it sees d, cohort, sizes, times, "
+        "participation, refusals and the number of rounds.",
+        COORDINATOR,
+        "executed",
+        "docs/protocol.md, what is promised",
+        _coordinator_blind,
+        _plant_plaintext,
+    ),
+    Claim(
+        "shares-sealed",
+        "Every share of the secret key travels sealed to one client; coordinator and auditor never receive one.",
+        COORDINATOR,
+        "executed",
+        "docs/protocol.md, step 0; RFC 9180 (HPKE)",
+        _no_share_leaves,
+        _misaddress_share,
+    ),
+    Claim(
+        "fresh-ciphertexts",
+        "No two ciphertexts are equal, not even of equal updates.",
+        COORDINATOR,
+        "executed",
+        "Goldwasser and Micali 1984 (probabilistic encryption)",
+        _fresh,
+        _repeat_upload,
+    ),
+    Claim(
+        "equals-fedavg",
+        "Encrypted FedAvg equals FedAvg on the clipped updates within the stated bound.",
+        "client",
+        "executed",
+        "docs/protocol.md, numbers inside a ciphertext",
+        _equals_fedavg,
+        _enlarge_error,
+    ),
+    Claim(
+        "one-model",
+        "After each round every client holds the same model, bit for bit.",
+        "client",
+        "executed",
+        "docs/protocol.md, step 8",
+        _one_model,
+        _forget_model,
+    ),
+    Claim(
+        "sums-confirmed",
+        "Tampering by the coordinator alone is detected by an honest auditor's re-adding (or by the tag, after "
+        "decryption); a client's lie about its own update is not.",
+        "client",
+        "executed",
+        "docs/protocol.md, step 6",
+        _sums_confirmed,
+        _tamper_sum,
+    ),
+    Claim(
+        "labels-checked",
+        "A message labelled with another key, epoch, round or client is refused before parsing; a false label surfaces "
+        "after decryption.",
+        COORDINATOR,
+        "executed",
+        "docs/protocol.md, step 5",
+        _wrong_labels,
+        _unsign,
+    ),
+    Claim(
+        "scheme-security",
+        "Ciphertexts of the presets hide their plaintexts from whoever lacks the key, under the Ring-LWE or the "
+        "decisional composite residuosity assumption.",
+        COORDINATOR,
+        "argued",
+        "Lyubashevsky, Peikert, Regev 2010; Paillier 1999; parameter tables: HomomorphicEncryption.org 2018, eprint 2024/463",
+    ),
+)
+"""Every claim made anywhere. Screens, reports and docs/claims.md read it."""
+
+NOT_PROMISED: tuple[str, ...] = (
+    "The decrypted aggregate and the final model leak (few clients, few records, differencing, membership): more clients, "
+    "or DP noise. Individual custody falls to coordinator + one client: choose collective, against fewer than t.",
+    "A malicious client poisons under encryption (the clip is enforced by honest clients only; the aggregate's norm is "
+    "checked after decryption). Anyone can encrypt; only signatures keep outsiders out. Auditor + client, KMS + coordinator.",
+    "Paillier is exact. BFV is exact while the noise stays below q/2t. CKKS decryptions given to somebody who holds the "
+    "ciphertext give the key away (Li and Micciancio 2021); a published CKKS-trained model is a returned decryption: flood "
+    "before export, rotate.",
+    "Traffic metadata; training time grows with n_k (release uploads at a fixed time).",
+)
+"""What this system does not promise, in the same words everywhere."""
+
+
+def to_markdown() -> str:
+    """The ledger as docs/claims.md."""
+    rows = [f"| `{claim.id}` | {claim.sentence} | {claim.seat} | {claim.kind} | {claim.source} |" for claim in LEDGER]
+    limits = [f"- {sentence}" for sentence in NOT_PROMISED]
+    return "\n".join(
+        [
+            "# Claims",
+            "",
+            "Generated by `python -m hefl_core claims --markdown docs/claims.md` from `hefl_core/claims.py`.",
+            "Every run with `--json` reports a finding for each executed claim. Each check has a control, a planted fault on",
+            "which it must fail; `tests/claims` runs both.",
+            "",
+            "| id | sentence | seat | kind | source |",
+            "|-|-|-|-|-|",
+            *rows,
+            "",
+            "## Not promised",
+            "",
+            *limits,
+            "",
+        ]
+    )

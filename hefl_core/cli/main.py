@@ -1,0 +1,38 @@
+"""The commands, and what their failures mean to a shell.
+
+Exit codes: 0 done, 1 a check failed, 2 bad arguments or input, 3 the run broke.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from hefl_core.cli.demo import demo
+from hefl_core.cli.inspect import claims, schemes, verify
+from hefl_core.cli.run import run
+from hefl_core.errors import DataError, EncodingError, HeflError, IntegrityError, ParameterError
+
+app = typer.Typer(
+    name="hefl_core",
+    help="Federated learning under homomorphic encryption that one can see, step through and check.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (run, demo, verify, schemes, claims):
+    app.command()(command)
+
+BAD_INPUT: tuple[type[Exception], ...] = (ParameterError, DataError, EncodingError, OSError)
+
+
+def main() -> None:
+    """Run a command; a failure is one line on stderr, never a traceback."""
+    try:
+        app()
+    except (HeflError, OSError) as error:
+        code = 2 if isinstance(error, BAD_INPUT) else 1 if isinstance(error, IntegrityError) else 3
+        Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(f"{type(error).__name__}: {error}")
+        sys.exit(code)

@@ -1,0 +1,97 @@
+"""Results to files or stdout, progress to stderr."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hefl_core.runtime.events import EventBus, Progress
+from hefl_core.runtime.result import RoundResult, RunResult
+
+STDERR = Console(stderr=True)
+STDOUT = Console()
+
+
+def write_json(target: str, text: str) -> None:
+    """Write to a file, or to stdout where ``target`` is '-'."""
+    if target == "-":
+        sys.stdout.write(text + "\n")
+    else:
+        Path(target).write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def progress(bus: EventBus, rounds: int) -> Iterator[None]:
+    """Show a run's events on stderr while it runs."""
+    done = threading.Event()
+
+    def follow() -> None:
+        cursor = 0
+        with STDERR.status("starting") as status:
+            while not done.is_set():
+                events, cursor = bus.since(cursor, wait_seconds=0.2)
+                for event in events:
+                    if isinstance(event, Progress):
+                        status.update(event.text)
+                    elif isinstance(event, RoundResult):
+                        accuracy = "" if event.accuracy is None else f", accuracy {event.accuracy:.4f}"
+                        status.update(f"round {event.round} of {rounds}{accuracy}")
+
+    reader = threading.Thread(target=follow, daemon=True)
+    reader.start()
+    try:
+        yield
+    finally:
+        done.set()
+        reader.join(timeout=2)
+
+
+def rounds_table(result: RunResult, plain: RunResult | None = None) -> Table:
+    """One line per round; beside it plain FedAvg with the same seed, when given."""
+    table = Table(title=f"{result.experiment.scheme}, {result.experiment.dataset}, {result.experiment.clients} clients")
+    columns = ["round", "accuracy", "loss", "error", "bound", "upload/client", "x float32", "seconds"]
+    if plain is not None:
+        columns.insert(2, "plain FedAvg")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for number, item in enumerate(result.rounds):
+        cells = [
+            str(item.round),
+            _number(item.accuracy, ".4f"),
+            _number(item.loss, ".4f"),
+            _number(item.max_abs_error, ".1e"),
+            _number(item.error_bound, ".1e"),
+            f"{item.bytes.upload_per_client:,}",
+            f"{item.bytes.upload_per_client / item.bytes.plaintext_update:.2f}",
+            f"{item.seconds.total:.2f}",
+        ]
+        if plain is not None:
+            cells.insert(2, _number(plain.rounds[number].accuracy, ".4f"))
+        table.add_row(*cells)
+    return table
+
+
+def findings_table(result: RunResult) -> Table:
+    """The claims ledger's findings on this run."""
+    table = Table(title="claims, checked on this run")
+    for column in ("", "claim", "evidence"):
+        table.add_column(column)
+    for finding in result.claims:
+        table.add_row("[green]holds[/]" if finding.holds else "[red]FAILS[/]", finding.id, finding.evidence)
+    return table
+
+
+def warn_insecure(result: RunResult) -> None:
+    """Say in red why a run protects nobody, where that is so."""
+    for reason in result.insecure:
+        STDERR.print(f"[bold red]INSECURE[/] {reason}")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "not observed" if value is None else format(value, form)

@@ -1,0 +1,89 @@
+"""``run``: one experiment."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hefl_core.claims import check_claims
+from hefl_core.cli.output import STDERR, findings_table, progress, rounds_table, warn_insecure, write_json
+from hefl_core.federation.experiment import Experiment
+from hefl_core.keys.roster import Roster, RosterPin
+from hefl_core.runtime.events import EventBus
+from hefl_core.runtime.result import RunResult
+from hefl_core.runtime.run import run_experiment
+from hefl_core.wire.canonical import decode
+
+_DEFAULT = Experiment()
+
+
+def run(
+    dataset: Annotated[
+        str, typer.Option(help="digits, breast_cancer, credit, mnist or csv:PATH[:label]")
+    ] = _DEFAULT.dataset,
+    model: Annotated[str, typer.Option(help="logistic, mlp, mlp-large or cnn")] = _DEFAULT.model,
+    trainer: Annotated[str, typer.Option(help="numpy or keras")] = _DEFAULT.trainer,
+    scheme: Annotated[str, typer.Option(help="a preset; `schemes` lists them")] = _DEFAULT.scheme,
+    custody: Annotated[str, typer.Option(help="individual, T-of-N or dealer-free:T-of-N")] = _DEFAULT.custody,
+    clients: Annotated[int, typer.Option(help="number of clients K")] = _DEFAULT.clients,
+    rounds: Annotated[int, typer.Option(help="number of rounds R")] = _DEFAULT.rounds,
+    local_epochs: Annotated[int, typer.Option(help="passes over the own data per round")] = _DEFAULT.local_epochs,
+    batch: Annotated[int, typer.Option(help="mini-batch size")] = _DEFAULT.batch,
+    lr: Annotated[float, typer.Option(help="learning rate")] = _DEFAULT.learning_rate,
+    alpha: Annotated[float | None, typer.Option(help="Dirichlet concentration; omitted: IID")] = None,
+    partition: Annotated[str, typer.Option(help="iid or hospital")] = _DEFAULT.partition,
+    min_cohort: Annotated[int | None, typer.Option(help="fewest contributors; omitted: max(3, t+1)")] = None,
+    seed: Annotated[int, typer.Option(help="seed of the learning (never of the cryptography)")] = _DEFAULT.seed,
+    bound: Annotated[float | None, typer.Option(help="largest weighted update entry; omitted: the preset's")] = None,
+    clip_norm: Annotated[float | None, typer.Option(help="clip each update to this L2 norm")] = None,
+    runtime: Annotated[str, typer.Option(help="local (one process) or ray (processes of their own)")] = "local",
+    clients_per_host: Annotated[int | None, typer.Option(help="Ray: clients that share a process")] = None,
+    observed: Annotated[
+        bool, typer.Option(help="let the audience see the clients' side (sealed to the observer)")
+    ] = True,
+    json: Annotated[str | None, typer.Option(help="write the result as JSON; - is stdout")] = None,
+    transcript: Annotated[str | None, typer.Option(help="write the transcript (JSON Lines, blobs beside it)")] = None,
+) -> None:
+    """Run an experiment and report accuracy, error, bytes, seconds and the claims checked on it."""
+    experiment = Experiment(
+        dataset=dataset,
+        model=model,
+        trainer=trainer,
+        scheme=scheme,
+        custody=custody,
+        clients=clients,
+        rounds=rounds,
+        local_epochs=local_epochs,
+        batch=batch,
+        learning_rate=lr,
+        alpha=alpha,
+        partition=partition,
+        min_cohort=min_cohort,
+        seed=seed,
+        bound=bound,
+        clip_norm=clip_norm,
+        observed=observed,
+    )
+    bus = EventBus()
+    with progress(bus, rounds):
+        result = run_experiment(experiment, runtime, bus=bus, clients_per_host=clients_per_host)
+    checked = check_claims(result)
+    if transcript:
+        checked.transcript.save(transcript)
+        roster_pin(checked).save(f"{transcript}.roster")
+    if json:
+        write_json(json, checked.to_json())
+    warn_insecure(checked)
+    if json != "-":
+        STDERR.print(rounds_table(checked))
+        STDERR.print(findings_table(checked))
+    if experiment.insecure == () and not all(finding.holds for finding in checked.claims if experiment.observed):
+        raise typer.Exit(1)
+
+
+def roster_pin(result: RunResult) -> RosterPin:
+    """The pin of this run's first roster: what `verify --roster` compares with."""
+    transcript = result.transcript
+    roster = next(decode(sent.inline, Roster) for sent in transcript.sent if sent.inline is not None)
+    return RosterPin.of(roster, transcript.opening.kms.signing)
