@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hefl_core.errors import KeyNotActive
+from hefl_core.errors import KeyNotActive, KeyUseError
 from hefl_core.ids import KMS
 from hefl_core.keys.audit import AuditEntry, AuditLog
 from hefl_core.keys.custody import Custody
@@ -20,6 +20,25 @@ TABLE: Final = "kms"
 AUDIT: Final = "kms/audit"
 EPOCHS: Final = "kms/epochs"
 MESSAGES: Final = "kms/messages"
+IDENTITIES: Final = "identities"
+
+
+def keep_identity(store: KeyStore, identity: Identity) -> None:
+    """Put a party's private keys into an encrypted store. Raises: KeyUseError when the name is taken there."""
+    with store.transaction():
+        if store.find(IDENTITIES, identity.name) is not None:
+            raise KeyUseError(f"key store: {identity.name} has keys in it already; recall them, or choose another name")
+        store.put(IDENTITIES, identity.name, identity._export())
+
+
+def recall_identity(store: KeyStore, name: str) -> Identity:
+    """Read :func:`keep_identity` back. Raises: KeyUseError when there is none."""
+    return Identity._import(store.get(IDENTITIES, name))
+
+
+def kept_identities(store: KeyStore) -> tuple[str, ...]:
+    """Names of the identities in a store."""
+    return store.list(IDENTITIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +89,13 @@ class Archive:
         """Set up a new store with a new identity."""
         with self.store.transaction():
             self.store.put(TABLE, "settings", encode(settings))
-            self.store.put(TABLE, "identity", Identity(KMS, KMS)._export())
+            keep_identity(self.store, Identity(KMS, KMS))
             self.store.put(TABLE, "members", encode(()))
             self.set_outbox(0, NO_DIGEST)
 
     def identity(self) -> Identity:
         """The KMS's own keys."""
-        return Identity._import(self.store.get(TABLE, "identity"))
+        return recall_identity(self.store, KMS)
 
     def outbox(self) -> tuple[int, bytes]:
         """Number of the next message, digest of the one before."""

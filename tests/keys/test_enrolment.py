@@ -306,7 +306,7 @@ def test_rollback_is_refused(world: World) -> None:
 def test_a_forked_history_is_refused(world: World) -> None:
     """A KMS that was put back to an older state and went on differently is noticed by whoever saw more."""
     twin = make_world()
-    twin.kms._archive.store.put("kms", "identity", world.kms._identity._export())
+    twin.kms._archive.store.put("identities", "kms", world.kms._identity._export())
     twin.kms._identity = world.kms._archive.identity()
     enrolled = world.enrolled(world.clients[0])
     kms = twin.kms

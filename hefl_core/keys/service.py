@@ -1,0 +1,137 @@
+"""The keys of an experiment on one machine, in one encrypted file: what ``keys ceremony|list|rotate|revoke|audit`` do.
+
+All parties' identities lie in the same store here, so it protects against whoever takes the file, not against whoever
+runs the machine. Between organisations each party keeps its own store (docs/deployment.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hefl_core.errors import KeyUseError, RoundError
+from hefl_core.ids import AUDITOR, COORDINATOR, client_name
+from hefl_core.keys.archive import keep_identity, kept_identities, recall_identity
+from hefl_core.keys.audit import AuditLog
+from hefl_core.keys.custody import Custody
+from hefl_core.keys.enrolment import Enrolment
+from hefl_core.keys.identity import Identity
+from hefl_core.keys.kms import KMS
+from hefl_core.keys.roster import CLIENT, RosterPin
+from hefl_core.keys.secret import Hidden
+from hefl_core.keys.store import KeyStore
+
+
+@dataclass(frozen=True, slots=True)
+class EpochLine:
+    """One line of ``keys list``. ``key_id`` is empty where no key was made."""
+
+    epoch: int
+    state: str
+    key_id: str
+    custody: str
+    dealer: str
+    clients: tuple[str, ...]
+    first_round: int
+    last_round: int
+    max_decryptions: int
+
+
+class KeyService(Hidden):
+    """A KMS and its parties over one store."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+        self.kms = KMS.reopen(store)
+
+    @classmethod
+    def ceremony(
+        cls, store: KeyStore, experiment: str, preset: str, custody: str, *, clients: int, last_round: int
+    ) -> KeyService:
+        """Make identities for coordinator, auditor and clients, enrol them, and open the first key epoch.
+
+        Raises: KeyUseError when the store is in use already; ParameterError for a custody or preset that does not fit.
+        """
+        if store.list("kms"):
+            raise KeyUseError("key store: expected a new one, found one in use; rotate its key, or choose another file")
+        held = Custody.parse(custody, clients)
+        with store.transaction():
+            kms = KMS(experiment, preset, held, store=store)
+            names = [
+                (COORDINATOR, COORDINATOR),
+                (AUDITOR, AUDITOR),
+                *((client_name(i + 1), CLIENT) for i in range(clients)),
+            ]
+            for name, role in names:
+                _take_in(store, kms, name, role)
+            kms.open_epoch(1, last_round)
+        return cls(store)
+
+    def join(self, client: str) -> None:
+        """Enrol one more client; it gets its share at the next rotation. Raises: RoundError when the name is taken."""
+        with self._store.transaction():
+            _take_in(self._store, self.kms, client, CLIENT)
+
+    def lines(self) -> tuple[EpochLine, ...]:
+        """All epochs, oldest first. Leaks: public things only."""
+        return tuple(
+            EpochLine(
+                epoch=epoch.epoch,
+                state=epoch.state.value,
+                key_id=_key_id(self.kms.audit_log, epoch.epoch),
+                custody=str(Custody(epoch.record.quorum, epoch.record.dealer != "kms")) if epoch.record else "",
+                dealer=epoch.record.dealer if epoch.record else "",
+                clients=epoch.roster.clients,
+                first_round=epoch.first_round,
+                last_round=epoch.last_round,
+                max_decryptions=epoch.record.max_decryptions if epoch.record else 0,
+            )
+            for epoch in self.kms.epochs
+        )
+
+    def rotate(self, first_round: int, last_round: int | None = None, *, destroy_old: bool = False) -> EpochLine:
+        """Move to a new key; with ``destroy_old`` every decrypt-only epoch ends too. Raises: as :meth:`KMS.rotate`."""
+        self.kms.rotate(first_round, last_round)
+        if destroy_old:
+            for line in self.lines():
+                if line.state == "decrypt-only":
+                    self.kms.destroy(line.epoch)
+        return self.lines()[-1]
+
+    def revoke(self, client: str) -> None:
+        """Leave a client out from the next epoch on. Raises: RoundError for an unknown one."""
+        self.kms.revoke(client)
+
+    def audit(self) -> AuditLog:
+        """The audit log, verified. Raises: IntegrityError naming the first entry that breaks."""
+        log = self.kms.audit_log
+        log.verify(self.kms.member.signing)
+        return log
+
+    def pin(self) -> RosterPin:
+        """The root to give to ``verify --roster``."""
+        return RosterPin.of(self.kms.active.roster, self.kms.member.signing)
+
+    def enrolment(self, name: str) -> Enrolment:
+        """A party as it stands after receiving everything of the active epoch. Raises: RoundError for an unknown name."""
+        if name not in kept_identities(self._store):
+            raise RoundError(f"{name[:80]!r}: expected one of {', '.join(kept_identities(self._store))}")
+        identity = recall_identity(self._store, name)
+        enrolment = Enrolment(identity, self.kms.settings.experiment, self.kms.member.signing)
+        enrolment.receive(self.kms.roster_envelope())
+        enrolment.receive(self.kms.epoch_envelope())
+        if identity.role == CLIENT:
+            enrolment.receive(self.kms.share_envelope(name))
+        return enrolment
+
+
+def _take_in(store: KeyStore, kms: KMS, name: str, role: str) -> None:
+    identity = Identity(name, role)
+    keep_identity(store, identity)
+    kms.enrol(identity.member)
+
+
+def _key_id(log: AuditLog, epoch: int) -> str:
+    for entry in log.entries:
+        if entry.action == "prepare" and entry.subject == f"epoch-{epoch}":
+            return dict(entry.details)["key"]
+    return ""

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hefl_core.errors import KeyUseError, ParameterError, RoundError
+from hefl_core.keys.service import KeyService
+from hefl_core.keys.store import KeyStore
+from hefl_core.keys.unlock import KeyFile
+
+from .world import EXPERIMENT, PRESET
+
+
+def ceremony(store: KeyStore, custody: str = "individual") -> KeyService:
+    return KeyService.ceremony(store, EXPERIMENT, PRESET, custody, clients=3, last_round=10)
+
+
+def test_the_life_of_a_key_on_one_machine(tmp_path: Path, key_file: KeyFile) -> None:
+    path = tmp_path / "keys.db"
+    with KeyStore(path, key_file) as store:
+        ceremony(store)
+        with pytest.raises(KeyUseError):
+            ceremony(store)
+    with KeyStore(path, key_file) as store:
+        service = KeyService(store)
+        (line,) = service.lines()
+        assert (line.epoch, line.state, line.custody, line.dealer) == (1, "active", "individual", "kms")
+        assert line.key_id.startswith(f"{PRESET}/epoch-1/") and line.clients == ("client-1", "client-2", "client-3")
+        service.revoke("client-2")
+        service.join("client-4")
+        with pytest.raises(KeyUseError):
+            service.join("client-4")
+        line = service.rotate(4, destroy_old=True)
+        assert (line.epoch, line.first_round, line.last_round) == (2, 4, 10)
+        assert line.clients == ("client-1", "client-3", "client-4")
+    with KeyStore(path, key_file) as store:
+        service = KeyService(store)
+        assert [line.state for line in service.lines()] == ["destroyed", "active"]
+        assert [e.action for e in service.audit().entries][-4:] == ["prepare", "retire", "activate", "destroy"]
+        service.pin().check(service.enrolment("coordinator").roster)
+        assert service.enrolment("client-4").share.index == 3
+        for stranger in ("client-9", ""):
+            with pytest.raises(RoundError):
+                service.enrolment(stranger)
+
+
+def test_a_refused_ceremony_leaves_nothing(store: KeyStore) -> None:
+    with pytest.raises(ParameterError):
+        ceremony(store, "4-of-5")
+    with pytest.raises(RoundError):
+        ceremony(store, "dealer-free:2-of-3")
+    with pytest.raises(KeyUseError):
+        KeyService(store)
+    ceremony(store)
