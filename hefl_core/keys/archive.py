@@ -118,6 +118,11 @@ class Archive:
         rows = (self.store.get(AUDIT, name) for name in self.store.list(AUDIT))
         return AuditLog([decode(row, AuditEntry) for row in rows])
 
+    def last_audit(self) -> AuditEntry | None:
+        """The newest entry."""
+        names = self.store.list(AUDIT)
+        return decode(self.store.get(AUDIT, names[-1]), AuditEntry) if names else None
+
     def add_audit(self, entry: AuditEntry) -> None:
         """Keep one more entry."""
         self.store.put(AUDIT, f"{entry.sequence:08d}", encode(entry))

@@ -48,6 +48,15 @@ class AuditEntry:
         return f"{self.sequence} {self.action} {self.subject} {details}".rstrip()
 
 
+def next_entry(
+    last: AuditEntry | None, signer: Signer, time: int, action: str, subject: str, details: Details = ()
+) -> AuditEntry:
+    """Sign the entry that follows ``last`` (None: the first). Leaks: it is public; never pass a secret."""
+    number, previous = (0, NO_DIGEST) if last is None else (last.sequence + 1, last.digest)
+    entry = AuditEntry(number, time, action, subject, details, previous)
+    return replace(entry, signature=signer.sign(entry.signed))
+
+
 class AuditLog:
     """The entries, oldest first. Whoever keeps ``head`` notices a log that was rewritten or cut."""
 
@@ -64,8 +73,8 @@ class AuditLog:
 
     def append(self, signer: Signer, time: int, action: str, subject: str, details: Details = ()) -> AuditEntry:
         """Sign and add one entry. Leaks: it is public; never pass a secret."""
-        entry = AuditEntry(len(self.entries), time, action, subject, details, self.head)
-        entry = replace(entry, signature=signer.sign(entry.signed))
+        last = self.entries[-1] if self.entries else None
+        entry = next_entry(last, signer, time, action, subject, details)
         self.entries += (entry,)
         return entry
 

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from hefl_core.errors import KeyNotActive, KeyUseError, ParameterError
+from hefl_core.keys.epochs import EpochRecord
+from hefl_core.keys.question import AnsweredSet, Question, check_question, mask_digests
+from hefl_core.keys.roster import Roster
 from hefl_core.keys.secret import Hidden
-from hefl_core.schemes.base import SecretShare
+from hefl_core.keys.store import KeyStore
+from hefl_core.schemes.base import PartialDecryption, Scheme, SecretShare
 from hefl_core.schemes.quorum import Quorum
+from hefl_core.wire.envelope import Position
 
 INDIVIDUAL: Final = "individual"
 DEALER_FREE: Final = "dealer-free:"
@@ -72,16 +77,33 @@ class Custody:
 
 
 class ShareHolder(Hidden):
-    """A client's secret shares, by epoch. Leaks: the epochs, to whoever sees its repr."""
+    """A client's secret shares, by epoch, and the rules by which it answers (keys/question.py).
 
-    __slots__ = ("__shares", "name")
+    With a ``store`` the answered set and destroyed epochs survive a restart; the shares themselves do not lie in it
+    (they are opened again from the KMS's sealed messages, see keys/enrolment.py).
+    Leaks: the epochs, to whoever sees its repr.
+    """
 
-    def __init__(self, name: str) -> None:
+    __slots__ = ("__gone", "__shares", "__store", "name")
+
+    def __init__(self, name: str, store: KeyStore | None = None) -> None:
         self.name = name
-        self.__shares: dict[int, SecretShare | None] = {}
+        self.__shares: dict[int, SecretShare] = {}
+        self.__store = store
+        self.__gone: set[int] = set()
 
     def _label(self) -> str:
-        return f"{self.name}, epochs {sorted(e for e, share in self.__shares.items() if share)}"
+        return f"{self.name}, epochs {sorted(self.__shares)}"
+
+    @property
+    def _answers(self) -> AnsweredSet:
+        if self.__store is None:
+            self.__store = KeyStore()
+        return AnsweredSet(self.__store, self.name)
+
+    def is_destroyed(self, epoch: int) -> bool:
+        """Whether the share of an epoch was destroyed."""
+        return epoch in self.__gone or (self.__store is not None and self._answers.is_destroyed(epoch))
 
     def take(self, share: SecretShare) -> None:
         """Keep the share of an epoch.
@@ -89,25 +111,56 @@ class ShareHolder(Hidden):
         Raises: KeyUseError when another share of that epoch is held; KeyNotActive when it was destroyed.
         """
         epoch = share.id.epoch
-        if epoch in self.__shares:
-            held = self.__shares[epoch]
-            if held is None:
-                raise KeyNotActive(f"epoch {epoch}: its share was destroyed; expected a later epoch")
-            if (held.id, held.index) != (share.id, share.index):
-                raise KeyUseError(
-                    f"epoch {epoch}: holding share {held.index} of {held.id.short}, found another; refuse it"
-                )
-            return
-        self.__shares[epoch] = share
+        if self.is_destroyed(epoch):
+            raise KeyNotActive(f"epoch {epoch}: its share was destroyed; expected a later epoch")
+        held = self.__shares.setdefault(epoch, share)
+        if (held.id, held.index) != (share.id, share.index):
+            raise KeyUseError(f"epoch {epoch}: holding share {held.index} of {held.id.short}, found another; refuse it")
 
     def share(self, epoch: int) -> SecretShare:
         """The share of this epoch. Raises: KeyNotActive when there is none (any more)."""
-        held = self.__shares.get(epoch)
-        if held is None:
-            gone = "was destroyed" if epoch in self.__shares else "was never received"
+        if epoch not in self.__shares:
+            gone = "was destroyed" if self.is_destroyed(epoch) else "was never received"
             raise KeyNotActive(f"{self.name}: the share of epoch {epoch} {gone}; ask the KMS for the active epoch")
-        return held
+        return self.__shares[epoch]
 
     def destroy(self, epoch: int) -> None:
         """Forget the share for good. Python may leave copies in freed memory until they are overwritten."""
-        self.__shares[epoch] = None
+        self.__gone.add(epoch)
+        if self.__store is not None:
+            self._answers.destroy(epoch)
+        self.__shares.pop(epoch, None)
+
+    def commit(self, position: Position, ciphertext_digest: bytes) -> None:
+        """Note, before it leaves, which ciphertext this client commits to: it answers for no sum without it.
+
+        Raises: RoundError when it committed to another one at this position.
+        """
+        self._answers.commit(position, ciphertext_digest)
+
+    def answer(self, question: Question, *, record: EpochRecord, roster: Roster, scheme: Scheme) -> PartialDecryption:
+        """This holder's part in decrypting one confirmed sum; the same question brings the same bytes.
+
+        The answer is written before it is given. ``record`` and ``roster`` are those of the question's epoch.
+        Leaks: to the clients, the sum's plaintext once t holders answered; to fewer than t, what the flooding leaves
+            (docs/threat_model.md).
+        Raises: DecryptionRefused naming the rule that forbids it; KeyNotActive when the share is gone.
+        Source: docs/protocol.md, "Custody"; the attacks behind each rule stand in docs/sharp_edges.md.
+        """
+        share = self.share(question.position.epoch)
+        answers = self._answers
+        with answers.transaction():
+            given = answers.given(question.digest)
+            if given is not None:
+                return PartialDecryption.from_bytes(given)
+            check_question(question, self.name, share, record, roster)
+            masks = mask_digests(scheme, question.total)
+            answers.check(question, masks, record.max_decryptions)
+            active = tuple(sorted(roster.index(name) for name in question.active))
+            partial = scheme.partial_decrypt(share, question.total, active)
+            answers.write(question, masks, active, partial.to_bytes())
+        return partial
+
+    def forget(self, before_round: int) -> None:
+        """Drop the bytes of old answers. That they were given stays written, so they are never made anew."""
+        self._answers.forget(before_round)

@@ -6,20 +6,27 @@ coordinator can withhold these messages; it cannot change one, nor lead a party 
 
 from __future__ import annotations
 
+from typing import Final
+
 from hefl_core.errors import IntegrityError, KeyMismatch, KeyNotActive, RoundError, SecretKeyEscape, WireError
 from hefl_core.ids import KMS
 from hefl_core.keys.audit import AuditLog
 from hefl_core.keys.custody import ShareHolder
 from hefl_core.keys.epochs import EpochAnnouncement, EpochLedger, EpochRecord, preset_digest, public_key_digest
 from hefl_core.keys.identity import Identity
+from hefl_core.keys.question import Question
 from hefl_core.keys.roster import CLIENT, Roster, RosterPin
 from hefl_core.keys.sealing import open_envelope, share_info, unpack_share
 from hefl_core.keys.secret import Hidden
+from hefl_core.keys.store import KeyStore
 from hefl_core.keys.tag import TagKey
-from hefl_core.schemes.base import PublicKey, SecretShare
+from hefl_core.schemes.base import PartialDecryption, PublicKey, Scheme, SecretShare
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import NO_DIGEST, Envelope
 from hefl_core.wire.limits import MAX_MESSAGE_BYTES
+
+KINDS: Final = ("roster", "epoch", "share")
+"""In the order in which they are taken."""
 
 
 class Enrolment(Hidden):
@@ -27,21 +34,32 @@ class Enrolment(Hidden):
 
     Messages are taken in the order roster, epoch, share; one that is refused changes nothing, the same one again
     changes nothing. The properties speak of the newest epoch.
+
+    With a ``store`` a party that is started again is where it was: the accepted messages are kept and taken again, with
+    all their checks; secrets lie there only in the sealed form in which they came.
     """
 
     def __init__(
-        self, identity: Identity, experiment: str, kms_signing_key: bytes, *, pin: RosterPin | None = None
+        self,
+        identity: Identity,
+        experiment: str,
+        kms_signing_key: bytes,
+        *,
+        pin: RosterPin | None = None,
+        store: KeyStore | None = None,
     ) -> None:
         self.identity = identity
         self.experiment = experiment
         self.ledger = EpochLedger(experiment)
-        self.holder = ShareHolder(identity.name)
+        self.holder = ShareHolder(identity.name, store)
         self._root = kms_signing_key
         self._pin = pin
         self._rosters: dict[int, Roster] = {}
         self._keys: dict[int, PublicKey] = {}
         self._tag_keys: dict[int, TagKey] = {}
         self._audit_seen = (0, NO_DIGEST)
+        self._store = store
+        self._resume()
 
     def _label(self) -> str:
         return f"{self.identity.name}, epoch {self.ledger.highest}"
@@ -99,6 +117,17 @@ class Enrolment(Hidden):
         self.ledger.destroy(epoch)
         self.holder.destroy(epoch)
         self._tag_keys.pop(epoch, None)
+        if self._store is not None:
+            self._store.delete(*self._row("share", epoch))
+
+    def answer(self, question: Question, scheme: Scheme) -> PartialDecryption:
+        """This client's part in decrypting a confirmed sum, by the rules of :meth:`ShareHolder.answer`.
+
+        Raises: KeyNotActive when the epoch does not decrypt (any more); DecryptionRefused naming the rule.
+        """
+        position = question.position
+        record = self.ledger.require_decrypt(position.epoch, position.round)
+        return self.holder.answer(question, record=record, roster=self._rosters[record.epoch], scheme=scheme)
 
     # -- what arrives -------------------------------------------------------------------------------------------
 
@@ -123,6 +152,22 @@ class Enrolment(Hidden):
                 f"{header.kind}: expected the KMS's, for round 0, found {header.sender}'s for {header.position.round}"
             )
         take(envelope)
+        if self._store is not None:
+            self._store.put(*self._row(header.kind, header.position.epoch), envelope.to_bytes())
+
+    def _row(self, kind: str, epoch: int) -> tuple[str, str]:
+        """Table and name of a kept message; the names sort in the order in which the messages were taken."""
+        return f"enrolment/{self.identity.name}", f"{epoch:08d}/{KINDS.index(kind)}"
+
+    def _resume(self) -> None:
+        if self._store is None:
+            return
+        table, _ = self._row("roster", 0)
+        for name in self._store.list(table):
+            self.receive(Envelope.from_bytes(self._store.get(table, name)))
+        for record in self.ledger.records:
+            if self.holder.is_destroyed(record.epoch):
+                self.ledger.destroy(record.epoch)
 
     def _take_roster(self, envelope: Envelope) -> None:
         if envelope.header.sealed:

@@ -12,7 +12,7 @@ from hefl_core.ids import KMS, digest
 from hefl_core.keys.audit import AuditEntry
 from hefl_core.schemes.base import PublicKey
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.registry import load_preset
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import NO_DIGEST
 
@@ -27,7 +27,7 @@ def public_key_digest(key: PublicKey) -> bytes:
 
 def preset_digest(name: str) -> bytes:
     """SHA-256 of a preset's numbers as this version of the package has them."""
-    return hashlib.sha256(encode(open_scheme(name).preset)).digest()
+    return load_preset(name).digest
 
 
 @dataclass(frozen=True, slots=True)

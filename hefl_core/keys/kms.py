@@ -18,7 +18,7 @@ from hefl_core.errors import KeyNotActive, KeyUseError, ParameterError, RoundErr
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.ids import KMS as NAME
 from hefl_core.keys.archive import Archive, Enrolled, KeyEpoch, Settings
-from hefl_core.keys.audit import AuditLog, Details
+from hefl_core.keys.audit import AuditLog, Details, next_entry
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.epochs import EpochAnnouncement, EpochRecord, EpochState, preset_digest, public_key_digest
 from hefl_core.keys.roster import CLIENT, Member, Roster
@@ -298,7 +298,8 @@ class KMS(Hidden):
         self._point("activated")
 
     def _note(self, action: str, subject: str, details: Details = ()) -> None:
-        self._archive.add_audit(self.audit_log.append(self._identity, int(self._clock()), action, subject, details))
+        last, now = self._archive.last_audit(), int(self._clock())
+        self._archive.add_audit(next_entry(last, self._identity, now, action, subject, details))
 
     # -- what it gives out --------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,16 +14,20 @@ from hefl_core.errors import (
     IntegrityError,
     KeyMismatch,
     KeyNotActive,
+    KeyUseError,
     RoundError,
     SecretKeyEscape,
     WireError,
 )
+from hefl_core.keys.archive import keep_identity, recall_identity
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.epochs import EpochAnnouncement, EpochState
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Roster, RosterPin
 from hefl_core.keys.sealing import pack_share, sealer, share_info
+from hefl_core.keys.store import KeyStore
 from hefl_core.keys.tag import TagKey
+from hefl_core.keys.unlock import KeyFile
 from hefl_core.schemes.base import SecretShare
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.wire.canonical import decode, encode
@@ -330,3 +335,28 @@ def test_a_revoked_client_is_left_behind(world: World) -> None:
         with pytest.raises(WireError):
             enrolled.receive(envelope)
     assert enrolled.record.epoch == 1
+
+
+def test_a_party_is_where_it_was_after_a_restart(world: World, tmp_path: Path, key_file: KeyFile) -> None:
+    path, client, root = tmp_path / "client.db", world.clients[0], world.kms.member.signing
+    with KeyStore(path, key_file) as store:
+        keep_identity(store, client)
+        follow(Enrolment(client, EXPERIMENT, root, store=store), world)
+        first = world.kms.epoch_envelope()
+        world.kms.rotate(3)
+    with KeyStore(path, key_file) as store:
+        again = Enrolment(recall_identity(store, "client-1"), EXPERIMENT, root, store=store)
+        assert (again.record.epoch, again.share.index) == (1, 1)
+        follow(again, world)
+        again.destroy(1)
+        head = again.audit_head
+    with KeyStore(path, key_file) as store:
+        again = Enrolment(recall_identity(store, "client-1"), EXPERIMENT, root, store=store)
+        assert (again.record.epoch, again.audit_head, again.share.id.epoch) == (2, head, 2)
+        assert again.ledger.state(1) is EpochState.DESTROYED
+        again.receive(first)
+        assert again.record.epoch == 2
+        with pytest.raises(KeyNotActive):
+            again.receive(world.kms.share_envelope("client-1", 1))
+        with pytest.raises(KeyUseError):
+            recall_identity(store, "client-2")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,12 +17,12 @@ from hefl_core.keys.identity import Identity
 from hefl_core.keys.kms import KMS
 from hefl_core.keys.roster import Roster
 from hefl_core.keys.store import KeyStore
+from hefl_core.keys.tag import expose_tag_key
 from hefl_core.keys.unlock import KeyFile
-from hefl_core.schemes import registry
 from hefl_core.schemes.base import expose_secret
-from hefl_core.wire.canonical import decode
+from hefl_core.wire.canonical import decode, encode
 
-from .world import EXPERIMENT, PRESET, World, make_world
+from .world import EXPERIMENT, PRESET, Dealer, World, make_world
 
 
 def states(kms: KMS) -> list[str]:
@@ -75,29 +77,31 @@ def test_routes_by_roles(world: World, asked_for: str) -> None:
         world.kms.share_envelope(asked_for)
 
 
-def test_no_message_to_coordinator_or_auditor_holds_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    dealt = []
-    scheme = type(registry.open_scheme(PRESET))
-    honest = scheme.keygen
+@pytest.fixture
+def dealer(monkeypatch: pytest.MonkeyPatch) -> Dealer:
+    made = Dealer()
+    monkeypatch.setattr("hefl_core.keys.kms.open_scheme", lambda name: made)
+    return made
 
-    def watched(self, quorum, *, epoch=1):  # type: ignore[no-untyped-def]
-        key, shares = honest(self, quorum, epoch=epoch)
-        dealt.extend(expose_secret(share) for share in shares)
-        return key, shares
 
-    monkeypatch.setattr(scheme, "keygen", watched)
+def test_no_message_holds_a_secret_in_the_open(dealer: Dealer) -> None:
     world = make_world()
     world.kms.open_epoch(1, 10)
     sealed = b"".join(world.kms.share_envelope(c.name).to_bytes() for c in world.clients)
     open_ = world.kms.roster_envelope().to_bytes() + world.kms.epoch_envelope().to_bytes()
-    assert len(dealt) == 3
-    for secret in dealt:
-        assert len(secret) < 8 or (secret not in sealed and secret not in open_)
+    log = b"".join(encode(entry) for entry in world.kms.audit_log.entries)
+    enrolments = [world.enrolled(client) for client in world.clients]
+    assert [expose_secret(e.share) for e in enrolments] == dealer.dealt
+    secrets = [*dealer.dealt, expose_tag_key(enrolments[0].tag_key)]
+    for secret in secrets:
+        for place in (sealed, open_, log):
+            assert secret not in place and secret[:32] not in place and secret.hex().encode() not in place
 
 
-def test_the_store_holds_no_secret_of_anybody(
-    tmp_path: Path, key_file: KeyFile, monkeypatch: pytest.MonkeyPatch
+def test_the_kms_keeps_no_key(
+    tmp_path: Path, key_file: KeyFile, dealer: Dealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Neither on disk nor, encrypted, in the store: only what is sealed to the clients. Its own keys are encrypted."""
     kept: list[bytes] = []
     honest = KeyStore.put
 
@@ -109,12 +113,30 @@ def test_the_store_holds_no_secret_of_anybody(
     with KeyStore(tmp_path / "keys.db", key_file) as store:
         world = make_world(store=store)
         world.kms.open_epoch(1, 10)
-        enrolment = world.enrolled(world.clients[0])
-        share = expose_secret(enrolment.share)
         disk = b"".join(p.read_bytes() for p in tmp_path.iterdir() if p.name.startswith("keys.db"))
-    identity = next(value for value in kept if b"kms" in value and len(value) < 100 and value.count(b"kms") == 2)
-    assert identity[-32:] not in disk
-    assert len(share) < 8 or not any(share in value for value in kept)  # the key itself was never handed to the store
+        own = decode(store.get("identities", "kms"), tuple[str, str, bytes, bytes])
+    assert own[2] in b"".join(kept)  # the watch works
+    for secret in (*dealer.dealt, *own[2:]):
+        assert secret not in disk
+    for secret in dealer.dealt:
+        assert not any(secret in value for value in kept)
+    assert not any(secret in gc_bytes(world.kms) for secret in dealer.dealt)
+    world.kms.planted = {"key": [dealer.dealt[0]]}  # type: ignore[attr-defined]
+    assert dealer.dealt[0] in gc_bytes(world.kms)  # the search works
+
+
+def gc_bytes(root: object) -> bytes:
+    """Every byte string reachable from an object."""
+    seen, queue, found = set(), [root], []
+    while queue:
+        one = queue.pop()
+        if id(one) in seen or isinstance(one, type | types.ModuleType | types.FunctionType | Dealer):
+            continue
+        seen.add(id(one))
+        if isinstance(one, bytes):
+            found.append(one)
+        queue += gc.get_referents(one)
+    return b" ".join(found)
 
 
 def test_who_may_enrol() -> None:
@@ -200,7 +222,7 @@ def test_rotation_revocation_and_destruction(world: World) -> None:
         kms.rotate(5)
 
 
-def test_too_few_left_for_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_left_for_the_threshold(dealer: Dealer) -> None:
     world = make_world(custody="3-of-3")
     world.kms.open_epoch(1, 10)
     world.kms.revoke("client-1")

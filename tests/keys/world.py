@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import dataclass
 
-from hefl_core.ids import AUDITOR, COORDINATOR, client_name
+from hefl_core.ids import AUDITOR, COORDINATOR, KeyId, client_name
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.kms import KMS
 from hefl_core.keys.store import KeyStore
+from hefl_core.schemes.base import PublicKey, SecretShare
+from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.registry import load_preset
 
 EXPERIMENT = "experiment-1"
 PRESET = "plaintext"
@@ -45,3 +50,19 @@ def make_world(clients: int = 3, *, custody: str = "individual", store: KeyStore
     for identity in world.identities:
         kms.enrol(identity.member)
     return world
+
+
+class Dealer:
+    """A scheme that only deals: random shares of any quorum, each remembered in ``dealt``."""
+
+    def __init__(self, name: str = PRESET) -> None:
+        self.preset = load_preset(name)
+        self.dealt: list[bytes] = []
+
+    def keygen(self, quorum: Quorum, *, epoch: int = 1) -> tuple[PublicKey, tuple[SecretShare, ...]]:
+        material = os.urandom(32)
+        key_id = KeyId("plaintext", self.preset.name, epoch, hashlib.sha256(material).hexdigest())
+        secrets = [os.urandom(64) for _ in range(quorum.holders)]
+        self.dealt += secrets
+        shares = tuple(SecretShare(key_id, quorum, i + 1, secret) for i, secret in enumerate(secrets))
+        return PublicKey(key_id, quorum, material), shares

@@ -1,0 +1,262 @@
+"""When a share holder answers: the question it is asked, the rules, and the set of what it has answered.
+
+Each rule stands against an attack that works without it (docs/sharp_edges.md):
+
+====================  =============================================================================================
+own commitment        a chosen ciphertext instead of the sum makes holders hand out the key, or one client's update
+auditor               a coordinator's "sum" that is not the sum of the listed updates
+active set            partials that serve any active set give the key to t-1 colluders
+one set per mask      two active sets on one c1 leak the share; fresh flooding on one c1 averages away
+one sum per round     the difference of two sums is somebody's update
+cohort                a sum of few contributors is nearly one update
+cap                   the flooding distance is stated for so many decryptions, and no more
+====================  =============================================================================================
+
+A backup of the store that is put back forgets answers: restoring one must end the epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from hefl_core.errors import DecryptionRefused, RoundError
+from hefl_core.ids import digest
+from hefl_core.keys.roster import Roster
+from hefl_core.keys.store import KeyStore
+from hefl_core.schemes.base import CiphertextVector, Scheme, SecretShare
+from hefl_core.wire.canonical import decode, encode
+from hefl_core.wire.envelope import Position
+
+if TYPE_CHECKING:
+    from hefl_core.keys.epochs import EpochRecord
+
+TABLE: Final = "answers"
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One update in the sum: its client, the digest of its signed header, SHA-256 of its ciphertext."""
+
+    client: str
+    header: bytes
+    ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request to decrypt one sum, with everything a holder needs to judge it.
+
+    The caller has checked signatures: of the contributions' headers, of the auditor's confirmation (``confirmed_headers``
+    and ``confirmed_blocks`` are what it signed), and of the request that names ``active``. ``min_cohort`` is the
+    manifest's, never the coordinator's.
+    """
+
+    experiment: str
+    position: Position
+    contributions: tuple[Contribution, ...]
+    confirmed_headers: tuple[bytes, ...]
+    confirmed_blocks: tuple[bytes, ...]
+    active: tuple[str, ...]
+    total: CiphertextVector
+    min_cohort: int
+
+    @property
+    def contributors(self) -> tuple[str, ...]:
+        """Names, in the order of the sum."""
+        return tuple(c.client for c in self.contributions)
+
+    @property
+    def digest(self) -> bytes:
+        """What makes two questions the same one."""
+        place = (self.experiment, self.position, self.contributions, self.active)
+        return digest(b"hefl/question", encode(place), self.total.to_bytes())
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A sum that was answered: where, which question, whose contributions."""
+
+    position: Position
+    question: bytes
+    contributors: tuple[str, ...]
+
+
+def refuse(rule: str, expected: object, found: object, advice: str) -> DecryptionRefused:
+    """The refusal of one rule, with both values."""
+    return DecryptionRefused(f"rule '{rule}': expected {expected}, found {found}; {advice}")
+
+
+def mask_digests(scheme: Scheme, total: CiphertextVector) -> tuple[bytes, ...]:
+    """What a partial decryption multiplies with the share, one digest per block.
+
+    For lattice schemes this is the canonical c1 (``scheme.mask_digests``), never the serialised bytes: compression and
+    c0 can be changed without changing c1. Elsewhere (Paillier) it is the block.
+    """
+    canonical = getattr(scheme, "mask_digests", None)
+    if canonical is not None:
+        return tuple(canonical(total))
+    return tuple(hashlib.sha256(block).digest() for block in total.blocks)
+
+
+def check_question(question: Question, holder: str, share: SecretShare, record: EpochRecord, roster: Roster) -> None:
+    """The rules that need no memory. Raises: DecryptionRefused naming the first that forbids to answer."""
+    _check_place(question, share, record, roster)
+    _check_cohort(question, roster)
+    _check_confirmation(question)
+    _check_active(question, holder, share)
+
+
+def _check_place(question: Question, share: SecretShare, record: EpochRecord, roster: Roster) -> None:
+    position, quorum = question.position, share.quorum
+    if not quorum.collective:
+        raise refuse(
+            "custody", "a key held together", f"custody {quorum}", "open the sum with your own copy of the key"
+        )
+    places = {question.experiment, record.experiment, roster.experiment}
+    epochs = {position.epoch, record.epoch, roster.epoch, share.id.epoch}
+    if len(places) != 1 or len(epochs) != 1 or record.roster_digest != roster.digest:
+        raise refuse("epoch", f"epoch {record.epoch} and its roster", f"epochs {sorted(epochs)}", "ask again, in place")
+    if question.total.key_id != share.id:
+        raise refuse("epoch", share.id.short, question.total.key_id.short, "a sum under another key is not opened")
+    if not record.first_round <= position.round <= record.last_round:
+        raise refuse("epoch", f"rounds {record.first_round} to {record.last_round}", position.round, "rotate")
+
+
+def _check_cohort(question: Question, roster: Roster) -> None:
+    names = question.contributors
+    if len(set(names)) != len(names) or not set(names) <= set(roster.clients):
+        raise refuse("cohort", "different rostered clients", ", ".join(names), "refuse the request")
+    if len(names) < max(question.min_cohort, 2):
+        raise refuse("cohort", f"at least {question.min_cohort} contributors", len(names), "wait for a larger round")
+    if question.total.terms != len(names):
+        raise refuse("cohort", f"a sum of {len(names)} terms", question.total.terms, "refuse the request")
+
+
+def _check_confirmation(question: Question) -> None:
+    headers = tuple(c.header for c in question.contributions)
+    blocks = tuple(hashlib.sha256(block).digest() for block in question.total.blocks)
+    if (headers, blocks) != (question.confirmed_headers, question.confirmed_blocks) or not blocks:
+        raise refuse("auditor", "the sum that the auditor confirmed", "another one", "do not decrypt")
+
+
+def _check_active(question: Question, holder: str, share: SecretShare) -> None:
+    active, threshold = question.active, share.quorum.threshold
+    if len(active) != threshold or len(set(active)) != threshold:
+        raise refuse("active set", f"{threshold} different holders", ", ".join(active), "name exactly t of them")
+    if not set(active) <= set(question.contributors):
+        raise refuse("active set", "contributors only", ", ".join(active), "who is not in the sum does not decrypt it")
+    if holder not in active:
+        raise refuse("active set", f"one with {holder}", ", ".join(active), "it is not this holder's turn")
+
+
+class AnsweredSet:
+    """What one holder committed to and answered, durably. Leaks: nothing secret is in it but encrypted partials."""
+
+    def __init__(self, store: KeyStore, holder: str) -> None:
+        self._store = store
+        self._table = f"{TABLE}/{holder}"
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is written together before it ends."""
+        with self._store.transaction():
+            yield
+
+    # -- what it notes ------------------------------------------------------------------------------------------
+
+    def destroy(self, epoch: int) -> None:
+        """Note that the share of an epoch is gone."""
+        self._store.put(self._table, f"destroyed/{epoch:08d}", b"")
+
+    def is_destroyed(self, epoch: int) -> bool:
+        """Whether the share of an epoch was destroyed."""
+        return self._store.find(self._table, f"destroyed/{epoch:08d}") is not None
+
+    def commit(self, position: Position, ciphertext_digest: bytes) -> None:
+        """Note a commitment. Raises: RoundError when there is another one at this position."""
+        with self._store.transaction():
+            known = self._store.find(self._table, _place("commitment", position))
+            if known not in (None, ciphertext_digest):
+                raise RoundError(
+                    f"round {position.round}, attempt {position.attempt}: committed to another ciphertext before; "
+                    "send that one, or begin the next attempt"
+                )
+            self._store.put(self._table, _place("commitment", position), ciphertext_digest)
+
+    def given(self, question: bytes) -> bytes | None:
+        """The answer to this very question, where it was given. Raises: DecryptionRefused when its bytes are dropped."""
+        answer = self._store.find(self._table, f"answer/{question.hex()}")
+        if answer == b"":
+            raise refuse("one sum per round", "a question of the last rounds", "one answered long ago", "move on")
+        return answer
+
+    def write(self, question: Question, masks: tuple[bytes, ...], active: tuple[int, ...], answer: bytes) -> None:
+        """Note an answer, before it is given."""
+        position, name = question.position, question.digest
+        earlier = self._answered(position.round)
+        now = Answered(position, name, question.contributors)
+        self._store.put(self._table, f"round/{position.round:08d}", encode((*earlier, now)))
+        self._store.put(self._table, f"count/{position.epoch:08d}", encode(self._count(position.epoch) + 1))
+        for mask in masks:
+            self._store.put(self._table, f"mask/{mask.hex()}", encode((active, name)))
+        self._store.put(self._table, f"answer/{name.hex()}", answer)
+
+    def forget(self, before_round: int) -> None:
+        """Empty the answers of earlier rounds; an empty one still says that it was given."""
+        with self._store.transaction():
+            for name in self._store.list(self._table):
+                if name.startswith("round/") and int(name.removeprefix("round/")) < before_round:
+                    for answered in self._answered(int(name.removeprefix("round/"))):
+                        self._store.put(self._table, f"answer/{answered.question.hex()}", b"")
+
+    # -- the rules that need memory -----------------------------------------------------------------------------
+
+    def check(self, question: Question, masks: tuple[bytes, ...], max_decryptions: int) -> None:
+        """Raises: DecryptionRefused naming the first rule that forbids to answer."""
+        self._check_own_commitment(question)
+        self._check_round(question)
+        if len(set(masks)) != len(masks):
+            raise refuse("one set per mask", "blocks of their own randomness", "one block twice", "do not decrypt")
+        for mask in masks:
+            if self._store.find(self._table, f"mask/{mask.hex()}") is not None:
+                raise refuse("one set per mask", "a fresh c1", "one answered before", "encrypt again, attempt + 1")
+        count = self._count(question.position.epoch)
+        if count >= max_decryptions:
+            raise refuse("cap", f"fewer than {max_decryptions} answered sums in this epoch", count, "rotate the key")
+
+    def _check_own_commitment(self, question: Question) -> None:
+        mine = self._store.find(self._table, _place("commitment", question.position))
+        holder = self._table.removeprefix(f"{TABLE}/")
+        found = [c.ciphertext for c in question.contributions if c.client == holder]
+        if mine is None or found != [mine]:
+            raise refuse("own commitment", "a sum with my committed ciphertext", "one without it", "do not decrypt")
+
+    def _check_round(self, question: Question) -> None:
+        """One answered sum per round; a later attempt only for the same members, so that no difference says anything."""
+        for earlier in self._answered(question.position.round):
+            before, now = earlier.position, question.position
+            if (before.epoch, before.attempt) >= (now.epoch, now.attempt) or before.epoch != now.epoch:
+                raise refuse("one sum per round", f"an attempt after {before.attempt}", now.attempt, "one was answered")
+            if set(earlier.contributors) != set(question.contributors):
+                raise refuse(
+                    "one sum per round",
+                    f"the members of attempt {before.attempt}: {', '.join(earlier.contributors)}",
+                    ", ".join(question.contributors),
+                    "the difference of two sums would be somebody's update",
+                )
+
+    def _answered(self, round: int) -> tuple[Answered, ...]:
+        row = self._store.find(self._table, f"round/{round:08d}")
+        return () if row is None else decode(row, tuple[Answered, ...])
+
+    def _count(self, epoch: int) -> int:
+        row = self._store.find(self._table, f"count/{epoch:08d}")
+        return 0 if row is None else decode(row, int)
+
+
+def _place(what: str, position: Position) -> str:
+    return f"{what}/{position.epoch:08d}/{position.round:08d}/{position.attempt:04d}"
