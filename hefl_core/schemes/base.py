@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.errors import EncodingError, KeyMismatch, SecretKeyEscape, WireError
-from hefl_core.ids import KeyId
+from hefl_core.errors import (
+    EncodingError,
+    IntegrityError,
+    KeyMismatch,
+    ParameterError,
+    QuorumError,
+    SecretKeyEscape,
+    WireError,
+)
+from hefl_core.ids import KeyId, digest
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.wire.canonical import decode, encode
 
@@ -119,15 +127,35 @@ def check_addable(key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> N
     """
     for vector in (a, b):
         if vector.key_id != key.id:
-            raise KeyMismatch(f"add: expected ciphertexts of {key.id.short}, found {vector.key_id.short}; encrypt again")
+            raise KeyMismatch(
+                f"add: expected ciphertexts of {key.id.short}, found {vector.key_id.short}; encrypt again"
+            )
     shape_a, shape_b = ((v.length, v.integers, v.tagged, v.bound, v.max_terms, len(v.blocks)) for v in (a, b))
     if shape_a != shape_b:
-        raise WireError(f"add: expected equal shapes, found {shape_a} and {shape_b}; a shorter vector is never broadcast")
+        raise WireError(
+            f"add: expected equal shapes, found {shape_a} and {shape_b}; a shorter vector is never broadcast"
+        )
     if a.terms + b.terms > a.max_terms:
         raise EncodingError(
             f"add: head-room for {a.max_terms} terms, found {a.terms + b.terms}; encrypt with a larger max_terms",
             bound=a.max_terms,
             found=a.terms + b.terms,
+        )
+
+
+def require_key(key: PublicKey | SecretShare, vector: CiphertextVector) -> None:
+    """Refuse a ciphertext of another key. Raises: KeyMismatch."""
+    if vector.key_id != key.id:
+        raise KeyMismatch(f"expected ciphertexts of {key.id.short}, found one of {vector.key_id.short}; encrypt again")
+
+
+def check_quorum(preset: Preset, quorum: Quorum) -> None:
+    """Refuse a collective key where the preset has no room for flooding. Raises: ParameterError with a suggestion."""
+    if quorum.collective and not preset.collective:
+        other = {"bfv": "bfv-threshold", "ckks": "ckks-threshold", "paillier": "paillier-packed"}.get(preset.family)
+        raise ParameterError(
+            f"{preset.name}: cannot be held {quorum}, partial decryptions would leak the key",
+            f"use {other}, or individual custody" if other else "use an encrypting scheme",
         )
 
 
@@ -149,6 +177,31 @@ class PartialDecryption:
     def from_bytes(cls, data: bytes) -> PartialDecryption:
         """Read canonical bytes. Raises: WireError."""
         return decode(data, cls)
+
+
+def check_partials(key: PublicKey, total: CiphertextVector, partials: Sequence[PartialDecryption]) -> None:
+    """Exactly the active set's partial decryptions, once each, of this very sum.
+
+    Raises: KeyMismatch for another key; QuorumError for fewer than t; IntegrityError for doubled, foreign or stale ones.
+    """
+    need = key.quorum.threshold
+    require_key(key, total)
+    for partial in partials:
+        if partial.key_id != key.id:
+            raise KeyMismatch(f"partial {partial.index}: expected one of {key.id.short}, found {partial.key_id.short}")
+    if len(partials) < need:
+        raise QuorumError(f"expected {need} partial decryptions, found {len(partials)}", have=len(partials), need=need)
+    active = partials[0].active
+    indices = tuple(sorted(partial.index for partial in partials))
+    if any(partial.active != active for partial in partials) or indices != tuple(sorted(active)):
+        raise IntegrityError(
+            f"partials: expected one from each of the active set {active}, found holders {indices}; ask them again"
+        )
+    if len(active) != need or len(set(active)) != need or not all(1 <= i <= key.quorum.holders for i in active):
+        raise IntegrityError(f"active set: expected {need} distinct holders of 1..{key.quorum.holders}, found {active}")
+    wanted = digest(total.to_bytes())
+    if any(partial.total_digest != wanted for partial in partials):
+        raise IntegrityError("partials: made for another sum; ask the holders for this one")
 
 
 @dataclass(frozen=True)
@@ -229,5 +282,3 @@ class Scheme(Protocol):
 
     def sum_error(self, bound: float, terms: int, max_terms: int) -> float:
         """Largest possible |decrypted sum - true sum| of one entry for inputs within ``bound``."""
-
-

@@ -1,0 +1,231 @@
+"""CKKS: approximate numbers in slots. Like bfv.py, but a sum carries noise, and there is no word for an exact tag.
+
+Exact integers ride in slots of their own as multiples of 2^-16 and are rounded back.
+
+Source: Cheon, Kim, Kim, Song 2017 (eprint 2016/421).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import tenseal.sealapi as sealapi
+
+from hefl_core.errors import EncodingError, IntegrityError, KeyUseError, WireError
+from hefl_core.ids import KeyId, digest
+from hefl_core.schemes import seal
+from hefl_core.schemes.base import (
+    CiphertextVector,
+    Opened,
+    PartialDecryption,
+    PublicKey,
+    SecretShare,
+    Tag,
+    Vector,
+    check_partials,
+    check_quorum,
+    expose_secret,
+    require_key,
+)
+from hefl_core.schemes.fixed_point import check_vector
+from hefl_core.schemes.presets import CKKSPreset
+from hefl_core.schemes.quorum import Quorum
+from hefl_core.wire.canonical import encode
+
+INTEGER_UNIT = 2.0**-16
+LARGEST_INTEGER = 1 << 20
+"""An integer v is the slot value v · 2^-16: at most 16, so that sums stay below q/2."""
+SIGMAS = 32.0
+"""The stated error bound in standard deviations of a slot's noise. The noise r·s multiplies slot by slot, so its tail is
+exponential, not Gaussian: beyond 32 deviations with probability about exp(-sqrt(2)·32) < 2^-64 per slot."""
+
+
+class CKKSScheme:
+    """CKKS under one preset. Individual custody: each share is the whole key.
+
+    Leaks: a decryption given to somebody who holds the ciphertext gives the secret key away (Li and Micciancio 2021,
+    eprint 2020/1533). In this protocol decryptions stay with the clients, who hold the key anyway.
+    """
+
+    def __init__(self, preset: CKKSPreset) -> None:
+        self.preset = preset
+        self.ring = seal.open_ring(preset)
+        self._encoder = sealapi.CKKSEncoder(self.ring.context)
+        self._slots = preset.degree // 2
+
+    def keygen(self, quorum: Quorum, *, epoch: int = 1) -> tuple[PublicKey, tuple[SecretShare, ...]]:
+        """A fresh key; every holder gets a copy. Raises: ParameterError for t > 1."""
+        check_quorum(self.preset, quorum)
+        public, secret = seal.make_keys(self.ring)
+        fingerprint = digest(self.preset.digest, encode(quorum), public).hex()
+        key_id = KeyId(self.preset.family, self.preset.name, epoch, fingerprint)
+        shares = tuple(SecretShare(key_id, quorum, index, secret) for index in range(1, quorum.holders + 1))
+        return PublicKey(key_id, quorum, public), shares
+
+    def encrypt(
+        self,
+        key: PublicKey | SecretShare,
+        x: Vector,
+        *,
+        bound: float | None = None,
+        max_terms: int = 16,
+        integers: Sequence[int] = (),
+        tag: Tag | None = None,
+        declare_bound: bool = True,
+    ) -> CiphertextVector:
+        """Encode into slots and encrypt.
+
+        Shapes: x float64 (d,) into ceil((len(integers) + d) / (N/2)) blocks.
+        Leaks: d, the number of integers, max_terms, and the bound unless ``declare_bound`` is False.
+        Raises: EncodingError for NaN, infinities, entries beyond the bound, or a bound without head-room; KeyUseError for
+            the wrong kind of key: symmetric presets encrypt with a whole secret share, the others with the public key.
+        """
+        if isinstance(key, PublicKey) == self.preset.symmetric:
+            wanted = "a secret share (1 of n)" if self.preset.symmetric else "the public key"
+            raise KeyUseError(f"{self.preset.name}: expected {wanted} to encrypt with, found {type(key).__name__}")
+        if tag is not None:
+            raise EncodingError(f"{self.preset.name}: an exact tag does not fit approximate numbers; leave it out")
+        bound = self.preset.default_bound if bound is None else bound
+        self._require_room(bound, max_terms)
+        if any(not 0 <= value <= LARGEST_INTEGER for value in integers):
+            raise EncodingError(
+                f"integers: expected 0..{LARGEST_INTEGER}, found {tuple(integers)}", bound=LARGEST_INTEGER
+            )
+        slots = np.concatenate([np.array(integers, dtype=np.float64) * INTEGER_UNIT, check_vector(x, bound)])
+        encrypt = self._encryption(key)
+        starts = range(0, len(slots), self._slots)
+        blocks = tuple(self._encrypt_block(encrypt, slots[start:][: self._slots]) for start in starts)
+        declared = bound if declare_bound else None
+        return CiphertextVector(key.id, len(x), len(integers), False, declared, max_terms, 1, blocks)
+
+    def _require_room(self, bound: float, max_terms: int) -> None:
+        room = 2.0 ** (self.preset.data_bits - self.preset.scale_bits - 1) / max(bound, LARGEST_INTEGER * INTEGER_UNIT)
+        limit = min(self.preset.max_terms, math.floor(room) - 1)
+        if not 1 <= max_terms <= limit:
+            raise EncodingError(
+                f"max_terms: expected 1..{limit} at bound {bound:.6g} ({self.preset.name}), found {max_terms}",
+                bound=limit,
+                found=max_terms,
+            )
+
+    def _encryption(self, key: PublicKey | SecretShare) -> Any:
+        """A function plaintext -> SEAL ciphertext (or its serialisable form)."""
+        if isinstance(key, PublicKey):
+            return seal.encryptor(self.ring, key.id, key.material)
+        return seal.symmetric_encryptor(self.ring, expose_secret(key))
+
+    def _encrypt_block(self, encryptor: Any, slots: Vector) -> bytes:
+        plaintext, ciphertext = sealapi.Plaintext(), sealapi.Ciphertext()
+        self._encoder.encode(slots.tolist(), self.ring.scale, plaintext)
+        if not self.preset.symmetric:
+            encryptor.encrypt(plaintext, ciphertext)
+            return seal.to_bytes(ciphertext)
+        encryptor.encrypt_symmetric(plaintext, ciphertext)
+        return seal.to_bytes(ciphertext)
+
+    def check(self, key: PublicKey, vector: CiphertextVector) -> None:
+        """Key, block count, and each block's SEAL header, size, level, scale and residues. Raises: KeyMismatch, WireError."""
+        self.parse(key, vector)
+
+    def parse(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> list[Any]:
+        """The blocks as SEAL ciphertexts, checked. Raises: KeyMismatch, WireError."""
+        require_key(key, vector)
+        expected = -(-(vector.integers + vector.length) // self._slots)
+        if vector.tagged or len(vector.blocks) != expected:
+            raise WireError(
+                f"{self.preset.name}: expected {expected} blocks for d = {vector.length}, found {len(vector.blocks)}"
+            )
+        return [
+            seal.read_ciphertext(self.ring, block, f"block {number}") for number, block in enumerate(vector.blocks, 1)
+        ]
+
+    def add(self, key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> CiphertextVector:
+        """Dec(a ⊞ b) = Dec(a) + Dec(b) within :meth:`sum_error`, without any secret.
+
+        Leaks: d, the number of terms and the key id; nothing about the entries.
+        Raises: KeyMismatch if key ids differ; WireError for other shapes; EncodingError past the head-room.
+        """
+        running = self.accumulator(key)
+        running.add(a)
+        running.add(b)
+        return running.total()
+
+    def accumulator(self, key: PublicKey) -> seal.Accumulator:
+        """A running sum."""
+        return seal.Accumulator(self.parse, self.ring, key)
+
+    def partial_decrypt(self, share: SecretShare, total: CiphertextVector, active: Iterable[int]) -> PartialDecryption:
+        """Under 1 of n: the whole decryption. Its blocks hold slot values and never travel. Raises: KeyMismatch."""
+        ciphertexts = self.parse(share, total)
+        decryptor = seal.decryptor(self.ring, expose_secret(share))
+        blocks = tuple(self._decrypt_block(decryptor, ciphertext) for ciphertext in ciphertexts)
+        return PartialDecryption(total.key_id, share.index, tuple(active), digest(total.to_bytes()), blocks)
+
+    def _decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:
+        plaintext = sealapi.Plaintext()
+        decryptor.decrypt(ciphertext, plaintext)
+        return np.array(self._encoder.decode_double(plaintext), dtype=np.float64).tobytes()
+
+    def open(
+        self,
+        key: PublicKey,
+        total: CiphertextVector,
+        partials: Sequence[PartialDecryption],
+        *,
+        bound: float | None = None,
+    ) -> Opened:
+        """Decode slots into integers and values.
+
+        Another key or damage shows as entries beyond terms · bound, as integers that are none, or as unused slots that
+        are not zero; a small change of an entry shows as nothing: re-adding by the auditor is what stops that.
+
+        Raises: QuorumError, KeyMismatch, IntegrityError.
+        """
+        check_partials(key, total, partials)
+        slots = np.concatenate([np.frombuffer(block, dtype=np.float64) for block in partials[0].blocks])
+        return self.decode(slots, total, bound)
+
+    def decode(self, slots: Vector, total: CiphertextVector, bound: float | None) -> Opened:
+        """Split summed slots into integers and values. Raises: IntegrityError where they cannot be a sum of valid terms."""
+        bound = total.bound if bound is None else bound
+        if bound is None:
+            raise EncodingError("open: expected the bound, the ciphertext does not declare one; pass bound=")
+        count, end = total.integers, total.integers + total.length
+        error = self.sum_error(bound, total.terms, total.max_terms)
+        exact = slots[:count] / INTEGER_UNIT
+        values, unused = slots[count:end], slots[end:]
+        off = float(np.max(np.abs(exact - np.rint(exact)), initial=0.0))
+        if not np.all(np.isfinite(slots)) or off > 0.1:
+            raise IntegrityError(
+                f"integers: expected whole numbers in their slots, found one off by {off:.3g}; wrong key?"
+            )
+        worst = float(np.max(np.abs(values)))
+        if worst > total.terms * bound + error or float(np.max(np.abs(unused), initial=0.0)) > error:
+            raise IntegrityError(
+                f"values: expected at most {total.terms} · {bound:.6g} and zeros in unused slots, found {worst:.6g}; "
+                "another key, an overflow or damage"
+            )
+        return Opened(values, tuple(int(v) for v in np.rint(exact)), None, None, 0)
+
+    def combine(
+        self,
+        key: PublicKey,
+        total: CiphertextVector,
+        partials: Sequence[PartialDecryption],
+        *,
+        bound: float | None = None,
+    ) -> Vector:
+        """The values of :meth:`open`."""
+        return self.open(key, total, partials, bound=bound).values
+
+    def sum_error(self, bound: float, terms: int, max_terms: int) -> float:
+        """32 standard deviations of a slot's noise after ``terms`` additions, and float64 rounding of the encoding.
+
+        A coefficient's noise has the preset's ``noise_std`` and the encoder's rounding (1/sqrt 12); a slot sums N of them.
+        """
+        per_coefficient = math.hypot(self.preset.noise_std, 12**-0.5)
+        slot_std = per_coefficient * math.sqrt(self.preset.degree / 2 * terms) / self.ring.scale
+        return SIGMAS * slot_std + terms * max(bound, 1.0) * 1e-12

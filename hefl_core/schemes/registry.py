@@ -1,0 +1,34 @@
+"""Open a scheme by its preset's name. Each family's library is imported when it is first needed."""
+
+from __future__ import annotations
+
+import importlib
+from functools import lru_cache
+from typing import cast
+
+from hefl_core.schemes.base import Scheme
+from hefl_core.schemes.presets import PRESETS, Preset, load_preset
+
+__all__ = ["load_preset", "load_presets", "open_scheme"]
+_HOME = {
+    "plaintext": ("hefl_core.schemes.plaintext", "PlaintextScheme"),
+    "paillier": ("hefl_core.schemes.paillier", "PaillierScheme"),
+    "bfv": ("hefl_core.schemes.bfv", "BFVScheme"),
+    "ckks": ("hefl_core.schemes.ckks", "CKKSScheme"),
+}
+
+
+def load_presets() -> tuple[Preset, ...]:
+    """Every preset, checked."""
+    return tuple(load_preset(name) for name in PRESETS)
+
+
+@lru_cache(maxsize=64)
+def open_scheme(name: str) -> Scheme:
+    """The scheme under this preset; it holds no secret and is shared.
+
+    Raises: ParameterError for an unknown name or a broken rule.
+    """
+    preset = load_preset(name)
+    module, kind = _HOME[preset.family]
+    return cast(Scheme, getattr(importlib.import_module(module), kind)(preset))

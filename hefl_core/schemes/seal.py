@@ -1,0 +1,248 @@
+"""SEAL, through TenSEAL's low-level interface: rings, bytes in and out, and the checks that SEAL leaves to its callers.
+
+SEAL reads and writes files only; an anonymous file in memory serves, so nothing secret touches a disk.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import tenseal.sealapi as sealapi
+
+from hefl_core.errors import IntegrityError, ParameterError, RoundError, WireError
+from hefl_core.ids import KeyId
+from hefl_core.schemes.base import CiphertextVector, PublicKey, check_addable
+from hefl_core.schemes.presets import BFVPreset, CKKSPreset, RingPreset
+
+MAGIC = b"\x5e\xa1\x10\x04"
+HEADER_BYTES = 16
+ZSTD, UNCOMPRESSED = 2, 0
+PLAINTEXT_PREFIX = 32 + 8 + 8 + HEADER_BYTES + 8
+"""parms_id, coefficient count, scale, inner header, word count: what stands before a plaintext's words."""
+_SEAL_ERRORS = (RuntimeError, ValueError, IndexError, MemoryError, OverflowError)
+
+
+@dataclass(frozen=True)
+class Ring:
+    """One parameter set, opened. ``primes``: coefficient primes, the special one last; ``plain_modulus`` 0 for CKKS."""
+
+    context: Any
+    degree: int
+    primes: tuple[int, ...]
+    plain_modulus: int
+    scale: float
+
+    @property
+    def most_bytes(self) -> int:
+        """Room for an uncompressed ciphertext of size 2; longer blocks are refused unread."""
+        return 2 * self.degree * len(self.primes) * 8 + 4096
+
+
+@lru_cache(maxsize=32)
+def open_ring(preset: RingPreset) -> Ring:
+    """Build and cache the SEAL context of a preset. Raises: ParameterError when SEAL refuses the numbers."""
+    ckks = isinstance(preset, CKKSPreset)
+    kind = sealapi.SCHEME_TYPE.CKKS if ckks else sealapi.SCHEME_TYPE.BFV
+    parameters = sealapi.EncryptionParameters(kind)
+    parameters.set_poly_modulus_degree(preset.degree)
+    moduli = sealapi.CoeffModulus.Create(preset.degree, list(preset.prime_bits))
+    parameters.set_coeff_modulus(moduli)
+    primes = tuple(modulus.value() for modulus in moduli)
+    plain = 0
+    if isinstance(preset, BFVPreset):
+        plain = plain_modulus(preset.plain_bits, primes)
+        parameters.set_plain_modulus(plain)
+    level = sealapi.SEC_LEVEL_TYPE.NONE if preset.insecure else sealapi.SEC_LEVEL_TYPE.TC128
+    context = sealapi.SEALContext(parameters, True, level)
+    if not context.parameters_set():
+        raise ParameterError(f"{preset.name}: SEAL refuses the parameters: {context.parameters_error_message()}")
+    scale = 2.0**preset.scale_bits if isinstance(preset, CKKSPreset) else 1.0
+    return Ring(context, preset.degree, primes, plain, scale)
+
+
+@lru_cache(maxsize=16)
+def plain_modulus(bits: int, primes: tuple[int, ...]) -> int:
+    """The largest prime below 2^bits that is none of the coefficient primes.
+
+    A prime, because the tag lives in Z_t and needs a field; additions alone need no batching.
+    """
+    import gmpy2
+
+    candidate = (1 << bits) - 1
+    while candidate in primes or not gmpy2.is_prime(candidate, 40):
+        candidate -= 2
+    return candidate
+
+
+# -- bytes -----------------------------------------------------------------------------------------------------
+
+
+def to_bytes(thing: Any) -> bytes:
+    """What SEAL would write to a file."""
+    if not hasattr(os, "memfd_create"):
+        return _to_bytes_by_file(thing)
+    handle = os.memfd_create("seal")
+    try:
+        thing.save(f"/proc/self/fd/{handle}")
+        return os.pread(handle, os.lseek(handle, 0, os.SEEK_END), 0)
+    finally:
+        os.close(handle)
+
+
+def _to_bytes_by_file(thing: Any) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "seal")
+        thing.save(path)
+        with open(path, "rb") as file:
+            return file.read()
+
+
+def from_bytes(thing: Any, ring: Ring, data: bytes, what: str) -> Any:
+    """Fill a SEAL object from bytes; SEAL checks that it is valid for the ring. Raises: WireError."""
+    check_frame(data, what, ring.most_bytes * 2)
+    try:
+        if hasattr(os, "memfd_create"):
+            handle = os.memfd_create("seal")
+            try:
+                os.write(handle, data)
+                thing.load(ring.context, f"/proc/self/fd/{handle}")
+            finally:
+                os.close(handle)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "seal")
+                with open(path, "wb") as file:
+                    file.write(data)
+                thing.load(ring.context, path)
+    except _SEAL_ERRORS as error:
+        raise WireError(f"{what}: SEAL refuses the bytes ({error}); ask the sender again") from None
+    return thing
+
+
+def check_frame(data: bytes, what: str, limit: int) -> None:
+    """Compare SEAL's own header with the length: an empty, cut off or spliced block is refused unread. Raises: WireError."""
+    if not HEADER_BYTES <= len(data) <= limit:
+        raise WireError(f"{what}: expected {HEADER_BYTES}..{limit} bytes, found {len(data)}; ask the sender again")
+    if data[:4] != MAGIC or data[5] not in (ZSTD, UNCOMPRESSED):
+        raise WireError(f"{what}: expected SEAL's header, found {data[:6].hex()}; ask the sender again")
+    (size,) = struct.unpack_from("<Q", data, 8)
+    if size != len(data):
+        raise WireError(f"{what}: its header says {size} bytes, found {len(data)}; cut off, or two of them spliced")
+
+
+def read_ciphertext(ring: Ring, block: bytes, what: str) -> Any:
+    """Parse a ciphertext block and check what SEAL's loader does not. Raises: WireError."""
+    check_frame(block, what, ring.most_bytes)
+    ciphertext = from_bytes(sealapi.Ciphertext(), ring, block, what)
+    ckks = ring.plain_modulus == 0
+    found = (ciphertext.size(), ciphertext.parms_id(), ciphertext.is_ntt_form())
+    expected = (2, ring.context.first_parms_id(), ckks)
+    if found != expected or ciphertext.is_transparent():
+        raise WireError(
+            f"{what}: expected two polynomials at the first level, found another kind; ask the sender again"
+        )
+    if ckks and ciphertext.scale != ring.scale:
+        raise WireError(f"{what}: expected scale {ring.scale}, found {ciphertext.scale}; ask the sender again")
+    return ciphertext
+
+
+def write_plaintext(ring: Ring, words: npt.NDArray[np.uint64]) -> Any:
+    """A SEAL plaintext polynomial from its coefficients, without a Python list. Shapes: uint64 (≤ N,), each < t."""
+    raw = np.ascontiguousarray(words, dtype="<u8").tobytes()
+    inner = _header(HEADER_BYTES + 8 + len(raw)) + struct.pack("<Q", len(words)) + raw
+    body = bytes(32) + struct.pack("<Qd", len(words), 1.0) + inner
+    return from_bytes(sealapi.Plaintext(), ring, _header(HEADER_BYTES + len(body)) + body, "plaintext")
+
+
+def read_plaintext(ring: Ring, plaintext: Any) -> npt.NDArray[np.uint64]:
+    """All N coefficients of a plaintext polynomial. Shapes: uint64 (N,)."""
+    data = to_bytes(plaintext)
+    body = data[HEADER_BYTES:]
+    if data[5] == ZSTD:
+        body = pa.CompressedInputStream(pa.BufferReader(body), "zstd").read()
+    found = np.frombuffer(body[PLAINTEXT_PREFIX:], dtype="<u8")
+    words = np.zeros(ring.degree, dtype=np.uint64)
+    words[: len(found)] = found
+    return words
+
+
+def _header(size: int) -> bytes:
+    return MAGIC + b"\x03\x00\x00\x00" + struct.pack("<Q", size)
+
+
+# -- keys ------------------------------------------------------------------------------------------------------
+
+
+def make_keys(ring: Ring) -> tuple[bytes, bytes]:
+    """A fresh key pair: (public, secret) in SEAL's bytes."""
+    generator = sealapi.KeyGenerator(ring.context)
+    public = sealapi.PublicKey()
+    generator.create_public_key(public)
+    return to_bytes(public), to_bytes(generator.secret_key())
+
+
+def decryptor(ring: Ring, secret: bytes) -> Any:
+    """A decryptor for SEAL's secret key bytes. Raises: IntegrityError when they are not a key of this ring."""
+    try:
+        return sealapi.Decryptor(ring.context, from_bytes(sealapi.SecretKey(), ring, secret, "secret key"))
+    except WireError as error:
+        raise IntegrityError("secret share: its material is not a key of this ring; ask the KMS again") from error
+
+
+def symmetric_encryptor(ring: Ring, secret: bytes) -> Any:
+    """An encryptor for a secret key; not kept. Raises: IntegrityError when the bytes are not a key of this ring."""
+    try:
+        key = from_bytes(sealapi.SecretKey(), ring, secret, "secret key")
+    except WireError as error:
+        raise IntegrityError("secret share: its material is not a key of this ring; ask the KMS again") from error
+    return sealapi.Encryptor(ring.context, key)
+
+
+@lru_cache(maxsize=8)
+def encryptor(ring: Ring, key_id: KeyId, material: bytes) -> Any:
+    """An encryptor for a public key, opened once."""
+    public = from_bytes(sealapi.PublicKey(), ring, material, f"public key {key_id.short}")
+    return sealapi.Encryptor(ring.context, public)
+
+
+# -- sums ------------------------------------------------------------------------------------------------------
+
+Parse = Callable[[PublicKey, CiphertextVector], list[Any]]
+"""How a scheme reads and checks the blocks of a vector."""
+
+
+class Accumulator:
+    """A running sum of SEAL ciphertexts: parsed once, added in place, written once."""
+
+    def __init__(self, parse: Parse, ring: Ring, key: PublicKey) -> None:
+        self._parse, self._key = parse, key
+        self._evaluator = sealapi.Evaluator(ring.context)
+        self._sum: list[Any] = []
+        self._label: CiphertextVector | None = None
+
+    def add(self, vector: CiphertextVector) -> None:
+        """Raises: KeyMismatch, WireError, EncodingError; the sum so far is unchanged then."""
+        parsed = self._parse(self._key, vector)
+        label = replace(vector, blocks=(b"",) * len(vector.blocks))
+        if self._label is None:
+            self._label, self._sum = label, parsed
+            return
+        check_addable(self._key, self._label, vector)
+        for mine, other in zip(self._sum, parsed, strict=True):
+            self._evaluator.add_inplace(mine, other)
+        self._label = replace(label, terms=self._label.terms + vector.terms)
+
+    def total(self) -> CiphertextVector:
+        """Raises: RoundError when nothing was added."""
+        if self._label is None:
+            raise RoundError("sum: nothing was added; an empty cohort has no sum")
+        return replace(self._label, blocks=tuple(to_bytes(ciphertext) for ciphertext in self._sum))
