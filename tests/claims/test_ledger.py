@@ -1,0 +1,48 @@
+"""Each row of the ledger: its check passes on an honest run and fails on its planted fault."""
+
+import pytest
+
+from hefl_core.claims import LEDGER, Claim, check_claims, to_markdown
+from hefl_core.errors import ParameterError
+from hefl_core.runtime.run import run_experiment
+from tests.conftest import SMALL
+
+EXECUTED = [claim for claim in LEDGER if claim.kind == "executed"]
+
+
+@pytest.mark.parametrize("claim", EXECUTED, ids=lambda claim: claim.id)
+def test_the_check_passes_on_an_honest_run(claim, small_result):
+    finding = claim.examine(small_result)
+    assert finding.holds, finding.evidence
+
+
+@pytest.mark.parametrize("claim", EXECUTED, ids=lambda claim: claim.id)
+def test_the_check_fails_on_its_planted_fault(claim, small_result):
+    assert not claim.examine(claim.control(small_result)).holds
+
+
+def test_plaintext_is_not_called_blind():
+    findings = {f.id: f for f in check_claims(run_experiment(SMALL.but(scheme="plaintext", rounds=1))).claims}
+    assert not findings["coordinator-blind"].holds
+
+
+def test_an_unobserved_run_does_not_claim_what_it_cannot_check():
+    findings = {f.id: f for f in check_claims(run_experiment(SMALL.but(observed=False, rounds=1))).claims}
+    assert not findings["coordinator-blind"].holds and "observed" in findings["coordinator-blind"].evidence
+    assert findings["shares-sealed"].holds
+
+
+def test_a_claim_without_a_check_that_can_fail_does_not_load():
+    with pytest.raises(ParameterError):
+        Claim("x", "All is well.", "coordinator", "executed", "nowhere")
+    with pytest.raises(ParameterError):
+        Claim("x", "All is well.", "coordinator", "executed", "nowhere", check=lambda result: "fine")
+    with pytest.raises(ParameterError):
+        Claim("x", "All is well.", "coordinator", "argued", "")
+
+
+def test_the_generated_page_is_current():
+    from pathlib import Path
+
+    page = Path(__file__).parents[2] / "docs" / "claims.md"
+    assert page.read_text(encoding="utf-8") == to_markdown()

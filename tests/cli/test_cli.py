@@ -1,0 +1,82 @@
+"""The command line as a shell sees it: exit codes, one line of error, JSON."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def hefl(*args, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, "-m", "hefl_core", *args], capture_output=True, text=True, cwd=cwd, timeout=120
+    )
+
+
+@pytest.fixture(scope="module")
+def run_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    done = hefl("run", "--clients", "3", "--rounds", "2", "--json", str(folder / "o.json"), "--transcript", str(folder / "t.jsonl"))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_run_writes_the_stable_json(run_files):
+    result = json.loads((run_files / "o.json").read_text())
+    assert set(result) >= {"experiment", "environment", "parameters", "key_id", "cold_start_seconds", "rounds", "claims"}
+    assert result["parameters"] == 2410 and result["key_id"].startswith("bfv-lean/epoch-1/")
+    first = result["rounds"][0]
+    assert set(first) >= {"round", "accuracy", "loss", "max_abs_error", "error_bound", "seconds", "cpu_seconds", "bytes"}
+    assert set(first["seconds"]) == {"train", "encrypt", "aggregate", "decrypt", "total"}
+    assert set(first["cpu_seconds"]) == {"train", "encrypt", "aggregate", "decrypt"}
+    assert first["bytes"]["plaintext_update"] == 4 * 2410
+    assert first["max_abs_error"] <= first["error_bound"]
+    assert all(claim["holds"] for claim in result["claims"])
+
+
+def test_verify_says_yes_and_then_names_the_break(run_files):
+    path = run_files / "t.jsonl"
+    good = hefl("verify", str(path), "--roster", f"{path}.roster")
+    assert good.returncode == 0 and "authenticated by the pinned roster" in good.stdout
+    changed = bytearray(path.read_bytes())
+    changed[len(changed) // 3] ^= 1
+    broken = run_files / "broken.jsonl"
+    broken.write_bytes(bytes(changed))
+    bad = hefl("verify", str(broken))
+    assert bad.returncode == 1 and "first break: line" in bad.stderr and "Traceback" not in bad.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("run", "--scheme", "rot13"),
+        ("run", "--clients", "1"),
+        ("run", "--clients", "many"),
+        ("run", "--dataset", "csv:/nowhere.csv"),
+        ("run", "--custody", "9-of-5"),
+        ("run", "--lr", "nan"),
+        ("run", "--no-such-option"),
+        ("verify", "/nowhere.jsonl"),
+        ("no-such-command",),
+    ],
+)
+def test_bad_input_is_exit_2_without_a_traceback(args):
+    done = hefl(*args)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr and done.stderr.strip()
+
+
+def test_a_csv_with_text_cells_names_the_cell(tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_text("a,b,label\n" + "1,2,x\n" * 20 + "1,oops,y\n")
+    done = hefl("run", "--dataset", f"csv:{path}")
+    assert done.returncode == 2 and "oops" in done.stderr
+
+
+def test_schemes_and_claims_can_be_read():
+    listed = json.loads(hefl("schemes", "--json", "-").stdout)
+    assert {"bfv-lean", "ckks-lean", "paillier-packed", "plaintext"} <= {preset["name"] for preset in listed}
+    assert "coordinator-blind" in hefl("claims").stdout

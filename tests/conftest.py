@@ -1,0 +1,26 @@
+"""Shared pieces: one small local run, drained once."""
+
+import pytest
+
+from hefl_core.federation.experiment import Experiment
+from hefl_core.runtime.run import Run
+
+SMALL = Experiment(dataset="digits", model="mlp", trainer="numpy", scheme="bfv-lean", clients=3, rounds=2, seed=7)
+
+
+def finished(experiment):
+    run = Run(experiment)
+    for _ in run.steps():
+        pass
+    return run
+
+
+@pytest.fixture(scope="session")
+def small_run():
+    """Three clients, two rounds, bfv-lean, all parties in this process."""
+    return finished(SMALL)
+
+
+@pytest.fixture(scope="session")
+def small_result(small_run):
+    return small_run.result()

@@ -1,0 +1,116 @@
+"""Every change of a transcript is found, and the first break is named."""
+
+import random
+import shutil
+
+import pytest
+
+from hefl_core.errors import HeflError, IntegrityError, WireError
+from hefl_core.federation.transcript import Transcript, blob_folder
+from hefl_core.federation.verify import verify, verify_file
+from hefl_core.keys.roster import Roster, RosterPin
+from hefl_core.wire.canonical import decode
+from tests.conftest import SMALL, finished
+
+
+@pytest.fixture(scope="module")
+def saved(small_run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("transcript") / "t.jsonl"
+    small_run.transcript.save(path)
+    return path
+
+
+def pin_of(transcript):
+    roster = next(decode(sent.inline, Roster) for sent in transcript.sent if sent.inline)
+    return RosterPin.of(roster, transcript.opening.kms.signing)
+
+
+def test_a_good_transcript_verifies(saved, small_run):
+    verdict = verify_file(saved, pin_of(small_run.transcript))
+    assert verdict.authenticated and verdict.sums == 2 and verdict.rounds == 2
+    assert "not authenticated" in str(verify_file(saved))
+
+
+def test_without_blobs_the_sums_are_not_checked(saved, tmp_path):
+    copy = tmp_path / "t.jsonl"
+    shutil.copy(saved, copy)
+    assert "sums: not checked" in str(verify_file(copy))
+
+
+def test_another_runs_roster_does_not_authenticate(saved):
+    other = finished(SMALL.but(rounds=1)).transcript
+    with pytest.raises(IntegrityError, match="experiment|pinned"):
+        verify_file(saved, pin_of(other))
+
+
+def test_any_changed_byte_is_found(saved):
+    raw, blobs = saved.read_bytes(), Transcript.load(saved).blobs
+    choose = random.Random(5)
+    for _ in range(150):
+        changed = bytearray(raw)
+        position = choose.randrange(len(raw))
+        changed[position] ^= 1 << choose.randrange(8)
+        with pytest.raises((IntegrityError, WireError)):
+            verify(Transcript.from_bytes(bytes(changed), blobs))
+
+
+def test_changed_bytes_in_the_last_line_are_found(saved):
+    raw, blobs = saved.read_bytes(), Transcript.load(saved).blobs
+    start = raw[:-1].rindex(b"\n") + 1
+    for position in range(start, len(raw), 7):
+        changed = bytearray(raw)
+        changed[position] ^= 1
+        with pytest.raises((IntegrityError, WireError)):
+            verify(Transcript.from_bytes(bytes(changed), blobs))
+
+
+def lines_of(saved):
+    return saved.read_bytes()[:-1].split(b"\n")
+
+
+@pytest.mark.parametrize("number", [0, 1, 5, 12, -2, -1])
+def test_a_dropped_doubled_or_swapped_line_is_found(saved, number):
+    lines, blobs = lines_of(saved), Transcript.load(saved).blobs
+    dropped = [line for i, line in enumerate(lines) if i != number % len(lines)]
+    doubled = lines[: number % len(lines) + 1] + lines[number % len(lines) :]
+    swapped = list(lines)
+    swapped[number], swapped[number - 1] = swapped[number - 1], swapped[number]
+    for changed in (dropped, doubled, swapped):
+        with pytest.raises(HeflError):
+            verify(Transcript.from_bytes(b"\n".join(changed) + b"\n", blobs))
+
+
+@pytest.mark.parametrize("kept", [1, 5, 20, -1])
+def test_a_cut_off_tail_is_found(saved, kept):
+    lines = lines_of(saved)[:kept]
+    with pytest.raises(HeflError):
+        verify(Transcript.from_bytes(b"\n".join(lines) + b"\n", Transcript.load(saved).blobs))
+    with pytest.raises(WireError, match="cut off"):
+        Transcript.from_bytes(b"\n".join(lines))
+
+
+def test_a_replaced_or_missing_blob_is_found(saved, tmp_path):
+    for victim in sorted(blob_folder(saved).iterdir()):
+        copy = tmp_path / victim.name[:12] / "t.jsonl"
+        copy.parent.mkdir()
+        shutil.copy(saved, copy)
+        shutil.copytree(blob_folder(saved), blob_folder(copy))
+        changed = bytearray((blob_folder(copy) / victim.name).read_bytes())
+        changed[len(changed) // 2] ^= 1
+        (blob_folder(copy) / victim.name).write_bytes(bytes(changed))
+        with pytest.raises(IntegrityError, match="blob|line"):
+            verify_file(copy)
+        (blob_folder(copy) / victim.name).unlink()
+        with pytest.raises(IntegrityError, match="missing|line"):
+            verify_file(copy)
+
+
+def test_seats_see_their_own_messages_only(small_run):
+    transcript = small_run.transcript
+    eavesdropper = {seen.sent.step: seen for seen in transcript.seen_by("eavesdropper")}
+    assert eavesdropper["update"].content is None and eavesdropper["share"].content is None
+    mine = [seen.sent.sender for seen in transcript.seen_by("client-1") if seen.sent.step == "update"]
+    assert mine == ["client-1", "client-1"]
+    assert all(seen.sent.step != "share" for seen in transcript.seen_by("coordinator"))
+    with pytest.raises(WireError, match="seat"):
+        transcript.seen_by("nobody")
