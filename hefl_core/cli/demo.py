@@ -86,7 +86,7 @@ def story(result: RunResult) -> list[tuple[str, str]]:
         (
             "3  what leaves",
             f"{upload.nbytes:,} bytes: {len(ciphertext.blocks)} ciphertext block(s) of {ciphertext.key_id.short}, sealed to "
-            f"coordinator and auditor.\n{block[64:96].hex(' ')} …",
+            f"coordinator and auditor.\n{_glimpse(block)}",
         ),
         (
             "4  what the coordinator sees",
@@ -95,7 +95,7 @@ def story(result: RunResult) -> list[tuple[str, str]]:
         ),
         (
             "5  the sum, still encrypted",
-            f"{total.total.blocks[0][64:96].hex(' ')} …\nThe auditor added the same ciphertexts again: the same bytes.",
+            f"{_glimpse(total.total.blocks[0])}\nThe auditor added the same ciphertexts again: the same bytes.",
         ),
         (
             "6  decrypted at the hospitals only",
@@ -117,6 +117,12 @@ def _verdict(encrypted: RunResult, plain: RunResult) -> bool:
         soft_wrap=True,
     )
     return holds and rises
+
+
+def _glimpse(block: bytes) -> str:
+    """Some bytes from the middle: the beginning of a block is its header."""
+    middle = len(block) // 2
+    return f"… {block[middle : middle + 24].hex(' ')} …"
 
 
 def _find(messages: tuple[Sent, ...], step: str, sender: str) -> Sent:

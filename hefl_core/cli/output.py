@@ -54,10 +54,14 @@ def progress(bus: EventBus, rounds: int) -> Iterator[None]:
 
 def rounds_table(result: RunResult, plain: RunResult | None = None) -> Table:
     """One line per round; beside it plain FedAvg with the same seed, when given."""
-    table = Table(title=f"{result.experiment.scheme}, {result.experiment.dataset}, {result.experiment.clients} clients")
-    columns = ["round", "accuracy", "loss", "error", "bound", "upload/client", "x float32", "seconds"]
+    table = Table(
+        title=f"{result.experiment.scheme}, {result.experiment.dataset}, {result.experiment.clients} clients",
+        caption="plain: accuracy of plain FedAvg; error: largest, against plain FedAvg's mean; upload: bytes per client; "
+        "x f32: times the float32 update",
+    )
+    columns = ["round", "acc.", "loss", "error", "bound", "upload", "x f32", "s"]
     if plain is not None:
-        columns.insert(2, "plain FedAvg")
+        columns.insert(2, "plain")
     for column in columns:
         table.add_column(column, justify="right")
     for number, item in enumerate(result.rounds):

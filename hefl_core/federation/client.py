@@ -279,9 +279,9 @@ class Client(Witness):
         info = self.sealing_info(OBSERVER, position, self.name)
         return seal(encode(seen), self._observer, info)
 
-    def sign_closing(self, count: int, head: bytes) -> bytes:
+    def sign_closing(self, tail: tuple[int, bytes]) -> bytes:
         """Sign the end of a transcript: so many lines, the last with this digest."""
-        return self.identity.sign(closing_statement(self.manifest.id, count, head))
+        return self.identity.sign(closing_statement(self.manifest.id, *tail))
 
     def _compose(
         self, kind: str, position: Position, recipients: tuple[str, ...], content: bytes, **more: object

@@ -26,8 +26,8 @@ class Carrier(Protocol):
     def deliver(self, letter: Letter, to: Sequence[Any]) -> Iterator[tuple[Any, HeflError | None]]:
         """Hand the letter to each receiver; yields what each said of it."""
 
-    def gather(self, parties: Sequence[Any], step: str, position: Position) -> Iterator[tuple[Any, Letter | HeflError]]:
-        """Ask each party for its answer to a step; yields answers as they come."""
+    def gather(self, parties: Sequence[Any], step: str, argument: object) -> Iterator[tuple[Any, Any]]:
+        """Ask each party for its answer to a step; yields answers (or the error that stands for one) as they come."""
 
     def body(self, letter: Letter) -> bytes:
         """The body's bytes, for the record."""
@@ -46,11 +46,11 @@ class ByCall:
             else:
                 yield receiver, None
 
-    def gather(self, parties: Sequence[Any], step: str, position: Position) -> Iterator[tuple[Any, Letter | HeflError]]:
+    def gather(self, parties: Sequence[Any], step: str, argument: object) -> Iterator[tuple[Any, Any]]:
         """Call the step's method on each."""
         for party in parties:
             try:
-                yield party, getattr(party, step)(position)
+                yield party, getattr(party, step)(argument)
             except HeflError as error:
                 yield party, error
 
@@ -60,7 +60,7 @@ class ByCall:
 
 
 class Post:
-    """Delivers and records. ``absent`` names who failed in this attempt, and why."""
+    """Delivers and records. ``absent`` names who failed in this attempt, and the first reason."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Post:
         for party, answer in self._carrier.gather(reachable, step, position):
             if isinstance(answer, HeflError):
                 self._leave_out(party.name, step, position, answer)
-            elif answer is not None:
+            elif answer is not None:  # None: this party has no part in the step
                 yield party, answer
 
     def _ready(self, receiver: Correspondent) -> bool:
@@ -123,7 +123,8 @@ class Post:
         return {name for name, error in self.absent.items() if isinstance(error, RuntimeUnavailable)}
 
     def _leave_out(self, party: str, step: str, position: Position, error: HeflError) -> None:
-        self.absent[party] = error
+        if party not in self.absent or isinstance(error, RuntimeUnavailable):
+            self.absent[party] = error
         entry = LeftOut(party=party, step=step, position=position, reason=f"{type(error).__name__}: {error}")
         self.transcript.note(entry)
         self._notify(entry)

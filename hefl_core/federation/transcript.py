@@ -70,7 +70,7 @@ class LeftOut(msgspec.Struct, frozen=True, tag="left-out"):
 
 
 class Closing(msgspec.Struct, frozen=True, tag="closing"):
-    """Last line: how many lines there are before it and the digest of the last of them, signed by every client."""
+    """Last line: how many lines there are before it and the digest of the last of them, signed by every client in reach."""
 
     count: int
     head: bytes

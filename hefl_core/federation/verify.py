@@ -23,18 +23,22 @@ from hefl_core.wire.canonical import decode, encode
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was checked. ``sums`` None: the transcript came without blobs."""
+    """What was checked. ``sums`` None: the transcript came without blobs. ``signers``: of the end, out of all clients."""
 
     lines: int
     messages: int
     rounds: int
     sums: int | None
     authenticated: bool
+    signers: tuple[int, int]
 
     def __str__(self) -> str:
         who = "authenticated by the pinned roster" if self.authenticated else "self-consistent, not authenticated"
         sums = "sums: not checked" if self.sums is None else f"sums: {self.sums} added again, equal byte for byte"
-        return f"{self.lines} lines, {self.messages} signed messages, {self.rounds} rounds: {who}; {sums}"
+        return (
+            f"{self.lines} lines, {self.messages} signed messages, {self.rounds} rounds, "
+            f"closed by {self.signers[0]} of {self.signers[1]} clients: {who}; {sums}"
+        )
 
 
 def verify_file(path: str | Path, pin: RosterPin | None = None) -> Verdict:
@@ -71,6 +75,7 @@ def verify(transcript: Transcript, pin: RosterPin | None = None) -> Verdict:
         rounds=len(checker.rounds),
         sums=checker.sums if transcript.blobs else None,
         authenticated=pin is not None,
+        signers=checker.signers,
     )
 
 
@@ -80,6 +85,7 @@ class _Checker:
     def __init__(self, transcript: Transcript, pin: RosterPin | None) -> None:
         self.messages = self.sums = 0
         self.rounds: set[int] = set()
+        self.signers = (0, 0)
         self.closed = False
         self._transcript = transcript
         self._pin = pin
@@ -207,8 +213,14 @@ class _Checker:
             raise IntegrityError(f"closing: expected {self._count} lines before it, it counts {closing.count}")
         roster = self._rosters[max(self._rosters)] if self._rosters else None
         signers = tuple(name for name, _ in closing.signatures)
-        if roster is None or signers != roster.clients:
-            raise IntegrityError("closing: expected the signature of every client, in order")
+        if roster is None or signers != tuple(name for name in roster.clients if name in signers):
+            raise IntegrityError(f"closing: expected signatures of the clients, in order, found {', '.join(signers)}")
+        floor = self._transcript.manifest.experiment.cohort_floor
+        if len(signers) < floor:
+            raise IntegrityError(
+                f"closing: expected at least {floor} clients' signatures (min_cohort), found {len(signers)}"
+            )
+        self.signers = len(signers), len(roster.clients)
         statement = closing_statement(self._transcript.manifest.id, closing.count, closing.head)
         for name, signature in closing.signatures:
             try:

@@ -8,6 +8,7 @@ imported: this file sets it first, and everybody else takes ``ray`` from here.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import secrets
 import threading
@@ -82,6 +83,7 @@ class Cluster:
         threading.Event().wait()
 
     def _start(self) -> None:
+        logging.getLogger("ray").setLevel(logging.ERROR)  # it would warn that this is not the main thread
         joins = bool(os.environ.get("RAY_ADDRESS"))
         local = {} if joins else {"num_cpus": max(2, os.cpu_count() or 2), "object_store_memory": 512 << 20}
         ray.init(

@@ -124,11 +124,9 @@ class RayCarrier:
         asked = {r.host.deliver.remote(r.name, letter.envelope, letter.reference): r for r in to}
         yield from self._as_they_finish(asked)
 
-    def gather(
-        self, parties: Sequence[RemoteParty], step: str, position: Any
-    ) -> Iterator[tuple[RemoteParty, Letter | HeflError]]:
+    def gather(self, parties: Sequence[RemoteParty], step: str, argument: object) -> Iterator[tuple[RemoteParty, Any]]:
         """Ask every party at once."""
-        asked = {p.host.call.remote(p.name, step, position): p for p in parties}
+        asked = {p.host.call.remote(p.name, step, argument): p for p in parties}
         yield from self._as_they_finish(asked)
 
     def _as_they_finish(self, asked: dict[Any, RemoteParty]) -> Iterator[tuple[RemoteParty, Any]]:

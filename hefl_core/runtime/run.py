@@ -119,9 +119,15 @@ class Run:
                 yield begun.observer.open(client.name, sealed, position, key)
 
     def _close_transcript(self, begun: _Begun) -> None:
-        transcript = begun.transcript
-        count, head = transcript.tail
-        transcript.close([(client.name, client.sign_closing(count, head)) for client in begun.stage.parties.clients])
+        """Every client that can be reached signs the end. Raises: RoundError when fewer than min_cohort do."""
+        clients = begun.stage.parties.clients
+        answers = begun.stage.carrier.gather(clients, "sign_closing", begun.transcript.tail)
+        signed = {client.name: answer for client, answer in answers if isinstance(answer, bytes)}
+        if len(signed) < self.experiment.cohort_floor:
+            raise RoundError(
+                f"closing: expected {self.experiment.cohort_floor} clients' signatures, found {len(signed)}"
+            )
+        begun.transcript.close([(client.name, signed[client.name]) for client in clients if client.name in signed])
 
     @property
     def transcript(self) -> Transcript:

@@ -19,17 +19,44 @@ def hefl(*args, cwd=ROOT):
 @pytest.fixture(scope="module")
 def run_files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    done = hefl("run", "--clients", "3", "--rounds", "2", "--json", str(folder / "o.json"), "--transcript", str(folder / "t.jsonl"))
+    done = hefl(
+        "run",
+        "--clients",
+        "3",
+        "--rounds",
+        "2",
+        "--json",
+        str(folder / "o.json"),
+        "--transcript",
+        str(folder / "t.jsonl"),
+    )
     assert done.returncode == 0, done.stderr
     return folder
 
 
 def test_run_writes_the_stable_json(run_files):
     result = json.loads((run_files / "o.json").read_text())
-    assert set(result) >= {"experiment", "environment", "parameters", "key_id", "cold_start_seconds", "rounds", "claims"}
+    assert set(result) >= {
+        "experiment",
+        "environment",
+        "parameters",
+        "key_id",
+        "cold_start_seconds",
+        "rounds",
+        "claims",
+    }
     assert result["parameters"] == 2410 and result["key_id"].startswith("bfv-lean/epoch-1/")
     first = result["rounds"][0]
-    assert set(first) >= {"round", "accuracy", "loss", "max_abs_error", "error_bound", "seconds", "cpu_seconds", "bytes"}
+    assert set(first) >= {
+        "round",
+        "accuracy",
+        "loss",
+        "max_abs_error",
+        "error_bound",
+        "seconds",
+        "cpu_seconds",
+        "bytes",
+    }
     assert set(first["seconds"]) == {"train", "encrypt", "aggregate", "decrypt", "total"}
     assert set(first["cpu_seconds"]) == {"train", "encrypt", "aggregate", "decrypt"}
     assert first["bytes"]["plaintext_update"] == 4 * 2410

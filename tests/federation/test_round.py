@@ -16,7 +16,15 @@ from tests.conftest import SMALL, finished
 
 def test_a_round_says_what_the_protocol_says(small_run):
     kinds = [sent.step for sent in small_run.transcript.of_round(1)]
-    assert kinds == ["plan", *["commitment"] * 3, "commitments", *["update"] * 3, "sum", "confirmation", *["receipt"] * 3]
+    assert kinds == [
+        "plan",
+        *["commitment"] * 3,
+        "commitments",
+        *["update"] * 3,
+        "sum",
+        "confirmation",
+        *["receipt"] * 3,
+    ]
     enrolment = Counter(sent.step for sent in small_run.transcript.of_round(0))
     assert enrolment == {"roster": 1, "epoch": 1, "share": 3}
 
@@ -69,7 +77,9 @@ def plain_fedavg_theta(experiment, whole, seed):
     for round_ in range(1, experiment.rounds + 1):
         updates = []
         for index, part in enumerate(whole.parts, start=1):
-            how = LocalTraining(1, experiment.batch, experiment.learning_rate, training_seed(experiment.seed, round_, index))
+            how = LocalTraining(
+                1, experiment.batch, experiment.learning_rate, training_seed(experiment.seed, round_, index)
+            )
             updates.append(trainer.train(theta, part, how).astype(np.float64) - theta)
         theta = (theta + np.average(updates, axis=0, weights=weights)).astype(np.float32)
     return theta

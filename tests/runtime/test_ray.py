@@ -1,0 +1,90 @@
+"""On Ray: the same accuracies and the same message kinds as with objects, and nothing left behind."""
+
+import os
+import time
+
+import psutil
+import pytest
+
+from hefl_core.errors import RuntimeUnavailable
+from hefl_core.federation.verify import verify
+from hefl_core.runtime.events import EventBus, Progress
+from hefl_core.runtime.run import Run
+from tests.conftest import SMALL
+
+pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+
+@pytest.fixture(scope="module")
+def on_ray():
+    bus = EventBus()
+    run = Run(SMALL, "ray", bus=bus)
+    for _ in run.steps():
+        pass
+    result = run.result()
+    run.close()
+    return result, bus
+
+
+def test_local_and_ray_agree(on_ray, small_result):
+    result, _ = on_ray
+    assert [item.model for item in result.rounds] == [item.model for item in small_result.rounds]
+    assert [item.accuracy for item in result.rounds] == [item.accuracy for item in small_result.rounds]
+    kinds = [sorted(sent.step for sent in r.transcript.sent) for r in (result, small_result)]
+    assert kinds[0] == kinds[1]
+    assert any("share a process" in text for text in result.shared_processes)
+
+
+def test_the_transcript_from_ray_verifies(on_ray):
+    assert verify(on_ray[0].transcript).sums == 2
+
+
+def test_progress_can_be_followed_with_a_cursor(on_ray):
+    _, bus = on_ray
+    events, cursor = bus.since(0)
+    assert any(isinstance(event, Progress) for event in events)
+    assert bus.since(cursor) == ((), cursor)
+
+
+def test_parties_are_freed(on_ray):
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        left = [p for p in psutil.Process(os.getpid()).children(recursive=True) if "PartyHost" in " ".join(_cmd(p))]
+        if not left:
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"party processes left: {left}")
+
+
+def _cmd(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def test_a_dead_client_host_is_left_out_and_the_round_goes_on():
+    from hefl_core.runtime.cluster import ray
+
+    run = Run(SMALL.but(clients=4, rounds=2), "ray", clients_per_host=1)
+    steps = run.steps()
+    for sent in steps:
+        if sent.step == "receipt" and sent.position.round == 1 and sent.sender == "client-4":
+            break
+    ray.kill(run.parties.clients[3].host, no_restart=True)
+    for _ in steps:
+        pass
+    contributors = [s.sender for s in run.transcript.of_round(2) if s.step == "update"]
+    assert sorted(contributors) == ["client-1", "client-2", "client-3"]
+    assert any(entry.party == "client-4" for entry in run.transcript.left_out)
+    assert verify(run.transcript).signers == (3, 4)
+    run.close()
+
+
+def test_a_refused_secret_names_no_secret():
+    """An unexpected failure inside an actor comes back as a kind and a place, never as its text."""
+    run = Run(SMALL.but(rounds=1), "ray")
+    next(iter(run.steps()))
+    with pytest.raises(RuntimeUnavailable, match="AttributeError"):
+        run.parties.coordinator.ask("no_such_method")
+    run.close()
