@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from hefl_core.errors import KeyNotActive, KeyUseError, ParameterError
-from hefl_core.keys.epochs import EpochRecord
+from hefl_core.errors import KeyMismatch, KeyNotActive, KeyUseError, ParameterError
+from hefl_core.ids import KeyId
+from hefl_core.keys.epochs import DEALER_FREE, EpochRecord
 from hefl_core.keys.question import AnsweredSet, Question, check_question, mask_digests
 from hefl_core.keys.roster import Roster
+from hefl_core.keys.sealing import pack_share, unpack_share
 from hefl_core.keys.secret import Hidden
 from hefl_core.keys.store import KeyStore
 from hefl_core.schemes.base import PartialDecryption, Scheme, SecretShare
@@ -17,7 +19,6 @@ from hefl_core.schemes.quorum import Quorum
 from hefl_core.wire.envelope import Position
 
 INDIVIDUAL: Final = "individual"
-DEALER_FREE: Final = "dealer-free:"
 _FORM = re.compile(r"(dealer-free:)?([0-9]{1,4})-of-([0-9]{1,4})")
 
 
@@ -73,7 +74,7 @@ class Custody:
     def __str__(self) -> str:
         if not self.quorum.collective:
             return INDIVIDUAL
-        return f"{DEALER_FREE if self.dealer_free else ''}{self.quorum}"
+        return f"{f'{DEALER_FREE}:' if self.dealer_free else ''}{self.quorum}"
 
 
 class ShareHolder(Hidden):
@@ -91,6 +92,10 @@ class ShareHolder(Hidden):
         self.__shares: dict[int, SecretShare] = {}
         self.__store = store
         self.__gone: set[int] = set()
+        if store is not None:
+            for row in store.list(f"shares/{name}"):
+                share, _ = unpack_share(store.get(f"shares/{name}", row))
+                self.__shares[share.id.epoch] = share
 
     def _label(self) -> str:
         return f"{self.name}, epochs {sorted(self.__shares)}"
@@ -117,6 +122,22 @@ class ShareHolder(Hidden):
         if (held.id, held.index) != (share.id, share.index):
             raise KeyUseError(f"epoch {epoch}: holding share {held.index} of {held.id.short}, found another; refuse it")
 
+    def adopt(self, share: SecretShare, self_tests: int = 0) -> None:
+        """Keep a share made in a ceremony; with a store it is written there. Raises: as :meth:`take`."""
+        self.take(share)
+        if self.__store is not None:
+            with self.__store.transaction():
+                self._answers.count_self_tests(share.id.epoch, self_tests)
+                self.__store.put(f"shares/{self.name}", f"{share.id.epoch:08d}", pack_share(share))
+        else:
+            self._answers.count_self_tests(share.id.epoch, self_tests)
+
+    def check(self, key_id: KeyId) -> None:
+        """Compare an announced key with the share that is held already. Raises: KeyMismatch."""
+        held = self.__shares.get(key_id.epoch)
+        if held is not None and held.id != key_id:
+            raise KeyMismatch(f"epoch {key_id.epoch}: expected {held.id.short}, found {key_id.short}; refuse it")
+
     def share(self, epoch: int) -> SecretShare:
         """The share of this epoch. Raises: KeyNotActive when there is none (any more)."""
         if epoch not in self.__shares:
@@ -128,7 +149,9 @@ class ShareHolder(Hidden):
         """Forget the share for good. Python may leave copies in freed memory until they are overwritten."""
         self.__gone.add(epoch)
         if self.__store is not None:
-            self._answers.destroy(epoch)
+            with self.__store.transaction():
+                self._answers.destroy(epoch)
+                self.__store.delete(f"shares/{self.name}", f"{epoch:08d}")
         self.__shares.pop(epoch, None)
 
     def commit(self, position: Position, ciphertext_digest: bytes) -> None:

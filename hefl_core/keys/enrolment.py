@@ -11,12 +11,20 @@ from typing import Final
 from hefl_core.errors import IntegrityError, KeyMismatch, KeyNotActive, RoundError, SecretKeyEscape, WireError
 from hefl_core.ids import KMS
 from hefl_core.keys.audit import AuditLog
-from hefl_core.keys.custody import ShareHolder
-from hefl_core.keys.epochs import EpochAnnouncement, EpochLedger, EpochRecord, preset_digest, public_key_digest
+from hefl_core.keys.custody import Custody, ShareHolder
+from hefl_core.keys.epochs import (
+    DEALER_FREE,
+    EpochAnnouncement,
+    EpochLedger,
+    EpochRecord,
+    fingerprint,
+    preset_digest,
+    public_key_digest,
+)
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.question import Question
 from hefl_core.keys.roster import CLIENT, Roster, RosterPin
-from hefl_core.keys.sealing import open_envelope, share_info, unpack_share
+from hefl_core.keys.sealing import is_empty, open_envelope, share_info, unpack_share
 from hefl_core.keys.secret import Hidden
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.tag import TagKey
@@ -35,6 +43,7 @@ class Enrolment(Hidden):
     Messages are taken in the order roster, epoch, share; one that is refused changes nothing, the same one again
     changes nothing. The properties speak of the newest epoch.
 
+    ``custody``: what the experiment agreed on; a record with another threshold or dealer is refused then.
     With a ``store`` a party that is started again is where it was: the accepted messages are kept and taken again, with
     all their checks; secrets lie there only in the sealed form in which they came.
     """
@@ -46,6 +55,7 @@ class Enrolment(Hidden):
         kms_signing_key: bytes,
         *,
         pin: RosterPin | None = None,
+        custody: Custody | None = None,
         store: KeyStore | None = None,
     ) -> None:
         self.identity = identity
@@ -54,6 +64,7 @@ class Enrolment(Hidden):
         self.holder = ShareHolder(identity.name, store)
         self._root = kms_signing_key
         self._pin = pin
+        self._custody = custody
         self._rosters: dict[int, Roster] = {}
         self._keys: dict[int, PublicKey] = {}
         self._tag_keys: dict[int, TagKey] = {}
@@ -97,6 +108,12 @@ class Enrolment(Hidden):
     def audit_head(self) -> bytes:
         """Digest of the last entry of the KMS's audit log that this party has seen."""
         return self._audit_seen[1]
+
+    def roster_of(self, epoch: int) -> Roster:
+        """The roster of an epoch, also of one whose key is still being made. Raises: RoundError when none arrived."""
+        if epoch not in self._rosters:
+            raise RoundError(f"{self.identity.name}: no roster of epoch {epoch}; ask the KMS for it")
+        return self._rosters[epoch]
 
     def public_key_of(self, epoch: int) -> PublicKey:
         """An accepted epoch's public key. Raises: KeyNotActive where there is none."""
@@ -197,8 +214,10 @@ class Enrolment(Hidden):
             raise IntegrityError(f"epoch {record.epoch}: the header says {envelope.header.position.epoch}; refuse it")
         self._check_record(record)
         check_key(record, key)
+        self._check_dealer(announcement)
         if envelope.header.key_id != str(key.id):
             raise KeyMismatch(f"epoch {record.epoch}: header and key name different keys; refuse it")
+        self.holder.check(key.id)
         log = AuditLog(announcement.audit)
         log.verify(self._root)
         if self.ledger.highest < record.epoch:
@@ -225,6 +244,26 @@ class Enrolment(Hidden):
                 f"epoch {record.epoch}: expected {len(roster.clients)} holders, one per client, found {record.quorum}"
             )
 
+    def _check_dealer(self, announcement: EpochAnnouncement) -> None:
+        """The agreed custody; a key that claims to have no dealer carries every client's signature."""
+        record, approved, agreed = announcement.record, announcement.approvals, self._custody
+        found = Custody(record.quorum, record.dealer == DEALER_FREE)
+        if agreed is not None and found != agreed.for_clients(record.quorum.holders):
+            raise IntegrityError(f"epoch {record.epoch}: expected custody {agreed} as agreed, found {found}; refuse it")
+        if (record.dealer == DEALER_FREE) != (approved is not None):
+            raise IntegrityError(
+                f"epoch {record.epoch}: dealer {record.dealer!r} and its approvals contradict each other"
+            )
+        if approved is not None:
+            approved.check(self._rosters[record.epoch])
+            result = approved.result
+            if (result.preset, result.quorum, result.public_key_digest) != (
+                record.preset,
+                record.quorum,
+                record.public_key_digest,
+            ):
+                raise IntegrityError(f"epoch {record.epoch}: the clients approved another key; refuse it")
+
     def _extended(self, announcement: EpochAnnouncement) -> EpochLedger:
         """The ledger with this record and those before it that this party missed."""
         if announcement.record.epoch < self.ledger.highest:
@@ -249,8 +288,26 @@ class Enrolment(Hidden):
             raise KeyMismatch(f"share: expected one of {key.id.short}, found one of {share.id.short}; refuse it")
         if (share.index, share.quorum) != (index, record.quorum):
             raise IntegrityError(f"share: expected number {index} of {record.quorum}, found {share!r}; refuse it")
-        self.holder.take(share)
+        if tag_key is None:
+            raise WireError("share: expected a tag key with it, found none; ask the KMS again")
+        if is_empty(share) != (record.dealer == DEALER_FREE):
+            raise IntegrityError(f"share: dealer {record.dealer!r} and the share contradict each other; refuse it")
+        if not is_empty(share):
+            self.holder.take(share)
         self._tag_keys.setdefault(record.epoch, tag_key)
+
+    def adopt(self, share: SecretShare, *, self_tests: int = 0) -> None:
+        """Keep the share that this client made in a ceremony; ``self_tests`` decryptions count against its cap.
+
+        With a store it is written there, encrypted: nobody could give it out again.
+        Raises: SecretKeyEscape for another role; KeyMismatch when the KMS registered another key.
+        """
+        if self.identity.role != CLIENT:
+            raise SecretKeyEscape(f"{self.identity.name}: a {self.identity.role} must never hold a share")
+        epoch = share.id.epoch
+        if epoch in self._keys and self._keys[epoch].id != share.id:
+            raise KeyMismatch(f"epoch {epoch}: expected {self._keys[epoch].id.short}, made {share.id.short}; refuse it")
+        self.holder.adopt(share, self_tests)
 
 
 def check_key(record: EpochRecord, key: PublicKey) -> None:
@@ -269,4 +326,8 @@ def check_key(record: EpochRecord, key: PublicKey) -> None:
         raise IntegrityError(
             f"epoch {record.epoch}: preset {record.preset} has other numbers here than at the KMS; "
             "install the same version everywhere"
+        )
+    if fingerprint(key) != key.id.fingerprint:
+        raise KeyMismatch(
+            f"epoch {record.epoch}: expected a key with fingerprint {fingerprint(key)[:16]}, found {key.id.short}; refuse it"
         )

@@ -9,6 +9,7 @@ from typing import Final
 
 from hefl_core.errors import KeyNotActive, ParameterError, RoundError
 from hefl_core.ids import KMS, digest
+from hefl_core.keys.approval import Approvals
 from hefl_core.keys.audit import AuditEntry
 from hefl_core.schemes.base import PublicKey
 from hefl_core.schemes.quorum import Quorum
@@ -23,6 +24,11 @@ DIGEST_BYTES: Final = 32
 def public_key_digest(key: PublicKey) -> bytes:
     """SHA-256 of the canonical public key: what the epoch record names."""
     return hashlib.sha256(key.to_bytes()).digest()
+
+
+def fingerprint(key: PublicKey) -> str:
+    """The fingerprint that a key's id must carry: it binds the preset's numbers, the quorum and the key itself."""
+    return digest(preset_digest(key.id.preset), encode(key.quorum), key.material).hex()
 
 
 def preset_digest(name: str) -> bytes:
@@ -77,6 +83,7 @@ class EpochRecord:
 class EpochAnnouncement:
     """What the KMS tells everybody about a new epoch: its record and key, the records before it, the audit log so far.
 
+    ``approvals``: every client's signature under a key that was made without a dealer.
     Leaks: it is public.
     """
 
@@ -84,6 +91,7 @@ class EpochAnnouncement:
     public_key: PublicKey
     history: tuple[EpochRecord, ...] = ()
     audit: tuple[AuditEntry, ...] = ()
+    approvals: Approvals | None = None
 
 
 class EpochState(Enum):

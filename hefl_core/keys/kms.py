@@ -10,26 +10,34 @@ is dealer-free); it keeps the sealed shares only. Python gives no guarantee that
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from hefl_core.errors import KeyNotActive, KeyUseError, ParameterError, RoundError
+from hefl_core.errors import IntegrityError, KeyNotActive, KeyUseError, ParameterError, RoundError
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.ids import KMS as NAME
+from hefl_core.keys.approval import Approvals, CeremonyResult, approvals
 from hefl_core.keys.archive import Archive, Enrolled, KeyEpoch, Settings
 from hefl_core.keys.audit import AuditLog, Details, next_entry
 from hefl_core.keys.custody import Custody
-from hefl_core.keys.epochs import EpochAnnouncement, EpochRecord, EpochState, preset_digest, public_key_digest
+from hefl_core.keys.epochs import (
+    DEALER_FREE,
+    EpochAnnouncement,
+    EpochRecord,
+    EpochState,
+    preset_digest,
+    public_key_digest,
+)
 from hefl_core.keys.roster import CLIENT, Member, Roster
-from hefl_core.keys.sealing import only_clients, pack_share, sealer, share_info
+from hefl_core.keys.sealing import NO_MATERIAL, only_clients, pack_share, sealer, share_info
 from hefl_core.keys.secret import Hidden
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.tag import TagKey
 from hefl_core.schemes.base import PublicKey, SecretShare
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import encode
-from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position, Signer
+from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position, SignedHeader, Signer
 from hefl_core.wire.outbox import Outbox
 
 ROSTER, EPOCH, SHARE = "roster", "epoch", "share"
@@ -166,8 +174,6 @@ class KMS(Hidden):
             fewer clients are left than the threshold.
         """
         active = self.active
-        if first_round < active.first_round:
-            raise RoundError(f"rotate: expected a first round from {active.first_round} on, found {first_round}")
         self._deal(first_round, max(active.last_round, first_round) if last_round is None else last_round)
         self._activate()
 
@@ -192,6 +198,9 @@ class KMS(Hidden):
 
     def _prepare(self, first_round: int, last_round: int) -> tuple[Roster, Custody]:
         """Clear away what a restart interrupted; who takes part in the next epoch, and how its key is held."""
+        active = [epoch for epoch in self.epochs if epoch.state is EpochState.ACTIVE]
+        if active and first_round < active[0].first_round:
+            raise RoundError(f"rotate: expected a first round from {active[0].first_round} on, found {first_round}")
         for left_over in [e for e in self.epochs if e.state is EpochState.PENDING]:
             self._end(left_over, "abandon")
         self._point("cleared")
@@ -220,12 +229,60 @@ class KMS(Hidden):
             raise RoundError(f"custody {custody}: the KMS deals no key; run the ceremony and register its result")
         key, shares = self._scheme.keygen(custody.quorum, epoch=roster.epoch)
         self._point("key made")
-        self._keep(KeyEpoch(roster.epoch, EpochState.PENDING, roster, first_round, last_round), key, NAME, shares)
+        with self._archive.store.transaction():
+            epoch = self._announce_roster(roster, first_round, last_round)
+            self._keep(epoch, key, shares)
         del shares
         self._point("prepared")
 
-    def _keep(self, epoch: KeyEpoch, key: PublicKey, dealer: str, shares: tuple[SecretShare, ...]) -> None:
-        """Write a pending epoch with its messages; nothing secret but sealed shares, all in one transaction."""
+    def begin_ceremony(self, first_round: int, last_round: int) -> Envelope:
+        """Begin a dealer-free epoch: its signed roster, for the clients to make the key among themselves.
+
+        Raises: RoundError when custody has a dealer; as :meth:`open_epoch` and :meth:`rotate`.
+        """
+        roster, custody = self._prepare(first_round, last_round)
+        if not custody.dealer_free:
+            raise RoundError(f"custody {custody}: the KMS deals the key; open an epoch, or rotate, instead")
+        with self._archive.store.transaction():
+            self._announce_roster(roster, first_round, last_round)
+            self._note("begin ceremony", f"epoch-{roster.epoch}", (("quorum", str(custody.quorum)),))
+        return self.roster_envelope(roster.epoch)
+
+    def register(self, key: PublicKey, result: CeremonyResult, headers: Sequence[SignedHeader]) -> None:
+        """Make a jointly made key the active one. The KMS sees a public key and signatures, nothing else.
+
+        ``headers``: the signed header of every client's approval.
+        Raises: RoundError when no ceremony is under way; IntegrityError unless every client approved exactly this key.
+        """
+        pending = [epoch for epoch in self.epochs if epoch.state is EpochState.PENDING and epoch.record is None]
+        if not pending:
+            raise RoundError("register: expected a ceremony under way, found none; begin one")
+        epoch, custody = pending[0], self.settings.custody.for_clients(len(pending[0].roster.clients))
+        gathered = approvals(result, headers, epoch.roster)
+        expected = (self.settings.preset, custody.quorum, public_key_digest(key))
+        if expected != (result.preset, result.quorum, result.public_key_digest):
+            raise IntegrityError(
+                f"register: the approved result is not this key, {self.settings.preset} {custody.quorum}"
+            )
+        if (key.id.epoch, key.id.preset, key.quorum) != (epoch.epoch, self.settings.preset, custody.quorum):
+            raise IntegrityError(f"register: expected a key of epoch {epoch.epoch}, {custody}, found {key.id.short}")
+        shares = tuple(SecretShare(key.id, key.quorum, i + 1, NO_MATERIAL) for i in range(key.quorum.holders))
+        with self._archive.store.transaction():
+            self._keep(epoch, key, shares, gathered)
+        self._point("prepared")
+        self._activate()
+
+    def _announce_roster(self, roster: Roster, first_round: int, last_round: int) -> KeyEpoch:
+        epoch = KeyEpoch(roster.epoch, EpochState.PENDING, roster, first_round, last_round)
+        self._archive.put_epoch(epoch)
+        self._compose(roster, ROSTER, encode(roster))
+        return epoch
+
+    def _keep(
+        self, epoch: KeyEpoch, key: PublicKey, shares: Sequence[SecretShare], approved: Approvals | None = None
+    ) -> None:
+        """Write a pending epoch's record and messages; nothing secret but what is sealed to the clients."""
+        dealer = NAME if approved is None else DEALER_FREE
         history = self._history()
         record = EpochRecord(
             experiment=self.settings.experiment,
@@ -247,16 +304,14 @@ class KMS(Hidden):
             ("quorum", str(key.quorum)),
             ("dealer", dealer),
         )
-        with self._archive.store.transaction():
-            self._archive.put_epoch(replace(epoch, record=record))
-            self._note("prepare", f"epoch-{epoch.epoch}", details)
-            announcement = EpochAnnouncement(record, key, history, self.audit_log.entries)
-            self._compose(epoch.roster, ROSTER, encode(epoch.roster))
-            self._compose(epoch.roster, EPOCH, encode(announcement), key_id=str(key.id))
-            tag_key = TagKey()
-            for name, share in zip(epoch.roster.clients, shares, strict=True):
-                self._compose_share(epoch.roster, epoch.roster.member(name), share, tag_key)
-            self._point("preparing")
+        self._archive.put_epoch(replace(epoch, record=record))
+        self._note("prepare", f"epoch-{epoch.epoch}", details)
+        announcement = EpochAnnouncement(record, key, history, self.audit_log.entries, approved)
+        self._compose(epoch.roster, EPOCH, encode(announcement), key_id=str(key.id))
+        tag_key = TagKey()
+        for name, share in zip(epoch.roster.clients, shares, strict=True):
+            self._compose_share(epoch.roster, epoch.roster.member(name), share, tag_key)
+        self._point("preparing")
 
     def _max_decryptions(self, epoch: KeyEpoch) -> int:
         cap = getattr(self._scheme.preset, "max_decryptions", None)
@@ -318,7 +373,7 @@ class KMS(Hidden):
         return self._given(epoch, EPOCH)
 
     def share_envelope(self, client: str, epoch: int | None = None) -> Envelope:
-        """A client's share and tag key, sealed to it alone; the same bytes each time.
+        """A client's share (none under dealer-free custody) and tag key, sealed to it alone; the same bytes each time.
 
         Leaks: to the relay: who holds a share of which key; nothing of the share.
         Raises: SecretKeyEscape for a coordinator, auditor or KMS; KeyUseError for a revoked client; RoundError for an

@@ -187,6 +187,12 @@ class AnsweredSet:
                 )
             self._store.put(self._table, _place("commitment", position), ciphertext_digest)
 
+    def count_self_tests(self, epoch: int, decryptions: int) -> None:
+        """Count what a ceremony's self-test decrypted, once per epoch: the first call counts."""
+        with self._store.transaction():
+            if self._store.find(self._table, f"count/{epoch:08d}") is None:
+                self._store.put(self._table, f"count/{epoch:08d}", encode(decryptions))
+
     def given(self, question: bytes) -> bytes | None:
         """The answer to this very question, where it was given. Raises: DecryptionRefused when its bytes are dropped."""
         answer = self._store.find(self._table, f"answer/{question.hex()}")

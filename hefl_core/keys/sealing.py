@@ -31,6 +31,8 @@ DOMAIN = "hefl/seal"
 VERSION = 1
 CONTENT_KEY_BYTES = 32
 NONCE_BYTES = 12
+NO_MATERIAL = b""
+"""Instead of a share's material: the KMS deals none, the share comes from a ceremony."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +169,23 @@ def open_envelope(identity: Identity, envelope: Envelope, info: SealingInfo) -> 
     return content
 
 
-def pack_share(share: SecretShare, tag_key: TagKey) -> bytes:
+def pack_share(share: SecretShare, tag_key: TagKey | None = None) -> bytes:
     """Secret bytes of a share and the epoch's tag key. Only to be sealed to a client, or put into its key store."""
-    return encode((share.id, share.quorum, share.index, expose_secret(share), expose_tag_key(tag_key)))
+    tag = b"" if tag_key is None else expose_tag_key(tag_key)
+    return encode((share.id, share.quorum, share.index, expose_secret(share), tag))
 
 
-def unpack_share(content: bytes) -> tuple[SecretShare, TagKey]:
+def unpack_share(content: bytes) -> tuple[SecretShare, TagKey | None]:
     """Read :func:`pack_share` back. Raises: WireError."""
     key_id, quorum, index, material, tag = decode(content, tuple[KeyId, Quorum, int, bytes, bytes])
     if not 1 <= index <= quorum.holders:
         raise WireError(f"share: expected an index of 1 to {quorum.holders}, found {index}; ask the KMS again")
-    return SecretShare(key_id, quorum, index, material), TagKey.from_material(tag)
+    return SecretShare(key_id, quorum, index, material), TagKey.from_material(tag) if tag else None
+
+
+def is_empty(share: SecretShare) -> bool:
+    """Whether this stands in for a share that comes from a ceremony."""
+    return expose_secret(share) == NO_MATERIAL
 
 
 def share_info(experiment: str, key_id: KeyId, quorum: Quorum, index: int, sender: str) -> SealingInfo:
@@ -204,7 +212,7 @@ def seal_share(share: SecretShare, tag_key: TagKey, member: Member, info: Sealin
     return seal(pack_share(share, tag_key), only_clients(member), info)
 
 
-def open_share(identity: Identity, sealed: bytes, info: SealingInfo) -> tuple[SecretShare, TagKey]:
+def open_share(identity: Identity, sealed: bytes, info: SealingInfo) -> tuple[SecretShare, TagKey | None]:
     """Open what :func:`seal_share` made for this client.
 
     Raises: WireError for every failure alike; SecretKeyEscape when the party is not a client.

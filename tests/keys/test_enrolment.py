@@ -20,16 +20,18 @@ from hefl_core.errors import (
     WireError,
 )
 from hefl_core.keys.archive import keep_identity, recall_identity
+from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
-from hefl_core.keys.epochs import EpochAnnouncement, EpochState
+from hefl_core.keys.epochs import EpochAnnouncement, EpochState, fingerprint, public_key_digest
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Roster, RosterPin
 from hefl_core.keys.sealing import pack_share, sealer, share_info
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.tag import TagKey
 from hefl_core.keys.unlock import KeyFile
-from hefl_core.schemes.base import SecretShare
+from hefl_core.schemes.base import PublicKey, SecretShare
 from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 from hefl_core.wire.outbox import Outbox, Seal
@@ -183,6 +185,11 @@ def with_record(**changes: Any) -> Announce:
     return lambda a: replace(a, record=replace(a.record, **changes))
 
 
+def with_key(a: EpochAnnouncement, key: PublicKey) -> EpochAnnouncement:
+    """Another key, and a record that names it."""
+    return replace(a, public_key=key, record=replace(a.record, public_key_digest=public_key_digest(key)))
+
+
 CONTRADICTIONS: dict[str, tuple[Announce, type[HeflError]]] = {
     "roster digest": (with_record(roster_digest=b"x" * 32), IntegrityError),
     "key digest": (with_record(public_key_digest=b"x" * 32), KeyMismatch),
@@ -194,6 +201,11 @@ CONTRADICTIONS: dict[str, tuple[Announce, type[HeflError]]] = {
     "epoch": (with_record(epoch=2), IntegrityError),
     "previous": (with_record(previous=b"x" * 32), RoundError),
     "key": (lambda a: replace(a, public_key=replace(a.public_key, material=b"x")), KeyMismatch),
+    "fingerprint": (
+        lambda a: with_key(a, replace(a.public_key, id=replace(a.public_key.id, fingerprint="0" * 64))),
+        KeyMismatch,
+    ),
+    "material": (lambda a: with_key(a, replace(a.public_key, material=b"x" * 16)), KeyMismatch),
     "audit cut": (lambda a: replace(a, audit=a.audit[1:]), IntegrityError),
     "audit rewritten": (lambda a: replace(a, audit=(replace(a.audit[0], subject="x"), *a.audit[1:])), IntegrityError),
 }
@@ -212,6 +224,24 @@ def test_contradicting_announcements_are_refused(world: World, change: Announce,
         fresh.receive(signed(world, "epoch", encode(honest), key_id="another"))
     fresh.receive(world.kms.epoch_envelope())
     assert fresh.record == honest.record
+
+
+@pytest.mark.parametrize("preset", ["plaintext", "bfv-lean", "ckks-lean"])
+def test_every_scheme_binds_its_key_into_the_fingerprint(preset: str) -> None:
+    key, _ = open_scheme(preset).keygen(Quorum(1, 3), epoch=4)
+    assert fingerprint(key) == key.id.fingerprint
+    assert fingerprint(replace(key, quorum=Quorum(1, 2))) != key.id.fingerprint
+
+
+def test_another_custody_than_agreed_is_refused(world: World) -> None:
+    for agreed in ("2-of-3", "dealer-free:2-of-3"):
+        custody = Custody.parse(agreed, 3)
+        fresh = Enrolment(world.clients[0], EXPERIMENT, world.kms.member.signing, custody=custody)
+        fresh.receive(world.kms.roster_envelope())
+        with pytest.raises(IntegrityError, match="as agreed"):
+            fresh.receive(world.kms.epoch_envelope())
+    fresh = Enrolment(world.clients[0], EXPERIMENT, world.kms.member.signing, custody=Custody.parse("individual", 3))
+    follow(fresh, world)
 
 
 def test_shares_that_contradict_the_record_are_refused(world: World) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 
-from hefl_core.ids import AUDITOR, COORDINATOR, KeyId, client_name
+from hefl_core.ids import AUDITOR, COORDINATOR, KeyId, client_name, digest
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
@@ -15,6 +14,7 @@ from hefl_core.keys.store import KeyStore
 from hefl_core.schemes.base import PublicKey, SecretShare
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset
+from hefl_core.wire.canonical import encode
 
 EXPERIMENT = "experiment-1"
 PRESET = "plaintext"
@@ -61,7 +61,8 @@ class Dealer:
 
     def keygen(self, quorum: Quorum, *, epoch: int = 1) -> tuple[PublicKey, tuple[SecretShare, ...]]:
         material = os.urandom(32)
-        key_id = KeyId("plaintext", self.preset.name, epoch, hashlib.sha256(material).hexdigest())
+        fingerprint = digest(self.preset.digest, encode(quorum), material).hex()
+        key_id = KeyId("plaintext", self.preset.name, epoch, fingerprint)
         secrets = [os.urandom(64) for _ in range(quorum.holders)]
         self.dealt += secrets
         shares = tuple(SecretShare(key_id, quorum, i + 1, secret) for i, secret in enumerate(secrets))
