@@ -1,0 +1,228 @@
+"""Paillier's numbers: primes, the public modulus, decryption with the factors.
+
+Two kinds of primes. *Blum*: p ≡ 3 (mod 4) and (p-1)/2 without a small factor, so that the squares modulo n form a large
+cyclic group (individual custody). *Safe*: (p-1)/2 is prime itself, as collective custody needs it.
+
+Source: Paillier 1999 (encryption, decryption by Chinese remainders, section 7); FIPS 186-5, A.1 for the distance of p, q.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import gmpy2
+import numpy as np
+
+from hefl_core.errors import IntegrityError, ParameterError, WireError
+from hefl_core.schemes.presets import PaillierPreset
+from hefl_core.wire.canonical import decode, encode
+
+PRIME_TESTS = 40
+SIEVE_WINDOW = 1 << 16
+_ROUGH = 1 << 12
+"""(p-1)/2 of a Blum prime has no prime factor below this."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicMaterial:
+    """What a public key consists of: n, and the base of short-exponent masks (empty: masks are r^n)."""
+
+    modulus: bytes
+    base: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WholeKey:
+    """The secret of individual custody, beside the public material that it belongs to."""
+
+    public: bytes
+    p: bytes
+    q: bytes
+
+
+class Modulus:
+    """The public numbers of one key; they encrypt, check and add."""
+
+    def __init__(self, n: int, base: int = 0) -> None:
+        self.n = gmpy2.mpz(n)
+        self.square = self.n * self.n
+        self.base = gmpy2.mpz(base)
+        self.nbytes = -(-2 * int(n).bit_length() // 8)
+
+    def write(self, ciphertext: Any) -> bytes:
+        """Fixed length, most significant byte first: one number has one form."""
+        return int(ciphertext).to_bytes(self.nbytes, "big")
+
+    def encrypt(self, plaintext: int, mask: Any) -> Any:
+        """(1+n)^m · mask mod n²; the mask is a fresh n-th residue."""
+        return (1 + plaintext * self.n) * mask % self.square
+
+    def full_mask(self) -> Any:
+        """r^n mod n² for a fresh random r: Paillier's own."""
+        while True:
+            r = gmpy2.mpz(secrets.randbelow(int(self.n)))
+            if gmpy2.gcd(r, self.n) == 1:
+                return gmpy2.powmod(r, self.n, self.square)
+
+    def read(self, blocks: tuple[bytes, ...]) -> list[Any]:
+        """Numbers of ciphertext blocks, each a masked unit modulo n².
+
+        Raises: WireError for another length, numbers out of range, without inverse, or without a mask.
+        """
+        for number, block in enumerate(blocks, 1):
+            if not isinstance(block, bytes) or len(block) != self.nbytes:
+                raise WireError(
+                    f"block {number}: expected {self.nbytes} bytes, found {len(block)}; ask the sender again"
+                )
+        numbers = [gmpy2.mpz(int.from_bytes(block, "big")) for block in blocks]
+        product = gmpy2.mpz(1)
+        for number, value in enumerate(numbers, 1):
+            residue = value % self.n
+            if value >= self.square or residue < 2:
+                what = "one modulo n: no mask hides it" if residue == 1 else "no ciphertext under this key"
+                raise WireError(f"block {number}: expected a masked unit modulo n², found {what}; encrypt again")
+            product = product * residue % self.n
+        if gmpy2.gcd(product, self.n) != 1:
+            raise WireError("blocks: expected units modulo n², found a divisor of n; refuse the sender")
+        return numbers
+
+
+class Factors:
+    """The secret primes. Never kept in a cache, never printed."""
+
+    def __init__(self, p: int, q: int) -> None:
+        self.__p, self.__q = sorted((gmpy2.mpz(p), gmpy2.mpz(q)))
+        n = self.__p * self.__q
+        self.__halves = tuple(
+            (prime, prime * prime, gmpy2.invert(_ell(gmpy2.powmod(n + 1, prime - 1, prime * prime), prime), prime))
+            for prime in (self.__p, self.__q)
+        )
+        self.__p_inverse = gmpy2.invert(self.__p, self.__q)
+
+    def decrypt(self, ciphertext: Any) -> int:
+        """The plaintext below n, modulo p and q separately. ``powmod_sec`` takes the same time for every exponent of a length."""
+        low, high = (
+            _ell(gmpy2.powmod_sec(ciphertext, prime - 1, square), prime) * scale % prime
+            for prime, square, scale in self.__halves
+        )
+        return int(low + (high - low) * self.__p_inverse % self.__q * self.__p)
+
+
+def _ell(x: Any, n: Any) -> Any:
+    """Paillier's L(x) = (x - 1)/n."""
+    return (x - 1) // n
+
+
+# -- material --------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=32)
+def open_public(preset: PaillierPreset, material: bytes) -> Modulus:
+    """The modulus in a public key's material, checked as far as that goes without its factors.
+
+    Raises: WireError for another form; ParameterError for a modulus that protects nobody.
+    """
+    public = decode(material, PublicMaterial, limit=4096)
+    n = gmpy2.mpz(int.from_bytes(public.modulus, "big"))
+    if n.bit_length() != preset.modulus_bits or len(public.modulus) != -(-preset.modulus_bits // 8):
+        raise ParameterError(
+            f"{preset.name}: expected a modulus of {preset.modulus_bits} bits, found {n.bit_length()}",
+            "ask the KMS for its public key",
+        )
+    if gmpy2.gcd(n, _primorial(1 << 16)) != 1 or gmpy2.is_power(n) or gmpy2.is_prime(n):
+        raise ParameterError(f"{preset.name}: the modulus is no product of two large primes", "make a new key")
+    return Modulus(int(n), int.from_bytes(public.base, "big"))
+
+
+def write_public(modulus: Modulus) -> bytes:
+    """Canonical material of a public key."""
+    base = modulus.write(modulus.base) if modulus.base else b""
+    return encode(PublicMaterial(_bytes(modulus.n), base))
+
+
+def write_whole(public: bytes, p: int, q: int) -> bytes:
+    """Canonical material of the whole secret key."""
+    return encode(WholeKey(public, _bytes(p), _bytes(q)))
+
+
+def open_whole(preset: PaillierPreset, material: bytes) -> tuple[bytes, int, int]:
+    """(public material, p, q) of a whole secret key. Raises: IntegrityError when the parts do not belong together."""
+    try:
+        whole = decode(material, WholeKey)
+        n = open_public(preset, whole.public).n
+    except (WireError, ParameterError) as error:
+        raise IntegrityError("secret share: its material is no key of this preset; ask the KMS again") from error
+    p, q = (int.from_bytes(prime, "big") for prime in (whole.p, whole.q))
+    if p * q != n or not 1 < p < n:
+        raise IntegrityError("secret share: its primes do not make the public modulus; ask the KMS again")
+    return whole.public, p, q
+
+
+def _bytes(number: Any) -> bytes:
+    return int(number).to_bytes(-(-int(number).bit_length() // 8), "big")
+
+
+# -- primes ----------------------------------------------------------------------------------------------------
+
+
+def make_primes(modulus_bits: int, *, safe: bool) -> tuple[int, int]:
+    """Two secret primes, p ≡ q ≡ 3 (mod 4), whose product has exactly ``modulus_bits``.
+
+    Units: bits. Blum primes take about 0.2 s at 2048 bits, safe ones seconds (3072 bits: about ten).
+    """
+    half = modulus_bits // 2
+    draw = _safe_prime if safe else _blum_prime
+    while True:
+        p, q = draw(half), draw(half)
+        if gmpy2.mpz(abs(p - q)).bit_length() > half - 100 and gmpy2.gcd(p - 1, q - 1) == 2:
+            return p, q
+
+
+def _blum_prime(bits: int) -> int:
+    """A random prime p ≡ 3 (mod 4), top two bits set, (p-1)/2 without a factor below 2^12."""
+    while True:
+        p = gmpy2.mpz(secrets.randbits(bits) | 3 << (bits - 2) | 3)
+        if gmpy2.gcd(p * (p >> 1), _primorial(_ROUGH)) == 1 and gmpy2.is_prime(p, PRIME_TESTS):
+            return int(p)
+
+
+def _safe_prime(bits: int) -> int:
+    """A random prime p = 2·p' + 1 with p' prime: sieve p' and p together, then test what is left."""
+    while True:
+        start = gmpy2.mpz(secrets.randbits(bits - 1) | 3 << (bits - 3) | 1)
+        for step in _survivors(start):
+            half = start + 2 * int(step)
+            p = 2 * half + 1
+            if (
+                p.bit_length() == bits
+                and gmpy2.powmod(2, half - 1, half) == 1
+                and gmpy2.is_prime(p, PRIME_TESTS)
+                and gmpy2.is_prime(half, PRIME_TESTS)
+            ):
+                return int(p)
+
+
+def _survivors(start: Any) -> Any:
+    """Steps k for which neither start + 2k nor 2(start + 2k) + 1 has a small factor. Shapes: int64 (m,)."""
+    alive = np.ones(SIEVE_WINDOW, dtype=bool)
+    for prime in _odd_primes(1 << 16):
+        residue, inverse = int(start % prime), (prime + 1) // 2
+        alive[(-residue * inverse) % prime :: prime] = False
+        alive[((prime - 1) * inverse - residue) * inverse % prime :: prime] = False
+    return np.flatnonzero(alive)
+
+
+@lru_cache(maxsize=4)
+def _odd_primes(below: int) -> tuple[int, ...]:
+    sieve = np.ones(below, dtype=bool)
+    for i in range(3, int(below**0.5) + 1, 2):
+        sieve[i * i :: 2 * i] = False
+    return tuple(int(i) for i in np.flatnonzero(sieve) if i > 2 and i % 2)
+
+
+@lru_cache(maxsize=4)
+def _primorial(below: int) -> Any:
+    return gmpy2.primorial(below)
