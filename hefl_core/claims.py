@@ -22,6 +22,7 @@ from hefl_core.federation.messages import (
     Confirmation,
     DecryptionRequest,
     EncryptedSum,
+    Ready,
     Receipt,
     RoundPlan,
 )
@@ -93,6 +94,7 @@ _READABLE = {
     m.SUM: EncryptedSum,
     m.CONFIRMATION: Confirmation,
     m.REQUEST: DecryptionRequest,
+    m.READY: Ready,
     m.RECEIPT: Receipt,
 }
 """All that the coordinator can decode, and as what: none of these types has a field for anything private."""

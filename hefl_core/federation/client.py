@@ -13,17 +13,26 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.errors import DecryptionRefused, IntegrityError, RoundError
+from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.messages import Commitment, Confirmation, EncryptedSum, Receipt, RoundPlan
+from hefl_core.federation.messages import (
+    Commitment,
+    Confirmation,
+    DecryptionRequest,
+    EncryptedSum,
+    Ready,
+    Receipt,
+    RoundPlan,
+)
 from hefl_core.federation.party import Letter
 from hefl_core.federation.transcript import closing_statement
 from hefl_core.federation.witness import Witness
 from hefl_core.ids import AUDITOR, COORDINATOR, OBSERVER
+from hefl_core.keys.question import Contribution, Question
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import seal, sealer
-from hefl_core.schemes.base import CiphertextVector, Opened, Vector
+from hefl_core.schemes.base import CiphertextVector, Opened, PartialDecryption, Vector
 from hefl_core.vectors import clip_norm
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
@@ -96,7 +105,11 @@ class Client(Witness):
         super().admit(envelope)
 
     def _complete(self, position: Position) -> bool:
-        return position.round > self._rounds_done and bool(self.received(position, m.CONFIRMATION))
+        """Whether everything is there that applying this sum needs."""
+        if position.round <= self._rounds_done or not self.received(position, m.CONFIRMATION):
+            return False
+        need = self.enrolment.record.quorum.threshold if self.enrolment.record.quorum.collective else 0
+        return len(self.received(position, m.PARTIAL)) >= need
 
     def check_start(self, plan: RoundPlan) -> None:
         """θ_0 must be the one that everybody can compute from the manifest: nobody trains on a poisoned start."""
@@ -110,10 +123,20 @@ class Client(Witness):
         self._theta = expected
 
     def admit_other(self, envelope: Envelope) -> None:
-        """The auditor's confirmation."""
-        if envelope.header.kind != m.CONFIRMATION or envelope.header.sender != AUDITOR:
+        """The auditor's confirmation; under collective custody the request and the holders' partial decryptions."""
+        header = envelope.header
+        if header.kind == m.CONFIRMATION and header.sender == AUDITOR:
+            decode(envelope.body, Confirmation)
+        elif header.kind == m.REQUEST:
+            decode(envelope.body, DecryptionRequest)
+        elif header.kind == m.PARTIAL:
+            request = self.message(header.position, m.REQUEST, COORDINATOR, DecryptionRequest)
+            if header.sender not in request.active or not header.sealed:
+                raise RoundError(
+                    f"partial of {header.sender}: expected sealed, from one of {', '.join(request.active)}"
+                )
+        else:
             super().admit_other(envelope)
-        decode(envelope.body, Confirmation)
 
     # -- what leaves -------------------------------------------------------------------------------------------
 
@@ -133,6 +156,7 @@ class Client(Witness):
         with self.working("encrypt"):
             vector = self._encrypt(self._update[1], plan, position)
             self._ciphertext = vector.to_bytes()
+        self.enrolment.holder.commit(position, hashlib.sha256(self._ciphertext).digest())
         commitment = Commitment(hashlib.sha256(self._ciphertext).digest(), len(self._ciphertext))
         return self._compose(m.COMMITMENT, position, (COORDINATOR,), encode(commitment))
 
@@ -186,6 +210,82 @@ class Client(Witness):
                 seal=sealer(readers, info),
             )
 
+    # -- decrypting together -----------------------------------------------------------------------------------
+
+    def ready(self, position: Position) -> Letter | None:
+        """Say that this client has a confirmed sum with its update in it and would answer; None if it has no part in it.
+
+        Raises: RoundError, IntegrityError when the sum is not the confirmed sum of the listed updates.
+        """
+        if not self._contributed(position):
+            return None
+        return self.answer(position, m.READY, lambda: self._make_ready(position))
+
+    def _contributed(self, position: Position) -> bool:
+        return (position, m.UPDATE) in self._answers
+
+    def _make_ready(self, position: Position) -> Envelope:
+        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        self._check_confirmed(position, message)
+        total = self.envelope(position, m.SUM, COORDINATOR).header.digest
+        confirmation = self.envelope(position, m.CONFIRMATION, AUDITOR).header.digest
+        return self._compose(m.READY, position, (COORDINATOR,), encode(Ready(total, confirmation)))
+
+    def partial_decryption(self, position: Position) -> Letter | None:
+        """This holder's flooded part, sealed to the clients; None when it is not in the active set.
+
+        Leaks: to the clients, the sum (once t holders answered) and nothing else up to the flooding distance.
+        Raises: DecryptionRefused naming the rule (keys/question.py).
+        """
+        request = self.message(position, m.REQUEST, COORDINATOR, DecryptionRequest)
+        if self.name not in request.active:
+            return None
+        return self.answer(position, m.PARTIAL, lambda: self._make_partial(position, request))
+
+    def _make_partial(self, position: Position, request: DecryptionRequest) -> Envelope:
+        enrolment = self.enrolment
+        question = self._question(position, request)
+        with self.working("partial"):
+            partial = enrolment.holder.answer(
+                question, record=enrolment.record, roster=enrolment.roster, scheme=self.scheme
+            )
+        clients = enrolment.roster.clients
+        readers = [enrolment.roster.member(name) for name in clients]
+        info = self.sealing_info(m.PARTIAL, position, self.name)
+        with self.working("seal"):
+            return self._compose(m.PARTIAL, position, clients, partial.to_bytes(), seal=sealer(readers, info))
+
+    def _question(self, position: Position, request: DecryptionRequest) -> Question:
+        """The request with everything a holder needs to judge it. Raises: RoundError, IntegrityError."""
+        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        self._check_confirmed(position, message)
+        confirmation = self.message(position, m.CONFIRMATION, AUDITOR, Confirmation)
+        named = (request.sum, request.confirmation)
+        mine = (
+            self.envelope(position, m.SUM, COORDINATOR).header.digest,
+            self.envelope(position, m.CONFIRMATION, AUDITOR).header.digest,
+        )
+        if named != mine:
+            raise IntegrityError("request: it names another sum or confirmation than the ones received; do not answer")
+        return Question(
+            experiment=self.manifest.id,
+            position=position,
+            contributions=tuple(
+                Contribution(item.header.sender, item.header.digest, item.header.content_digest)
+                for item in message.updates
+            ),
+            confirmed_headers=confirmation.updates,
+            confirmed_blocks=confirmation.blocks,
+            active=request.active,
+            total=message.total,
+            min_cohort=self.manifest.experiment.cohort_floor,
+        )
+
+    def _partials(self, position: Position) -> list[PartialDecryption]:
+        request = self.message(position, m.REQUEST, COORDINATOR, DecryptionRequest)
+        envelopes = [self.envelope(position, m.PARTIAL, name) for name in request.active]
+        return [PartialDecryption.from_bytes(self.open_content(envelope)) for envelope in envelopes]
+
     # -- what comes back ---------------------------------------------------------------------------------------
 
     def apply(self, position: Position) -> Letter:
@@ -201,7 +301,7 @@ class Client(Witness):
         message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
         self._check_confirmed(position, message)
         with self.working("decrypt"):
-            opened = self._decrypt(plan, message)
+            opened = self._decrypt(position, plan, message)
             self._check_opened(opened, message, position)
             mean = opened.values * (plan.examples_max / opened.integers[0])
         self._theta = (self.theta.astype(np.float64) + mean).astype(np.float32)
@@ -233,12 +333,14 @@ class Client(Witness):
         if confirmation != expected:
             raise IntegrityError("sum: the auditor confirmed another sum than the one received; do not decrypt")
 
-    def _decrypt(self, plan: RoundPlan, message: EncryptedSum) -> Opened:
+    def _decrypt(self, position: Position, plan: RoundPlan, message: EncryptedSum) -> Opened:
+        """Individually with the own copy of the key, collectively from the active set's partial decryptions."""
         if self.enrolment.record.quorum.collective:
-            raise DecryptionRefused("collective custody: the sum is opened from the holders' partial decryptions")
-        share = self.enrolment.share
-        partial = self.scheme.partial_decrypt(share, message.total, (share.index,))
-        return self.scheme.open(self.public_key, message.total, [partial], bound=plan.bound)
+            partials = self._partials(position)
+        else:
+            share = self.enrolment.share
+            partials = [self.scheme.partial_decrypt(share, message.total, (share.index,))]
+        return self.scheme.open(self.public_key, message.total, partials, bound=plan.bound)
 
     def _check_opened(self, opened: Opened, message: EncryptedSum, position: Position) -> None:
         examples, count = opened.integers

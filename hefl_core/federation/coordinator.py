@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hefl_core.errors import IntegrityError, RoundError
+from hefl_core.errors import IntegrityError, QuorumError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import check_place, check_upload, read_ciphertext
 from hefl_core.federation.experiment import Manifest
@@ -12,6 +12,7 @@ from hefl_core.federation.messages import (
     Confirmation,
     DecryptionRequest,
     EncryptedSum,
+    Ready,
     Receipt,
     RoundPlan,
 )
@@ -91,7 +92,9 @@ class Coordinator(Party):
                 )
         elif header.kind == m.CONFIRMATION:
             decode(envelope.body, Confirmation)
-        elif header.kind != m.PARTIAL:
+        elif header.kind == m.READY:
+            decode(envelope.body, Ready)
+        else:
             raise RoundError(f"coordinator: a {header.kind} is not expected from {header.sender}")
 
     def _admit_update(self, envelope: Envelope) -> None:
@@ -184,16 +187,23 @@ class Coordinator(Party):
         )
 
     def request_decryption(self, position: Position) -> Letter:
-        """Name the active set: the first t contributors, for this sum, once.
+        """Name the active set: the first t contributors that are ready, for this sum, once.
 
-        Raises: RoundError without the auditor's confirmation.
+        Raises: RoundError without the auditor's confirmation; QuorumError when fewer than t are ready.
         """
         return self.answer(position, m.REQUEST, lambda: self._make_request(position))
 
     def _make_request(self, position: Position) -> Envelope:
         confirmation = self.envelope(position, m.CONFIRMATION, AUDITOR)
         listed = decode(self._answers[position, m.COMMITMENTS].envelope.body, CommitmentList)
-        active = listed.senders[: self.enrolment.record.quorum.threshold]
+        ready, need = self.received(position, m.READY), self.enrolment.record.quorum.threshold
+        active = tuple(name for name in listed.senders if name in ready)[:need]
+        if len(active) < need:
+            raise QuorumError(
+                f"round {position.round}: expected {need} holders ready to decrypt, found {len(active)}; try another attempt",
+                have=len(active),
+                need=need,
+            )
         total = self._answers[position, m.SUM].envelope
         message = DecryptionRequest(active, total.header.digest, confirmation.header.digest)
         return self._compose(

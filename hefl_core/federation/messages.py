@@ -1,6 +1,7 @@
 """What the parties say to each other in a round. Each message is the content of one signed envelope.
 
-Kinds, in the order of a round: plan, commitment, commitments, update, sum, confirmation, [request, partial], receipt.
+Kinds, in the order of a round: plan, commitment, commitments, update, sum, confirmation, [ready, request, partial], receipt;
+those in brackets under collective custody only.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from hefl_core.wire.envelope import SignedHeader
 
 PLAN, COMMITMENT, COMMITMENTS = "plan", "commitment", "commitments"
 UPDATE, SUM, CONFIRMATION = "update", "sum", "confirmation"
-REQUEST, PARTIAL, RECEIPT = "request", "partial", "receipt"
+READY, REQUEST, PARTIAL, RECEIPT = "ready", "request", "partial", "receipt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,17 @@ class Confirmation:
     plan: bytes
     updates: tuple[bytes, ...]
     blocks: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A holder's word that it has this confirmed sum and would answer: the active set is named among those only.
+
+    Whoever died before costs nothing then; a holder that dies later costs an attempt.
+    """
+
+    sum: bytes
+    confirmation: bytes
 
 
 @dataclass(frozen=True, slots=True)

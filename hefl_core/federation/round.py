@@ -29,38 +29,41 @@ class Parties:
     collective: bool
 
 
-# fmt: off  (the comments are the protocol; they stand in a column of their own)
+# The comments are the protocol; they stand in a column of their own.
+# fmt: off
 def key_epoch(parties: Parties, post: Post) -> Iterator[Sent]:
     """Step 0, once per epoch: the KMS signs who takes part and which key is used, and deals the shares."""
     kms, everybody = parties.kms, [parties.coordinator, parties.auditor, *parties.clients]
     yield post.send(Letter.of(kms.roster_envelope()), kms, to=everybody)
     yield post.send(Letter.of(kms.epoch_envelope()), kms, to=everybody)
     for client in parties.clients:
-        share = Letter.of(kms.share_envelope(client.name))  # sealed to this client alone
+        share = Letter.of(kms.share_envelope(client.name))                        # sealed to this client alone
         yield post.send(share, kms, to=[client])
 
 
 def federated_round(position: Position, parties: Parties, post: Post) -> Iterator[Sent]:
     """One round of FedAvg (McMahan 2017) summed under encryption (Phong 2018). Yields every message as it is sent."""
     coordinator, auditor, clients = parties.coordinator, parties.auditor, parties.clients
-    plan = coordinator.plan(position)  # cohort, key id, bound; θ_0 in round 1
+    plan = coordinator.plan(position)                                             # cohort, key id, bound; θ_0 in round 1
     yield post.send(plan, coordinator, to=[auditor, *clients])
-    for client, commitment in post.each(clients, "commit", position):  # train; Δ_k; encrypt; only the digest leaves
+    for client, commitment in post.each(clients, "commit", position):             # train; Δ_k; encrypt; only the digest leaves
         yield post.send(commitment, client, to=[coordinator])
-    listed = coordinator.commitments(position)  # those who arrived in time, in order
+    listed = coordinator.commitments(position)                                    # those who arrived in time, in order
     yield post.send(listed, coordinator, to=[auditor, *clients])
-    for client, update in post.each(clients, "upload", position):  # Enc_pk([n_k, 1, tag, w_k·Δ_k])
-        yield post.send(update, client, to=[coordinator, auditor])  # sealed to these two
-    total = coordinator.aggregate(position)  # ⊞_k, with the public key alone
+    for client, update in post.each(clients, "upload", position):                 # Enc_pk([n_k, 1, tag, w_k·Δ_k])
+        yield post.send(update, client, to=[coordinator, auditor])                # sealed to these two
+    total = coordinator.aggregate(position)                                       # ⊞_k, with the public key alone
     yield post.send(total, coordinator, to=[auditor, *clients])
-    confirmation = auditor.confirm(position)  # re-added without a key: the same bytes
+    confirmation = auditor.confirm(position)                                      # re-added without a key: the same bytes
     yield post.send(confirmation, auditor, to=[coordinator, *clients])
     if parties.collective:
-        request = coordinator.request_decryption(position)  # names the active set, once
+        for holder, ready in post.each(clients, "ready", position):               # who is there, and has seen the confirmation
+            yield post.send(ready, holder, to=[coordinator])
+        request = coordinator.request_decryption(position)                        # names the active set, once
         yield post.send(request, coordinator, to=clients)
         for holder, partial in post.each(clients, "partial_decryption", position):
-            yield post.send(partial, holder, to=clients)  # flooded, sealed to the clients
-    for client, receipt in post.each(clients, "apply", position):  # θ ← θ + Σ w_k Δ_k / Σ w_k, at the clients only
+            yield post.send(partial, holder, to=clients)                          # flooded, sealed to the clients
+    for client, receipt in post.each(clients, "apply", position):                 # θ ← θ + Σ w_k Δ_k / Σ w_k, at the clients only
         yield post.send(receipt, client, to=[coordinator, auditor])
     coordinator.close(position)
     auditor.close(position)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from hefl_core.errors import HeflError, IntegrityError, ParameterError, RoundError, RuntimeUnavailable
+from hefl_core.errors import HeflError, IntegrityError, ParameterError, QuorumError, RoundError, RuntimeUnavailable
 from hefl_core.federation.client import Observation
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.post import Post
@@ -92,7 +92,7 @@ class Run:
             try:
                 yield from federated_round(position, begun.stage.parties, begun.post)
                 break
-            except RoundError as error:
+            except (RoundError, QuorumError) as error:
                 _give_up_unless_dropped(error, begun.post.absent, last=attempt == MAX_ATTEMPTS)
         seconds = time.perf_counter() - started
         if number == 1:
@@ -172,7 +172,7 @@ class Run:
             self._begun.stage.close()
 
 
-def _give_up_unless_dropped(error: RoundError, absent: dict[str, HeflError], *, last: bool) -> None:
+def _give_up_unless_dropped(error: HeflError, absent: dict[str, HeflError], *, last: bool) -> None:
     """Another attempt helps only when somebody dropped out; a refusal would be the same again."""
     for reason in absent.values():
         if isinstance(reason, IntegrityError):
