@@ -16,23 +16,19 @@ import numpy.typing as npt
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.holder import Holder
 from hefl_core.federation.messages import (
     Commitment,
-    Confirmation,
-    DecryptionRequest,
     EncryptedSum,
-    Ready,
     Receipt,
     RoundPlan,
 )
 from hefl_core.federation.party import Letter
 from hefl_core.federation.transcript import closing_statement
-from hefl_core.federation.witness import Witness
 from hefl_core.ids import AUDITOR, COORDINATOR, OBSERVER
-from hefl_core.keys.question import Contribution, Question
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import seal, sealer
-from hefl_core.schemes.base import CiphertextVector, Opened, PartialDecryption, Vector
+from hefl_core.schemes.base import CiphertextVector, Opened, Vector
 from hefl_core.vectors import clip_norm
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
@@ -74,10 +70,8 @@ class Home:
     evaluate: Evaluate
 
 
-class Client(Witness):
+class Client(Holder):
     """Holds its data, its update and its share. ``observer`` is None unless the experiment is observed."""
-
-    role = "client"
 
     def __init__(
         self,
@@ -100,16 +94,9 @@ class Client(Witness):
 
     def admit(self, envelope: Envelope) -> None:
         """A plan is admitted only after the sum before it was applied: whoever missed a round catches up here."""
-        if envelope.header.kind == m.PLAN and self._position is not None and self._complete(self._position):
+        if envelope.header.kind == m.PLAN and self._position is not None and self.complete(self._position):
             self.apply(self._position)
         super().admit(envelope)
-
-    def _complete(self, position: Position) -> bool:
-        """Whether everything is there that applying this sum needs."""
-        if position.round <= self._rounds_done or not self.received(position, m.CONFIRMATION):
-            return False
-        need = self.enrolment.record.quorum.threshold if self.enrolment.record.quorum.collective else 0
-        return len(self.received(position, m.PARTIAL)) >= need
 
     def check_start(self, plan: RoundPlan) -> None:
         """θ_0 must be the one that everybody can compute from the manifest: nobody trains on a poisoned start."""
@@ -121,22 +108,6 @@ class Client(Witness):
         if plan.theta_0 != expected.astype("<f4").tobytes():
             raise RoundError("plan: θ_0 is not the one that the manifest's digest gives; refuse to train on it")
         self._theta = expected
-
-    def admit_other(self, envelope: Envelope) -> None:
-        """The auditor's confirmation; under collective custody the request and the holders' partial decryptions."""
-        header = envelope.header
-        if header.kind == m.CONFIRMATION and header.sender == AUDITOR:
-            decode(envelope.body, Confirmation)
-        elif header.kind == m.REQUEST:
-            decode(envelope.body, DecryptionRequest)
-        elif header.kind == m.PARTIAL:
-            request = self.message(header.position, m.REQUEST, COORDINATOR, DecryptionRequest)
-            if header.sender not in request.active or not header.sealed:
-                raise RoundError(
-                    f"partial of {header.sender}: expected sealed, from one of {', '.join(request.active)}"
-                )
-        else:
-            super().admit_other(envelope)
 
     # -- what leaves -------------------------------------------------------------------------------------------
 
@@ -158,7 +129,7 @@ class Client(Witness):
             self._ciphertext = vector.to_bytes()
         self.enrolment.holder.commit(position, hashlib.sha256(self._ciphertext).digest())
         commitment = Commitment(hashlib.sha256(self._ciphertext).digest(), len(self._ciphertext))
-        return self._compose(m.COMMITMENT, position, (COORDINATOR,), encode(commitment))
+        return self.compose(m.COMMITMENT, position, (COORDINATOR,), encode(commitment))
 
     def _train(self, round_: int) -> Vector:
         """Δ_k = θ_k - θ after local training, clipped by norm where the experiment says so."""
@@ -200,7 +171,7 @@ class Client(Witness):
         readers = [self.enrolment.roster.member(name) for name in (COORDINATOR, AUDITOR)]
         info = self.sealing_info(m.UPDATE, position, self.name)
         with self.working("seal"):
-            return self._compose(
+            return self.compose(
                 m.UPDATE,
                 position,
                 (COORDINATOR, AUDITOR),
@@ -209,82 +180,6 @@ class Client(Witness):
                 blocks=len(vector.blocks),
                 seal=sealer(readers, info),
             )
-
-    # -- decrypting together -----------------------------------------------------------------------------------
-
-    def ready(self, position: Position) -> Letter | None:
-        """Say that this client has a confirmed sum with its update in it and would answer; None if it has no part in it.
-
-        Raises: RoundError, IntegrityError when the sum is not the confirmed sum of the listed updates.
-        """
-        if not self._contributed(position):
-            return None
-        return self.answer(position, m.READY, lambda: self._make_ready(position))
-
-    def _contributed(self, position: Position) -> bool:
-        return (position, m.UPDATE) in self._answers
-
-    def _make_ready(self, position: Position) -> Envelope:
-        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
-        self._check_confirmed(position, message)
-        total = self.envelope(position, m.SUM, COORDINATOR).header.digest
-        confirmation = self.envelope(position, m.CONFIRMATION, AUDITOR).header.digest
-        return self._compose(m.READY, position, (COORDINATOR,), encode(Ready(total, confirmation)))
-
-    def partial_decryption(self, position: Position) -> Letter | None:
-        """This holder's flooded part, sealed to the clients; None when it is not in the active set.
-
-        Leaks: to the clients, the sum (once t holders answered) and nothing else up to the flooding distance.
-        Raises: DecryptionRefused naming the rule (keys/question.py).
-        """
-        request = self.message(position, m.REQUEST, COORDINATOR, DecryptionRequest)
-        if self.name not in request.active:
-            return None
-        return self.answer(position, m.PARTIAL, lambda: self._make_partial(position, request))
-
-    def _make_partial(self, position: Position, request: DecryptionRequest) -> Envelope:
-        enrolment = self.enrolment
-        question = self._question(position, request)
-        with self.working("partial"):
-            partial = enrolment.holder.answer(
-                question, record=enrolment.record, roster=enrolment.roster, scheme=self.scheme
-            )
-        clients = enrolment.roster.clients
-        readers = [enrolment.roster.member(name) for name in clients]
-        info = self.sealing_info(m.PARTIAL, position, self.name)
-        with self.working("seal"):
-            return self._compose(m.PARTIAL, position, clients, partial.to_bytes(), seal=sealer(readers, info))
-
-    def _question(self, position: Position, request: DecryptionRequest) -> Question:
-        """The request with everything a holder needs to judge it. Raises: RoundError, IntegrityError."""
-        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
-        self._check_confirmed(position, message)
-        confirmation = self.message(position, m.CONFIRMATION, AUDITOR, Confirmation)
-        named = (request.sum, request.confirmation)
-        mine = (
-            self.envelope(position, m.SUM, COORDINATOR).header.digest,
-            self.envelope(position, m.CONFIRMATION, AUDITOR).header.digest,
-        )
-        if named != mine:
-            raise IntegrityError("request: it names another sum or confirmation than the ones received; do not answer")
-        return Question(
-            experiment=self.manifest.id,
-            position=position,
-            contributions=tuple(
-                Contribution(item.header.sender, item.header.digest, item.header.content_digest)
-                for item in message.updates
-            ),
-            confirmed_headers=confirmation.updates,
-            confirmed_blocks=confirmation.blocks,
-            active=request.active,
-            total=message.total,
-            min_cohort=self.manifest.experiment.cohort_floor,
-        )
-
-    def _partials(self, position: Position) -> list[PartialDecryption]:
-        request = self.message(position, m.REQUEST, COORDINATOR, DecryptionRequest)
-        envelopes = [self.envelope(position, m.PARTIAL, name) for name in request.active]
-        return [PartialDecryption.from_bytes(self.open_content(envelope)) for envelope in envelopes]
 
     # -- what comes back ---------------------------------------------------------------------------------------
 
@@ -299,9 +194,9 @@ class Client(Witness):
     def _make_receipt(self, position: Position) -> Envelope:
         plan = self.current_plan(position)
         message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
-        self._check_confirmed(position, message)
+        self.check_confirmed(position, message)
         with self.working("decrypt"):
-            opened = self._decrypt(position, plan, message)
+            opened = self.decrypt(position, plan, message)
             self._check_opened(opened, message, position)
             mean = opened.values * (plan.examples_max / opened.integers[0])
         self._theta = (self.theta.astype(np.float64) + mean).astype(np.float32)
@@ -319,28 +214,6 @@ class Client(Witness):
             state=state,
             length=self.manifest.parameters,
         )
-
-    def _check_confirmed(self, position: Position, message: EncryptedSum) -> None:
-        mine = self._answers.get((position, m.UPDATE))
-        if mine is not None and mine.envelope.signed_header not in message.updates:
-            raise IntegrityError(f"sum: the update that {self.name} sent is not in it; do not decrypt")
-        confirmation = self.message(position, m.CONFIRMATION, AUDITOR, Confirmation)
-        expected = Confirmation(
-            plan=self._plan,
-            updates=tuple(item.header.digest for item in message.updates),
-            blocks=tuple(hashlib.sha256(block).digest() for block in message.total.blocks),
-        )
-        if confirmation != expected:
-            raise IntegrityError("sum: the auditor confirmed another sum than the one received; do not decrypt")
-
-    def _decrypt(self, position: Position, plan: RoundPlan, message: EncryptedSum) -> Opened:
-        """Individually with the own copy of the key, collectively from the active set's partial decryptions."""
-        if self.enrolment.record.quorum.collective:
-            partials = self._partials(position)
-        else:
-            share = self.enrolment.share
-            partials = [self.scheme.partial_decrypt(share, message.total, (share.index,))]
-        return self.scheme.open(self.public_key, message.total, partials, bound=plan.bound)
 
     def _check_opened(self, opened: Opened, message: EncryptedSum, position: Position) -> None:
         examples, count = opened.integers
@@ -384,18 +257,3 @@ class Client(Witness):
     def sign_closing(self, tail: tuple[int, bytes]) -> bytes:
         """Sign the end of a transcript: so many lines, the last with this digest."""
         return self.identity.sign(closing_statement(self.manifest.id, *tail))
-
-    def _compose(
-        self, kind: str, position: Position, recipients: tuple[str, ...], content: bytes, **more: object
-    ) -> Envelope:
-        return self._outbox.compose(
-            kind,
-            position,
-            recipients,
-            content,
-            key_id=str(self.public_key.id),
-            plan=self._plan,
-            state=self.state,
-            length=self.manifest.parameters,
-            **more,  # type: ignore[arg-type]
-        )

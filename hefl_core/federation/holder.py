@@ -1,0 +1,164 @@
+"""The holder's half of a client: what it checks before a sum is opened, alone or together with t - 1 others.
+
+Like witness.py, but it has a share. The rules by which it answers stand in keys/question.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from hefl_core.errors import IntegrityError, RoundError
+from hefl_core.federation import messages as m
+from hefl_core.federation.messages import Confirmation, DecryptionRequest, EncryptedSum, Ready, RoundPlan
+from hefl_core.federation.party import Letter
+from hefl_core.federation.witness import Witness
+from hefl_core.ids import AUDITOR, COORDINATOR
+from hefl_core.keys.question import Contribution, Question
+from hefl_core.keys.sealing import sealer
+from hefl_core.schemes.base import Opened, PartialDecryption
+from hefl_core.wire.canonical import decode, encode
+from hefl_core.wire.envelope import Envelope, Position
+
+
+class Holder(Witness):
+    """Opens nothing that the auditor did not confirm, and nothing without its own update in it."""
+
+    role = "client"
+
+    def admit_other(self, envelope: Envelope) -> None:
+        """The auditor's confirmation; under collective custody the request and the holders' partial decryptions."""
+        header = envelope.header
+        if header.kind == m.CONFIRMATION and header.sender == AUDITOR:
+            decode(envelope.body, Confirmation)
+        elif header.kind == m.REQUEST:
+            decode(envelope.body, DecryptionRequest)
+        elif header.kind == m.PARTIAL:
+            request = self.message(header.position, m.REQUEST, COORDINATOR, DecryptionRequest)
+            if header.sender not in request.active or not header.sealed:
+                raise RoundError(
+                    f"partial of {header.sender}: expected sealed, from one of {', '.join(request.active)}"
+                )
+        else:
+            super().admit_other(envelope)
+
+    def complete(self, position: Position) -> bool:
+        """Whether everything is there that applying this sum needs."""
+        if position.round <= self._rounds_done or not self.received(position, m.CONFIRMATION):
+            return False
+        need = self.enrolment.record.quorum.threshold if self.enrolment.record.quorum.collective else 0
+        return len(self.received(position, m.PARTIAL)) >= need
+
+    def check_confirmed(self, position: Position, message: EncryptedSum) -> None:
+        """My update is in the sum, and the auditor confirmed these bytes. Raises: IntegrityError, RoundError."""
+        mine = self._answers.get((position, m.UPDATE))
+        if mine is not None and mine.envelope.signed_header not in message.updates:
+            raise IntegrityError(f"sum: the update that {self.name} sent is not in it; do not decrypt")
+        confirmation = self.message(position, m.CONFIRMATION, AUDITOR, Confirmation)
+        expected = Confirmation(
+            plan=self._plan,
+            updates=tuple(item.header.digest for item in message.updates),
+            blocks=tuple(hashlib.sha256(block).digest() for block in message.total.blocks),
+        )
+        if confirmation != expected:
+            raise IntegrityError("sum: the auditor confirmed another sum than the one received; do not decrypt")
+
+    def decrypt(self, position: Position, plan: RoundPlan, message: EncryptedSum) -> Opened:
+        """Individually with the own copy of the key, collectively from the active set's partial decryptions."""
+        if self.enrolment.record.quorum.collective:
+            partials = self._partials(position)
+        else:
+            share = self.enrolment.share
+            partials = [self.scheme.partial_decrypt(share, message.total, (share.index,))]
+        return self.scheme.open(self.public_key, message.total, partials, bound=plan.bound)
+
+    # -- decrypting together -----------------------------------------------------------------------------------
+
+    def ready(self, position: Position) -> Letter | None:
+        """Say that this client has a confirmed sum with its update in it and would answer; None if it has no part in it.
+
+        Raises: RoundError, IntegrityError when the sum is not the confirmed sum of the listed updates.
+        """
+        if not self._contributed(position):
+            return None
+        return self.answer(position, m.READY, lambda: self._make_ready(position))
+
+    def _contributed(self, position: Position) -> bool:
+        return (position, m.UPDATE) in self._answers
+
+    def _make_ready(self, position: Position) -> Envelope:
+        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        self.check_confirmed(position, message)
+        total = self.envelope(position, m.SUM, COORDINATOR).header.digest
+        confirmation = self.envelope(position, m.CONFIRMATION, AUDITOR).header.digest
+        return self.compose(m.READY, position, (COORDINATOR,), encode(Ready(total, confirmation)))
+
+    def partial_decryption(self, position: Position) -> Letter | None:
+        """This holder's flooded part, sealed to the clients; None when it is not in the active set.
+
+        Leaks: to the clients, the sum (once t holders answered) and nothing else up to the flooding distance.
+        Raises: DecryptionRefused naming the rule (keys/question.py).
+        """
+        request = self.message(position, m.REQUEST, COORDINATOR, DecryptionRequest)
+        if self.name not in request.active:
+            return None
+        return self.answer(position, m.PARTIAL, lambda: self._make_partial(position, request))
+
+    def _make_partial(self, position: Position, request: DecryptionRequest) -> Envelope:
+        enrolment = self.enrolment
+        question = self._question(position, request)
+        with self.working("partial"):
+            partial = enrolment.holder.answer(
+                question, record=enrolment.record, roster=enrolment.roster, scheme=self.scheme
+            )
+        clients = enrolment.roster.clients
+        readers = [enrolment.roster.member(name) for name in clients]
+        info = self.sealing_info(m.PARTIAL, position, self.name)
+        with self.working("seal"):
+            return self.compose(m.PARTIAL, position, clients, partial.to_bytes(), seal=sealer(readers, info))
+
+    def _question(self, position: Position, request: DecryptionRequest) -> Question:
+        """The request with everything a holder needs to judge it. Raises: RoundError, IntegrityError."""
+        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        self.check_confirmed(position, message)
+        confirmation = self.message(position, m.CONFIRMATION, AUDITOR, Confirmation)
+        named = (request.sum, request.confirmation)
+        mine = (
+            self.envelope(position, m.SUM, COORDINATOR).header.digest,
+            self.envelope(position, m.CONFIRMATION, AUDITOR).header.digest,
+        )
+        if named != mine:
+            raise IntegrityError("request: it names another sum or confirmation than the ones received; do not answer")
+        return Question(
+            experiment=self.manifest.id,
+            position=position,
+            contributions=tuple(
+                Contribution(item.header.sender, item.header.digest, item.header.content_digest)
+                for item in message.updates
+            ),
+            confirmed_headers=confirmation.updates,
+            confirmed_blocks=confirmation.blocks,
+            active=request.active,
+            total=message.total,
+            min_cohort=self.manifest.experiment.cohort_floor,
+        )
+
+    def _partials(self, position: Position) -> list[PartialDecryption]:
+        request = self.message(position, m.REQUEST, COORDINATOR, DecryptionRequest)
+        envelopes = [self.envelope(position, m.PARTIAL, name) for name in request.active]
+        return [PartialDecryption.from_bytes(self.open_content(envelope)) for envelope in envelopes]
+
+    def compose(
+        self, kind: str, position: Position, recipients: tuple[str, ...], content: bytes, **more: object
+    ) -> Envelope:
+        """A message of this round, labelled with key, plan and state."""
+        return self._outbox.compose(
+            kind,
+            position,
+            recipients,
+            content,
+            key_id=str(self.public_key.id),
+            plan=self._plan,
+            state=self.state,
+            length=self.manifest.parameters,
+            **more,  # type: ignore[arg-type]
+        )
