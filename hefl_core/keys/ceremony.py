@@ -112,9 +112,14 @@ class Participant(Hidden):
                 f"ceremony: expected a quorum t > 1 of {len(roster.clients)} clients, found {quorum}",
                 "choose 'dealer-free:T-of-N' with N clients",
             )
+        if not hasattr(scheme, "joint_contribution"):
+            raise ParameterError(
+                f"ceremony: {scheme.preset.name} cannot be made without a dealer",
+                "choose bfv-threshold or ckks-threshold, or custody 'T-of-N' with the KMS as dealer",
+            )
         self.identity, self.roster, self.quorum = identity, roster, quorum
         self.index = roster.index(identity.name)
-        self.public_key: PublicKey | None = None
+        self._public_key: PublicKey | None = None
         self._scheme = scheme
         self._outbox = outbox or Outbox(identity.name, identity, roster.experiment)
         self._said: dict[str, tuple[Envelope, ...]] = {}
@@ -264,11 +269,17 @@ class Participant(Hidden):
         place = (self.roster.experiment, self.roster.epoch, self._scheme.preset.name, self.quorum)
         return digest(b"hefl/ceremony/seed", encode(place), self.roster.digest, *self._revealed(NONCE))
 
+    @property
+    def joint_key(self) -> PublicKey:
+        """The public key that everybody made. Raises: RoundError before all contributions are revealed."""
+        self._require_all_before(DEAL)
+        return self._key()
+
     def _key(self) -> PublicKey:
-        if self.public_key is None:
+        if self._public_key is None:
             parts = self._revealed(KEY)
-            self.public_key = self._scheme.joint_public_key(self._seed(), parts, self.quorum, epoch=self.roster.epoch)
-        return self.public_key
+            self._public_key = self._scheme.joint_public_key(self._seed(), parts, self.quorum, epoch=self.roster.epoch)
+        return self._public_key
 
     def _deals(self) -> tuple[Envelope, ...]:
         """One sealed point of f_i to each other client; s_i is forgotten afterwards."""

@@ -219,7 +219,7 @@ class Enrolment(Hidden):
             raise KeyMismatch(f"epoch {record.epoch}: header and key name different keys; refuse it")
         self.holder.check(key.id)
         log = AuditLog(announcement.audit)
-        log.verify(self._root)
+        log.verify(self._root, newest_only=True)
         if self.ledger.highest < record.epoch:
             log.check_extends(*self._audit_seen)
         ledger = self._extended(announcement)

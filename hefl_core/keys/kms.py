@@ -19,7 +19,7 @@ from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.ids import KMS as NAME
 from hefl_core.keys.approval import Approvals, CeremonyResult, approvals
 from hefl_core.keys.archive import Archive, Enrolled, KeyEpoch, Settings
-from hefl_core.keys.audit import AuditLog, Details, next_entry
+from hefl_core.keys.audit import AuditLog
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.epochs import (
     DEALER_FREE,
@@ -29,19 +29,17 @@ from hefl_core.keys.epochs import (
     preset_digest,
     public_key_digest,
 )
+from hefl_core.keys.issuing import EPOCH, ROSTER, SHARE, Issuer
 from hefl_core.keys.roster import CLIENT, Member, Roster
-from hefl_core.keys.sealing import NO_MATERIAL, only_clients, pack_share, sealer, share_info
+from hefl_core.keys.sealing import NO_MATERIAL, only_clients
 from hefl_core.keys.secret import Hidden
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.tag import TagKey
 from hefl_core.schemes.base import PublicKey, SecretShare
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import encode
-from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position, SignedHeader, Signer
-from hefl_core.wire.outbox import Outbox
+from hefl_core.wire.envelope import NO_DIGEST, Envelope, SignedHeader
 
-ROSTER, EPOCH, SHARE = "roster", "epoch", "share"
-"""Kinds of the KMS's messages, and the names of their rows."""
 DECRYPTIONS_PER_ROUND: Final = 2
 """Where a preset sets no cap: each round's sum once, and as many again for retried rounds and self-tests."""
 MEMBER_ROLES: Final = (COORDINATOR, AUDITOR, CLIENT)
@@ -67,7 +65,6 @@ class KMS(Hidden):
     ) -> None:
         self._archive = Archive(store or KeyStore())
         self._scheme = open_scheme(preset)
-        self._clock = clock
         wanted = Settings(experiment, preset, custody)
         with self._archive.store.transaction():
             if self._archive.settings() is None:
@@ -80,6 +77,7 @@ class KMS(Hidden):
                 "use another store",
             )
         self._identity = self._archive.identity()
+        self._issuer = Issuer(self._archive, self._identity, experiment, clock)
 
     @classmethod
     def reopen(cls, store: KeyStore, *, clock: Callable[[], float] = time.time) -> KMS:
@@ -140,7 +138,7 @@ class KMS(Hidden):
                 raise RoundError(f"enrol {member.name}: its name or one of its keys is {known.name}'s; make fresh ones")
         with self._archive.store.transaction():
             self._archive.set_members((*enrolled, Enrolled(member)))
-            self._note("enrol", member.name, (("role", member.role), ("signing", member.signing.hex())))
+            self._issuer.note("enrol", member.name, (("role", member.role), ("signing", member.signing.hex())))
 
     def revoke(self, client: str) -> None:
         """Leave a client out from the next epoch on; rotate to make it so. Its share of the active epoch still works.
@@ -152,7 +150,7 @@ class KMS(Hidden):
             raise RoundError(f"revoke: expected an enrolled client, found {client[:80]!r}")
         with self._archive.store.transaction():
             self._archive.set_members(tuple(replace(e, revoked=e.revoked or e.member.name == client) for e in enrolled))
-            self._note("revoke", client)
+            self._issuer.note("revoke", client)
 
     # -- the life of a key --------------------------------------------------------------------------------------
 
@@ -164,8 +162,7 @@ class KMS(Hidden):
         """
         if any(epoch.state is EpochState.ACTIVE for epoch in self.epochs):
             raise RoundError(f"epoch {self.active.epoch} is active: expected none; rotate instead")
-        self._deal(first_round, last_round)
-        self._activate()
+        self._activate(self._deal(first_round, last_round))
 
     def rotate(self, first_round: int, last_round: int | None = None) -> None:
         """Move to a new key from this round on: joiners come in, the revoked stay out, the old key only decrypts.
@@ -174,8 +171,8 @@ class KMS(Hidden):
             fewer clients are left than the threshold.
         """
         active = self.active
-        self._deal(first_round, max(active.last_round, first_round) if last_round is None else last_round)
-        self._activate()
+        last = max(active.last_round, first_round) if last_round is None else last_round
+        self._activate(self._deal(first_round, last))
 
     def destroy(self, epoch: int) -> None:
         """End a decrypt-only epoch: its sealed shares are deleted and never given out again.
@@ -191,7 +188,7 @@ class KMS(Hidden):
         with self._archive.store.transaction():
             self._archive.move(epoch, EpochState.DESTROYED)
             self._archive.delete_messages(epoch.epoch, SHARE)
-            self._note(action, f"epoch-{epoch.epoch}")
+            self._issuer.note(action, f"epoch-{epoch.epoch}")
 
     def _point(self, name: str) -> None:
         """A named point of a rotation: tests stop the KMS here and start it again."""
@@ -223,7 +220,8 @@ class KMS(Hidden):
         """The records that went out, oldest first."""
         return tuple(epoch.record for epoch in self.epochs if epoch.record and epoch.announced)
 
-    def _deal(self, first_round: int, last_round: int) -> None:
+    def _deal(self, first_round: int, last_round: int) -> int:
+        """A pending epoch with a dealt key; its number."""
         roster, custody = self._prepare(first_round, last_round)
         if custody.dealer_free:
             raise RoundError(f"custody {custody}: the KMS deals no key; run the ceremony and register its result")
@@ -234,6 +232,7 @@ class KMS(Hidden):
             self._keep(epoch, key, shares)
         del shares
         self._point("prepared")
+        return roster.epoch
 
     def begin_ceremony(self, first_round: int, last_round: int) -> Envelope:
         """Begin a dealer-free epoch: its signed roster, for the clients to make the key among themselves.
@@ -245,7 +244,7 @@ class KMS(Hidden):
             raise RoundError(f"custody {custody}: the KMS deals the key; open an epoch, or rotate, instead")
         with self._archive.store.transaction():
             self._announce_roster(roster, first_round, last_round)
-            self._note("begin ceremony", f"epoch-{roster.epoch}", (("quorum", str(custody.quorum)),))
+            self._issuer.note("begin ceremony", f"epoch-{roster.epoch}", (("quorum", str(custody.quorum)),))
         return self.roster_envelope(roster.epoch)
 
     def register(self, key: PublicKey, result: CeremonyResult, headers: Sequence[SignedHeader]) -> None:
@@ -270,12 +269,12 @@ class KMS(Hidden):
         with self._archive.store.transaction():
             self._keep(epoch, key, shares, gathered)
         self._point("prepared")
-        self._activate()
+        self._activate(epoch.epoch)
 
     def _announce_roster(self, roster: Roster, first_round: int, last_round: int) -> KeyEpoch:
         epoch = KeyEpoch(roster.epoch, EpochState.PENDING, roster, first_round, last_round)
         self._archive.put_epoch(epoch)
-        self._compose(roster, ROSTER, encode(roster))
+        self._issuer.to_all(roster, ROSTER, encode(roster))
         return epoch
 
     def _keep(
@@ -305,56 +304,32 @@ class KMS(Hidden):
             ("dealer", dealer),
         )
         self._archive.put_epoch(replace(epoch, record=record))
-        self._note("prepare", f"epoch-{epoch.epoch}", details)
+        self._issuer.note("prepare", f"epoch-{epoch.epoch}", details)
         announcement = EpochAnnouncement(record, key, history, self.audit_log.entries, approved)
-        self._compose(epoch.roster, EPOCH, encode(announcement), key_id=str(key.id))
+        self._issuer.to_all(epoch.roster, EPOCH, encode(announcement), key_id=str(key.id))
         tag_key = TagKey()
         for name, share in zip(epoch.roster.clients, shares, strict=True):
-            self._compose_share(epoch.roster, epoch.roster.member(name), share, tag_key)
+            self._issuer.share(epoch.roster, epoch.roster.member(name), share, tag_key)
         self._point("preparing")
 
     def _max_decryptions(self, epoch: KeyEpoch) -> int:
         cap = getattr(self._scheme.preset, "max_decryptions", None)
         return int(cap) if cap else DECRYPTIONS_PER_ROUND * (epoch.last_round - epoch.first_round + 1)
 
-    def _compose(self, roster: Roster, kind: str, content: bytes, *, key_id: str = "") -> None:
-        everybody = tuple(m.name for m in roster.members if m.name != self.name)
-        outbox = _ResumedOutbox(self._archive, self._identity, self.settings.experiment)
-        envelope = outbox.compose(kind, Position(roster.epoch, 0), everybody, content, key_id=key_id)
-        outbox.save(self._archive)
-        self._archive.put_message(roster.epoch, kind, envelope)
-
-    def _compose_share(self, roster: Roster, client: Member, share: SecretShare, tag_key: TagKey) -> None:
-        info = share_info(self.settings.experiment, share.id, share.quorum, share.index, self.name)
-        outbox = _ResumedOutbox(self._archive, self._identity, self.settings.experiment)
-        envelope = outbox.compose(
-            SHARE,
-            Position(roster.epoch, 0),
-            (only_clients(client).name,),
-            pack_share(share, tag_key),
-            key_id=str(share.id),
-            seal=sealer([client], info),
-        )
-        outbox.save(self._archive)
-        self._archive.put_message(roster.epoch, f"{SHARE}/{client.name}", envelope)
-
-    def _activate(self) -> None:
+    def _activate(self, number: int) -> None:
         """The one step that changes which epoch is active: old and new in a single transaction."""
         with self._archive.store.transaction():
+            pending = self._archive.epoch(number)
+            if pending.state is not EpochState.PENDING:
+                raise RoundError(f"epoch {number} is {pending.state.value}: another rotation came between; begin again")
             for epoch in self.epochs:
                 if epoch.state is EpochState.ACTIVE:
                     self._archive.move(epoch, EpochState.DECRYPT_ONLY)
-                    self._note("retire", f"epoch-{epoch.epoch}")
+                    self._issuer.note("retire", f"epoch-{epoch.epoch}")
             self._point("activating")
-            for epoch in self.epochs:
-                if epoch.state is EpochState.PENDING:
-                    self._archive.move(replace(epoch, announced=True), EpochState.ACTIVE)
-                    self._note("activate", f"epoch-{epoch.epoch}")
+            self._archive.move(replace(pending, announced=True), EpochState.ACTIVE)
+            self._issuer.note("activate", f"epoch-{number}")
         self._point("activated")
-
-    def _note(self, action: str, subject: str, details: Details = ()) -> None:
-        last, now = self._archive.last_audit(), int(self._clock())
-        self._archive.add_audit(next_entry(last, self._identity, now, action, subject, details))
 
     # -- what it gives out --------------------------------------------------------------------------------------
 
@@ -397,15 +372,3 @@ class KMS(Hidden):
         if message is None or (known.state is EpochState.PENDING and name != ROSTER):
             raise KeyNotActive(f"epoch {known.epoch} is {known.state.value}: expected one that gives out its {name}")
         return message
-
-
-class _ResumedOutbox(Outbox):
-    """An outbox that goes on where the store says the KMS stopped."""
-
-    def __init__(self, archive: Archive, signer: Signer, experiment: str) -> None:
-        super().__init__(NAME, signer, experiment)
-        self._sequence, self._previous = archive.outbox()
-
-    def save(self, archive: Archive) -> None:
-        """Note what was sent, in the same transaction as the message itself."""
-        archive.set_outbox(self._sequence, self._previous)

@@ -7,18 +7,22 @@ runs the machine. Between organisations each party keeps its own store (docs/dep
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from hefl_core.errors import KeyUseError, RoundError
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.keys.archive import keep_identity, kept_identities, recall_identity
 from hefl_core.keys.audit import AuditLog
-from hefl_core.keys.custody import Custody
+from hefl_core.keys.ceremony import APPROVAL, DealerFreeScheme, Participant, conduct
+from hefl_core.keys.custody import Custody, ShareHolder
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.kms import KMS
-from hefl_core.keys.roster import CLIENT, RosterPin
+from hefl_core.keys.roster import CLIENT, Roster, RosterPin
 from hefl_core.keys.secret import Hidden
 from hefl_core.keys.store import KeyStore
+from hefl_core.schemes.registry import open_scheme
+from hefl_core.wire.canonical import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,10 @@ class KeyService(Hidden):
             ]
             for name, role in names:
                 _take_in(store, kms, name, role)
-            kms.open_epoch(1, last_round)
+            if held.dealer_free:
+                _make_together(store, kms, last_round)
+            else:
+                kms.open_epoch(1, last_round)
         return cls(store)
 
     def join(self, client: str) -> None:
@@ -90,7 +97,11 @@ class KeyService(Hidden):
 
     def rotate(self, first_round: int, last_round: int | None = None, *, destroy_old: bool = False) -> EpochLine:
         """Move to a new key; with ``destroy_old`` every decrypt-only epoch ends too. Raises: as :meth:`KMS.rotate`."""
-        self.kms.rotate(first_round, last_round)
+        if self.kms.settings.custody.dealer_free:
+            last = last_round or max(first_round, self.kms.active.last_round)
+            _make_together(self._store, self.kms, last, first_round)
+        else:
+            self.kms.rotate(first_round, last_round)
         if destroy_old:
             for line in self.lines():
                 if line.state == "decrypt-only":
@@ -116,7 +127,13 @@ class KeyService(Hidden):
         if name not in kept_identities(self._store):
             raise RoundError(f"{name[:80]!r}: expected one of {', '.join(kept_identities(self._store))}")
         identity = recall_identity(self._store, name)
-        enrolment = Enrolment(identity, self.kms.settings.experiment, self.kms.member.signing)
+        enrolment = Enrolment(
+            identity,
+            self.kms.settings.experiment,
+            self.kms.member.signing,
+            custody=self.kms.settings.custody,
+            store=self._store,
+        )
         enrolment.receive(self.kms.roster_envelope())
         enrolment.receive(self.kms.epoch_envelope())
         if identity.role == CLIENT:
@@ -128,6 +145,20 @@ def _take_in(store: KeyStore, kms: KMS, name: str, role: str) -> None:
     identity = Identity(name, role)
     keep_identity(store, identity)
     kms.enrol(identity.member)
+
+
+def _make_together(store: KeyStore, kms: KMS, last_round: int, first_round: int = 1) -> None:
+    """A dealer-free ceremony among the clients of this store."""
+    roster = decode(kms.begin_ceremony(first_round, last_round).body, Roster)
+    scheme = cast(DealerFreeScheme, open_scheme(kms.settings.preset))
+    quorum = kms.settings.custody.for_clients(len(roster.clients)).quorum
+    people = [Participant(recall_identity(store, name), roster, scheme, quorum) for name in roster.clients]
+    for _ in conduct(people):
+        pass
+    for person in people:
+        ShareHolder(person.name, store).adopt(person.share(), person.self_tests)
+    headers = [person.say(APPROVAL)[0].signed_header for person in people]
+    kms.register(people[0].joint_key, people[0].result(), headers)
 
 
 def _key_id(log: AuditLog, epoch: int) -> str:

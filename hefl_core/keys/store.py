@@ -24,7 +24,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hefl_core.errors import IntegrityError, KeyUseError, ParameterError, WireError
+from hefl_core.errors import IntegrityError, KeyUseError, ParameterError, RuntimeUnavailable, WireError
 from hefl_core.keys.secret import Hidden
 from hefl_core.keys.unlock import (
     KEY_BYTES,
@@ -68,9 +68,10 @@ class KeyStore(Hidden):
             if fresh:
                 create_owner_only(Path(path), b"", "key store")
             check_owner_only(Path(path), "key store")
-        self.__database = sqlite3.connect(
-            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        with self._refusing_damage():
+            self.__database = sqlite3.connect(
+                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
         try:
             with self._refusing_damage():
                 self.__data_key = self._open(unlock or ProcessKey())
@@ -118,8 +119,10 @@ class KeyStore(Hidden):
     def _refusing_damage(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError:
-            raise
+        except sqlite3.OperationalError as error:
+            raise RuntimeUnavailable(f"key store: {error}; expected a free and writable file, try again") from error
+        except sqlite3.ProgrammingError as error:
+            raise RuntimeUnavailable("key store: expected an open one, found it closed; open it again") from error
         except sqlite3.DatabaseError as error:
             raise IntegrityError(f"key store: the file is damaged ({error}); restore it, and end the epoch") from error
 

@@ -55,8 +55,14 @@ def create_owner_only(path: Path, content: bytes, what: str) -> None:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY)
     except FileExistsError as error:
         raise KeyUseError(f"{what} {path.name}: expected a new file, found one; choose another name") from error
+    except OSError as error:
+        raise KeyUseError(
+            f"{what} {path.name}: cannot be made there ({error.strerror}); choose another folder"
+        ) from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 class _WithKey(Hidden):

@@ -72,7 +72,7 @@ def test_any_t_decrypt_and_fewer_do_not(t: int, n: int) -> None:
     assert len(sent) == 8 * n + n * (n - 1)
     keys = {p.result().public_key_digest for p in people}
     assert len(keys) == 1 and len({p.result() for p in people}) == 1
-    key = people[0].public_key
+    key = people[0].joint_key
     assert key is not None
     x = np.array([0.5, -0.25, 0.0, 1.0])
     total = scheme.encrypt(key, x)
@@ -294,9 +294,8 @@ class Hall:
         return people
 
     def register(self, people: list[Participant]) -> None:
-        assert people[0].public_key is not None
         headers = [p.say("approval")[0].signed_header for p in people]
-        self.kms.register(people[0].public_key, people[0].result(), headers)
+        self.kms.register(people[0].joint_key, people[0].result(), headers)
 
     def enrol(self, people: list[Participant]) -> None:
         for client, person in zip(self.clients, people, strict=True):
@@ -320,7 +319,7 @@ def test_the_kms_only_registers(hall: Hall) -> None:
     assert hall.coordinator.record.dealer == "dealer-free"
     for client, person in zip(hall.clients, people, strict=True):
         assert client.share is person.share()
-        assert client.public_key == hall.coordinator.public_key == person.public_key
+        assert client.public_key == hall.coordinator.public_key == person.joint_key
     tags = {c.tag_key.for_message("e", 1, 1, 1, "c")([1], 2**61 - 1) for c in hall.clients}
     assert len(tags) == 1
     kept = b"".join(
@@ -354,7 +353,7 @@ def test_an_interrupted_ceremony_is_abandoned(hall: Hall) -> None:
 
 def test_what_the_kms_does_not_register(hall: Hall) -> None:
     people = hall.ceremony()
-    key, result = people[0].public_key, people[0].result()
+    key, result = people[0].joint_key, people[0].result()
     assert key is not None
     headers = [p.say("approval")[0].signed_header for p in people]
     forged = message("approval", encode(result), Identity("client-5", "client"), recipients=("kms",)).signed_header

@@ -19,11 +19,12 @@ from hefl_core.errors import (
     SecretKeyEscape,
     WireError,
 )
-from hefl_core.keys.archive import keep_identity, recall_identity
+from hefl_core.keys.archive import Archive, Settings, keep_identity, recall_identity
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.epochs import EpochAnnouncement, EpochState, fingerprint, public_key_digest
 from hefl_core.keys.identity import Identity
+from hefl_core.keys.kms import KMS
 from hefl_core.keys.roster import Roster, RosterPin
 from hefl_core.keys.sealing import pack_share, sealer, share_info
 from hefl_core.keys.store import KeyStore
@@ -36,7 +37,7 @@ from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 from hefl_core.wire.outbox import Outbox, Seal
 
-from .world import EXPERIMENT, World, make_world
+from .world import EXPERIMENT, PRESET, World
 
 
 def signed(
@@ -340,15 +341,13 @@ def test_rollback_is_refused(world: World) -> None:
 
 def test_a_forked_history_is_refused(world: World) -> None:
     """A KMS that was put back to an older state and went on differently is noticed by whoever saw more."""
-    twin = make_world()
-    twin.kms._archive.store.put("identities", "kms", world.kms._identity._export())
-    twin.kms._identity = world.kms._archive.identity()
     enrolled = world.enrolled(world.clients[0])
-    kms = twin.kms
-    kms._archive.set_members(world.kms._archive.members())
-    kms._archive.store.delete("kms/audit", "unused")
-    for name in kms._archive.store.list("kms/audit"):
-        kms._archive.store.delete("kms/audit", name)
+    store = KeyStore()
+    Archive(store).create(Settings(EXPERIMENT, PRESET, Custody.parse("individual", 3)))
+    store.put("identities", "kms", world.kms._identity._export())
+    kms = KMS.reopen(store)
+    for identity in world.identities:
+        kms.enrol(identity.member)
     kms.open_epoch(1, 10)
     kms.rotate(3)
     enrolled.receive(kms.roster_envelope())

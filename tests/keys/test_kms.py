@@ -316,3 +316,19 @@ def test_many_clients_are_numbered_in_order() -> None:
     world.kms.open_epoch(1, 1)
     assert world.enrolled(world.clients[10]).share.index == 11
     assert world.clients[10].name == client_name(11)
+
+
+def test_a_rotation_that_came_between_stops_the_other(world: World) -> None:
+    """Two processes over one store: the first one's pending epoch is abandoned; it must not end the active one."""
+    kms = world.kms
+
+    def interrupt(name: str) -> None:
+        if name == "prepared":
+            kms._point = lambda name: None  # type: ignore[method-assign]
+            kms.rotate(3)
+
+    kms._point = interrupt  # type: ignore[method-assign]
+    with pytest.raises(RoundError, match="came between"):
+        kms.rotate(3)
+    assert states(kms) == ["decrypt-only", "destroyed", "active"]
+    world.enrolled(world.clients[0])

@@ -8,7 +8,9 @@ from hefl_core.errors import KeyUseError, ParameterError, RoundError
 from hefl_core.keys.service import KeyService
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.unlock import KeyFile
+from hefl_core.schemes.base import expose_secret
 
+from .toy import Toy
 from .world import EXPERIMENT, PRESET
 
 
@@ -48,8 +50,25 @@ def test_the_life_of_a_key_on_one_machine(tmp_path: Path, key_file: KeyFile) -> 
 def test_a_refused_ceremony_leaves_nothing(store: KeyStore) -> None:
     with pytest.raises(ParameterError):
         ceremony(store, "4-of-5")
-    with pytest.raises(RoundError):
+    with pytest.raises(ParameterError):  # nothing to hold together in a plaintext
         ceremony(store, "dealer-free:2-of-3")
     with pytest.raises(KeyUseError):
         KeyService(store)
     ceremony(store)
+
+
+def test_a_dealer_free_key_on_one_machine(store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = Toy()
+    for home in ("kms", "service"):
+        monkeypatch.setattr(f"hefl_core.keys.{home}.open_scheme", lambda name: toy)
+    service = ceremony(store, "dealer-free:2-of-3")
+    (line,) = service.lines()
+    assert (line.custody, line.dealer, line.state) == ("dealer-free:2-of-3", "dealer-free", "active")
+    shares = [expose_secret(service.enrolment(name).share) for name in line.clients]
+    assert len(set(shares)) == 3
+    service.join("client-4")
+    line = service.rotate(5)
+    assert (line.custody, len(line.clients)) == ("dealer-free:2-of-4", 4)
+    assert service.enrolment("client-4").share.index == 4
+    assert service.enrolment("client-1").share.id.epoch == 2
+    assert service.enrolment("coordinator").record.dealer == "dealer-free"

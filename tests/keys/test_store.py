@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hefl_core.errors import IntegrityError, KeyUseError, ParameterError
+from hefl_core.errors import IntegrityError, KeyUseError, ParameterError, RuntimeUnavailable
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.unlock import KeyFile, Passphrase
 
@@ -203,3 +203,21 @@ def test_memory_is_the_embedded_default() -> None:
     store.put("t", "a", SECRET)
     assert store.get("t", "a") == SECRET
     store.close()
+
+
+def test_what_cannot_be_used_says_so(tmp_path: Path, key_file: KeyFile) -> None:
+    with pytest.raises(KeyUseError):
+        KeyStore(tmp_path / "nowhere" / "keys.db", key_file)
+    store = KeyStore()
+    store.close()
+    for use in (lambda: store.put("t", "a", b""), lambda: store.find("t", "a"), lambda: store.list("t")):
+        with pytest.raises(RuntimeUnavailable):
+            use()
+
+
+def test_a_busy_store_says_so(tmp_path: Path, key_file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hefl_core.keys.store.BUSY_SECONDS", 0.01)
+    path = tmp_path / "keys.db"
+    with KeyStore(path, key_file) as one, KeyStore(path, key_file) as two, one.transaction():
+        with pytest.raises(RuntimeUnavailable):
+            two.put("t", "a", b"x")
