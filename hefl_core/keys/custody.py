@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from hefl_core.errors import KeyMismatch, KeyNotActive, KeyUseError, ParameterError
 from hefl_core.ids import KeyId
 from hefl_core.keys.epochs import DEALER_FREE, EpochRecord
-from hefl_core.keys.question import AnsweredSet, Question, check_question, mask_digests
+from hefl_core.keys.question import AnsweredSet, Question, check_question, left_out, mask_digests
 from hefl_core.keys.roster import Roster
 from hefl_core.keys.sealing import pack_share, unpack_share
 from hefl_core.keys.secret import Hidden
@@ -81,14 +82,16 @@ class ShareHolder(Hidden):
     """A client's secret shares, by epoch, and the rules by which it answers (keys/question.py).
 
     With a ``store`` the answered set and destroyed epochs survive a restart; the shares themselves do not lie in it
-    (they are opened again from the KMS's sealed messages, see keys/enrolment.py).
+    (they are opened again from the KMS's sealed messages, see keys/enrolment.py). ``INSECURE_without``: rules that the
+    attack lab leaves out, by name.
     Leaks: the epochs, to whoever sees its repr.
     """
 
-    __slots__ = ("__gone", "__shares", "__store", "name")
+    __slots__ = ("__gone", "__shares", "__store", "insecure_without", "name")
 
-    def __init__(self, name: str, store: KeyStore | None = None) -> None:
+    def __init__(self, name: str, store: KeyStore | None = None, *, INSECURE_without: Iterable[str] = ()) -> None:
         self.name = name
+        self.insecure_without = left_out(INSECURE_without)
         self.__shares: dict[int, SecretShare] = {}
         self.__store = store
         self.__gone: set[int] = set()
@@ -98,7 +101,8 @@ class ShareHolder(Hidden):
                 self.__shares[share.id.epoch] = share
 
     def _label(self) -> str:
-        return f"{self.name}, epochs {sorted(self.__shares)}"
+        lab = f", INSECURE without {', '.join(sorted(self.insecure_without))}" if self.insecure_without else ""
+        return f"{self.name}, epochs {sorted(self.__shares)}{lab}"
 
     @property
     def _answers(self) -> AnsweredSet:
@@ -171,14 +175,14 @@ class ShareHolder(Hidden):
         Source: docs/protocol.md, "Custody"; the attacks behind each rule stand in docs/sharp_edges.md.
         """
         share = self.share(question.position.epoch)
-        answers = self._answers
+        answers, without = self._answers, self.insecure_without
         with answers.transaction():
-            given = answers.given(question.digest)
+            given = None if "same bytes" in without else answers.given(question.digest)
             if given is not None:
                 return PartialDecryption.from_bytes(given)
-            check_question(question, self.name, share, record, roster)
+            check_question(question, self.name, share, record, roster, without)
             masks = mask_digests(scheme, question.total)
-            answers.check(question, masks, record.max_decryptions)
+            answers.check(question, masks, record.max_decryptions, without)
             active = tuple(sorted(roster.index(name) for name in question.active))
             partial = scheme.partial_decrypt(share, question.total, active)
             answers.write(question, masks, active, partial.to_bytes())

@@ -6,11 +6,15 @@ Each rule stands against an attack that works without it (docs/sharp_edges.md):
 own commitment        a chosen ciphertext instead of the sum makes holders hand out the key, or one client's update
 auditor               a coordinator's "sum" that is not the sum of the listed updates
 active set            partials that serve any active set give the key to t-1 colluders
-one set per mask      two active sets on one c1 leak the share; fresh flooding on one c1 averages away
+one set per mask      two active sets on one c1 leak the share
 one sum per round     the difference of two sums is somebody's update
 cohort                a sum of few contributors is nearly one update
 cap                   the flooding distance is stated for so many decryptions, and no more
+same bytes            the same question answered with fresh flooding each time averages away
 ====================  =============================================================================================
+
+For the attack lab each of these can be switched off by name, and only there (``INSECURE_without``), so that its attack
+can be seen to succeed. That a key's epoch, experiment and custody fit is never left out.
 
 A backup of the store that is put back forgets answers: restoring one must end the epoch.
 """
@@ -18,12 +22,12 @@ A backup of the store that is put back forgets answers: restoring one must end t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from hefl_core.errors import DecryptionRefused, RoundError
+from hefl_core.errors import DecryptionRefused, ParameterError, RoundError
 from hefl_core.ids import digest
 from hefl_core.keys.roster import Roster
 from hefl_core.keys.store import KeyStore
@@ -35,6 +39,24 @@ if TYPE_CHECKING:
     from hefl_core.keys.epochs import EpochRecord
 
 TABLE: Final = "answers"
+RULES: Final = (
+    "own commitment",
+    "auditor",
+    "active set",
+    "one set per mask",
+    "one sum per round",
+    "cohort",
+    "cap",
+    "same bytes",
+)
+
+
+def left_out(rules: Iterable[str]) -> frozenset[str]:
+    """The rules that a lab leaves out. Raises: ParameterError for a name that is none."""
+    wanted = frozenset(rules)
+    if not wanted <= set(RULES):
+        raise ParameterError(f"rules: expected some of {', '.join(RULES)}, found {', '.join(sorted(wanted))}")
+    return wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +124,22 @@ def mask_digests(scheme: Scheme, total: CiphertextVector) -> tuple[bytes, ...]:
     return tuple(hashlib.sha256(block).digest() for block in total.blocks)
 
 
-def check_question(question: Question, holder: str, share: SecretShare, record: EpochRecord, roster: Roster) -> None:
+def check_question(
+    question: Question,
+    holder: str,
+    share: SecretShare,
+    record: EpochRecord,
+    roster: Roster,
+    without: frozenset[str] = frozenset(),
+) -> None:
     """The rules that need no memory. Raises: DecryptionRefused naming the first that forbids to answer."""
     _check_place(question, share, record, roster)
-    _check_cohort(question, roster)
-    _check_confirmation(question)
-    _check_active(question, holder, share)
+    if "cohort" not in without:
+        _check_cohort(question, roster)
+    if "auditor" not in without:
+        _check_confirmation(question)
+    if "active set" not in without:
+        _check_active(question, holder, share)
 
 
 def _check_place(question: Question, share: SecretShare, record: EpochRecord, roster: Roster) -> None:
@@ -221,18 +253,30 @@ class AnsweredSet:
 
     # -- the rules that need memory -----------------------------------------------------------------------------
 
-    def check(self, question: Question, masks: tuple[bytes, ...], max_decryptions: int) -> None:
+    def check(
+        self,
+        question: Question,
+        masks: tuple[bytes, ...],
+        max_decryptions: int,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
         """Raises: DecryptionRefused naming the first rule that forbids to answer."""
-        self._check_own_commitment(question)
-        self._check_round(question)
+        if "own commitment" not in without:
+            self._check_own_commitment(question)
+        if "one sum per round" not in without:
+            self._check_round(question)
+        if "one set per mask" not in without:
+            self._check_masks(masks)
+        count = self._count(question.position.epoch)
+        if "cap" not in without and count >= max_decryptions:
+            raise refuse("cap", f"fewer than {max_decryptions} answered sums in this epoch", count, "rotate the key")
+
+    def _check_masks(self, masks: tuple[bytes, ...]) -> None:
         if len(set(masks)) != len(masks):
             raise refuse("one set per mask", "blocks of their own randomness", "one block twice", "do not decrypt")
         for mask in masks:
             if self._store.find(self._table, f"mask/{mask.hex()}") is not None:
                 raise refuse("one set per mask", "a fresh c1", "one answered before", "encrypt again, attempt + 1")
-        count = self._count(question.position.epoch)
-        if count >= max_decryptions:
-            raise refuse("cap", f"fewer than {max_decryptions} answered sums in this epoch", count, "rotate the key")
 
     def _check_own_commitment(self, question: Question) -> None:
         mine = self._store.find(self._table, _place("commitment", question.position))

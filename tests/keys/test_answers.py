@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from hefl_core.errors import DecryptionRefused, KeyNotActive, RoundError
+from hefl_core.errors import DecryptionRefused, KeyNotActive, ParameterError, RoundError
 from hefl_core.ids import KeyId
 from hefl_core.keys.custody import ShareHolder
 from hefl_core.keys.epochs import EpochRecord
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.question import Contribution, Question, mask_digests
+from hefl_core.keys.question import RULES, Contribution, Question, mask_digests
 from hefl_core.keys.roster import Roster
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.unlock import KeyFile
@@ -85,8 +85,8 @@ def with_sum(asked: Question, sum_: CiphertextVector) -> Question:
     return replace(asked, total=sum_, confirmed_blocks=tuple(hashlib.sha256(b).digest() for b in sum_.blocks))
 
 
-def holder(store: KeyStore | None = None, *, commit: bool = True) -> ShareHolder:
-    made = ShareHolder(ME, store)
+def holder(store: KeyStore | None = None, *, commit: bool = True, without: Sequence[str] = ()) -> ShareHolder:
+    made = ShareHolder(ME, store, INSECURE_without=without)
     made.take(SecretShare(ID, QUORUM, 1, b"material"))
     if commit:
         for round_ in range(1, 8):
@@ -141,6 +141,27 @@ def test_each_rule_refuses_and_gives_nothing(rule: str, change: Change) -> None:
         ask(one, change(question()))
     assert SCHEME.calls == calls
     assert ask(one, question())  # a refused question uses nothing up
+
+
+@pytest.mark.parametrize(("rule", "change"), REFUSED.values(), ids=REFUSED.keys())
+def test_each_refusal_is_its_rule_s_own(rule: str, change: Change) -> None:
+    """The positive control: with that rule alone it is refused, without any rule the same question is answered."""
+    if rule == "epoch":
+        return
+    with pytest.raises(DecryptionRefused, match=f"^rule '{rule}'"):
+        ask(holder(without=[name for name in RULES if name != rule]), change(question()))
+    lab = holder(without=RULES)
+    assert "INSECURE" in repr(lab)
+    if change(question()).active != ("client-1", "client-2", "client-9"):  # whom the roster does not know has no number
+        assert ask(lab, change(question()))
+
+
+def test_without_the_rule_fresh_flooding_averages_away() -> None:
+    asked = question()
+    lab = holder(without=["same bytes", "one sum per round", "one set per mask", "cap"])
+    assert len({ask(lab, asked).to_bytes() for _ in range(6)}) == 6
+    with pytest.raises(ParameterError):
+        holder(without=["no such rule"])
 
 
 def test_nothing_without_a_commitment_of_its_own() -> None:

@@ -119,3 +119,9 @@ def test_who_touches_secret_bytes() -> None:
 def test_a_packed_share_is_only_bytes() -> None:
     share = SecretShare(KeyId("plaintext", "plaintext", 1, "0" * 64), Quorum(2, 3), 1, MARK)
     assert MARK in pack_share(share, TagKey())
+
+
+def test_only_the_lab_leaves_rules_out() -> None:
+    root = Path(__file__).parents[2] / "hefl_core"
+    users = {p.relative_to(root).as_posix() for p in root.rglob("*.py") if "INSECURE_without" in p.read_text("utf-8")}
+    assert {u for u in users if not u.startswith("attacks/")} == {"keys/custody.py", "keys/question.py"}
