@@ -23,7 +23,15 @@ from typing import Any, Final
 import numpy as np
 import phe
 
-from hefl_core.errors import EncodingError, IntegrityError, KeyMismatch, KeyUseError, RoundError, WireError
+from hefl_core.errors import (
+    DecryptionRefused,
+    EncodingError,
+    IntegrityError,
+    KeyMismatch,
+    KeyUseError,
+    RoundError,
+    WireError,
+)
 from hefl_core.ids import KeyId, digest
 from hefl_core.schemes.base import (
     CiphertextVector,
@@ -50,8 +58,10 @@ from hefl_core.schemes.paillier_keys import (
     write_public,
     write_whole,
 )
+from hefl_core.schemes.paillier_threshold import combine, deal, open_share, raise_to_share, write_share
 from hefl_core.schemes.presets import PaillierPreset
 from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.sharing import active_set
 from hefl_core.wire.canonical import encode
 
 TAG_MODULUS: Final = 2**61 - 1
@@ -69,7 +79,9 @@ class PaillierScheme:
         self.layout = BigWords(preset.modulus_bits - 1, preset.field_bits or NAIVE_FIELD_BITS, singly=self.naive)
 
     def keygen(self, quorum: Quorum, *, epoch: int = 1) -> tuple[PublicKey, tuple[SecretShare, ...]]:
-        """A fresh key; under 1 of n every holder gets a copy.
+        """A fresh key: dealt in shares for t > 1, a copy for every holder under 1 of n.
+
+        Leaks: the factors to this process, the dealer, until it forgets them.
 
         Raises: ParameterError for t > 1 where the preset has individual custody only.
         """
@@ -77,8 +89,11 @@ class PaillierScheme:
         p, q = make_primes(self.preset.modulus_bits, safe=quorum.collective)
         material = write_public(Modulus(p * q))
         key_id = KeyId(self.preset.family, self.preset.name, epoch, self._fingerprint(quorum, material))
-        secret = write_whole(material, p, q)
-        shares = tuple(SecretShare(key_id, quorum, index, secret) for index in range(1, quorum.holders + 1))
+        if quorum.collective:
+            secrets = tuple(write_share(material, share) for share in deal(p, q, quorum))
+        else:
+            secrets = (write_whole(material, p, q),) * quorum.holders
+        shares = tuple(SecretShare(key_id, quorum, index, secret) for index, secret in enumerate(secrets, 1))
         return PublicKey(key_id, quorum, material), shares
 
     def _fingerprint(self, quorum: Quorum, material: bytes) -> str:
@@ -194,18 +209,36 @@ class PaillierScheme:
     # -- decrypt -----------------------------------------------------------------------------------------------
 
     def partial_decrypt(self, share: SecretShare, total: CiphertextVector, active: Iterable[int]) -> PartialDecryption:
-        """Under 1 of n: the whole decryption. Its blocks hold plaintext words and never travel.
+        """This holder's power of the ciphertexts; under 1 of n the plaintext words, which never travel.
 
-        Raises: KeyMismatch; WireError for blocks that are none; IntegrityError for a share that is not its label's.
+        Shapes: as many blocks as ``total`` has.
+        Leaks: under t of n: nothing to fewer than t, the sum to whoever has t of them.
+        Raises: KeyMismatch; WireError for blocks that are none; IntegrityError for a share that is not its label's;
+            QuorumError, ParameterError, DecryptionRefused for an active set that is none or is not this holder's.
         """
         require_key(share, total)
-        public, p, q = open_whole(self.preset, expose_secret(share))
+        members = active_set(active, share.quorum)
+        if share.index not in members:
+            raise DecryptionRefused(f"holder {share.index}: expected an active set with me, found {members}")
+        public, secret = self._open_share(share)
+        ciphertexts = self.parse(PublicKey(share.id, share.quorum, public), total)
+        if share.quorum.collective:
+            modulus = open_public(self.preset, public)
+            blocks = raise_to_share(modulus, share.quorum, secret[0], ciphertexts)
+        else:
+            blocks = self._decrypt_blocks(secret[0], secret[1], ciphertexts)
+        return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), tuple(blocks))
+
+    def _open_share(self, share: SecretShare) -> tuple[bytes, tuple[int, ...]]:
+        """(public material, secret numbers). Raises: IntegrityError when the material is not what the label says."""
+        material = expose_secret(share)
+        if share.quorum.collective:
+            public, *numbers = open_share(self.preset, material)
+        else:
+            public, *numbers = open_whole(self.preset, material)
         if share.id.fingerprint != self._fingerprint(share.quorum, public):
             raise IntegrityError(f"secret share: its material is not the key {share.id.short}; ask the KMS again")
-        ciphertexts = self.parse(PublicKey(share.id, share.quorum, public), total)
-        blocks = tuple(self._decrypt_blocks(p, q, ciphertexts))
-        members = tuple(sorted(active))
-        return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), blocks)
+        return public, tuple(numbers)
 
     def _decrypt_blocks(self, p: int, q: int, ciphertexts: list[Any]) -> list[bytes]:
         if self.naive:
@@ -228,7 +261,7 @@ class PaillierScheme:
         *,
         bound: float | None = None,
     ) -> Opened:
-        """Decode the decrypted words.
+        """Combine exactly the active set's partial decryptions and decode the words.
 
         A block that another key decrypts, or that overflowed, has bits where none may be or fields out of range with
         overwhelming probability; a shift within the range of the fields is left to the tag.
@@ -236,6 +269,9 @@ class PaillierScheme:
         """
         check_partials(key, total, partials)
         self._check_shape(total)
+        if key.quorum.collective:
+            powers = {partial.index: partial.blocks for partial in partials}
+            return self.decode(combine(self.modulus(key), key.quorum, powers), total, bound)
         blocks = partials[0].blocks
         if any(len(block) != self._plain_nbytes for block in blocks):
             raise IntegrityError(f"partial: expected blocks of {self._plain_nbytes} bytes; ask the holder again")
