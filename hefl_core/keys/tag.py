@@ -23,7 +23,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import gmpy2
@@ -122,10 +123,19 @@ class TagKey(Hidden):
 
         return tag
 
-    def check(self, opened: Opened, contributors: Sequence[str], experiment: str, position: Position) -> None:
+    def check(
+        self,
+        opened: Opened,
+        contributors: Sequence[str],
+        experiment: str,
+        position: Position,
+        *,
+        carried: Mapping[str, int] | None = None,
+    ) -> None:
         """Check a decrypted sum against its tag.
 
-        ``position`` is that of the contributors' messages: epoch, round, attempt.
+        ``position`` is that of the contributors' messages: epoch, round, attempt. ``carried`` names contributors whose
+        ciphertext was taken over from an earlier attempt of the round, and that attempt.
         Leaks: whether the sum was changed, to whoever sees the refusal; so never decrypt the same ciphertext again.
         Raises: IntegrityError when there is no tag, or another sum or other contributors than were tagged.
         """
@@ -137,8 +147,10 @@ class TagKey(Hidden):
             field, value = self._hash(opened.words, opened.modulus, experiment, position.epoch)
         except EncodingError as error:
             raise IntegrityError(f"tag: the decrypted words cannot be those that were tagged ({error})") from error
-        pads = sum(self._pad(experiment, position, client, field) for client in contributors)
-        if (value + pads - opened.tag) % field != 0:
+        for client in contributors:
+            attempt = (carried or {}).get(client, position.attempt)
+            value += self._pad(experiment, replace(position, attempt=attempt), client, field)
+        if (value - opened.tag) % field != 0:
             raise IntegrityError(
                 f"tag: the sum of round {position.round}, attempt {position.attempt} is not that of its "
                 f"{len(contributors)} contributors; expected the tag they made, found another: never decrypt it again"

@@ -111,6 +111,19 @@ def test_dropped_doubled_replayed_and_foreign_contributions_are_caught() -> None
         TagKey().check(total, CLIENTS, "experiment-1", PLACE)
 
 
+def test_a_ciphertext_carried_over_from_an_earlier_attempt() -> None:
+    """A holder died after its upload: the others encrypt again, its ciphertext stays in the sum."""
+    key, modulus = TagKey(), PRIMES[2]
+    words, total = np.full(4, 7, np.uint64), np.full(4, 35, np.uint64)
+    attempts = {**dict.fromkeys(CLIENTS, 2), "client-5": 1}
+    tag = sum(key.for_message("experiment-1", 2, 3, attempts[c], c)(words, modulus) for c in CLIENTS) % modulus
+    place = Position(2, 3, 2)
+    key.check(opened(total, tag, modulus), CLIENTS, "experiment-1", place, carried={"client-5": 1})
+    for wrong in ({}, {"client-4": 1}, {"client-4": 1, "client-5": 1}, {"client-5": 3}):
+        with pytest.raises(IntegrityError):
+            key.check(opened(total, tag, modulus), CLIENTS, "experiment-1", place, carried=wrong)
+
+
 def test_a_sum_without_tag_is_refused() -> None:
     words = np.zeros(3, np.uint64)
     for stripped in (opened(words, None, PRIMES[0]), opened(None, 5, PRIMES[0])):
