@@ -32,7 +32,7 @@ from hefl_core.keys.epochs import public_key_digest
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Roster
 from hefl_core.keys.sealing import SealingInfo, open_envelope, sealer
-from hefl_core.keys.secret import Hidden
+from hefl_core.keys.secret import Hidden, SecretBytes
 from hefl_core.schemes.base import (
     CiphertextVector,
     PartialDecryption,
@@ -126,7 +126,8 @@ class Participant(Hidden):
         self._heard: dict[str, dict[str, bytes]] = {step: {} for step in STEPS}
         self._headers: dict[tuple[str, str], bytes] = {}
         self._reveals: dict[str, Reveal] = {}
-        self._secret: bytes | None = None
+        self._secret: SecretBytes | None = None
+        self._dealt: dict[str, SecretBytes] = {}
         self._share: SecretShare | None = None
         self._result: CeremonyResult | None = None
 
@@ -195,6 +196,8 @@ class Participant(Hidden):
         self._keep(step, header.sender, content, header.digest)
 
     def _keep(self, step: str, sender: str, content: bytes, header: bytes) -> None:
+        if step == DEAL:
+            content = self._set_aside(sender, content)
         known = self._heard[step].get(sender)
         if known not in (None, content):
             raise RoundError(f"ceremony {step} of {sender}: a second, different one; start again without it")
@@ -212,6 +215,12 @@ class Participant(Hidden):
         self._heard[step][sender] = content
         if step != DEAL:
             self._headers[step, sender] = header
+
+    def _set_aside(self, sender: str, point: bytes) -> bytes:
+        """Keep a dealt point out of sight until the share is made of it; its digest stands for it."""
+        if self._share is None:
+            self._dealt.setdefault(sender, SecretBytes(point))
+        return digest(b"hefl/ceremony/point", point)
 
     def _require_all_before(self, step: str) -> None:
         place = STEPS.index(step)
@@ -254,9 +263,11 @@ class Participant(Hidden):
         if what == NONCE:
             return os.urandom(NONCE_BYTES)
         if what == KEY:
-            self._secret, public = self._scheme.joint_contribution(self._seed())
+            secret, public = self._scheme.joint_contribution(self._seed())
+            self._secret = SecretBytes(secret)
             return public
-        self._share = self._scheme.joint_share(self._key(), self.index, self._in_order(DEAL))
+        dealt = [self._dealt.pop(name).expose() for name in self.roster.clients]
+        self._share = self._scheme.joint_share(self._key(), self.index, dealt)
         return encode([self._scheme.encrypt(self._key(), v, max_terms=self.quorum.holders) for v in self._known()])
 
     def _in_order(self, step: str) -> list[bytes]:
@@ -285,7 +296,7 @@ class Participant(Hidden):
         """One sealed point of f_i to each other client; s_i is forgotten afterwards."""
         if self._secret is None:
             raise RoundError("ceremony deal: expected a contribution of this client's own; start again")
-        dealt = self._scheme.joint_deal(self._secret, self.quorum)
+        dealt = self._scheme.joint_deal(self._secret.expose(), self.quorum)
         self._secret = None
         envelopes = []
         for name, point in zip(self.roster.clients, dealt, strict=True):

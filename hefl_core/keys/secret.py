@@ -29,3 +29,16 @@ class Hidden:
         )
 
     __reduce__ = __reduce_ex__ = __getstate__ = __copy__ = __deepcopy__ = _refuse
+
+
+class SecretBytes(Hidden):
+    """Secret bytes on their way from one step to the next."""
+
+    __slots__ = ("__content",)
+
+    def __init__(self, content: bytes) -> None:
+        self.__content = content
+
+    def expose(self) -> bytes:
+        """The bytes, for the step that uses them up."""
+        return self.__content

@@ -90,11 +90,22 @@ def test_nobody_holds_the_key_and_nothing_secret_is_sent() -> None:
     for secret in (*scheme.seen, *(expose_secret(p.share()) for p in people)):
         assert secret not in wire
     for person in people:
-        assert person._secret is None  # s_i is forgotten
+        assert person._secret is None and not person._dealt  # s_i and the points are forgotten
         assert "hidden" in repr(person)
         with pytest.raises(SecretKeyEscape):
             person.__reduce_ex__(2)
     assert len({expose_secret(p.share()) for p in people}) == 5
+
+
+def test_nothing_secret_is_in_sight_on_the_way() -> None:
+    scheme = Toy()
+    people = participants(scheme=scheme)
+    up_to(people, "test commitment")
+    assert len(people[0]._dealt) == 5
+    points = [point.expose() for p in people for point in p._dealt.values()]
+    seen = "".join(repr(vars(p)) for p in people)
+    for secret in (*scheme.seen, *points):
+        assert repr(secret)[2:-1] not in seen and secret.hex() not in seen
 
 
 def test_asking_again_brings_the_same_bytes() -> None:

@@ -17,6 +17,7 @@ from hefl_core.ids import KeyId
 from hefl_core.keys.custody import ShareHolder
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.sealing import pack_share
+from hefl_core.keys.secret import SecretBytes
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.tag import TagKey, expose_tag_key
 from hefl_core.keys.unlock import KeyFile, Passphrase, ProcessKey
@@ -46,6 +47,7 @@ def secrets(tmp_path: Path) -> list[tuple[object, list[bytes]]]:
         (key_file, [(tmp_path / "k").read_bytes()]),
         (passphrase, [b"correct horse battery"]),
         (ProcessKey(), []),
+        (SecretBytes(MARK), [MARK]),
         (store, [MARK]),
     ]
 
