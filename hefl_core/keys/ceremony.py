@@ -214,7 +214,7 @@ class Participant(Hidden):
             )
         self._heard[step][sender] = content
         if step != DEAL:
-            self._headers[step, sender] = header
+            self._headers.setdefault((step, sender), header)
 
     def _set_aside(self, sender: str, point: bytes) -> bytes:
         """Keep a dealt point out of sight until the share is made of it; its digest stands for it."""

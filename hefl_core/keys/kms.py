@@ -222,9 +222,9 @@ class KMS(Hidden):
 
     def _deal(self, first_round: int, last_round: int) -> int:
         """A pending epoch with a dealt key; its number."""
+        if self.settings.custody.dealer_free:
+            raise RoundError(f"custody {self.settings.custody}: the KMS deals no key; run the ceremony and register it")
         roster, custody = self._prepare(first_round, last_round)
-        if custody.dealer_free:
-            raise RoundError(f"custody {custody}: the KMS deals no key; run the ceremony and register its result")
         key, shares = self._scheme.keygen(custody.quorum, epoch=roster.epoch)
         self._point("key made")
         with self._archive.store.transaction():
@@ -239,9 +239,11 @@ class KMS(Hidden):
 
         Raises: RoundError when custody has a dealer; as :meth:`open_epoch` and :meth:`rotate`.
         """
+        if not self.settings.custody.dealer_free:
+            raise RoundError(
+                f"custody {self.settings.custody}: the KMS deals the key; open an epoch, or rotate, instead"
+            )
         roster, custody = self._prepare(first_round, last_round)
-        if not custody.dealer_free:
-            raise RoundError(f"custody {custody}: the KMS deals the key; open an epoch, or rotate, instead")
         with self._archive.store.transaction():
             self._announce_roster(roster, first_round, last_round)
             self._issuer.note("begin ceremony", f"epoch-{roster.epoch}", (("quorum", str(custody.quorum)),))
@@ -253,8 +255,11 @@ class KMS(Hidden):
         ``headers``: the signed header of every client's approval.
         Raises: RoundError when no ceremony is under way; IntegrityError unless every client approved exactly this key.
         """
-        pending = [epoch for epoch in self.epochs if epoch.state is EpochState.PENDING and epoch.record is None]
-        if not pending:
+        pending = [epoch for epoch in self.epochs if epoch.state is EpochState.PENDING]
+        if pending and pending[0].record and pending[0].record.public_key_digest == public_key_digest(key):
+            self._activate(pending[0].epoch)  # a restart came between
+            return
+        if not pending or pending[0].record:
             raise RoundError("register: expected a ceremony under way, found none; begin one")
         epoch, custody = pending[0], self.settings.custody.for_clients(len(pending[0].roster.clients))
         gathered = approvals(result, headers, epoch.roster)

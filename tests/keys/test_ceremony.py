@@ -362,6 +362,38 @@ def test_an_interrupted_ceremony_is_abandoned(hall: Hall) -> None:
     assert hall.clients[2].record.epoch == 2
 
 
+@pytest.mark.parametrize("point", ["preparing", "prepared", "activating", "activated"])
+def test_a_restart_while_registering(hall: Hall, point: str) -> None:
+    class PowerCut(Exception):
+        pass
+
+    first = hall.ceremony()
+    hall.register(first)
+    hall.enrol(first)
+    people = hall.ceremony(3, 10)
+    for refused in (lambda: hall.kms.rotate(3), lambda: hall.kms.open_epoch(3, 10)):
+        with pytest.raises(RoundError):
+            refused()
+
+    def stop_at(name: str) -> None:
+        if name == point:
+            raise PowerCut
+
+    hall.kms._point = stop_at  # type: ignore[method-assign]
+    with pytest.raises(PowerCut):
+        hall.register(people)
+    hall.kms = KMS.reopen(hall.kms._archive.store)
+    moved = point == "activated"
+    assert hall.kms.active.epoch == (2 if moved else 1)
+    if moved:
+        with pytest.raises(RoundError):
+            hall.register(people)
+    else:
+        hall.register(people)
+    assert [e.state.value for e in hall.kms.epochs] == ["decrypt-only", "active"]
+    hall.enrol(people)
+
+
 def test_what_the_kms_does_not_register(hall: Hall) -> None:
     people = hall.ceremony()
     key, result = people[0].joint_key, people[0].result()
