@@ -1,32 +1,82 @@
-"""First page of the application: what it is, and one encrypted round run here and now."""
+"""The application: `streamlit run app.py`. Pages appear when their file exists; everything common is in the frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
-from hefl_core.claims import NOT_PROMISED, check_claims
-from hefl_core.federation.experiment import Experiment
-from hefl_core.runtime.run import run_experiment
+from pages.parts import frame
+from pages.parts.words import _
 
-st.set_page_config(page_title="hefl", layout="wide")
-st.title("What leaves the hospital?")
-st.write("Five clients train together. Only ciphertext leaves them; the coordinator adds what it cannot read.")
-rounds = st.slider("Rounds", 1, 10, 3)
-if st.button("Run an encrypted training", type="primary"):
-    with st.spinner("training, encrypting, adding, decrypting"):
-        result = check_claims(run_experiment(Experiment(rounds=rounds)))
-    st.dataframe(
-        [
-            {
-                "round": item.round,
-                "accuracy": item.accuracy,
-                "error against plain FedAvg": item.max_abs_error,
-                "promised bound": item.error_bound,
-                "upload per client, bytes": item.bytes.upload_per_client,
-            }
-            for item in result.rounds
+HERE = Path(__file__).parent
+ALL = ("class", "thesis", "stakeholder")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A page: its file under pages/ (also its address), its title and icon, and who is shown it."""
+
+    name: str
+    title: str
+    icon: str
+    audiences: tuple[str, ...] = ALL[:2]
+
+
+PAGES: dict[str, tuple[Entry, ...]] = {
+    _("See it"): (
+        Entry("start", _("What leaves the hospital?"), "local_hospital", ALL),
+        Entry("keys", _("Keys"), "key"),
+        Entry("one_round", _("One round"), "swap_calls"),
+        Entry("inside", _("Inside a ciphertext"), "lock"),
+    ),
+    _("Try it"): (
+        Entry("training", _("Training lab"), "show_chart"),
+        Entry("attack", _("Attack lab"), "visibility", ALL),
+        Entry("limits", _("What HE does not stop"), "gpp_maybe", ALL),
+        Entry("costs", _("Costs"), "speed"),
+        Entry("your_data", _("Your data"), "upload_file"),
+    ),
+    _("Know it"): (
+        Entry("lessons", _("Lessons"), "school"),
+        Entry("guarantees", _("Guarantees"), "verified", ALL),
+        Entry("report", _("Report"), "description", ALL),
+        Entry("system", _("System"), "memory"),
+    ),
+}
+
+
+def pages() -> dict[str, list[st.Page]]:
+    """The pages that exist, in their groups, for this audience."""
+    groups = {}
+    for group, entries in PAGES.items():
+        found = [
+            st.Page(
+                HERE / "pages" / f"{entry.name}.py",
+                title=entry.title,
+                icon=f":material/{entry.icon}:",
+                url_path=entry.name,
+                default=entry.name == "start",
+                visibility="visible" if frame.audience() in entry.audiences else "hidden",
+            )
+            for entry in entries
+            if (HERE / "pages" / f"{entry.name}.py").exists()
         ]
-    )
-    for finding in result.claims:
-        (st.success if finding.holds else st.error)(f"{finding.id}: {finding.evidence}")
-st.subheader("Not promised")
-for sentence in NOT_PROMISED:
-    st.write(sentence)
+        if found:
+            groups[group] = found
+    return groups
+
+
+st.set_page_config(page_title="hefl", page_icon=":material/lock:", layout="wide")
+frame.begin()
+frame.style()
+groups = pages()
+here = st.navigation(groups, position="hidden" if frame.presenter() else "sidebar")
+if frame.presenter():
+    frame.presenter_bar([page for group in groups.values() for page in group], here)
+else:
+    frame.sidebar()
+frame.mirror()
+frame.url_notice()
+here.run()

@@ -1,0 +1,211 @@
+"""One browser session's runs: a thread drains the steps into the transcript, readers only look.
+
+Two reruns of a page that stepped the same generator would collide; here one thread steps it, and play, step and back
+move a cursor over what is on record.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from hefl_core.errors import HeflError, RuntimeUnavailable
+from hefl_core.federation.experiment import Experiment
+from hefl_core.runtime.events import EventBus, Progress
+from hefl_core.runtime.result import RunResult
+from hefl_core.runtime.run import Run
+
+MAX_SESSIONS = int(os.environ.get("HEFL_MAX_SESSIONS", "4"))
+"""Sessions at a time: each may have processes of its own."""
+RAY_ALLOWED = os.environ.get("HEFL_RUNTIME", "ray") != "local"
+"""``HEFL_RUNTIME=local`` keeps the application without Ray: every party an object in its own process."""
+
+Finish = Callable[[RunResult], RunResult]
+"""What happens to a finished run before anybody sees it, for example examining the claims."""
+
+
+class WarmUp:
+    """Ray coming up in the background, with progress. Nobody waits for it."""
+
+    def __init__(self) -> None:
+        self.bus = EventBus()
+        self.failure: HeflError | None = None
+        self._thread: threading.Thread | None = None
+        self._ready = False
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """Start once; a second call does nothing."""
+        with self._lock:
+            if RAY_ALLOWED and self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="warm-up", daemon=True)
+                self._thread.start()
+
+    def _work(self) -> None:
+        self.bus.publish(Progress("starting Ray", 0.0))
+        from hefl_core.runtime.cluster import CLUSTER  # importing Ray takes half a second; no page waits for it
+
+        try:
+            CLUSTER.wait(self.bus)
+            self._ready = True
+        except HeflError as error:
+            self.failure = error
+
+    @property
+    def ready(self) -> bool:
+        """Whether a run can have processes of its own without waiting."""
+        return self._ready
+
+    @property
+    def progress(self) -> Progress | None:
+        """The last word of the start, None before it began."""
+        events, _ = self.bus.since(0)
+        said = [event for event in events if isinstance(event, Progress)]
+        return said[-1] if said else None
+
+
+WARM_UP = WarmUp()
+
+
+class Session:
+    """The runs of one browser session, one at a time. ``finish`` is applied to a finished run's result.
+
+    ``run``: the last one started, ``result``: what it left once it is finished, ``error``: what stopped it.
+    """
+
+    def __init__(self, finish: Finish = lambda result: result) -> None:
+        self._finish = finish
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._cancel = threading.Event()
+        self.closed = False
+        self.experiment: Experiment | None = None
+        self.run: Run | None = None
+        self.bus = EventBus()
+        self.result: RunResult | None = None
+        self.error: HeflError | None = None
+        self.number = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the last run was ended by its audience."""
+        return self._cancel.is_set()
+
+    @property
+    def runtime(self) -> str:
+        """Where the last run's parties live: 'local' or 'ray'; empty before the first."""
+        return self.run.runtime if self.run else ""
+
+    def start(self, experiment: Experiment, runtime: str | None = None) -> None:
+        """Begin a run in the background; the one before is ended and its processes are freed.
+
+        ``runtime`` None: Ray where it is ready (and always for Keras), else objects in this process.
+        Raises: RuntimeUnavailable after the session was closed; ParameterError for an unknown runtime.
+        """
+        with self._lock:
+            if self.closed:
+                raise RuntimeUnavailable("session: this one is closed; reload the page")
+            self._end()
+            self._cancel = threading.Event()
+            self.experiment, self.result, self.error = experiment, None, None
+            self.bus = EventBus()
+            self.run = Run(experiment, runtime or default_runtime(experiment), bus=self.bus)
+            self.number += 1
+            self._thread = threading.Thread(
+                target=self._drain, args=(self.run, self._cancel), name="runner", daemon=True
+            )
+            self._thread.start()
+
+    def _drain(self, run: Run, cancel: threading.Event) -> None:
+        """Take every step; an error is kept for the screen."""
+        try:
+            for _ in run.steps():
+                if cancel.is_set():
+                    run.close()
+                    return
+            result = self._finish(run.result())
+            if not cancel.is_set():
+                self.result = result
+        except Exception as error:
+            if not cancel.is_set():
+                self.error = _of_ours(error)
+            run.close()
+
+    def cancel(self) -> None:
+        """End the run under way, if there is one; what is on record stays."""
+        self._cancel.set()
+        if self.run is not None and self.run.runtime == "ray":
+            self.run.close()
+
+    def _end(self) -> None:
+        if self.run is not None:
+            self.cancel()
+            self.run.close()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the run under way; whether it ended in time."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return not self.running
+
+    def close(self) -> None:
+        """End everything and free the processes; nothing starts here any more."""
+        with self._lock:
+            self.closed = True
+            self._end()
+
+
+def default_runtime(experiment: Experiment) -> str:
+    """Processes of their own where Ray is there; TensorFlow never in this process."""
+    if experiment.trainer == "keras":
+        if not RAY_ALLOWED:
+            raise RuntimeUnavailable("keras: it runs in processes of its own, Ray is switched off; choose numpy")
+        return "ray"
+    return "ray" if WARM_UP.ready else "local"
+
+
+def _of_ours(error: Exception) -> HeflError:
+    """Any other error is named by its kind alone: its text could hold anything."""
+    if isinstance(error, HeflError):
+        return error
+    return RuntimeUnavailable(f"the run stopped: unexpected {type(error).__name__}; start it again")
+
+
+class Sessions:
+    """The sessions of this process, at most ``limit`` at a time."""
+
+    def __init__(self, limit: int = MAX_SESSIONS) -> None:
+        self.limit = limit
+        self._open: set[Session] = set()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def open(self, finish: Finish = lambda result: result) -> Session:
+        """A new session. Raises: RuntimeUnavailable when there are as many as this machine carries."""
+        with self._lock:
+            if len(self._open) >= self.limit:
+                raise RuntimeUnavailable(
+                    f"{len(self._open)} sessions are open and this machine carries {self.limit}; "
+                    "close another tab, or try again in a moment"
+                )
+            session = Session(finish)
+            self._open.add(session)
+            return session
+
+    def close(self, session: Session) -> None:
+        """Free a session and its place."""
+        with suppress(KeyError), self._lock:
+            self._open.remove(session)
+        session.close()
+
+
+SESSIONS = Sessions()

@@ -1,0 +1,343 @@
+"""What belongs to every page: the experiment in the sidebar and in the URL, this browser's runner, how the screen looks.
+
+Pages ask here and nowhere else: :func:`experiment`, :func:`session`, :func:`presenter`, :func:`audience`, :func:`dark`,
+:func:`explain`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from hefl_core.claims import check_claims
+from hefl_core.errors import HeflError, ParameterError, QuorumError, RuntimeUnavailable
+from hefl_core.federation.experiment import Experiment
+from hefl_core.learning.datasets import DATASET_NAMES
+from hefl_core.runtime.session import SESSIONS, WARM_UP, Session
+from hefl_core.schemes.presets import PRESETS
+from pages.parts.words import _
+
+AUDIENCES = ("class", "thesis", "stakeholder")
+DATASETS = tuple(name for name in DATASET_NAMES if name != "mnist")
+"""mnist is loaded by Keras, which this process never imports."""
+SCHEMES = tuple(PRESETS)
+DEFAULT = Experiment(dataset="breast_cancer", batch=16)
+_FIELDS = tuple(field.name for field in fields(Experiment))
+_ALWAYS = ("dataset", "scheme")
+_SCREEN = ("audience", "presenter", "language", "seat", "cursor")
+
+
+# -- what pages ask --------------------------------------------------------------------------------------------
+
+
+def experiment() -> Experiment:
+    """The sidebar's experiment."""
+    chosen: Experiment = st.session_state.get("experiment", DEFAULT)
+    return chosen
+
+
+def set_experiment(chosen: Experiment) -> None:
+    """Make this the experiment of the screen, for example from a button of a page; the page is drawn again."""
+    _remember(chosen)
+    st.rerun()
+
+
+def session() -> Session:
+    """This browser session's runner; freed when the tab closes. Stops the page with a message past the limit."""
+    try:
+        return _session()
+    except RuntimeUnavailable as error:
+        explain(error)
+        st.button(_("Try again"), key="try-again")
+        st.stop()
+
+
+def presenter() -> bool:
+    """Whether the screen is a projector: large type, no sidebar, arrow keys."""
+    return bool(st.session_state.get("presenter", False))
+
+
+def audience() -> str:
+    """Who is watching: class, thesis or stakeholder."""
+    return str(st.session_state.get("audience", AUDIENCES[0]))
+
+
+def dark() -> bool:
+    """Whether the screen is dark."""
+    return st.context.theme.type == "dark"
+
+
+def explain(error: HeflError) -> None:
+    """What happened and what to do; never a traceback."""
+    what = {
+        ParameterError: _("These settings do not go together."),
+        QuorumError: _("Too few key holders came together."),
+        RuntimeUnavailable: _("A part of the machinery did not answer."),
+    }.get(type(error), _("This was refused."))
+    st.error(f"**{what}** {error}", icon=":material/error:")
+
+
+def share_url(**extra: object) -> str:
+    """The query that reproduces this screen."""
+    return urlencode(_query() | {name: str(value) for name, value in extra.items()})
+
+
+# -- state -----------------------------------------------------------------------------------------------------
+
+
+@st.cache_resource(scope="session", on_release=SESSIONS.close, show_spinner=False)
+def _session() -> Session:
+    return SESSIONS.open(check_claims)
+
+
+def _remember(chosen: Experiment) -> None:
+    """Keep the experiment, and let the sidebar's widgets start again from it."""
+    st.session_state["experiment"] = chosen
+    for key in [key for key in st.session_state if str(key).startswith("w:")]:
+        del st.session_state[key]
+
+
+def begin() -> None:
+    """First thing in every run of the script: read the URL once, warm Ray up."""
+    WARM_UP.begin()
+    if "experiment" in st.session_state:
+        return
+    query = st.query_params.to_dict()
+    st.session_state["url-error"] = None
+    chosen = DEFAULT
+    given = {name: value for name, value in query.items() if name in _FIELDS}
+    if given.get("dataset", DEFAULT.dataset) not in DATASETS:
+        st.session_state["url-error"] = ParameterError(
+            f"dataset: expected one of {', '.join(DATASETS)}, found {given.pop('dataset')[:40]!r}",
+            "files are chosen on the page Your data",
+        )
+    if given:
+        base = {} if "dataset" in given else {"dataset": DEFAULT.dataset, "batch": DEFAULT.batch}
+        try:
+            chosen = Experiment.from_query(urlencode(base | given))
+        except HeflError as error:
+            st.session_state["url-error"] = error
+    st.session_state["experiment"] = chosen
+    st.session_state["audience"] = query.get("audience") if query.get("audience") in AUDIENCES else AUDIENCES[0]
+    st.session_state["presenter"] = query.get("presenter") == "1"
+    st.session_state["language"] = query.get("language", "")[:8]
+    st.session_state["seat"] = query.get("seat", "")[:40]
+    cursor = query.get("cursor", "")
+    st.session_state["cursor"] = int(cursor) if cursor.isdecimal() and len(cursor) < 7 else 0
+    st.session_state["replayed"] = bool(given)
+
+
+def _query() -> dict[str, str]:
+    chosen = experiment()
+    default = Experiment()
+    query = {
+        name: str(getattr(chosen, name))
+        for name in _FIELDS
+        if name in _ALWAYS or getattr(chosen, name) != getattr(default, name)
+    }
+    if audience() != AUDIENCES[0]:
+        query["audience"] = audience()
+    if presenter():
+        query["presenter"] = "1"
+    for name in ("language", "seat", "cursor"):
+        if st.session_state.get(name):
+            query[name] = str(st.session_state[name])
+    return query
+
+
+def mirror() -> None:
+    """Write the screen's state into the URL."""
+    query = _query()
+    if st.query_params.to_dict() != query:
+        st.query_params.from_dict(query)
+
+
+# -- the sidebar -----------------------------------------------------------------------------------------------
+
+
+def sidebar() -> None:
+    """One experiment, whoever watches, and how Ray is doing."""
+    with st.sidebar:
+        before = experiment()
+        _choice("dataset", _("Data"), DATASETS, before)
+        _choice("scheme", _("Scheme"), SCHEMES, before, _scheme_label)
+        clients = st.slider(_("Clients"), 2, 12, min(before.clients, 12), key="w:clients")
+        _custody(before, clients)
+        left, right = st.columns(2)
+        left.number_input(_("Rounds"), 1, 50, min(before.rounds, 50), key="w:rounds")
+        right.number_input(_("Seed"), 0, 2**31, before.seed, key="w:seed")
+        with st.expander(_("Training")):
+            _choice("trainer", _("Trainer"), ("numpy", "keras"), before)
+            _choice("model", _("Model"), ("logistic", "mlp", "mlp-large"), before)
+            skew = st.toggle(_("Unequal labels"), before.alpha is not None, key="w:skew")
+            if skew:
+                st.slider(_("Dirichlet α"), 0.05, 5.0, before.alpha or 0.5, key="w:alpha")
+            st.number_input(_("Smallest cohort"), 0, 12, before.min_cohort or 0, key="w:min_cohort", help=_MIN_COHORT)
+            st.number_input(_("Learning rate"), 0.001, 5.0, before.learning_rate, format="%.3f", key="w:learning_rate")
+        _take(before)
+        for reason in experiment().insecure:
+            st.markdown(f":red-badge[:material/lock_open: INSECURE] {reason}")
+        st.divider()
+        st.segmented_control(
+            _("Audience"),
+            AUDIENCES,
+            default=audience(),
+            format_func=lambda name: {"class": _("Class"), "thesis": _("Thesis"), "stakeholder": _("Stakeholder")}[name],
+            key="w:audience",
+            on_change=_set_audience,
+            required=True,
+        )
+        st.button(
+            _("Presenter mode"),
+            icon=":material/slideshow:",
+            on_click=_set_presenter,
+            args=(True,),
+            key="presenter-on",
+            width="stretch",
+        )
+        ray_label()
+
+
+_MIN_COHORT = "0: the smallest safe one. Below it a round is refused; a smaller value is a lab experiment, marked INSECURE."
+
+
+def _choice(name: str, label: str, options: tuple[str, ...], before: Experiment, label_of=str) -> None:  # type: ignore[no-untyped-def]
+    value = getattr(before, name)
+    known = options if value in options else (*options, value)
+    st.selectbox(label, known, known.index(value), format_func=label_of, key=f"w:{name}")
+
+
+def _scheme_label(name: str) -> str:
+    preset = PRESETS[name]
+    bits = _("INSECURE") if preset.insecure else f"{preset.security_bits} bit" if preset.security_bits else _("none")
+    return f"{name} · {bits}"
+
+
+def _custody(before: Experiment, clients: int) -> None:
+    """How many holders must come together: the slider starts at 1, where each client holds the key."""
+    scheme = st.session_state.get("w:scheme", before.scheme)
+    threshold = min(before.quorum.threshold, clients)
+    if not PRESETS[scheme].collective:
+        st.caption(_("Key held individually; this preset cannot be shared out."))
+        return
+    st.slider(_("Holders needed to decrypt"), 1, clients, threshold, key="w:threshold", help=_CUSTODY)
+
+
+_CUSTODY = "1: each client holds the whole key. More: so many clients must answer, fewer open nothing."
+
+
+def _take(before: Experiment) -> None:
+    """Read the widgets into one Experiment; what does not go together leaves the last good one standing."""
+    state = st.session_state
+    clients, threshold = state["w:clients"], state.get("w:threshold", 1)
+    threshold = min(threshold, clients) if PRESETS[state["w:scheme"]].collective else 1
+    if before.custody.startswith("dealer-free") and threshold > 1:
+        custody = f"dealer-free:{threshold}-of-{clients}"
+    else:
+        custody = "individual" if threshold == 1 else f"{threshold}-of-{clients}"
+    try:
+        chosen = before.but(
+            dataset=state["w:dataset"],
+            scheme=state["w:scheme"],
+            clients=clients,
+            custody=custody,
+            rounds=state["w:rounds"],
+            seed=state["w:seed"],
+            trainer=state["w:trainer"],
+            model=state["w:model"],
+            alpha=state.get("w:alpha", 0.5) if state["w:skew"] else None,
+            min_cohort=state["w:min_cohort"] or None,
+            learning_rate=state["w:learning_rate"],
+        )
+    except HeflError as error:
+        explain(error)
+        return
+    if chosen != before:
+        state["experiment"] = chosen
+        state["cursor"] = 0
+        state["replayed"] = False
+        state["url-error"] = None
+
+
+def _set_audience() -> None:
+    st.session_state["audience"] = st.session_state["w:audience"] or AUDIENCES[0]
+
+
+def _set_presenter(on: bool) -> None:
+    st.session_state["presenter"] = on
+    _remember(experiment())
+
+
+def ray_label() -> None:
+    """How Ray is doing; looks again every second until it is up."""
+    _ray_fragment(None if WARM_UP.ready or WARM_UP.failure else 1.0)
+
+
+def _ray_fragment(every: float | None) -> None:
+    @st.fragment(run_every=every)
+    def look() -> None:
+        progress = WARM_UP.progress
+        if WARM_UP.ready:
+            st.caption(_(":green[●] Ray is up: runs have processes of their own"))
+        elif WARM_UP.failure is not None:
+            st.caption(_(":orange[●] Ray did not start; runs stay in one process"), help=str(WARM_UP.failure))
+        elif progress is None:
+            st.caption(_("○ Ray is switched off; runs stay in one process"))
+        else:
+            st.progress(progress.fraction or 0.0, f"{progress.text} …")
+
+    look()
+
+
+# -- how it looks ----------------------------------------------------------------------------------------------
+
+_STYLE = """<style>
+.block-container, [data-testid="stMainBlockContainer"] { padding-top: 2.6rem; padding-bottom: 2rem; max-width: 1680px; }
+h1 { font-size: 2rem !important; padding-top: 0 !important; }
+[data-testid="stSidebarContent"] label p { font-size: .85rem; }
+[data-testid="stSidebarUserContent"] { padding-top: .5rem; }
+</style>"""
+_PRESENTER = """<style>
+html { font-size: 20px; }
+[data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], [data-testid="stExpandSidebarButton"],
+[data-testid="stHeader"] { display: none !important; }
+.block-container, [data-testid="stMainBlockContainer"] { padding-top: .8rem; max-width: none; }
+</style>"""
+
+
+def style() -> None:
+    """Type and margins; larger in presenter mode."""
+    st.html(_STYLE + (_PRESENTER if presenter() else ""))
+
+
+def url_notice() -> None:
+    """What the URL asked for and could not have; and that a reload keeps everything but the ciphertexts."""
+    error = st.session_state.get("url-error")
+    if error is not None:
+        explain(error)
+        st.caption(_("The screen shows the default experiment instead."))
+
+
+def presenter_bar(pages: list, here) -> None:  # type: ignore[type-arg, no-untyped-def]
+    """A thin line on top: where we are, the page before, the page after, and the way out."""
+    shown = [page for page in pages if page.visibility == "visible"]
+    at = next((number for number, page in enumerate(shown) if page.url_path == here.url_path), 0)
+    with st.container(horizontal=True, vertical_alignment="center", key="presenter-bar"):
+        if st.button(" ", icon=":material/chevron_left:", key="page-before", disabled=at == 0, type="tertiary"):
+            st.switch_page(shown[at - 1])
+        st.markdown(f"**{here.title}**", width="content")
+        if st.button(
+            " ", icon=":material/chevron_right:", key="page-after", disabled=at == len(shown) - 1, type="tertiary"
+        ):
+            st.switch_page(shown[at + 1])
+        st.space("stretch")
+        st.button(
+            _("Leave presenter mode"),
+            icon=":material/close:",
+            on_click=_set_presenter,
+            args=(False,),
+            key="presenter-off",
+            type="tertiary",
+        )
