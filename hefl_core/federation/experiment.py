@@ -29,6 +29,7 @@ class Experiment:
 
     ``alpha``: Dirichlet concentration of the labels over clients (None: IID). ``bound``: largest |entry| of a weighted
     update (None: the preset's). ``min_cohort``: fewer contributors are refused (None: max(3, t + 1)).
+    ``epoch_rounds``: rounds per key epoch, then the KMS rotates (None: one epoch for all).
     ``observed``: whether the audience may see the clients' private side, sealed to the observer.
 
     Raises: ParameterError naming the field, what was expected and what was found.
@@ -50,6 +51,7 @@ class Experiment:
     seed: int = 7
     clip_norm: float | None = None
     bound: float | None = None
+    epoch_rounds: int | None = None
     observed: bool = True
 
     def __post_init__(self) -> None:
@@ -57,6 +59,8 @@ class Experiment:
         _between("rounds", self.rounds, 1, 10_000)
         _between("local_epochs", self.local_epochs, 1, 1000)
         _between("batch", self.batch, 1, 100_000)
+        if self.epoch_rounds is not None:
+            _between("epoch_rounds", self.epoch_rounds, 1, 10_000)
         _between("seed", self.seed, 0, 2**63 - 1)
         _positive("learning_rate", self.learning_rate)
         for name in ("alpha", "clip_norm", "bound"):

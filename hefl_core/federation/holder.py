@@ -6,16 +6,22 @@ Like witness.py, but it has a share. The rules by which it answers stand in keys
 from __future__ import annotations
 
 import hashlib
+from typing import cast
 
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
+from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import Confirmation, DecryptionRequest, EncryptedSum, Ready, RoundPlan
 from hefl_core.federation.party import Letter
 from hefl_core.federation.witness import Witness
 from hefl_core.ids import AUDITOR, COORDINATOR
+from hefl_core.keys.approval import PREFIX, CeremonyResult
+from hefl_core.keys.ceremony import DealerFreeScheme, Participant
+from hefl_core.keys.custody import Custody
 from hefl_core.keys.question import Contribution, Question
+from hefl_core.keys.roster import Member, Roster
 from hefl_core.keys.sealing import sealer
-from hefl_core.schemes.base import Opened, PartialDecryption
+from hefl_core.schemes.base import Opened, PartialDecryption, PublicKey
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 
@@ -24,6 +30,48 @@ class Holder(Witness):
     """Opens nothing that the auditor did not confirm, and nothing without its own update in it."""
 
     role = "client"
+
+    def __init__(self, name: str, manifest: Manifest, kms: Member) -> None:
+        super().__init__(name, manifest, kms)
+        self._participant: Participant | None = None
+
+    # -- making a key without a dealer -------------------------------------------------------------------------
+
+    def receive(self, envelope: Envelope) -> None:
+        """Ceremony messages go to this client's participant; the share is adopted when the KMS announces the key."""
+        kind = envelope.header.kind
+        if kind.startswith(PREFIX):
+            self._taking_part().receive(envelope)
+            return
+        if kind == "epoch" and self._participant is not None:
+            self.enrolment.holder.adopt(self._participant.share(), self._participant.self_tests)
+            self._participant = None
+        super().receive(envelope)
+        custody = Custody.parse(self.manifest.experiment.custody, self.manifest.experiment.clients)
+        if kind == "roster" and custody.dealer_free:
+            roster = decode(envelope.body, Roster)
+            quorum = custody.for_clients(len(roster.clients)).quorum
+            scheme = cast(DealerFreeScheme, self.scheme)
+            self._participant = Participant(self.identity, roster, scheme, quorum, outbox=self._outbox)
+
+    def _taking_part(self) -> Participant:
+        if self._participant is None:
+            raise RoundError(f"{self.name}: no ceremony is under way; wait for the KMS's roster")
+        return self._participant
+
+    def ceremony(self, step: str) -> tuple[Letter, ...]:
+        """This client's messages of one step of the ceremony. Raises: as :meth:`Participant.say`."""
+        return tuple(Letter.of(envelope) for envelope in self._taking_part().say(step))
+
+    def ceremony_key(self) -> PublicKey:
+        """The joint public key. Raises: RoundError before it is made."""
+        return self._taking_part().joint_key
+
+    def ceremony_result(self) -> CeremonyResult:
+        """What this client approved. Raises: RoundError before its time."""
+        return self._taking_part().result()
+
+    # -- before anything is opened -----------------------------------------------------------------------------
 
     def admit_other(self, envelope: Envelope) -> None:
         """The auditor's confirmation; under collective custody the request and the holders' partial decryptions."""

@@ -16,6 +16,7 @@ from typing import TypeVar
 from hefl_core.errors import RoundError
 from hefl_core.federation.experiment import Manifest
 from hefl_core.ids import digest
+from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
@@ -69,7 +70,8 @@ class Party:
         self.name = name
         self.manifest = manifest
         self.identity = Identity(name, self.role)
-        self.enrolment = Enrolment(self.identity, manifest.id, kms.signing)
+        custody = Custody.parse(manifest.experiment.custody, manifest.experiment.clients)
+        self.enrolment = Enrolment(self.identity, manifest.id, kms.signing, custody=custody)
         self.scheme: Scheme = open_scheme(manifest.experiment.scheme)
         self.state = digest(b"start", manifest.id.encode())
         self._kms = kms
@@ -115,6 +117,10 @@ class Party:
     def admit(self, envelope: Envelope) -> None:
         """Role-specific checks before a message is kept. Raises: WireError, RoundError, KeyMismatch."""
         raise NotImplementedError
+
+    def destroy_epoch(self, epoch: int) -> None:
+        """Forget an old epoch's secrets for good."""
+        self.enrolment.destroy(epoch)
 
     def message(self, position: Position, kind: str, sender: str, type_: type[T]) -> T:
         """The content of a message received in the open. Raises: RoundError when it has not arrived."""

@@ -99,10 +99,15 @@ class Post:
             self._undelivered.setdefault(name, []).append(letter)
         return sent
 
-    def each(self, parties: Sequence[Correspondent], step: str, position: Position) -> Iterator[tuple[Any, Letter]]:
-        """Each party's answer to a step, as it comes; who gives none is recorded as left out."""
+    def each(
+        self, parties: Sequence[Correspondent], step: str, position: Position, argument: object = None
+    ) -> Iterator[tuple[Any, Any]]:
+        """Each party's answer to a step (of ``position`` unless another argument is given), as it comes.
+
+        Who gives none is recorded as left out.
+        """
         reachable = [party for party in parties if party.name not in self._unreachable()]
-        for party, answer in self._carrier.gather(reachable, step, position):
+        for party, answer in self._carrier.gather(reachable, step, position if argument is None else argument):
             if isinstance(answer, HeflError):
                 self._leave_out(party.name, step, position, answer)
             elif answer is not None:  # None: this party has no part in the step

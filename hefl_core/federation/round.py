@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.client import Client
 from hefl_core.federation.coordinator import Coordinator
-from hefl_core.federation.party import Letter
 from hefl_core.federation.post import Post
 from hefl_core.federation.transcript import Sent
 from hefl_core.keys.kms import KMS
@@ -27,20 +26,11 @@ class Parties:
     auditor: Auditor
     clients: tuple[Client, ...]
     collective: bool
+    dealer_free: bool
 
 
 # The comments are the protocol; they stand in a column of their own.
 # fmt: off
-def key_epoch(parties: Parties, post: Post) -> Iterator[Sent]:
-    """Step 0, once per epoch: the KMS signs who takes part and which key is used, and deals the shares."""
-    kms, everybody = parties.kms, [parties.coordinator, parties.auditor, *parties.clients]
-    yield post.send(Letter.of(kms.roster_envelope()), kms, to=everybody)
-    yield post.send(Letter.of(kms.epoch_envelope()), kms, to=everybody)
-    for client in parties.clients:
-        share = Letter.of(kms.share_envelope(client.name))                        # sealed to this client alone
-        yield post.send(share, kms, to=[client])
-
-
 def federated_round(position: Position, parties: Parties, post: Post) -> Iterator[Sent]:
     """One round of FedAvg (McMahan 2017) summed under encryption (Phong 2018). Yields every message as it is sent."""
     coordinator, auditor, clients = parties.coordinator, parties.auditor, parties.clients

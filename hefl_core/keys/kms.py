@@ -17,7 +17,7 @@ from typing import Final
 from hefl_core.errors import IntegrityError, KeyNotActive, KeyUseError, ParameterError, RoundError
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.ids import KMS as NAME
-from hefl_core.keys.approval import Approvals, CeremonyResult, approvals
+from hefl_core.keys.approval import APPROVAL_KIND, Approvals, CeremonyResult, approvals
 from hefl_core.keys.archive import Archive, Enrolled, KeyEpoch, Settings
 from hefl_core.keys.audit import AuditLog
 from hefl_core.keys.custody import Custody
@@ -275,6 +275,17 @@ class KMS(Hidden):
             self._keep(epoch, key, shares, gathered)
         self._point("prepared")
         self._activate(epoch.epoch)
+
+    def receive(self, envelope: Envelope) -> None:
+        """A client's approval of a ceremony, addressed to the KMS; :meth:`register` checks all of them together.
+
+        Raises: RoundError for any other message; WireError for one that is not the client's.
+        """
+        header = envelope.header
+        if header.kind != APPROVAL_KIND:
+            raise RoundError(f"KMS: expected an approval, found a {header.kind[:40]} of {header.sender[:40]}")
+        sender = self._archive.epoch(header.position.epoch).roster.member(header.sender)
+        envelope.check(sender.signing, experiment=self.settings.experiment, recipient=self.name)
 
     def _announce_roster(self, roster: Roster, first_round: int, last_round: int) -> KeyEpoch:
         epoch = KeyEpoch(roster.epoch, EpochState.PENDING, roster, first_round, last_round)

@@ -14,7 +14,6 @@ from typing import Any
 from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.party import Letter
-from hefl_core.federation.round import Parties
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.keys.roster import Member
 from hefl_core.runtime import stage
@@ -188,13 +187,10 @@ class RayRuntime:
                 args = (manifest, kms.member, index, observer)
                 waiting.append((client_name(index), host, host.settle.remote(client_name(index), "make_client", args)))
         coordinator, auditor, *clients = [self._place(name, asked, host) for name, host, asked in waiting]
-        everybody = [coordinator, auditor, *clients]
-        self._bus.publish(Progress("the key management service deals the keys"))
-        stage.enrol(kms, [party.member for party in everybody], manifest.experiment.rounds)
+        parties = stage.enrol(kms, coordinator, auditor, clients, stage.custody_of(manifest))
         shared = tuple(
             f"{', '.join(client_name(i) for i in group)} share a process" for group in groups if len(group) > 1
         )
-        parties = Parties(kms, coordinator, auditor, tuple(clients), manifest.experiment.quorum.collective)
         return stage.Stage(parties, RayCarrier(self._deadline), shared, lambda: _end(hosts))
 
     @staticmethod

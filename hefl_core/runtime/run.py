@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hefl_core.errors import HeflError, IntegrityError, ParameterError, QuorumError, RoundError, RuntimeUnavailable
 from hefl_core.federation.client import Observation
+from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.post import Post
-from hefl_core.federation.round import Parties, federated_round, key_epoch
+from hefl_core.federation.round import Parties, federated_round
 from hefl_core.federation.transcript import Sent, Transcript
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.household import estate
@@ -64,15 +65,55 @@ class Run:
         self._started = time.perf_counter()
         self._cold_start = 0.0
         self._begun: _Begun | None = None
+        self._parties: Parties | None = None
+        self._epoch = 0
+        self._destroyed: set[int] = set()
+        self._rotate = False
         self._open_stage = _runtime(runtime, clients_per_host, self.bus)
 
     def steps(self) -> Iterator[Sent]:
         """Every message of the run, in the order of its sending."""
         begun = self._begin()
-        yield from key_epoch(begun.stage.parties, begun.post)
         for number in range(1, self.experiment.rounds + 1):
+            if self._rotation_due(number):
+                yield from self._open_epoch(number, begun)
             yield from self._round(number, begun)
+            self._destroy_old(begun)
         self._close_transcript(begun)
+
+    def rotate(self) -> None:
+        """Change the key before the next round; no round is lost."""
+        self._rotate = True
+
+    def revoke(self, client: str) -> None:
+        """Leave a client out from the next round on, under a new key. Raises: RoundError for an unknown client."""
+        self.parties.kms.revoke(client)
+        self._rotate = True
+
+    def _rotation_due(self, number: int) -> bool:
+        every = self.experiment.epoch_rounds
+        return number == 1 or self._rotate or (every is not None and (number - 1) % every == 0)
+
+    def _open_epoch(self, number: int, begun: _Begun) -> Iterator[Sent]:
+        """A new key for this round and those after it; whoever is not in the new roster is out."""
+        begun.post.begin()
+        self._rotate = False
+        for sent in key_epoch(number, self.experiment.rounds, self.parties, begun.post):
+            if sent.step == "roster":
+                self._epoch = sent.position.epoch
+                clients = tuple(client for client in self.parties.clients if client.name in sent.receivers)
+                self._parties = replace(self.parties, clients=clients)
+            yield sent
+
+    def _destroy_old(self, begun: _Begun) -> None:
+        """After the first round under a new key the old one is destroyed, at the KMS and at every client."""
+        old = self._epoch - 1
+        if old < 1 or old in self._destroyed:
+            return
+        self.parties.kms.destroy(old)
+        for _ in begun.stage.carrier.gather(self.parties.clients, "destroy_epoch", old):
+            pass
+        self._destroyed.add(old)
 
     def _begin(self) -> _Begun:
         self.bus.publish(Progress("dealing the data and setting up the parties"))
@@ -87,10 +128,10 @@ class Run:
         """One round, in as many attempts as it needs (drop-outs), at most three."""
         started = time.perf_counter()
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            position = Position(1, number, attempt)
+            position = Position(self._epoch, number, attempt)
             begun.post.begin()
             try:
-                yield from federated_round(position, begun.stage.parties, begun.post)
+                yield from federated_round(position, self.parties, begun.post)
                 break
             except (RoundError, QuorumError) as error:
                 _give_up_unless_dropped(error, begun.post.absent, last=attempt == MAX_ATTEMPTS)
@@ -107,20 +148,20 @@ class Run:
         """The auditor hands the added ciphertexts to the record, so that anybody can add them again."""
         for entry in begun.transcript.of_round(position.round):
             if entry.step == "update" and entry.position == position:
-                begun.transcript.file(begun.stage.parties.auditor.evidence(position, entry.sender))
+                begun.transcript.file(self.parties.auditor.evidence(position, entry.sender))
 
     def _observe(self, position: Position, begun: _Begun) -> Iterator[Observation]:
         if not self.experiment.observed:
             return
-        key = begun.stage.parties.coordinator.public_key
-        clients = [client for client in begun.stage.parties.clients if client.name not in begun.post.absent]
+        key = self.parties.coordinator.public_key
+        clients = [client for client in self.parties.clients if client.name not in begun.post.absent]
         for client, sealed in begun.stage.carrier.gather(clients, "observe", position):
             if isinstance(sealed, bytes):
                 yield begun.observer.open(client.name, sealed, position, key)
 
     def _close_transcript(self, begun: _Begun) -> None:
         """Every client that can be reached signs the end. Raises: RoundError when fewer than min_cohort do."""
-        clients = begun.stage.parties.clients
+        clients = self.parties.clients
         answers = begun.stage.carrier.gather(clients, "sign_closing", begun.transcript.tail)
         signed = {client.name: answer for client, answer in answers if isinstance(answer, bytes)}
         if len(signed) < self.experiment.cohort_floor:
@@ -141,8 +182,8 @@ class Run:
 
     @property
     def parties(self) -> Parties:
-        """The parties of this run. Raises: RoundError before the first step."""
-        return self._ready().stage.parties
+        """The parties that take part now. Raises: RoundError before the first step."""
+        return self._parties or self._ready().stage.parties
 
     def _ready(self) -> _Begun:
         if self._begun is None:
@@ -157,7 +198,7 @@ class Run:
             runtime=self.runtime,
             environment=Environment.here(),
             parameters=begun.transcript.manifest.parameters,
-            key_id=str(begun.stage.parties.coordinator.public_key.id),
+            key_id=str(self.parties.coordinator.public_key.id),
             cold_start_seconds=self._cold_start,
             rounds=tuple(self.rounds),
             insecure=self.experiment.insecure,

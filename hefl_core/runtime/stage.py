@@ -21,8 +21,7 @@ from hefl_core.runtime.household import home_of, initial_parameters
 
 def make_kms(manifest: Manifest) -> KMS:
     """A key management service for one run, with an embedded store in memory."""
-    experiment = manifest.experiment
-    return KMS(manifest.id, experiment.scheme, Custody.parse(experiment.custody, experiment.clients))
+    return KMS(manifest.id, manifest.experiment.scheme, custody_of(manifest))
 
 
 def make_coordinator(manifest: Manifest, kms: Member) -> Coordinator:
@@ -64,11 +63,16 @@ class Runtime(Protocol):
         """Set up the parties of a run, enrolled, the first epoch opened."""
 
 
-def enrol(kms: KMS, members: Sequence[Member], rounds: int) -> None:
-    """Everybody enrols, then the KMS opens the first epoch."""
-    for member in members:
-        kms.enrol(member)
-    kms.open_epoch(1, rounds)
+def custody_of(manifest: Manifest) -> Custody:
+    """How the run's keys are held."""
+    return Custody.parse(manifest.experiment.custody, manifest.experiment.clients)
+
+
+def enrol(kms: KMS, coordinator: Coordinator, auditor: Auditor, clients: Sequence[Client], custody: Custody) -> Parties:
+    """Everybody enrols with the KMS; the first key epoch is opened by the run (federation/epoch.py)."""
+    for party in (coordinator, auditor, *clients):
+        kms.enrol(party.member)
+    return Parties(kms, coordinator, auditor, tuple(clients), custody.quorum.collective, custody.dealer_free)
 
 
 def local_stage(manifest: Manifest, observer: Member | None) -> Stage:
@@ -78,6 +82,5 @@ def local_stage(manifest: Manifest, observer: Member | None) -> Stage:
     auditor = make_auditor(manifest, kms.member)
     count = manifest.experiment.clients
     clients = tuple(make_client(manifest, kms.member, index, observer) for index in range(1, count + 1))
-    enrol(kms, [coordinator.member, auditor.member, *(client.member for client in clients)], manifest.experiment.rounds)
-    parties = Parties(kms, coordinator, auditor, clients, manifest.experiment.quorum.collective)
+    parties = enrol(kms, coordinator, auditor, clients, custody_of(manifest))
     return Stage(parties, ByCall(), ("all parties share one process",), lambda: None)

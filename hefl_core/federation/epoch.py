@@ -1,0 +1,68 @@
+"""Step 0: how a key epoch begins. Dealt by the KMS, or made by the clients without a dealer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hefl_core.errors import IntegrityError
+from hefl_core.federation.party import Letter
+from hefl_core.federation.post import Post
+from hefl_core.federation.round import Parties
+from hefl_core.federation.transcript import Sent
+from hefl_core.keys.approval import APPROVAL_KIND
+from hefl_core.keys.ceremony import STEPS
+from hefl_core.wire.envelope import Position, SignedHeader
+
+
+def key_epoch(first_round: int, last_round: int, parties: Parties, post: Post) -> Iterator[Sent]:
+    """Open the first epoch, or rotate to the next: roster, (ceremony,) record and public key, sealed shares.
+
+    Yields every message as it is sent. Only who is in the new roster hears of the new key: the revoked do not.
+    """
+    kms = parties.kms
+    if parties.dealer_free:
+        roster = kms.begin_ceremony(first_round, last_round)
+        members = _members(parties, roster.header.recipients)
+        yield post.send(Letter.of(roster), kms, to=members)
+        yield from _make_together(Position(roster.header.position.epoch, 0), members, parties, post)
+    else:
+        kms.open_epoch(first_round, last_round) if first_round == 1 else kms.rotate(first_round, last_round)
+        roster = kms.roster_envelope()
+        members = _members(parties, roster.header.recipients)
+        yield post.send(Letter.of(roster), kms, to=members)
+    yield post.send(Letter.of(kms.epoch_envelope()), kms, to=members)
+    for client in _clients(members, parties):
+        yield post.send(Letter.of(kms.share_envelope(client.name)), kms, to=[client])
+
+
+def _make_together(position: Position, members: Sequence[Any], parties: Parties, post: Post) -> Iterator[Sent]:
+    """The dealer-free ceremony (keys/ceremony.py), message by message; the KMS registers what all approved.
+
+    Raises: IntegrityError when a client does not answer: a key that not everybody made is not used.
+    """
+    clients = _clients(members, parties)
+    approvals: list[SignedHeader] = []
+    for step in STEPS:
+        said = list(post.each(clients, "ceremony", position, step))
+        if len(said) < len(clients):
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in post.absent.items())
+            raise IntegrityError(f"ceremony {step}: expected all {len(clients)} clients, found {len(said)} ({reasons})")
+        for client, letters in said:
+            for letter in letters:
+                header = letter.envelope.header
+                to = [party for party in (parties.kms, *clients) if party.name in header.recipients]
+                yield post.send(letter, client, to=to)
+                if header.kind == APPROVAL_KIND:
+                    approvals.append(letter.envelope.signed_header)
+    first = clients[0]
+    parties.kms.register(first.ceremony_key(), first.ceremony_result(), approvals)
+
+
+def _members(parties: Parties, names: Sequence[str]) -> list[Any]:
+    return [party for party in (parties.coordinator, parties.auditor, *parties.clients) if party.name in names]
+
+
+def _clients(members: Sequence[Any], parties: Parties) -> list[Any]:
+    names = {client.name for client in parties.clients}
+    return [member for member in members if member.name in names]

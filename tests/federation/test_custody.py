@@ -1,0 +1,124 @@
+"""Keys in a running experiment: held together, rotated between rounds, revoked."""
+
+import pytest
+
+from hefl_core.errors import HeflError, KeyNotActive, RoundError
+from hefl_core.federation import messages as m
+from hefl_core.federation.verify import verify
+from hefl_core.runtime.run import Run, run_experiment
+from tests.conftest import SMALL, finished
+
+TOGETHER = SMALL.but(scheme="INSECURE_paillier-512", custody="2-of-3", rounds=2, model="logistic")
+
+
+def test_a_collective_round_says_ready_request_partial():
+    run = finished(TOGETHER)
+    kinds = [sent.step for sent in run.transcript.of_round(1)]
+    assert kinds[-9:] == [*["ready"] * 3, "request", *["partial"] * 2, *["receipt"] * 3]
+    assert verify(run.transcript).sums == 2
+    for item in run.result().rounds:
+        assert item.max_abs_error <= item.error_bound
+
+
+def test_collective_equals_individual():
+    together, alone = run_experiment(TOGETHER), run_experiment(TOGETHER.but(custody="individual"))
+    assert [item.model for item in together.rounds] == [item.model for item in alone.rounds]
+
+
+def test_the_coordinator_cannot_read_the_partials():
+    run = finished(TOGETHER)
+    seen = {seen.sent.step for seen in run.transcript.seen_by("coordinator")}
+    assert "partial" not in seen
+    assert all(seen.content is None for seen in run.transcript.seen_by("eavesdropper") if seen.sent.step == "partial")
+
+
+def test_a_holder_that_is_not_ready_is_not_named():
+    run = Run(TOGETHER.but(rounds=1))
+    steps = run.steps()
+    for sent in steps:
+        if sent.step == "confirmation":
+            break
+    run.parties.clients[0].ready = lambda position: None
+    active = [sent.sender for sent in steps if sent.step == "partial"]
+    assert active == ["client-2", "client-3"]
+
+
+def test_a_coordinator_without_a_confirmation_gets_no_partial(monkeypatch):
+    """The request names a confirmation; a holder compares it with the one it has."""
+    from hefl_core.federation.coordinator import Coordinator
+    from hefl_core.federation.messages import DecryptionRequest
+    from hefl_core.runtime import stage
+    from hefl_core.wire.canonical import encode
+
+    class Liar(Coordinator):
+        def _make_request(self, position):
+            clients = self.enrolment.roster.clients
+            return self._compose(
+                m.REQUEST, position, clients, encode(DecryptionRequest(clients[:2], bytes(32), bytes(32)))
+            )
+
+    monkeypatch.setattr(stage, "Coordinator", Liar)
+    with pytest.raises(HeflError, match="names another sum"):
+        finished(TOGETHER.but(rounds=1))
+
+
+def test_rotation_in_mid_experiment_loses_no_round():
+    experiment = SMALL.but(rounds=5, epoch_rounds=2)
+    run = finished(experiment)
+    assert [sent.position.epoch for sent in run.transcript.sent if sent.step == "sum"] == [1, 1, 2, 2, 3]
+    plain = finished(SMALL.but(rounds=5))
+    assert [r.model for r in run.rounds] == [r.model for r in plain.rounds]
+    assert verify(run.transcript).sums == 5
+    with pytest.raises(KeyNotActive):
+        run.parties.clients[0].enrolment.holder.share(1)
+    assert run.parties.clients[0].enrolment.share.id.epoch == 3
+
+
+def test_a_key_opens_its_own_epoch_only():
+    from hefl_core.federation.messages import EncryptedSum
+    from hefl_core.schemes.registry import open_scheme
+    from hefl_core.wire.canonical import decode
+
+    run = Run(SMALL.but(rounds=2, epoch_rounds=1))
+    stolen = None
+    for sent in run.steps():
+        if sent.step == "share" and stolen is None:
+            stolen = run.parties.clients[0]
+        if sent.step == "plan" and sent.position.epoch == 1:
+            stolen_share = stolen.enrolment.share
+    scheme = open_scheme("bfv-lean")
+    first, second = (decode(run.transcript.body(s), EncryptedSum).total for s in run.transcript.sent if s.step == "sum")
+    assert scheme.partial_decrypt(stolen_share, first, (1,)).blocks
+    with pytest.raises(HeflError):
+        scheme.partial_decrypt(stolen_share, second, (1,))
+
+
+def test_a_revoked_client_is_out_from_the_next_epoch_on():
+    run = Run(SMALL.but(clients=4, rounds=3))
+    for sent in run.steps():
+        if sent.step == "receipt" and sent.position.round == 1 and sent.sender == "client-4":
+            run.revoke("client-4")
+    rounds = [[s.sender for s in run.transcript.of_round(number) if s.step == "update"] for number in (1, 2, 3)]
+    assert rounds == [
+        ["client-1", "client-2", "client-3", "client-4"],
+        ["client-1", "client-2", "client-3"],
+        ["client-1", "client-2", "client-3"],
+    ]
+    verify(run.transcript)
+    with pytest.raises(RoundError):
+        run.parties.kms.revoke("client-4")
+
+
+def test_an_older_epoch_is_refused():
+    run = Run(SMALL.but(rounds=2, epoch_rounds=1))
+    old = None
+    for sent in run.steps():
+        if sent.step == "epoch" and old is None:
+            old = run.parties.kms.epoch_envelope(1)
+    client = run.parties.clients[0]
+    before = client.enrolment.record.epoch
+    try:
+        client.receive(old)
+    except HeflError:
+        pass
+    assert client.enrolment.record.epoch == before == 2
