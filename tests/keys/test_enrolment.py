@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hefl_core.errors import (
     HeflError,
@@ -389,3 +391,32 @@ def test_a_party_is_where_it_was_after_a_restart(world: World, tmp_path: Path, k
             again.receive(world.kms.share_envelope("client-1", 1))
         with pytest.raises(KeyUseError):
             recall_identity(store, "client-2")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_bytes_come_in(world: World, data: st.DataObject) -> None:
+    """Flipped, cut, doubled or spliced messages: refused with one of this package's errors, and nothing is kept."""
+    honest = [world.kms.roster_envelope(), world.kms.epoch_envelope(), world.kms.share_envelope("client-1")]
+    step = data.draw(st.integers(0, 2))
+    fresh = world.enrolment(world.clients[0])
+    for envelope in honest[:step]:
+        fresh.receive(envelope)
+    raw = bytearray(honest[step].to_bytes())
+    place = data.draw(st.integers(0, len(raw) - 1))
+    kind = data.draw(st.sampled_from(["flip", "cut", "double", "splice"]))
+    if kind == "flip":
+        raw[place] ^= data.draw(st.integers(1, 255))
+    elif kind == "cut":
+        del raw[place:]
+    elif kind == "double":
+        raw[place:place] = raw[place : place + 20]
+        raw += b"" if len(raw) > len(honest[step].to_bytes()) else b"\0"
+    else:
+        raw[place:] = honest[(step + 1) % 3].to_bytes()[place:]
+        raw += b"\0" if bytes(raw) in [one.to_bytes() for one in honest] else b""
+    with pytest.raises(HeflError):
+        fresh.receive(Envelope.from_bytes(bytes(raw)))
+    for envelope in honest[step:]:
+        fresh.receive(envelope)
+    assert fresh.share.index == 1

@@ -86,7 +86,11 @@ class Toy:
         if len({p.index for p in partials}) < key.quorum.threshold:
             raise QuorumError("toy: too few", have=len(partials), need=key.quorum.threshold)
         g = number(decode(key.material, tuple[bytes, bytes])[0])
-        table = {pow(g, m % Q, P): m for m in range(-SCALE * 16, SCALE * 16 + 1)}
+        largest = SCALE * key.quorum.holders
+        table, power = {}, pow(g, -largest % Q, P)
+        for m in range(-largest, largest + 1):
+            table[power] = m
+            power = power * g % P
         values = []
         for j, body in enumerate(total.blocks[1::2]):
             mask = 1
