@@ -184,7 +184,9 @@ def sidebar() -> None:
             _("Audience"),
             AUDIENCES,
             default=audience(),
-            format_func=lambda name: {"class": _("Class"), "thesis": _("Thesis"), "stakeholder": _("Stakeholder")}[name],
+            format_func=lambda name: {"class": _("Class"), "thesis": _("Thesis"), "stakeholder": _("Stakeholder")}[
+                name
+            ],
             key="w:audience",
             on_change=_set_audience,
             required=True,
@@ -200,7 +202,9 @@ def sidebar() -> None:
         ray_label()
 
 
-_MIN_COHORT = "0: the smallest safe one. Below it a round is refused; a smaller value is a lab experiment, marked INSECURE."
+_MIN_COHORT = (
+    "0: the smallest safe one. Below it a round is refused; a smaller value is a lab experiment, marked INSECURE."
+)
 
 
 def _choice(name: str, label: str, options: tuple[str, ...], before: Experiment, label_of=str) -> None:  # type: ignore[no-untyped-def]

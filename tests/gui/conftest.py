@@ -1,0 +1,38 @@
+"""The application under AppTest, without Ray: every party is an object in this process."""
+
+import os
+from pathlib import Path
+
+os.environ["HEFL_RUNTIME"] = "local"
+
+import pytest
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import AppTest, app_test
+
+ROOT = Path(__file__).parents[2]
+
+
+class FramedPages(PagesManager):
+    """AppTest forgets between runs that app.py navigates itself (see pages/__init__.py)."""
+
+    def __init__(self, *args, **kwargs):
+        PagesManager.uses_pages_directory = False
+        super().__init__(*args, **kwargs)
+
+
+@pytest.fixture
+def app(monkeypatch):
+    """A fresh session of the application, not yet run."""
+    monkeypatch.setattr(app_test, "PagesManager", FramedPages)
+    monkeypatch.setattr("hefl_core.runtime.session.RAY_ALLOWED", False)
+    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+
+
+def run_on(app, page, **query):
+    """Open a page with a query."""
+    for name, value in query.items():
+        app.query_params[name] = str(value)
+    app.run()
+    app.switch_page(f"pages/{page}.py").run()
+    assert not app.exception, app.exception
+    return app

@@ -1,0 +1,95 @@
+import pytest
+
+from hefl_core.errors import RuntimeUnavailable
+from hefl_core.federation.experiment import Experiment
+from hefl_core.runtime.session import Session, Sessions
+
+
+def test_the_sidebar_is_one_experiment_in_the_url(app):
+    app.run()
+    assert not app.exception
+    assert app.session_state["experiment"].clients == 5
+    app.slider(key="w:clients").set_value(4).run()
+    assert not app.exception
+    assert app.session_state["experiment"].clients == 4
+    assert app.query_params["clients"] == "4"
+
+
+def test_the_url_is_the_experiment(app):
+    wanted = Experiment(dataset="digits", scheme="paillier-packed", clients=4, custody="3-of-4", rounds=2, seed=11)
+    for name, value in [pair.split("=") for pair in wanted.to_query().split("&")] + [("dataset", "digits")]:
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    assert app.session_state["experiment"] == wanted
+    assert app.slider(key="w:threshold").value == 3
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"clients": "many"}, {"scheme": "rot13"}, {"clients": "1"}, {"dataset": "csv:/etc/hostname"}, {"rounds": "-1"}],
+)
+def test_a_bad_url_brings_a_message_and_the_default(app, bad):
+    app.query_params.update(bad)
+    app.run()
+    assert not app.exception
+    assert app.error
+    assert app.session_state["experiment"].dataset == "breast_cancer"
+
+
+def test_presenter_mode_keeps_the_experiment(app):
+    app.run()
+    app.slider(key="w:clients").set_value(6).run()
+    app.button(key="presenter-on").click().run()
+    assert not app.exception and not len(app.sidebar)
+    assert app.query_params["presenter"] == "1"
+    app.button(key="presenter-off").click().run()
+    assert app.slider(key="w:clients").value == 6
+
+
+def test_settings_that_do_not_go_together_leave_the_last_good_ones(app):
+    app.run()
+    app.slider(key="w:clients").set_value(2).run()
+    assert not app.exception
+    assert app.error and "min_cohort" in app.error[0].value
+    assert app.session_state["experiment"].clients == 5
+
+
+def test_an_insecure_experiment_says_so(app):
+    app.query_params.update({"scheme": "plaintext"})
+    app.run()
+    assert any("INSECURE" in item.value for item in app.sidebar.markdown)
+
+
+def test_a_session_drains_a_run():
+    session = Session()
+    session.start(Experiment(clients=3, rounds=1), "local")
+    assert session.wait(30)
+    assert session.error is None and session.result is not None
+    assert session.result.transcript.sent == session.run.transcript.sent
+
+
+def test_a_cancelled_run_has_no_result():
+    session = Session()
+    session.start(Experiment(clients=3, rounds=500), "local")
+    session.cancel()
+    assert session.wait(30)
+    assert session.result is None and session.error is None and session.cancelled
+
+
+def test_an_error_is_kept_for_the_screen():
+    session = Session()
+    session.start(Experiment(clients=3, rounds=1, bound=1e-9), "local")
+    assert session.wait(30)
+    assert session.error is not None and session.result is None
+
+
+def test_sessions_past_the_limit_are_refused_with_a_message():
+    sessions = Sessions(limit=2)
+    first, _ = sessions.open(), sessions.open()
+    with pytest.raises(RuntimeUnavailable, match="this machine carries 2"):
+        sessions.open()
+    sessions.close(first)
+    sessions.open()
+    with pytest.raises(RuntimeUnavailable, match="closed"):
+        first.start(Experiment(clients=3, rounds=1))
