@@ -12,8 +12,9 @@ from rich.console import Console
 
 from hefl_core.cli.demo import demo
 from hefl_core.cli.inspect import claims, schemes, verify
+from hefl_core.cli.keys import keys
 from hefl_core.cli.run import run
-from hefl_core.errors import DataError, EncodingError, HeflError, IntegrityError, ParameterError
+from hefl_core.errors import DataError, EncodingError, HeflError, IntegrityError, KeyUseError, ParameterError
 
 app = typer.Typer(
     name="hefl_core",
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 for command in (run, demo, verify, schemes, claims):
     app.command()(command)
+app.add_typer(keys, name="keys")
 
 BAD_INPUT: tuple[type[Exception], ...] = (ParameterError, DataError, EncodingError, OSError)
 
@@ -33,6 +35,7 @@ def main() -> None:
     try:
         app()
     except (HeflError, OSError) as error:
-        code = 2 if isinstance(error, BAD_INPUT) else 1 if isinstance(error, IntegrityError) else 3
+        bad_input = isinstance(error, BAD_INPUT) or type(error) is KeyUseError  # its kinds are a run's own failures
+        code = 2 if bad_input else 1 if isinstance(error, IntegrityError) else 3
         Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(f"{type(error).__name__}: {error}")
         sys.exit(code)

@@ -37,6 +37,7 @@ def run(
     seed: Annotated[int, typer.Option(help="seed of the learning (never of the cryptography)")] = _DEFAULT.seed,
     bound: Annotated[float | None, typer.Option(help="largest weighted update entry; omitted: the preset's")] = None,
     clip_norm: Annotated[float | None, typer.Option(help="clip each update to this L2 norm")] = None,
+    epoch_rounds: Annotated[int | None, typer.Option(help="rounds per key epoch; omitted: one epoch")] = None,
     runtime: Annotated[str, typer.Option(help="local (one process) or ray (processes of their own)")] = "local",
     clients_per_host: Annotated[int | None, typer.Option(help="Ray: clients that share a process")] = None,
     observed: Annotated[
@@ -63,6 +64,7 @@ def run(
         seed=seed,
         bound=bound,
         clip_norm=clip_norm,
+        epoch_rounds=epoch_rounds,
         observed=observed,
     )
     bus = EventBus()

@@ -107,3 +107,23 @@ def test_schemes_and_claims_can_be_read():
     listed = json.loads(hefl("schemes", "--json", "-").stdout)
     assert {"bfv-lean", "ckks-lean", "paillier-packed", "plaintext"} <= {preset["name"] for preset in listed}
     assert "coordinator-blind" in hefl("claims").stdout
+
+
+def test_the_keys_of_one_machine(tmp_path):
+    store, key_file = str(tmp_path / "k.sqlite"), str(tmp_path / "unlock.key")
+    options = ("--store", store, "--key-file", key_file)
+    made = hefl("keys", "ceremony", *options, "--clients", "4", "--json", "-")
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)[0]["state"] == "active"
+    assert hefl("keys", "revoke", "client-4", *options).returncode == 0
+    rotated = json.loads(hefl("keys", "rotate", *options, "--first-round", "3", "--destroy-old", "--json", "-").stdout)
+    assert [line["state"] for line in rotated] == ["destroyed", "active"]
+    assert rotated[1]["clients"] == ["client-1", "client-2", "client-3"]
+    actions = [entry["action"] for entry in json.loads(hefl("keys", "audit", *options, "--json", "-").stdout)]
+    assert actions[-4:] == ["prepare", "retire", "activate", "destroy"] and "revoke" in actions
+    other = tmp_path / "other.key"
+    other.write_bytes(bytes(32))
+    other.chmod(0o600)
+    refused = hefl("keys", "list", "--store", store, "--key-file", str(other))
+    assert refused.returncode == 2 and "Traceback" not in refused.stderr
+    assert hefl("keys", "list", "--store", str(tmp_path / "none")).returncode == 2
