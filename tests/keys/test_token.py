@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hefl_core.errors import KeyUseError, RuntimeUnavailable
+from hefl_core.keys.service import open_key_store
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.token import Token, find_module
 from hefl_core.keys.unlock import KeyFile, Passphrase
@@ -94,3 +95,9 @@ def test_wrong_pin_token_key_or_module() -> None:
 
 def test_the_pin_does_not_show() -> None:
     assert repr(token()) == "Token(hefl/hefl-key-encryption-key, hidden)"
+
+
+def test_the_command_line_s_way(tmp_path: Path) -> None:
+    for _ in range(2):
+        with open_key_store(tmp_path / "keys.db", token="hefl", pin=PIN) as store:
+            store.put("t", "a", b"x")
