@@ -17,7 +17,7 @@ import tenseal.sealapi as sealapi
 
 from hefl_core.errors import EncodingError, IntegrityError, KeyUseError, WireError
 from hefl_core.ids import KeyId, digest
-from hefl_core.schemes import seal
+from hefl_core.schemes import seal, threshold
 from hefl_core.schemes.base import (
     CiphertextVector,
     Opened,
@@ -40,22 +40,24 @@ Words64 = npt.NDArray[np.uint64]
 
 
 class BFVScheme:
-    """BFV under one preset. Individual custody: each share is the whole key."""
+    """BFV under one preset. Under 1 of n each share is the whole key; under t of n see threshold.py."""
 
     def __init__(self, preset: BFVPreset) -> None:
         self.preset = preset
         self.ring = seal.open_ring(preset)
 
     def keygen(self, quorum: Quorum, *, epoch: int = 1) -> tuple[PublicKey, tuple[SecretShare, ...]]:
-        """A fresh key; every holder gets a copy.
+        """A fresh key; every holder gets a copy, or under t > 1 a Shamir share, and the key is forgotten.
 
-        Raises: ParameterError for t > 1: this ring has no room to flood partial decryptions.
+        Raises: ParameterError for t > 1 where the ring has no room to flood (so many) partial decryptions.
         """
         check_quorum(self.preset, quorum)
+        self.preset.require_room(quorum)
         public, secret = seal.make_keys(self.ring)
         fingerprint = digest(self.preset.digest, encode(quorum), public).hex()
         key_id = KeyId(self.preset.family, self.preset.name, epoch, fingerprint)
-        shares = tuple(SecretShare(key_id, quorum, index, secret) for index in range(1, quorum.holders + 1))
+        dealt = threshold.deal(self.ring, secret, quorum) if quorum.collective else (secret,) * quorum.holders
+        shares = tuple(SecretShare(key_id, quorum, index, part) for index, part in enumerate(dealt, 1))
         return PublicKey(key_id, quorum, public), shares
 
     def fields(self, max_terms: int) -> FixedPoint:
@@ -66,7 +68,9 @@ class BFVScheme:
                 bound=self.preset.max_terms,
                 found=max_terms,
             )
-        return FixedPoint(self.preset.field_bits, max_terms)
+        full = self.preset.fields * self.preset.field_bits == self.preset.plain_bits
+        # Fields that fill the word could exceed t < 2^plain_bits by a hair; from two terms on, they cannot.
+        return FixedPoint(self.preset.field_bits, max(max_terms, 2) if full else max_terms)
 
     # -- encrypt and add ---------------------------------------------------------------------------------------
 
@@ -121,6 +125,12 @@ class BFVScheme:
 
     def parse(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> list[Any]:
         """The blocks as SEAL ciphertexts, checked. Raises: KeyMismatch, WireError."""
+        self._require_shape(key, vector)
+        return [
+            seal.read_ciphertext(self.ring, block, f"block {number}") for number, block in enumerate(vector.blocks, 1)
+        ]
+
+    def _require_shape(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> None:
         require_key(key, vector)
         words = vector.integers + vector.tagged + -(-vector.length // self.preset.fields)
         expected = -(-words // self.ring.degree)
@@ -128,9 +138,6 @@ class BFVScheme:
             raise WireError(
                 f"{self.preset.name}: expected {expected} blocks for d = {vector.length}, found {len(vector.blocks)}"
             )
-        return [
-            seal.read_ciphertext(self.ring, block, f"block {number}") for number, block in enumerate(vector.blocks, 1)
-        ]
 
     def add(self, key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> CiphertextVector:
         """Add two encrypted vectors without any secret: Dec(a ⊞ b) = Dec(a) + Dec(b), exactly.
@@ -150,10 +157,14 @@ class BFVScheme:
     # -- decrypt -----------------------------------------------------------------------------------------------
 
     def partial_decrypt(self, share: SecretShare, total: CiphertextVector, active: Iterable[int]) -> PartialDecryption:
-        """Under 1 of n: the whole decryption. Its blocks hold plaintext words and never travel.
+        """Under t of n: this holder's flooded part. Under 1 of n: the whole decryption, plaintext that never travels.
 
-        Raises: KeyMismatch; IntegrityError when the noise says that this key did not make the ciphertext.
+        Raises: KeyMismatch; IntegrityError when the noise says that this key did not make the ciphertext; for t > 1 as
+            :func:`~hefl_core.schemes.threshold.partial_decrypt`.
         """
+        if share.quorum.collective:
+            self._require_shape(share, total)
+            return threshold.partial_decrypt(self.preset, self.ring, share, total, active)
         ciphertexts = self.parse(share, total)
         decryptor = seal.decryptor(self.ring, expose_secret(share))
         blocks = tuple(self._decrypt_block(decryptor, ciphertext) for ciphertext in ciphertexts)
@@ -179,8 +190,17 @@ class BFVScheme:
     ) -> Opened:
         """Decode the decrypted words. Raises: QuorumError, KeyMismatch, IntegrityError."""
         check_partials(key, total, partials)
-        words = np.concatenate([np.frombuffer(block, dtype=np.uint64) for block in partials[0].blocks])
+        blocks = partials[0].blocks
+        if key.quorum.collective:
+            self._require_shape(key, total)
+            sums = threshold.combine(self.preset, self.ring, key, total, partials)
+            blocks = tuple(self._decrypt_block(threshold.opener(self.ring), ciphertext) for ciphertext in sums)
+        words = np.concatenate([np.frombuffer(block, dtype=np.uint64) for block in blocks])
         return self.decode(words, total, bound)
+
+    def mask_digests(self, total: CiphertextVector) -> tuple[bytes, ...]:
+        """What a holder answers once at most, one digest per block: the residues of c1. Raises: WireError."""
+        return threshold.mask_digests(self.ring, total)
 
     def decode(self, words: Words64, total: CiphertextVector, bound: float | None) -> Opened:
         """Split summed words into integers, tag and values. Raises: IntegrityError when a field overflowed."""

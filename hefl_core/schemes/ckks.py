@@ -16,7 +16,7 @@ import tenseal.sealapi as sealapi
 
 from hefl_core.errors import EncodingError, IntegrityError, KeyUseError, WireError
 from hefl_core.ids import KeyId, digest
-from hefl_core.schemes import seal
+from hefl_core.schemes import seal, threshold
 from hefl_core.schemes.base import (
     CiphertextVector,
     Opened,
@@ -44,7 +44,7 @@ exponential, not Gaussian: beyond 32 deviations with probability about exp(-sqrt
 
 
 class CKKSScheme:
-    """CKKS under one preset. Individual custody: each share is the whole key.
+    """CKKS under one preset. Under 1 of n each share is the whole key; under t of n see threshold.py.
 
     Leaks: a decryption given to somebody who holds the ciphertext gives the secret key away (Li and Micciancio 2021,
     eprint 2020/1533). In this protocol decryptions stay with the clients, who hold the key anyway.
@@ -57,12 +57,17 @@ class CKKSScheme:
         self._slots = preset.degree // 2
 
     def keygen(self, quorum: Quorum, *, epoch: int = 1) -> tuple[PublicKey, tuple[SecretShare, ...]]:
-        """A fresh key; every holder gets a copy. Raises: ParameterError for t > 1."""
+        """A fresh key; every holder gets a copy, or under t > 1 a Shamir share, and the key is forgotten.
+
+        Raises: ParameterError for t > 1 where the ring has no room to flood (so many) partial decryptions.
+        """
         check_quorum(self.preset, quorum)
+        self.preset.require_room(quorum)
         public, secret = seal.make_keys(self.ring)
         fingerprint = digest(self.preset.digest, encode(quorum), public).hex()
         key_id = KeyId(self.preset.family, self.preset.name, epoch, fingerprint)
-        shares = tuple(SecretShare(key_id, quorum, index, secret) for index in range(1, quorum.holders + 1))
+        dealt = threshold.deal(self.ring, secret, quorum) if quorum.collective else (secret,) * quorum.holders
+        shares = tuple(SecretShare(key_id, quorum, index, part) for index, part in enumerate(dealt, 1))
         return PublicKey(key_id, quorum, public), shares
 
     def encrypt(
@@ -132,15 +137,18 @@ class CKKSScheme:
 
     def parse(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> list[Any]:
         """The blocks as SEAL ciphertexts, checked. Raises: KeyMismatch, WireError."""
+        self._require_shape(key, vector)
+        return [
+            seal.read_ciphertext(self.ring, block, f"block {number}") for number, block in enumerate(vector.blocks, 1)
+        ]
+
+    def _require_shape(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> None:
         require_key(key, vector)
         expected = -(-(vector.integers + vector.length) // self._slots)
         if vector.tagged or len(vector.blocks) != expected:
             raise WireError(
                 f"{self.preset.name}: expected {expected} blocks for d = {vector.length}, found {len(vector.blocks)}"
             )
-        return [
-            seal.read_ciphertext(self.ring, block, f"block {number}") for number, block in enumerate(vector.blocks, 1)
-        ]
 
     def add(self, key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> CiphertextVector:
         """Dec(a ⊞ b) = Dec(a) + Dec(b) within :meth:`sum_error`, without any secret.
@@ -158,7 +166,13 @@ class CKKSScheme:
         return seal.Accumulator(self.parse, self.ring, key)
 
     def partial_decrypt(self, share: SecretShare, total: CiphertextVector, active: Iterable[int]) -> PartialDecryption:
-        """Under 1 of n: the whole decryption. Its blocks hold slot values and never travel. Raises: KeyMismatch."""
+        """Under t of n: this holder's flooded part. Under 1 of n: the whole decryption, slot values that never travel.
+
+        Raises: KeyMismatch; for t > 1 as :func:`~hefl_core.schemes.threshold.partial_decrypt`.
+        """
+        if share.quorum.collective:
+            self._require_shape(share, total)
+            return threshold.partial_decrypt(self.preset, self.ring, share, total, active)
         ciphertexts = self.parse(share, total)
         decryptor = seal.decryptor(self.ring, expose_secret(share))
         blocks = tuple(self._decrypt_block(decryptor, ciphertext) for ciphertext in ciphertexts)
@@ -185,8 +199,17 @@ class CKKSScheme:
         Raises: QuorumError, KeyMismatch, IntegrityError.
         """
         check_partials(key, total, partials)
-        slots = np.concatenate([np.frombuffer(block, dtype=np.float64) for block in partials[0].blocks])
+        blocks = partials[0].blocks
+        if key.quorum.collective:
+            self._require_shape(key, total)
+            sums = threshold.combine(self.preset, self.ring, key, total, partials)
+            blocks = tuple(self._decrypt_block(threshold.opener(self.ring), ciphertext) for ciphertext in sums)
+        slots = np.concatenate([np.frombuffer(block, dtype=np.float64) for block in blocks])
         return self.decode(slots, total, bound)
+
+    def mask_digests(self, total: CiphertextVector) -> tuple[bytes, ...]:
+        """What a holder answers once at most, one digest per block: the residues of c1. Raises: WireError."""
+        return threshold.mask_digests(self.ring, total)
 
     def decode(self, slots: Vector, total: CiphertextVector, bound: float | None) -> Opened:
         """Split summed slots into integers and values. Raises: IntegrityError where they cannot be a sum of valid terms."""
@@ -225,7 +248,10 @@ class CKKSScheme:
         """32 standard deviations of a slot's noise after ``terms`` additions, and float64 rounding of the encoding.
 
         A coefficient's noise has the preset's ``noise_std`` and the encoder's rounding (1/sqrt 12); a slot sums N of them.
+        Collective presets add the flooding of as many holders as they have room for.
         """
-        per_coefficient = math.hypot(self.preset.noise_std, 12**-0.5)
-        slot_std = per_coefficient * math.sqrt(self.preset.degree / 2 * terms) / self.ring.scale
+        variance = terms * (self.preset.noise_std**2 + 1 / 12)
+        if self.preset.collective:
+            variance += self.preset.largest_threshold * 4.0**self.preset.flood_bits / 3
+        slot_std = math.sqrt(variance * self.preset.degree / 2) / self.ring.scale
         return SIGMAS * slot_std + terms * max(bound, 1.0) * 1e-12

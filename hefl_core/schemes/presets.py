@@ -8,6 +8,7 @@ from typing import Literal
 
 from hefl_core.errors import ParameterError
 from hefl_core.ids import digest
+from hefl_core.schemes.quorum import Quorum
 from hefl_core.wire.canonical import encode
 
 Family = Literal["plaintext", "paillier", "bfv", "ckks"]
@@ -16,6 +17,10 @@ LIMIT_2018 = {1024: 27, 2048: 54, 4096: 109, 8192: 218, 16384: 438}
 """Most bits of all coefficient primes together at 128-bit security: HomomorphicEncryption.org standard, 2018."""
 LIMIT_2024 = {1024: 26, 2048: 53, 4096: 106, 8192: 214, 16384: 430}
 """The stricter table of the 2024 guidelines (eprint 2024/463). Presets stay under this one unless they say otherwise."""
+SMALLEST_GAP_BITS = 32
+"""Least flooding over the largest noise (30 clients, no dealer, as many terms as fit) that a preset may call collective."""
+SMALLEST_PRECISION_BITS = 30
+"""A CKKS sum keeps this many bits below 1 free of flooding."""
 FRESH_NOISE_STD = {True: 15.1, False: 172.0}
 """Fresh noise of a BFV ciphertext by whether a special prime cleans it; measured at N = 4096 and N = 2048."""
 
@@ -57,14 +62,23 @@ class PlaintextPreset(Preset):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaillierPreset(Preset):
-    """``modulus_bits``: of n. ``fields``: values per ciphertext, each ``field_bits`` wide (0: one value per ciphertext)."""
+    """``modulus_bits``: of n. ``field_bits``: width of the packed values (0: one value per ciphertext).
+
+    ``mask_bits``: exponent of short masks h^r, at least half of the modulus (0: Paillier's full masks r^n).
+    """
 
     modulus_bits: int
     field_bits: int
     max_terms: int
+    mask_bits: int = 0
 
     def require_safe(self) -> None:
-        """At least 2048 bits unless the name says INSECURE."""
+        """At least 2048 bits unless the name says INSECURE; short masks of at least half the modulus."""
+        if self.mask_bits and self.mask_bits < self.modulus_bits // 2:
+            raise ParameterError(
+                f"{self.name}: expected mask exponents of at least {self.modulus_bits // 2} bits, found {self.mask_bits}",
+                "take half of the modulus, or 0 for full masks",
+            )
         if self.modulus_bits < 2048 and not self.insecure:
             raise ParameterError(
                 f"{self.name}: expected a modulus of at least 2048 bits, found {self.modulus_bits}",
@@ -74,12 +88,19 @@ class PaillierPreset(Preset):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RingPreset(Preset):
-    """What BFV and CKKS share. ``prime_bits``: of each coefficient prime, the special one last."""
+    """What BFV and CKKS share. ``prime_bits``: of each coefficient prime, the special one last.
+
+    Where ``collective``: ``flood_bits`` is f of the flooding, uniform on -2^f .. 2^f - 1, that up to ``largest_threshold``
+    holders add; ``max_decryptions`` is how many sums a key may open before the flooding distance grows too far.
+    """
 
     degree: int
     prime_bits: tuple[int, ...]
     seeded: bool = False
     max_terms: int = 128
+    flood_bits: int = 0
+    largest_threshold: int = 1
+    max_decryptions: int = 0
 
     @property
     def special_prime(self) -> bool:
@@ -103,6 +124,61 @@ class RingPreset(Preset):
         if not self.special_prime:
             return FRESH_NOISE_STD[False] * math.sqrt(self.degree / 2048)
         return math.sqrt((2 * self.degree / 3 + 1) / 12)
+
+    def aggregate_noise_std(self, terms: int, makers: int = 1) -> float:
+        """Noise of a sum of fresh ciphertexts; a key made by ``makers`` clients without a dealer is √makers longer."""
+        return self.noise_std * math.sqrt(terms * makers)
+
+    def gap_bits(self, quorum: Quorum, terms: int, *, dealer_free: bool = False) -> float:
+        """log2(flooding of one holder / largest noise of the sum, at 8 standard deviations).
+
+        A ratio, not a proof; :meth:`distance_bits` turns it into a statement about what is given away.
+
+        >>> preset = PRESETS["bfv-threshold"]
+        >>> round(preset.gap_bits(Quorum(3, 5), 10), 1), round(preset.gap_bits(Quorum(3, 5), 10, dealer_free=True), 1)
+        (61.9, 60.8)
+        """
+        makers = quorum.holders if dealer_free else 1
+        return self.flood_bits - math.log2(8 * self.aggregate_noise_std(terms, makers))
+
+    def distance_bits(self, quorum: Quorum, terms: int, ciphertexts: int, *, dealer_free: bool = False) -> float:
+        """log2 of the statistical distance between answers and what can be computed without the share.
+
+        At most N · mean|noise| / 2^(f+1) per ciphertext, times all ciphertexts ever opened under the key.
+        """
+        mean = math.sqrt(2 / math.pi) * self.aggregate_noise_std(terms, quorum.holders if dealer_free else 1)
+        return math.log2(self.degree * mean * ciphertexts) - self.flood_bits - 1
+
+    def noise_limit(self, quorum: Quorum, terms: int) -> float:
+        """Largest |noise| of an honestly combined sum: t floodings, 16 standard deviations, and the encoding's rounding."""
+        flooding = float(quorum.threshold) * 2.0**self.flood_bits
+        return flooding + 16 * self.aggregate_noise_std(terms, quorum.holders) + terms
+
+    def require_room(self, quorum: Quorum) -> None:
+        """Refuse a quorum whose floodings together do not fit. Raises: ParameterError."""
+        if quorum.collective and quorum.threshold > self.largest_threshold:
+            raise ParameterError(
+                f"{self.name}: has room for the flooding of {self.largest_threshold} holders, found {quorum}",
+                "choose a smaller threshold or bfv-threshold-small (up to 32)",
+            )
+
+    def _require_flooding(self, room_bits: float) -> None:
+        """largest_threshold · 2^f ≤ 2^room_bits, and flooding far above the noise of the largest sum. Raises: ParameterError."""
+        if not self.collective:
+            return
+        used = self.flood_bits + math.log2(self.largest_threshold)
+        if used > room_bits or self.largest_threshold < 2 or self.max_decryptions < 1:
+            raise ParameterError(
+                f"{self.name}: {self.largest_threshold} floodings of 2^{self.flood_bits} exceed the room of 2^{room_bits:.0f}",
+                "take a smaller plaintext modulus or scale, fewer holders, or less flooding",
+            )
+        gap = self.gap_bits(Quorum(2, 30), self.max_terms, dealer_free=True)
+        if gap < SMALLEST_GAP_BITS and not self.insecure:
+            raise ParameterError(
+                f"{self.name}: expected flooding 2^{SMALLEST_GAP_BITS} above the noise, found 2^{gap:.1f}; answers would leak "
+                "the share",
+                "take a larger coefficient modulus",
+            )
 
     def require_safe(self) -> None:
         """The ring is large enough for its primes, by both tables."""
@@ -146,6 +222,7 @@ class BFVPreset(RingPreset):
                 f"{room / math.sqrt(self.max_terms):.1f} and {room / self.max_terms:.1f}",
                 "take a smaller plaintext modulus or fewer terms",
             )
+        self._require_flooding(self.data_bits - self.plain_bits - 2)
         if self.fields * self.field_bits > self.plain_bits:
             raise ParameterError(
                 f"{self.name}: {self.fields} fields of {self.field_bits} bits do not fit below 2^{self.plain_bits}",
@@ -168,10 +245,12 @@ class CKKSPreset(RingPreset):
                 f"{self.name}: sums of {self.max_terms} values up to {largest / self.max_terms} overflow q = 2^{self.data_bits}",
                 "take a smaller scale or fewer terms",
             )
+        self._require_flooding(self.scale_bits - SMALLEST_PRECISION_BITS)
 
 
 _TABLES = "HomomorphicEncryption.org 2018 and eprint 2024/463"
 _MEASURED = "docs/performance.md"
+_FLOODED = "Asharov et al. 2012 (eprint 2011/613); room and gap measured, docs/performance.md"
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -201,11 +280,12 @@ PRESETS: dict[str, Preset] = {
             family="paillier",
             default_bound=1.0,
             security_bits=112,
-            security_standard="NIST SP 800-57 (factoring 2048 bits)",
-            source="Paillier 1999; BatchCrypt (Zhang et al. 2020) for packing fields",
+            security_standard="NIST SP 800-57 (factoring 2048 bits); half-length mask exponents (Goldreich, Rosen 2003)",
+            source="Paillier 1999; Zhang et al. 2020 (BatchCrypt) for packing; Damgård, Jurik, Nielsen 2010 for masks",
             collective=True,
             tagged=True,
             modulus_bits=2048,
+            mask_bits=1024,
             field_bits=20,
             max_terms=64,
         ),
@@ -214,11 +294,12 @@ PRESETS: dict[str, Preset] = {
             family="paillier",
             default_bound=1.0,
             security_bits=128,
-            security_standard="NIST SP 800-57 (factoring 3072 bits)",
-            source="Paillier 1999; BatchCrypt (Zhang et al. 2020) for packing fields",
+            security_standard="NIST SP 800-57 (factoring 3072 bits); half-length mask exponents (Goldreich, Rosen 2003)",
+            source="Paillier 1999; Zhang et al. 2020 (BatchCrypt) for packing; Damgård, Jurik, Nielsen 2010 for masks",
             collective=True,
             tagged=True,
             modulus_bits=3072,
+            mask_bits=1536,
             field_bits=20,
             max_terms=64,
         ),
@@ -232,6 +313,7 @@ PRESETS: dict[str, Preset] = {
             collective=True,
             tagged=True,
             modulus_bits=512,
+            mask_bits=256,
             field_bits=20,
             max_terms=64,
         ),
@@ -297,6 +379,128 @@ PRESETS: dict[str, Preset] = {
             fields=4,
             field_bits=12,
             max_terms=16,
+        ),
+        BFVPreset(
+            name="bfv-threshold",
+            family="bfv",
+            default_bound=1.0,
+            security_bits=128,
+            security_standard=_TABLES,
+            source=_FLOODED,
+            collective=True,
+            tagged=True,
+            degree=8192,
+            prime_bits=(60, 60, 22),
+            plain_bits=43,
+            fields=2,
+            field_bits=21,
+            flood_bits=71,
+            largest_threshold=16,
+            max_decryptions=1000,
+        ),
+        BFVPreset(
+            name="bfv-threshold-classroom",
+            family="bfv",
+            default_bound=1.0,
+            security_bits=128,
+            security_standard=_TABLES,
+            source=_FLOODED,
+            collective=True,
+            tagged=True,
+            degree=4096,
+            prime_bits=(48, 42, 16),
+            plain_bits=37,
+            fields=2,
+            field_bits=18,
+            flood_bits=47,
+            largest_threshold=16,
+            max_decryptions=100,
+        ),
+        BFVPreset(
+            name="bfv-threshold-small",
+            family="bfv",
+            default_bound=1.0,
+            security_bits=128,
+            security_standard=_TABLES,
+            source=_FLOODED,
+            collective=True,
+            tagged=True,
+            degree=8192,
+            prime_bits=(60, 60, 22),
+            plain_bits=60,
+            fields=3,
+            field_bits=20,
+            flood_bits=53,
+            largest_threshold=32,
+            max_decryptions=100,
+        ),
+        BFVPreset(
+            name="bfv-threshold-strict",
+            family="bfv",
+            default_bound=1.0,
+            security_bits=128,
+            security_standard=_TABLES,
+            source=_FLOODED,
+            collective=True,
+            tagged=True,
+            degree=8192,
+            prime_bits=(50, 50, 50, 22),
+            plain_bits=60,
+            fields=3,
+            field_bits=20,
+            flood_bits=84,
+            largest_threshold=16,
+            max_decryptions=10000,
+        ),
+        CKKSPreset(
+            name="ckks-threshold",
+            family="ckks",
+            default_bound=16.0,
+            security_bits=128,
+            security_standard=_TABLES,
+            source=_FLOODED,
+            collective=True,
+            degree=8192,
+            prime_bits=(60, 60, 22),
+            scale_bits=110,
+            max_terms=31,
+            flood_bits=73,
+            largest_threshold=32,
+            max_decryptions=1000,
+        ),
+        BFVPreset(
+            name="INSECURE_bfv-threshold-1024",
+            family="bfv",
+            default_bound=1.0,
+            security_bits=0,
+            security_standard="none: ring too small for its primes",
+            source="like bfv-threshold, small enough for tests",
+            collective=True,
+            tagged=True,
+            degree=1024,
+            prime_bits=(60, 60, 22),
+            plain_bits=43,
+            fields=2,
+            field_bits=21,
+            flood_bits=71,
+            largest_threshold=16,
+            max_decryptions=1000,
+        ),
+        CKKSPreset(
+            name="INSECURE_ckks-threshold-1024",
+            family="ckks",
+            default_bound=16.0,
+            security_bits=0,
+            security_standard="none: ring too small for its primes",
+            source="like ckks-threshold, small enough for tests",
+            collective=True,
+            degree=1024,
+            prime_bits=(60, 60, 22),
+            scale_bits=110,
+            max_terms=31,
+            flood_bits=73,
+            largest_threshold=32,
+            max_decryptions=1000,
         ),
         BFVPreset(
             name="INSECURE_bfv-1024",

@@ -158,9 +158,9 @@ def read_ciphertext(ring: Ring, block: bytes, what: str) -> Any:
 def write_plaintext(ring: Ring, words: npt.NDArray[np.uint64]) -> Any:
     """A SEAL plaintext polynomial from its coefficients, without a Python list. Shapes: uint64 (≤ N,), each < t."""
     raw = np.ascontiguousarray(words, dtype="<u8").tobytes()
-    inner = _header(HEADER_BYTES + 8 + len(raw)) + struct.pack("<Q", len(words)) + raw
+    inner = header(HEADER_BYTES + 8 + len(raw)) + struct.pack("<Q", len(words)) + raw
     body = bytes(32) + struct.pack("<Qd", len(words), 1.0) + inner
-    return from_bytes(sealapi.Plaintext(), ring, _header(HEADER_BYTES + len(body)) + body, "plaintext")
+    return from_bytes(sealapi.Plaintext(), ring, header(HEADER_BYTES + len(body)) + body, "plaintext")
 
 
 def read_plaintext(ring: Ring, plaintext: Any) -> npt.NDArray[np.uint64]:
@@ -175,7 +175,8 @@ def read_plaintext(ring: Ring, plaintext: Any) -> npt.NDArray[np.uint64]:
     return words
 
 
-def _header(size: int) -> bytes:
+def header(size: int) -> bytes:
+    """SEAL's header of an uncompressed object of so many bytes, the header included."""
     return MAGIC + b"\x03\x00\x00\x00" + struct.pack("<Q", size)
 
 

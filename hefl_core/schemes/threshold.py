@@ -1,0 +1,187 @@
+"""Decrypting together, for BFV and CKKS: t holders each give d_i = λ_i·c1·s_i + e_i, and c0 + Σ d_i opens the sum.
+
+The secret s is Shamir-shared over R_q. Holder i folds its Lagrange coefficient λ_i for the active set A into its answer
+and drowns the rest in e_i, uniform on -2^f .. 2^f - 1, so that nobody sees the ciphertext's own noise, from which s follows.
+
+Three rules make that safe, and each has its attack in docs/sharp_edges.md:
+
+- A is fixed before anybody answers, |A| = t, and λ_i is folded in: answers that serve any set leak s to t - 1 holders.
+- One A per c1, ever; a holder keeps a durable ledger of :func:`mask_digests` (keys/question.py).
+- The same question brings the same e_i. It is derived from the share, A and the residues of c1, and from nothing that a
+  sender can change while c1 stays: not from bytes, c0 or the place of a block. Fresh e_i would average away.
+
+The gap between flooding and noise is a number (``preset.gap_bits``), not a proof of security; see docs/threat_model.md.
+
+Source: Asharov et al. 2012 (eprint 2011/613), Boneh et al. 2018 (eprint 2017/956); attacks measured here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tenseal.sealapi as sealapi
+
+from hefl_core.errors import IntegrityError, KeyUseError, ParameterError, QuorumError
+from hefl_core.ids import digest
+from hefl_core.schemes import rlwe, seal, shamir
+from hefl_core.schemes.base import (
+    CiphertextVector,
+    PartialDecryption,
+    PublicKey,
+    SecretShare,
+    check_partials,
+    expose_secret,
+)
+from hefl_core.schemes.presets import RingPreset
+from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.rlwe import Residues
+from hefl_core.schemes.seal import Ring
+from hefl_core.wire.canonical import encode
+
+
+def deal(ring: Ring, secret: bytes, quorum: Quorum) -> tuple[bytes, ...]:
+    """Shamir shares of SEAL's secret key over the data primes, as NTT values. The dealer then forgets the key.
+
+    Leaks: nothing to fewer than t holders; everything to the dealer while it lives.
+    """
+    primes = rlwe.data_primes(ring)
+    whole = rlwe.read_secret_key(ring, secret)[: len(primes)]
+    return tuple(shamir.to_bytes(share, primes) for share in shamir.split(whole, primes, quorum))
+
+
+def check_active(share: SecretShare, active: Iterable[int]) -> tuple[int, ...]:
+    """The active set in ascending order.
+
+    Raises: QuorumError for fewer than t; ParameterError for more, doubled or unknown holders; KeyUseError when this
+        share's holder is not in it.
+    """
+    members, quorum = tuple(sorted(active)), share.quorum
+    if len(members) < quorum.threshold:
+        need = quorum.threshold
+        raise QuorumError(f"active set: expected {need} holders, found {members}", have=len(members), need=need)
+    known = all(1 <= member <= quorum.holders for member in members)
+    if len(members) > quorum.threshold or len(set(members)) != len(members) or not known:
+        raise ParameterError(
+            f"active set: expected exactly {quorum.threshold} distinct holders of 1..{quorum.holders}, found {members}",
+            "fix and sign one set before anybody answers",
+        )
+    if share.index not in members:
+        raise KeyUseError(f"share {share.index}: expected to be in the active set, found {members}; it does not answer")
+    return members
+
+
+def partial_decrypt(
+    preset: RingPreset, ring: Ring, share: SecretShare, total: CiphertextVector, active: Iterable[int]
+) -> PartialDecryption:
+    """This holder's d_i for each block. The same share, set and c1 bring the same bytes.
+
+    Shapes: per block uint64 (L, N), written in as many bytes as each prime needs.
+    Leaks: to t answers together, the sum. To fewer, what ``preset.gap_bits`` says, as long as one set answers per c1.
+    Raises: as :func:`check_active`; WireError for a block that is no ciphertext; IntegrityError for a damaged share.
+    """
+    members = check_active(share, active)
+    primes = rlwe.data_primes(ring)
+    material = expose_secret(share)
+    part = shamir.from_bytes(material, primes, ring.degree, f"share {share.index}")
+    factors = [shamir.lagrange(members, share.index, p) for p in primes]
+    operand = [rlwe.fix(row, p) for row, p in zip(shamir.scale(part, factors, primes), primes, strict=True)]
+    stream_key = digest(b"hefl/flooding", material, encode((str(share.id), share.index, members)))
+    blocks = []
+    for c1 in masks(ring, total):
+        noise = _flooding(preset, ring, stream_key, c1)
+        mask = c1 if ring.plain_modulus == 0 else rlwe.ntt(c1, primes)
+        rows = np.stack([rlwe.multiply(row, s, p) for row, s, p in zip(mask, operand, primes, strict=True)])
+        if ring.plain_modulus == 0:
+            noise = rlwe.ntt(noise, primes)
+        else:
+            rows = rlwe.inverse_ntt(rows, primes)
+        blocks.append(shamir.to_bytes(shamir.add(rows, noise, primes), primes))
+    return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), tuple(blocks))
+
+
+def _flooding(preset: RingPreset, ring: Ring, key: bytes, c1: Residues) -> Residues:
+    count = rlwe.flooding_bytes(ring.degree, preset.flood_bits)
+    stream = hashlib.shake_256(key + _mask_digest(c1)).digest(count)
+    return rlwe.flooding(stream, preset.flood_bits, rlwe.data_primes(ring))
+
+
+def masks(ring: Ring, total: CiphertextVector) -> Iterator[Residues]:
+    """c1 of each block. Shapes: uint64 (L, N). Raises: WireError."""
+    for number, block in enumerate(total.blocks, 1):
+        yield rlwe.read_ciphertext(ring, block, f"block {number}")[1]
+
+
+def mask_digests(ring: Ring, total: CiphertextVector) -> tuple[bytes, ...]:
+    """What a holder answers once at most: the residues of each c1, whatever bytes they came in. Raises: WireError."""
+    return tuple(_mask_digest(c1) for c1 in masks(ring, total))
+
+
+def _mask_digest(c1: Residues) -> bytes:
+    return digest(b"hefl/c1", np.ascontiguousarray(c1, dtype="<u8").tobytes())
+
+
+def combine(
+    preset: RingPreset, ring: Ring, key: PublicKey, total: CiphertextVector, partials: Sequence[PartialDecryption]
+) -> list[Any]:
+    """Ciphertexts (c0 + Σ d_i, 0) in SEAL's form: any secret key opens them, so :func:`opener` does.
+
+    For BFV the noise is computed first: what does not come from exactly these t shares and this sum is uniform modulo q
+    and exceeds the bound somewhere among N coefficients.
+    Raises: QuorumError, KeyMismatch; IntegrityError for doubled, missing, stale, foreign or damaged answers.
+    """
+    check_partials(key, total, partials)
+    primes = rlwe.data_primes(ring)
+    if any(len(partial.blocks) != len(total.blocks) for partial in partials):
+        raise IntegrityError(f"partials: expected {len(total.blocks)} blocks each, found others; ask the holders again")
+    opened = []
+    for number, block in enumerate(total.blocks):
+        words = rlwe.read_ciphertext(ring, block, f"block {number + 1}").copy()
+        for partial in partials:
+            what = f"partial {partial.index}, block {number + 1}"
+            part = shamir.from_bytes(partial.blocks[number], primes, ring.degree, what)
+            words[0] = shamir.add(words[0], part, primes)
+        if ring.plain_modulus:
+            check_noise(ring, words[0], preset.noise_limit(key.quorum, total.terms), number + 1)
+        words[1] = 0
+        opened.append(seal.from_bytes(sealapi.Ciphertext(), ring, rlwe.write_ciphertext(ring, words), "sum"))
+    return opened
+
+
+def check_noise(ring: Ring, words: Residues, limit: float, number: int) -> None:
+    """Refuse a BFV sum whose noise exceeds ``limit``. Raises: IntegrityError."""
+    found = float(np.max(np.abs(invariant_noise(ring, words)))) / ring.plain_modulus * modulus(ring)
+    if found > limit:
+        raise IntegrityError(
+            f"noise of block {number}: expected at most 2^{np.log2(limit):.1f}, found 2^{np.log2(found):.1f}; a partial "
+            "decryption is missing, doubled, foreign, stale or damaged; do not use the sum"
+        )
+
+
+def invariant_noise(ring: Ring, words: Residues) -> npt.NDArray[np.float64]:
+    """t·w/q minus the nearest integer, for each coefficient w of c0 + Σ d_i. Shapes: (L, N) to float64 (N,)."""
+    primes = rlwe.data_primes(ring)
+    whole = modulus(ring)
+    fraction = np.zeros(ring.degree)
+    for row, p in zip(words, primes, strict=True):
+        factor = ring.plain_modulus * pow(whole // p, -1, p) % p
+        fraction += rlwe.multiply(row, rlwe.fix(np.array([factor], dtype=np.uint64), p), p) / p
+    return np.asarray(fraction - np.rint(fraction))
+
+
+def modulus(ring: Ring) -> int:
+    """q, the product of the data primes."""
+    product = 1
+    for p in rlwe.data_primes(ring):
+        product *= p
+    return product
+
+
+@lru_cache(maxsize=16)
+def opener(ring: Ring) -> Any:
+    """A decryptor with a key of its own that belongs to nobody: enough for ciphertexts whose c1 is zero."""
+    return seal.decryptor(ring, seal.make_keys(ring)[1])
