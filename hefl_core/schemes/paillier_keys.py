@@ -1,9 +1,11 @@
 """Paillier's numbers: primes, the public modulus, decryption with the factors.
 
-Two kinds of primes. *Blum*: p ≡ 3 (mod 4) and (p-1)/2 without a small factor, so that the squares modulo n form a large
-cyclic group (individual custody). *Safe*: (p-1)/2 is prime itself, as collective custody needs it.
+Two kinds of primes. *Blum*: p ≡ 3 (mod 4), p - 1 and q - 1 with only the factor 2 in common and no other one below 2^16,
+so that a random square generates all squares modulo n, but for a chance of about 2^-13 (individual custody).
+*Safe*: (p-1)/2 is prime itself, as collective custody needs it.
 
-Source: Paillier 1999 (encryption, decryption by Chinese remainders, section 7); FIPS 186-5, A.1 for the distance of p, q.
+Source: Paillier 1999 (encryption, decryption by Chinese remainders, section 7); Damgård, Jurik and Nielsen 2010 (h);
+FIPS 186-5, A.1 for the distance of p and q.
 """
 
 from __future__ import annotations
@@ -11,24 +13,25 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import gmpy2
 import numpy as np
 
 from hefl_core.errors import IntegrityError, ParameterError, WireError
+from hefl_core.schemes.masks import MaskPool, ShortMasks
 from hefl_core.schemes.presets import PaillierPreset
 from hefl_core.wire.canonical import decode, encode
 
-PRIME_TESTS = 40
-SIEVE_WINDOW = 1 << 16
-_ROUGH = 1 << 12
-"""(p-1)/2 of a Blum prime has no prime factor below this."""
+PRIME_TESTS: Final = 40
+SIEVE_WINDOW: Final = 1 << 16
+ROUGH: Final = 1 << 16
+"""(p-1)/2 of a Blum prime has no prime factor below this, and neither has n."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublicMaterial:
-    """What a public key consists of: n, and the base of short-exponent masks (empty: masks are r^n)."""
+    """What a public key consists of: n, and h, the base of short masks (empty: masks are r^n)."""
 
     modulus: bytes
     base: bytes
@@ -44,28 +47,26 @@ class WholeKey:
 
 
 class Modulus:
-    """The public numbers of one key; they encrypt, check and add."""
+    """The public numbers of one key; they encrypt, check and add. ``base`` is h, or 0 where masks are r^n."""
 
-    def __init__(self, n: int, base: int = 0) -> None:
+    def __init__(self, n: int, base: int = 0, mask_bits: int = 0) -> None:
         self.n = gmpy2.mpz(n)
         self.square = self.n * self.n
         self.base = gmpy2.mpz(base)
         self.nbytes = -(-2 * int(n).bit_length() // 8)
+        self.masks = MaskPool(ShortMasks(self.base, self.square, mask_bits).draw if base else self.full_mask)
 
     def write(self, ciphertext: Any) -> bytes:
         """Fixed length, most significant byte first: one number has one form."""
         return int(ciphertext).to_bytes(self.nbytes, "big")
 
-    def encrypt(self, plaintext: int, mask: Any) -> Any:
-        """(1+n)^m · mask mod n²; the mask is a fresh n-th residue."""
-        return (1 + plaintext * self.n) * mask % self.square
+    def encrypt(self, plaintext: int) -> Any:
+        """(1+n)^m · mask mod n² with a mask that is used this once."""
+        return (1 + plaintext * self.n) * self.masks.take() % self.square
 
     def full_mask(self) -> Any:
         """r^n mod n² for a fresh random r: Paillier's own."""
-        while True:
-            r = gmpy2.mpz(secrets.randbelow(int(self.n)))
-            if gmpy2.gcd(r, self.n) == 1:
-                return gmpy2.powmod(r, self.n, self.square)
+        return gmpy2.powmod(_random_unit(self.n), self.n, self.square)
 
     def read(self, blocks: tuple[bytes, ...]) -> list[Any]:
         """Numbers of ciphertext blocks, each a masked unit modulo n².
@@ -132,9 +133,37 @@ def open_public(preset: PaillierPreset, material: bytes) -> Modulus:
             f"{preset.name}: expected a modulus of {preset.modulus_bits} bits, found {n.bit_length()}",
             "ask the KMS for its public key",
         )
-    if gmpy2.gcd(n, _primorial(1 << 16)) != 1 or gmpy2.is_power(n) or gmpy2.is_prime(n):
+    if gmpy2.gcd(n, _primorial(ROUGH)) != 1 or gmpy2.is_power(n) or gmpy2.is_prime(n):
         raise ParameterError(f"{preset.name}: the modulus is no product of two large primes", "make a new key")
-    return Modulus(int(n), int.from_bytes(public.base, "big"))
+    modulus = Modulus(int(n), int.from_bytes(public.base, "big"), preset.mask_bits)
+    _check_base(preset, modulus, public.base)
+    return modulus
+
+
+def _check_base(preset: PaillierPreset, modulus: Modulus, base: bytes) -> None:
+    """What can be said of h: there when it must be, a unit, a power of minus a square, and not ±1 modulo n."""
+    h, n = modulus.base, modulus.n
+    if not preset.mask_bits and not base:
+        return
+    fits = preset.mask_bits > 0 and len(base) == modulus.nbytes and h < modulus.square and gmpy2.gcd(h, n) == 1
+    if not fits or n % 4 != 1 or gmpy2.jacobi(h, n) != 1 or h * h % n == 1:
+        raise ParameterError(
+            f"{preset.name}: expected a base for masks of {preset.mask_bits} bits, found one that hides nothing",
+            "ask the KMS for its public key",
+        )
+
+
+def make_base(n: int) -> int:
+    """H = (-y²)^n mod n² for a random y, modulo primes ≡ 3 (mod 4)."""
+    y = _random_unit(gmpy2.mpz(n))
+    return int(gmpy2.powmod(-y * y % n, n, n * n))
+
+
+def _random_unit(n: Any) -> Any:
+    while True:
+        r = gmpy2.mpz(secrets.randbelow(int(n)))
+        if gmpy2.gcd(r, n) == 1:
+            return r
 
 
 def write_public(modulus: Modulus) -> bytes:
@@ -171,44 +200,36 @@ def _bytes(number: Any) -> bytes:
 def make_primes(modulus_bits: int, *, safe: bool) -> tuple[int, int]:
     """Two secret primes, p ≡ q ≡ 3 (mod 4), whose product has exactly ``modulus_bits``.
 
-    Units: bits. Blum primes take about 0.2 s at 2048 bits, safe ones seconds (3072 bits: about ten).
+    Units: bits. Blum primes take about 0.05 s at 2048 and 0.15 s at 3072 bits, safe ones 1-3 s and 3-20 s.
     """
     half = modulus_bits // 2
-    draw = _safe_prime if safe else _blum_prime
     while True:
-        p, q = draw(half), draw(half)
+        p, q = _prime(half, safe), _prime(half, safe)
         if gmpy2.mpz(abs(p - q)).bit_length() > half - 100 and gmpy2.gcd(p - 1, q - 1) == 2:
             return p, q
 
 
-def _blum_prime(bits: int) -> int:
-    """A random prime p ≡ 3 (mod 4), top two bits set, (p-1)/2 without a factor below 2^12."""
-    while True:
-        p = gmpy2.mpz(secrets.randbits(bits) | 3 << (bits - 2) | 3)
-        if gmpy2.gcd(p * (p >> 1), _primorial(_ROUGH)) == 1 and gmpy2.is_prime(p, PRIME_TESTS):
-            return int(p)
-
-
-def _safe_prime(bits: int) -> int:
-    """A random prime p = 2·p' + 1 with p' prime: sieve p' and p together, then test what is left."""
+def _prime(bits: int, safe: bool) -> int:
+    """A random prime p = 2·p' + 1, its two top bits set, p' odd and without a small factor, or prime if ``safe``."""
     while True:
         start = gmpy2.mpz(secrets.randbits(bits - 1) | 3 << (bits - 3) | 1)
         for step in _survivors(start):
             half = start + 2 * int(step)
             p = 2 * half + 1
-            if (
-                p.bit_length() == bits
-                and gmpy2.powmod(2, half - 1, half) == 1
-                and gmpy2.is_prime(p, PRIME_TESTS)
-                and gmpy2.is_prime(half, PRIME_TESTS)
-            ):
+            if p.bit_length() > bits:
+                break
+            if _is_prime(p) and (not safe or _is_prime(half)):
                 return int(p)
+
+
+def _is_prime(number: Any) -> bool:
+    return gmpy2.powmod(2, number - 1, number) == 1 and bool(gmpy2.is_prime(number, PRIME_TESTS))
 
 
 def _survivors(start: Any) -> Any:
     """Steps k for which neither start + 2k nor 2(start + 2k) + 1 has a small factor. Shapes: int64 (m,)."""
     alive = np.ones(SIEVE_WINDOW, dtype=bool)
-    for prime in _odd_primes(1 << 16):
+    for prime in _odd_primes(ROUGH):
         residue, inverse = int(start % prime), (prime + 1) // 2
         alive[(-residue * inverse) % prime :: prime] = False
         alive[((prime - 1) * inverse - residue) * inverse % prime :: prime] = False

@@ -24,6 +24,7 @@ from typing import Any
 import gmpy2
 
 from hefl_core.errors import IntegrityError, ParameterError, WireError
+from hefl_core.schemes.masks import in_threads
 from hefl_core.schemes.paillier_keys import Modulus, open_public
 from hefl_core.schemes.presets import PaillierPreset
 from hefl_core.schemes.quorum import Quorum
@@ -73,7 +74,7 @@ def raise_to_share(modulus: Modulus, quorum: Quorum, share: int, ciphertexts: Se
     Leaks: to whoever has t of them, the plaintexts; fewer say nothing about the key (Damgård and Jurik 2001, section 4.1).
     """
     exponent = gmpy2.mpz(2 * math.factorial(quorum.holders) * share)
-    return [modulus.write(gmpy2.powmod_sec(c, exponent, modulus.square)) for c in ciphertexts]
+    return in_threads(lambda c: modulus.write(gmpy2.powmod_sec(c, exponent, modulus.square)), ciphertexts)
 
 
 def combine(modulus: Modulus, quorum: Quorum, powers: Mapping[int, tuple[bytes, ...]]) -> list[int]:

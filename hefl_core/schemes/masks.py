@@ -1,0 +1,156 @@
+"""Masks: the random n-th residues that hide Paillier's plaintexts, and nearly all the cost of encrypting.
+
+*Full* masks are r^n for a random r, Paillier's own. *Short* ones are h^r for a public h = (-y²)^n mod n² and a random r
+of half the length of n: their base is fixed, so all its powers can be tabled once per key and a mask is one
+multiplication per window of r. Masks do not depend on what they hide: a :class:`MaskPool` makes them beforehand.
+
+Short masks assume more than Paillier's decisional composite residuosity: that powers of h with half-length exponents
+cannot be told from powers with full ones. Goldreich and Rosen derive this from factoring for generators of the squares
+modulo a product of two primes ≡ 3 (mod 4). Whoever made the key could have chosen h differently; that dealer knows
+the factors anyway. Table look-ups by secret digits are not constant-time.
+
+Source: Damgård, Jurik and Nielsen 2010 (Int. J. Inf. Secur. 9), encryption with h; Goldreich and Rosen 2003 (J. Cryptology
+16); Brickell, Gordon, McCurley and Wilson 1992 for fixed bases.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, NoReturn, TypeVar
+
+import gmpy2
+
+from hefl_core.errors import SecretKeyEscape
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+WINDOW_BITS: Final = 7
+"""Measured at 2048 bits: 5, 6, 7, 8 bits make a mask in 0.97, 0.82, 0.72, 0.65 ms from tables of 3, 6, 10, 17 MB, built
+in 0.03, 0.05, 0.09, 0.16 s."""
+POOL_LIMIT: Final = 1 << 16
+
+
+class ShortMasks:
+    """Masks h^r with exponents of ``exponent_bits``, from a table of h's powers that is built with the first mask."""
+
+    def __init__(self, base: Any, square: Any, exponent_bits: int) -> None:
+        self._base, self._square, self._exponent_bits = base, square, exponent_bits
+        self._rows: list[list[Any]] = []
+        self._lock = threading.Lock()
+
+    def draw(self) -> Any:
+        """A fresh mask."""
+        return self.power(secrets.randbits(self._exponent_bits))
+
+    def power(self, exponent: int) -> Any:
+        """The base to this exponent, digit by digit. Shapes: 0 ≤ exponent < 2^exponent_bits."""
+        result, square = gmpy2.mpz(1), self._square
+        digits = gmpy2.unpack(gmpy2.mpz(exponent), WINDOW_BITS)
+        for row, digit in zip(self._table(), digits, strict=False):
+            result = result * row[digit] % square
+        return result
+
+    def _table(self) -> list[list[Any]]:
+        """Row j holds h^(digit·2^(w·j)) for each digit of w bits."""
+        with self._lock:
+            if not self._rows:
+                base = self._base
+                for _ in range(-(-self._exponent_bits // WINDOW_BITS)):
+                    row = [gmpy2.mpz(1), base]
+                    for _ in range((1 << WINDOW_BITS) - 2):
+                        row.append(row[-1] * base % self._square)
+                    self._rows.append(row)
+                    base = row[-1] * base % self._square
+            return self._rows
+
+
+class MaskPool:
+    """Masks made before they are needed; each is handed out once, to one encryption in this process.
+
+    A mask opens the ciphertext that it hides: the pool is as secret as the plaintexts to come. It cannot be pickled,
+    and a forked child starts with an empty one, since parent and child must not use the same masks.
+    """
+
+    def __init__(self, draw: Callable[[], Any]) -> None:
+        self._draw = draw
+        self._start_empty()
+
+    def _start_empty(self) -> None:
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self._ready: deque[Any] = deque()
+        self._filler: threading.Thread | None = None
+        self._goal = 0
+
+    def __repr__(self) -> str:
+        return f"MaskPool({len(self)} masks, hidden)"
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        raise SecretKeyEscape("masks open the ciphertexts they hide; make new ones where they are needed instead")
+
+    __copy__ = __deepcopy__ = __getstate__ = __reduce_ex__  # type: ignore[assignment]
+
+    def __len__(self) -> int:
+        self._disown_parent()
+        return len(self._ready)
+
+    def _disown_parent(self) -> None:
+        if self._owner != os.getpid():
+            self._start_empty()
+
+    def take(self) -> Any:
+        """A mask that nobody else gets: a ready one, or one made now."""
+        self._disown_parent()
+        try:
+            return self._ready.popleft()
+        except IndexError:
+            return self._draw()
+
+    def fill(self, count: int) -> None:
+        """Make masks until ``count`` are ready (at most 65,536), before returning."""
+        self._disown_parent()
+        while len(self._ready) < min(count, POOL_LIMIT):
+            self._ready.append(self._draw())
+
+    def fill_in_background(self, count: int) -> None:
+        """The same in a thread of its own, which ends when ``count`` are ready. Calls while it runs raise its goal."""
+        self._disown_parent()
+        with self._lock:
+            self._goal = max(self._goal, min(count, POOL_LIMIT))
+            if self._filler is None:
+                self._filler = threading.Thread(target=self._run, name="hefl-masks", daemon=True)
+                self._filler.start()
+
+    def wait(self) -> None:
+        """Until the background thread is done."""
+        filler = self._filler
+        if filler is not None:
+            filler.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if len(self._ready) >= self._goal:
+                    self._filler, self._goal = None, 0
+                    return
+            self._ready.append(self._draw())
+
+
+def in_threads(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Map long exponentiations over all cores: gmpy2 lets go of the interpreter's lock while it computes."""
+    todo = list(items)
+    workers = min(len(todo), os.cpu_count() or 1)
+    if workers < 2:
+        return [work(item) for item in todo]
+    with ThreadPoolExecutor(workers, "hefl-powers", initializer=_release_lock) as pool:
+        return list(pool.map(work, todo))
+
+
+def _release_lock() -> None:
+    gmpy2.get_context().allow_release_gil = True
