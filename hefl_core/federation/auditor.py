@@ -8,7 +8,7 @@ from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import check_upload, read_ciphertext
 from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.messages import Confirmation, EncryptedSum, Receipt, RoundPlan
+from hefl_core.federation.messages import Confirmation, EncryptedSum, Receipt
 from hefl_core.federation.party import Letter
 from hefl_core.federation.witness import Witness
 from hefl_core.ids import COORDINATOR
@@ -27,10 +27,6 @@ class Auditor(Witness):
         super().__init__(name, manifest, kms)
         self._contents: dict[tuple[Position, str], bytes] = {}
 
-    def check_start(self, plan: RoundPlan) -> None:
-        """A new plan: the uploads of the round before are forgotten."""
-        self._contents = {}
-
     def admit_other(self, envelope: Envelope) -> None:
         """Uploads, with the coordinator's own checks; receipts close the round."""
         header = envelope.header
@@ -41,11 +37,18 @@ class Auditor(Witness):
             with self.working("admit"):
                 content = self.open_content(envelope)
                 read_ciphertext(content, header, self.scheme, self.public_key)
+            self._forget_earlier_rounds(header.position)
             self._contents[header.position, header.sender] = content
         elif header.kind == m.RECEIPT:
             decode(envelope.body, Receipt)
         else:
             super().admit_other(envelope)
+
+    def _forget_earlier_rounds(self, position: Position) -> None:
+        """Earlier attempts stay: their uploads may be carried over."""
+        self._contents = {
+            place: content for place, content in self._contents.items() if place[0].round == position.round
+        }
 
     def confirm(self, position: Position) -> Letter:
         """Re-add the listed updates and sign what was added.
@@ -60,7 +63,7 @@ class Auditor(Witness):
         with self.working("confirm"):
             running = self.scheme.accumulator(self.public_key)
             for signed in message.updates:
-                content = self._contents.get((position, signed.header.sender))
+                content = self._contents.get((signed.header.position, signed.header.sender))
                 if content is None:
                     raise IntegrityError(f"sum: the auditor never received the update of {signed.header.sender}")
                 running.add(decode(content, CiphertextVector))

@@ -223,7 +223,12 @@ class Client(Holder):
         if not count <= examples <= count * self.manifest.examples_max:
             raise IntegrityError(f"examples: a sum of {count} counts cannot be {examples}")
         if self.scheme.preset.tagged:
-            self.enrolment.tag_key.check(opened, contributors, self.manifest.id, position)
+            carried = {
+                item.header.sender: item.header.position.attempt
+                for item in message.updates
+                if item.header.position != position
+            }
+            self.enrolment.tag_key.check(opened, contributors, self.manifest.id, position, carried=carried)
 
     # -- the private side --------------------------------------------------------------------------------------
 

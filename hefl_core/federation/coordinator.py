@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hefl_core.errors import IntegrityError, QuorumError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import check_place, check_upload, read_ciphertext
@@ -21,7 +23,17 @@ from hefl_core.ids import AUDITOR
 from hefl_core.keys.roster import Member
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.wire.canonical import decode, encode
-from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position
+from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position, SignedHeader
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A client's upload of this round: its commitment, its own header, and the ciphertext."""
+
+    committed: SignedHeader
+    commitment: Commitment
+    header: SignedHeader
+    ciphertext: CiphertextVector
 
 
 class Coordinator(Party):
@@ -35,7 +47,7 @@ class Coordinator(Party):
         self._position: Position | None = None
         self._plan = NO_DIGEST
         self._previous_plan = NO_DIGEST
-        self._ciphertexts: dict[tuple[Position, str], CiphertextVector] = {}
+        self._uploads: dict[str, Upload] = {}
         self._seen: set[bytes] = set()
 
     def plan(self, position: Position) -> Letter:
@@ -69,9 +81,10 @@ class Coordinator(Party):
             state=self.state,
             length=plan.length,
         )
+        if self._position is None or self._position.round != position.round:
+            self._uploads = {}
         self._position = position
         self._plan = self._previous_plan = envelope.header.digest
-        self._ciphertexts = {}
         return envelope
 
     def admit(self, envelope: Envelope) -> None:
@@ -103,14 +116,15 @@ class Coordinator(Party):
         if with_list is None:
             raise RoundError(f"update of {header.sender}: the commitments are not published yet")
         listed = decode(with_list.envelope.body, CommitmentList)
-        check_upload(header, listed, (self.manifest.parameters, self.manifest.parameters + 8))
+        commitment = check_upload(header, listed, (self.manifest.parameters, self.manifest.parameters + 8))
         if header.content_digest in self._seen:
             raise RoundError(f"update of {header.sender}: this ciphertext was sent before; a replay")
         with self.working("admit"):
             content = self.open_content(envelope)
             vector = read_ciphertext(content, header, self.scheme, self.public_key)
         self._seen.add(header.content_digest)
-        self._ciphertexts[header.position, header.sender] = vector
+        committed = self.envelope(header.position, m.COMMITMENT, header.sender).signed_header
+        self._uploads[header.sender] = Upload(committed, commitment, envelope.signed_header, vector)
 
     def _admit_receipt(self, envelope: Envelope) -> None:
         """The first receipt closes the round: the public state moves on."""
@@ -128,7 +142,7 @@ class Coordinator(Party):
             raise RoundError(f"round {position.round}: no client applied the sum; try another attempt")
         self.state = self._next_state(position)
         self._position = None
-        self._ciphertexts = {}
+        self._uploads = {}
 
     def _next_state(self, position: Position) -> bytes:
         envelope = self._answers[position, m.SUM].envelope
@@ -139,6 +153,9 @@ class Coordinator(Party):
     def commitments(self, position: Position) -> Letter:
         """Publish the commitments that arrived in time, in the cohort's order.
 
+        In a further attempt the uploads of clients that died since are carried over: a retry keeps its members, or the
+        difference of two sums would be somebody's update.
+
         Raises: RoundError when they are fewer than min_cohort.
         """
         return self.answer(position, m.COMMITMENTS, lambda: self._make_list(position))
@@ -147,17 +164,18 @@ class Coordinator(Party):
         arrived = self.received(position, m.COMMITMENT)
         cohort = self.enrolment.roster.clients
         floor = self.manifest.experiment.cohort_floor
-        if len(arrived) < floor:
-            missing = ", ".join(name for name in cohort if name not in arrived)
+        listed = {name: (env.signed_header, decode(env.body, Commitment)) for name, env in arrived.items()}
+        for name, upload in self._uploads.items():
+            listed.setdefault(name, (upload.committed, upload.commitment))
+        if len(listed) < floor:
+            missing = ", ".join(name for name in cohort if name not in listed)
             raise RoundError(
-                f"round {position.round}: expected at least {floor} commitments (min_cohort), found {len(arrived)}; "
+                f"round {position.round}: expected at least {floor} commitments (min_cohort), found {len(listed)}; "
                 f"missing: {missing}"
             )
-        in_order = [arrived[name] for name in cohort if name in arrived]
-        listed = CommitmentList(
-            tuple(env.signed_header for env in in_order), tuple(decode(env.body, Commitment) for env in in_order)
-        )
-        return self._compose(m.COMMITMENTS, position, (AUDITOR, *cohort), encode(listed), commitments=listed.digest)
+        in_order = [listed[name] for name in cohort if name in listed]
+        message = CommitmentList(tuple(header for header, _ in in_order), tuple(found for _, found in in_order))
+        return self._compose(m.COMMITMENTS, position, (AUDITOR, *cohort), encode(message), commitments=message.digest)
 
     def aggregate(self, position: Position) -> Letter:
         """⊞ over the listed uploads, with the public key alone.
@@ -168,23 +186,28 @@ class Coordinator(Party):
 
     def _make_sum(self, position: Position) -> Envelope:
         listed = decode(self._answers[position, m.COMMITMENTS].envelope.body, CommitmentList)
-        arrived = self.received(position, m.UPDATE)
-        missing = [name for name in listed.senders if name not in arrived]
+        expected = dict(zip(listed.senders, listed.listed, strict=True))
+        missing = [name for name, committed in expected.items() if self._committed(name) != committed]
         if missing:
             raise RoundError(
                 f"round {position.round}: expected an upload from each listed client, missing {', '.join(missing)}; "
                 "try another attempt"
             )
+        uploads = [self._uploads[name] for name in listed.senders]
         with self.working("aggregate"):
             running = self.scheme.accumulator(self.public_key)
-            for name in listed.senders:
-                running.add(self._ciphertexts.pop((position, name)))
+            for upload in uploads:
+                running.add(upload.ciphertext)
             total = running.total()
-        message = EncryptedSum(total, tuple(arrived[name].signed_header for name in listed.senders))
+        message = EncryptedSum(total, tuple(upload.header for upload in uploads))
         cohort = self.enrolment.roster.clients
         return self._compose(
             m.SUM, position, (AUDITOR, *cohort), encode(message), commitments=listed.digest, blocks=len(total.blocks)
         )
+
+    def _committed(self, name: str) -> SignedHeader | None:
+        """The commitment that the upload on file for this client kept."""
+        return self._uploads[name].committed if name in self._uploads else None
 
     def request_decryption(self, position: Position) -> Letter:
         """Name the active set: the first t contributors that are ready, for this sum, once.

@@ -16,7 +16,7 @@ from hefl_core.federation.party import Party
 from hefl_core.ids import COORDINATOR
 from hefl_core.keys.roster import Member
 from hefl_core.wire.canonical import decode, encode
-from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position
+from hefl_core.wire.envelope import NO_DIGEST, Envelope, Header, Position
 
 
 class Witness(Party):
@@ -111,7 +111,7 @@ class Witness(Party):
         for signed, commitment in zip(listed.listed, listed.commitments, strict=True):
             item = signed.header
             signed.verify(self.enrolment.roster.member(item.sender).signing)
-            check_place(item, position=header.position, key_id=self.public_key.id, state=self.state, plan=self._plan)
+            self._check_origin(item, header.position)
             if item.kind != m.COMMITMENT or item.content_digest != hashlib.sha256(encode(commitment)).digest():
                 raise RoundError(f"commitments: what is listed for {item.sender} is not what {item.sender} signed")
 
@@ -123,8 +123,8 @@ class Witness(Party):
         for signed, commitment in zip(message.updates, listed.commitments, strict=True):
             item = signed.header
             signed.verify(self.enrolment.roster.member(item.sender).signing)
-            check_place(item, position=header.position, key_id=self.public_key.id, state=self.state, plan=self._plan)
-            if item.kind != m.UPDATE or item.commitments != listed.digest:
+            self._check_origin(item, header.position)
+            if item.kind != m.UPDATE or item.commitments != self.current_list(item.position).digest:
                 raise IntegrityError(f"sum: the update of {item.sender} was made for another list; do not decrypt")
             if item.content_digest != commitment.ciphertext_digest:
                 raise IntegrityError(f"sum: the update of {item.sender} is not the one it committed to; do not decrypt")
@@ -134,6 +134,18 @@ class Witness(Party):
                 f"sum: expected {len(message.updates)} terms under {self.public_key.id.short}, "
                 f"found {total.terms} under {total.key_id.short}; do not decrypt"
             )
+
+    def _check_origin(self, item: Header, position: Position) -> None:
+        """A listed message belongs to this attempt, or is carried over from an earlier attempt of this very round.
+
+        Carried over is the ciphertext of a client that died after uploading, so that a retry keeps its members.
+        """
+        earlier = (item.position.epoch, item.position.round) == (position.epoch, position.round)
+        if earlier and 1 <= item.position.attempt < position.attempt:
+            plan = self.envelope(item.position, m.PLAN, COORDINATOR).header.digest
+            check_place(item, position=item.position, key_id=self.public_key.id, state=self.state, plan=plan)
+        else:
+            check_place(item, position=position, key_id=self.public_key.id, state=self.state, plan=self._plan)
 
     def finish(self, position: Position) -> None:
         """Move the public state on: the round is over for this witness."""

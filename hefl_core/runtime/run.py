@@ -147,8 +147,8 @@ class Run:
     def _file_uploads(self, position: Position, begun: _Begun) -> None:
         """The auditor hands the added ciphertexts to the record, so that anybody can add them again."""
         for entry in begun.transcript.of_round(position.round):
-            if entry.step == "update" and entry.position == position:
-                begun.transcript.file(self.parties.auditor.evidence(position, entry.sender))
+            if entry.step == "update":
+                begun.transcript.file(self.parties.auditor.evidence(entry.position, entry.sender))
 
     def _observe(self, position: Position, begun: _Begun) -> Iterator[Observation]:
         if not self.experiment.observed:

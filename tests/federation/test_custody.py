@@ -122,3 +122,41 @@ def test_an_older_epoch_is_refused():
     except HeflError:
         pass
     assert client.enrolment.record.epoch == before == 2
+
+
+class Dying:
+    """Wraps a client: at the named step its process is gone, and stays gone."""
+
+    def __init__(self, client, step):
+        self._client, self._step, self._dead = client, step, False
+
+    def __getattr__(self, name):
+        from hefl_core.errors import RuntimeUnavailable
+
+        def gone(*_):
+            raise RuntimeUnavailable(f"{self._client.name}: its process is gone")
+
+        if name == self._step:
+            self._dead = True
+        return gone if self._dead and name != "name" else getattr(self._client, name)
+
+
+@pytest.mark.parametrize(
+    ("step", "attempts", "members"),
+    [("upload", 2, 3), ("ready", 1, 4), ("partial_decryption", 2, 4)],
+)
+def test_a_holder_that_dies_costs_at_most_one_attempt(step, attempts, members):
+    from dataclasses import replace
+
+    run = Run(TOGETHER.but(clients=4, custody="2-of-4", rounds=2))
+    steps = run.steps()
+    for sent in steps:
+        if sent.step == "receipt" and sent.position.round == 1 and sent.sender == "client-4":
+            break
+    dying = Dying(run.parties.clients[0], step)
+    run._parties = replace(run.parties, clients=(dying, *run.parties.clients[1:]))
+    for _ in steps:
+        pass
+    last = run.rounds[-1]
+    assert (last.attempts, len(last.contributors)) == (attempts, members)
+    assert verify(run.transcript).sums >= 2
