@@ -42,7 +42,6 @@ class ShortMasks:
     def __init__(self, base: Any, square: Any, exponent_bits: int) -> None:
         self._base, self._square, self._exponent_bits = base, square, exponent_bits
         self._rows: list[list[Any]] = []
-        self._lock = threading.Lock()
 
     def draw(self) -> Any:
         """A fresh mask."""
@@ -57,17 +56,17 @@ class ShortMasks:
         return result
 
     def _table(self) -> list[list[Any]]:
-        """Row j holds h^(digit·2^(w·j)) for each digit of w bits."""
-        with self._lock:
-            if not self._rows:
-                base = self._base
-                for _ in range(-(-self._exponent_bits // WINDOW_BITS)):
-                    row = [gmpy2.mpz(1), base]
-                    for _ in range((1 << WINDOW_BITS) - 2):
-                        row.append(row[-1] * base % self._square)
-                    self._rows.append(row)
-                    base = row[-1] * base % self._square
-            return self._rows
+        """Row j holds h^(digit·2^(w·j)) for each digit of w bits. Two threads may both build it: it is the same."""
+        if not self._rows:
+            rows, base = [], self._base
+            for _ in range(-(-self._exponent_bits // WINDOW_BITS)):
+                row = [gmpy2.mpz(1), base]
+                for _ in range((1 << WINDOW_BITS) - 2):
+                    row.append(row[-1] * base % self._square)
+                rows.append(row)
+                base = row[-1] * base % self._square
+            self._rows = rows
+        return self._rows
 
 
 class MaskPool:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hefl_core.errors import ParameterError, SecretKeyEscape
 from hefl_core.schemes import masks, paillier_keys
+from hefl_core.schemes.base import expose_secret
 from hefl_core.schemes.masks import MaskPool, ShortMasks, in_threads
 from hefl_core.schemes.presets import load_preset
 from hefl_core.schemes.quorum import Quorum
@@ -43,7 +44,7 @@ def test_masks_are_residues_of_n(scheme, keys):
     """Decrypted alone, a mask is zero: it hides and does not change."""
     public, shares = keys
     modulus = scheme.modulus(public)
-    _, p, q = paillier_keys.open_whole(scheme.preset, shares[0]._SecretShare__material)
+    _, p, q = paillier_keys.open_whole(scheme.preset, expose_secret(shares[0]))
     factors = paillier_keys.Factors(p, q)
     drawn = [modulus.masks.take() for _ in range(50)] + [modulus.full_mask() for _ in range(5)]
     assert len(set(drawn)) == 55

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -213,6 +214,26 @@ def test_2048_bits_in_earnest():
     assert np.max(np.abs(opened.values - sum(xs))) <= scheme.sum_error(1, 2, 16)
     assert opened.integers == (200, 2) and opened.tag == weighted(opened.words, opened.modulus)
     assert [len(block) for block in total.blocks] == [512, 512]
+
+
+@pytest.mark.parametrize(("d", "preset"), [(2410, "paillier-packed"), (99_530, "paillier-packed-3072")])
+def test_packing_sends_a_hundredth_of_the_bytes(d, preset):
+    packed, single = small_scheme(preset).layout, small_scheme("paillier-naive").layout
+    assert single.block_count(d, 2, True) >= 100 * packed.block_count(d, 2, True)
+
+
+def test_packing_and_short_masks_cost_a_fraction():
+    """Loose here (300 times), measured in the benchmarks: one block against one number of phe's, at 2048 bits."""
+    scheme = small_scheme("paillier-packed")
+    public, _ = scheme.keygen(ALONE)
+    x, alone = vector(1020), phe.PaillierPublicKey(int(scheme.modulus(public).n))
+    scheme.masks(public).fill(1)  # builds the table
+    before = time.process_time()
+    for value in x[:3]:
+        alone.encrypt(float(value))
+    between = time.process_time()
+    scheme.encrypt(public, x)
+    assert (between - before) / 3 > 300 * (time.process_time() - between) / len(x)
 
 
 # -- refusals --------------------------------------------------------------------------------------------------
