@@ -7,6 +7,7 @@ tag word when there is one, then the update's entries as fixed-point fields.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias
@@ -147,6 +148,22 @@ def require_key(key: PublicKey | SecretShare, vector: CiphertextVector) -> None:
     """Refuse a ciphertext of another key. Raises: KeyMismatch."""
     if vector.key_id != key.id:
         raise KeyMismatch(f"expected ciphertexts of {key.id.short}, found one of {vector.key_id.short}; encrypt again")
+
+
+def check_label(vector: CiphertextVector, max_terms: int) -> None:
+    """Refuse a ciphertext whose label contradicts itself or the preset's head-room. Raises: WireError."""
+    bound_ok = vector.bound is None or (math.isfinite(vector.bound) and vector.bound > 0)
+    if (
+        vector.length < 1
+        or vector.integers < 0
+        or not 1 <= vector.terms <= vector.max_terms <= max_terms
+        or not bound_ok
+    ):
+        raise WireError(
+            f"ciphertext vector: expected length ≥ 1, 1 ≤ terms ≤ max_terms ≤ {max_terms} and a positive bound, found "
+            f"length {vector.length}, {vector.integers} integers, terms {vector.terms} of {vector.max_terms}, "
+            f"bound {vector.bound}; ask the sender again"
+        )
 
 
 def check_quorum(preset: Preset, quorum: Quorum) -> None:

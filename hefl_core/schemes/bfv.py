@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tenseal.sealapi as sealapi
 
-from hefl_core.errors import EncodingError, IntegrityError, KeyUseError, WireError
+from hefl_core.errors import EncodingError, IntegrityError, WireError
 from hefl_core.ids import KeyId, digest
 from hefl_core.schemes import seal, threshold
 from hefl_core.schemes.base import (
@@ -26,15 +26,15 @@ from hefl_core.schemes.base import (
     SecretShare,
     Tag,
     Vector,
+    check_label,
     check_partials,
     check_quorum,
     expose_secret,
     require_key,
 )
-from hefl_core.schemes.fixed_point import FixedPoint, pack, unpack
+from hefl_core.schemes.fixed_point import FixedPoint, check_bound, check_integers, check_max_terms, pack, unpack
 from hefl_core.schemes.presets import BFVPreset
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.wire.canonical import encode
 
 Words64 = npt.NDArray[np.uint64]
 
@@ -54,20 +54,14 @@ class BFVScheme:
         check_quorum(self.preset, quorum)
         self.preset.require_room(quorum)
         public, secret = seal.make_keys(self.ring)
-        fingerprint = digest(self.preset.digest, encode(quorum), public).hex()
-        key_id = KeyId(self.preset.family, self.preset.name, epoch, fingerprint)
+        key_id = KeyId(self.preset.family, self.preset.name, epoch, seal.fingerprint(self.preset, quorum, public))
         dealt = threshold.deal(self.ring, secret, quorum) if quorum.collective else (secret,) * quorum.holders
         shares = tuple(SecretShare(key_id, quorum, index, part) for index, part in enumerate(dealt, 1))
         return PublicKey(key_id, quorum, public), shares
 
     def fields(self, max_terms: int) -> FixedPoint:
         """The quantiser for sums of at most ``max_terms``. Raises: EncodingError past the preset's limit."""
-        if not 1 <= max_terms <= self.preset.max_terms:
-            raise EncodingError(
-                f"max_terms: expected 1..{self.preset.max_terms} ({self.preset.name}), found {max_terms}",
-                bound=self.preset.max_terms,
-                found=max_terms,
-            )
+        check_max_terms(max_terms, self.preset.max_terms, self.preset.name)
         full = self.preset.fields * self.preset.field_bits == self.preset.plain_bits
         # Fields that fill the word could exceed t < 2^plain_bits by a hair; from two terms on, they cannot.
         return FixedPoint(self.preset.field_bits, max(max_terms, 2) if full else max_terms)
@@ -90,34 +84,32 @@ class BFVScheme:
         Shapes: x float64 (d,) into ceil((len(integers) + tag + ceil(d / fields)) / N) blocks.
         Leaks: d, the number of integers, max_terms, and the bound unless ``declare_bound`` is False.
         Raises: EncodingError for NaN, infinities, entries beyond the bound, integers without head-room;
-            KeyUseError for a secret share: this preset encrypts with the public key.
+            KeyUseError for the wrong kind of key: seeded presets encrypt with a whole secret share, others never do.
         """
-        if not isinstance(key, PublicKey):
-            raise KeyUseError(f"{self.preset.name}: expected the public key to encrypt with, found a secret share")
+        encryptor = seal.encryptor_for(self.preset, self.ring, key)
         bound = self.preset.default_bound if bound is None else bound
         fields = self.fields(max_terms)
         packed = pack(fields.quantise(x, bound), self.preset.fields, self.preset.field_bits)
         words = np.concatenate([self._whole_words(integers, max_terms), packed])
         if tag is not None:
-            words = np.insert(words, len(integers), np.uint64(tag(words, self.ring.plain_modulus)))
-        encryptor = seal.encryptor(self.ring, key.id, key.material)
+            words = np.insert(words, len(integers), np.uint64(self._tag_word(tag, words)))
         starts = range(0, len(words), self.ring.degree)
         blocks = tuple(self._encrypt_block(encryptor, words[start:][: self.ring.degree]) for start in starts)
-        declared = bound if declare_bound else None
+        declared = float(bound) if declare_bound else None
         return CiphertextVector(key.id, len(x), len(integers), tag is not None, declared, max_terms, 1, blocks)
+
+    def _tag_word(self, tag: Tag, words: Words64) -> int:
+        value = tag(words, self.ring.plain_modulus)
+        if not 0 <= value < self.ring.plain_modulus:
+            raise EncodingError(f"tag: expected 0..{self.ring.plain_modulus - 1}, found {value}")
+        return value
 
     def _whole_words(self, integers: Sequence[int], max_terms: int) -> Words64:
         room = (self.ring.plain_modulus - 1) // max_terms
-        if any(not 0 <= value <= room for value in integers):
-            raise EncodingError(
-                f"integers: expected 0..{room}, found {tuple(integers)}", bound=room, found=max(integers)
-            )
-        return np.array(integers, dtype=np.uint64)
+        return np.array(check_integers(integers, room), dtype=np.uint64)
 
     def _encrypt_block(self, encryptor: Any, words: Words64) -> bytes:
-        ciphertext = sealapi.Ciphertext()
-        encryptor.encrypt(seal.write_plaintext(self.ring, words), ciphertext)
-        return seal.to_bytes(ciphertext)
+        return seal.encrypt(self.preset, encryptor, seal.write_plaintext(self.ring, words))
 
     def check(self, key: PublicKey, vector: CiphertextVector) -> None:
         """Key, block count, and each block's SEAL header, size, level and residues. Raises: KeyMismatch, WireError."""
@@ -132,6 +124,7 @@ class BFVScheme:
 
     def _require_shape(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> None:
         require_key(key, vector)
+        check_label(vector, self.preset.max_terms)
         words = vector.integers + vector.tagged + -(-vector.length // self.preset.fields)
         expected = -(-words // self.ring.degree)
         if len(vector.blocks) != expected:
@@ -152,7 +145,7 @@ class BFVScheme:
 
     def accumulator(self, key: PublicKey) -> seal.Accumulator:
         """A running sum."""
-        return seal.Accumulator(self.parse, self.ring, key)
+        return seal.Accumulator(self.parse, self.preset, self.ring, key)
 
     # -- decrypt -----------------------------------------------------------------------------------------------
 
@@ -162,13 +155,14 @@ class BFVScheme:
         Raises: KeyMismatch; IntegrityError when the noise says that this key did not make the ciphertext; for t > 1 as
             :func:`~hefl_core.schemes.threshold.partial_decrypt`.
         """
+        members = threshold.check_active(share, active)
         if share.quorum.collective:
             self._require_shape(share, total)
-            return threshold.partial_decrypt(self.preset, self.ring, share, total, active)
+            return threshold.partial_decrypt(self.preset, self.ring, share, total, members)
         ciphertexts = self.parse(share, total)
         decryptor = seal.decryptor(self.ring, expose_secret(share))
         blocks = tuple(self._decrypt_block(decryptor, ciphertext) for ciphertext in ciphertexts)
-        return PartialDecryption(total.key_id, share.index, tuple(active), digest(total.to_bytes()), blocks)
+        return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), blocks)
 
     def _decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:
         if decryptor.invariant_noise_budget(ciphertext) <= 0:
@@ -189,13 +183,16 @@ class BFVScheme:
         bound: float | None = None,
     ) -> Opened:
         """Decode the decrypted words. Raises: QuorumError, KeyMismatch, IntegrityError."""
+        seal.check_public_key(self.preset, key)
         check_partials(key, total, partials)
         blocks = partials[0].blocks
         if key.quorum.collective:
             self._require_shape(key, total)
             sums = threshold.combine(self.preset, self.ring, key, total, partials)
             blocks = tuple(self._decrypt_block(threshold.opener(self.ring), ciphertext) for ciphertext in sums)
-        words = np.concatenate([np.frombuffer(block, dtype=np.uint64) for block in blocks])
+        words = seal.join(blocks, len(total.blocks), self.ring.degree)
+        if np.any(words >= np.uint64(self.ring.plain_modulus)):
+            raise IntegrityError("partial: expected words below the plaintext modulus, found a larger one")
         return self.decode(words, total, bound)
 
     def mask_digests(self, total: CiphertextVector) -> tuple[bytes, ...]:
@@ -209,12 +206,10 @@ class BFVScheme:
             raise EncodingError("open: expected the bound, the ciphertext does not declare one; pass bound=")
         count, first = total.integers, total.integers + total.tagged
         packed = words[first:][: -(-total.length // self.preset.fields)]
-        if np.any(packed >> np.uint64(self.preset.fields * self.preset.field_bits)) or np.any(
-            words[first + len(packed) :]
-        ):
-            raise IntegrityError("fields: bits above the fields are set; the sum overflowed or was tampered with")
+        if np.any(words[first + len(packed) :]):
+            raise IntegrityError("words: expected zeros after the last field, found others; another key or damage")
         fields = unpack(packed, self.preset.fields, self.preset.field_bits, total.length)
-        values = self.fields(total.max_terms).restore(fields, bound, total.terms)
+        values = self.fields(total.max_terms).restore(fields, check_bound(bound), total.terms)
         return Opened(
             values=values,
             integers=tuple(int(word) for word in words[:count]),

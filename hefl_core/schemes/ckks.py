@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tenseal.sealapi as sealapi
 
-from hefl_core.errors import EncodingError, IntegrityError, KeyUseError, WireError
+from hefl_core.errors import EncodingError, IntegrityError, WireError
 from hefl_core.ids import KeyId, digest
 from hefl_core.schemes import seal, threshold
 from hefl_core.schemes.base import (
@@ -25,15 +25,15 @@ from hefl_core.schemes.base import (
     SecretShare,
     Tag,
     Vector,
+    check_label,
     check_partials,
     check_quorum,
     expose_secret,
     require_key,
 )
-from hefl_core.schemes.fixed_point import check_vector
+from hefl_core.schemes.fixed_point import check_bound, check_integers, check_max_terms, check_vector
 from hefl_core.schemes.presets import CKKSPreset
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.wire.canonical import encode
 
 INTEGER_UNIT = 2.0**-16
 LARGEST_INTEGER = 1 << 20
@@ -64,8 +64,7 @@ class CKKSScheme:
         check_quorum(self.preset, quorum)
         self.preset.require_room(quorum)
         public, secret = seal.make_keys(self.ring)
-        fingerprint = digest(self.preset.digest, encode(quorum), public).hex()
-        key_id = KeyId(self.preset.family, self.preset.name, epoch, fingerprint)
+        key_id = KeyId(self.preset.family, self.preset.name, epoch, seal.fingerprint(self.preset, quorum, public))
         dealt = threshold.deal(self.ring, secret, quorum) if quorum.collective else (secret,) * quorum.holders
         shares = tuple(SecretShare(key_id, quorum, index, part) for index, part in enumerate(dealt, 1))
         return PublicKey(key_id, quorum, public), shares
@@ -88,48 +87,28 @@ class CKKSScheme:
         Raises: EncodingError for NaN, infinities, entries beyond the bound, or a bound without head-room; KeyUseError for
             the wrong kind of key: symmetric presets encrypt with a whole secret share, the others with the public key.
         """
-        if isinstance(key, PublicKey) == self.preset.symmetric:
-            wanted = "a secret share (1 of n)" if self.preset.symmetric else "the public key"
-            raise KeyUseError(f"{self.preset.name}: expected {wanted} to encrypt with, found {type(key).__name__}")
+        encryptor = seal.encryptor_for(self.preset, self.ring, key)
         if tag is not None:
             raise EncodingError(f"{self.preset.name}: an exact tag does not fit approximate numbers; leave it out")
-        bound = self.preset.default_bound if bound is None else bound
-        self._require_room(bound, max_terms)
-        if any(not 0 <= value <= LARGEST_INTEGER for value in integers):
-            raise EncodingError(
-                f"integers: expected 0..{LARGEST_INTEGER}, found {tuple(integers)}", bound=LARGEST_INTEGER
-            )
-        slots = np.concatenate([np.array(integers, dtype=np.float64) * INTEGER_UNIT, check_vector(x, bound)])
-        encrypt = self._encryption(key)
+        bound = check_bound(self.preset.default_bound if bound is None else bound)
+        check_max_terms(max_terms, self.largest_sum(bound), f"{self.preset.name} at bound {bound:.6g}")
+        exact = check_integers(integers, LARGEST_INTEGER)
+        slots = np.concatenate([np.array(exact, dtype=np.float64) * INTEGER_UNIT, check_vector(x, bound)])
         starts = range(0, len(slots), self._slots)
-        blocks = tuple(self._encrypt_block(encrypt, slots[start:][: self._slots]) for start in starts)
+        blocks = tuple(self._encrypt_block(encryptor, slots[start:][: self._slots]) for start in starts)
         declared = bound if declare_bound else None
-        return CiphertextVector(key.id, len(x), len(integers), False, declared, max_terms, 1, blocks)
+        return CiphertextVector(key.id, len(x), len(exact), False, declared, max_terms, 1, blocks)
 
-    def _require_room(self, bound: float, max_terms: int) -> None:
-        room = 2.0 ** (self.preset.data_bits - self.preset.scale_bits - 1) / max(bound, LARGEST_INTEGER * INTEGER_UNIT)
-        limit = min(self.preset.max_terms, math.floor(room) - 1)
-        if not 1 <= max_terms <= limit:
-            raise EncodingError(
-                f"max_terms: expected 1..{limit} at bound {bound:.6g} ({self.preset.name}), found {max_terms}",
-                bound=limit,
-                found=max_terms,
-            )
-
-    def _encryption(self, key: PublicKey | SecretShare) -> Any:
-        """A function plaintext -> SEAL ciphertext (or its serialisable form)."""
-        if isinstance(key, PublicKey):
-            return seal.encryptor(self.ring, key.id, key.material)
-        return seal.symmetric_encryptor(self.ring, expose_secret(key))
+    def largest_sum(self, bound: float) -> int:
+        """How many terms of entries up to ``bound`` stay below q/2, with one term's room for noise."""
+        largest = max(bound, LARGEST_INTEGER * INTEGER_UNIT)
+        room = 2.0 ** (self.preset.data_bits - self.preset.scale_bits - 1) / largest
+        return min(self.preset.max_terms, math.floor(room) - 1)
 
     def _encrypt_block(self, encryptor: Any, slots: Vector) -> bytes:
-        plaintext, ciphertext = sealapi.Plaintext(), sealapi.Ciphertext()
+        plaintext = sealapi.Plaintext()
         self._encoder.encode(slots.tolist(), self.ring.scale, plaintext)
-        if not self.preset.symmetric:
-            encryptor.encrypt(plaintext, ciphertext)
-            return seal.to_bytes(ciphertext)
-        encryptor.encrypt_symmetric(plaintext, ciphertext)
-        return seal.to_bytes(ciphertext)
+        return seal.encrypt(self.preset, encryptor, plaintext)
 
     def check(self, key: PublicKey, vector: CiphertextVector) -> None:
         """Key, block count, and each block's SEAL header, size, level, scale and residues. Raises: KeyMismatch, WireError."""
@@ -144,6 +123,7 @@ class CKKSScheme:
 
     def _require_shape(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> None:
         require_key(key, vector)
+        check_label(vector, self.preset.max_terms)
         expected = -(-(vector.integers + vector.length) // self._slots)
         if vector.tagged or len(vector.blocks) != expected:
             raise WireError(
@@ -163,20 +143,21 @@ class CKKSScheme:
 
     def accumulator(self, key: PublicKey) -> seal.Accumulator:
         """A running sum."""
-        return seal.Accumulator(self.parse, self.ring, key)
+        return seal.Accumulator(self.parse, self.preset, self.ring, key)
 
     def partial_decrypt(self, share: SecretShare, total: CiphertextVector, active: Iterable[int]) -> PartialDecryption:
         """Under t of n: this holder's flooded part. Under 1 of n: the whole decryption, slot values that never travel.
 
         Raises: KeyMismatch; for t > 1 as :func:`~hefl_core.schemes.threshold.partial_decrypt`.
         """
+        members = threshold.check_active(share, active)
         if share.quorum.collective:
             self._require_shape(share, total)
-            return threshold.partial_decrypt(self.preset, self.ring, share, total, active)
+            return threshold.partial_decrypt(self.preset, self.ring, share, total, members)
         ciphertexts = self.parse(share, total)
         decryptor = seal.decryptor(self.ring, expose_secret(share))
         blocks = tuple(self._decrypt_block(decryptor, ciphertext) for ciphertext in ciphertexts)
-        return PartialDecryption(total.key_id, share.index, tuple(active), digest(total.to_bytes()), blocks)
+        return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), blocks)
 
     def _decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:
         plaintext = sealapi.Plaintext()
@@ -198,13 +179,14 @@ class CKKSScheme:
 
         Raises: QuorumError, KeyMismatch, IntegrityError.
         """
+        seal.check_public_key(self.preset, key)
         check_partials(key, total, partials)
         blocks = partials[0].blocks
         if key.quorum.collective:
             self._require_shape(key, total)
             sums = threshold.combine(self.preset, self.ring, key, total, partials)
             blocks = tuple(self._decrypt_block(threshold.opener(self.ring), ciphertext) for ciphertext in sums)
-        slots = np.concatenate([np.frombuffer(block, dtype=np.float64) for block in blocks])
+        slots = seal.join(blocks, len(total.blocks), self._slots, "<f8")
         return self.decode(slots, total, bound)
 
     def mask_digests(self, total: CiphertextVector) -> tuple[bytes, ...]:
@@ -216,12 +198,15 @@ class CKKSScheme:
         bound = total.bound if bound is None else bound
         if bound is None:
             raise EncodingError("open: expected the bound, the ciphertext does not declare one; pass bound=")
+        bound = check_bound(bound)
         count, end = total.integers, total.integers + total.length
         error = self.sum_error(bound, total.terms, total.max_terms)
         exact = slots[:count] / INTEGER_UNIT
         values, unused = slots[count:end], slots[end:]
-        off = float(np.max(np.abs(exact - np.rint(exact)), initial=0.0))
-        if not np.all(np.isfinite(slots)) or off > 0.1:
+        if not np.all(np.isfinite(slots)):
+            raise IntegrityError("slots: expected finite numbers, found NaN or infinity; another key or damage")
+        off = float(np.max(np.abs(exact - np.clip(np.rint(exact), 0, total.terms * LARGEST_INTEGER)), initial=0.0))
+        if off > 0.1:
             raise IntegrityError(
                 f"integers: expected whole numbers in their slots, found one off by {off:.3g}; wrong key?"
             )

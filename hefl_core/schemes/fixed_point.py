@@ -9,30 +9,73 @@ Source: BatchCrypt (Zhang et al., USENIX ATC 2020), section 4; the offset replac
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.errors import EncodingError, ParameterError
+from hefl_core.errors import EncodingError, IntegrityError, ParameterError
 from hefl_core.schemes.base import Vector
 
 Fields = npt.NDArray[np.uint64]
 SMALLEST_VALUE_BITS = 4
+SMALLEST_BOUND, LARGEST_BOUND = 2.0**-60, 2.0**60
+"""Between these a quantisation step is far from float64's ends."""
+
+
+def check_bound(bound: float) -> float:
+    """Refuse a bound that is no usable positive number. Raises: EncodingError."""
+    if not isinstance(bound, int | float | np.number) or not SMALLEST_BOUND <= bound <= LARGEST_BOUND:
+        raise EncodingError(
+            f"bound: expected a number from {SMALLEST_BOUND:.3g} to {LARGEST_BOUND:.3g}, found {bound!r}; "
+            "give the largest |entry| that may occur"
+        )
+    return float(bound)
+
+
+def check_max_terms(max_terms: int, limit: int, name: str) -> None:
+    """Refuse a head-room that a preset does not have. Raises: EncodingError."""
+    if not isinstance(max_terms, int | np.integer) or not 1 <= max_terms <= limit:
+        raise EncodingError(
+            f"max_terms: expected 1..{limit} ({name}), found {max_terms!r}; take a preset with more head-room",
+            bound=limit,
+        )
+
+
+def check_integers(integers: Sequence[int], largest: int) -> tuple[int, ...]:
+    """Refuse what is no integer of 0..largest. Raises: EncodingError."""
+    try:
+        exact = tuple(operator.index(value) for value in integers)
+    except TypeError as error:
+        raise EncodingError(f"integers: expected whole numbers, found {integers!r} ({error})") from None
+    if any(not 0 <= value <= largest for value in exact):
+        raise EncodingError(
+            f"integers: expected 0..{largest}, found {exact}; fewer terms leave more room",
+            bound=largest,
+            found=max(exact, key=abs),
+        )
+    return exact
 
 
 def check_vector(x: Vector, bound: float) -> Vector:
     """Refuse what cannot be encoded.
 
     Shapes: x float64 (d,), d ≥ 1.
-    Raises: EncodingError for another shape, NaN, infinities, or an entry beyond the bound.
+    Raises: EncodingError for another shape, what is no real number, NaN, infinities, or an entry beyond the bound.
     """
-    x = np.asarray(x, dtype=np.float64)
+    bound = check_bound(bound)
+    try:
+        x = np.asarray(x)
+        if x.dtype.kind not in "fiu":
+            raise TypeError(f"dtype {x.dtype}")
+        x = x.astype(np.float64, copy=False)
+    except (TypeError, ValueError) as error:
+        raise EncodingError(f"vector: expected real numbers, found {error}; flatten the update first") from None
     if x.ndim != 1 or len(x) == 0:
         raise EncodingError(f"vector: expected shape (d,) with d ≥ 1, found {x.shape}; flatten the update first")
-    if not 0 < bound < math.inf:
-        raise EncodingError(f"bound: expected a positive number, found {bound}", bound=bound)
-    largest = float(np.max(np.abs(x)))
+    largest = float(max(x.max(), -x.min()))
     if not math.isfinite(largest):
         raise EncodingError(
             "vector: expected finite entries, found NaN or infinity; the training diverged", bound=bound
@@ -76,35 +119,73 @@ class FixedPoint:
         """The least significant bit, in units of the entries."""
         return bound / (self.offset - 1)
 
-    def quantise(self, x: Vector, bound: float) -> Fields:
-        """Fields of a vector, rounded to nearest. Shapes: float64 (d,) to uint64 (d,). Raises: EncodingError."""
+    def quantise(self, x: Vector, bound: float, rng: np.random.Generator | None = None) -> Fields:
+        """Fields of a vector: to the nearest step, or, given ``rng``, up or down at random so that the mean is exact.
+
+        The randomness is for rounding only, never for cryptography.
+
+        Shapes: float64 (d,) to uint64 (d,), each in 1..2·offset - 1. Raises: EncodingError.
+        """
         x = check_vector(x, bound)
-        return (np.rint(x / self.step(bound)).astype(np.int64) + self.offset).astype(np.uint64)
+        scaled = x * (1 / self.step(bound))
+        if rng is None:
+            np.rint(scaled, out=scaled)
+        else:
+            scaled += rng.random(len(scaled))
+            np.floor(scaled, out=scaled)
+        np.clip(scaled, 1 - self.offset, self.offset - 1, out=scaled)
+        scaled += self.offset
+        return scaled.astype(np.uint64)
 
     def restore(self, fields: Fields, bound: float, terms: int) -> Vector:
-        """Values of summed fields. Shapes: uint64 (d,) to float64 (d,)."""
-        return np.asarray((fields.astype(np.int64) - terms * self.offset) * self.step(bound), dtype=np.float64)
+        """Values of summed fields. Shapes: uint64 (d,) to float64 (d,).
 
-    def sum_error(self, bound: float, terms: int) -> float:
-        """Half a step per term, and float64 rounding."""
-        return terms * self.step(bound) / 2 * (1 + 1e-9)
+        Raises: IntegrityError when a field cannot be a sum of ``terms`` values: overflow, another key or damage.
+        """
+        low, high = int(fields.min()), int(fields.max())
+        if low < terms or high > terms * (2 * self.offset - 1):
+            raise IntegrityError(
+                f"fields: expected sums of {terms} values in {terms}..{terms * (2 * self.offset - 1)}, found {low}..{high}; "
+                "another number of terms, an overflow or damage"
+            )
+        values = fields.astype(np.float64)
+        values -= terms * self.offset
+        values *= self.step(bound)
+        return values
+
+    def sum_error(self, bound: float, terms: int, *, stochastic: bool = False) -> float:
+        """Half a step per term (a whole one when rounding at random), and float64 rounding."""
+        return terms * (self.step(bound) * (1.0 if stochastic else 0.5) + bound * 2.0**-50)
 
 
 def pack(fields: Fields, per_word: int, field_bits: int) -> Fields:
     """Write ``per_word`` fields into each word, the first lowest. Shapes: (d,) to (ceil(d / per_word),)."""
-    padded = np.zeros(-(-len(fields) // per_word) * per_word, dtype=np.uint64)
-    padded[: len(fields)] = fields
-    rows = padded.reshape(-1, per_word)
-    words = rows[:, 0].copy()
-    for place in range(1, per_word):
-        words |= rows[:, place] << np.uint64(place * field_bits)
+    whole = len(fields) // per_word * per_word
+    rest = np.zeros(per_word, dtype=np.uint64)
+    rest[: len(fields) - whole] = fields[whole:]
+    words = np.empty(-(-len(fields) // per_word), dtype=np.uint64)
+    for rows, out in (
+        (fields[:whole].reshape(-1, per_word), words[: whole // per_word]),
+        (rest[None], words[whole // per_word :]),
+    ):
+        if len(out):
+            out[:] = rows[:, per_word - 1]
+            for place in range(per_word - 2, -1, -1):
+                out <<= np.uint64(field_bits)
+                out |= rows[:, place]
     return words
 
 
 def unpack(words: Fields, per_word: int, field_bits: int, length: int) -> Fields:
-    """The inverse of :func:`pack` for ``length`` fields."""
+    """The inverse of :func:`pack` for ``length`` fields.
+
+    Raises: IntegrityError when bits are set that no field of :func:`pack` reaches: overflow, another key or damage.
+    """
     mask = np.uint64((1 << field_bits) - 1)
     rows = np.empty((len(words), per_word), dtype=np.uint64)
     for place in range(per_word):
         rows[:, place] = (words >> np.uint64(place * field_bits)) & mask
-    return rows.reshape(-1)[:length]
+    fields = rows.reshape(-1)
+    if np.any(words >> np.uint64(per_word * field_bits)) or np.any(fields[length:]):
+        raise IntegrityError("fields: bits outside the fields are set; the sum overflowed or was tampered with")
+    return fields[:length]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from hefl_core.errors import EncodingError, RoundError, WireError
+from hefl_core.errors import EncodingError, IntegrityError, KeyMismatch, RoundError, WireError
 from hefl_core.ids import KeyId, digest
 from hefl_core.schemes.base import (
     CiphertextVector,
@@ -21,14 +21,18 @@ from hefl_core.schemes.base import (
     Tag,
     Vector,
     check_addable,
+    check_label,
     check_partials,
     check_quorum,
     require_key,
 )
-from hefl_core.schemes.fixed_point import check_vector
+from hefl_core.schemes.fixed_point import check_integers, check_max_terms, check_vector
 from hefl_core.schemes.presets import PlaintextPreset
 from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.sharing import active_set
 from hefl_core.wire.canonical import encode
+
+LARGEST_SUM = 2**63 - 1
 
 
 class PlaintextScheme:
@@ -59,16 +63,21 @@ class PlaintextScheme:
     ) -> CiphertextVector:
         """Write the vector down. Leaks: all of it. Raises: EncodingError."""
         bound = self.preset.default_bound if bound is None else bound
+        check_max_terms(max_terms, self.preset.max_terms, self.preset.name)
+        if key.id.preset != self.preset.name:
+            raise KeyMismatch(f"expected a key of {self.preset.name}, found {key.id.short}; open its own scheme")
+        if tag is not None:
+            raise EncodingError(f"{self.preset.name}: carries no tag, it hides nothing from a forger; leave it out")
         x = check_vector(x, bound)
-        if any(not 0 <= value < 1 << 53 for value in integers):
-            raise EncodingError(f"integers: expected 0 ≤ v < 2^53, found {tuple(integers)}")
-        blocks = (np.array(integers, dtype="<i8").tobytes(), x.astype("<f4").tobytes())
-        declared = bound if declare_bound else None
-        return CiphertextVector(key.id, len(x), len(integers), False, declared, max_terms, 1, blocks)
+        exact = check_integers(integers, LARGEST_SUM // max_terms)
+        blocks = (np.array(exact, dtype="<i8").tobytes(), x.astype("<f4").tobytes())
+        declared = float(bound) if declare_bound else None
+        return CiphertextVector(key.id, len(x), len(exact), False, declared, max_terms, 1, blocks)
 
     def check(self, key: PublicKey, vector: CiphertextVector) -> None:
-        """Compare sizes. Raises: KeyMismatch, WireError."""
+        """Compare label and sizes, and look at the numbers. Raises: KeyMismatch, WireError."""
         require_key(key, vector)
+        check_label(vector, self.preset.max_terms)
         width = 4 if vector.terms == 1 else 8
         expected = (8 * vector.integers, width * vector.length)
         if vector.tagged or tuple(len(block) for block in vector.blocks) != expected:
@@ -88,9 +97,10 @@ class PlaintextScheme:
         return PlainAccumulator(self, key)
 
     def partial_decrypt(self, share: SecretShare, total: CiphertextVector, active: Iterable[int]) -> PartialDecryption:
-        """Nothing to decrypt."""
+        """Nothing to decrypt. Raises: KeyMismatch; QuorumError, ParameterError for another active set than this holder."""
         require_key(share, total)
-        return PartialDecryption(total.key_id, share.index, tuple(active), digest(total.to_bytes()), total.blocks)
+        members = active_set(active, share.quorum)
+        return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), total.blocks)
 
     def open(
         self,
@@ -103,6 +113,8 @@ class PlaintextScheme:
         """Read the numbers. Raises: QuorumError, KeyMismatch, IntegrityError."""
         self.check(key, total)
         check_partials(key, total, partials)
+        if partials[0].blocks != total.blocks:
+            raise IntegrityError("partial: expected the sum's own numbers, found others; ask the holder again")
         integers = np.frombuffer(total.blocks[0], dtype="<i8")
         return Opened(_values(total), tuple(int(v) for v in integers), None, None, 0)
 
@@ -118,8 +130,8 @@ class PlaintextScheme:
         return self.open(key, total, partials, bound=bound).values
 
     def sum_error(self, bound: float, terms: int, max_terms: int) -> float:
-        """Each term was rounded to float32 once: half a unit in the last place of a value up to ``bound``."""
-        return terms * bound * 2.0**-24
+        """Each term was rounded to float32 once (half a unit in the last place), each addition in float64."""
+        return terms * (bound * (2.0**-24 + terms * 2.0**-52) + 2.0**-149)
 
 
 class PlainAccumulator:

@@ -51,6 +51,13 @@ class Preset:
 
     def require_safe(self) -> None:
         """Raises: ParameterError when a rule is broken."""
+        if not (0 < self.default_bound < math.inf):
+            raise ParameterError(f"{self.name}: expected a positive default bound, found {self.default_bound}")
+        if self.insecure != (self.security_bits == 0) and self.family != "plaintext":
+            raise ParameterError(
+                f"{self.name}: {self.security_bits} bits of security do not fit the name",
+                "presets that protect nobody are called INSECURE_…, and no others",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +81,7 @@ class PaillierPreset(Preset):
 
     def require_safe(self) -> None:
         """At least 2048 bits unless the name says INSECURE; short masks of at least half the modulus."""
+        Preset.require_safe(self)
         if self.mask_bits and self.mask_bits < self.modulus_bits // 2:
             raise ParameterError(
                 f"{self.name}: expected mask exponents of at least {self.modulus_bits // 2} bits, found {self.mask_bits}",
@@ -90,6 +98,10 @@ class PaillierPreset(Preset):
 class RingPreset(Preset):
     """What BFV and CKKS share. ``prime_bits``: of each coefficient prime, the special one last.
 
+    ``seeded``: a fresh ciphertext carries the seed of its second polynomial instead of the polynomial, half the size; it
+    needs the secret key to encrypt (``symmetric``). ``compressed``: blocks travel as SEAL compresses them, otherwise in
+    the one uncompressed form (primes of 60 bits leave a compressor nothing).
+
     Where ``collective``: ``flood_bits`` is f of the flooding, uniform on -2^f .. 2^f - 1, that up to ``largest_threshold``
     holders add; ``max_decryptions`` is how many sums a key may open before the flooding distance grows too far.
     """
@@ -97,6 +109,7 @@ class RingPreset(Preset):
     degree: int
     prime_bits: tuple[int, ...]
     seeded: bool = False
+    compressed: bool = False
     max_terms: int = 128
     flood_bits: int = 0
     largest_threshold: int = 1
@@ -117,10 +130,11 @@ class RingPreset(Preset):
         """Standard deviation of a fresh ciphertext's noise, in units of one coefficient.
 
         With a special prime it is the rounding of switching down, sqrt((2N/3 + 1)/12); symmetric encryption has only the
-        sampled error, 3.2; without a special prime public-key encryption has about 172 at N = 2048.
+        sampled error, 3.24 (SEAL's centred binomial of 21 bits); without a special prime public-key encryption has 172
+        at N = 2048.
         """
         if self.symmetric:
-            return 3.2
+            return math.sqrt(10.5)
         if not self.special_prime:
             return FRESH_NOISE_STD[False] * math.sqrt(self.degree / 2048)
         return math.sqrt((2 * self.degree / 3 + 1) / 12)
@@ -182,6 +196,13 @@ class RingPreset(Preset):
 
     def require_safe(self) -> None:
         """The ring is large enough for its primes, by both tables."""
+        Preset.require_safe(self)
+        if self.seeded and not self.symmetric:
+            raise ParameterError(
+                f"{self.name}: a seeded upload is made with the secret key", "make it symmetric as well"
+            )
+        if self.collective and self.symmetric:
+            raise ParameterError(f"{self.name}: nobody holds the whole key to encrypt with", "take a public-key preset")
         if self.insecure:
             return
         used, limit = sum(self.prime_bits), LIMIT_2024.get(self.degree, 0)
@@ -202,7 +223,8 @@ class RingPreset(Preset):
 class BFVPreset(RingPreset):
     """``plain_bits``: the plaintext modulus t is the largest prime below 2^plain_bits that is none of q's primes.
 
-    ``fields`` quantised values of ``field_bits`` each share one coefficient.
+    ``fields`` quantised values of ``field_bits`` each share one coefficient. ``default_bound`` 1.0: an update of the
+    shipped jobs stays below it in every round; a smaller bound of the experiment's own buys precision in proportion.
     """
 
     plain_bits: int
@@ -326,6 +348,7 @@ PRESETS: dict[str, Preset] = {
             source="TenSEAL's tutorials: N = 8192 [60, 40, 40, 60], scale 2^40",
             degree=8192,
             prime_bits=(60, 40, 40, 60),
+            compressed=True,
             scale_bits=40,
         ),
         CKKSPreset(
@@ -336,6 +359,7 @@ PRESETS: dict[str, Preset] = {
             security_standard=_TABLES,
             source="NVFlare's HE defaults: N = 8192 [60, 40, 40], scale 2^40, symmetric",
             symmetric=True,
+            compressed=True,
             degree=8192,
             prime_bits=(60, 40, 40),
             scale_bits=40,
@@ -349,6 +373,7 @@ PRESETS: dict[str, Preset] = {
             source=_MEASURED,
             degree=4096,
             prime_bits=(54, 20),
+            compressed=True,
             scale_bits=40,
         ),
         BFVPreset(
@@ -379,6 +404,66 @@ PRESETS: dict[str, Preset] = {
             fields=4,
             field_bits=12,
             max_terms=16,
+        ),
+        BFVPreset(
+            name="bfv-compact-2048",
+            family="bfv",
+            default_bound=1.0,
+            security_bits=128,
+            security_standard=_TABLES,
+            source=_MEASURED,
+            tagged=True,
+            degree=2048,
+            prime_bits=(53,),
+            plain_bits=37,
+            fields=3,
+            field_bits=12,
+            max_terms=16,
+        ),
+        BFVPreset(
+            name="bfv-lean-seeded",
+            family="bfv",
+            default_bound=1.0,
+            security_bits=128,
+            security_standard=_TABLES,
+            source=_MEASURED,
+            tagged=True,
+            symmetric=True,
+            seeded=True,
+            degree=4096,
+            prime_bits=(60, 20),
+            plain_bits=43,
+            fields=2,
+            field_bits=21,
+        ),
+        BFVPreset(
+            name="bfv-compact-seeded",
+            family="bfv",
+            default_bound=1.0,
+            security_bits=128,
+            security_standard=_TABLES,
+            source=_MEASURED,
+            tagged=True,
+            symmetric=True,
+            seeded=True,
+            degree=4096,
+            prime_bits=(60, 20),
+            plain_bits=48,
+            fields=4,
+            field_bits=12,
+            max_terms=16,
+        ),
+        CKKSPreset(
+            name="INSECURE_ckks-1024",
+            family="ckks",
+            default_bound=16.0,
+            security_bits=0,
+            security_standard="none: ring too small for its primes",
+            source="like ckks-lean, small enough for tests",
+            degree=1024,
+            prime_bits=(54, 20),
+            compressed=True,
+            scale_bits=40,
         ),
         BFVPreset(
             name="bfv-threshold",

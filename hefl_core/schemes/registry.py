@@ -19,7 +19,7 @@ _HOME = {
 
 
 def load_presets() -> tuple[Preset, ...]:
-    """Every preset, checked."""
+    """Every preset, checked. Raises: ParameterError for a broken rule."""
     return tuple(load_preset(name) for name in PRESETS)
 
 

@@ -18,10 +18,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import tenseal.sealapi as sealapi
 
-from hefl_core.errors import IntegrityError, ParameterError, RoundError, WireError
-from hefl_core.ids import KeyId
-from hefl_core.schemes.base import CiphertextVector, PublicKey, check_addable
+from hefl_core.errors import IntegrityError, KeyMismatch, KeyUseError, ParameterError, RoundError, WireError
+from hefl_core.ids import KeyId, digest
+from hefl_core.schemes.base import CiphertextVector, PublicKey, SecretShare, check_addable, expose_secret
 from hefl_core.schemes.presets import BFVPreset, CKKSPreset, RingPreset
+from hefl_core.schemes.quorum import Quorum
+from hefl_core.wire.canonical import encode
 
 MAGIC = b"\x5e\xa1\x10\x04"
 HEADER_BYTES = 16
@@ -106,6 +108,14 @@ def _to_bytes_by_file(thing: Any) -> bytes:
             return file.read()
 
 
+def uncompressed(data: bytes) -> bytes:
+    """The same SEAL object without compression, which saves nothing on words of 60 bits; this form is unique."""
+    body = data[HEADER_BYTES:]
+    if data[5] == ZSTD:
+        body = pa.CompressedInputStream(pa.BufferReader(body), "zstd").read()
+    return header(HEADER_BYTES + len(body)) + body
+
+
 def from_bytes(thing: Any, ring: Ring, data: bytes, what: str) -> Any:
     """Fill a SEAL object from bytes; SEAL checks that it is valid for the ring. Raises: WireError."""
     check_frame(data, what, ring.most_bytes * 2)
@@ -166,13 +176,17 @@ def write_plaintext(ring: Ring, words: npt.NDArray[np.uint64]) -> Any:
 def read_plaintext(ring: Ring, plaintext: Any) -> npt.NDArray[np.uint64]:
     """All N coefficients of a plaintext polynomial. Shapes: uint64 (N,)."""
     data = to_bytes(plaintext)
-    body = data[HEADER_BYTES:]
-    if data[5] == ZSTD:
-        body = pa.CompressedInputStream(pa.BufferReader(body), "zstd").read()
-    found = np.frombuffer(body[PLAINTEXT_PREFIX:], dtype="<u8")
+    found = np.frombuffer(uncompressed(data), dtype="<u8", offset=HEADER_BYTES + PLAINTEXT_PREFIX)
     words = np.zeros(ring.degree, dtype=np.uint64)
     words[: len(found)] = found
     return words
+
+
+def join(blocks: tuple[bytes, ...], count: int, degree: int, kind: str = "<u8") -> npt.NDArray[Any]:
+    """Decrypted blocks as one array. Shapes: (count · degree,). Raises: IntegrityError for other blocks."""
+    if len(blocks) != count or any(len(block) != 8 * degree for block in blocks):
+        raise IntegrityError(f"partial: expected {count} blocks of {8 * degree} bytes, found others; ask again")
+    return np.frombuffer(b"".join(blocks), dtype=kind)
 
 
 def header(size: int) -> bytes:
@@ -208,6 +222,52 @@ def symmetric_encryptor(ring: Ring, secret: bytes) -> Any:
     return sealapi.Encryptor(ring.context, key)
 
 
+def encryptor_for(preset: RingPreset, ring: Ring, key: PublicKey | SecretShare) -> Any:
+    """An encryptor for the kind of key that the preset encrypts with.
+
+    Raises: KeyUseError for the other kind; KeyMismatch for a key of another preset, or whose label is not its own.
+    """
+    if isinstance(key, PublicKey):
+        if not preset.symmetric:
+            check_public_key(preset, key)
+            return encryptor(ring, key.id, key.material)
+    elif preset.symmetric and not key.quorum.collective:
+        if key.id.preset != preset.name:
+            raise KeyMismatch(f"expected a key of {preset.name}, found {key.id.short}; open its own scheme")
+        return symmetric_encryptor(ring, expose_secret(key))
+    wanted = "a secret share (1 of n)" if preset.symmetric else "the public key"
+    raise KeyUseError(f"{preset.name}: expected {wanted} to encrypt with, found a {type(key).__name__}")
+
+
+def fingerprint(preset: RingPreset, quorum: Quorum, material: bytes) -> str:
+    """What a key id says about the key itself."""
+    return digest(preset.digest, encode(quorum), material).hex()
+
+
+@lru_cache(maxsize=16)
+def check_public_key(preset: RingPreset, key: PublicKey) -> None:
+    """Refuse a key of another preset, or whose material its id does not name. Raises: KeyMismatch."""
+    if key.id.preset != preset.name:
+        raise KeyMismatch(f"expected a key of {preset.name}, found {key.id.short}; open its own scheme")
+    if key.id.fingerprint != fingerprint(preset, key.quorum, key.material):
+        raise KeyMismatch(f"{key.id.short}: the key's material has another fingerprint; ask the KMS for the key")
+
+
+def encrypt(preset: RingPreset, encryptor: Any, plaintext: Any) -> bytes:
+    """Encrypt one plaintext polynomial into a block, in the preset's form."""
+    if preset.seeded:
+        return uncompressed(to_bytes(encryptor.encrypt_symmetric(plaintext)))
+    ciphertext = sealapi.Ciphertext()
+    (encryptor.encrypt_symmetric if preset.symmetric else encryptor.encrypt)(plaintext, ciphertext)
+    return write_ciphertext(preset, ciphertext)
+
+
+def write_ciphertext(preset: RingPreset, ciphertext: Any) -> bytes:
+    """A block from a SEAL ciphertext, in the preset's form."""
+    block = to_bytes(ciphertext)
+    return block if preset.compressed else uncompressed(block)
+
+
 @lru_cache(maxsize=8)
 def encryptor(ring: Ring, key_id: KeyId, material: bytes) -> Any:
     """An encryptor for a public key, opened once."""
@@ -224,8 +284,8 @@ Parse = Callable[[PublicKey, CiphertextVector], list[Any]]
 class Accumulator:
     """A running sum of SEAL ciphertexts: parsed once, added in place, written once."""
 
-    def __init__(self, parse: Parse, ring: Ring, key: PublicKey) -> None:
-        self._parse, self._key = parse, key
+    def __init__(self, parse: Parse, preset: RingPreset, ring: Ring, key: PublicKey) -> None:
+        self._parse, self._preset, self._key = parse, preset, key
         self._evaluator = sealapi.Evaluator(ring.context)
         self._sum: list[Any] = []
         self._label: CiphertextVector | None = None
@@ -246,4 +306,6 @@ class Accumulator:
         """Raises: RoundError when nothing was added."""
         if self._label is None:
             raise RoundError("sum: nothing was added; an empty cohort has no sum")
-        return replace(self._label, blocks=tuple(to_bytes(ciphertext) for ciphertext in self._sum))
+        return replace(
+            self._label, blocks=tuple(write_ciphertext(self._preset, ciphertext) for ciphertext in self._sum)
+        )
