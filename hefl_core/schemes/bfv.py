@@ -33,14 +33,17 @@ from hefl_core.schemes.base import (
     require_key,
 )
 from hefl_core.schemes.fixed_point import FixedPoint, check_bound, check_integers, check_max_terms, pack, unpack
+from hefl_core.schemes.joint import JointKeys
 from hefl_core.schemes.presets import BFVPreset
 from hefl_core.schemes.quorum import Quorum
 
 Words64 = npt.NDArray[np.uint64]
 
 
-class BFVScheme:
+class BFVScheme(JointKeys):
     """BFV under one preset. Under 1 of n each share is the whole key; under t of n see threshold.py."""
+
+    preset: BFVPreset
 
     def __init__(self, preset: BFVPreset) -> None:
         self.preset = preset

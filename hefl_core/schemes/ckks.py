@@ -32,6 +32,7 @@ from hefl_core.schemes.base import (
     require_key,
 )
 from hefl_core.schemes.fixed_point import check_bound, check_integers, check_max_terms, check_vector
+from hefl_core.schemes.joint import JointKeys
 from hefl_core.schemes.presets import CKKSPreset
 from hefl_core.schemes.quorum import Quorum
 
@@ -43,12 +44,14 @@ SIGMAS = 32.0
 exponential, not Gaussian: beyond 32 deviations with probability about exp(-sqrt(2)·32) < 2^-64 per slot."""
 
 
-class CKKSScheme:
+class CKKSScheme(JointKeys):
     """CKKS under one preset. Under 1 of n each share is the whole key; under t of n see threshold.py.
 
     Leaks: a decryption given to somebody who holds the ciphertext gives the secret key away (Li and Micciancio 2021,
     eprint 2020/1533). In this protocol decryptions stay with the clients, who hold the key anyway.
     """
+
+    preset: CKKSPreset
 
     def __init__(self, preset: CKKSPreset) -> None:
         self.preset = preset
