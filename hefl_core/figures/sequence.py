@@ -1,0 +1,159 @@
+"""A transcript as a sequence of messages between lifelines, as one seat sees it: what the stepper draws and animates."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hefl_core.federation import messages as m
+from hefl_core.federation.transcript import EAVESDROPPER, Sent, Transcript
+from hefl_core.figures.knowledge import State, clients_of, knowledge, parties_in
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS, OBSERVER
+
+CARRIES_CIPHERTEXT = (m.UPDATE, m.SUM)
+MAX_LANES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as a seat has it. ``number`` counts from 1; ``work`` is its sender's, in seconds.
+
+    ``lock``: 'open' (read by this seat), 'ciphertext' (a homomorphic ciphertext it cannot open), 'opened' (one that it can),
+    'sealed' (bytes for other readers), 'absent' (this seat never gets it). ``nbytes`` and ``digest`` are None when absent.
+    """
+
+    number: int
+    step: str
+    sender: str
+    receivers: tuple[str, ...]
+    epoch: int
+    round: int
+    attempt: int
+    lock: str
+    sealed: bool
+    nbytes: int | None
+    digest: str | None
+    work: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """Messages that belong together: opening a key epoch (``round`` 0), or one round. ``first`` counts from 1."""
+
+    epoch: int
+    round: int
+    first: int
+    last: int
+
+
+def lanes(transcript: Transcript) -> tuple[str, ...]:
+    """The lifelines from left to right; past fifteen the last clients are left out."""
+    return (KMS, COORDINATOR, AUDITOR, *clients_of(transcript))[:MAX_LANES]
+
+
+def chapters(transcript: Transcript) -> tuple[Chapter, ...]:
+    """In the order of the transcript."""
+    found: list[Chapter] = []
+    for number, sent in enumerate(transcript.sent, start=1):
+        place = (sent.position.epoch, sent.position.round)
+        if found and (found[-1].epoch, found[-1].round) == place:
+            found[-1] = Chapter(*place, found[-1].first, number)
+        else:
+            found.append(Chapter(*place, number, number))
+    return tuple(found)
+
+
+def chapter_at(transcript: Transcript, sent: int) -> Chapter | None:
+    """The chapter of the last of ``sent`` messages."""
+    return next((c for c in chapters(transcript) if c.first <= max(1, sent) <= c.last), None)
+
+
+def sequence(transcript: Transcript, seat: str = OBSERVER) -> tuple[Message, ...]:
+    """Every message as this seat has it.
+
+    Leaks: for a seat other than the observer, no size, digest or timing of a message that it never gets.
+    """
+    parties = parties_in(seat)
+    opens = _opened_by(transcript, seat)
+    return tuple(
+        _message(number, sent, parties, opens, load_plain(transcript))
+        for number, sent in enumerate(transcript.sent, start=1)
+    )
+
+
+def load_plain(transcript: Transcript) -> bool:
+    """Whether this run hides nothing."""
+    from hefl_core.schemes.registry import load_preset
+
+    return load_preset(transcript.manifest.experiment.scheme).family == "plaintext"
+
+
+def _opened_by(transcript: Transcript, seat: str) -> frozenset[int]:
+    """Numbers of the ciphertext messages whose content this seat can work out, at the end of their round."""
+    if seat == OBSERVER:
+        return frozenset()
+    found = set()
+    for chapter in chapters(transcript):
+        if chapter.round == 0:
+            continue
+        after = knowledge(transcript, chapter.last, (seat,))
+        for number in range(chapter.first, chapter.last + 1):
+            sent = transcript.sent[number - 1]
+            secret = {m.UPDATE: f"update/{sent.sender}", m.SUM: "sum"}.get(sent.step)
+            if secret and after.cell(seat, secret).state in (State.CAN_OPEN, State.KNOWS):
+                found.add(number)
+    return frozenset(found)
+
+
+def _message(number: int, sent: Sent, parties: frozenset[str], opened: frozenset[int], plain: bool) -> Message:
+    lock = lock_of(number, sent, parties, opened, plain)
+    seen = lock != "absent"
+    mine = OBSERVER in parties or sent.sender in parties
+    return Message(
+        number=number,
+        step=sent.step,
+        sender=sent.sender,
+        receivers=sent.receivers,
+        epoch=sent.position.epoch,
+        round=sent.position.round,
+        attempt=sent.position.attempt,
+        lock=lock,
+        sealed=sent.head.header.sealed,
+        nbytes=sent.nbytes if seen else None,
+        digest=sent.body.hex() if seen else None,
+        work=_work(sent) if mine else (),
+    )
+
+
+def lock_of(number: int, sent: Sent, parties: frozenset[str], opened: frozenset[int], plain: bool) -> str:
+    """How far this seat gets with this message."""
+    inside = bool(parties & {sent.sender, *sent.receivers})
+    carries = sent.step in CARRIES_CIPHERTEXT and not plain
+    if OBSERVER in parties:
+        return "ciphertext" if carries else "sealed" if sent.head.header.sealed else "open"
+    if not inside and EAVESDROPPER not in parties:
+        return "absent"
+    if not inside and sent.head.header.sealed:
+        return "sealed"
+    if carries:
+        return "opened" if number in opened else "ciphertext"
+    return "open"
+
+
+def _work(sent: Sent) -> tuple[tuple[str, float], ...]:
+    """Seconds per kind of work, repeated kinds together."""
+    total: dict[str, float] = {}
+    for work in sent.work:
+        total[work.step] = total.get(work.step, 0.0) + work.seconds
+    return tuple(total.items())
+
+
+def picture(transcript: Transcript, seat: str) -> dict[str, Any]:
+    """What the component in the browser gets: lanes, chapters and messages, ready for JSON."""
+    return {
+        "lanes": list(lanes(transcript)),
+        "clients": len(clients_of(transcript)),
+        "chapters": [asdict(chapter) for chapter in chapters(transcript)],
+        "messages": [asdict(message) for message in sequence(transcript, seat)],
+        "mine": sorted(parties_in(seat)),
+    }
