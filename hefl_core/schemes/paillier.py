@@ -18,22 +18,18 @@ Source: Paillier 1999; packing after BatchCrypt (Zhang et al. 2020); masks after
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
 import phe
 
 from hefl_core.errors import (
     DecryptionRefused,
-    EncodingError,
     IntegrityError,
     KeyMismatch,
     KeyUseError,
     RoundError,
-    WireError,
 )
 from hefl_core.ids import KeyId, digest
 from hefl_core.schemes.base import (
@@ -50,8 +46,6 @@ from hefl_core.schemes.base import (
     expose_secret,
     require_key,
 )
-from hefl_core.schemes.big_words import INTEGER_BITS, MAX_INTEGERS, BigWords
-from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.masks import MaskPool, in_threads
 from hefl_core.schemes.paillier_keys import (
     Factors,
@@ -64,24 +58,20 @@ from hefl_core.schemes.paillier_keys import (
     write_whole,
 )
 from hefl_core.schemes.paillier_threshold import combine, deal, open_share, raise_to_share, write_share
+from hefl_core.schemes.paillier_words import PaillierWords
 from hefl_core.schemes.presets import PaillierPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.sharing import active_set
 from hefl_core.wire.canonical import encode
 
-TAG_MODULUS: Final = 2**61 - 1
-"""A prime. Tags are below it; the sum of a thousand fits the tag's field."""
-NAIVE_FIELD_BITS: Final = 40
-"""Width of the one value in a ciphertext of ``paillier-naive``: finer than float32, and exact in float64."""
-
 
 class PaillierScheme:
-    """Paillier under one preset. Words under the tag: each block's plaintext as one integer, without the tag itself."""
+    """Paillier under one preset. It holds no secret but masks made beforehand (:meth:`masks`)."""
 
     def __init__(self, preset: PaillierPreset) -> None:
         self.preset = preset
         self.naive = preset.field_bits == 0
-        self.layout = BigWords(preset.modulus_bits - 1, preset.field_bits or NAIVE_FIELD_BITS, singly=self.naive)
+        self.words = PaillierWords(preset)
 
     def keygen(self, quorum: Quorum, *, epoch: int = 1) -> tuple[PublicKey, tuple[SecretShare, ...]]:
         """A fresh key: dealt in shares for t > 1, a copy for every holder under 1 of n.
@@ -117,16 +107,6 @@ class PaillierScheme:
             raise KeyMismatch(f"{key.id.short}: the key's material has another fingerprint; ask the KMS for the key")
         return modulus
 
-    def fields(self, max_terms: int) -> FixedPoint:
-        """The quantiser for sums of at most ``max_terms``. Raises: EncodingError past the preset's limit."""
-        if not 1 <= max_terms <= self.preset.max_terms:
-            raise EncodingError(
-                f"max_terms: expected 1..{self.preset.max_terms} ({self.preset.name}), found {max_terms}",
-                bound=self.preset.max_terms,
-                found=max_terms,
-            )
-        return FixedPoint(self.layout.field_bits, max_terms)
-
     # -- encrypt and add ---------------------------------------------------------------------------------------
 
     def encrypt(
@@ -152,14 +132,10 @@ class PaillierScheme:
             raise KeyUseError(f"{self.preset.name}: expected the public key to encrypt with, found a secret share")
         modulus = self.modulus(key)
         bound = self.preset.default_bound if bound is None else bound
-        fields = self.fields(max_terms).quantise(x, bound)
-        words, plan = self.layout.write(_whole(integers, max_terms), fields, tag is not None)
-        if tag is not None and plan.tag is not None:
-            block, low = plan.tag
-            words[block] += _below(tag(words, TAG_MODULUS), TAG_MODULUS, "tag") << low
+        words = self.words.encode(x, bound, max_terms, integers, tag)
         blocks = tuple(self._encrypt_words(modulus, words))
         declared = bound if declare_bound else None
-        return CiphertextVector(key.id, len(fields), len(integers), tag is not None, declared, max_terms, 1, blocks)
+        return CiphertextVector(key.id, len(x), len(integers), tag is not None, declared, max_terms, 1, blocks)
 
     def _encrypt_words(self, modulus: Modulus, words: list[int]) -> list[bytes]:
         if self.naive:
@@ -170,7 +146,7 @@ class PaillierScheme:
     def masks(self, key: PublicKey) -> MaskPool:
         """Masks for this key, to make before there is anything to encrypt: they cost nearly all of it.
 
-        ``scheme.masks(key).fill_in_background(scheme.layout.block_count(d, integers, tagged))`` while the model trains.
+        While the model trains: ``scheme.masks(key).fill_in_background(scheme.words.layout.block_count(d, 2, True))``.
         """
         return self.modulus(key).masks
 
@@ -181,25 +157,8 @@ class PaillierScheme:
     def parse(self, key: PublicKey, vector: CiphertextVector) -> list[Any]:
         """The blocks as numbers modulo n², checked. Raises: KeyMismatch, WireError."""
         require_key(key, vector)
-        self._check_shape(vector)
+        self.words.check_label(vector)
         return self.modulus(key).read(vector.blocks)
-
-    def _check_shape(self, vector: CiphertextVector) -> None:
-        sane = (
-            vector.length >= 1
-            and 0 <= vector.integers <= MAX_INTEGERS
-            and 1 <= vector.terms <= vector.max_terms <= self.preset.max_terms
-        )
-        if not sane:
-            raise WireError(
-                f"{self.preset.name}: expected d ≥ 1, at most {MAX_INTEGERS} integers and 1 ≤ terms ≤ max_terms ≤ "
-                f"{self.preset.max_terms}, found {vector.length}, {vector.integers}, {vector.terms}, {vector.max_terms}"
-            )
-        expected = self.layout.block_count(vector.length, vector.integers, vector.tagged)
-        if len(vector.blocks) != expected:
-            raise WireError(
-                f"{self.preset.name}: expected {expected} blocks for d = {vector.length}, found {len(vector.blocks)}"
-            )
 
     def add(self, key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> CiphertextVector:
         """Add two encrypted vectors without any secret: Dec(a ⊞ b) = Dec(a) + Dec(b), exactly.
@@ -279,38 +238,14 @@ class PaillierScheme:
         Raises: QuorumError, KeyMismatch, WireError, IntegrityError; EncodingError when nobody states the bound.
         """
         check_partials(key, total, partials)
-        self._check_shape(total)
+        self.words.check_label(total)
         if key.quorum.collective:
             powers = {partial.index: partial.blocks for partial in partials}
-            return self.decode(combine(self.modulus(key), key.quorum, powers), total, bound)
+            return self.words.decode(combine(self.modulus(key), key.quorum, powers), total, bound)
         blocks = partials[0].blocks
         if any(len(block) != self._plain_nbytes for block in blocks):
             raise IntegrityError(f"partial: expected blocks of {self._plain_nbytes} bytes; ask the holder again")
-        return self.decode([int.from_bytes(block, "big") for block in blocks], total, bound)
-
-    def decode(self, words: Sequence[int], total: CiphertextVector, bound: float | None) -> Opened:
-        """Split summed words into integers, tag and values. Raises: IntegrityError when one is out of range."""
-        bound = total.bound if bound is None else bound
-        if bound is None:
-            raise EncodingError("open: expected the bound, the ciphertext does not declare one; pass bound=")
-        found = self.layout.read(words, total.length, total.integers, total.tagged)
-        quantiser = self.fields(total.max_terms)
-        low, high = np.uint64(total.terms), np.uint64(total.terms * (2 * quantiser.offset - 1))
-        if np.any((found.fields < low) | (found.fields > high)):
-            raise IntegrityError(
-                f"fields: expected sums of {total.terms} values, found one out of range; the ciphertext belongs to "
-                "another key, overflowed or was tampered with; never retry on it"
-            )
-        room = total.terms * _integer_room(total.max_terms)
-        if any(value > room for value in found.integers) or (found.tag or 0) >= total.terms * TAG_MODULUS:
-            raise IntegrityError("integers: found one that no honest sum contains; never retry on this ciphertext")
-        return Opened(
-            values=quantiser.restore(found.fields, bound, total.terms),
-            integers=found.integers,
-            words=found.words,
-            tag=None if found.tag is None else found.tag % TAG_MODULUS,
-            modulus=TAG_MODULUS,
-        )
+        return self.words.decode([int.from_bytes(block, "big") for block in blocks], total, bound)
 
     def combine(
         self,
@@ -325,7 +260,7 @@ class PaillierScheme:
 
     def sum_error(self, bound: float, terms: int, max_terms: int) -> float:
         """Half a quantisation step per term, and float64 rounding; the encryption itself adds nothing."""
-        return self.fields(max_terms).sum_error(bound, terms) + terms * bound * 2.0**-50
+        return self.words.sum_error(bound, terms, max_terms)
 
 
 class PaillierAccumulator:
@@ -354,24 +289,3 @@ class PaillierAccumulator:
             raise RoundError("sum: nothing was added; an empty cohort has no sum")
         modulus = self._scheme.modulus(self._key)
         return replace(self._label, blocks=tuple(modulus.write(number) for number in self._product))
-
-
-def _integer_room(max_terms: int) -> int:
-    return int((1 << INTEGER_BITS) - 1) // max_terms
-
-
-def _whole(integers: Sequence[int], max_terms: int) -> list[int]:
-    """Exact integers with head-room for the sum. Raises: EncodingError."""
-    if len(integers) > MAX_INTEGERS:
-        raise EncodingError(f"integers: expected at most {MAX_INTEGERS}, found {len(integers)}; use fields")
-    return [_below(value, _integer_room(max_terms) + 1, "integers") for value in integers]
-
-
-def _below(value: int, limit: int, what: str) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError as error:
-        raise EncodingError(f"{what}: expected an integer, found {type(value).__name__}") from error
-    if not 0 <= number < limit:
-        raise EncodingError(f"{what}: expected 0..{limit - 1}, found {number}", bound=limit - 1, found=number)
-    return number

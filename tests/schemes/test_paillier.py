@@ -218,7 +218,7 @@ def test_2048_bits_in_earnest():
 
 @pytest.mark.parametrize(("d", "preset"), [(2410, "paillier-packed"), (99_530, "paillier-packed-3072")])
 def test_packing_sends_a_hundredth_of_the_bytes(d, preset):
-    packed, single = small_scheme(preset).layout, small_scheme("paillier-naive").layout
+    packed, single = small_scheme(preset).words.layout, small_scheme("paillier-naive").words.layout
     assert single.block_count(d, 2, True) >= 100 * packed.block_count(d, 2, True)
 
 
@@ -365,6 +365,9 @@ def test_shapes_that_do_not_fit_are_refused(scheme, keys):
         replace(honest, terms=0),
         replace(honest, terms=99),
         replace(honest, max_terms=10**6),
+        replace(honest, bound=-1.0),
+        replace(honest, bound=math.nan),
+        replace(honest, bound=math.inf),
     ):
         with pytest.raises(WireError):
             scheme.check(keys[0], forged)

@@ -76,7 +76,7 @@ def test_every_active_set_finds_what_the_whole_key_finds(scheme, keys, primes, t
     n = p * q
     whole = paillier_keys.Factors(p, q)
     words = [whole.decrypt(gmpy2.mpz(int.from_bytes(block, "big"))) for block in total.blocks]
-    alone = scheme.decode(words, total, None)
+    alone = scheme.words.decode(words, total, None)
     for active in itertools.combinations(range(1, 6), 3):
         opened = scheme.open(keys[0], total, partials(scheme, keys, total, active))
         assert np.array_equal(opened.values, alone.values)

@@ -1,4 +1,4 @@
-"""Shamir's sharing: any t shares give the secret, t - 1 fit every secret."""
+"""Sharing over the integers: any t shares give the secret, t - 1 fit every secret."""
 
 from __future__ import annotations
 
@@ -16,12 +16,8 @@ from hefl_core.schemes.sharing import (
     HIDING_BITS,
     active_set,
     integer_lagrange,
-    lagrange_at_zero,
     share_integer,
-    share_residue,
 )
-
-PRIMES = [13, 97, 2**31 - 1, 2**61 - 1]
 
 
 @st.composite
@@ -32,16 +28,6 @@ def quorums(draw):
 
 def every_active_set(quorum):
     return itertools.combinations(range(1, quorum.holders + 1), quorum.threshold)
-
-
-@settings(deadline=None, max_examples=60)
-@given(quorums(), st.sampled_from(PRIMES), st.data())
-def test_every_active_set_gives_the_residue(quorum, prime, data):
-    secret = data.draw(st.integers(0, prime - 1))
-    shares = share_residue(secret, quorum, prime)
-    for active in every_active_set(quorum):
-        weights = lagrange_at_zero(active, prime)
-        assert sum(weights[i] * shares[i - 1] for i in active) % prime == secret
 
 
 @settings(deadline=None, max_examples=60)
@@ -56,23 +42,7 @@ def test_every_active_set_gives_the_integer(quorum, secret):
 @given(quorums())
 def test_weights_of_a_constant_add_up_to_one(quorum):
     for active in every_active_set(quorum):
-        assert sum(lagrange_at_zero(active, 97).values()) % 97 == 1
         assert sum(integer_lagrange(active, quorum.holders).values()) == math.factorial(quorum.holders)
-
-
-def test_fewer_residue_shares_fit_every_secret():
-    """Two shares of 3-of-4 modulo 13 and any secret: exactly one polynomial goes through them."""
-    shares = share_residue(5, Quorum(3, 4), 13)
-    for guess in range(13):
-        points = {0: guess, 1: shares[0], 3: shares[2]}
-        polynomials = [
-            c for c in itertools.product(range(13), repeat=3) if all(_at(c, x) == y for x, y in points.items())
-        ]
-        assert len(polynomials) == 1
-
-
-def _at(polynomial, x):
-    return sum(c * x**k for k, c in enumerate(polynomial)) % 13
 
 
 def test_fewer_integer_shares_fit_every_secret():
@@ -91,7 +61,6 @@ def test_fewer_integer_shares_fit_every_secret():
 
 
 def test_shares_are_drawn_afresh():
-    assert share_residue(1, Quorum(2, 3), 2**61 - 1) != share_residue(1, Quorum(2, 3), 2**61 - 1)
     assert share_integer(1, Quorum(2, 3), 2) != share_integer(1, Quorum(2, 3), 2)
     assert share_integer(7, Quorum(1, 3), 10) == (42, 42, 42)  # 3!·7: 1 of n is no secret among holders
 
@@ -109,15 +78,10 @@ def test_an_active_set_is_exactly_t_holders():
 @pytest.mark.parametrize("active", [[1, 1, 2], [0, 1], [1, 14]])
 def test_impossible_active_sets_have_no_weights(active):
     with pytest.raises(ParameterError):
-        lagrange_at_zero(active, 13)
-    with pytest.raises(ParameterError):
         integer_lagrange(active, 6)
 
 
-@pytest.mark.parametrize(("secret", "modulus"), [(-1, 13), (13, 13), (1, 3), (1, 15)])
-def test_what_cannot_be_shared_is_refused(secret, modulus):
+@pytest.mark.parametrize("secret", [-1, 13])
+def test_what_is_beyond_its_public_limit_is_refused(secret):
     with pytest.raises(ParameterError):
-        share_residue(secret, Quorum(2, 5), modulus)
-    if secret in (-1, 13):
-        with pytest.raises(ParameterError):
-            share_integer(secret, Quorum(2, 5), modulus)
+        share_integer(secret, Quorum(2, 5), 13)
