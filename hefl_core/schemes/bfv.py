@@ -17,7 +17,7 @@ import tenseal.sealapi as sealapi
 
 from hefl_core.errors import EncodingError, IntegrityError, WireError
 from hefl_core.ids import KeyId, digest
-from hefl_core.schemes import seal, threshold
+from hefl_core.schemes import blocks, seal, threshold
 from hefl_core.schemes.base import (
     CiphertextVector,
     Opened,
@@ -97,9 +97,9 @@ class BFVScheme(JointKeys):
         if tag is not None:
             words = np.insert(words, len(integers), np.uint64(self._tag_word(tag, words)))
         starts = range(0, len(words), self.ring.degree)
-        blocks = tuple(self._encrypt_block(encryptor, words[start:][: self.ring.degree]) for start in starts)
+        made = tuple(self._encrypt_block(encryptor, words[start:][: self.ring.degree]) for start in starts)
         declared = float(bound) if declare_bound else None
-        return CiphertextVector(key.id, len(x), len(integers), tag is not None, declared, max_terms, 1, blocks)
+        return CiphertextVector(key.id, len(x), len(integers), tag is not None, declared, max_terms, 1, made)
 
     def _tag_word(self, tag: Tag, words: Words64) -> int:
         value = tag(words, self.ring.plain_modulus)
@@ -116,14 +116,8 @@ class BFVScheme(JointKeys):
 
     def check(self, key: PublicKey, vector: CiphertextVector) -> None:
         """Key, block count, and each block's SEAL header, size, level and residues. Raises: KeyMismatch, WireError."""
-        self.parse(key, vector)
-
-    def parse(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> list[Any]:
-        """The blocks as SEAL ciphertexts, checked. Raises: KeyMismatch, WireError."""
         self._require_shape(key, vector)
-        return [
-            seal.read_ciphertext(self.ring, block, f"block {number}") for number, block in enumerate(vector.blocks, 1)
-        ]
+        blocks.read_all(self.preset, self.ring, vector)
 
     def _require_shape(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> None:
         require_key(key, vector)
@@ -146,9 +140,9 @@ class BFVScheme(JointKeys):
         running.add(b)
         return running.total()
 
-    def accumulator(self, key: PublicKey) -> seal.Accumulator:
+    def accumulator(self, key: PublicKey) -> blocks.Accumulator:
         """A running sum."""
-        return seal.Accumulator(self.parse, self.preset, self.ring, key)
+        return blocks.Accumulator(self.preset, self.ring, key, self._require_shape)
 
     # -- decrypt -----------------------------------------------------------------------------------------------
 
@@ -162,10 +156,11 @@ class BFVScheme(JointKeys):
         if share.quorum.collective:
             self._require_shape(share, total)
             return threshold.partial_decrypt(self.preset, self.ring, share, total, members)
-        ciphertexts = self.parse(share, total)
+        self._require_shape(share, total)
+        ciphertexts = blocks.load(self.preset, self.ring, total)
         decryptor = seal.decryptor(self.ring, expose_secret(share))
-        blocks = tuple(self._decrypt_block(decryptor, ciphertext) for ciphertext in ciphertexts)
-        return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), blocks)
+        opened = tuple(self._decrypt_block(decryptor, ciphertext) for ciphertext in ciphertexts)
+        return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), opened)
 
     def _decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:
         if decryptor.invariant_noise_budget(ciphertext) <= 0:
@@ -188,12 +183,12 @@ class BFVScheme(JointKeys):
         """Decode the decrypted words. Raises: QuorumError, KeyMismatch, IntegrityError."""
         seal.check_public_key(self.preset, key)
         check_partials(key, total, partials)
-        blocks = partials[0].blocks
+        parts = partials[0].blocks
         if key.quorum.collective:
             self._require_shape(key, total)
             sums = threshold.combine(self.preset, self.ring, key, total, partials)
-            blocks = tuple(self._decrypt_block(threshold.opener(self.ring), ciphertext) for ciphertext in sums)
-        words = seal.join(blocks, len(total.blocks), self.ring.degree)
+            parts = tuple(self._decrypt_block(threshold.opener(self.ring), ciphertext) for ciphertext in sums)
+        words = seal.join(parts, len(total.blocks), self.ring.degree)
         if np.any(words >= np.uint64(self.ring.plain_modulus)):
             raise IntegrityError("partial: expected words below the plaintext modulus, found a larger one")
         return self.decode(words, total, bound)

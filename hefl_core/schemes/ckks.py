@@ -16,7 +16,7 @@ import tenseal.sealapi as sealapi
 
 from hefl_core.errors import EncodingError, IntegrityError, WireError
 from hefl_core.ids import KeyId, digest
-from hefl_core.schemes import seal, threshold
+from hefl_core.schemes import blocks, seal, threshold
 from hefl_core.schemes.base import (
     CiphertextVector,
     Opened,
@@ -98,9 +98,9 @@ class CKKSScheme(JointKeys):
         exact = check_integers(integers, LARGEST_INTEGER)
         slots = np.concatenate([np.array(exact, dtype=np.float64) * INTEGER_UNIT, check_vector(x, bound)])
         starts = range(0, len(slots), self._slots)
-        blocks = tuple(self._encrypt_block(encryptor, slots[start:][: self._slots]) for start in starts)
+        made = tuple(self._encrypt_block(encryptor, slots[start:][: self._slots]) for start in starts)
         declared = bound if declare_bound else None
-        return CiphertextVector(key.id, len(x), len(exact), False, declared, max_terms, 1, blocks)
+        return CiphertextVector(key.id, len(x), len(exact), False, declared, max_terms, 1, made)
 
     def largest_sum(self, bound: float) -> int:
         """How many terms of entries up to ``bound`` stay below q/2, with one term's room for noise."""
@@ -115,14 +115,8 @@ class CKKSScheme(JointKeys):
 
     def check(self, key: PublicKey, vector: CiphertextVector) -> None:
         """Key, block count, and each block's SEAL header, size, level, scale and residues. Raises: KeyMismatch, WireError."""
-        self.parse(key, vector)
-
-    def parse(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> list[Any]:
-        """The blocks as SEAL ciphertexts, checked. Raises: KeyMismatch, WireError."""
         self._require_shape(key, vector)
-        return [
-            seal.read_ciphertext(self.ring, block, f"block {number}") for number, block in enumerate(vector.blocks, 1)
-        ]
+        blocks.read_all(self.preset, self.ring, vector)
 
     def _require_shape(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> None:
         require_key(key, vector)
@@ -144,9 +138,9 @@ class CKKSScheme(JointKeys):
         running.add(b)
         return running.total()
 
-    def accumulator(self, key: PublicKey) -> seal.Accumulator:
+    def accumulator(self, key: PublicKey) -> blocks.Accumulator:
         """A running sum."""
-        return seal.Accumulator(self.parse, self.preset, self.ring, key)
+        return blocks.Accumulator(self.preset, self.ring, key, self._require_shape)
 
     def partial_decrypt(self, share: SecretShare, total: CiphertextVector, active: Iterable[int]) -> PartialDecryption:
         """Under t of n: this holder's flooded part. Under 1 of n: the whole decryption, slot values that never travel.
@@ -157,10 +151,11 @@ class CKKSScheme(JointKeys):
         if share.quorum.collective:
             self._require_shape(share, total)
             return threshold.partial_decrypt(self.preset, self.ring, share, total, members)
-        ciphertexts = self.parse(share, total)
+        self._require_shape(share, total)
+        ciphertexts = blocks.load(self.preset, self.ring, total)
         decryptor = seal.decryptor(self.ring, expose_secret(share))
-        blocks = tuple(self._decrypt_block(decryptor, ciphertext) for ciphertext in ciphertexts)
-        return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), blocks)
+        opened = tuple(self._decrypt_block(decryptor, ciphertext) for ciphertext in ciphertexts)
+        return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), opened)
 
     def _decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:
         plaintext = sealapi.Plaintext()
@@ -184,12 +179,12 @@ class CKKSScheme(JointKeys):
         """
         seal.check_public_key(self.preset, key)
         check_partials(key, total, partials)
-        blocks = partials[0].blocks
+        parts = partials[0].blocks
         if key.quorum.collective:
             self._require_shape(key, total)
             sums = threshold.combine(self.preset, self.ring, key, total, partials)
-            blocks = tuple(self._decrypt_block(threshold.opener(self.ring), ciphertext) for ciphertext in sums)
-        slots = seal.join(blocks, len(total.blocks), self._slots, "<f8")
+            parts = tuple(self._decrypt_block(threshold.opener(self.ring), ciphertext) for ciphertext in sums)
+        slots = seal.join(parts, len(total.blocks), self._slots, "<f8")
         return self.decode(slots, total, bound)
 
     def mask_digests(self, total: CiphertextVector) -> tuple[bytes, ...]:

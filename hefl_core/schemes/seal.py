@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -18,9 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import tenseal.sealapi as sealapi
 
-from hefl_core.errors import IntegrityError, KeyMismatch, KeyUseError, ParameterError, RoundError, WireError
+from hefl_core.errors import IntegrityError, KeyMismatch, KeyUseError, ParameterError, WireError
 from hefl_core.ids import KeyId, digest
-from hefl_core.schemes.base import CiphertextVector, PublicKey, SecretShare, check_addable, expose_secret
+from hefl_core.schemes.base import PublicKey, SecretShare, expose_secret
 from hefl_core.schemes.presets import BFVPreset, CKKSPreset, RingPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.wire.canonical import encode
@@ -149,22 +148,6 @@ def check_frame(data: bytes, what: str, limit: int) -> None:
         raise WireError(f"{what}: its header says {size} bytes, found {len(data)}; cut off, or two of them spliced")
 
 
-def read_ciphertext(ring: Ring, block: bytes, what: str) -> Any:
-    """Parse a ciphertext block and check what SEAL's loader does not. Raises: WireError."""
-    check_frame(block, what, ring.most_bytes)
-    ciphertext = from_bytes(sealapi.Ciphertext(), ring, block, what)
-    ckks = ring.plain_modulus == 0
-    found = (ciphertext.size(), ciphertext.parms_id(), ciphertext.is_ntt_form())
-    expected = (2, ring.context.first_parms_id(), ckks)
-    if found != expected or ciphertext.is_transparent():
-        raise WireError(
-            f"{what}: expected two polynomials at the first level, found another kind; ask the sender again"
-        )
-    if ckks and ciphertext.scale != ring.scale:
-        raise WireError(f"{what}: expected scale {ring.scale}, found {ciphertext.scale}; ask the sender again")
-    return ciphertext
-
-
 def write_plaintext(ring: Ring, words: npt.NDArray[np.uint64]) -> Any:
     """A SEAL plaintext polynomial from its coefficients, without a Python list. Shapes: uint64 (≤ N,), each < t."""
     raw = np.ascontiguousarray(words, dtype="<u8").tobytes()
@@ -259,11 +242,6 @@ def encrypt(preset: RingPreset, encryptor: Any, plaintext: Any) -> bytes:
         return uncompressed(to_bytes(encryptor.encrypt_symmetric(plaintext)))
     ciphertext = sealapi.Ciphertext()
     (encryptor.encrypt_symmetric if preset.symmetric else encryptor.encrypt)(plaintext, ciphertext)
-    return write_ciphertext(preset, ciphertext)
-
-
-def write_ciphertext(preset: RingPreset, ciphertext: Any) -> bytes:
-    """A block from a SEAL ciphertext, in the preset's form."""
     block = to_bytes(ciphertext)
     return block if preset.compressed else uncompressed(block)
 
@@ -273,39 +251,3 @@ def encryptor(ring: Ring, key_id: KeyId, material: bytes) -> Any:
     """An encryptor for a public key, opened once."""
     public = from_bytes(sealapi.PublicKey(), ring, material, f"public key {key_id.short}")
     return sealapi.Encryptor(ring.context, public)
-
-
-# -- sums ------------------------------------------------------------------------------------------------------
-
-Parse = Callable[[PublicKey, CiphertextVector], list[Any]]
-"""How a scheme reads and checks the blocks of a vector."""
-
-
-class Accumulator:
-    """A running sum of SEAL ciphertexts: parsed once, added in place, written once."""
-
-    def __init__(self, parse: Parse, preset: RingPreset, ring: Ring, key: PublicKey) -> None:
-        self._parse, self._preset, self._key = parse, preset, key
-        self._evaluator = sealapi.Evaluator(ring.context)
-        self._sum: list[Any] = []
-        self._label: CiphertextVector | None = None
-
-    def add(self, vector: CiphertextVector) -> None:
-        """Raises: KeyMismatch, WireError, EncodingError; the sum so far is unchanged then."""
-        parsed = self._parse(self._key, vector)
-        label = replace(vector, blocks=(b"",) * len(vector.blocks))
-        if self._label is None:
-            self._label, self._sum = label, parsed
-            return
-        check_addable(self._key, self._label, vector)
-        for mine, other in zip(self._sum, parsed, strict=True):
-            self._evaluator.add_inplace(mine, other)
-        self._label = replace(label, terms=self._label.terms + vector.terms)
-
-    def total(self) -> CiphertextVector:
-        """Raises: RoundError when nothing was added."""
-        if self._label is None:
-            raise RoundError("sum: nothing was added; an empty cohort has no sum")
-        return replace(
-            self._label, blocks=tuple(write_ciphertext(self._preset, ciphertext) for ciphertext in self._sum)
-        )

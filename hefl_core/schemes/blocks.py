@@ -1,0 +1,141 @@
+"""Blocks of BFV and CKKS: bytes to residues, strictly; running sums modulo each prime; residues back to the same bytes.
+
+Additions need no library: residues are added modulo their primes, so nothing from outside reaches SEAL's parser before a
+decryption, and whoever adds the same blocks gets the same bytes. A block has one of three forms, by preset:
+
+- *plain*: SEAL's uncompressed bytes, whose first 129 say only what the preset says; there is exactly one way to write one;
+- *compressed*: as SEAL compresses them (what everybody's tutorials send);
+- *seeded*: c0 and the seed of c1, fresh uploads only. SEAL expands the seed; c0 is checked like the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import tenseal.sealapi as sealapi
+
+from hefl_core.errors import RoundError, WireError
+from hefl_core.schemes import rlwe, seal
+from hefl_core.schemes.base import CiphertextVector, PublicKey, check_addable
+from hefl_core.schemes.presets import RingPreset
+from hefl_core.schemes.rlwe import Residues
+from hefl_core.schemes.seal import Ring
+
+SEED_PREFIX = seal.header(16 + 1 + 64) + b"\x01"
+"""Before the 64 bytes of a seed: SEAL's header and BLAKE2xb, its generator."""
+
+
+@lru_cache(maxsize=32)
+def _prefixes(ring: Ring) -> tuple[bytes, bytes]:
+    """What stands before the words of a plain and of a seeded block."""
+    shape = (2, len(rlwe.data_primes(ring)), ring.degree)
+    plain = rlwe.write_ciphertext(ring, np.zeros(shape, dtype=np.uint64))[: -8 * int(np.prod(shape))]
+    count = shape[1] * shape[2]
+    middle = plain[seal.HEADER_BYTES : -(seal.HEADER_BYTES + 8)]
+    inner = seal.header(seal.HEADER_BYTES + 8 + 8 * count) + count.to_bytes(8, "little")
+    length = seal.HEADER_BYTES + len(middle) + len(inner) + 8 * count + len(SEED_PREFIX) + 64
+    return plain, seal.header(length) + middle + inner
+
+
+def read(preset: RingPreset, ring: Ring, block: bytes, what: str, *, fresh: bool) -> Residues:
+    """Both polynomials of a block. Shapes: uint64 (2, L, N), read-only.
+
+    Raises: WireError for anything but a ciphertext of this preset in its form; ``fresh`` ones may be seeded.
+    """
+    if preset.compressed:
+        return rlwe.read_ciphertext(ring, block, what)
+    if preset.seeded and fresh:
+        return _read_seeded(ring, block, what)
+    prefix, _ = _prefixes(ring)
+    primes = rlwe.data_primes(ring)
+    words = _words(block, prefix, 2 * len(primes) * ring.degree, 0, what).reshape(2, len(primes), ring.degree)
+    rlwe.check_residues(words, primes, what)
+    if not words[1].any():
+        raise WireError(f"{what}: c1 is zero, so that nothing is encrypted; ask the sender again")
+    return words
+
+
+def _words(block: bytes, prefix: bytes, count: int, after: int, what: str) -> Residues:
+    expected = len(prefix) + 8 * count + after
+    if len(block) != expected:
+        raise WireError(f"{what}: expected {expected} bytes, found {len(block)}; cut off, spliced or another preset's")
+    if not block.startswith(prefix):
+        raise WireError(f"{what}: expected this preset's ciphertext header, found another; ask the sender again")
+    return np.frombuffer(block, dtype="<u8", count=count, offset=len(prefix))
+
+
+def _read_seeded(ring: Ring, block: bytes, what: str) -> Residues:
+    _, prefix = _prefixes(ring)
+    primes = rlwe.data_primes(ring)
+    count = len(primes) * ring.degree
+    c0 = _words(block, prefix, count, len(SEED_PREFIX) + 64, what).reshape(len(primes), ring.degree)
+    rlwe.check_residues(c0, primes, what)
+    if not block.startswith(SEED_PREFIX, len(prefix) + 8 * count):
+        raise WireError(f"{what}: expected a seed at the end, found something else; ask the sender again")
+    expanded = seal.to_bytes(seal.from_bytes(sealapi.Ciphertext(), ring, block, what))
+    return rlwe.read_ciphertext(ring, expanded, what)
+
+
+def write(preset: RingPreset, ring: Ring, words: Residues) -> bytes:
+    """A block of a sum, in the preset's form (never seeded). Shapes: uint64 (2, L, N)."""
+    plain = _prefixes(ring)[0] + words.astype("<u8", copy=False).tobytes()
+    if preset.compressed:
+        return seal.to_bytes(seal.from_bytes(sealapi.Ciphertext(), ring, plain, "sum"))
+    return plain
+
+
+def load(preset: RingPreset, ring: Ring, vector: CiphertextVector) -> list[Any]:
+    """Every block as a SEAL ciphertext, read strictly first. Raises: WireError."""
+    read_all(preset, ring, vector)
+    return [
+        seal.from_bytes(sealapi.Ciphertext(), ring, block, f"block {n}") for n, block in enumerate(vector.blocks, 1)
+    ]
+
+
+def read_all(preset: RingPreset, ring: Ring, vector: CiphertextVector) -> list[Residues]:
+    """Every block of a vector. Raises: WireError."""
+    fresh = vector.terms == 1
+    return [read(preset, ring, block, f"block {n}", fresh=fresh) for n, block in enumerate(vector.blocks, 1)]
+
+
+class Accumulator:
+    """A running sum: each vector is read, added modulo the primes and forgotten; written when asked."""
+
+    def __init__(
+        self,
+        preset: RingPreset,
+        ring: Ring,
+        key: PublicKey,
+        require_shape: Callable[[PublicKey, CiphertextVector], None],
+    ) -> None:
+        self._preset, self._ring, self._key, self._require_shape = preset, ring, key, require_shape
+        self._primes = np.array(rlwe.data_primes(ring), dtype=np.uint64)[:, None]
+        self._sums: list[Residues] = []
+        self._first: CiphertextVector | None = None
+        self._label: CiphertextVector | None = None
+
+    def add(self, vector: CiphertextVector) -> None:
+        """Raises: KeyMismatch, WireError, EncodingError; the sum so far is unchanged then."""
+        self._require_shape(self._key, vector)
+        if self._label is None:
+            self._sums = [words.copy() for words in read_all(self._preset, self._ring, vector)]
+            self._first, self._label = vector, replace(vector, blocks=(b"",) * len(vector.blocks))
+            return
+        check_addable(self._key, self._label, vector)
+        for total, words in zip(self._sums, read_all(self._preset, self._ring, vector), strict=True):
+            total += words
+            np.minimum(total, total - self._primes, out=total)
+        self._first, self._label = None, replace(self._label, terms=self._label.terms + vector.terms)
+
+    def total(self) -> CiphertextVector:
+        """The sum so far; of one vector, that vector. Raises: RoundError when nothing was added."""
+        if self._label is None:
+            raise RoundError("sum: nothing was added; an empty cohort has no sum")
+        if self._first is not None:
+            return self._first
+        blocks = tuple(write(self._preset, self._ring, words) for words in self._sums)
+        return replace(self._label, blocks=blocks)
