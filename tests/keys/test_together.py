@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hefl_core.errors import DecryptionRefused, HeflError, IntegrityError, KeyMismatch, KeyNotActive
+from hefl_core.errors import (
+    DecryptionRefused,
+    HeflError,
+    IntegrityError,
+    KeyMismatch,
+    KeyNotActive,
+    ParameterError,
+    QuorumError,
+)
 from hefl_core.ids import client_name
+from hefl_core.keys.ceremony import APPROVAL, Participant, conduct
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.kms import KMS
 from hefl_core.keys.question import Contribution, Question
+from hefl_core.keys.roster import Roster
 from hefl_core.schemes.base import CiphertextVector
+from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.envelope import Position
 
@@ -31,11 +43,28 @@ def enrolled(preset: str, custody: str) -> tuple[KMS, list[Enrolment]]:
     people = [Identity(name, "client") for name in CLIENTS]
     for person in people:
         kms.enrol(person.member)
-    kms.open_epoch(1, 10)
     enrolments = [Enrolment(p, EXPERIMENT, kms.member.signing, custody=agreed) for p in people]
+    if agreed.dealer_free:
+        make_together(kms, enrolments)
+    else:
+        kms.open_epoch(1, 10)
     for one in enrolments:
         follow(kms, one)
     return kms, enrolments
+
+
+def make_together(kms: KMS, clients: list[Enrolment]) -> None:
+    roster = kms.begin_ceremony(1, 10)
+    scheme: Any = open_scheme(kms.settings.preset)
+    participants = []
+    for one in clients:
+        one.receive(roster)
+        participants.append(Participant(one.identity, one.roster_of(1), scheme, kms.settings.custody.quorum))
+    list(conduct(participants))
+    approvals = [p.say(APPROVAL)[0].signed_header for p in participants]
+    kms.register(participants[0].joint_key, participants[0].result(), approvals)
+    for one, participant in zip(clients, participants, strict=True):
+        one.adopt(participant.share(), self_tests=participant.self_tests)
 
 
 def follow(kms: KMS, one: Enrolment) -> None:
@@ -77,10 +106,18 @@ def name_digest(one: Enrolment) -> bytes:
     return hashlib.sha256(one.identity.name.encode()).digest()
 
 
-@pytest.mark.parametrize("preset", ["INSECURE_paillier-512"])
-def test_two_of_three_decrypt_by_the_rules(preset: str) -> None:
+COLLECTIVE = ["INSECURE_paillier-512", "INSECURE_bfv-threshold-1024", "INSECURE_ckks-threshold-1024", "bfv-threshold"]
+
+
+@pytest.mark.parametrize("dealer", ["", "dealer-free:"])
+@pytest.mark.parametrize("preset", COLLECTIVE)
+def test_two_of_three_decrypt_by_the_rules(preset: str, dealer: str) -> None:
     scheme = open_scheme(preset)
-    _, clients = enrolled(preset, "2-of-3")
+    if dealer and scheme.preset.family == "paillier":
+        with pytest.raises(ParameterError, match="without a dealer"):
+            enrolled(preset, f"{dealer}2-of-3")
+        return
+    _, clients = enrolled(preset, f"{dealer}2-of-3")
     bound = scheme.preset.default_bound
     x = [np.linspace(-bound, bound, 40) * scale for scale in (1.0, 0.5, -0.25)]
     position = Position(1, 1)
@@ -90,9 +127,10 @@ def test_two_of_three_decrypt_by_the_rules(preset: str) -> None:
     opened = scheme.open(clients[1].public_key, question.total, partials)
     np.testing.assert_allclose(opened.values, sum(x), atol=scheme.sum_error(bound, 3, 16))
     assert opened.integers == (300, 3)
-    clients[1].tag_key.check(opened, CLIENTS, EXPERIMENT, position)
-    with pytest.raises(IntegrityError):
-        clients[1].tag_key.check(opened, CLIENTS[:2], EXPERIMENT, position)
+    if scheme.preset.tagged:
+        clients[1].tag_key.check(opened, CLIENTS, EXPERIMENT, position)
+        with pytest.raises(IntegrityError):
+            clients[1].tag_key.check(opened, CLIENTS[:2], EXPERIMENT, position)
     with pytest.raises(DecryptionRefused):
         clients[1].answer(question, scheme)
     alone = replace(question, total=parts[0], position=Position(1, 2))
@@ -133,3 +171,22 @@ def test_a_stolen_key_opens_its_own_epoch_only(preset: str) -> None:
     clients[0].destroy(1)
     with pytest.raises(KeyNotActive):
         clients[0].holder.share(1)
+
+
+@pytest.mark.parametrize("preset", ["bfv-threshold", "ckks-threshold"])
+def test_every_three_of_five_open_a_key_that_nobody_holds(preset: str) -> None:
+    """All ten active sets give the same vector; each on a fresh encryption, for a mask is answered once."""
+    scheme: Any = open_scheme(preset)
+    people = [Identity(client_name(i), "client") for i in range(1, 6)]
+    roster = Roster(EXPERIMENT, 1, (Identity("kms", "kms").member, *(p.member for p in people)))
+    participants = [Participant(p, roster, scheme, Quorum(3, 5)) for p in people]
+    list(conduct(participants))
+    key, bound = participants[0].joint_key, scheme.preset.default_bound
+    x = np.linspace(-bound, bound, 30)
+    for active in itertools.combinations(range(1, 6), 3):
+        total = scheme.add(key, scheme.encrypt(key, x), scheme.encrypt(key, -x / 2))
+        partials = [scheme.partial_decrypt(participants[i - 1].share(), total, active) for i in active]
+        opened = scheme.combine(key, total, partials)
+        np.testing.assert_allclose(opened, x / 2, atol=scheme.sum_error(bound, 2, 16))
+        with pytest.raises(QuorumError):
+            scheme.combine(key, total, partials[:2])
