@@ -6,6 +6,8 @@ Ray's object store is mapped into every process of a node: only headers, ciphert
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -41,6 +43,10 @@ class PartyHost:
         self._parties[name] = party
         member: Member = party.member
         return member
+
+    def whereabouts(self) -> stage.Host:
+        """This process and who lives in it."""
+        return stage.Host(tuple(self._parties), os.getpid(), platform.node())
 
     def call(self, name: str, method: str, *args: Any) -> Any:
         """A party's method. A large body stays in the object store; the letter carries its reference."""
@@ -188,10 +194,8 @@ class RayRuntime:
                 waiting.append((client_name(index), host, host.settle.remote(client_name(index), "make_client", args)))
         coordinator, auditor, *clients = [self._place(name, asked, host) for name, host, asked in waiting]
         parties = stage.enrol(kms, coordinator, auditor, clients, stage.custody_of(manifest))
-        shared = tuple(
-            f"{', '.join(client_name(i) for i in group)} share a process" for group in groups if len(group) > 1
-        )
-        return stage.Stage(parties, RayCarrier(self._deadline), shared, lambda: _end(hosts))
+        houses = tuple(fetch(host.whereabouts.remote(), "host", SETUP_DEADLINE_SECONDS) for host in hosts)
+        return stage.Stage(parties, RayCarrier(self._deadline), houses, lambda: _end(hosts))
 
     @staticmethod
     def _place(name: str, asked: Any, host: Any) -> Any:

@@ -18,7 +18,7 @@ from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.household import estate
 from hefl_core.runtime.observer import Observer
 from hefl_core.runtime.result import Environment, RoundResult, RunResult
-from hefl_core.runtime.stage import Runtime, Stage, local_stage
+from hefl_core.runtime.stage import Host, Runtime, Stage, local_stage
 from hefl_core.wire.envelope import Position
 
 MAX_ATTEMPTS = 3
@@ -184,6 +184,11 @@ class Run:
     def parties(self) -> Parties:
         """The parties that take part now. Raises: RoundError before the first step."""
         return self._parties or self._ready().stage.parties
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """The processes that the parties live in. Raises: RoundError before the first step."""
+        return self._ready().stage.hosts
 
     def _ready(self) -> _Begun:
         if self._begun is None:

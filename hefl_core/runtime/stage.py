@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +15,7 @@ from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.post import ByCall, Carrier
 from hefl_core.federation.round import Parties
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
+from hefl_core.ids import KMS as KMS_NAME
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.kms import KMS
 from hefl_core.keys.roster import Member
@@ -46,14 +49,28 @@ def make_client(manifest: Manifest, kms: Member, index: int, observer: Member | 
     return Client(client_name(index), manifest, kms, home, initialise, observer)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A process that houses parties, for honest labels and for looking into it."""
+
+    parties: tuple[str, ...]
+    pid: int
+    node: str
+
+
 @dataclass(frozen=True)
 class Stage:
-    """Parties ready for a run, how letters travel between them, and who shares a process (for honest labels)."""
+    """Parties ready for a run, how letters travel between them, and which processes they live in."""
 
     parties: Parties
     carrier: Carrier
-    shared_processes: tuple[str, ...]
+    hosts: tuple[Host, ...]
     close: Callable[[], None]
+
+    @property
+    def shared_processes(self) -> tuple[str, ...]:
+        """Who shares a process, in words."""
+        return tuple(f"{', '.join(host.parties)} share a process" for host in self.hosts if len(host.parties) > 1)
 
 
 class Runtime(Protocol):
@@ -83,4 +100,5 @@ def local_stage(manifest: Manifest, observer: Member | None) -> Stage:
     count = manifest.experiment.clients
     clients = tuple(make_client(manifest, kms.member, index, observer) for index in range(1, count + 1))
     parties = enrol(kms, coordinator, auditor, clients, custody_of(manifest))
-    return Stage(parties, ByCall(), ("all parties share one process",), lambda: None)
+    everybody = (KMS_NAME, COORDINATOR, AUDITOR, *(client.name for client in clients))
+    return Stage(parties, ByCall(), (Host(everybody, os.getpid(), platform.node()),), lambda: None)
