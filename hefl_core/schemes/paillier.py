@@ -134,7 +134,7 @@ class PaillierScheme:
         bound = self.preset.default_bound if bound is None else bound
         words = self.words.encode(x, bound, max_terms, integers, tag)
         blocks = tuple(self._encrypt_words(modulus, words))
-        declared = bound if declare_bound else None
+        declared = float(bound) if declare_bound else None
         return CiphertextVector(key.id, len(x), len(integers), tag is not None, declared, max_terms, 1, blocks)
 
     def _encrypt_words(self, modulus: Modulus, words: list[int]) -> list[bytes]:

@@ -253,7 +253,7 @@ def test_integers_without_head_room_are_refused(integers, scheme, keys):
         scheme.encrypt(keys[0], vector(), integers=integers)
 
 
-@pytest.mark.parametrize("max_terms", [0, 65, -3])
+@pytest.mark.parametrize("max_terms", [0, 65, -3, 2.5, None])
 def test_more_terms_than_the_preset_has_room_for_are_refused(max_terms, scheme, keys):
     with pytest.raises(EncodingError):
         scheme.encrypt(keys[0], vector(), max_terms=max_terms)
