@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from hefl_core.keys.epochs import EpochRecord
 
 TABLE: Final = "answers"
+KEPT_ROUNDS: Final = 2
+"""The bytes of older answers are dropped; that they were given stays written."""
 RULES: Final = (
     "own commitment",
     "auditor",
@@ -243,14 +245,19 @@ class AnsweredSet:
         for mask in masks:
             self._store.put(self._table, f"mask/{mask.hex()}", encode((active, name)))
         self._store.put(self._table, f"answer/{name.hex()}", answer)
+        self.forget(position.round - KEPT_ROUNDS)
 
     def forget(self, before_round: int) -> None:
         """Empty the answers of earlier rounds; an empty one still says that it was given."""
         with self._store.transaction():
-            for name in self._store.list(self._table):
-                if name.startswith("round/") and int(name.removeprefix("round/")) < before_round:
-                    for answered in self._answered(int(name.removeprefix("round/"))):
+            row = self._store.find(self._table, "forgotten")
+            done = 0 if row is None else decode(row, int)
+            names = (name for name in self._store.list(self._table) if name.startswith("round/"))
+            for round in (int(name.removeprefix("round/")) for name in names):
+                if done <= round < before_round:
+                    for answered in self._answered(round):
                         self._store.put(self._table, f"answer/{answered.question.hex()}", b"")
+            self._store.put(self._table, "forgotten", encode(max(done, before_round)))
 
     # -- the rules that need memory -----------------------------------------------------------------------------
 

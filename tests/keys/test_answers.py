@@ -280,6 +280,15 @@ def test_forgetting_bytes_is_not_forgetting_answers() -> None:
     assert ask(one, newer) == answer
 
 
+def test_memory_does_not_grow_with_the_rounds(store: KeyStore) -> None:
+    one, kept = holder(store), []
+    for round_ in range(1, 8):
+        ask(one, question(round_=round_), record=replace(RECORD, max_decryptions=9))
+        names = [name for name in store.list(f"answers/{ME}") if name.startswith("answer/")]
+        kept.append(sum(store.get(f"answers/{ME}", name) != b"" for name in names))
+    assert kept == [1, 2, 3, 3, 3, 3, 3]
+
+
 def test_without_a_canonical_c1_the_block_is_the_mask() -> None:
     asked = total()
     assert mask_digests(object(), asked) == tuple(hashlib.sha256(b).digest() for b in asked.blocks)  # type: ignore[arg-type]
