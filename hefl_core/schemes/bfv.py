@@ -195,7 +195,7 @@ class BFVScheme(JointKeys):
 
     def mask_digests(self, total: CiphertextVector) -> tuple[bytes, ...]:
         """What a holder answers once at most, one digest per block: the residues of c1. Raises: WireError."""
-        return threshold.mask_digests(self.ring, total)
+        return threshold.mask_digests(self.preset, self.ring, total)
 
     def decode(self, words: Words64, total: CiphertextVector, bound: float | None) -> Opened:
         """Split summed words into integers, tag and values. Raises: IntegrityError when a field overflowed."""

@@ -189,7 +189,7 @@ class CKKSScheme(JointKeys):
 
     def mask_digests(self, total: CiphertextVector) -> tuple[bytes, ...]:
         """What a holder answers once at most, one digest per block: the residues of c1. Raises: WireError."""
-        return threshold.mask_digests(self.ring, total)
+        return threshold.mask_digests(self.preset, self.ring, total)
 
     def decode(self, slots: Vector, total: CiphertextVector, bound: float | None) -> Opened:
         """Split summed slots into integers and values. Raises: IntegrityError where they cannot be a sum of valid terms."""

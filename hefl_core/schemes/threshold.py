@@ -18,7 +18,7 @@ Source: Asharov et al. 2012 (eprint 2011/613), Boneh et al. 2018 (eprint 2017/95
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -37,9 +37,10 @@ from hefl_core.schemes.base import (
     check_partials,
     expose_secret,
 )
+from hefl_core.schemes.blocks import read_all
 from hefl_core.schemes.presets import RingPreset
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.schemes.rlwe import Residues
+from hefl_core.schemes.rlwe import Fixed, Residues
 from hefl_core.schemes.seal import Ring
 from hefl_core.wire.canonical import encode
 
@@ -89,19 +90,32 @@ def partial_decrypt(
     material = expose_secret(share)
     part = shamir.from_bytes(material, primes, ring.degree, f"share {share.index}")
     factors = [shamir.lagrange(members, share.index, p) for p in primes]
-    operand = [rlwe.fix(row, p) for row, p in zip(shamir.scale(part, factors, primes), primes, strict=True)]
+    operand = prepare(ring, shamir.scale(part, factors, primes))
     stream_key = digest(b"hefl/flooding", material, encode((str(share.id), share.index, members)))
     blocks = []
-    for c1 in masks(ring, total):
+    for _, c1 in read_all(preset, ring, total):
         noise = _flooding(preset, ring, stream_key, c1)
-        mask = c1 if ring.plain_modulus == 0 else rlwe.ntt(c1, primes)
-        rows = np.stack([rlwe.multiply(row, s, p) for row, s, p in zip(mask, operand, primes, strict=True)])
-        if ring.plain_modulus == 0:
-            noise = rlwe.ntt(noise, primes)
-        else:
-            rows = rlwe.inverse_ntt(rows, primes)
-        blocks.append(shamir.to_bytes(shamir.add(rows, noise, primes), primes))
+        blocks.append(shamir.to_bytes(answer(ring, operand, c1, noise), primes))
     return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), tuple(blocks))
+
+
+def prepare(ring: Ring, element: Residues) -> list[Fixed]:
+    """A ring element, as NTT values, made ready to be multiplied with many c1."""
+    return [rlwe.fix(row, p) for row, p in zip(element, rlwe.data_primes(ring), strict=True)]
+
+
+def answer(ring: Ring, operand: Sequence[Fixed], c1: Residues, noise: Residues) -> Residues:
+    """Product c1 · operand + noise, in the form that the ring's ciphertexts have. Shapes: uint64 (L, N) each.
+
+    ``noise`` is a polynomial's coefficients. This is the bare arithmetic: nothing here makes an answer safe.
+    """
+    primes = rlwe.data_primes(ring)
+    ckks = ring.plain_modulus == 0
+    mask = c1 if ckks else rlwe.ntt(c1, primes)
+    product = np.stack([rlwe.multiply(row, s, p) for row, s, p in zip(mask, operand, primes, strict=True)])
+    if ckks:
+        return shamir.add(product, rlwe.ntt(noise, primes), primes)
+    return shamir.add(rlwe.inverse_ntt(product, primes), noise, primes)
 
 
 def _flooding(preset: RingPreset, ring: Ring, key: bytes, c1: Residues) -> Residues:
@@ -110,15 +124,9 @@ def _flooding(preset: RingPreset, ring: Ring, key: bytes, c1: Residues) -> Resid
     return rlwe.flooding(stream, preset.flood_bits, rlwe.data_primes(ring))
 
 
-def masks(ring: Ring, total: CiphertextVector) -> Iterator[Residues]:
-    """c1 of each block. Shapes: uint64 (L, N). Raises: WireError."""
-    for number, block in enumerate(total.blocks, 1):
-        yield rlwe.read_ciphertext(ring, block, f"block {number}")[1]
-
-
-def mask_digests(ring: Ring, total: CiphertextVector) -> tuple[bytes, ...]:
+def mask_digests(preset: RingPreset, ring: Ring, total: CiphertextVector) -> tuple[bytes, ...]:
     """What a holder answers once at most: the residues of each c1, whatever bytes they came in. Raises: WireError."""
-    return tuple(_mask_digest(c1) for c1 in masks(ring, total))
+    return tuple(_mask_digest(words[1]) for words in read_all(preset, ring, total))
 
 
 def _mask_digest(c1: Residues) -> bytes:
@@ -139,15 +147,15 @@ def combine(
     if any(len(partial.blocks) != len(total.blocks) for partial in partials):
         raise IntegrityError(f"partials: expected {len(total.blocks)} blocks each, found others; ask the holders again")
     opened = []
-    for number, block in enumerate(total.blocks):
-        words = rlwe.read_ciphertext(ring, block, f"block {number + 1}").copy()
+    for number, (c0, _) in enumerate(read_all(preset, ring, total)):
+        words = np.zeros((2, len(primes), ring.degree), dtype=np.uint64)
+        words[0] = c0
         for partial in partials:
             what = f"partial {partial.index}, block {number + 1}"
             part = shamir.from_bytes(partial.blocks[number], primes, ring.degree, what)
             words[0] = shamir.add(words[0], part, primes)
         if ring.plain_modulus:
             check_noise(ring, words[0], preset.noise_limit(key.quorum, total.terms), number + 1)
-        words[1] = 0
         opened.append(seal.from_bytes(sealapi.Ciphertext(), ring, rlwe.write_ciphertext(ring, words), "sum"))
     return opened
 
