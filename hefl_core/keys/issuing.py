@@ -63,16 +63,9 @@ class Issuer(Hidden):
         self._archive.add_audit(next_entry(last, self._identity, now, action, subject, details))
 
     def _outbox(self) -> Outbox:
-        return _ResumedOutbox(KMS, self._identity, self._experiment).at(*self._archive.outbox())
+        sequence, previous = self._archive.outbox()
+        return Outbox(KMS, self._identity, self._experiment, sequence=sequence, previous=previous)
 
     def _keep(self, epoch: int, name: str, envelope: Envelope) -> None:
         self._archive.set_outbox(envelope.header.sequence + 1, envelope.header.digest)
         self._archive.put_message(epoch, name, envelope)
-
-
-class _ResumedOutbox(Outbox):
-    """An outbox that goes on where the store says the KMS stopped."""
-
-    def at(self, sequence: int, previous: bytes) -> Outbox:
-        self._sequence, self._previous = sequence, previous
-        return self

@@ -72,7 +72,7 @@ class SecretShare:
     def __repr__(self) -> str:
         return f"SecretShare({self.id.short}, {self.index} of {self.quorum.holders}, hidden)"
 
-    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+    def __reduce_ex__(self, *_: object) -> NoReturn:
         raise SecretKeyEscape("a secret share stays where it is; seal it to its holder (keys/sealing.py) instead")
 
     __copy__ = __deepcopy__ = __getstate__ = __reduce_ex__  # type: ignore[assignment]

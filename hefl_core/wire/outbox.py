@@ -13,14 +13,19 @@ Seal = Callable[[bytes, bytes], bytes]
 
 
 class Outbox:
-    """Signs one party's messages in sequence: each header names the digest of the party's previous header."""
+    """Signs one party's messages in sequence: each header names the digest of the party's previous header.
 
-    def __init__(self, name: str, signer: Signer, experiment: str) -> None:
+    ``sequence`` and ``previous`` resume a chain after a restart.
+    """
+
+    def __init__(
+        self, name: str, signer: Signer, experiment: str, *, sequence: int = 0, previous: bytes = NO_DIGEST
+    ) -> None:
         self.name = name
         self._signer = signer
         self._experiment = experiment
-        self._sequence = 0
-        self._previous = NO_DIGEST
+        self._sequence = sequence
+        self._previous = previous
 
     def compose(
         self,
