@@ -81,11 +81,12 @@ class MaskPool:
         self._start_empty()
 
     def _start_empty(self) -> None:
-        self._owner = os.getpid()
+        """The owner comes last: another thread that finds itself the owner must not find the parent's masks."""
         self._lock = threading.Lock()
         self._ready: deque[Any] = deque()
         self._filler: threading.Thread | None = None
         self._goal = 0
+        self._owner = os.getpid()
 
     def __repr__(self) -> str:
         return f"MaskPool({len(self)} masks, hidden)"
@@ -133,12 +134,17 @@ class MaskPool:
             filler.join()
 
     def _run(self) -> None:
-        while True:
+        try:
+            while True:
+                with self._lock:
+                    if len(self._ready) >= self._goal:
+                        self._filler, self._goal = None, 0
+                        return
+                self._ready.append(self._draw())
+        except BaseException:
             with self._lock:
-                if len(self._ready) >= self._goal:
-                    self._filler, self._goal = None, 0
-                    return
-            self._ready.append(self._draw())
+                self._filler, self._goal = None, 0
+            raise
 
 
 def in_threads(work: Callable[[T], R], items: Iterable[T]) -> list[R]:

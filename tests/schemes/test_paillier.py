@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
 import time
 from dataclasses import replace
 
@@ -25,9 +27,10 @@ from hefl_core.errors import (
 )
 from hefl_core.ids import KeyId
 from hefl_core.keys.tag import TagKey
-from hefl_core.schemes import paillier_keys
+from hefl_core.schemes import masks, paillier_keys
 from hefl_core.schemes.base import CiphertextVector, PublicKey, SecretShare, expose_secret
 from hefl_core.schemes.big_words import BigWords
+from hefl_core.schemes.masks import MaskPool
 from hefl_core.schemes.paillier import PaillierScheme
 from hefl_core.schemes.presets import PaillierPreset, load_preset
 from hefl_core.schemes.quorum import Quorum
@@ -463,3 +466,46 @@ def test_bits_above_the_fields_are_seen():
     words[0] |= 1 << (64 + 2 * 20)
     with pytest.raises(IntegrityError, match="above the fields"):
         layout.read(words, 2, 1, False)
+
+
+# -- masks in threads and forked processes ---------------------------------------------------------------------
+
+
+def test_no_thread_of_a_forked_child_gets_a_mask_of_the_parent(monkeypatch):
+    """Two ciphertexts under one mask give away the difference of their plaintexts."""
+    pool = MaskPool(lambda: "fresh")
+    pool._ready.append("parent's")
+    mine, real, inside, done = os.getpid(), threading.Lock, threading.Event(), threading.Event()
+
+    def slow_lock():
+        inside.set()
+        assert done.wait(5)
+        return real()
+
+    first = threading.Thread(target=pool.take)
+    monkeypatch.setattr(masks.os, "getpid", lambda: mine + 1)
+    monkeypatch.setattr(masks.threading, "Lock", slow_lock)
+    first.start()
+    assert inside.wait(5)
+    monkeypatch.setattr(masks.threading, "Lock", real)
+    taken = pool.take()  # while the first is still emptying the pool
+    done.set()
+    first.join()
+    assert taken == "fresh"
+
+
+def test_a_filler_that_failed_is_replaced(monkeypatch):
+    seen = []
+    monkeypatch.setattr(threading, "excepthook", lambda failure: seen.append(failure.exc_type))
+    draws = iter([MemoryError("once")])
+
+    def draw():
+        for failure in draws:
+            raise failure
+        return "fresh"
+
+    pool = MaskPool(draw)
+    for _ in range(2):
+        pool.fill_in_background(3)
+        pool.wait()
+    assert len(pool) == 3 and seen == [MemoryError]
