@@ -43,7 +43,10 @@ Check = Callable[[RunResult], str]
 
 @dataclass(frozen=True)
 class Claim:
-    """One promised sentence. Raises: ParameterError without a check that can fail, or without a source."""
+    """One promised sentence. ``applies`` says of which runs it speaks (collective custody, several epochs, …).
+
+    Raises: ParameterError without a check that can fail, or without a source.
+    """
 
     id: str
     sentence: str
@@ -52,6 +55,7 @@ class Claim:
     source: str
     check: Check | None = None
     control: Callable[[RunResult], RunResult] | None = None
+    applies: Callable[[RunResult], bool] = lambda result: True
 
     def __post_init__(self) -> None:
         if not self.source:
@@ -73,8 +77,9 @@ class Claim:
 
 
 def check_claims(result: RunResult) -> RunResult:
-    """The result with a finding for every executed claim."""
-    return replace(result, claims=tuple(claim.examine(result) for claim in LEDGER if claim.check is not None))
+    """The result with a finding for every executed claim that speaks of such a run."""
+    speaking = (claim for claim in LEDGER if claim.check is not None and claim.applies(result))
+    return replace(result, claims=tuple(claim.examine(result) for claim in speaking))
 
 
 def _demand(condition: bool, message: str) -> None:
@@ -277,6 +282,79 @@ def _misaddress_share(result: RunResult) -> RunResult:
     return _with_sent(result, "share", change)
 
 
+# -- custody ---------------------------------------------------------------------------------------------------
+
+
+def is_collective(result: RunResult) -> bool:
+    """Whether sums are decrypted by several holders together."""
+    return result.experiment.quorum.collective
+
+
+def has_epochs(result: RunResult) -> bool:
+    """Whether the key was changed during the run."""
+    return len({sent.position.epoch for sent in result.transcript.sent if sent.step == m.SUM}) > 1
+
+
+def _quorum_kept(result: RunResult) -> str:
+    transcript, need = result.transcript, result.experiment.quorum.threshold
+    answered = 0
+    for total in (s for s in transcript.sent if s.step == m.SUM):
+        here = [s for s in transcript.of_round(total.position.round) if s.position == total.position]
+        request = next((s for s in here if s.step == m.REQUEST), None)
+        if request is None:
+            continue
+        active = decode(transcript.body(request), DecryptionRequest).active
+        members = [item.header.sender for item in decode(transcript.body(total), EncryptedSum).updates]
+        partials = [s for s in here if s.step == m.PARTIAL]
+        _demand(
+            len(active) == need and set(active) <= set(members), f"the active set {active} is not {need} contributors"
+        )
+        _demand({s.sender for s in partials} <= set(active), "a holder outside the active set answered")
+        _demand(
+            all(s.head.header.sealed and COORDINATOR not in s.receivers for s in partials), "a partial was readable"
+        )
+        answered += len(partials)
+    _demand(
+        answered >= need * len(result.rounds), f"only {answered} partial decryptions for {len(result.rounds)} rounds"
+    )
+    return f"{answered} partial decryptions, each by one of the {need} holders named first, sealed to the clients"
+
+
+def _drop_partials(result: RunResult) -> RunResult:
+    """Control: one partial decryption came from somebody else."""
+
+    def change(sent: Sent) -> Sent:
+        head = replace(sent.head, header=replace(sent.head.header, sender="client-99"))
+        return Sent(sent.step, head, sent.receivers, sent.nbytes, sent.body, sent.work)
+
+    return _with_sent(result, m.PARTIAL, change)
+
+
+def _epochs_apart(result: RunResult) -> str:
+    keys: dict[int, set[str]] = {}
+    for sent in result.transcript.sent:
+        if sent.step in (m.UPDATE, m.SUM):
+            keys.setdefault(sent.position.epoch, set()).add(sent.head.header.key_id)
+    _demand(all(len(found) == 1 for found in keys.values()), "one epoch used two keys")
+    distinct = {key for found in keys.values() for key in found}
+    _demand(len(distinct) == len(keys), "two epochs used one key")
+    return f"{len(keys)} epochs, {len(distinct)} different keys; every upload and sum is labelled with its epoch's"
+
+
+def _reuse_key(result: RunResult) -> RunResult:
+    """Control: a later epoch's upload carries the first epoch's key."""
+    first = next(s for s in result.transcript.sent if s.step == m.UPDATE).head.header.key_id
+    copy = _copy(result.transcript)
+    number, last = [
+        (n, x.entry) for n, x in enumerate(copy.lines) if isinstance(x.entry, Sent) and x.entry.step == m.UPDATE
+    ][-1]
+    assert isinstance(last, Sent)
+    head = replace(last.head, header=replace(last.head.header, key_id=first))
+    entry = Sent(last.step, head, last.receivers, last.nbytes, last.body, last.work)
+    copy.lines[number] = Line(copy.lines[number].previous, entry)
+    return replace(result, transcript=copy)
+
+
 # -- controls change copies, never the run itself ------------------------------------------------------------
 
 
@@ -371,6 +449,34 @@ LEDGER: tuple[Claim, ...] = (
         "docs/protocol.md, step 5",
         _wrong_labels,
         _unsign,
+    ),
+    Claim(
+        "quorum-kept",
+        "Collective custody: only the t holders named first answer, for a confirmed sum, sealed to the clients.",
+        COORDINATOR,
+        "executed",
+        "docs/protocol.md, custody; Asharov et al. 2012, Mouchet et al. 2021 (threshold RLWE); Fouque, Poupard, Stern 2000",
+        _quorum_kept,
+        _drop_partials,
+        is_collective,
+    ),
+    Claim(
+        "epochs-apart",
+        "A key opens the rounds of its own epoch only.",
+        "whoever stole a key",
+        "executed",
+        "docs/protocol.md, custody",
+        _epochs_apart,
+        _reuse_key,
+        has_epochs,
+    ),
+    Claim(
+        "fewer-than-t",
+        "Collective custody: fewer than t semi-honest holders, even with the coordinator, learn no more than the aggregate "
+        "and their own inputs, up to the stated flooding distance, if no dealer kept the key.",
+        "t - 1 holders and the coordinator",
+        "argued",
+        "docs/threat_model.md; tests/security/test_collusion.py and test_threshold_attacks.py run the attacks and controls",
     ),
     Claim(
         "scheme-security",

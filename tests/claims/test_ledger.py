@@ -10,15 +10,32 @@ from tests.conftest import SMALL
 EXECUTED = [claim for claim in LEDGER if claim.kind == "executed"]
 
 
+@pytest.fixture(scope="module")
+def collective_result():
+    """Held 2 of 3, and the key changes between the rounds: every claim speaks of this run."""
+    return run_experiment(SMALL.but(scheme="INSECURE_paillier-512", custody="2-of-3", epoch_rounds=1, model="logistic"))
+
+
+@pytest.fixture
+def result(claim, small_result, collective_result):
+    return small_result if claim.applies(small_result) else collective_result
+
+
 @pytest.mark.parametrize("claim", EXECUTED, ids=lambda claim: claim.id)
-def test_the_check_passes_on_an_honest_run(claim, small_result):
-    finding = claim.examine(small_result)
+def test_the_check_passes_on_an_honest_run(claim, result):
+    finding = claim.examine(result)
     assert finding.holds, finding.evidence
 
 
 @pytest.mark.parametrize("claim", EXECUTED, ids=lambda claim: claim.id)
-def test_the_check_fails_on_its_planted_fault(claim, small_result):
-    assert not claim.examine(claim.control(small_result)).holds
+def test_the_check_fails_on_its_planted_fault(claim, result):
+    assert not claim.examine(claim.control(result)).holds
+
+
+def test_every_claim_holds_of_a_run_with_all_of_it(collective_result):
+    findings = check_claims(collective_result).claims
+    assert len(findings) == len(EXECUTED)
+    assert all(finding.holds for finding in findings), findings
 
 
 def test_plaintext_is_not_called_blind():
