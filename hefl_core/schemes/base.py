@@ -75,7 +75,7 @@ class SecretShare:
     def __reduce_ex__(self, *_: object) -> NoReturn:
         raise SecretKeyEscape("a secret share stays where it is; seal it to its holder (keys/sealing.py) instead")
 
-    __copy__ = __deepcopy__ = __getstate__ = __reduce_ex__  # type: ignore[assignment]
+    __copy__ = __deepcopy__ = __getstate__ = __reduce_ex__
 
 
 def expose_secret(share: SecretShare) -> bytes:
