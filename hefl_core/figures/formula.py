@@ -134,9 +134,9 @@ class _Numbers:
             rf"\text{{cohort }} K={len(self.plan.cohort)},\quad \Delta_k\in\mathbb{{R}}^{{{self.plan.length}}}",
         ]
         if self.plan.bound is not None:
-            lines.append(
-                rf"\max_j\left|\tfrac{{n_k}}{{n_{{\max}}}}\Delta_k[j]\right|\le {self.plan.bound:g},\quad n_{{\max}}={self.plan.examples_max}"
-            )
+            most = f"n_{{\\max}}={self.plan.examples_max}"
+            weighted = r"\max_j\left|\tfrac{n_k}{n_{\max}}\Delta_k[j]\right|"
+            lines.append(rf"{weighted}\le {self.plan.bound:g},\quad {most}")
         if self.plan.theta_0 is not None:
             start = np.frombuffer(self.plan.theta_0, "<f4")
             lines.append(rf"\theta_0[{self.entry}]={_number(float(start[self.entry]))}\quad\text{{(public)}}")

@@ -78,6 +78,17 @@ class Matrix:
         """By names, for example ``cell("coordinator", "update/client-2")``."""
         return self.cells[seat, secret]
 
+    def leaks(self, seat: str, secret: Secret) -> bool:
+        """Whether this seat reads what the protocol does not mean it to read: another's update, or (without a client
+        among its parties) key, sum or model.
+        """
+        if not self.cell(seat, secret.name).state.readable:
+            return False
+        parties = parties_in(seat)
+        if secret.owner:
+            return secret.owner not in parties
+        return not any(name.startswith("client-") for name in parties)
+
 
 def seats_of(transcript: Transcript) -> tuple[str, ...]:
     """Every single seat, and the collusion that individual custody does not survive."""

@@ -38,14 +38,14 @@ class Private:
 class Thing:
     """``facts``: (label, value) pairs. ``raw``: a piece of the bytes from position ``start`` of ``total``.
 
-    ``private``: the plaintext, when this seat knows it and the run was observed.
+    ``secret``: whether they are ciphertext or sealed. ``private``: the plaintext, when this seat knows it and the run was observed.
     """
 
     facts: tuple[tuple[str, str], ...] = ()
     raw: bytes = b""
     start: int = 0
     total: int = 0
-    raw_is: str = ""
+    secret: bool = False
     private: Private | None = None
 
 
@@ -54,13 +54,13 @@ def thing(transcript: Transcript, message: Message, matrix: Matrix, seat: str, o
     if message.lock == "absent":
         return Thing()
     sent = transcript.sent[message.number - 1]
-    raw, start, total, raw_is = _bytes(transcript, sent, message)
+    raw, start, total, secret = _bytes(transcript, sent, message)
     return Thing(
         facts=tuple(_facts(transcript, sent, message)),
         raw=raw,
         start=start,
         total=total,
-        raw_is=raw_is,
+        secret=secret,
         private=_private(sent, matrix, seat, observations),
     )
 
@@ -82,12 +82,12 @@ def ciphertext_of(transcript: Transcript, sent: Sent) -> CiphertextVector | None
     return decode(content, EncryptedSum).total if sent.step == m.SUM else None
 
 
-def _bytes(transcript: Transcript, sent: Sent, message: Message) -> tuple[bytes, int, int, str]:
+def _bytes(transcript: Transcript, sent: Sent, message: Message) -> tuple[bytes, int, int, bool]:
     """A piece from the middle: the beginning of a block is its header."""
     vector = None if message.lock == "sealed" else ciphertext_of(transcript, sent)
     whole = vector.blocks[0] if vector else transcript.blobs.get(sent.body, b"")
     start = max(0, (len(whole) - SAMPLE_BYTES) // 2) if vector or message.sealed else 0
-    return whole[start : start + SAMPLE_BYTES], start, len(whole), "block" if vector else "body"
+    return whole[start : start + SAMPLE_BYTES], start, len(whole), vector is not None or message.sealed
 
 
 def _facts(transcript: Transcript, sent: Sent, message: Message) -> list[tuple[str, str]]:

@@ -298,16 +298,21 @@ def _ray_fragment(every: float | None) -> None:
 # -- how it looks ----------------------------------------------------------------------------------------------
 
 _STYLE = """<style>
-.block-container, [data-testid="stMainBlockContainer"] { padding-top: 2.6rem; padding-bottom: 2rem; max-width: 1680px; }
-h1 { font-size: 2rem !important; padding-top: 0 !important; }
+[data-testid="stMainBlockContainer"] { padding: 2.4rem 2rem 2rem; max-width: 1680px; }
+[data-testid="stHeader"] { background: transparent; pointer-events: none; }
+[data-testid="stHeader"] button, [data-testid="stHeader"] a { pointer-events: auto; }
+h1 { font-size: 1.9rem !important; padding: 0 !important; }
 [data-testid="stSidebarContent"] label p { font-size: .85rem; }
+[data-testid="stSidebarHeader"] { height: 2.2rem; }
 [data-testid="stSidebarUserContent"] { padding-top: .5rem; }
+[data-testid="stButtonGroup"] button { min-height: 1.9rem; padding: .1rem .7rem; }
+[data-testid="stButtonGroup"] button p { font-size: .88rem; }
 </style>"""
 _PRESENTER = """<style>
 html { font-size: 20px; }
 [data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], [data-testid="stExpandSidebarButton"],
 [data-testid="stHeader"] { display: none !important; }
-.block-container, [data-testid="stMainBlockContainer"] { padding-top: .8rem; max-width: none; }
+[data-testid="stMainBlockContainer"] { padding: .6rem 2rem 1rem; max-width: none; }
 </style>"""
 
 

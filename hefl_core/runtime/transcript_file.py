@@ -1,0 +1,58 @@
+"""A transcript as one file: a zip of the JSON Lines and its blobs, or the JSON Lines alone. Small and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+
+from hefl_core.errors import WireError
+from hefl_core.federation.transcript import Transcript
+
+LINES = "transcript.jsonl"
+BLOBS = "transcript.jsonl.d/"
+MAX_UNPACKED_BYTES = 256 << 20
+MAX_ENTRIES = 20_000
+
+
+def pack(transcript: Transcript) -> bytes:
+    """The zip: unpacked, it is what ``Transcript.save`` writes and the command line verifies."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as folder:
+        folder.writestr(LINES, transcript.to_bytes(), zipfile.ZIP_DEFLATED)
+        for digest, blob in transcript.blobs.items():
+            folder.writestr(BLOBS + digest.hex(), blob)
+    return buffer.getvalue()
+
+
+def unpack(data: bytes) -> Transcript:
+    """Read :func:`pack` back, or JSON Lines alone; each blob must have the digest that is its name. Raises: WireError."""
+    if not data.startswith(b"PK"):
+        return Transcript.from_bytes(data)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as folder:
+            return _read(folder)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise WireError(f"transcript: expected a zip of {LINES} and blobs, found one that cannot be read") from error
+
+
+def _read(folder: zipfile.ZipFile) -> Transcript:
+    entries = folder.infolist()
+    total = sum(entry.file_size for entry in entries)
+    if len(entries) > MAX_ENTRIES or total > MAX_UNPACKED_BYTES:
+        raise WireError(
+            f"transcript: expected at most {MAX_ENTRIES} files of {MAX_UNPACKED_BYTES} bytes together, "
+            f"found {len(entries)} of {total}; use `hefl verify` for large ones"
+        )
+    blobs = {}
+    for entry in entries:
+        name = entry.filename.rpartition("/")[2]
+        if len(name) == 64:
+            blob = folder.read(entry)
+            if hashlib.sha256(blob).hexdigest() != name:
+                raise WireError(f"transcript: blob {name[:16]} has another digest; the file was changed")
+            blobs[bytes.fromhex(name)] = blob
+    lines = [entry for entry in entries if entry.filename.endswith(".jsonl")]
+    if len(lines) != 1:
+        raise WireError(f"transcript: expected one .jsonl in the zip, found {len(lines)}")
+    return Transcript.from_bytes(folder.read(lines[0]), blobs)

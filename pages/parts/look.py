@@ -1,0 +1,178 @@
+"""Pieces of HTML that Streamlit has no widget for: bytes as a heat map, values as a strip, the matrix, badges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import streamlit as st
+
+from hefl_core.claims import LEDGER
+from hefl_core.figures.knowledge import Matrix, Secret, State
+from hefl_core.figures.sequence import parties_in
+from hefl_core.figures.thing import SAMPLE_VALUES, Private, Thing
+from hefl_core.runtime.result import Finding
+from pages.parts import names
+from pages.parts.frame import dark
+from pages.parts.words import _
+
+BLUE, ORANGE, GREEN, VERMILLION, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9"
+
+STYLE = """<style>
+.hx { font-family: "Source Code Pro", ui-monospace, monospace; font-size: .8rem; line-height: 1.45;
+  display: grid; grid-template-columns: repeat(16, 1fr); border-radius: .5rem; overflow: hidden; text-align: center; }
+.hx span { padding: .05rem 0; }
+.strip { display: grid; grid-template-columns: repeat(40, 1fr); gap: 1px; }
+.strip i { aspect-ratio: 1; border-radius: 1px; }
+.facts { display: grid; grid-template-columns: auto 1fr; gap: .1rem .8rem; font-size: .9rem; margin-bottom: .5rem; }
+.facts b { font-weight: 500; opacity: .7; } .facts span { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.note { font-size: .85rem; opacity: .75; margin: .25rem 0 .5rem; }
+table.know { border-collapse: separate; border-spacing: 3px; width: 100%; font-size: .88rem; table-layout: fixed; border: 0; }
+table.know th, table.know td { border: 0 !important; }
+table.know th { font-weight: 600; text-align: center; padding: 0 .1rem; line-height: 1.3; }
+table.know th.seat { text-align: left; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; font-weight: 500; }
+table.know td { text-align: center; border-radius: .35rem; padding: .06rem .1rem; font-size: .82rem; line-height: 1.35; }
+table.know tr.me th.seat { color: var(--st-primary-color, #0072B2); font-weight: 700; }
+table.know tr.me td { box-shadow: 0 0 0 2px currentColor inset; }
+</style>"""
+
+
+def facts(thing: Thing) -> str:
+    """Label and value, line by line."""
+    rows = "".join(f"<b>{escape(_(label))}</b><span>{escape(value)}</span>" for label, value in thing.facts)
+    return f'<div class="facts">{rows}</div>'
+
+
+def heat(raw: bytes) -> str:
+    """Bytes in hexadecimal, each on a colour of its own value."""
+    cells = []
+    for value in raw:
+        strength = 8 + 72 * value // 255
+        ink = "white" if strength > 44 or dark() else "#123"
+        cells.append(
+            f'<span style="background:color-mix(in srgb,{BLUE} {strength}%,transparent);color:{ink}">{value:02x}</span>'
+        )
+    return f'<div class="hx" role="img" aria-label="{len(raw)} bytes">{"".join(cells)}</div>'
+
+
+def bytes_of(thing: Thing) -> str:
+    """The piece of bytes that there is room for, and where it lies."""
+    raw = thing.raw[:96] if thing.private is not None else thing.raw if thing.secret else thing.raw[:64]
+    where = _("bytes {a} to {b} of {n}").format(a=thing.start, b=thing.start + len(raw), n=f"{thing.total:,}")
+    return f'{heat(raw)}<div class="note">{escape(where)}</div>'
+
+
+def strip(values: Sequence[float]) -> str:
+    """Values as coloured squares: orange below zero, blue above, the strongest is the largest."""
+    shown = list(values[:SAMPLE_VALUES])
+    most = max((abs(value) for value in shown), default=0.0) or 1.0
+    cells = "".join(
+        f'<i style="background:color-mix(in srgb,{SKY if value > 0 else ORANGE} {round(100 * abs(value) / most)}%,'
+        f'{"#22303d" if dark() else "#eef2f5"})"></i>'
+        for value in shown
+    )
+    return f'<div class="strip" role="img" aria-label="{len(shown)} values">{cells}</div>'
+
+
+def private(vector: Private) -> str:
+    """The plaintext that this seat knows, in numbers and as a strip."""
+    some = ", ".join(f"{value:+.4f}" for value in vector.values[:4])
+    what = (
+        _("Δ of {who}, {n} examples").format(who=names.party(vector.client).lower(), n=vector.examples)
+        if vector.of == "update"
+        else _("the decrypted mean of {n} examples").format(n=vector.examples)
+    )
+    note = _("{what}: {some}, … ({d} numbers; {shown} shown)").format(
+        what=what, some=some, d=f"{len(vector.values):,}", shown=min(SAMPLE_VALUES, len(vector.values))
+    )
+    return f'{strip([float(v) for v in vector.values[:SAMPLE_VALUES]])}<div class="note">{escape(note)}</div>'
+
+
+_GLYPHS = {
+    State.NOT_YET: "",
+    State.NOTHING: "·",
+    State.SEALED: "✉",
+    State.CIPHERTEXT: "🔒&#xFE0E;",
+    State.DEALT: "†",
+    State.CAN_OPEN: "◑",
+    State.KNOWS: "●",
+}
+
+
+def matrix(found: Matrix, seat: str) -> str:
+    """Who knows what: a table with a tooltip per cell that says why."""
+    secrets = [secret for secret in found.secrets if secret.kind != "records"]
+    head = "".join(f'<th title="{escape(names.secret(secret))}">{names.column(secret)}</th>' for secret in secrets)
+    rows = "".join(_row(found, name, secrets, mine=name == seat) for name in found.seats)
+    return f'<table class="know"><tr><th class="seat" style="width:11.5em"></th>{head}</tr>{rows}</table>'
+
+
+def _row(found: Matrix, seat: str, secrets: Sequence[Secret], *, mine: bool) -> str:
+    cells = "".join(_cell(found, seat, secret) for secret in secrets)
+    return f'<tr class="{"me" if mine else ""}"><th class="seat">{escape(names.party(seat))}</th>{cells}</tr>'
+
+
+def _cell(found: Matrix, seat: str, secret: Secret) -> str:
+    cell = found.cell(seat, secret.name)
+    leak = found.leaks(seat, secret)
+    colour, strength = {
+        State.KNOWS: (GREEN, 55),
+        State.CAN_OPEN: (GREEN, 30),
+        State.CIPHERTEXT: (BLUE, 22),
+        State.SEALED: (BLUE, 12),
+        State.SHARE: (ORANGE, 30),
+        State.DEALT: (ORANGE, 30),
+    }.get(cell.state, ("#888888", 7))
+    if leak:
+        colour, strength = VERMILLION, 75
+    glyph = f"{cell.have}/{cell.need}" if cell.state is State.SHARE else _GLYPHS[cell.state]
+    why = names.states()[cell.state.value]
+    if cell.evidence:
+        why += _(" (from message {n})").format(n=", ".join(str(number) for number in cell.evidence[:6]))
+    title = f"{names.party(seat)}: {names.secret(secret)}: {why}"
+    return (
+        f'<td data-cell="{escape(seat)}|{escape(secret.name)}|{cell.state.value}" title="{escape(title)}" '
+        f'style="background:color-mix(in srgb,{colour} {strength}%,transparent)">{glyph}</td>'
+    )
+
+
+def legend() -> str:
+    """What the signs of the matrix mean."""
+    words = names.states()
+    told = [
+        ("●", "knows"),
+        ("◑", "can open"),
+        ("🔒&#xFE0E;", "ciphertext"),
+        ("✉", "sealed"),
+        ("†", "dealt"),
+        ("·", "nothing"),
+    ]
+    signs = " &nbsp; ".join(f"{sign} {escape(words[state])}" for sign, state in told)
+    return f'<div class="note">{signs} &nbsp; <b style="color:{VERMILLION}">■</b> {escape(_("not meant to"))}</div>'
+
+
+def caption(found: Matrix, seat: str) -> str:
+    """The matrix row of a seat, as a sentence with its numbers."""
+    others = [s for s in found.secrets if s.kind == "update" and s.owner not in parties_in(seat)]
+    readable = sum(found.cell(seat, secret.name).state.readable for secret in others)
+    return _("After {sent} messages, {seat} can read {n} of {of} other parties' updates.").format(
+        sent=found.sent, seat=names.party(seat), n=readable, of=len(others)
+    )
+
+
+def badges(ids: Sequence[str], findings: Sequence[Finding]) -> None:
+    """Guarantee sentences, each with its badge: executed, with the check's result in this run, or argued."""
+    results = {finding.id: finding for finding in findings}
+    for claim in LEDGER:
+        if claim.id not in ids:
+            continue
+        finding = results.get(claim.id)
+        if claim.kind == "argued":
+            badge, said = ":gray-badge[:material/menu_book: argued]", claim.source
+        elif finding is None:
+            badge, said = ":gray-badge[:material/hourglass_empty: not checked here]", claim.source
+        elif finding.holds:
+            badge, said = ":green-badge[:material/check: executed]", finding.evidence
+        else:
+            badge, said = ":red-badge[:material/close: FAILED]", finding.evidence
+        st.markdown(f"{badge} {claim.sentence}", help=f"`{claim.id}`: {said}")

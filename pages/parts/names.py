@@ -1,0 +1,94 @@
+"""How parties, messages and states are called on screen."""
+
+from __future__ import annotations
+
+from hefl_core.figures.knowledge import Secret
+from pages.parts.words import _
+
+
+def party(seat: str) -> str:
+    """A party, or several that collude."""
+    known = {
+        "observer": _("Everything (observer)"),
+        "coordinator": _("Coordinator"),
+        "auditor": _("Auditor"),
+        "kms": _("KMS"),
+        "eavesdropper": _("Eavesdropper"),
+    }
+    parts = [known.get(name) or _("Client {n}").format(n=name.removeprefix("client-")) for name in seat.split("+")]
+    return " + ".join([parts[0], *(part[:1].lower() + part[1:] for part in parts[1:])])
+
+
+def steps() -> dict[str, str]:
+    """Messages, by their kind."""
+    return {
+        "roster": _("who takes part"),
+        "epoch": _("public key"),
+        "share": _("secret key, sealed"),
+        "plan": _("plan"),
+        "commitment": _("commitment"),
+        "commitments": _("all commitments"),
+        "update": _("encrypted update"),
+        "sum": _("encrypted sum"),
+        "confirmation": _("confirmation"),
+        "ready": _("ready to decrypt"),
+        "request": _("request to decrypt"),
+        "partial": _("partial decryption"),
+        "receipt": _("receipt"),
+    }
+
+
+def works() -> dict[str, str]:
+    """What a party did before it sent something."""
+    return {
+        "train": _("trained"),
+        "encrypt": _("encrypted"),
+        "seal": _("sealed"),
+        "admit": _("checked"),
+        "aggregate": _("added"),
+        "confirm": _("added again"),
+        "partial": _("decrypted its part"),
+        "decrypt": _("decrypted"),
+    }
+
+
+def locks() -> dict[str, str]:
+    """What a seat has of a message."""
+    return {
+        "open": _("readable"),
+        "ciphertext": _("ciphertext, locked"),
+        "sealed": _("sealed for others"),
+        "opened": _("ciphertext it can open"),
+        "absent": _("not received"),
+    }
+
+
+def states() -> dict[str, str]:
+    """What a seat has of a secret."""
+    return {
+        "not yet": _("does not exist yet"),
+        "nothing": _("has nothing of it"),
+        "sealed": _("has sealed bytes only"),
+        "ciphertext": _("has the ciphertext, no key"),
+        "share": _("has too few shares"),
+        "dealt": _("dealt it and deleted it"),
+        "can open": _("can open it"),
+        "knows": _("knows it"),
+    }
+
+
+def secret(what: Secret) -> str:
+    """A secret, in full."""
+    return {
+        "key": _("the secret key"),
+        "update": _("the update of {who}").format(who=party(what.owner).lower()),
+        "sum": _("the sum of the updates"),
+        "model": _("the model after the round"),
+        "records": _("the records of {who}").format(who=party(what.owner).lower()),
+    }[what.kind]
+
+
+def column(what: Secret) -> str:
+    """A secret, as the head of a column."""
+    number = f"<sub>{what.owner.removeprefix('client-')}</sub>"
+    return {"key": "sk", "update": f"Δ{number}", "sum": "Σ", "model": "θ", "records": _("records")}[what.kind]

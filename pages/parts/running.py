@@ -1,0 +1,93 @@
+"""A run under way: started when the experiment of the screen has none, shown with progress that moves, cancelled on demand."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from hefl_core.errors import HeflError
+from hefl_core.federation.experiment import Experiment
+from hefl_core.runtime.events import Progress
+from hefl_core.runtime.run import Run
+from hefl_core.runtime.session import WARM_UP, Session
+from pages.parts import frame
+from pages.parts.words import _
+
+PATIENCE_SECONDS = 1.2
+"""A run in this process is over before this; no progress is shown for less."""
+
+
+def ensure_run() -> Run | None:
+    """The run of the sidebar's experiment with at least one round done; None while it is on its way, or was refused."""
+    session, wanted = frame.session(), frame.experiment()
+    if session.experiment != wanted:
+        begin(session, wanted)
+        session.wait(PATIENCE_SECONDS)
+    if session.running:
+        watch(session)
+    if session.error is not None:
+        frame.explain(session.error)
+        st.button(_("Start again"), icon=":material/replay:", on_click=begin, args=(session, wanted), key="run-again")
+    elif session.cancelled:
+        st.info(_("You stopped this run. What was sent until then is on record."))
+        st.button(_("Start again"), icon=":material/replay:", on_click=begin, args=(session, wanted), key="run-again")
+    run = session.run
+    return run if run is not None and run.rounds else None
+
+
+def begin(session: Session, wanted: Experiment, runtime: str | None = None) -> None:
+    """Start a run; a refusal is shown, not raised."""
+    try:
+        session.start(wanted, runtime)
+    except HeflError as error:
+        session.experiment, session.error, session.run, session.result = wanted, error, None, None
+
+
+def watch(session: Session) -> None:
+    """Progress, twice a second; draws the page anew when there is something new to show."""
+    had = len(session.run.rounds) if session.run else 0
+
+    @st.fragment(run_every=0.4)
+    def look() -> None:
+        run = session.run
+        rounds = len(run.rounds) if run else 0
+        if not session.running or (had == 0 and rounds):
+            st.rerun()
+        total = session.experiment.rounds if session.experiment else 1
+        with st.container(horizontal=True, vertical_alignment="center", key="progress"):
+            st.progress(min(1.0, rounds / total), _latest(session, rounds, total))
+            st.button(_("Stop"), icon=":material/stop:", on_click=session.cancel, key="stop-run")
+
+    look()
+
+
+def _latest(session: Session, rounds: int, total: int) -> str:
+    events, _cursor = session.bus.since(0)
+    said = [event.text for event in events if isinstance(event, Progress)]
+    doing = said[-1] if said and not rounds else _("training under encryption")
+    return _("{doing}: {rounds} of {total} rounds, {n} messages").format(
+        doing=doing, rounds=rounds, total=total, n=len(events) - len(said)
+    )
+
+
+def where(session: Session) -> None:
+    """Which parties share a process in this run, and, once Ray is there, a way to give them their own."""
+    result = session.result
+    if result is None:
+        return
+    if result.runtime == "ray":
+        shared = "; ".join(result.shared_processes) or _("every client has a process of its own")
+        st.caption(
+            _(":green[●] coordinator, auditor and KMS are processes of their own; {shared}").format(shared=shared)
+        )
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="where"):
+        st.caption(_(":orange[●] this run: {shared}").format(shared="; ".join(result.shared_processes)))
+        if WARM_UP.ready and session.experiment is not None:
+            st.button(
+                _("Run again in separate processes"),
+                type="tertiary",
+                icon=":material/memory:",
+                on_click=begin,
+                args=(session, session.experiment, "ray"),
+                key="run-on-ray",
+            )

@@ -1,0 +1,68 @@
+"""The stepper: a transcript animated in the browser, driven by arrows and space. It moves a cursor and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from pages.parts import names
+from pages.parts.words import _
+
+_HERE = Path(__file__).parent
+_COMPONENT = st.components.v2.component(
+    "hefl_stepper",
+    html=(_HERE / "stepper.html").read_text(encoding="utf-8"),
+    css=(_HERE / "stepper.css").read_text(encoding="utf-8"),
+    js=(_HERE / "stepper.js").read_text(encoding="utf-8"),
+)
+
+
+def stepper(
+    picture: dict[str, Any], position: int, *, key: str, dark: bool, presenter: bool, run: str, jump: int, height: int
+) -> tuple[int, str | None]:
+    """Draw it; where its cursor is, and the seat that was clicked, if one was.
+
+    ``run`` changes with the transcript, ``jump`` when the page wants the cursor at ``position``.
+    """
+    result = _COMPONENT(
+        key=key,
+        data=picture
+        | {
+            "position": position,
+            "run": run,
+            "jump": jump,
+            "dark": dark,
+            "presenter": presenter,
+            "height": height,
+            "words": _words(picture["lanes"]),
+        },
+        default={"position": position},
+        on_position_change=lambda: None,
+        on_seat_change=lambda: None,
+    )
+    return int(result.position or 0), result.seat
+
+
+def _words(lanes: list[str]) -> dict[str, Any]:
+    return {
+        "parties": {name: names.party(name) for name in lanes},
+        "steps": names.steps(),
+        "work": names.works(),
+        "locks": names.locks(),
+        "keys": _("Key epoch"),
+        "round": _("Round"),
+        "play": _("Play"),
+        "pause": _("Pause"),
+        "step": _("Step (→)"),
+        "back": _("Back (←)"),
+        "first": _("To the beginning (Home)"),
+        "speed": _("Speed"),
+        "jump": _("Jump to a message"),
+        "see_as": _("See it as this party"),
+        "absent": _("This seat never gets this message; it sees nothing of it."),
+        "receivers": _("{n} receivers"),
+        "bytes": _("bytes"),
+        "nothing_yet": _("Nothing was sent yet. Press → or Play."),
+    }
