@@ -97,7 +97,9 @@ class BFVScheme(JointKeys):
         if tag is not None:
             words = np.insert(words, len(integers), np.uint64(self._tag_word(tag, words)))
         starts = range(0, len(words), self.ring.degree)
-        made = tuple(self._encrypt_block(encryptor, words[start:][: self.ring.degree]) for start in starts)
+        made = tuple(
+            blocks.encrypt(self.preset, self.ring, encryptor, words[start:][: self.ring.degree]) for start in starts
+        )
         declared = float(bound) if declare_bound else None
         return CiphertextVector(key.id, len(x), len(integers), tag is not None, declared, max_terms, 1, made)
 
@@ -110,9 +112,6 @@ class BFVScheme(JointKeys):
     def _whole_words(self, integers: Sequence[int], max_terms: int) -> Words64:
         room = (self.ring.plain_modulus - 1) // max_terms
         return np.array(check_integers(integers, room), dtype=np.uint64)
-
-    def _encrypt_block(self, encryptor: Any, words: Words64) -> bytes:
-        return seal.encrypt(self.preset, encryptor, seal.write_plaintext(self.ring, words))
 
     def check(self, key: PublicKey, vector: CiphertextVector) -> None:
         """Key, block count, and each block's SEAL header, size, level and residues. Raises: KeyMismatch, WireError."""

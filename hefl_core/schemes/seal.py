@@ -52,20 +52,22 @@ class Ring:
 def open_ring(preset: RingPreset) -> Ring:
     """Build and cache the SEAL context of a preset. Raises: ParameterError when SEAL refuses the numbers."""
     ckks = isinstance(preset, CKKSPreset)
-    kind = sealapi.SCHEME_TYPE.CKKS if ckks else sealapi.SCHEME_TYPE.BFV
-    parameters = sealapi.EncryptionParameters(kind)
-    parameters.set_poly_modulus_degree(preset.degree)
-    moduli = sealapi.CoeffModulus.Create(preset.degree, list(preset.prime_bits))
-    parameters.set_coeff_modulus(moduli)
-    primes = tuple(modulus.value() for modulus in moduli)
-    plain = 0
-    if isinstance(preset, BFVPreset):
-        plain = plain_modulus(preset.plain_bits, primes)
-        parameters.set_plain_modulus(plain)
-    level = sealapi.SEC_LEVEL_TYPE.NONE if preset.insecure else sealapi.SEC_LEVEL_TYPE.TC128
-    context = sealapi.SEALContext(parameters, True, level)
-    if not context.parameters_set():
-        raise ParameterError(f"{preset.name}: SEAL refuses the parameters: {context.parameters_error_message()}")
+    parameters = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS if ckks else sealapi.SCHEME_TYPE.BFV)
+    try:
+        parameters.set_poly_modulus_degree(preset.degree)
+        moduli = sealapi.CoeffModulus.Create(preset.degree, list(preset.prime_bits))
+        parameters.set_coeff_modulus(moduli)
+        primes = tuple(modulus.value() for modulus in moduli)
+        plain = plain_modulus(preset.plain_bits, primes) if isinstance(preset, BFVPreset) else 0
+        if plain:
+            parameters.set_plain_modulus(plain)
+        level = sealapi.SEC_LEVEL_TYPE.NONE if preset.insecure else sealapi.SEC_LEVEL_TYPE.TC128
+        context = sealapi.SEALContext(parameters, True, level)
+        refusal = "" if context.parameters_set() else context.parameters_error_message()
+    except _SEAL_ERRORS as error:
+        refusal = str(error)
+    if refusal:
+        raise ParameterError(f"{preset.name}: SEAL refuses the parameters: {refusal}", "take a shipped preset")
     scale = 2.0**preset.scale_bits if isinstance(preset, CKKSPreset) else 1.0
     return Ring(context, preset.degree, primes, plain, scale)
 
@@ -242,6 +244,16 @@ def encrypt(preset: RingPreset, encryptor: Any, plaintext: Any) -> bytes:
         return uncompressed(to_bytes(encryptor.encrypt_symmetric(plaintext)))
     ciphertext = sealapi.Ciphertext()
     (encryptor.encrypt_symmetric if preset.symmetric else encryptor.encrypt)(plaintext, ciphertext)
+    block = to_bytes(ciphertext)
+    return block if preset.compressed else uncompressed(block)
+
+
+def encrypt_zero(preset: RingPreset, encryptor: Any) -> bytes:
+    """A fresh block of zeros, in the preset's form."""
+    if preset.seeded:
+        return uncompressed(to_bytes(encryptor.encrypt_zero_symmetric()))
+    ciphertext = sealapi.Ciphertext()
+    (encryptor.encrypt_zero_symmetric if preset.symmetric else encryptor.encrypt_zero)(ciphertext)
     block = to_bytes(ciphertext)
     return block if preset.compressed else uncompressed(block)
 
