@@ -1,7 +1,5 @@
-"""Start."""
+"""Start: what leaves the hospital? One minute on one real record."""
 
-import streamlit as st
+from pages.parts import opening
 
-from pages.parts.words import _
-
-st.title(_("What leaves the hospital?"))
+opening.page()

@@ -1,0 +1,135 @@
+"""What leaves the hospital: one real record, the update it makes, and what a coordinator gets out of it, plain or encrypted.
+
+For one record the first layer's gradient gives the record away: ∂L/∂W[:, i] = x · ∂L/∂b[i], so x is one division.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hefl_core.errors import DataError
+from hefl_core.federation.experiment import Experiment
+from hefl_core.ids import digest
+from hefl_core.learning.datasets import load_dataset
+from hefl_core.learning.models import model_for_dataset
+from hefl_core.learning.numpy_trainer import loss_and_gradient
+from hefl_core.schemes.base import PublicKey, SecretShare, Vector
+from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.registry import load_preset, open_scheme
+from hefl_core.vectors import flatten, unflatten
+
+COHORT = 5
+"""How many clients' updates the ciphertext has head-room for."""
+CHANCE = 1.96
+"""Two unrelated lists of n numbers correlate by less than this over √n nineteen times of twenty."""
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One record through both ways. Vectors float64 (features,), standardised; ``raw_*`` in the table's own units.
+
+    ``from_plain`` and ``from_cipher``: what one division makes of the plain update and of the ciphertext's bytes.
+    """
+
+    dataset: str
+    label: str
+    names: tuple[str, ...]
+    side: int | None
+    record: Vector
+    raw: Vector
+    raw_from_plain: Vector
+    from_plain: Vector
+    from_cipher: Vector
+    update: Vector
+    ciphertext: bytes
+    ciphertext_nbytes: int
+    plain_nbytes: int
+    scheme: str
+    key_id: str
+
+    @property
+    def error(self) -> float:
+        """Largest |entry| of reconstruction minus record, standardised."""
+        return float(np.max(np.abs(self.from_plain - self.record)))
+
+    @property
+    def likeness(self) -> tuple[float, float]:
+        """|correlation| with the record: of what the plain update gave, and of what the ciphertext gave."""
+        return _likeness(self.from_plain, self.record), _likeness(self.from_cipher, self.record)
+
+    @property
+    def chance(self) -> float:
+        """Below this |correlation| the two have nothing to do with each other, nineteen times of twenty."""
+        return CHANCE / float(np.sqrt(len(self.record)))
+
+
+def leak(experiment: Experiment, row: int = 0) -> Leak:
+    """Train one step on one record and play both ways. The key pair is made for this picture and forgotten.
+
+    Raises: DataError for a record that is not there, or models without a dense first layer; ParameterError.
+    Source: Phong et al. 2018, section 3; Zhu et al. 2019.
+    """
+    data = load_dataset(experiment.dataset)
+    if not 0 <= row < len(data.train):
+        raise DataError(f"record: expected 0..{len(data.train) - 1}, found {row}; choose another")
+    model = model_for_dataset(experiment.model, data)
+    features, labels = data.train.features[row : row + 1], data.train.labels[row : row + 1]
+    theta = model.init(digest(experiment.dataset.encode(), experiment.seed.to_bytes(8, "big")))
+    arrays = unflatten(theta, model.shapes)
+    if arrays[0].shape[0] != len(data.feature_names):
+        raise DataError(f"model {experiment.model}: expected a dense first layer, found a convolution; choose mlp")
+    _, slopes = loss_and_gradient(model, arrays, features, labels)
+    update = -np.float32(experiment.learning_rate) * flatten(slopes).astype(np.float32)
+    scheme, key_id, body, nbytes = _encrypted(experiment, update.astype(np.float64))
+    record = features[0].astype(np.float64)
+    plain = _divide(update.astype(np.float64), model.shapes)
+    read = np.resize(np.frombuffer(body, np.int8), update.shape).astype(np.float64)
+    cipher = plain if load_preset(scheme).family == "plaintext" else _divide(read, model.shapes)
+    restore = data.scaling.restore if data.scaling else lambda values: np.asarray(values, np.float64)
+    return Leak(
+        dataset=data.name,
+        label=data.classes[int(labels[0])],
+        names=data.feature_names,
+        side=data.image_side,
+        record=record,
+        raw=restore(features[0]),
+        raw_from_plain=restore(plain.astype(np.float32)),
+        from_plain=plain,
+        from_cipher=cipher,
+        update=update.astype(np.float64),
+        ciphertext=body,
+        ciphertext_nbytes=nbytes,
+        plain_nbytes=update.nbytes,
+        scheme=scheme,
+        key_id=key_id,
+    )
+
+
+def _encrypted(experiment: Experiment, update: Vector) -> tuple[str, str, bytes, int]:
+    scheme = open_scheme(experiment.scheme)
+    public, shares = scheme.keygen(Quorum(1, experiment.clients))
+    key: PublicKey | SecretShare = shares[0] if scheme.preset.symmetric else public
+    bound = scheme.preset.default_bound
+    vector = scheme.encrypt(key, np.clip(update, -bound, bound), max_terms=COHORT)
+    block = vector.blocks[0]
+    start = min(256, len(block) // 4)  # a block begins with a header of its format
+    return scheme.preset.name, public.id.short, block[start:], vector.nbytes
+
+
+def _divide(update: Vector, shapes: tuple[tuple[int, ...], ...]) -> Vector:
+    """X = ΔW[:, i] / Δb[i] for the unit i whose bias moved most. Shapes: (d,) to (features,)."""
+    weights, bias = unflatten(update, shapes)[:2]
+    unit = int(np.argmax(np.abs(bias)))
+    return np.asarray(weights[:, unit] / (bias[unit] or 1.0), dtype=np.float64)
+
+
+def _likeness(a: Vector, b: Vector) -> float:
+    found = float(np.corrcoef(a, b)[0, 1])
+    return abs(found) if np.isfinite(found) else 0.0
+
+
+def as_shown(values: Vector, most: float) -> list[float]:
+    """Values for a picture: divided by ``most`` and cut to -1..1."""
+    return [float(v) for v in np.clip(values / (most or 1.0), -1, 1)]
