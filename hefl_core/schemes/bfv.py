@@ -116,7 +116,7 @@ class BFVScheme(JointKeys):
     def check(self, key: PublicKey, vector: CiphertextVector) -> None:
         """Key, block count, and each block's SEAL header, size, level and residues. Raises: KeyMismatch, WireError."""
         self._require_shape(key, vector)
-        blocks.read_all(self.preset, self.ring, vector)
+        blocks.check_all(self.preset, self.ring, vector)
 
     def _require_shape(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> None:
         require_key(key, vector)
@@ -193,7 +193,14 @@ class BFVScheme(JointKeys):
         return self.decode(words, total, bound)
 
     def mask_digests(self, total: CiphertextVector) -> tuple[bytes, ...]:
-        """What a holder answers once at most, one digest per block: the residues of c1. Raises: WireError."""
+        """What must not repeat, one digest per block: the residues of c1, or the seed of a seeded upload.
+
+        A share holder answers each once at most; a coordinator refuses an upload with one that it has seen.
+        Raises: WireError.
+        """
+        if self.preset.seeded and total.terms == 1:
+            blocks.check_all(self.preset, self.ring, total)
+            return blocks.seeds(total)
         return threshold.mask_digests(self.preset, self.ring, total)
 
     def decode(self, words: Words64, total: CiphertextVector, bound: float | None) -> Opened:

@@ -19,6 +19,7 @@ import numpy as np
 import tenseal.sealapi as sealapi
 
 from hefl_core.errors import RoundError, WireError
+from hefl_core.ids import digest
 from hefl_core.schemes import rlwe, seal
 from hefl_core.schemes.base import CiphertextVector, PublicKey, check_addable
 from hefl_core.schemes.presets import RingPreset
@@ -69,6 +70,13 @@ def _words(block: bytes, prefix: bytes, count: int, after: int, what: str) -> Re
 
 
 def _read_seeded(ring: Ring, block: bytes, what: str) -> Residues:
+    _check_seeded(ring, block, what)
+    expanded = seal.to_bytes(seal.from_bytes(sealapi.Ciphertext(), ring, block, what))
+    return rlwe.read_ciphertext(ring, expanded, what)
+
+
+def _check_seeded(ring: Ring, block: bytes, what: str) -> None:
+    """Everything but the expansion: c1 follows from the seed, whatever it is."""
     _, prefix = _prefixes(ring)
     primes = rlwe.data_primes(ring)
     count = len(primes) * ring.degree
@@ -76,8 +84,6 @@ def _read_seeded(ring: Ring, block: bytes, what: str) -> Residues:
     rlwe.check_residues(c0, primes, what)
     if not block.startswith(SEED_PREFIX, len(prefix) + 8 * count):
         raise WireError(f"{what}: expected a seed at the end, found something else; ask the sender again")
-    expanded = seal.to_bytes(seal.from_bytes(sealapi.Ciphertext(), ring, block, what))
-    return rlwe.read_ciphertext(ring, expanded, what)
 
 
 def encrypt(preset: RingPreset, ring: Ring, encryptor: Any, words: Residues) -> bytes:
@@ -109,22 +115,39 @@ def write(preset: RingPreset, ring: Ring, words: Residues) -> bytes:
     return plain
 
 
+def check_all(preset: RingPreset, ring: Ring, vector: CiphertextVector) -> None:
+    """Look at every block, without SEAL. Raises: WireError."""
+    for n, block in enumerate(vector.blocks, 1):
+        if preset.seeded and vector.terms == 1:
+            _check_seeded(ring, block, f"block {n}")
+        else:
+            read(preset, ring, block, f"block {n}", fresh=False)
+
+
 def load(preset: RingPreset, ring: Ring, vector: CiphertextVector) -> list[Any]:
-    """Every block as a SEAL ciphertext, read strictly first. Raises: WireError."""
-    read_all(preset, ring, vector)
+    """Every block as a SEAL ciphertext, checked strictly first. Raises: WireError."""
+    check_all(preset, ring, vector)
     return [
         seal.from_bytes(sealapi.Ciphertext(), ring, block, f"block {n}") for n, block in enumerate(vector.blocks, 1)
     ]
 
 
 def read_all(preset: RingPreset, ring: Ring, vector: CiphertextVector) -> list[Residues]:
-    """Every block of a vector. Raises: WireError."""
+    """Residues of every block. Raises: WireError."""
     fresh = vector.terms == 1
     return [read(preset, ring, block, f"block {n}", fresh=fresh) for n, block in enumerate(vector.blocks, 1)]
 
 
+def seeds(vector: CiphertextVector) -> tuple[bytes, ...]:
+    """What fixes c1 in each block of a seeded upload: one that repeats gives its two plaintexts' difference away."""
+    return tuple(digest(b"hefl/seed", block[-64:]) for block in vector.blocks)
+
+
 class Accumulator:
-    """A running sum: each vector is read, added modulo the primes and forgotten; written when asked."""
+    """A running sum: each vector is read, added and forgotten; written when asked.
+
+    Seeded uploads are added by SEAL, which expands them; all others as residues.
+    """
 
     def __init__(
         self,
@@ -136,21 +159,39 @@ class Accumulator:
         self._preset, self._ring, self._key, self._require_shape = preset, ring, key, require_shape
         self._primes = np.array(rlwe.data_primes(ring), dtype=np.uint64)[:, None]
         self._sums: list[Residues] = []
+        self._expanded: list[Any] = []
+        self._evaluator = sealapi.Evaluator(ring.context)
         self._first: CiphertextVector | None = None
         self._label: CiphertextVector | None = None
 
     def add(self, vector: CiphertextVector) -> None:
         """Raises: KeyMismatch, WireError, EncodingError; the sum so far is unchanged then."""
         self._require_shape(self._key, vector)
+        if self._label is not None:
+            check_addable(self._key, self._label, vector)
+        if self._preset.seeded and vector.terms == 1:
+            self._add_seeded(load(self._preset, self._ring, vector))
+        else:
+            self._add_residues(read_all(self._preset, self._ring, vector))
         if self._label is None:
-            self._sums = [words.copy() for words in read_all(self._preset, self._ring, vector)]
             self._first, self._label = vector, replace(vector, blocks=(b"",) * len(vector.blocks))
+        else:
+            self._first, self._label = None, replace(self._label, terms=self._label.terms + vector.terms)
+
+    def _add_seeded(self, ciphertexts: list[Any]) -> None:
+        if not self._expanded:
+            self._expanded = ciphertexts
             return
-        check_addable(self._key, self._label, vector)
-        for total, words in zip(self._sums, read_all(self._preset, self._ring, vector), strict=True):
+        for total, ciphertext in zip(self._expanded, ciphertexts, strict=True):
+            self._evaluator.add_inplace(total, ciphertext)
+
+    def _add_residues(self, blocks: list[Residues]) -> None:
+        if not self._sums:
+            self._sums = [words.copy() for words in blocks]
+            return
+        for total, words in zip(self._sums, blocks, strict=True):
             total += words
             np.minimum(total, total - self._primes, out=total)
-        self._first, self._label = None, replace(self._label, terms=self._label.terms + vector.terms)
 
     def total(self) -> CiphertextVector:
         """The sum so far; of one vector, that vector. Raises: RoundError when nothing was added."""
@@ -158,5 +199,9 @@ class Accumulator:
             raise RoundError("sum: nothing was added; an empty cohort has no sum")
         if self._first is not None:
             return self._first
+        if self._expanded:
+            written = [rlwe.read_ciphertext(self._ring, seal.to_bytes(one), "sum") for one in self._expanded]
+            self._expanded = []
+            self._add_residues(written)
         blocks = tuple(write(self._preset, self._ring, words) for words in self._sums)
         return replace(self._label, blocks=blocks)

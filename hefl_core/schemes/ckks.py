@@ -116,7 +116,7 @@ class CKKSScheme(JointKeys):
     def check(self, key: PublicKey, vector: CiphertextVector) -> None:
         """Key, block count, and each block's SEAL header, size, level, scale and residues. Raises: KeyMismatch, WireError."""
         self._require_shape(key, vector)
-        blocks.read_all(self.preset, self.ring, vector)
+        blocks.check_all(self.preset, self.ring, vector)
 
     def _require_shape(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> None:
         require_key(key, vector)

@@ -175,8 +175,23 @@ def test_a_seed_is_never_used_twice(seeded):
     vectors = [seeded.encrypt(np.zeros(40_000)) for _ in range(4)]
     seeds = {block[-64:] for vector in vectors for block in vector.blocks}
     assert len(seeds) == sum(len(vector.blocks) for vector in vectors)
+    fresh = [mask for vector in vectors for mask in seeded.scheme.mask_digests(vector)]
+    assert len(set(fresh)) == len(fresh) == len(seeds)
+    assert seeded.scheme.mask_digests(vectors[0]) == seeded.scheme.mask_digests(vectors[0])
     masks = [mask for vector in vectors for mask in seeded.scheme.mask_digests(seeded.sum([vector] * 2))]
     assert len(set(masks)) == len(masks)
+
+
+def test_sums_of_sums_and_uploads_are_one_sum(seeded):
+    """In any order and grouping, asked for in between or not, a sum of seeded uploads has the same bytes."""
+    a, b, c, d = (seeded.encrypt(RNG.uniform(-1, 1, 20_000)) for _ in range(4))
+    ab, cd = (seeded.sum(pair) for pair in ((a, b), (c, d)))
+    running = seeded.scheme.accumulator(seeded.key)
+    for vector in (a, ab, c):
+        running.add(vector)
+        running.total()
+    assert running.total().blocks == seeded.sum([a, a, b, c]).blocks == seeded.sum([ab, a, c]).blocks
+    assert seeded.sum([ab, cd]) == seeded.sum([d, c, b, a])
 
 
 def test_seeded_uploads_are_half_the_size_and_sums_are_whole(seeded):
