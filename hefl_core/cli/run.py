@@ -8,7 +8,7 @@ import typer
 
 from hefl_core.claims import check_claims
 from hefl_core.cli.output import STDERR, findings_table, progress, rounds_table, warn_insecure, write_json
-from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.experiment import Experiment, read_bound
 from hefl_core.keys.roster import Roster, RosterPin
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.result import RunResult
@@ -35,7 +35,9 @@ def run(
     partition: Annotated[str, typer.Option(help="iid or hospital")] = _DEFAULT.partition,
     min_cohort: Annotated[int | None, typer.Option(help="fewest contributors; omitted: max(3, t+1)")] = None,
     seed: Annotated[int, typer.Option(help="seed of the learning (never of the cryptography)")] = _DEFAULT.seed,
-    bound: Annotated[float | None, typer.Option(help="largest weighted update entry; omitted: the preset's")] = None,
+    bound: Annotated[
+        str | None, typer.Option(help="largest weighted update entry, or adaptive; omitted: as the preset needs")
+    ] = None,
     clip_norm: Annotated[float | None, typer.Option(help="clip each update to this L2 norm")] = None,
     epoch_rounds: Annotated[int | None, typer.Option(help="rounds per key epoch; omitted: one epoch")] = None,
     runtime: Annotated[str, typer.Option(help="local (one process) or ray (processes of their own)")] = "local",
@@ -62,7 +64,7 @@ def run(
         partition=partition,
         min_cohort=min_cohort,
         seed=seed,
-        bound=bound,
+        bound=read_bound(bound),
         clip_norm=clip_norm,
         epoch_rounds=epoch_rounds,
         observed=observed,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +24,13 @@ from hefl_core.federation.messages import (
     RoundPlan,
 )
 from hefl_core.federation.party import Letter
+from hefl_core.federation.precision import FieldScheme, Fitted, Precision
 from hefl_core.federation.transcript import closing_statement
-from hefl_core.ids import AUDITOR, COORDINATOR, OBSERVER
+from hefl_core.ids import AUDITOR, COORDINATOR, OBSERVER, digest
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import seal, sealer
 from hefl_core.schemes.base import CiphertextVector, Opened, Vector
+from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.vectors import clip_norm
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
@@ -45,7 +47,8 @@ Evaluate: TypeAlias = Callable[[Parameters], tuple[float, float]]
 class Observation:
     """What the audience sees of a client's private side, when the experiment is observed. Arrays as raw bytes.
 
-    ``update``: Δ_k after clipping, float64; ``theta_digest``: SHA-256 of the model this client now has. The first
+    ``update``: Δ_k after clipping, float64. Under an adaptive ``bound``, with what earlier rounds left out, as it was sent;
+    ``clipped`` of its entries were cut to the bound. ``theta_digest``: SHA-256 of the model this client now has. The first
     contributor adds the decrypted mean ``applied`` (float64), ``theta`` (float32), accuracy and loss on the hold-out set.
     Leaks: everything, to the observer alone (sealed).
     """
@@ -59,6 +62,8 @@ class Observation:
     theta: bytes = b""
     accuracy: float | None = None
     loss: float | None = None
+    bound: float | None = None
+    clipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,12 @@ class Client(Holder):
         self._observer = observer if manifest.experiment.observed else None
         self._theta: Parameters | None = None
         self._update: tuple[int, Vector] | None = None
+        self._precision = (
+            Precision(manifest.bounds, feedback=manifest.experiment.clip_norm is None)
+            if manifest.experiment.adaptive
+            else None
+        )
+        self._fitted: tuple[int, float, Fitted] | None = None
         self._mean: Vector | None = None
 
     # -- what arrives ------------------------------------------------------------------------------------------
@@ -141,14 +152,40 @@ class Client(Holder):
     def _encrypt(self, update: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
         """Enc([n_k, 1, tag, n_k/n_max · Δ_k]): the count of examples is hidden too."""
         symmetric = self.scheme.preset.symmetric
+        weighted = update * (self._home.examples / plan.examples_max)
+        if self._precision is not None:
+            weighted = self._fit(weighted, plan, position).rounded
         return self.scheme.encrypt(
             self.enrolment.share if symmetric else self.public_key,
-            update * (self._home.examples / plan.examples_max),
-            bound=plan.bound,
+            weighted,
+            bound=self._bound(plan),
+            declare_bound=plan.bound is not None,
             max_terms=plan.max_terms,
             integers=(self._home.examples, 1),
             tag=self._tag(position, self.name) if self.scheme.preset.tagged else None,
         )
+
+    def _bound(self, plan: RoundPlan) -> float:
+        """The plan's, or the one that the clients know."""
+        if plan.bound is not None:
+            return plan.bound
+        if self._precision is None:
+            raise RoundError("plan: it leaves the bound to the clients, the manifest does not; refuse the plan")
+        return self._precision.bound
+
+    def _fit(self, weighted: Vector, plan: RoundPlan, position: Position) -> Fitted:
+        """Clipped and rounded once per round: another attempt sends the same numbers. An error repeats itself as well."""
+        if self._precision is None:
+            raise RoundError("bound: the manifest fixes it, there is nothing to fit to")
+        if self._fitted is None or self._fitted[0] != position.round:
+            seed = digest(b"hefl/rounding", self.manifest.initialisation, encode((self.name, position.round)))
+            rng = np.random.default_rng(int.from_bytes(seed[:8], "big"))
+            fitted = self._precision.fit(weighted, self._fields(plan), rng)
+            self._fitted = (position.round, self._precision.bound, fitted)
+        return self._fitted[2]
+
+    def _fields(self, plan: RoundPlan) -> FixedPoint:
+        return cast(FieldScheme, self.scheme).fields(plan.max_terms)
 
     def _tag(self, position: Position, client: str) -> Callable[..., int]:
         return self.enrolment.tag_key.for_message(
@@ -196,11 +233,14 @@ class Client(Holder):
         message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
         self.check_confirmed(position, message)
         with self.working("decrypt"):
-            opened = self.decrypt(position, plan, message)
+            opened = self.decrypt(position, self._bound(plan), message)
             self._check_opened(opened, message, position)
             mean = opened.values * (plan.examples_max / opened.integers[0])
         self._theta = (self.theta.astype(np.float64) + mean).astype(np.float32)
         self._mean = mean
+        if self._precision is not None:
+            mine = self._fitted[2] if self._fitted is not None and self._is_in(message) else None
+            self._precision.follow(opened.values, message.total.terms, self._fields(plan), mine)
         total = self.envelope(position, m.SUM, COORDINATOR).header.digest
         plan_digest, state = self._plan, self.state
         self.finish(position)
@@ -214,6 +254,9 @@ class Client(Holder):
             state=state,
             length=self.manifest.parameters,
         )
+
+    def _is_in(self, message: EncryptedSum) -> bool:
+        return self.name in (item.header.sender for item in message.updates)
 
     def _check_opened(self, opened: Opened, message: EncryptedSum, position: Position) -> None:
         examples, count = opened.integers
@@ -253,6 +296,10 @@ class Client(Holder):
             update=self._update[1].tobytes(),
             theta_digest=hashlib.sha256(theta).digest(),
         )
+        if self._fitted is not None:
+            _, bound, fitted = self._fitted
+            sent = fitted.sent * (self.manifest.examples_max / self._home.examples)
+            seen = replace(seen, update=sent.tobytes(), bound=bound, clipped=fitted.clipped)
         if self.current_list(position).senders[0] == self.name:
             accuracy, loss = self._home.evaluate(self.theta)
             seen = replace(seen, applied=self._mean.tobytes(), theta=theta, accuracy=accuracy, loss=loss)

@@ -66,7 +66,7 @@ class Coordinator(Party):
             previous=self._previous_plan,
             cohort=cohort,
             min_cohort=experiment.cohort_floor,
-            bound=experiment.bound or self.scheme.preset.default_bound,
+            bound=experiment.declared_bound,
             max_terms=len(cohort),
             examples_max=self.manifest.examples_max,
             length=self.manifest.parameters,

@@ -6,19 +6,23 @@ The same object is a JSON file, a URL query and the sidebar of the application.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
 from hefl_core.errors import ParameterError
+from hefl_core.federation.precision import BoundRange
 from hefl_core.ids import digest
 from hefl_core.keys.custody import Custody
+from hefl_core.schemes.presets import BFVPreset, PaillierPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset
 from hefl_core.wire.canonical import encode
 
+NARROW_FIELD_BITS = 12
+"""Fields up to this width need a bound close to the updates: adaptive unless the experiment gives one."""
 SMALLEST_COHORT = 3
 """Below three contributors one of them can subtract itself and read the other."""
 
@@ -28,7 +32,9 @@ class Experiment:
     """A federated training under encryption.
 
     ``alpha``: Dirichlet concentration of the labels over clients (None: IID). ``bound``: largest |entry| of a weighted
-    update (None: the preset's). ``min_cohort``: fewer contributors are refused (None: max(3, t + 1)).
+    update; 'adaptive': the clients derive it from the last decrypted sum and clip to it, the coordinator does not learn
+    it; None: the preset's, or adaptive where the preset's fields are narrow.
+    ``min_cohort``: fewer contributors are refused (None: max(3, t + 1)).
     ``epoch_rounds``: rounds per key epoch, then the KMS rotates (None: one epoch for all).
     ``observed``: whether the audience may see the clients' private side, sealed to the observer.
 
@@ -50,7 +56,7 @@ class Experiment:
     min_cohort: int | None = None
     seed: int = 7
     clip_norm: float | None = None
-    bound: float | None = None
+    bound: float | Literal["adaptive"] | None = None
     epoch_rounds: int | None = None
     observed: bool = True
 
@@ -64,8 +70,11 @@ class Experiment:
         _between("seed", self.seed, 0, 2**63 - 1)
         _positive("learning_rate", self.learning_rate)
         for name in ("alpha", "clip_norm", "bound"):
-            if getattr(self, name) is not None:
-                _positive(name, getattr(self, name))
+            value = getattr(self, name)
+            if isinstance(value, str) and (name, value) != ("bound", "adaptive"):
+                raise ParameterError(f"{name}: expected a number{' or adaptive' * (name == 'bound')}, found {value!r}")
+            if value is not None and not isinstance(value, str):
+                _positive(name, value)
         _one_of("model", self.model, ("logistic", "mlp", "mlp-large", "cnn"))
         _one_of("trainer", self.trainer, ("numpy", "keras"))
         _one_of("partition", self.partition, ("iid", "hospital"))
@@ -83,6 +92,22 @@ class Experiment:
     def quorum(self) -> Quorum:
         """Who must come together to decrypt."""
         return Custody.parse(self.custody, self.clients).quorum
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the clients derive the bound. Schemes without fields (CKKS, plaintext) have nothing to adapt."""
+        preset = load_preset(self.scheme)
+        if not isinstance(preset, BFVPreset | PaillierPreset):
+            return False
+        narrow = 0 < preset.field_bits <= NARROW_FIELD_BITS
+        return self.bound == "adaptive" or (self.bound is None and narrow)
+
+    @property
+    def declared_bound(self) -> float | None:
+        """The bound that every plan says; None when it is adaptive, the clients' secret."""
+        if self.adaptive:
+            return None
+        return self.bound if isinstance(self.bound, float | int) else load_preset(self.scheme).default_bound
 
     @property
     def cohort_floor(self) -> int:
@@ -151,13 +176,15 @@ class Manifest:
     """The public terms of one run, agreed before it starts: the experiment and what was derived from it.
 
     ``examples_max``: the power of two above the largest client's example count; the only thing said about counts.
-    ``parameters``: d. ``nonce`` makes two runs of one experiment different runs.
+    ``parameters``: d. ``nonce`` makes two runs of one experiment different runs. ``bounds``: where an adaptive bound starts
+    and what it never leaves; without meaning when the bound is fixed.
     """
 
     experiment: Experiment
     parameters: int
     examples_max: int
     nonce: bytes
+    bounds: BoundRange = field(default_factory=BoundRange)
 
     @classmethod
     def draw(cls, experiment: Experiment, parameters: int, largest_client: int) -> Manifest:
@@ -174,6 +201,16 @@ class Manifest:
         """Seed of θ_0. Independent of scheme and custody, so that runs under different schemes start alike."""
         e = self.experiment
         return digest(encode((e.dataset, e.model, e.seed, self.parameters)))
+
+
+def read_bound(text: str | None) -> float | Literal["adaptive"] | None:
+    """A bound as it is typed. Raises: ParameterError."""
+    if text is None or text == "adaptive":
+        return None if text is None else "adaptive"
+    try:
+        return float(text)
+    except ValueError:
+        raise ParameterError(f"bound: expected a number or adaptive, found {text!r}") from None
 
 
 def _between(name: str, value: int, low: int, high: int) -> None:

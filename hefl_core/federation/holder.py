@@ -11,7 +11,7 @@ from typing import cast
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.messages import Confirmation, DecryptionRequest, EncryptedSum, Ready, RoundPlan
+from hefl_core.federation.messages import Confirmation, DecryptionRequest, EncryptedSum, Ready
 from hefl_core.federation.party import Letter
 from hefl_core.federation.witness import Witness
 from hefl_core.ids import AUDITOR, COORDINATOR
@@ -110,14 +110,14 @@ class Holder(Witness):
         if confirmation != expected:
             raise IntegrityError("sum: the auditor confirmed another sum than the one received; do not decrypt")
 
-    def decrypt(self, position: Position, plan: RoundPlan, message: EncryptedSum) -> Opened:
+    def decrypt(self, position: Position, bound: float, message: EncryptedSum) -> Opened:
         """Individually with the own copy of the key, collectively from the active set's partial decryptions."""
         if self.enrolment.record.quorum.collective:
             partials = self._partials(position)
         else:
             share = self.enrolment.share
             partials = [self.scheme.partial_decrypt(share, message.total, (share.index,))]
-        return self.scheme.open(self.public_key, message.total, partials, bound=plan.bound)
+        return self.scheme.open(self.public_key, message.total, partials, bound=bound)
 
     # -- decrypting together -----------------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ class Witness(Party):
             "epoch record": (self.enrolment.record.digest, plan.epoch_record),
             "d": (manifest.parameters, plan.length),
             "n_max": (manifest.examples_max, plan.examples_max),
-            "bound": (manifest.experiment.bound or self.scheme.preset.default_bound, plan.bound),
+            "bound": (manifest.experiment.declared_bound, plan.bound),
             "θ_0": (header.position.round == 1, plan.theta_0 is not None),
             "previous plan": (self._plan, plan.previous),
         }

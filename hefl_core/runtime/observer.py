@@ -103,8 +103,11 @@ class Observer:
             mean += np.frombuffer(seen[name].update, dtype=np.float64) * (seen[name].examples / examples)
         found = float(np.max(np.abs(np.frombuffer(first.applied, dtype=np.float64) - mean)))
         scheme = open_scheme(self.manifest.experiment.scheme)
-        bound = plan.bound if plan.bound is not None else scheme.preset.default_bound
+        bounds = [seen[name].bound if plan.bound is None else plan.bound for name in contributors]
+        bound = min(found for found in bounds if found is not None)  # clients that disagree break the claim
         of_sum = scheme.sum_error(bound, len(contributors), plan.max_terms)
+        if plan.bound is None and self.manifest.experiment.clip_norm is not None:
+            of_sum *= 2  # without error feedback the clients round at random
         return found, of_sum * plan.examples_max / examples + _ROUNDING
 
 
