@@ -22,6 +22,7 @@ from hefl_core.vectors import flatten, unflatten
 
 COHORT = 5
 """How many clients' updates the ciphertext has head-room for."""
+_SAME = 0.99
 CHANCE = 1.96
 """Two unrelated lists of n numbers correlate by less than this over √n nineteen times of twenty."""
 
@@ -58,6 +59,11 @@ class Leak:
     def likeness(self) -> tuple[float, float]:
         """|correlation| with the record: of what the plain update gave, and of what the ciphertext gave."""
         return _likeness(self.from_plain, self.record), _likeness(self.from_cipher, self.record)
+
+    @property
+    def survives(self) -> bool:
+        """Whether the record stays hidden from this division on the ciphertext."""
+        return self.likeness[1] < _SAME
 
     @property
     def chance(self) -> float:

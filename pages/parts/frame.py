@@ -219,12 +219,39 @@ def _scheme_label(name: str) -> str:
     return f"{name} · {bits}"
 
 
+TOGETHER = {"bfv": "bfv-threshold", "ckks": "ckks-threshold", "paillier": "paillier-packed"}
+"""The preset of each family whose key can be shared out."""
+
+
+def hold(threshold: int, *, dealer_free: bool = False) -> None:
+    """Make so many holders necessary for decrypting; a preset that cannot be shared out gives way to one that can."""
+    chosen, preset = experiment(), PRESETS[experiment().scheme]
+    scheme = chosen.scheme if threshold == 1 or preset.collective else TOGETHER.get(preset.family, chosen.scheme)
+    together = f"{'dealer-free:' if dealer_free else ''}{threshold}-of-{chosen.clients}"
+    floor = None if chosen.min_cohort is None else max(chosen.min_cohort, threshold + 1)
+    try:
+        _remember(chosen.but(scheme=scheme, custody="individual" if threshold == 1 else together, min_cohort=floor))
+    except HeflError as error:
+        st.session_state["hold-error"] = error
+    st.session_state["cursor"] = 0
+
+
 def _custody(before: Experiment, clients: int) -> None:
     """How many holders must come together: the slider starts at 1, where each client holds the key."""
     scheme = st.session_state.get("w:scheme", before.scheme)
     threshold = min(before.quorum.threshold, clients)
     if not PRESETS[scheme].collective:
         st.caption(_("Key held individually; this preset cannot be shared out."))
+        other = TOGETHER.get(PRESETS[scheme].family)
+        if other and clients > 2:
+            st.button(
+                _("Hold it together ({preset})").format(preset=other),
+                on_click=hold,
+                args=(2,),
+                type="tertiary",
+                icon=":material/groups:",
+                key="hold-together",
+            )
         return
     st.slider(_("Holders needed to decrypt"), 1, clients, threshold, key="w:threshold", help=_CUSTODY)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
@@ -176,3 +177,8 @@ def badges(ids: Sequence[str], findings: Sequence[Finding]) -> None:
         else:
             badge, said = ":red-badge[:material/close: FAILED]", finding.evidence
         st.markdown(f"{badge} {claim.sentence}", help=f"`{claim.id}`: {said}")
+
+
+def log_share(value: int, most: int) -> float:
+    """Length of a bar on a logarithmic scale, in percent of the longest."""
+    return 100 * math.log1p(value) / math.log1p(max(1, most))

@@ -14,7 +14,7 @@ from pages.parts.words import _
 ROWS = 6
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_data(max_entries=32, show_spinner=False, scope="session")
 def _leak(experiment: Experiment, row: int) -> Leak:
     return leak(experiment, row)
 
@@ -34,6 +34,8 @@ def page() -> None:
     except HeflError as error:
         frame.explain(error)
         return
+    if frame.session().experiment is None:
+        running.begin(frame.session(), frame.experiment())
     story_board(found, key="story")
     _numbers(found)
     _onward()
@@ -62,9 +64,8 @@ def _numbers(found: Leak) -> None:
 def _onward() -> None:
     """The guarantee behind the picture, and the next page."""
     session = frame.session()
+    session.wait(running.PATIENCE_SECONDS)
     findings = session.result.claims if session.result and session.experiment == frame.experiment() else ()
     look.badges(("coordinator-blind", "scheme-security"), findings)
     if st.button(_("Walk a whole encrypted round"), type="primary", icon=":material/arrow_forward:", key="go-round"):
         st.switch_page("pages/one_round.py")
-    if session.experiment is None:
-        running.begin(session, frame.experiment())

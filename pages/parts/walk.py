@@ -138,10 +138,10 @@ def _walk(walked: Walked) -> None:
             st.caption(look.caption(found, seat))
     with right:
         _ask(walked, state["cursor"])
-        _views(walked, found, seat, state["cursor"])
+        views(walked, found, seat, state["cursor"])
 
 
-def _views(walked: Walked, found: Matrix, seat: str, position: int) -> None:
+def views(walked: Walked, found: Matrix, seat: str, position: int) -> None:
     """The message under the cursor: in words, itself, as a formula, and what is promised about it."""
     if position == 0:
         st.markdown(

@@ -58,7 +58,7 @@ def scenes(found: Leak) -> list[dict[str, Any]]:
         f"{name} {value:.4g}" for name, value in list(zip(found.names, found.raw_from_plain, strict=True))[:2]
     )
     here = _("{some}, …: {label}").format(some=some, label=found.label)
-    readable = alike_cipher > found.chance
+    readable = not found.survives
     return [
         {
             "text": _("One record of {n} measurements, from the data set {data}. It never leaves the hospital.").format(
