@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
@@ -16,6 +17,7 @@ from hefl_core.keys.roster import Member
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
+from hefl_core.wire.spool import Spool
 
 
 class Auditor(Witness):
@@ -25,7 +27,7 @@ class Auditor(Witness):
 
     def __init__(self, name: str, manifest: Manifest, kms: Member) -> None:
         super().__init__(name, manifest, kms)
-        self._contents: dict[tuple[Position, str], bytes] = {}
+        self._contents = Spool[tuple[Position, str]]()
 
     def admit_other(self, envelope: Envelope) -> None:
         """Uploads, with the coordinator's own checks; receipts close the round."""
@@ -46,9 +48,11 @@ class Auditor(Witness):
 
     def _forget_earlier_rounds(self, position: Position) -> None:
         """Earlier attempts stay: their uploads may be carried over."""
-        self._contents = {
-            place: content for place, content in self._contents.items() if place[0].round == position.round
-        }
+        self._contents.keep(lambda place: place[0].round == position.round)
+
+    def kept(self, envelope: Envelope) -> Envelope:
+        """Uploads lie in the spool, so that memory does not grow with the number of clients."""
+        return replace(envelope, body=b"") if envelope.header.kind == m.UPDATE else envelope
 
     def confirm(self, position: Position) -> Letter:
         """Re-add the listed updates and sign what was added.
@@ -63,10 +67,10 @@ class Auditor(Witness):
         with self.working("confirm"):
             running = self.scheme.accumulator(self.public_key)
             for signed in message.updates:
-                content = self._contents.get((signed.header.position, signed.header.sender))
-                if content is None:
+                place = (signed.header.position, signed.header.sender)
+                if place not in self._contents:
                     raise IntegrityError(f"sum: the auditor never received the update of {signed.header.sender}")
-                running.add(decode(content, CiphertextVector))
+                running.add(decode(self._contents[place], CiphertextVector))
             found = running.total()
             if found != message.total:
                 different = sum(a != b for a, b in zip(found.blocks, message.total.blocks, strict=False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hefl_core.errors import IntegrityError, QuorumError, RoundError
 from hefl_core.federation import messages as m
@@ -24,16 +24,16 @@ from hefl_core.keys.roster import Member
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position, SignedHeader
+from hefl_core.wire.spool import Spool
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A client's upload of this round: its commitment, its own header, and the ciphertext."""
+    """A client's upload of this round: its commitment and its own header. The ciphertext is in the spool."""
 
     committed: SignedHeader
     commitment: Commitment
     header: SignedHeader
-    ciphertext: CiphertextVector
 
 
 class Coordinator(Party):
@@ -48,6 +48,7 @@ class Coordinator(Party):
         self._plan = NO_DIGEST
         self._previous_plan = NO_DIGEST
         self._uploads: dict[str, Upload] = {}
+        self._ciphertexts = Spool[str]()
         self._seen: set[bytes] = set()
 
     def plan(self, position: Position) -> Letter:
@@ -82,7 +83,7 @@ class Coordinator(Party):
             length=plan.length,
         )
         if self._position is None or self._position.round != position.round:
-            self._uploads = {}
+            self._forget_uploads()
         self._position = position
         self._plan = self._previous_plan = envelope.header.digest
         return envelope
@@ -121,10 +122,15 @@ class Coordinator(Party):
             raise RoundError(f"update of {header.sender}: this ciphertext was sent before; a replay")
         with self.working("admit"):
             content = self.open_content(envelope)
-            vector = read_ciphertext(content, header, self.scheme, self.public_key)
+            read_ciphertext(content, header, self.scheme, self.public_key)
         self._seen.add(header.content_digest)
         committed = self.envelope(header.position, m.COMMITMENT, header.sender).signed_header
-        self._uploads[header.sender] = Upload(committed, commitment, envelope.signed_header, vector)
+        self._uploads[header.sender] = Upload(committed, commitment, envelope.signed_header)
+        self._ciphertexts[header.sender] = content
+
+    def kept(self, envelope: Envelope) -> Envelope:
+        """Uploads lie in the spool, so that memory does not grow with the number of clients."""
+        return replace(envelope, body=b"") if envelope.header.kind == m.UPDATE else envelope
 
     def _admit_receipt(self, envelope: Envelope) -> None:
         """The first receipt closes the round: the public state moves on."""
@@ -142,7 +148,11 @@ class Coordinator(Party):
             raise RoundError(f"round {position.round}: no client applied the sum; try another attempt")
         self.state = self._next_state(position)
         self._position = None
+        self._forget_uploads()
+
+    def _forget_uploads(self) -> None:
         self._uploads = {}
+        self._ciphertexts.keep(lambda _: False)
 
     def _next_state(self, position: Position) -> bytes:
         envelope = self._answers[position, m.SUM].envelope
@@ -197,13 +207,16 @@ class Coordinator(Party):
         with self.working("aggregate"):
             running = self.scheme.accumulator(self.public_key)
             for upload in uploads:
-                running.add(upload.ciphertext)
+                running.add(self._ciphertext(upload.header.header.sender))
             total = running.total()
         message = EncryptedSum(total, tuple(upload.header for upload in uploads))
         cohort = self.enrolment.roster.clients
         return self._compose(
             m.SUM, position, (AUDITOR, *cohort), encode(message), commitments=listed.digest, blocks=len(total.blocks)
         )
+
+    def _ciphertext(self, name: str) -> CiphertextVector:
+        return decode(self._ciphertexts[name], CiphertextVector)
 
     def _committed(self, name: str) -> SignedHeader | None:
         """The commitment that the upload on file for this client kept."""

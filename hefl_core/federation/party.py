@@ -112,11 +112,15 @@ class Party:
                 f"attempt {header.position.attempt}; one is accepted per attempt"
             )
         self.admit(envelope)
-        self._inbox[slot] = envelope
+        self._inbox[slot] = self.kept(envelope)
 
     def admit(self, envelope: Envelope) -> None:
         """Role-specific checks before a message is kept. Raises: WireError, RoundError, KeyMismatch."""
         raise NotImplementedError
+
+    def kept(self, envelope: Envelope) -> Envelope:
+        """What stays in the mailbox: all of it, unless a role put the content elsewhere."""
+        return envelope
 
     def destroy_epoch(self, epoch: int) -> None:
         """Forget an old epoch's secrets for good."""
