@@ -17,7 +17,7 @@ import tenseal.sealapi as sealapi
 
 from hefl_core.errors import EncodingError, IntegrityError, WireError
 from hefl_core.ids import KeyId, digest
-from hefl_core.schemes import blocks, seal, threshold
+from hefl_core.schemes import blocks, rlwe, seal, threshold
 from hefl_core.schemes.base import (
     CiphertextVector,
     Opened,
@@ -38,6 +38,8 @@ from hefl_core.schemes.presets import BFVPreset
 from hefl_core.schemes.quorum import Quorum
 
 Words64 = npt.NDArray[np.uint64]
+LARGEST_NOISE = 0.49
+"""In units of q/t: decryption is right below 0.5, and of 1024 uniform coefficients one is above 0.49 but for 2^-29."""
 
 
 class BFVScheme(JointKeys):
@@ -158,15 +160,29 @@ class BFVScheme(JointKeys):
         self._require_shape(share, total)
         ciphertexts = blocks.load(self.preset, self.ring, total)
         decryptor = seal.decryptor(self.ring, expose_secret(share))
+        for number, ciphertext in enumerate(ciphertexts):
+            if decryptor.invariant_noise_budget(ciphertext) <= 0:
+                self._require_exact(share, total, number)
         opened = tuple(self._decrypt_block(decryptor, ciphertext) for ciphertext in ciphertexts)
         return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), opened)
 
-    def _decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:
-        if decryptor.invariant_noise_budget(ciphertext) <= 0:
+    def _require_exact(self, share: SecretShare, total: CiphertextVector, number: int) -> None:
+        """Whether the noise is below q/2t: SEAL's budget, in whole bits, is 0 from half of that on.
+
+        Sums with one ciphertext many times can be there and decrypt rightly; refusing some of them would say something
+        about their noise to whoever made them. The noise of another key's ciphertext is uniform: some coefficient is
+        past LARGEST_NOISE. Raises: IntegrityError.
+        """
+        words = blocks.read(self.preset, self.ring, total.blocks[number], "block", fresh=total.terms == 1)
+        secret = rlwe.read_secret_key(self.ring, expose_secret(share))
+        found = float(np.max(np.abs(threshold.invariant_noise(self.ring, rlwe.phase(self.ring, words, secret)))))
+        if found > LARGEST_NOISE:
             raise IntegrityError(
-                "noise: expected room above the noise, found none; the ciphertext belongs to another key, was damaged or "
-                "holds too many terms; never retry on it"
+                f"noise of block {number + 1}: expected at most {LARGEST_NOISE} · q/t, found {found:.3f}; the ciphertext "
+                "belongs to another key, was damaged or holds too many terms; never retry on it"
             )
+
+    def _decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:
         plaintext = sealapi.Plaintext()
         decryptor.decrypt(ciphertext, plaintext)
         return seal.read_plaintext(self.ring, plaintext).tobytes()

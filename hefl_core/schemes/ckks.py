@@ -230,6 +230,8 @@ class CKKSScheme(JointKeys):
     def sum_error(self, bound: float, terms: int, max_terms: int) -> float:
         """32 standard deviations of a slot's noise after ``terms`` additions, and float64 rounding of the encoding.
 
+        The terms are encrypted independently; one ciphertext many times, which a round refuses, has up to √terms more.
+
         A coefficient's noise has the preset's ``noise_std`` and the encoder's rounding (1/sqrt 12); a slot sums N of them.
         Collective presets add the flooding of as many holders as they have room for.
         """

@@ -294,6 +294,18 @@ def inverse_ntt(x: Residues, primes: tuple[int, ...]) -> Residues:
     return np.stack([transform(p, x.shape[-1]).inverse(row) for p, row in zip(primes, x, strict=True)])
 
 
+def phase(ring: Ring, words: Residues, secret: Residues) -> Residues:
+    """The BFV polynomial c0 + c1·s: the plaintext scaled up, and the noise.
+
+    Shapes: words uint64 (2, L, N) in coefficients, secret (≥ L, N) in NTT values, to (L, N) in coefficients.
+    """
+    rows = []
+    for c0, c1, s, p in zip(words[0], words[1], secret, data_primes(ring), strict=False):
+        one = transform(p, ring.degree)
+        rows.append(plus(c0, one.inverse(multiply(one.ntt(c1), fix(s, p), p)), p))
+    return np.stack(rows)
+
+
 # -- SEAL's bytes --------------------------------------------------------------------------------------------------
 
 

@@ -87,8 +87,7 @@ def test_sums_of_any_shape(world, d, terms, count, seed):
 
 def test_sixteen_extreme_terms(world):
     x = np.tile([BOUND, -BOUND, 0.0], 11)
-    one = world.encrypt(x, integers=(1 << 20,))
-    opened = world.open(world.sum([one] * 16))
+    opened = world.open(world.sum(world.encrypt(x, integers=(1 << 20,)) for _ in range(16)))
     assert np.max(np.abs(opened.values - 16 * x)) <= world.scheme.sum_error(BOUND, 16, 16)
     assert opened.integers == (16 << 20,)
 

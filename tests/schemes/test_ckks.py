@@ -215,6 +215,6 @@ def test_flipped_bits_are_refused_or_detected(small):
 def test_integers_are_found_again_among_noise(world):
     assert INTEGER_UNIT * 0.1 > world.scheme.sum_error(1.0, 16, 16)
     values = (0, 1, LARGEST_INTEGER, 65_537)
-    assert world.open(world.sum([world.encrypt(np.zeros(3), integers=values)] * 16)).integers == tuple(
+    assert world.open(world.sum(world.encrypt(np.zeros(3), integers=values) for _ in range(16))).integers == tuple(
         16 * v for v in values
     )
