@@ -10,6 +10,7 @@ from dataclasses import fields
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from hefl_core.claims import check_claims
 from hefl_core.errors import HeflError, ParameterError, QuorumError, RuntimeUnavailable
@@ -77,6 +78,14 @@ def explain(error: HeflError) -> None:
         RuntimeUnavailable: _("A part of the machinery did not answer."),
     }.get(type(error), _("This was refused."))
     st.error(f"**{what}** {error}", icon=":material/error:")
+
+
+def redraw() -> None:
+    """Draw the fragment we are in again, or the page when it is not a fragment's turn."""
+    try:
+        st.rerun(scope="fragment")
+    except StreamlitAPIException:
+        st.rerun()
 
 
 def share_url(**extra: object) -> str:

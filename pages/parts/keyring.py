@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 
 import streamlit as st
@@ -20,8 +21,8 @@ from pages.parts.words import _
 
 STYLE = """<style>
 .epochs { display: flex; gap: .7rem; flex-wrap: wrap; }
-.epoch { border-radius: .7rem; padding: .7rem .9rem; background: var(--st-secondary-background-color, #8881); min-width: 15rem; flex: 1;
-  border-top: 5px solid var(--tone); }
+.epoch { border-radius: .7rem; padding: .7rem .9rem; background: var(--st-secondary-background-color, #8881);
+  min-width: 15rem; flex: 1; border-top: 5px solid var(--tone); }
 .epoch h5 { margin: 0 0 .15rem; font-size: 1rem; padding: 0; } .epoch code { font-size: .8rem; }
 .epoch .under { font-size: .85rem; opacity: .8; margin: .1rem 0 .4rem; }
 .rounds { display: flex; gap: .35rem; flex-wrap: wrap; min-height: 1.9rem; }
@@ -67,11 +68,11 @@ def _head() -> None:
             on_change=_hold,
         )
     right.toggle(
-        _("No dealer: the clients make the key themselves"),
+        _("No dealer"),
         key="keys:dealer-free",
         disabled=chosen.quorum.threshold == 1,
         on_change=_hold,
-        help=_("Otherwise the KMS makes the key, seals a share to each client and deletes its own copy."),
+        help=_("The clients make the key together. Otherwise the KMS makes and deals it, and deletes its own copy."),
     )
     preset = PRESETS[chosen.scheme]
     st.caption(
@@ -207,18 +208,24 @@ def _actions(room: KeyRoom) -> None:
             for client in room.clients:
                 _button(names.party(client), "person_off", f"revoke-{client}", lambda c=client: room.revoke(c))
         st.space("stretch")
-        _button(_("Start over"), "restart_alt", "again", lambda: st.session_state.pop("keyroom", None), rerun=True)
+        if st.button(_("Start over"), icon=":material/restart_alt:", key="key:again"):
+            del st.session_state["keyroom"]
+            st.rerun()
+    refused = st.session_state.pop("keys:error", None)
+    if refused is not None:
+        frame.explain(refused)
 
 
-def _button(label: str, icon: str, key: str, act, *, rerun: bool = False) -> None:  # type: ignore[no-untyped-def]
-    """Do it, draw the page again, or say why not."""
-    if st.button(label, icon=f":material/{icon}:", key=f"key:{key}"):
-        try:
-            act()
-        except HeflError as error:
-            frame.explain(error)
-            return
-        st.rerun(scope="app" if rerun else "fragment")
+def _button(label: str, icon: str, key: str, act: Callable[[], object]) -> None:
+    """A button that does something to the room; a refusal is kept for the screen."""
+    st.button(label, icon=f":material/{icon}:", key=f"key:{key}", on_click=_do, args=(act,))
+
+
+def _do(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except HeflError as error:
+        st.session_state["keys:error"] = error
 
 
 def _theft(room: KeyRoom) -> tuple[Tried, ...]:
@@ -241,6 +248,7 @@ def _theft(room: KeyRoom) -> tuple[Tried, ...]:
             key=f"theft:victims:{epoch}",
         )
     if line is None or not victims:
+        st.caption(_("Choose an epoch and whose share is stolen: every ciphertext ever sent is tried with it."))
         return ()
     try:
         return room.steal(line.epoch, tuple(victims))
@@ -306,7 +314,8 @@ def _holdings(room: KeyRoom) -> str:
             what = held[line.epoch]
             tone = tones.get(what, look.ORANGE)
             strength = 8 if what in ("", "destroyed") else 16 if what == "public key" else 42
-            cells += f'<td style="background:color-mix(in srgb,{tone} {strength}%,transparent)">{escape(words.get(what, what))}</td>'
+            text = escape(words.get(what, what))
+            cells += f'<td style="background:color-mix(in srgb,{tone} {strength}%,transparent)">{text}</td>'
         rows += f'<tr><th class="seat">{escape(names.party(party))}</th>{cells}</tr>'
     return f'<table class="know"><tr><th class="seat" style="width:8em"></th>{head}</tr>{rows}</table>'
 
@@ -321,7 +330,8 @@ def _sizes(sizes: Sizes) -> str:
     ]
     most = max(value for _label, value, _colour in rows)
     bars = "".join(
-        f'<b>{escape(label)}</b><i style="background:{colour};width:{look.log_share(value, most):.0f}%"></i><span>{value:,} B</span>'
+        f'<b>{escape(label)}</b><i style="background:{colour};width:{look.log_share(value, most):.0f}%"></i>'
+        f"<span>{value:,} B</span>"
         for label, value, colour in rows
     )
     return f'<div class="sizes">{bars}</div><div class="note">{escape(_("bars on a logarithmic scale"))}</div>'

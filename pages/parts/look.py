@@ -33,8 +33,10 @@ table.know th, table.know td { border: 0 !important; }
 table.know th { font-weight: 600; text-align: center; padding: 0 .1rem; line-height: 1.3; }
 table.know th.seat { text-align: left; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; font-weight: 500; }
 table.know td { text-align: center; border-radius: .35rem; padding: .06rem .1rem; font-size: .82rem; line-height: 1.35; }
-table.know tr.me th.seat { color: var(--st-primary-color, #0072B2); font-weight: 700; }
-table.know tr.me td { box-shadow: 0 0 0 2px currentColor inset; }
+table.know tr.me th.seat { font-weight: 750; } table.know tr.me th.seat::before { content: "▸ "; }
+table.know tr.me td { box-shadow: 0 0 0 1.5px currentColor inset; }
+[data-testid="stMain"] .katex { font-size: 1.05rem; } [data-testid="stMain"] .katex-display { margin: .3rem 0; }
+[data-testid="stMain"] [data-testid="stVerticalBlock"] { gap: .7rem; }
 </style>"""
 
 

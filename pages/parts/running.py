@@ -81,7 +81,7 @@ def where(session: Session) -> None:
         )
         return
     with st.container(horizontal=True, vertical_alignment="center", key="where"):
-        st.caption(_(":orange[●] this run: {shared}").format(shared="; ".join(result.shared_processes)))
+        st.caption(_(":orange[●] a local run: all parties share one process"), help="; ".join(result.shared_processes))
         if WARM_UP.ready and session.experiment is not None:
             st.button(
                 _("Run again in separate processes"),

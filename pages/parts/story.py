@@ -50,7 +50,10 @@ def tell(message: Message, *, plain: bool) -> str:
             "{who} checked, decrypted and applied the sum: its model moved. The coordinator learns only that."
         ),
     }
-    return told.get(message.step, _("{who} sends a step of the key ceremony.")).format(who=who, to=to)
+    text = told.get(message.step, _("{who} sends a step of the key ceremony.")).format(who=who, to=to)
+    if message.lock == "opened":
+        text += " " + _("**This seat has the key to it.**")
+    return text
 
 
 def question(asked: Question) -> tuple[str, list[str], str]:

@@ -124,13 +124,13 @@ def _walk(walked: Walked) -> None:
             presenter=presenter(),
             run=walked.name,
             jump=state.get("jump", 0),
-            height=380 if presenter() else 318,
+            height=400 if presenter() else 276,
         )
     state["cursor"] = min(position, len(transcript.sent))
     frame.mirror()
     if clicked in _seats(transcript) and clicked != seat:
         state["seat"] = clicked
-        st.rerun(scope="fragment")
+        frame.redraw()
     found = knowledge(transcript, state["cursor"], _seats(transcript)[1:])
     with left:
         st.html(look.matrix(found, seat) + look.legend())

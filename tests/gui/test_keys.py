@@ -1,0 +1,88 @@
+import pytest
+
+from hefl_core.errors import KeyNotActive, ParameterError, RoundError
+from hefl_core.keys.epochs import EpochState
+from hefl_core.runtime.keyroom import KeyRoom
+from tests.gui.conftest import run_on
+
+
+@pytest.fixture
+def room():
+    room = KeyRoom("bfv-lean", 4, "individual")
+    room.play_round()
+    room.rotate()
+    room.play_round()
+    return room
+
+
+def opened(tried):
+    return {item.round for item in tried if item.opened}
+
+
+def test_a_stolen_key_opens_its_own_epoch_only(room):
+    assert opened(room.steal(1, ("client-1",))) == {1}
+    assert opened(room.steal(2, ("client-1",))) == {2}
+
+
+def test_fewer_than_t_shares_open_nothing():
+    room = KeyRoom("bfv-threshold-classroom", 4, "3-of-4")
+    room.play_round()
+    assert not opened(room.steal(1, ("client-1", "client-2")))
+    assert opened(room.steal(1, ("client-1", "client-2", "client-4"))) == {1}
+
+
+def test_a_destroyed_epoch_has_nothing_to_steal(room):
+    room.destroy(1)
+    assert room.epochs[0].state is EpochState.DESTROYED
+    with pytest.raises(KeyNotActive):
+        room.steal(1, ("client-1",))
+    with pytest.raises(RoundError):
+        room.steal(2, ())
+
+
+def test_the_revoked_hold_no_new_key(room):
+    room.revoke("client-4")
+    room.play_round()
+    assert "client-4" not in room.clients
+    assert room.holdings()["client-4"] == {1: "the whole key", 2: "the whole key", 3: ""}
+    assert room.holdings()["coordinator"][3] == "public key"
+
+
+def test_sizes_are_measured(room):
+    sizes = room.sizes()
+    assert sizes.ciphertext == room.recorded[-1].ciphertext.nbytes
+    assert sizes.public_key == len(room.parties["coordinator"].public_key.material)
+
+
+def test_lean_presets_cannot_be_shared_out():
+    with pytest.raises(ParameterError, match="bfv-threshold"):
+        KeyRoom("bfv-lean", 4, "2-of-4")
+
+
+def test_the_page(app):
+    run_on(app, "keys", clients=3, rounds=1)
+    assert not app.error
+    app.button(key="key:rotate").click().run()
+    app.button(key="key:play").click().run()
+    assert not app.exception
+    app.segmented_control(key="theft:epoch").set_value(1).run()
+    app.pills(key="theft:victims:1").set_value(["client-1"]).run()
+    assert not app.exception
+    assert any("rounds 1" in item.value for item in app.markdown)
+
+
+def test_custody_by_the_slider(app):
+    run_on(app, "keys", clients=4, rounds=1)
+    app.select_slider(key="keys:threshold").set_value(2).run()
+    assert not app.exception and not app.error
+    chosen = app.session_state["experiment"]
+    assert (chosen.custody, chosen.scheme) == ("2-of-4", "bfv-threshold")
+    app.select_slider(key="keys:threshold").set_value(1).run()
+    assert app.session_state["experiment"].custody == "individual"
+
+
+def test_custody_that_leaves_no_cohort_is_explained(app):
+    run_on(app, "keys", clients=3, rounds=1)
+    app.select_slider(key="keys:threshold").set_value(3).run()
+    assert not app.exception
+    assert app.error and "min_cohort" in app.error[0].value
