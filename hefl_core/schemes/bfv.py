@@ -66,7 +66,7 @@ class BFVScheme(JointKeys):
 
     def fields(self, max_terms: int) -> FixedPoint:
         """The quantiser for sums of at most ``max_terms``. Raises: EncodingError past the preset's limit."""
-        check_max_terms(max_terms, self.preset.max_terms, self.preset.name)
+        max_terms = check_max_terms(max_terms, self.preset.max_terms, self.preset.name)
         full = self.preset.fields * self.preset.field_bits == self.preset.plain_bits
         # Fields that fill the word could exceed t < 2^plain_bits by a hair; from two terms on, they cannot.
         return FixedPoint(self.preset.field_bits, max(max_terms, 2) if full else max_terms)
@@ -93,17 +93,19 @@ class BFVScheme(JointKeys):
         """
         encryptor = seal.encryptor_for(self.preset, self.ring, key)
         bound = self.preset.default_bound if bound is None else bound
+        max_terms = check_max_terms(max_terms, self.preset.max_terms, self.preset.name)
         fields = self.fields(max_terms)
         packed = pack(fields.quantise(x, bound), self.preset.fields, self.preset.field_bits)
-        words = np.concatenate([self._whole_words(integers, max_terms), packed])
+        exact = self._whole_words(integers, max_terms)
+        words = np.concatenate([exact, packed])
         if tag is not None:
-            words = np.insert(words, len(integers), np.uint64(self._tag_word(tag, words)))
+            words = np.insert(words, len(exact), np.uint64(self._tag_word(tag, words)))
         starts = range(0, len(words), self.ring.degree)
         made = tuple(
             blocks.encrypt(self.preset, self.ring, encryptor, words[start:][: self.ring.degree]) for start in starts
         )
         declared = float(bound) if declare_bound else None
-        return CiphertextVector(key.id, len(x), len(integers), tag is not None, declared, max_terms, 1, made)
+        return CiphertextVector(key.id, len(x), len(exact), tag is not None, declared, max_terms, 1, made)
 
     def _tag_word(self, tag: Tag, words: Words64) -> int:
         value = tag(words, self.ring.plain_modulus)

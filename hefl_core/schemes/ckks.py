@@ -94,7 +94,7 @@ class CKKSScheme(JointKeys):
         if tag is not None:
             raise EncodingError(f"{self.preset.name}: an exact tag does not fit approximate numbers; leave it out")
         bound = check_bound(self.preset.default_bound if bound is None else bound)
-        check_max_terms(max_terms, self.largest_sum(bound), f"{self.preset.name} at bound {bound:.6g}")
+        max_terms = check_max_terms(max_terms, self.largest_sum(bound), f"{self.preset.name} at bound {bound:.6g}")
         exact = check_integers(integers, LARGEST_INTEGER)
         slots = np.concatenate([np.array(exact, dtype=np.float64) * INTEGER_UNIT, check_vector(x, bound)])
         starts = range(0, len(slots), self._slots)

@@ -27,7 +27,7 @@ SMALLEST_BOUND, LARGEST_BOUND = 2.0**-60, 2.0**60
 
 def check_bound(bound: float) -> float:
     """Refuse a bound that is no usable positive number. Raises: EncodingError."""
-    if not isinstance(bound, int | float | np.number) or not SMALLEST_BOUND <= bound <= LARGEST_BOUND:
+    if not isinstance(bound, int | float | np.integer | np.floating) or not SMALLEST_BOUND <= bound <= LARGEST_BOUND:
         raise EncodingError(
             f"bound: expected a number from {SMALLEST_BOUND:.3g} to {LARGEST_BOUND:.3g}, found {bound!r}; "
             "give the largest |entry| that may occur"
@@ -35,13 +35,14 @@ def check_bound(bound: float) -> float:
     return float(bound)
 
 
-def check_max_terms(max_terms: int, limit: int, name: str) -> None:
-    """Refuse a head-room that a preset does not have. Raises: EncodingError."""
+def check_max_terms(max_terms: int, limit: int, name: str) -> int:
+    """The head-room as a plain int, which a label can carry. Raises: EncodingError where the preset has less."""
     if not isinstance(max_terms, int | np.integer) or not 1 <= max_terms <= limit:
         raise EncodingError(
             f"max_terms: expected 1..{limit} ({name}), found {max_terms!r}; take a preset with more head-room",
             bound=limit,
         )
+    return int(max_terms)
 
 
 def check_integers(integers: Sequence[int], largest: int) -> tuple[int, ...]:

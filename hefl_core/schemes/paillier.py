@@ -46,6 +46,7 @@ from hefl_core.schemes.base import (
     expose_secret,
     require_key,
 )
+from hefl_core.schemes.fixed_point import check_max_terms
 from hefl_core.schemes.masks import MaskPool, in_threads
 from hefl_core.schemes.paillier_keys import (
     Factors,
@@ -132,6 +133,7 @@ class PaillierScheme:
             raise KeyUseError(f"{self.preset.name}: expected the public key to encrypt with, found a secret share")
         modulus = self.modulus(key)
         bound = self.preset.default_bound if bound is None else bound
+        max_terms = check_max_terms(max_terms, self.preset.max_terms, self.preset.name)
         words = self.words.encode(x, bound, max_terms, integers, tag)
         blocks = tuple(self._encrypt_words(modulus, words))
         declared = float(bound) if declare_bound else None

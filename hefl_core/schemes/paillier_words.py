@@ -85,9 +85,10 @@ def _integer_room(max_terms: int) -> int:
 
 def _whole(integers: Sequence[int], max_terms: int) -> tuple[int, ...]:
     """Exact integers with head-room for the sum. Raises: EncodingError."""
-    if len(integers) > MAX_INTEGERS:
-        raise EncodingError(f"integers: expected at most {MAX_INTEGERS}, found {len(integers)}; use fields")
-    return check_integers(integers, _integer_room(max_terms))
+    exact = check_integers(integers, _integer_room(max_terms))
+    if len(exact) > MAX_INTEGERS:
+        raise EncodingError(f"integers: expected at most {MAX_INTEGERS}, found {len(exact)}; use fields")
+    return exact
 
 
 def _tag_value(tag: Tag, words: Sequence[int]) -> int:

@@ -63,7 +63,7 @@ class PlaintextScheme:
     ) -> CiphertextVector:
         """Write the vector down. Leaks: all of it. Raises: EncodingError."""
         bound = self.preset.default_bound if bound is None else bound
-        check_max_terms(max_terms, self.preset.max_terms, self.preset.name)
+        max_terms = check_max_terms(max_terms, self.preset.max_terms, self.preset.name)
         if key.id.preset != self.preset.name:
             raise KeyMismatch(f"expected a key of {self.preset.name}, found {key.id.short}; open its own scheme")
         if tag is not None:
