@@ -10,12 +10,11 @@ from rich.panel import Panel
 
 from hefl_core.claims import check_claims
 from hefl_core.cli.output import STDERR, STDOUT, findings_table, progress, rounds_table, write_json
-from hefl_core.cli.run import roster_pin
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.messages import EncryptedSum
 from hefl_core.federation.transcript import Sent
-from hefl_core.federation.verify import verify
+from hefl_core.federation.verify import pin_of, verify
 from hefl_core.ids import COORDINATOR
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.household import estate
@@ -106,7 +105,7 @@ def story(result: RunResult) -> list[tuple[str, str]]:
 
 
 def _verdict(encrypted: RunResult, plain: RunResult) -> bool:
-    verdict = verify(encrypted.transcript, roster_pin(encrypted))
+    verdict = verify(encrypted.transcript, pin_of(encrypted.transcript))
     before, after = encrypted.rounds[0].accuracy or 0.0, encrypted.rounds[-1].accuracy or 0.0
     difference = abs(after - (plain.rounds[-1].accuracy or 0.0))
     holds = all(finding.holds for finding in encrypted.claims)

@@ -9,11 +9,9 @@ import typer
 from hefl_core.claims import check_claims
 from hefl_core.cli.output import STDERR, findings_table, progress, rounds_table, warn_insecure, write_json
 from hefl_core.federation.experiment import Experiment, read_bound
-from hefl_core.keys.roster import Roster, RosterPin
+from hefl_core.federation.verify import pin_of
 from hefl_core.runtime.events import EventBus
-from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import run_experiment
-from hefl_core.wire.canonical import decode
 
 _DEFAULT = Experiment()
 
@@ -75,7 +73,7 @@ def run(
     checked = check_claims(result)
     if transcript:
         checked.transcript.save(transcript)
-        roster_pin(checked).save(f"{transcript}.roster")
+        pin_of(checked.transcript).save(f"{transcript}.roster")
     if json:
         write_json(json, checked.to_json())
     warn_insecure(checked)
@@ -84,10 +82,3 @@ def run(
         STDERR.print(findings_table(checked))
     if experiment.insecure == () and not all(finding.holds for finding in checked.claims if experiment.observed):
         raise typer.Exit(1)
-
-
-def roster_pin(result: RunResult) -> RosterPin:
-    """The pin of this run's first roster: what `verify --roster` compares with."""
-    transcript = result.transcript
-    roster = next(decode(sent.inline, Roster) for sent in transcript.sent if sent.inline is not None)
-    return RosterPin.of(roster, transcript.opening.kms.signing)

@@ -53,6 +53,17 @@ def verify_file(path: str | Path, pin: RosterPin | None = None) -> Verdict:
     return verify(transcript, pin)
 
 
+def pin_of(transcript: Transcript) -> RosterPin:
+    """The pin of a run's first roster, to be kept apart from the transcript and compared with it later.
+
+    Raises: IntegrityError when the transcript holds no roster yet.
+    """
+    roster = next((decode(sent.inline, Roster) for sent in transcript.sent if sent.inline is not None), None)
+    if roster is None:
+        raise IntegrityError("transcript: expected a roster, found none; nothing was sent yet")
+    return RosterPin.of(roster, transcript.opening.kms.signing)
+
+
 def verify(transcript: Transcript, pin: RosterPin | None = None) -> Verdict:
     """Recompute everything that public data allows.
 

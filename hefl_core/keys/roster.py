@@ -132,8 +132,8 @@ class RosterPin:
                 f"found {roster.digest.hex()[:16]}; somebody substituted a member"
             )
 
-    def save(self, path: str | Path) -> None:
-        """Write the pin as a small JSON file. Leaks: nothing; it is public, but must not be replaced."""
+    def to_json(self) -> str:
+        """The pin as text. Leaks: nothing; it is public, but must not be replaced."""
         fields = {
             "format": PIN_FORMAT,
             "experiment": self.experiment,
@@ -141,7 +141,11 @@ class RosterPin:
             "epoch": self.epoch,
             "roster_digest": self.roster_digest.hex(),
         }
-        Path(path).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+        return json.dumps(fields, indent=2) + "\n"
+
+    def save(self, path: str | Path) -> None:
+        """Write the pin as a small JSON file."""
+        Path(path).write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> RosterPin:

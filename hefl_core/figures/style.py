@@ -1,0 +1,40 @@
+"""How every picture looks: Okabe–Ito colours with a dash and a marker each, light and dark, few lines, large type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
+MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star", "triangle-down")
+MOST_LINES = 8
+
+
+def line(place: int) -> dict[str, Any]:
+    """Colour, dash and marker of the line at this place."""
+    at = place % MOST_LINES
+    return {
+        "line": {"color": COLOURS[at], "dash": DASHES[at], "width": 2.5},
+        "marker": {"symbol": MARKERS[at], "size": 8, "color": COLOURS[at]},
+    }
+
+
+def figure(*, dark: bool, height: int = 380, x: str = "", y: str = "") -> go.Figure:
+    """An empty figure in the house style; transparent, so that it lies on the page's own ground."""
+    ink, grid = ("#e6edf3", "#33404d") if dark else ("#1b2733", "#dde3e8")
+    axis = {"gridcolor": grid, "zerolinecolor": grid, "linecolor": grid, "title_standoff": 8}
+    return go.Figure(
+        layout={
+            "height": height,
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"color": ink, "size": 14, "family": "Source Sans 3, Source Sans Pro, sans-serif"},
+            "margin": {"l": 60, "r": 15, "t": 15, "b": 50},
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            "hovermode": "x unified",
+            "xaxis": axis | {"title": {"text": x}},
+            "yaxis": axis | {"title": {"text": y}},
+        }
+    )

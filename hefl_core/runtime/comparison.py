@@ -1,0 +1,123 @@
+"""One experiment under several schemes, and what it is compared with: plain FedAvg, each client alone, all data in one place."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hefl_core.errors import HeflError
+from hefl_core.federation.experiment import Experiment
+from hefl_core.figures.training import Curve, Point
+from hefl_core.learning.base import Evaluation, LocalTraining
+from hefl_core.learning.baselines import centralised, each_alone
+from hefl_core.learning.trainers import open_trainer
+from hefl_core.runtime.household import estate, initial_parameters
+from hefl_core.runtime.run import Run
+
+PLAIN = "plain FedAvg"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to train beside the experiment's own scheme."""
+
+    schemes: tuple[str, ...]
+    alone: bool = True
+    centralised: bool = True
+
+
+class Comparison:
+    """Trainings one after another in a thread; ``curves`` grows while they run. All with the NumPy trainer.
+
+    ``error`` is what stopped it. Cancelling takes effect after the round under way.
+    """
+
+    def __init__(self, experiment: Experiment, choice: Choice) -> None:
+        self.experiment, self.choice = experiment.but(trainer="numpy"), choice
+        self.curves: dict[str, Curve] = {}
+        self.error: HeflError | None = None
+        self._cancel = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="comparison", daemon=True)
+
+    @property
+    def running(self) -> bool:
+        """Whether trainings are under way."""
+        return self._thread.is_alive()
+
+    @property
+    def progress(self) -> float:
+        """Rounds done, of all rounds of the encrypted and plain trainings: 0..1."""
+        wanted = (1 + len(self.choice.schemes)) * self.experiment.rounds
+        return min(1.0, sum(len(curve.points) for curve in self._federated()) / wanted)
+
+    def _federated(self) -> Sequence[Curve]:
+        return [curve for name, curve in self.curves.items() if name == PLAIN or name in self.choice.schemes]
+
+    def start(self) -> None:
+        """Begin in the background."""
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Stop after the round under way."""
+        self._cancel.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end; whether it came in time."""
+        self._thread.join(seconds)
+        return not self.running
+
+    def _work(self) -> None:
+        try:
+            self._federate(PLAIN, self.experiment.but(scheme="plaintext", custody="individual"))
+            if self.choice.alone:
+                self._alone()
+            for scheme in self.choice.schemes:
+                self._federate(scheme, self.experiment.but(scheme=scheme, custody="individual"))
+            if self.choice.centralised:
+                self._centralised()
+        except HeflError as error:
+            self.error = error
+
+    def _federate(self, name: str, experiment: Experiment) -> None:
+        """A real run; each round's result becomes a point as it comes."""
+        run, started = Run(experiment, "local"), time.perf_counter()
+        points: list[Point] = []
+        for _ in run.steps():
+            if self._cancel.is_set():
+                return
+            self._take(name, run, points, started)
+        self._take(name, run, points, started)
+
+    def _take(self, name: str, run: Run, points: list[Point], started: float) -> None:
+        """Rounds that finished since the last look become points."""
+        for result in run.rounds[len(points) :]:
+            sent = (points[-1].megabytes if points else 0.0) + result.bytes.upload_per_client / 1e6
+            seconds = time.perf_counter() - started
+            points.append(Point(result.round, result.accuracy or 0.0, result.loss or 0.0, sent, seconds))
+            self.curves[name] = Curve(name, tuple(points), control=name == PLAIN)
+
+    def _alone(self) -> None:
+        """The best and the worst client alone: more lines say less."""
+        rows = self._baseline(each_alone)
+        ordered = sorted(rows, key=lambda row: row[-1].accuracy)
+        self.curves["best client alone"] = _curve("best client alone", ordered[-1])
+        self.curves["worst client alone"] = _curve("worst client alone", ordered[0])
+
+    def _centralised(self) -> None:
+        self.curves["all data in one place"] = _curve("all data in one place", self._baseline(centralised))
+
+    def _baseline(self, train: Callable[..., T]) -> T:
+        e, whole = self.experiment, estate(self.experiment)
+        trainer = open_trainer("numpy", whole.model)
+        theta = initial_parameters(e, whole.manifest(e).initialisation)
+        how = LocalTraining(e.local_epochs, e.batch, e.learning_rate, e.seed)
+        return train(trainer, theta, whole.parts, whole.dataset.test, e.rounds, how)
+
+
+def _curve(name: str, evaluations: Sequence[Evaluation]) -> Curve:
+    points = (Point(number, one.accuracy, one.loss) for number, one in enumerate(evaluations, start=1))
+    return Curve(name, tuple(points))

@@ -1,0 +1,79 @@
+"""The guarantees page: the ledger of claims with this run's findings, planted faults, and what is not promised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from hefl_core.claims import LEDGER, NOT_PROMISED, Claim
+from hefl_core.runtime.result import Finding, RunResult
+from pages.parts import frame, running
+from pages.parts.words import _
+
+LEGAL = Path(__file__).parents[2] / "docs" / "legal.md"
+
+
+def page() -> None:
+    """The whole page."""
+    if not frame.presenter():
+        st.title(_("Guarantees"), anchor=False)
+    st.write(
+        _(
+            "Every sentence below has a check that ran on this session's run, or a source. Plant a fault and watch it fail."
+        )
+    )
+    running.ensure_run()
+    result = frame.session().result
+    if result is not None:
+        running.where(frame.session())
+    findings = {finding.id: finding for finding in result.claims} if result else {}
+    for claim in LEDGER:
+        _row(claim, findings.get(claim.id), result)
+    st.subheader(_("Not promised"), anchor=False)
+    for sentence in NOT_PROMISED:
+        st.markdown(f":orange-badge[:material/gpp_maybe: {_('not promised')}] {_(sentence)}")
+    with st.expander(_("What this means under GDPR and HIPAA, and what it does not")):
+        st.markdown(LEGAL.read_text(encoding="utf-8"))
+
+
+def _row(claim: Claim, finding: Finding | None, result: RunResult | None) -> None:
+    with st.container(border=True, key=f"claim-{claim.id}"):
+        planted: Finding | None = st.session_state.get(f"planted:{claim.id}")
+        left, right = st.columns([84, 16], vertical_alignment="center")
+        left.markdown(f"{_badge(claim, planted or finding, result)} **{_(claim.sentence)}**")
+        shown = planted or finding
+        seat = _("seen from: {seat}").format(seat=claim.seat)
+        left.caption(f"`{claim.id}` · {seat} · {claim.source}" + (f"  \n{shown.evidence}" if shown else ""))
+        if finding is not None and claim.control is not None and result is not None:
+            if planted is None:
+                right.button(
+                    _("Plant the fault"),
+                    on_click=_plant,
+                    args=(claim, result),
+                    key=f"plant-{claim.id}",
+                    help=claim.control.__doc__,
+                )
+            else:
+                right.button(_("Take it back"), on_click=_take_back, args=(claim,), key=f"plant-{claim.id}")
+
+
+def _badge(claim: Claim, finding: Finding | None, result: RunResult | None) -> str:
+    if claim.kind == "argued":
+        return f":gray-badge[:material/menu_book: {_('argued')}]"
+    if finding is not None:
+        if finding.holds:
+            return f":green-badge[:material/check: {_('executed: holds')}]"
+        return f":red-badge[:material/close: {_('executed: FAILS')}]"
+    if result is not None:
+        return f":gray-badge[{_('executed: does not speak of this run')}]"
+    return f":gray-badge[{_('executed: not run yet')}]"
+
+
+def _plant(claim: Claim, result: RunResult) -> None:
+    if claim.control is not None:
+        st.session_state[f"planted:{claim.id}"] = claim.examine(claim.control(result))
+
+
+def _take_back(claim: Claim) -> None:
+    st.session_state.pop(f"planted:{claim.id}", None)

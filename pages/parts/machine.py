@@ -1,0 +1,90 @@
+"""The system page: who runs where, which keys there are, what the KMS logged, which versions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from hefl_core.keys.epochs import EpochAnnouncement
+from hefl_core.measure.processes import own_processes
+from hefl_core.runtime.result import Environment
+from hefl_core.runtime.run import Run
+from hefl_core.runtime.session import SESSIONS, WARM_UP
+from hefl_core.wire.canonical import decode
+from pages.parts import frame, running
+from pages.parts.words import _
+
+
+def page() -> None:
+    """The whole page."""
+    if not frame.presenter():
+        st.title(_("System"), anchor=False)
+    run = running.ensure_run()
+    _processes(run)
+    if run is not None:
+        _keys(run)
+    st.subheader(_("Versions"), anchor=False)
+    here = Environment.here()
+    st.dataframe(
+        [
+            {_("what"): name, _("version"): str(getattr(here, name))}
+            for name in ("python", "tenseal", "phe", "ray", "tensorflow", "numpy", "machine", "cpus")
+        ],
+        hide_index=True,
+    )
+
+
+def _processes(run: Run | None) -> None:
+    st.subheader(_("Processes"), anchor=False)
+    state = _("up") if WARM_UP.ready else str(WARM_UP.failure) if WARM_UP.failure else _("starting, or switched off")
+    st.write(
+        _("Ray: {state}. Sessions open: {n} of {most}. Everything listens on this machine only.").format(
+            state=state, n=len(SESSIONS), most=SESSIONS.limit
+        )
+    )
+    named = [(host.pid, ", ".join(host.parties)) for host in run.hosts] if run is not None else []
+    st.dataframe(
+        [
+            {"pid": line.pid, _("who"): line.what, _("memory, MiB"): None if line.mib is None else round(line.mib)}
+            for line in own_processes(named)
+        ],
+        hide_index=True,
+    )
+    if run is not None:
+        running.where(frame.session())
+
+
+def _keys(run: Run) -> None:
+    st.subheader(_("Key epochs"), anchor=False)
+    announcements = [
+        decode(run.transcript.body(sent), EpochAnnouncement) for sent in run.transcript.sent if sent.step == "epoch"
+    ]
+    st.dataframe(
+        [
+            {
+                _("epoch"): one.record.epoch,
+                _("key"): one.public_key.id.short,
+                _("held"): str(one.record.quorum),
+                _("dealer"): one.record.dealer,
+                _("rounds"): f"{one.record.first_round}-{one.record.last_round}",
+                _("decryptions at most"): one.record.max_decryptions,
+            }
+            for one in announcements
+        ],
+        hide_index=True,
+    )
+    st.subheader(_("What the KMS logged, signed and chained"), anchor=False)
+    entries = announcements[-1].audit if announcements else ()
+    st.dataframe(
+        [
+            {
+                "#": entry.sequence,
+                _("time (UTC)"): datetime.fromtimestamp(entry.time, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+                _("action"): entry.action,
+                _("subject"): entry.subject,
+            }
+            for entry in entries
+        ],
+        hide_index=True,
+    )

@@ -1,0 +1,108 @@
+"""The training lab: what encryption changes in a training (nothing one can see), and what it costs in bytes and seconds."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from hefl_core.errors import HeflError
+from hefl_core.figures import training
+from hefl_core.learning.partition import label_table
+from hefl_core.runtime.comparison import Choice, Comparison
+from hefl_core.runtime.household import estate
+from hefl_core.schemes.presets import PRESETS
+from pages.parts import frame
+from pages.parts.words import _
+
+QUICK = tuple(
+    name
+    for name, preset in PRESETS.items()
+    if preset.family in ("bfv", "ckks") and not preset.insecure and not preset.collective
+)
+"""Schemes that a lab can afford to train under while people watch."""
+
+
+def page() -> None:
+    """The whole page."""
+    if not frame.presenter():
+        st.title(_("Training lab"), anchor=False)
+    chosen = frame.experiment()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        default = [chosen.scheme] if chosen.scheme in QUICK else ["bfv-lean"]
+        schemes = st.multiselect(_("Encrypted by"), QUICK, default, max_selections=4, key="lab:schemes")
+        st.toggle(_("Each client alone"), True, key="lab:alone")
+        st.toggle(_("All data in one place"), True, key="lab:centralised")
+        if st.button(_("Train"), type="primary", icon=":material/play_arrow:", key="lab:train"):
+            _begin(tuple(schemes))
+    st.caption(
+        _("{rounds} rounds, {clients} clients, {model}; labels {skew}. Change it in the sidebar.").format(
+            rounds=chosen.rounds,
+            clients=chosen.clients,
+            model=chosen.model,
+            skew=_("dealt evenly") if chosen.alpha is None else f"Dirichlet α = {chosen.alpha:g}",
+        )
+    )
+    try:
+        _partition()
+    except HeflError as error:
+        frame.explain(error)
+        return
+    comparison: Comparison | None = st.session_state.get("comparison")
+    if comparison is None:
+        st.info(_("Press Train: plain FedAvg first, then the same training under encryption, with the same seed."))
+        return
+    _show(comparison)
+
+
+def _begin(schemes: tuple[str, ...]) -> None:
+    before: Comparison | None = st.session_state.get("comparison")
+    if before is not None:
+        before.cancel()
+    choice = Choice(schemes, st.session_state["lab:alone"], st.session_state["lab:centralised"])
+    comparison = Comparison(frame.experiment(), choice)
+    comparison.start()
+    st.session_state["comparison"] = comparison
+
+
+def _partition() -> None:
+    whole = estate(frame.experiment())
+    with st.expander(_("Who has which labels")):
+        table = label_table(whole.parts, whole.dataset.classes)
+        st.plotly_chart(training.labels(table, dark=frame.dark()), key="lab:labels")
+        st.caption(_("Examples per client: {sizes}.").format(sizes=", ".join(str(size) for size in table.sizes)))
+
+
+def _show(comparison: Comparison) -> None:
+    with st.container(horizontal=True):
+        measure = st.segmented_control(_("Measure"), ("accuracy", "loss"), default="accuracy", key="lab:measure")
+        against = st.segmented_control(
+            _("Against"),
+            tuple(training.AXES),
+            default="round",
+            format_func=lambda name: {"round": _("rounds"), "megabytes": _("bytes"), "seconds": _("seconds")}[name],
+            key="lab:against",
+        )
+
+    @st.fragment(run_every=0.5 if comparison.running else None)
+    def look() -> None:
+        if comparison.running:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.progress(comparison.progress, _("training"))
+                st.button(_("Stop"), on_click=comparison.cancel, icon=":material/stop:", key="lab:stop")
+        _pictures(comparison, measure or "accuracy", against or "round")
+
+    was_running = comparison.running
+    look()
+    if was_running and not comparison.running:
+        st.rerun()
+
+
+def _pictures(comparison: Comparison, measure: training.Measure, against: training.Against) -> None:
+    if comparison.error is not None:
+        frame.explain(comparison.error)
+    lines = list(comparison.curves.values())
+    if not lines:
+        return
+    st.plotly_chart(training.curves(lines, measure, against, dark=frame.dark()), key="lab:curves")
+    st.caption(training.caption(lines, measure))
+    st.markdown("**" + _("The difference to plain FedAvg") + "**")
+    st.plotly_chart(training.differences(lines, measure, dark=frame.dark()), key="lab:differences")

@@ -1,0 +1,5 @@
+"""System: processes, keys, log, versions."""
+
+from pages.parts import machine
+
+machine.page()

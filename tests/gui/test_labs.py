@@ -1,0 +1,58 @@
+"""The pages Training lab, Guarantees, Report and System, without a browser."""
+
+import json
+
+import pytest
+
+from hefl_core.claims import LEDGER, NOT_PROMISED
+from hefl_core.report import to_html
+from tests.conftest import SMALL, finished
+from tests.gui.conftest import run_on
+
+PAGES = ("training", "guarantees", "report", "system")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_page_draws_without_an_exception(app, page):
+    at = run_on(app, page)
+    assert not at.exception and not at.error
+
+
+def test_a_training_is_compared_with_plain_alone_and_together(app):
+    at = run_on(app, "training")
+    at.button(key="lab:train").click().run()
+    comparison = at.session_state["comparison"]
+    assert comparison.wait(60) and comparison.error is None
+    at.run()
+    assert not at.exception
+    assert {"plain FedAvg", "bfv-lean", "best client alone", "all data in one place"} <= set(comparison.curves)
+    plain, encrypted = comparison.curves["plain FedAvg"], comparison.curves["bfv-lean"]
+    for one, other in zip(plain.points, encrypted.points, strict=True):
+        assert abs(one.accuracy - other.accuracy) <= 2 / 114
+    said = " ".join(caption.value for caption in at.caption)
+    assert f"bfv-lean {encrypted.points[-1].accuracy:.3f}" in said
+
+
+def test_every_claim_and_every_limit_is_on_the_page_and_a_planted_fault_turns_red(app):
+    at = run_on(app, "guarantees")
+    text = " ".join(block.value for block in at.markdown)
+    assert all(claim.sentence in text for claim in LEDGER)
+    assert all(sentence in text for sentence in NOT_PROMISED)
+    assert "executed: holds" in text and "FAILS" not in text
+    at.button(key="plant-coordinator-blind").click().run()
+    assert "executed: FAILS" in " ".join(block.value for block in at.markdown)
+    at.button(key="plant-coordinator-blind").click().run()
+    assert "FAILS" not in " ".join(block.value for block in at.markdown)
+
+
+def test_the_report_says_what_the_run_says(app):
+    at = run_on(app, "report")
+    number, html = at.session_state["report"]
+    result = finished(SMALL.but(rounds=1)).result()
+    assert number >= 1 and "Plotly.newPlot" in html
+    html = to_html(result)
+    assert result.transcript.tail[1].hex() in html and result.key_id in html
+    assert html.count("Plotly.newPlot") == 2 and html.count("plotly.js v") == 1
+    assert all(f"{item.accuracy:.4f}" in html for item in result.rounds)
+    assert "http://" not in html.split("plotly.js v")[0]
+    assert json.loads(result.to_json())["rounds"]
