@@ -20,6 +20,7 @@ from hefl_core.federation.messages import (
 )
 from hefl_core.federation.party import Letter, Party
 from hefl_core.ids import AUDITOR
+from hefl_core.keys.question import mask_digests
 from hefl_core.keys.roster import Member
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.wire.canonical import decode, encode
@@ -123,7 +124,10 @@ class Coordinator(Party):
         with self.working("admit"):
             content = self.open_content(envelope)
             read_ciphertext(content, header, self.scheme, self.public_key)
-        self._seen.add(header.content_digest)
+        randomness = self._randomness(vector)
+        if randomness & self._seen:
+            raise RoundError(f"update of {header.sender}: its encryption's randomness was used before; encrypt again")
+        self._seen |= {header.content_digest} | randomness
         committed = self.envelope(header.position, m.COMMITMENT, header.sender).signed_header
         self._uploads[header.sender] = Upload(committed, commitment, envelope.signed_header)
         self._ciphertexts[header.sender] = content
@@ -131,6 +135,10 @@ class Coordinator(Party):
     def kept(self, envelope: Envelope) -> Envelope:
         """Uploads lie in the spool, so that memory does not grow with the number of clients."""
         return replace(envelope, body=b"") if envelope.header.kind == m.UPDATE else envelope
+
+    def _randomness(self, vector: CiphertextVector) -> set[bytes]:
+        """Digests of a seeded upload's seeds: two uploads under one seed would give their difference away."""
+        return set(mask_digests(self.scheme, vector)) if getattr(self.scheme.preset, "seeded", False) else set()
 
     def _admit_receipt(self, envelope: Envelope) -> None:
         """The first receipt closes the round: the public state moves on."""

@@ -169,3 +169,12 @@ def test_experiments_travel_as_json_and_as_url():
     for text in ("", "[]", '{"clients": "5"}', '{"colour": 1}'):
         with pytest.raises(ParameterError):
             Experiment.from_json(text)
+
+
+def test_a_seed_is_never_accepted_twice(monkeypatch):
+    """Two uploads under one seed would give their difference away: the coordinator refuses the second."""
+    result = run_experiment(SMALL.but(scheme="bfv-lean-seeded", rounds=2))
+    assert [item.model is not None for item in result.rounds] == [True, True]
+    monkeypatch.setattr("hefl_core.federation.coordinator.mask_digests", lambda scheme, vector: (b"the same seed",))
+    with pytest.raises(RoundError, match="randomness was used before"):
+        run_experiment(SMALL.but(scheme="bfv-lean-seeded", rounds=1))
