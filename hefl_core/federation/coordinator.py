@@ -123,7 +123,7 @@ class Coordinator(Party):
             raise RoundError(f"update of {header.sender}: this ciphertext was sent before; a replay")
         with self.working("admit"):
             content = self.open_content(envelope)
-            read_ciphertext(content, header, self.scheme, self.public_key)
+            vector = read_ciphertext(content, header, self.scheme, self.public_key)
         randomness = self._randomness(vector)
         if randomness & self._seen:
             raise RoundError(f"update of {header.sender}: its encryption's randomness was used before; encrypt again")
