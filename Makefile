@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo setup setup-test test check docs clean
+.PHONY: run demo setup setup-test test check docs bench bench-quick clean
 
 run: setup
 	$(BIN)/streamlit run app.py
@@ -34,6 +34,19 @@ check: setup-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+BENCHMARKS := aggregation job accuracy scale
+RESULTS := build/bench
+
+bench: setup
+	mkdir -p $(RESULTS)
+	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py \
+	  --json $(RESULTS)/$$name.json --markdown $(RESULTS)/$$name.md; cat $(RESULTS)/$$name.md; done
+
+bench-quick: setup
+	mkdir -p $(RESULTS)
+	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --quick \
+	  --json $(RESULTS)/$$name.json --markdown $(RESULTS)/$$name.md; cat $(RESULTS)/$$name.md; done
 
 docs: setup-test
 	$(BIN)/python -m hefl_core claims --markdown docs/claims.md

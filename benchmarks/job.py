@@ -37,6 +37,7 @@ SCHEMES = (
     ("bfv-compact", "individual"),
     ("bfv-compact-seeded", "individual"),
     ("bfv-compact-2048", "individual"),
+    ("bfv-compact-2048-seeded", "individual"),
     ("bfv-threshold", "3-of-5"),
 )
 FEW = tuple(pair for pair in SCHEMES if pair[0] in ("plaintext", "bfv-lean", "bfv-compact", "bfv-compact-seeded"))

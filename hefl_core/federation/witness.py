@@ -120,11 +120,13 @@ class Witness(Party):
         message = decode(envelope.body, EncryptedSum)
         listed = self.current_list(header.position)
         check_contributors(message.updates, listed)
+        places = {signed.header.position for signed in message.updates}
+        lists = {place: self.current_list(place).digest for place in places}  # once: it reads the whole list
         for signed, commitment in zip(message.updates, listed.commitments, strict=True):
             item = signed.header
             signed.verify(self.enrolment.roster.member(item.sender).signing)
             self._check_origin(item, header.position)
-            if item.kind != m.UPDATE or item.commitments != self.current_list(item.position).digest:
+            if item.kind != m.UPDATE or item.commitments != lists[item.position]:
                 raise IntegrityError(f"sum: the update of {item.sender} was made for another list; do not decrypt")
             if item.content_digest != commitment.ciphertext_digest:
                 raise IntegrityError(f"sum: the update of {item.sender} is not the one it committed to; do not decrypt")
