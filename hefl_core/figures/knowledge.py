@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from hefl_core.federation import messages as m
 from hefl_core.federation.transcript import EAVESDROPPER, Sent, Transcript
@@ -123,6 +123,9 @@ class _Ledger:
         self.sent = len(self.messages)
         rounds = [entry.position.round for _, entry in self.messages if entry.position.round]
         self.round = rounds[-1] if rounds else 1
+        self._index: dict[tuple[str, int], list[tuple[int, Sent]]] = {}
+        for number, entry in self.messages:
+            self._index.setdefault((entry.step, entry.position.round), []).append((number, entry))
 
     def matrix(self, seats: tuple[str, ...]) -> Matrix:
         secrets = (
@@ -142,25 +145,30 @@ class _Ledger:
     def of(self, step: str, round_: int | None = None) -> list[tuple[int, Sent]]:
         """The messages of a step in a round (the current one), of its last attempt."""
         wanted = self.round if round_ is None else round_
-        found = [(n, s) for n, s in self.messages if s.step == step and s.position.round == wanted]
+        found = self._index.get((step, wanted), [])
         last = max((s.position.attempt for _, s in found), default=1)
         return [(n, s) for n, s in found if s.position.attempt == last]
+
+    def once(self, step: str, epoch: int) -> list[tuple[int, Sent]]:
+        """The messages of a step that opens a key epoch."""
+        return [(n, s) for n, s in self._index.get((step, 0), []) if s.position.epoch == epoch]
 
     @cached_property
     def records(self) -> dict[int, EpochRecord]:
         """The epoch records on record, by epoch."""
-        found = {}
-        for _, entry in self.messages:
-            content = self.transcript.content(entry) if entry.step == EPOCH else None
-            if content is not None:
-                record = decode(content, EpochAnnouncement).record
-                found[record.epoch] = record
-        return found
+        contents = [self.transcript.content(entry) for _, entry in self._index.get((EPOCH, 0), [])]
+        records = [_record(content) for content in contents if content is not None]
+        return {record.epoch: record for record in records}
 
     @property
     def epoch(self) -> int:
         """The key epoch of the last message."""
         return self.messages[-1][1].position.epoch if self.messages else 1
+
+
+@lru_cache(maxsize=64)
+def _record(content: bytes) -> EpochRecord:
+    return decode(content, EpochAnnouncement).record
 
 
 class _View:
@@ -169,6 +177,7 @@ class _View:
     def __init__(self, ledger: _Ledger, parties: frozenset[str]) -> None:
         self.ledger = ledger
         self.parties = parties
+        self._keys: dict[int, Cell] = {}
 
     def cell(self, secret: Secret) -> Cell:
         if secret.kind == KEY:
@@ -183,7 +192,12 @@ class _View:
 
     def _key(self, epoch: int) -> Cell:
         """Shares that reached these parties."""
-        shares = [(n, s) for n, s in self.ledger.messages if s.step == SHARE and s.position.epoch == epoch]
+        if epoch not in self._keys:
+            self._keys[epoch] = self._find_key(epoch)
+        return self._keys[epoch]
+
+    def _find_key(self, epoch: int) -> Cell:
+        shares = self.ledger.once(SHARE, epoch)
         record = self.ledger.records.get(epoch)
         need = record.quorum.threshold if record else self.ledger.transcript.manifest.experiment.quorum.threshold
         mine = [(n, s) for n, s in shares if self.parties & set(s.receivers)]
@@ -192,7 +206,7 @@ class _View:
         if len(holders) >= need:
             return Cell(State.KNOWS, evidence, len(holders), need)
         if KMS in self.parties and record is not None and record.dealer == KMS:
-            dealt = tuple(n for n, s in self.ledger.messages if s.step == EPOCH and s.position.epoch == epoch)
+            dealt = tuple(n for n, _ in self.ledger.once(EPOCH, epoch))
             return Cell(State.DEALT, dealt, len(holders), need)
         if holders:
             return Cell(State.SHARE, evidence, len(holders), need)
@@ -268,14 +282,14 @@ class _View:
         return held
 
     def _model(self, round_: int) -> Cell:
-        """θ after a round: θ before it and the sum."""
+        """θ after a round: θ_0 and every sum until then."""
         total = self._sum(round_)
         if total.state is State.NOT_YET:
             return total
-        before = self._start() if round_ == 1 else self._model(round_ - 1)
-        if not before.state.readable or not total.state.readable:
+        before = [self._start(), *(self._sum(number) for number in range(1, round_))]
+        if not total.state.readable or not all(cell.state.readable for cell in before):
             return Cell(State.NOTHING)
-        return Cell(total.state, (*before.evidence, *total.evidence))
+        return Cell(total.state, (*before[0].evidence, *total.evidence))
 
     def _start(self) -> Cell:
         """θ_0 stands in the first plan, for whoever reads it."""

@@ -120,10 +120,8 @@ def _walk_ceremony(transcript: Transcript, name: str, finished: bool) -> None:
             dark=frame.dark(),
             presenter=frame.presenter(),
             run=name,
-            jump=0,
             height=340 if frame.presenter() else 260,
         )
-    position = min(position, last)
     found = knowledge(transcript, position)
     done = frame.session().result
     walked = walk.Walked(name, transcript, {}, done.claims if done and finished else (), ())

@@ -107,7 +107,7 @@ def matrix(found: Matrix, seat: str) -> str:
     secrets = [secret for secret in found.secrets if secret.kind != "records"]
     head = "".join(f'<th title="{escape(names.secret(secret))}">{names.column(secret)}</th>' for secret in secrets)
     rows = "".join(_row(found, name, secrets, mine=name == seat) for name in found.seats)
-    return f'<table class="know"><tr><th class="seat" style="width:11.5em"></th>{head}</tr>{rows}</table>'
+    return f'<table class="know" data-sent="{found.sent}"><tr><th class="seat" style="width:11.5em"></th>{head}</tr>{rows}</table>'
 
 
 def _row(found: Matrix, seat: str, secrets: Sequence[Secret], *, mine: bool) -> str:

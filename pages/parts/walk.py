@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -101,11 +102,20 @@ def _choose_seat(transcript: Transcript) -> str:
         st.session_state["seat"] = OBSERVER
     if st.session_state.get("seat:choice") != st.session_state["seat"]:
         st.session_state["seat:choice"] = st.session_state["seat"]
-    chosen = st.pills(
-        _("See it as"), seats, format_func=names.party, key="seat:choice", required=True, label_visibility="collapsed"
+    st.pills(
+        _("See it as"),
+        seats,
+        format_func=names.party,
+        key="seat:choice",
+        required=True,
+        label_visibility="collapsed",
+        on_change=_seat_chosen,
     )
-    st.session_state["seat"] = chosen or OBSERVER
     return str(st.session_state["seat"])
+
+
+def _seat_chosen() -> None:
+    st.session_state["seat"] = st.session_state["seat:choice"] or OBSERVER
 
 
 @st.fragment
@@ -115,15 +125,15 @@ def _walk(walked: Walked) -> None:
     transcript = walked.transcript
     seat = _choose_seat(transcript)
     left, right = st.columns([58, 42], gap="medium")
+    run = f"{walked.name}-{state.get('jump', 0)}"
     with left:
         position, clicked = stepper(
-            picture(transcript, seat),
-            min(state["cursor"], len(transcript.sent)),
-            key=f"stepper-{walked.name}-{state.get('jump', 0)}",
+            _picture(walked, seat),
+            state["cursor"],
+            key=f"stepper-{run}",
             dark=frame.dark(),
             presenter=presenter(),
-            run=walked.name,
-            jump=state.get("jump", 0),
+            run=run,
             height=400 if presenter() else 276,
         )
     state["cursor"] = min(position, len(transcript.sent))
@@ -139,6 +149,15 @@ def _walk(walked: Walked) -> None:
     with right:
         _ask(walked, state["cursor"])
         views(walked, found, seat, state["cursor"])
+
+
+def _picture(walked: Walked, seat: str) -> dict[str, Any]:
+    """The stepper's picture, made once per seat and state of the transcript."""
+    wanted = (walked.name, len(walked.transcript.lines), seat)
+    kept = st.session_state.get("picture")
+    if kept is None or kept[0] != wanted:
+        kept = st.session_state["picture"] = (wanted, picture(walked.transcript, seat))
+    return kept[1]  # type: ignore[no-any-return]
 
 
 def views(walked: Walked, found: Matrix, seat: str, position: int) -> None:

@@ -20,29 +20,34 @@ _COMPONENT = st.components.v2.component(
 
 
 def stepper(
-    picture: dict[str, Any], position: int, *, key: str, dark: bool, presenter: bool, run: str, jump: int, height: int
+    picture: dict[str, Any], position: int, *, key: str, dark: bool, presenter: bool, run: str, height: int
 ) -> tuple[int, str | None]:
     """Draw it; where its cursor is, and the seat that was clicked, if one was.
 
-    ``run`` changes with the transcript, ``jump`` when the page wants the cursor at ``position``.
+    ``run`` and ``key`` change with the transcript; ``position`` is where the cursor stands when a new one is drawn. What
+    goes to the browser stays the same from step to step, so that Streamlit need not send it again.
     """
+    last = len(picture["messages"])
+    start = st.session_state.setdefault("stepper:start", {})
+    if key not in start:
+        start.clear()
+        start[key] = min(position, last)
     result = _COMPONENT(
         key=key,
         data=picture
         | {
-            "position": position,
+            "position": start[key],
             "run": run,
-            "jump": jump,
             "dark": dark,
             "presenter": presenter,
             "height": height,
             "words": _words(picture["lanes"]),
         },
-        default={"position": position},
+        default={"position": start[key]},
         on_position_change=lambda: None,
         on_seat_change=lambda: None,
     )
-    return int(result.position or 0), result.seat
+    return min(int(result.position or 0), last), result.seat
 
 
 def _words(lanes: list[str]) -> dict[str, Any]:

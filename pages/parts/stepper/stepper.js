@@ -54,12 +54,11 @@ class Stepper {
     const same = JSON.stringify(data.messages) === this.signature && data.dark === this.data?.dark && data.presenter === this.data?.presenter;
     this.signature = JSON.stringify(data.messages);
     const fresh = this.data === undefined || data.run !== this.data.run;
-    const jump = this.data !== undefined && data.jump !== this.data.jump;
     this.data = data;
     this.tell = tell;
     this.root.classList.toggle("dark", data.dark);
     this.root.classList.toggle("presenter", data.presenter);
-    if (fresh || jump || this.position === undefined) this.position = Math.min(data.position, data.messages.length);
+    if (fresh || this.position === undefined) this.position = Math.min(data.position, data.messages.length);
     if (!same) this.layout();
     else this.paint(false);
     if (fresh && data.autoplay) this.go("play");

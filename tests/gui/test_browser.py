@@ -1,0 +1,282 @@
+"""The application in a real browser: keyboard, seats, reload, two sessions; the screen compared with the transcript."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hefl_core.figures.knowledge import knowledge, seats_of
+from hefl_core.runtime.transcript_file import unpack
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+SMALL = "clients=3&rounds=1"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serving(**environment):
+    port = free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    command += ["--server.headless", "true", "--server.fileWatcherType", "none"]
+    server = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"HEFL_RUNTIME": "local"} | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(150):
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield address
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def address():
+    with serving(HEFL_MAX_SESSIONS="12") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(30_000)
+    yield context.new_page()
+    context.close()
+
+
+def settled(page):
+    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget], .st-key-stop-run')")
+    assert not page.locator("[data-testid=stException]").count()
+
+
+def walk(page, address, query=SMALL):
+    page.goto(f"{address}/one_round?{query}")
+    page.wait_for_selector(".stepper .caption")
+    page.wait_for_selector("table.know")
+    settled(page)
+
+
+def position(page):
+    return int(page.locator(".stepper").get_attribute("data-position"))
+
+
+def count(page):
+    return int(page.locator(".stepper .count").inner_text().split("/")[1])
+
+
+def press(page, key, number):
+    """Press and wait until the views have followed."""
+    page.keyboard.press(key)
+    page.wait_for_selector(f"h5:has-text('{number}. ')")
+
+
+def downloaded(page):
+    page.get_by_text("Transcript: download").click()
+    page.wait_for_timeout(700)  # the expander unfolds
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download this transcript").click()
+    return unpack(Path(waiting.value.path()).read_bytes())
+
+
+def test_a_whole_round_by_keyboard_says_what_the_transcript_says(page, address):
+    walk(page, address)
+    page.keyboard.press("Home")
+    said, cells, seconds = [], [], []
+    for number in range(1, count(page) + 1):
+        started = time.perf_counter()
+        press(page, "ArrowRight", number)
+        seconds.append(time.perf_counter() - started)
+        assert position(page) == number
+        said.append(page.locator(".stepper .caption").inner_text())
+        page.wait_for_function(f"document.querySelector('table.know')?.dataset.sent == '{number}'")
+        cells.append(
+            [
+                cell.split("|")
+                for cell in page.eval_on_selector_all("table.know td", "all => all.map(c => c.dataset.cell)")
+            ]
+        )
+    transcript = downloaded(page)
+    assert len(said) == len(transcript.sent)
+    for text, sent in zip(said, transcript.sent, strict=True):
+        assert f"{sent.nbytes:,} bytes" in text
+    for number, shown in enumerate(cells, start=1):
+        matrix = knowledge(transcript, number, seats_of(transcript))
+        for seat, secret, state in shown:
+            assert matrix.cell(seat, secret).state.value == state, (number, seat, secret)
+    assert statistics.median(seconds) < 1.0, f"a step took {statistics.median(seconds):.2f} s"
+
+
+def test_back_and_space(page, address):
+    walk(page, address, SMALL + "&cursor=5")
+    press(page, "ArrowLeft", 4)
+    press(page, "PageDown", 5)
+    page.keyboard.press("End")
+    page.wait_for_function(f"document.querySelector('[data-testid=stMain] h5')?.innerText.startsWith('{count(page)}.')")
+    page.keyboard.press("Home")
+    page.wait_for_function("!document.querySelector('[data-testid=stMain] h5')")
+    page.keyboard.press("Space")
+    page.wait_for_selector("h5:has-text('2. ')")
+    page.keyboard.press("Space")
+
+
+def test_switching_the_seat_redraws(page, address):
+    walk(page, address, SMALL + "&cursor=11")
+    assert page.locator(".row.now [data-lock=ciphertext]").count()
+    page.get_by_role("radio", name="Client 2", exact=True).click()
+    page.wait_for_selector("text=This seat never gets this message")
+    assert not page.locator(".hx").count()
+    page.get_by_role("radio", name="Coordinator + client 2").click()
+    page.wait_for_selector(".row.now [data-lock=opened]", state="attached")
+    page.locator(".head", has_text="KMS").click()
+    page.wait_for_function("location.search.includes('seat=kms')")
+    settled(page)
+
+
+def test_a_reload_finds_experiment_page_seat_and_cursor(page, address):
+    walk(page, address, "dataset=digits&scheme=ckks-lean&clients=4&rounds=2")
+    page.get_by_role("radio", name="Auditor").click()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("location.search.includes('cursor=3') && location.search.includes('seat=auditor')")
+    key = page.locator("table.know").count()
+    page.reload()
+    page.wait_for_selector(".stepper .caption")
+    page.wait_for_selector("h5:has-text('3. ')")
+    assert key and position(page) == 3
+    assert "/one_round" in page.url
+    assert page.get_by_role("radio", name="Auditor").get_attribute("aria-checked") == "true"
+    page.wait_for_selector("text=keys and ciphertexts are new")
+    for part in ("dataset=digits", "scheme=ckks-lean", "clients=4", "rounds=2"):
+        assert part in page.url
+
+
+def test_a_saved_transcript_is_walked(page, address, tmp_path):
+    from hefl_core.runtime.transcript_file import pack
+
+    walk(page, address)
+    saved = downloaded(page)
+    good, bad = tmp_path / "saved.zip", tmp_path / "bad.jsonl"
+    good.write_bytes(pack(saved))
+    bad.write_text("no transcript\n")
+    page.set_input_files("input[type=file]", bad)
+    page.wait_for_selector("text=not of this format")
+    page.set_input_files("input[type=file]", good)
+    page.wait_for_selector("text=You are walking a saved transcript")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector("h5:has-text('1. ')")
+    page.get_by_role("button", name="Back to the live run").click()
+    page.wait_for_selector("text=You are walking a saved transcript", state="detached")
+
+
+def test_rotate_and_steal(page, address):
+    page.goto(f"{address}/keys?{SMALL}")
+    page.wait_for_selector(".epoch")
+    page.get_by_role("button", name="Rotate the key").click()
+    page.wait_for_selector("[data-epoch='2']")
+    page.get_by_role("button", name="Run a round").click()
+    page.wait_for_selector("[data-round='2']")
+    page.get_by_role("radio", name="epoch 1").click()
+    page.get_by_role("button", name="Client 1", exact=True).click()
+    page.wait_for_selector("[data-round='1'][data-open='1']")
+    assert page.locator("[data-round='2'][data-open='0']").count()
+    settled(page)
+
+
+def test_two_sessions_share_nothing_and_the_limit_is_a_message(browser):
+    with serving(HEFL_MAX_SESSIONS="2") as address:
+        contexts = [browser.new_context() for _ in range(3)]
+        pages = [context.new_page() for context in contexts]
+        transcripts = []
+        for page, clients in zip(pages[:2], (3, 4), strict=True):
+            walk(page, address, f"clients={clients}&rounds=1")
+            transcripts.append(downloaded(page))
+        first, second = transcripts
+        assert (first.manifest.experiment.clients, second.manifest.experiment.clients) == (3, 4)
+        assert not set(first.blobs) & set(second.blobs)
+        pages[2].goto(f"{address}/one_round")
+        pages[2].wait_for_selector("text=this machine carries 2")
+        contexts[0].close()
+        time.sleep(1)
+        pages[2].get_by_role("button", name="Try again").click()
+        pages[2].wait_for_selector(".stepper .caption")
+        for context in contexts[1:]:
+            context.close()
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1920, 1080)])
+@pytest.mark.parametrize("look", ["light", "dark", "presenter"])
+def test_pages_draw_without_an_exception(browser, address, size, look):
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if look == "dark" else "light"
+    )
+    page = context.new_page()
+    broken = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    for name, sign in (("start", ".board"), ("keys", ".epoch"), ("one_round", ".stepper .caption")):
+        page.goto(f"{address}/{name}?{SMALL}&cursor=11" + ("&presenter=1" if look == "presenter" else ""))
+        page.wait_for_selector(sign)
+        settled(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        if look == "presenter":
+            size_of = page.evaluate(
+                "parseFloat(getComputedStyle(document.querySelector('[data-testid=stMain] p')).fontSize)"
+            )
+            assert size_of >= 18
+    assert not broken
+    context.close()
+
+
+def test_the_story_plays(page, address):
+    page.goto(f"{address}/")
+    page.wait_for_selector(".board[data-scene='0']")
+    for scene in range(1, 6):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector(f".board[data-scene='{scene}']")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector(".board[data-scene='4']")
+    likeness = re.search(r"likeness (\d\.\d\d)", page.locator(".coordinator .under").inner_text())
+    assert likeness and float(likeness[1]) < 0.9
