@@ -95,16 +95,17 @@ def encrypt(preset: RingPreset, ring: Ring, encryptor: Any, words: Residues) -> 
     """
     if len(rlwe.data_primes(ring)) > 1 or preset.compressed:
         return seal.encrypt(preset, encryptor, seal.write_plaintext(ring, words))
-    block = bytearray(seal.encrypt_zero(preset, encryptor))
     prefix = _prefixes(ring)[preset.seeded]
-    c0 = np.frombuffer(block, dtype="<u8", count=len(words), offset=len(prefix))
+    after = len(SEED_PREFIX) + 64 if preset.seeded else 8 * ring.degree
+    start = len(prefix) - seal.HEADER_BYTES
+    zeros = seal.body_of(seal.encrypt_zero(preset, encryptor), start + 8 * ring.degree + after)
     (prime,) = rlwe.data_primes(ring)
     quotient, rest = divmod(prime, ring.plain_modulus)
-    scaled = np.rint(words * (rest / ring.plain_modulus)).astype(np.uint64)
-    scaled += words * np.uint64(quotient)
-    scaled += c0
-    np.minimum(scaled, scaled - np.uint64(prime), out=c0)
-    return bytes(block)
+    c0 = np.rint(words * (rest / ring.plain_modulus)).astype("<u8")
+    c0 += words * np.uint64(quotient)
+    c0 += np.frombuffer(zeros, dtype="<u8", count=len(words), offset=start)
+    np.minimum(c0, c0 - np.uint64(prime), out=c0)
+    return b"".join((prefix, c0.data, zeros[start + 8 * len(words) :]))
 
 
 def write(preset: RingPreset, ring: Ring, words: Residues) -> bytes:

@@ -117,6 +117,12 @@ def uncompressed(data: bytes) -> bytes:
     return header(HEADER_BYTES + len(body)) + body
 
 
+def body_of(data: bytes, size: int) -> memoryview:
+    """What SEAL itself has just written, without header and compression; knowing its size spares a slower stream."""
+    body = memoryview(data)[HEADER_BYTES:]
+    return memoryview(pa.decompress(body, decompressed_size=size, codec="zstd")) if data[5] == ZSTD else body
+
+
 def from_bytes(thing: Any, ring: Ring, data: bytes, what: str) -> Any:
     """Fill a SEAL object from bytes; SEAL checks that it is valid for the ring. Raises: WireError."""
     check_frame(data, what, ring.most_bytes * 2)
@@ -160,10 +166,10 @@ def write_plaintext(ring: Ring, words: npt.NDArray[np.uint64]) -> Any:
 
 def read_plaintext(ring: Ring, plaintext: Any) -> npt.NDArray[np.uint64]:
     """All N coefficients of a plaintext polynomial. Shapes: uint64 (N,)."""
-    data = to_bytes(plaintext)
-    found = np.frombuffer(uncompressed(data), dtype="<u8", offset=HEADER_BYTES + PLAINTEXT_PREFIX)
+    count = plaintext.coeff_count()
+    body = body_of(to_bytes(plaintext), PLAINTEXT_PREFIX + 8 * count)
     words = np.zeros(ring.degree, dtype=np.uint64)
-    words[: len(found)] = found
+    words[:count] = np.frombuffer(body, dtype="<u8", count=count, offset=PLAINTEXT_PREFIX)
     return words
 
 
@@ -249,13 +255,12 @@ def encrypt(preset: RingPreset, encryptor: Any, plaintext: Any) -> bytes:
 
 
 def encrypt_zero(preset: RingPreset, encryptor: Any) -> bytes:
-    """A fresh block of zeros, in the preset's form."""
+    """A fresh encryption of zeros, seeded where the preset is, as SEAL writes it."""
     if preset.seeded:
-        return uncompressed(to_bytes(encryptor.encrypt_zero_symmetric()))
+        return to_bytes(encryptor.encrypt_zero_symmetric())
     ciphertext = sealapi.Ciphertext()
     (encryptor.encrypt_zero_symmetric if preset.symmetric else encryptor.encrypt_zero)(ciphertext)
-    block = to_bytes(ciphertext)
-    return block if preset.compressed else uncompressed(block)
+    return to_bytes(ciphertext)
 
 
 @lru_cache(maxsize=8)
