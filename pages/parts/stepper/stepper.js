@@ -33,6 +33,9 @@ class Stepper {
     this.shown = -1;
     this.keys = (event) => this.key(event);
     document.addEventListener("keydown", this.keys);
+    this.touched = -Infinity;
+    this.touch = () => { this.touched = performance.now(); };
+    document.addEventListener("pointerdown", this.touch, true);
     this.root.addEventListener("click", (event) => {
       const go = event.target.closest("[data-go]");
       if (go) this.go(go.dataset.go);
@@ -47,6 +50,7 @@ class Stepper {
     cancelAnimationFrame(this.flight);
     clearTimeout(this.telling);
     document.removeEventListener("keydown", this.keys);
+    document.removeEventListener("pointerdown", this.touch, true);
     this.watch.disconnect();
   }
 
@@ -54,8 +58,11 @@ class Stepper {
     const same = JSON.stringify(data.messages) === this.signature && data.dark === this.data?.dark && data.presenter === this.data?.presenter;
     this.signature = JSON.stringify(data.messages);
     const fresh = this.data === undefined || data.run !== this.data.run;
+    const moved = this.data !== undefined && String(data.mine) !== String(this.data.mine);
     this.data = data;
     this.tell = tell;
+    // A seat chosen by mouse keeps the focus, and with it the arrow keys: give them back to the stepper.
+    if (moved && performance.now() - this.touched < 5000) this.root.focus({ preventScroll: true });
     this.root.classList.toggle("dark", data.dark);
     this.root.classList.toggle("presenter", data.presenter);
     if (fresh || this.position === undefined) this.position = Math.min(data.position, data.messages.length);
