@@ -81,6 +81,22 @@ def rounds_table(result: RunResult, plain: RunResult | None = None) -> Table:
     return table
 
 
+def forecast_table(result: RunResult) -> Table:
+    """What a round should have cost and what it did cost; empty without a forecast."""
+    table = Table(title="forecast, before the run", caption="per round; CPU of all parties together, training left out")
+    for column in ("", "forecast", "measured", "off"):
+        table.add_column(column, justify="right")
+    if (found := result.forecast) is not None:
+        said, came, off = found.forecast, found.measured, found.error
+        down = said.bytes_down + (said.first_extra if came.first else 0)
+        table.add_row("bytes up", f"{said.bytes_up:,}", f"{came.bytes_up:,}", f"{off.bytes_up:.1%}")
+        table.add_row("bytes down", f"{down:,}", f"{came.bytes_down:,}", f"{off.bytes_down:.1%}")
+        for name in ("encrypt", "aggregate", "decrypt"):
+            ms = (f"{1000 * getattr(cpu, name):.1f} ms" for cpu in (said.cpu, came.cpu))
+            table.add_row(f"CPU {name}", *ms, f"{getattr(off, name):.0%}")
+    return table
+
+
 def findings_table(result: RunResult) -> Table:
     """The claims ledger's findings on this run."""
     table = Table(title="claims, checked on this run")

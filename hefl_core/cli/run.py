@@ -7,10 +7,19 @@ from typing import Annotated
 import typer
 
 from hefl_core.claims import check_claims
-from hefl_core.cli.output import STDERR, findings_table, progress, rounds_table, warn_insecure, write_json
+from hefl_core.cli.output import (
+    STDERR,
+    findings_table,
+    forecast_table,
+    progress,
+    rounds_table,
+    warn_insecure,
+    write_json,
+)
 from hefl_core.federation.experiment import Experiment, read_bound
 from hefl_core.federation.verify import pin_of
 from hefl_core.runtime.events import EventBus
+from hefl_core.runtime.result import with_forecast
 from hefl_core.runtime.run import run_experiment
 
 _DEFAULT = Experiment()
@@ -70,7 +79,7 @@ def run(
     bus = EventBus()
     with progress(bus, rounds):
         result = run_experiment(experiment, runtime, bus=bus, clients_per_host=clients_per_host)
-    checked = check_claims(result)
+    checked = with_forecast(check_claims(result))
     if transcript:
         checked.transcript.save(transcript)
         pin_of(checked.transcript).save(f"{transcript}.roster")
@@ -79,6 +88,7 @@ def run(
     warn_insecure(checked)
     if json != "-":
         STDERR.print(rounds_table(checked))
+        STDERR.print(forecast_table(checked))
         STDERR.print(findings_table(checked))
     if experiment.insecure == () and not all(finding.holds for finding in checked.claims if experiment.observed):
         raise typer.Exit(1)

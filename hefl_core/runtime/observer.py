@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,28 +10,17 @@ from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import EncryptedSum, RoundPlan
-from hefl_core.federation.party import Work
 from hefl_core.federation.transcript import Sent, Transcript
 from hefl_core.ids import OBSERVER, client_name
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import SealingInfo, open_sealed
+from hefl_core.measure.phases import phase_totals
 from hefl_core.runtime.result import Phases, RoundResult, Traffic, WallPhases
 from hefl_core.schemes.base import PublicKey
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Position
-
-PHASES: Mapping[str, str] = {
-    "train": "train",
-    "encrypt": "encrypt",
-    "seal": "encrypt",
-    "admit": "aggregate",
-    "aggregate": "aggregate",
-    "partial": "decrypt",
-    "decrypt": "decrypt",
-}
-"""Which phase a party's step belongs to. The auditor's work is not the coordinator's and counts in the wall time only."""
 
 
 class Observer:
@@ -84,8 +73,8 @@ class Observer:
             max_abs_error=errors[0] if errors else None,
             error_bound=errors[1] if errors else None,
             model=models.pop().hex() if len(models) == 1 else None,
-            seconds=WallPhases(**_phases(sent, "seconds"), total=wall_seconds),
-            cpu_seconds=Phases(**_phases(sent, "cpu_seconds")),
+            seconds=WallPhases(**phase_totals(sent, "seconds"), total=wall_seconds),
+            cpu_seconds=Phases(**phase_totals(sent, "cpu_seconds")),
             bytes=_traffic(sent, contributors, self.manifest.parameters),
         )
 
@@ -113,19 +102,6 @@ class Observer:
 
 _ROUNDING = 1e-12
 """Head-room for float64 rounding in computing the reference itself."""
-
-
-def _phases(sent: Sequence[Sent], unit: str) -> dict[str, float]:
-    totals = dict.fromkeys(("train", "encrypt", "aggregate", "decrypt"), 0.0)
-    for entry in sent:
-        for work in entry.work:
-            if phase := _phase(entry, work):
-                totals[phase] += getattr(work, unit)
-    return totals
-
-
-def _phase(entry: Sent, work: Work) -> str | None:
-    return None if entry.sender == "auditor" else PHASES.get(work.step)
 
 
 def _traffic(sent: Sequence[Sent], contributors: Sequence[str], parameters: int) -> Traffic:

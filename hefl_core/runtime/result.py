@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from hefl_core.federation.client import Observation
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.transcript import Transcript
+from hefl_core.measure.forecast import Outlook, outlook
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class RunResult:
     transcript: Transcript
     observations: dict[int, tuple[Observation, ...]] = field(default_factory=dict, repr=False)
     claims: tuple[Finding, ...] = ()
+    forecast: Outlook | None = None
 
     def to_json(self) -> str:
         """The stable surface of ``run --json``."""
@@ -136,7 +138,13 @@ _JSON_FIELDS = (
     "shared_processes",
     "rounds",
     "claims",
+    "forecast",
 )
+
+
+def with_forecast(result: RunResult) -> RunResult:
+    """The result with what it should have cost beside what it did cost; calibrates this machine once per preset."""
+    return replace(result, forecast=outlook(result.transcript))
 
 
 def _version(package: str) -> str:

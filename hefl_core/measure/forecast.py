@@ -1,0 +1,187 @@
+"""What a round will cost before it is run: bytes exactly, CPU and memory from a short calibration of this machine."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.messages import SUM, UPDATE
+from hefl_core.federation.transcript import Sent, Transcript
+from hefl_core.measure.calibration import Calibration, calibrate, units
+from hefl_core.measure.phases import phase_totals
+from hefl_core.measure.sizes import round_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSeconds:
+    """CPU seconds of one round's encryption work. Clients' phases are summed over the clients, as results report them."""
+
+    encrypt: float
+    aggregate: float
+    decrypt: float
+
+    @property
+    def clients(self) -> float:
+        """What the clients pay together."""
+        return self.encrypt + self.decrypt
+
+    @property
+    def total(self) -> float:
+        """Everybody together, training left out."""
+        return self.encrypt + self.aggregate + self.decrypt
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """One round after the first, before it is run.
+
+    Units: bytes; CPU seconds; memory in bytes: working memory of the heaviest step, above what the process has anyway.
+    """
+
+    scheme: str
+    custody: str
+    clients: int
+    parameters: int
+    bytes_up: int
+    bytes_down: int
+    first_extra: int
+    coordinator_in: int
+    coordinator_out: int
+    plaintext_update: int
+    cpu: PhaseSeconds
+    client_memory: int
+    coordinator_memory: int
+
+    @property
+    def expansion(self) -> float:
+        """Upload over the plain float32 update."""
+        return self.bytes_up / self.plaintext_update
+
+
+def forecast(experiment: Experiment, parameters: int, calibration: Calibration | None = None) -> Forecast:
+    """Forecast one round of this experiment with d parameters.
+
+    ``calibration`` None: of this machine, under a second for the ring presets, measured once per process.
+    Raises: ParameterError for an unknown preset or one that cannot be held so.
+    """
+    collective = experiment.quorum.collective
+    lines = calibration or calibrate(experiment.scheme, collective=collective)
+    size = round_bytes(experiment, parameters)
+    n = units(experiment.scheme, parameters)
+    return Forecast(
+        scheme=experiment.scheme,
+        custody=experiment.custody,
+        clients=experiment.clients,
+        parameters=parameters,
+        bytes_up=size.up,
+        bytes_down=size.down,
+        first_extra=size.first_extra,
+        coordinator_in=size.coordinator_in,
+        coordinator_out=size.coordinator_out,
+        plaintext_update=4 * parameters,
+        cpu=_cpu(lines, n, experiment),
+        client_memory=round(lines.client_memory(n)),
+        coordinator_memory=round(lines.coordinator_memory(n)),
+    )
+
+
+def _cpu(lines: Calibration, n: int, experiment: Experiment) -> PhaseSeconds:
+    clients, threshold = experiment.clients, experiment.quorum.threshold
+    decrypt = lines.decrypt(n)
+    if lines.collective:
+        decrypt += lines.per_partial * n * (threshold - 2) + lines.partial(n) * threshold / clients
+    else:
+        decrypt += lines.per_term * (clients - 3)
+    return PhaseSeconds(
+        encrypt=clients * lines.encrypt(n), aggregate=clients * lines.admit(n), decrypt=clients * max(0.0, decrypt)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastError:
+    """|forecast - measured| / measured. ``cpu``: of all encryption work together."""
+
+    bytes_up: float
+    bytes_down: float
+    cpu: float
+    encrypt: float
+    aggregate: float
+    decrypt: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The same quantities as a run had them: medians over its rounds, the first (which warms up) left out if there are more.
+
+    ``first``: there was only the first, which brings θ_0.
+    """
+
+    bytes_up: int
+    bytes_down: int
+    cpu: PhaseSeconds
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """A forecast beside what came: part of a result."""
+
+    forecast: Forecast
+    measured: Measured
+    error: ForecastError
+
+
+def measured(transcript: Transcript) -> Measured:
+    """Read the costs of a round off a transcript. Raises: ValueError when no round is on record."""
+    rounds = _rounds(transcript)
+    if not rounds:
+        raise ValueError("forecast: expected a transcript with at least one round, found none")
+    later = rounds[1:] or rounds
+    phases = [phase_totals(sent, "cpu_seconds") for sent in later]
+    middle = {name: statistics.median(found[name] for found in phases) for name in ("encrypt", "aggregate", "decrypt")}
+    traffic = [_traffic(sent) for sent in later]
+    return Measured(
+        bytes_up=round(statistics.median(up for up, _ in traffic)),
+        bytes_down=round(statistics.median(down for _, down in traffic)),
+        cpu=PhaseSeconds(**middle),
+        first=len(rounds) == 1,
+    )
+
+
+def _rounds(transcript: Transcript) -> list[list[Sent]]:
+    """The messages of each round that came to a sum: of its last attempt."""
+    sums = {sent.position.round: sent.position for sent in transcript.sent if sent.step == SUM}
+    return [[sent for sent in transcript.of_round(number) if sent.position == at] for number, at in sums.items()]
+
+
+def _traffic(sent: Sequence[Sent]) -> tuple[int, int]:
+    """The largest upload, and what one contributor receives."""
+    uploads = [entry for entry in sent if entry.step == UPDATE]
+    first = min(uploads, key=lambda entry: entry.sender).sender
+    down = sum(entry.nbytes for entry in sent if first in entry.receivers)
+    return max(entry.nbytes for entry in uploads), down
+
+
+def outlook(transcript: Transcript, calibration: Calibration | None = None) -> Outlook:
+    """Forecast what a transcript's run had to cost, beside what it did cost. Raises: as :func:`forecast`, :func:`measured`."""
+    manifest = transcript.manifest
+    said, found = forecast(manifest.experiment, manifest.parameters, calibration), measured(transcript)
+    return Outlook(said, found, forecast_error(said, found))
+
+
+def forecast_error(said: Forecast, found: Measured) -> ForecastError:
+    """How far off a forecast was."""
+    return ForecastError(
+        bytes_up=_off(said.bytes_up, found.bytes_up),
+        bytes_down=_off(said.bytes_down + (said.first_extra if found.first else 0), found.bytes_down),
+        cpu=_off(said.cpu.total, found.cpu.total),
+        encrypt=_off(said.cpu.encrypt, found.cpu.encrypt),
+        aggregate=_off(said.cpu.aggregate, found.cpu.aggregate),
+        decrypt=_off(said.cpu.decrypt, found.cpu.decrypt),
+    )
+
+
+def _off(said: float, found: float) -> float:
+    return abs(said - found) / found if found else float(said != found)

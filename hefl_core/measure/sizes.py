@@ -1,0 +1,263 @@
+"""Bytes of a round before it is run: the messages are written down with empty hands and weighed.
+
+Every message has the form that it will have, with digests and signatures of zeros; only ciphertext blocks are not made
+but counted, since all blocks of a preset have one size (within a few bytes where SEAL compresses them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import cast
+
+import numpy as np
+
+from hefl_core.federation import messages as m
+from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.messages import (
+    Commitment,
+    CommitmentList,
+    Confirmation,
+    DecryptionRequest,
+    EncryptedSum,
+    RoundPlan,
+)
+from hefl_core.ids import AUDITOR, COORDINATOR, KeyId, client_name
+from hefl_core.keys.sealing import SealedBody, Wrap
+from hefl_core.schemes.base import CiphertextVector, PartialDecryption
+from hefl_core.schemes.paillier import PaillierScheme
+from hefl_core.schemes.presets import BFVPreset, PaillierPreset, PlaintextPreset, Preset, RingPreset
+from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.registry import load_preset, open_scheme
+from hefl_core.wire.canonical import encode
+from hefl_core.wire.envelope import Header, Position, SignedHeader
+
+DIGEST, SIGNATURE, NONCE, HPKE_BYTES, GCM_TAG = bytes(32), bytes(64), bytes(12), 32 + 32 + 16, 16
+INTEGERS = 2
+"""The exact integers of every update: examples and 1."""
+EXAMPLES = 1000
+"""Stands for counts: two or three bytes on the wire whatever it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSizes:
+    """Bytes of one block: of a fresh upload, of a sum, of a partial decryption. Measured once per preset."""
+
+    fresh: int
+    total: int
+    partial: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundBytes:
+    """Bytes on the wire of one round. ``up``, ``down``: the update and everything received, of one client.
+
+    ``first_extra``: what θ_0 adds to the first round's download. ``ciphertext``: blocks of one update alone.
+    """
+
+    up: int
+    down: int
+    first_extra: int
+    coordinator_in: int
+    coordinator_out: int
+    ciphertext: int
+
+
+def block_count(preset: Preset, parameters: int) -> int:
+    """Ciphertext blocks of one update of d parameters."""
+    if isinstance(preset, PlaintextPreset):
+        return 2
+    if isinstance(preset, PaillierPreset):
+        scheme = cast(PaillierScheme, open_scheme(preset.name))
+        return scheme.words.layout.block_count(parameters, INTEGERS, preset.tagged)
+    ring = cast(RingPreset, preset)
+    if isinstance(preset, BFVPreset):
+        return -(-(INTEGERS + preset.tagged + -(-parameters // preset.fields)) // preset.degree)
+    return -(-(INTEGERS + parameters) // (ring.degree // 2))
+
+
+@lru_cache(maxsize=64)
+def block_sizes(name: str) -> BlockSizes:
+    """Encrypt one block under a throw-away key and weigh it. Raises: ParameterError."""
+    preset, scheme = load_preset(name), open_scheme(name)
+    if isinstance(preset, PaillierPreset):
+        nbytes = -(-2 * preset.modulus_bits // 8)
+        return BlockSizes(nbytes, nbytes, nbytes)
+    quorum = Quorum(2, 2) if preset.collective else Quorum(1, 1)
+    key, shares = scheme.keygen(quorum)
+    made = [
+        scheme.encrypt(shares[0] if preset.symmetric else key, np.zeros(8), max_terms=2, integers=(1, 1))
+        for _ in range(2)
+    ]
+    total = scheme.add(key, *made)
+    active = tuple(range(1, quorum.threshold + 1))
+    partial = scheme.partial_decrypt(shares[0], total, active)
+    return BlockSizes(len(made[0].blocks[-1]), len(total.blocks[-1]), len(partial.blocks[-1]))
+
+
+def round_bytes(experiment: Experiment, parameters: int) -> RoundBytes:
+    """Bytes of a round after the first, of one client and of the coordinator.
+
+    Exact but for SEAL's compression (CKKS, some bytes in ten thousand) and for counters that outgrow one byte.
+    Raises: ParameterError.
+    """
+    return _Scale(experiment, parameters).weigh()
+
+
+def _blocks(count: int, size: int) -> int:
+    """MessagePack bytes of an array of ``count`` byte strings of ``size``."""
+    return _array(count) + count * (_bin(size) + size)
+
+
+def _array(count: int) -> int:
+    return 1 if count < 16 else 3 if count < 1 << 16 else 5
+
+
+def _bin(size: int) -> int:
+    return 2 if size < 1 << 8 else 3 if size < 1 << 16 else 5
+
+
+class _Scale:
+    """Weighs the messages of one round of one experiment."""
+
+    def __init__(self, experiment: Experiment, parameters: int) -> None:
+        self.experiment, self.parameters = experiment, parameters
+        self.preset = load_preset(experiment.scheme)
+        self.clients = tuple(client_name(n) for n in range(1, experiment.clients + 1))
+        self.quorum = experiment.quorum
+        self.key_id = KeyId(self.preset.family, self.preset.name, 1, "0" * 64)
+        self.count = block_count(self.preset, parameters)
+
+    def weigh(self) -> RoundBytes:
+        k = len(self.clients)
+        fresh = self._vector(terms=1)
+        up = self._envelope(
+            m.UPDATE,
+            "client-1",
+            (COORDINATOR, AUDITOR),
+            self._sealed((COORDINATOR, AUDITOR), fresh),
+            fresh,
+            sealed=True,
+        )
+        signed = SignedHeader(self._header(m.UPDATE, "client-1", keyless, fresh, sealed=True), SIGNATURE)
+        commitment = len(encode(Commitment(DIGEST, fresh)))
+        committed = SignedHeader(self._header(m.COMMITMENT, "client-1", (COORDINATOR,), commitment), SIGNATURE)
+        headers = {name: self._renamed(signed, name) for name in self.clients}
+        commits = tuple(self._renamed(committed, name) for name in self.clients)
+        plan, extra = self._plan()
+        listed = len(encode(CommitmentList(commits, (Commitment(DIGEST, fresh),) * k)))
+        total = self._sum(tuple(headers.values()))
+        confirmed = len(encode(Confirmation(DIGEST, (DIGEST,) * k, (DIGEST,) * self.count)))
+        everyone = (AUDITOR, *self.clients)
+        to_clients = [
+            self._envelope(m.PLAN, COORDINATOR, everyone, plan, plan),
+            self._envelope(m.COMMITMENTS, COORDINATOR, everyone, listed, listed),
+            self._envelope(m.SUM, COORDINATOR, everyone, total, total),
+        ]
+        confirmation = self._envelope(m.CONFIRMATION, AUDITOR, (COORDINATOR, *self.clients), confirmed, confirmed)
+        request, partials = self._together()
+        receipt = len(encode(m.Receipt(DIGEST, DIGEST)))
+        inward = (
+            k * up
+            + k * self._envelope(m.COMMITMENT, "client-1", (COORDINATOR,), commitment, commitment)
+            + confirmation
+            + k * self._envelope(m.RECEIPT, "client-1", (COORDINATOR, AUDITOR), receipt, receipt)
+        )
+        return RoundBytes(
+            up=up,
+            down=sum(to_clients) + confirmation + request + partials,
+            first_extra=extra,
+            coordinator_in=inward,
+            coordinator_out=sum(to_clients) * (k + 1) + request * k,
+            ciphertext=self._content_blocks(terms=1),
+        )
+
+    # -- ciphertexts -------------------------------------------------------------------------------------------
+
+    def _block_list(self, terms: int) -> int:
+        if self.preset.family == "plaintext":
+            width = 4 if terms == 1 else 8
+            sizes = (8 * INTEGERS, width * self.parameters)
+            return _array(2) + sum(_bin(size) + size for size in sizes)
+        sizes_ = block_sizes(self.preset.name)
+        return _blocks(self.count, sizes_.fresh if terms == 1 else sizes_.total)
+
+    def _content_blocks(self, terms: int) -> int:
+        if self.preset.family == "plaintext":
+            return 8 * INTEGERS + 4 * self.parameters
+        return self.count * block_sizes(self.preset.name).fresh
+
+    def _vector(self, terms: int) -> int:
+        bound = self.experiment.declared_bound
+        empty = CiphertextVector(
+            self.key_id, self.parameters, INTEGERS, self.preset.tagged, bound, len(self.clients), terms, ()
+        )
+        return len(encode(empty)) - _array(0) + self._block_list(terms)
+
+    def _sum(self, headers: tuple[SignedHeader, ...]) -> int:
+        vector = CiphertextVector(self.key_id, 1, INTEGERS, False, None, 1, 1, ())
+        empty = len(encode(EncryptedSum(vector, headers))) - len(encode(vector))
+        return empty + self._vector(terms=len(headers))
+
+    def _together(self) -> tuple[int, int]:
+        """The request, and all partial decryptions that one client receives; nothing under individual custody."""
+        if not self.quorum.collective:
+            return 0, 0
+        active = self.clients[: self.quorum.threshold]
+        asked = len(encode(DecryptionRequest(active, DIGEST, DIGEST)))
+        indices = tuple(range(1, self.quorum.threshold + 1))
+        empty = len(encode(PartialDecryption(self.key_id, 1, indices, DIGEST, ())))
+        content = empty - _array(0) + _blocks(self.count, block_sizes(self.preset.name).partial)
+        body = self._sealed(self.clients, content)
+        one = self._envelope(m.PARTIAL, "client-1", self.clients, body, content, sealed=True)
+        return self._envelope(m.REQUEST, COORDINATOR, self.clients, asked, asked), one * len(active)
+
+    # -- envelopes ---------------------------------------------------------------------------------------------
+
+    def _plan(self) -> tuple[int, int]:
+        e = self.experiment
+        plan = RoundPlan(
+            DIGEST, DIGEST, self.clients, e.cohort_floor, e.declared_bound, len(self.clients), EXAMPLES,
+            self.parameters, None,
+        )  # fmt: skip
+        theta = 4 * self.parameters
+        first_words = len(DIGEST) * (
+            len(self.clients) + 3
+        )  # nothing to refer back to: plan (twice), commitments, confirmation
+        return len(encode(plan)), theta + _bin(theta) - 1 - first_words
+
+    def _sealed(self, readers: Sequence[str], content: int) -> int:
+        wraps = tuple(Wrap(name, bytes(HPKE_BYTES)) for name in readers)
+        empty = len(encode(SealedBody(wraps, NONCE, b""))) - _bin(0)
+        return empty + _bin(content + GCM_TAG) + content + GCM_TAG
+
+    def _header(self, kind: str, sender: str, to: Sequence[str], content: int, *, sealed: bool = False) -> Header:
+        of_list = kind in (m.COMMITMENTS, m.UPDATE, m.SUM, m.REQUEST)
+        return Header(
+            kind=kind,
+            experiment="0" * 64,
+            position=Position(1, 2, 1),
+            key_id=str(self.key_id),
+            sender=sender,
+            recipients=tuple(to),
+            sequence=9,
+            previous=DIGEST,
+            plan=b"" if kind == m.PLAN else DIGEST,
+            state=DIGEST,
+            commitments=DIGEST if of_list else b"",
+            length=self.parameters,
+            blocks=self.count if kind in (m.UPDATE, m.SUM, m.CONFIRMATION) else 0,
+            content_nbytes=content,
+            content_digest=DIGEST,
+            sealed=sealed,
+        )
+
+    def _envelope(
+        self, kind: str, sender: str, to: Sequence[str], body: int, content: int, *, sealed: bool = False
+    ) -> int:
+        return len(encode(self._header(kind, sender, to, content, sealed=sealed))) + len(SIGNATURE) + body
+
+    @staticmethod
+    def _renamed(signed: SignedHeader, name: str) -> SignedHeader:
+        return replace(signed, header=replace(signed.header, sender=name))
