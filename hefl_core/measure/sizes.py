@@ -132,14 +132,8 @@ class _Scale:
     def weigh(self) -> RoundBytes:
         k = len(self.clients)
         fresh = self._vector(terms=1)
-        up = self._envelope(
-            m.UPDATE,
-            "client-1",
-            (COORDINATOR, AUDITOR),
-            self._sealed((COORDINATOR, AUDITOR), fresh),
-            fresh,
-            sealed=True,
-        )
+        keyless = (COORDINATOR, AUDITOR)
+        up = self._envelope(m.UPDATE, "client-1", keyless, self._sealed(keyless, fresh), fresh, sealed=True)
         signed = SignedHeader(self._header(m.UPDATE, "client-1", keyless, fresh, sealed=True), SIGNATURE)
         commitment = len(encode(Commitment(DIGEST, fresh)))
         committed = SignedHeader(self._header(m.COMMITMENT, "client-1", (COORDINATOR,), commitment), SIGNATURE)
