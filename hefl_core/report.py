@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hefl_core.claims import LEDGER, NOT_PROMISED
+from hefl_core.figures.style import embed
 from hefl_core.figures.training import Curve, Point, curves
 from hefl_core.runtime.result import RunResult
 from hefl_core.wire.canonical import encode
@@ -42,12 +42,7 @@ def to_html(result: RunResult, more: Sequence[Curve] = ()) -> str:
         lines=count,
         head=head.hex(),
         messages=len(result.transcript.sent),
-        pictures=[_embed(picture, first=number == 0) for number, picture in enumerate(pictures)],
+        pictures=[embed(picture, with_library=number == 0) for number, picture in enumerate(pictures)],
         claims=[(claim, next((f for f in result.claims if f.id == claim.id), None)) for claim in LEDGER],
         not_promised=NOT_PROMISED,
     )
-
-
-def _embed(picture: go.Figure, *, first: bool) -> str:
-    html: str = picture.to_html(full_html=False, include_plotlyjs=first, config={"displaylogo": False})
-    return html

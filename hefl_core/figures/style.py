@@ -38,3 +38,8 @@ def figure(*, dark: bool, height: int = 380, x: str = "", y: str = "") -> go.Fig
             "yaxis": axis | {"title": {"text": y}},
         }
     )
+
+
+def embed(picture: go.Figure, *, with_library: bool) -> str:
+    """The picture as HTML; plotly.js comes with the first one of a page, so that the page needs no network."""
+    return str(picture.to_html(full_html=False, include_plotlyjs=with_library, config={"displaylogo": False}))
