@@ -241,6 +241,7 @@ def _files(walked: Walked) -> None:
             mime="application/zip",
             icon=":material/download:",
             key="download",
+            on_click="ignore",
         )
         left.caption(_("Check it anywhere: unpack it and run `python -m hefl_core verify transcript.jsonl`."))
         given = right.file_uploader(_("A saved transcript (zip or jsonl)"), type=["zip", "jsonl"], key="upload")
