@@ -1,0 +1,149 @@
+"""Costs of a round: by phase before and after, by who pays, by scheme, by size. Log axes where sizes span decades."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import plotly.graph_objects as go
+
+from hefl_core.figures.style import COLOURS, MOST_LINES, figure, line
+from hefl_core.measure.costs import Bill, Growth
+from hefl_core.measure.forecast import Forecast, PhaseSeconds
+
+PHASES = ("encrypt", "aggregate", "decrypt")
+_HATCH = {"forecast": "/", "measured": ""}
+
+
+def phases(said: PhaseSeconds, came: PhaseSeconds | None, *, dark: bool = False) -> go.Figure:
+    """CPU per phase: the forecast hatched, and beside it what was measured."""
+    picture = figure(dark=dark, height=320, y="CPU milliseconds per round")
+    bars = [("forecast", said, COLOURS[4])] + ([("measured", came, COLOURS[0])] if came else [])
+    for name, cpu, colour in bars:
+        values = [1000 * getattr(cpu, phase) for phase in PHASES]
+        picture.add_bar(
+            x=list(PHASES),
+            y=values,
+            name=name,
+            text=[_ms(value / 1000) for value in values],
+            textposition="outside",
+            cliponaxis=False,
+            marker={"color": colour, "pattern": {"shape": _HATCH[name]}},
+        )
+    picture.update_layout(barmode="group", hovermode="closest", margin_t=40)
+    return picture
+
+
+def phases_caption(said: PhaseSeconds, came: PhaseSeconds | None, off: float | None) -> str:
+    """The picture in a sentence."""
+    text = f"Forecast: {_ms(said.total)} of CPU per round for the encryption, all parties together"
+    if came is None or off is None:
+        return text + "."
+    return f"{text}; measured: {_ms(came.total)}; off by {off:.0%}."
+
+
+def payers(bills: Sequence[Bill], *, dark: bool = False) -> go.Figure:
+    """Bytes that one client and the coordinator send and receive in a round."""
+    picture = figure(dark=dark, height=220, x="bytes per round")
+    for place, (name, values) in enumerate(
+        (("sent", [bill.sent for bill in bills]), ("received", [bill.received for bill in bills]))
+    ):
+        picture.add_bar(
+            y=[bill.party for bill in bills],
+            x=values,
+            name=name,
+            orientation="h",
+            text=[nbytes(value) for value in values],
+            marker={"color": COLOURS[place], "pattern": {"shape": ["", "/"][place]}},
+        )
+    picture.update_layout(barmode="group", hovermode="closest", margin_l=110)
+    return picture
+
+
+def payers_caption(bills: Sequence[Bill]) -> str:
+    """The picture in a sentence."""
+    said = [
+        f"{bill.party} sends {nbytes(bill.sent)}, receives {nbytes(bill.received)}, computes {_ms(bill.cpu_seconds)}"
+        for bill in bills
+    ]
+    return "Per round: " + "; ".join(said) + "."
+
+
+def schemes(said: Sequence[Forecast], what: Literal["bytes", "cpu"], *, dark: bool = False) -> go.Figure:
+    """Schemes side by side on a log axis: bytes on the wire per parameter, or CPU per parameter of one client's part."""
+    title = "upload, bytes per parameter" if what == "bytes" else "CPU, all parties, ns per parameter and client"
+    picture = figure(dark=dark, height=90 + 42 * len(said), x=title)
+    values = [_per_parameter(one, what) for one in said]
+    picture.add_bar(
+        y=[one.scheme for one in said],
+        x=values,
+        orientation="h",
+        text=[f"{value:,.3g}" for value in values],
+        marker={"color": [COLOURS[0] if one.scheme != "plaintext" else COLOURS[6] for one in said]},
+        showlegend=False,
+    )
+    picture.update_xaxes(type="log")
+    picture.update_yaxes(autorange="reversed")
+    picture.update_layout(hovermode="closest", margin_l=190)
+    if what == "bytes":
+        picture.add_vline(x=4, line={"dash": "dot", "color": COLOURS[5]}, annotation_text="float32: 4")
+    return picture
+
+
+def schemes_caption(said: Sequence[Forecast]) -> str:
+    """The picture in a sentence."""
+    parts = [f"{one.scheme} {_per_parameter(one, 'bytes'):.3g} B ({one.expansion:.2g} × float32)" for one in said]
+    return "Upload per parameter: " + ", ".join(parts) + "."
+
+
+def growth(
+    lines: Sequence[Growth], what: Literal["bytes", "cpu"], of: Literal["d", "K"], *, dark: bool = False
+) -> go.Figure:
+    """Cost against model size or cohort, both axes logarithmic: parallel lines grow alike."""
+    across = "parameters d" if of == "d" else "clients K"
+    up = "upload of one client, bytes" if what == "bytes" else "CPU seconds per round, all parties"
+    picture = figure(dark=dark, height=340, x=across, y=up)
+    for place, one in enumerate(lines[:MOST_LINES]):
+        picture.add_scatter(
+            x=list(one.at),
+            y=list(one.bytes_up if what == "bytes" else one.cpu_seconds),
+            name=one.scheme,
+            mode="lines+markers",
+            **line(place),
+        )
+    picture.update_xaxes(type="log", dtick=1 if of == "d" else None)
+    picture.update_yaxes(type="log", dtick=1, exponentformat="power")
+    if of == "K" and lines:
+        ticks = sorted({k for one in lines for k in one.at})
+        picture.update_xaxes(tickvals=ticks, ticktext=[str(tick) for tick in ticks])
+    return picture
+
+
+def growth_caption(lines: Sequence[Growth], what: Literal["bytes", "cpu"], of: Literal["d", "K"]) -> str:
+    """The picture in a sentence: each line's last value."""
+    said = [
+        f"{one.scheme} {nbytes(one.bytes_up[-1]) if what == 'bytes' else _ms(one.cpu_seconds[-1])}"
+        for one in lines
+        if one.at
+    ]
+    return f"At {of} = {max(one.at[-1] for one in lines if one.at):,}: {', '.join(said)}." if said else ""
+
+
+def nbytes(value: float) -> str:
+    """A size that one can say aloud."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f} B"
+
+
+def _per_parameter(one: Forecast, what: Literal["bytes", "cpu"]) -> float:
+    if what == "bytes":
+        return one.bytes_up / one.parameters
+    return 1e9 * one.cpu.total / one.clients / one.parameters
+
+
+def _ms(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:.3g} s"
+    return f"{1000 * seconds:.3g} ms"

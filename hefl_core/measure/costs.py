@@ -1,0 +1,79 @@
+"""Who pays what for encryption: forecasts side by side, by scheme, by party, by size of the model and of the cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hefl_core.federation.experiment import Experiment
+from hefl_core.measure.forecast import Forecast, forecast
+from hefl_core.schemes.registry import load_preset
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+COHORTS = (3, 5, 10, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """One party's part of one round. Units: bytes, CPU seconds."""
+
+    party: str
+    sent: int
+    received: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """One scheme's cost at several sizes. ``bytes_up`` of one client, ``cpu_seconds`` of everybody, per round."""
+
+    scheme: str
+    at: tuple[int, ...]
+    bytes_up: tuple[int, ...]
+    cpu_seconds: tuple[float, ...]
+
+
+def bills(said: Forecast) -> tuple[Bill, Bill]:
+    """What one client and the coordinator pay for a round."""
+    client = Bill("one client", said.bytes_up, said.bytes_down, said.cpu.clients / said.clients)
+    return client, Bill("the coordinator", said.coordinator_out, said.coordinator_in, said.cpu.aggregate)
+
+
+def under(experiment: Experiment, scheme: str, clients: int | None = None) -> Experiment:
+    """The same experiment under another scheme, held the same way where that scheme can be, else individually.
+
+    Raises: ParameterError.
+    """
+    count = clients or experiment.clients
+    together = experiment.quorum.collective and load_preset(scheme).collective
+    custody = experiment.custody if together and count == experiment.clients else "individual"
+    floor = None if count != experiment.clients else experiment.min_cohort
+    return experiment.but(scheme=scheme, clients=count, custody=custody, min_cohort=floor, bound=None)
+
+
+def side_by_side(experiment: Experiment, parameters: int, schemes: Sequence[str]) -> tuple[Forecast, ...]:
+    """A forecast per scheme. Raises: ParameterError."""
+    return tuple(forecast(under(experiment, name), parameters) for name in schemes)
+
+
+def with_model_size(experiment: Experiment, scheme: str, sizes: Sequence[int] = SIZES) -> Growth:
+    """Cost of a round at several d. Raises: ParameterError."""
+    said = [forecast(under(experiment, scheme), d) for d in sizes]
+    return Growth(scheme, tuple(sizes), tuple(f.bytes_up for f in said), tuple(f.cpu.total for f in said))
+
+
+def with_cohort(experiment: Experiment, scheme: str, parameters: int, cohorts: Sequence[int] = COHORTS) -> Growth:
+    """Cost of a round for several K, those that the preset has head-room for. Raises: ParameterError."""
+    fit = tuple(k for k in cohorts if k <= most_clients(scheme))
+    said = [forecast(under(experiment, scheme, k), parameters) for k in fit]
+    return Growth(scheme, fit, tuple(f.bytes_up for f in said), tuple(f.cpu.total for f in said))
+
+
+def most_clients(scheme: str) -> int:
+    """Terms that a sum of this preset has room for."""
+    return int(getattr(load_preset(scheme), "max_terms", 1000))
+
+
+def can_carry(scheme: str, clients: int) -> bool:
+    """Whether a sum of so many updates fits."""
+    return clients <= most_clients(scheme)
