@@ -15,6 +15,7 @@ from hefl_core.learning.base import Evaluation, LocalTraining
 from hefl_core.learning.baselines import centralised, each_alone
 from hefl_core.learning.trainers import open_trainer
 from hefl_core.runtime.household import estate, initial_parameters
+from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
 
 PLAIN = "plain FedAvg"
@@ -33,12 +34,13 @@ class Choice:
 class Comparison:
     """Trainings one after another in a thread; ``curves`` grows while they run. All with the NumPy trainer.
 
-    ``error`` is what stopped it. Cancelling takes effect after the round under way.
+    ``results`` holds the finished federated runs; ``error`` is what stopped it. Cancelling takes effect after the round under way.
     """
 
     def __init__(self, experiment: Experiment, choice: Choice) -> None:
         self.experiment, self.choice = experiment.but(trainer="numpy"), choice
         self.curves: dict[str, Curve] = {}
+        self.results: dict[str, RunResult] = {}
         self.error: HeflError | None = None
         self._cancel = threading.Event()
         self._thread = threading.Thread(target=self._work, name="comparison", daemon=True)
@@ -91,6 +93,7 @@ class Comparison:
                 return
             self._take(name, run, points, started)
         self._take(name, run, points, started)
+        self.results[name] = run.result()
 
     def _take(self, name: str, run: Run, points: list[Point], started: float) -> None:
         """Rounds that finished since the last look become points."""

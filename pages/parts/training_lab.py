@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from hefl_core.errors import HeflError
+from hefl_core.federation.experiment import Experiment
 from hefl_core.figures import training
 from hefl_core.learning.partition import label_table
 from hefl_core.runtime.comparison import Choice, Comparison
@@ -42,7 +43,7 @@ def page() -> None:
         )
     )
     try:
-        _partition()
+        partition(frame.experiment())
     except HeflError as error:
         frame.explain(error)
         return
@@ -50,28 +51,35 @@ def page() -> None:
     if comparison is None:
         st.info(_("Press Train: plain FedAvg first, then the same training under encryption, with the same seed."))
         return
-    _show(comparison)
+    show(comparison)
 
 
 def _begin(schemes: tuple[str, ...]) -> None:
-    before: Comparison | None = st.session_state.get("comparison")
+    choice = Choice(schemes, st.session_state["lab:alone"], st.session_state["lab:centralised"])
+    begin("comparison", frame.experiment(), choice)
+
+
+def begin(name: str, experiment: Experiment, choice: Choice) -> None:
+    """Start a comparison and keep it in this session under a name; the one before is ended."""
+    before: Comparison | None = st.session_state.get(name)
     if before is not None:
         before.cancel()
-    choice = Choice(schemes, st.session_state["lab:alone"], st.session_state["lab:centralised"])
-    comparison = Comparison(frame.experiment(), choice)
+    comparison = Comparison(experiment, choice)
     comparison.start()
-    st.session_state["comparison"] = comparison
+    st.session_state[name] = comparison
 
 
-def _partition() -> None:
-    whole = estate(frame.experiment())
+def partition(experiment: Experiment) -> None:
+    """Who has which labels. Raises: DataError, ParameterError."""
+    whole = estate(experiment)
     with st.expander(_("Who has which labels")):
         table = label_table(whole.parts, whole.dataset.classes)
         st.plotly_chart(training.labels(table, dark=frame.dark()), key="lab:labels")
         st.caption(_("Examples per client: {sizes}.").format(sizes=", ".join(str(size) for size in table.sizes)))
 
 
-def _show(comparison: Comparison) -> None:
+def show(comparison: Comparison) -> None:
+    """Its curves, live."""
     with st.container(horizontal=True):
         measure = st.segmented_control(_("Measure"), ("accuracy", "loss"), default="accuracy", key="lab:measure")
         against = st.segmented_control(

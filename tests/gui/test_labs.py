@@ -9,7 +9,7 @@ from hefl_core.report import to_html
 from tests.conftest import SMALL, finished
 from tests.gui.conftest import run_on
 
-PAGES = ("training", "guarantees", "report", "system")
+PAGES = ("training", "guarantees", "report", "system", "your_data")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -56,3 +56,41 @@ def test_the_report_says_what_the_run_says(app):
     assert all(f"{item.accuracy:.4f}" in html for item in result.rounds)
     assert "http://" not in html.split("plotly.js v")[0]
     assert json.loads(result.to_json())["rounds"]
+
+
+def upload(at, raw):
+    at.file_uploader(key="own:file").set_value(("table.csv", raw, "text/csv")).run()
+    assert not at.exception
+    return at
+
+
+GOOD = b"a,b,label\n" + b"".join(f"{i % 7},{i % 5},{'x' if i % 7 > 3 else 'y'}\n".encode() for i in range(120))
+BAD = {
+    "text in a cell": GOOD + b"1,oops,x\n",
+    "one class": b"a,b,label\n" + b"1,2,x\n" * 40,
+    "nan": GOOD + b"nan,1,x\n",
+    "formula": GOOD + b"=1+1,1,x\n",
+    "not text": bytes(range(256)) * 8,
+    "empty": b"",
+    "too few": b"a,b,label\n1,2,x\n2,3,y\n",
+    "no header": b"1,2,3\n" * 30,
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_table_gets_a_message_and_the_session_goes_on(app, what):
+    at = upload(run_on(app, "your_data"), BAD[what])
+    assert at.error and "expected" in at.error[0].value
+    upload(at, GOOD)
+    assert not at.error and at.success
+
+
+def test_a_table_of_ones_own_is_trained_on_under_encryption(app):
+    at = upload(run_on(app, "your_data"), GOOD)
+    at.button(key="own:train").click().run()
+    comparison = at.session_state["own-comparison"]
+    assert comparison.wait(60) and comparison.error is None, comparison.error
+    at.run()
+    assert not at.exception
+    assert "coordinator-blind" in " ".join(block.value for block in at.markdown)
+    assert "csv" not in str(at.query_params)
