@@ -14,17 +14,20 @@ Wall clock on a busy machine says little: read the ratios to ``plaintext`` of th
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from common import Verdict, median, parser, repetitions, report, table
 
 from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.result import RunResult
-from hefl_core.runtime.run import run_experiment
+from hefl_core.runtime.run import Run
 
 JOB = Experiment(dataset="digits", clients=5, rounds=10, batch=32, learning_rate=0.1, seed=7)
 SCHEMES = (
@@ -87,6 +90,26 @@ def cases(suite: str, rounds: int, *, quick: bool) -> list[Case]:
     return found
 
 
+def play(case: Case) -> dict[str, float]:
+    """One run, with the CPU of all its processes per warm round: on a busy machine that is steadier than the clock."""
+    before = 0.0
+    with closing(Run(case.experiment, case.runtime)) as run:
+        for sent in run.steps():
+            if sent.step == "plan" and sent.position.round == 2:
+                before = _cpu(run)
+        after = _cpu(run)
+        return figures(run.result()) | {"round_cpu_s": (after - before) / max(1, case.experiment.rounds - 1)}
+
+
+def _cpu(run: Run) -> float:
+    """User and system seconds of every process that houses a party, and of this one. Linux only."""
+    total = 0.0
+    for pid in {os.getpid(), *(host.pid for host in run.hosts)}:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
 def figures(result: RunResult) -> dict[str, float]:
     """What one run says; seconds per warm round (the first left out), all clients together."""
     warm = result.rounds[1:] or result.rounds
@@ -98,6 +121,7 @@ def figures(result: RunResult) -> dict[str, float]:
         "he_cpu_s": median(c.encrypt + c.aggregate + c.decrypt for c in cpu),
         "train_cpu_s": median(c.train for c in cpu),
         "wall_s": median(item.seconds.total for item in warm),
+        "least_wall_s": min(item.seconds.total for item in warm),
         "first_round_s": result.cold_start_seconds,
         "accuracy": result.rounds[-1].accuracy or 0.0,
         "worst_error_of_bound": max((r.max_abs_error or 0.0) / (r.error_bound or 1.0) for r in result.rounds),
@@ -110,11 +134,11 @@ def measure(chosen: list[Case], turns: int) -> list[dict[str, Any]]:
     for turn in range(turns):
         for number, case in enumerate(chosen):
             print(f"{case.suite} {turn + 1}/{turns}: {' '.join(case.setting[1:])} {case.name}", file=sys.stderr)
-            taken[number].append(figures(run_experiment(case.experiment, case.runtime)))
+            taken[number].append(play(case))
     rows = []
     for case, found in zip(chosen, taken, strict=True):
         values = {key: median(one[key] for one in found) for key in found[0]}
-        values |= {f"least_{key}": min(one[key] for one in found) for key in ("wall_s", "he_cpu_s")}
+        values["least_wall_s"] = min(one["least_wall_s"] for one in found)
         suite, model, partition, trainer = case.setting
         rows.append(
             {"suite": suite, "model": model, "partition": partition, "trainer": trainer, "runtime": case.runtime}
@@ -123,7 +147,8 @@ def measure(chosen: list[Case], turns: int) -> list[dict[str, Any]]:
         )
     for row in rows:
         plain = next(r for r in rows if r["case"] == "plaintext" and _setting(r) == _setting(row))
-        row["wall_of_plaintext"] = row["wall_s"] / plain["wall_s"]
+        for key in ("wall", "least_wall", "round_cpu"):
+            row[f"{key}_of_plaintext"] = row[f"{key}_s"] / plain[f"{key}_s"]
         row["accuracy_minus_plaintext"] = row["accuracy"] - plain["accuracy"]
     return rows
 
@@ -163,10 +188,13 @@ def verdicts(rows: list[dict[str, Any]]) -> list[Verdict]:
             found.append(Verdict(7, f"cold start on Ray, {row['trainer']}", "≤", most, row["cold_start_s"], "s"))
         elif row["suite"] == "keras" and row["case"] != "plaintext":
             what = f"warm round of {row['case']} / plaintext, {row['model']}, Keras on Ray"
-            found.append(Verdict(5, what, "≤", 1.5, row["wall_of_plaintext"]))
+            found.append(Verdict(5, f"{what}: median wall", "≤", 1.5, row["wall_of_plaintext"]))
+            found.append(Verdict(5, f"{what}: least wall", "≤", 1.5, row["least_wall_of_plaintext"]))
+            found.append(Verdict(5, f"{what}: CPU of all processes", "≤", 1.5, row["round_cpu_of_plaintext"]))
         elif row["suite"] == "ray" and row["case"] == "plaintext":
-            what = f"warm round without encryption, {row['model']}, training included"
-            found.append(Verdict(5, what, "≤", 0.1, row["wall_s"], "s"))
+            what = f"warm round without encryption, {row['model']}, NumPy training included"
+            found.append(Verdict(5, f"{what}: median wall", "≤", 0.1, row["wall_s"], "s"))
+            found.append(Verdict(5, f"{what}: least wall", "≤", 0.1, row["least_wall_s"], "s"))
         elif row["suite"] == "local":
             what = f"{what}: largest error / its bound, ten rounds"
             found.append(Verdict(6, what, "≤", 1.0, row["worst_error_of_bound"]))
@@ -187,17 +215,8 @@ def main() -> None:
         else:
             found = cases(suite, chosen.rounds, quick=chosen.quick)
             rows += measure(found, min(turns, 2) if suite == "paillier" else turns)
-    heads = (
-        "case",
-        "upload_bytes",
-        "float32",
-        "he_cpu_s",
-        "train_cpu_s",
-        "wall_s",
-        "first_round_s",
-        "wall_of_plaintext",
-        "accuracy",
-    )
+    heads = ("case", "upload_bytes", "float32", "he_cpu_s", "train_cpu_s", "round_cpu_s", "wall_s", "least_wall_s")
+    heads += ("round_cpu_of_plaintext", "wall_of_plaintext", "first_round_s", "accuracy")
     tables = []
     for setting in dict.fromkeys(_setting(row) for row in rows if row["suite"] != "cold"):
         here = [row for row in rows if row["suite"] != "cold" and _setting(row) == setting]

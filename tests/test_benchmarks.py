@@ -1,0 +1,49 @@
+"""The benchmarks measure what they say, on the smallest of jobs."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+def test_a_verdict_knows_which_way_is_good(bench):
+    verdict = bench("common").Verdict
+    assert verdict(1, "bytes", "≤", 2.0, 1.5).met and not verdict(1, "bytes", "≤", 2.0, 2.5).met
+    assert verdict(2, "ratio", "≥", 2.0, 2.5).met and not verdict(2, "ratio", "≥", 2.0, 1.5).met
+    assert "missed" in verdict(2, "ratio", "≥", 2.0, 1.5).row[-1]
+
+
+def test_the_job_compares_with_plaintext_of_the_same_setting(bench):
+    job = bench("job")
+    pair = [case for case in job.cases("local", 2, quick=True) if case.name in ("plaintext", "bfv-compact")][:2]
+    rows = {row["case"]: row for row in job.measure(pair, 1)}
+    assert rows["plaintext"]["wall_of_plaintext"] == 1
+    assert rows["bfv-compact"]["worst_error_of_bound"] <= 1
+    assert all(verdict.target in (5, 6, 7) for verdict in job.verdicts(list(rows.values())))
+
+
+def test_adding_is_charged_per_client_and_parameter(bench):
+    aggregation = bench("aggregation")
+    rows = {row["case"]: row for row in aggregation.measure(2_410, (2,), 1)}
+    assert rows["bfv-compact-2048-seeded"]["float32"] <= 1.8
+    assert rows[aggregation.PER_LAYER]["upload_bytes"] > rows[aggregation.TUTORIAL]["upload_bytes"]
+    assert all(row["coordinator_ns_k2"] > 0 for row in rows.values())
+
+
+def test_the_coordinators_memory_is_looked_at(bench):
+    scale = bench("scale")
+    row = scale.one_round("INSECURE_bfv-1024", 5_000, 3)
+    assert 0 < row["coordinator_holds"] < 1 << 20 and row["messages"] == 13
+
+
+def test_accuracy_is_compared_round_by_round(bench):
+    accuracy = bench("accuracy")
+    assert accuracy.bits("bfv-compact", 5) == "9 of 12" and accuracy.bits("ckks-lean", 5) == "scale 2^40"
