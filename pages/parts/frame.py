@@ -183,7 +183,7 @@ def sidebar() -> None:
             skew = st.toggle(_("Unequal labels"), before.alpha is not None, key="w:skew")
             if skew:
                 st.slider(_("Dirichlet α"), 0.05, 5.0, before.alpha or 0.5, key="w:alpha")
-            st.number_input(_("Smallest cohort"), 0, 12, before.min_cohort or 0, key="w:min_cohort", help=_MIN_COHORT)
+            st.number_input(_("Smallest cohort"), 0, 12, before.min_cohort or 0, key="w:min_cohort", help=_min_cohort())
             st.number_input(_("Learning rate"), 0.001, 5.0, before.learning_rate, format="%.3f", key="w:learning_rate")
         _take(before)
         for reason in experiment().insecure:
@@ -211,9 +211,10 @@ def sidebar() -> None:
         ray_label()
 
 
-_MIN_COHORT = (
-    "0: the smallest safe one. Below it a round is refused; a smaller value is a lab experiment, marked INSECURE."
-)
+def _min_cohort() -> str:
+    return _(
+        "0: the smallest safe one. Below it a round is refused; a smaller value is a lab experiment, marked INSECURE."
+    )
 
 
 def _choice(name: str, label: str, options: tuple[str, ...], before: Experiment, label_of=str) -> None:  # type: ignore[no-untyped-def]
@@ -262,10 +263,11 @@ def _custody(before: Experiment, clients: int) -> None:
                 key="hold-together",
             )
         return
-    st.slider(_("Holders needed to decrypt"), 1, clients, threshold, key="w:threshold", help=_CUSTODY)
+    st.slider(_("Holders needed to decrypt"), 1, clients, threshold, key="w:threshold", help=_together())
 
 
-_CUSTODY = "1: each client holds the whole key. More: so many clients must answer, fewer open nothing."
+def _together() -> str:
+    return _("1: each client holds the whole key. More: so many clients must answer, fewer open nothing.")
 
 
 def _take(before: Experiment) -> None:

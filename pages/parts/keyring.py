@@ -155,6 +155,10 @@ def _room() -> KeyRoom | None:
 def _epochs(room: KeyRoom) -> None:
     """Rotate, revoke, destroy, steal; below it what opens and who holds what."""
     st.subheader(_("Epochs: the life of a key"), anchor=False)
+    if frame.experiment().custody.startswith("dealer-free"):
+        st.caption(
+            _("In this room the KMS deals the shares, so that a rotation takes a moment; the run above had no dealer.")
+        )
     _actions(room)
     tried = _theft(room)
     st.html(_timeline(room.epochs, tried))

@@ -35,6 +35,15 @@ def steps() -> dict[str, str]:
         "request": _("request to decrypt"),
         "partial": _("partial decryption"),
         "receipt": _("receipt"),
+        "ceremony nonce commitment": _("random number, committed"),
+        "ceremony nonce reveal": _("random number, shown"),
+        "ceremony key commitment": _("key part, committed"),
+        "ceremony key reveal": _("key part, shown"),
+        "ceremony deal": _("piece of a share, sealed"),
+        "ceremony test commitment": _("self-test, committed"),
+        "ceremony test reveal": _("self-test, shown"),
+        "ceremony partial": _("self-test decryption"),
+        "ceremony approval": _("approval of the key"),
     }
 
 

@@ -49,6 +49,15 @@ def tell(message: Message, *, plain: bool) -> str:
         "receipt": _(
             "{who} checked, decrypted and applied the sum: its model moved. The coordinator learns only that."
         ),
+        "ceremony nonce commitment": _("{who} commits to a random number: nobody can choose the ring's seed alone."),
+        "ceremony nonce reveal": _("{who} shows its random number. Together they give the public seed."),
+        "ceremony key commitment": _("{who} commits to its part of the public key before it has seen another's."),
+        "ceremony key reveal": _("{who} shows its part of the public key. The whole secret key exists nowhere."),
+        "ceremony deal": _("{who} gives {to} a piece of its secret, sealed, so that any quorum can stand in for all."),
+        "ceremony test commitment": _("{who} commits to a test ciphertext: the new key is tried before it is used."),
+        "ceremony test reveal": _("{who} shows its test."),
+        "ceremony partial": _("{who} decrypts its part of the test sum."),
+        "ceremony approval": _("{who} signs that the key works. Without every client's signature it is not used."),
     }
     text = told.get(message.step, _("{who} sends a step of the key ceremony.")).format(who=who, to=to)
     if message.lock == "opened":

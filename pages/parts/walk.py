@@ -12,7 +12,7 @@ from hefl_core.errors import HeflError
 from hefl_core.federation.transcript import Transcript
 from hefl_core.federation.verify import verify
 from hefl_core.figures.formula import error_line, formula
-from hefl_core.figures.knowledge import Matrix, knowledge, seats_of
+from hefl_core.figures.knowledge import Matrix, clients_of, knowledge, seats_of
 from hefl_core.figures.questions import question_before
 from hefl_core.figures.sequence import Message, load_plain, picture, sequence
 from hefl_core.figures.thing import Observations, thing
@@ -24,7 +24,7 @@ from pages.parts.frame import presenter
 from pages.parts.stepper import stepper
 from pages.parts.words import _
 
-MOST_SEATS = 14
+MOST_CLIENTS = 8
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,9 @@ def _forget() -> None:
 
 
 def _seats(transcript: Transcript) -> tuple[str, ...]:
-    return (OBSERVER, *seats_of(transcript))[:MOST_SEATS]
+    """Everything, then every seat; of many clients the first few."""
+    late = set(clients_of(transcript)[MOST_CLIENTS:])
+    return (OBSERVER, *(seat for seat in seats_of(transcript) if seat not in late))
 
 
 def _choose_seat(transcript: Transcript) -> str:
@@ -134,7 +136,7 @@ def _walk(walked: Walked) -> None:
             dark=frame.dark(),
             presenter=presenter(),
             run=run,
-            height=400 if presenter() else 276,
+            height=352 if presenter() else 276,
         )
     state["cursor"] = min(position, len(transcript.sent))
     frame.mirror()

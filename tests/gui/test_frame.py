@@ -93,3 +93,22 @@ def test_sessions_past_the_limit_are_refused_with_a_message():
     sessions.open()
     with pytest.raises(RuntimeUnavailable, match="closed"):
         first.start(Experiment(clients=3, rounds=1))
+
+
+def test_a_language_is_a_file(app, tmp_path, monkeypatch):
+    """A compiled catalogue changes the words on screen; nothing else does."""
+    from gettext import GNUTranslations
+
+    from pages.parts import words
+
+    class Ticking(GNUTranslations):
+        def __init__(self):
+            self._catalog, self._fallback = {}, None
+
+        def gettext(self, message):
+            return message + " ✓"
+
+    monkeypatch.setattr(words, "_translation", lambda language: Ticking())
+    app.run()
+    assert not app.exception
+    assert app.slider(key="w:clients").label == "Clients ✓"
