@@ -162,6 +162,15 @@ def _picture(walked: Walked, seat: str) -> dict[str, Any]:
     return kept[1]  # type: ignore[no-any-return]
 
 
+def _messages(walked: Walked, seat: str) -> tuple[Message, ...]:
+    """Every message as this seat has it, made once."""
+    wanted = (walked.name, len(walked.transcript.lines), seat)
+    kept = st.session_state.get("messages")
+    if kept is None or kept[0] != wanted:
+        kept = st.session_state["messages"] = (wanted, sequence(walked.transcript, seat))
+    return kept[1]  # type: ignore[no-any-return]
+
+
 def views(walked: Walked, found: Matrix, seat: str, position: int) -> None:
     """The message under the cursor: in words, itself, as a formula, and what is promised about it."""
     if position == 0:
@@ -169,7 +178,7 @@ def views(walked: Walked, found: Matrix, seat: str, position: int) -> None:
             _("Press **→** to send the first message, **space** to play, or click a party to see it as that party.")
         )
         return
-    message = sequence(walked.transcript, seat)[position - 1]
+    message = _messages(walked, seat)[position - 1]
     st.markdown(f"##### {position}. {_title(message)}")
     st.markdown(story.tell(message, plain=load_plain(walked.transcript)))
     if message.lock == "absent":
