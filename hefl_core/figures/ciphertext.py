@@ -1,0 +1,189 @@
+"""Inside a ciphertext: its bytes, its residues against uniform, what lies where, how it wears, which parameters are safe."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+
+from hefl_core.figures.style import COLOURS, figure, line
+from hefl_core.measure.precision import Security, Wear
+from hefl_core.measure.specimen import Twice, Uniformity, WordLayout
+
+SIDE = 64
+
+
+def heat(data: bytes, *, dark: bool = False, skip: int = 160) -> go.Figure:
+    """4,096 bytes as a square of colours, after ``skip`` bytes of header; noise has no pattern."""
+    piece = np.frombuffer(data[skip : skip + SIDE * SIDE], dtype=np.uint8)
+    rows = piece[: len(piece) // SIDE * SIDE].reshape(-1, SIDE)
+    picture = figure(dark=dark, height=330)
+    picture.add_heatmap(
+        z=rows, colorscale="Cividis", zmin=0, zmax=255, showscale=False, hovertemplate="byte %{z}<extra></extra>"
+    )
+    picture.update_layout(
+        xaxis={"visible": False},
+        yaxis={"visible": False, "autorange": "reversed", "scaleanchor": "x"},
+        margin={"l": 5, "r": 5, "t": 5, "b": 5},
+        hovermode="closest",
+    )
+    return picture
+
+
+def heat_caption(data: bytes) -> str:
+    """The picture in a sentence."""
+    values, count = np.unique(np.frombuffer(data, dtype=np.uint8), return_counts=True)
+    share = count / count.sum()
+    entropy = float(-np.sum(share * np.log2(share)))
+    return f"{len(data):,} bytes, {len(values)} different values, {entropy:.2f} of 8 bits of entropy per byte."
+
+
+def residues(cipher: Uniformity, plain: Uniformity, *, dark: bool = False) -> go.Figure:
+    """How often each thirty-second of the range occurs: residues of the ciphertext, and the update's own entries."""
+    picture = figure(dark=dark, height=330, x="place in the range from 0 to 1", y="share, uniform = 1")
+    for place, (name, found) in enumerate((("the update itself", plain), ("ciphertext residues", cipher))):
+        count = len(found.bins)
+        picture.add_bar(
+            x=[(at + 0.5) / count for at in range(count)],
+            y=[value * count / found.count for value in found.bins],
+            name=name,
+            opacity=0.85,
+            marker={"color": COLOURS[1 - place], "pattern": {"shape": ["/", ""][place]}},
+        )
+    picture.add_hline(y=1, line={"dash": "dot", "color": COLOURS[5]})
+    picture.update_layout(barmode="overlay", bargap=0.05)
+    return picture
+
+
+def residues_caption(cipher: Uniformity, plain: Uniformity) -> str:
+    """The picture in a sentence, with the Kolmogorov-Smirnov numbers."""
+    verdict = "no difference from uniform is found" if cipher.looks_uniform else "they differ from uniform"
+    return (
+        f"Kolmogorov-Smirnov distance from uniform: {cipher.distance:.4f} for {cipher.count:,} residues (p = {cipher.p_value:.2f}: "
+        f"{verdict}), {plain.distance:.3f} for the update's {plain.count:,} entries (p {_p(plain.p_value)})."
+    )
+
+
+def twice(found: Twice, *, dark: bool = False) -> tuple[go.Figure, go.Figure]:
+    """Both ciphertexts of one plaintext."""
+    return heat(found.first.blocks[0], dark=dark), heat(found.second.blocks[0], dark=dark)
+
+
+def twice_caption(found: Twice) -> str:
+    """The pictures in a sentence."""
+    alike = "decrypt to the same numbers" if found.equal_plaintexts else "decrypt to different numbers"
+    return f"{found.equal:,} of {found.residues:,} residues are equal, and yet both {alike}."
+
+
+def word_bits(found: WordLayout, *, dark: bool = False) -> go.Figure:
+    """The bits of one word from the lowest: values, and the head-room that sums grow into."""
+    return _strip([(name, width) for name, width in found.bits], f"bits of one {found.unit}, lowest first", dark=dark)
+
+
+def block_words(found: WordLayout, *, dark: bool = False) -> go.Figure:
+    """How the first block's words are used."""
+    return _strip(list(found.words), f"{found.unit}s of the first block", dark=dark)
+
+
+def _strip(parts: list[tuple[str, int]], title: str, *, dark: bool) -> go.Figure:
+    picture = figure(dark=dark, height=125, x=title)
+    colours: dict[str, str] = {}
+    total = sum(width for _, width in parts)
+    for name, width in parts:
+        kind = name.split(" ")[0]
+        neutral = kind in ("zero", "unused", "head-room")
+        colours.setdefault(kind, COLOURS[6] if neutral else COLOURS[len(colours) % 6])
+        picture.add_bar(
+            y=[""],
+            x=[width],
+            name=name,
+            orientation="h",
+            showlegend=False,
+            text=[f"{name}: {width}"] if width > total / 14 else [""],
+            textposition="inside",
+            insidetextanchor="middle",
+            marker={
+                "color": colours[kind],
+                "pattern": {"shape": "/" if neutral else ""},
+                "line": {"width": 1, "color": "white"},
+            },
+            hovertemplate=f"{name}: {width}<extra></extra>",
+        )
+    picture.update_layout(barmode="stack", hovermode="closest", margin={"l": 5, "r": 5, "t": 5, "b": 45})
+    picture.update_yaxes(visible=False)
+    return picture
+
+
+def layout_caption(found: WordLayout) -> str:
+    """Both pictures in a sentence."""
+    bits = ", ".join(f"{name} {width}" for name, width in found.bits)
+    words = ", ".join(f"{count:,} × {name}" for name, count in found.words)
+    return f"One {found.unit}, in bits: {bits}. The first block: {words}."
+
+
+def wear(found: Wear, *, dark: bool = False) -> go.Figure:
+    """Bits left as additions pile up; a cross where decryption is wrong."""
+    picture = figure(dark=dark, height=340, x="terms in the sum", y=found.unit)
+    for place, (name, points) in enumerate(
+        (("different ciphertexts, as in a round", found.independent), ("one ciphertext with itself", found.doubled))
+    ):
+        picture.add_scatter(
+            x=[point.terms for point in points],
+            y=[point.bits for point in points],
+            name=name,
+            mode="lines+markers",
+            **line(place),
+        )
+    wrong = [point for point in (*found.independent, *found.doubled) if not point.right]
+    if wrong:
+        picture.add_scatter(
+            x=[point.terms for point in wrong],
+            y=[point.bits for point in wrong],
+            name="decrypts wrongly, or is refused",
+            mode="markers",
+            marker={"symbol": "x", "size": 16, "color": COLOURS[5]},
+        )
+    picture.add_vline(
+        x=found.head_room,
+        line={"dash": "dash", "color": COLOURS[6]},
+        annotation_text=f"the preset stops at {found.head_room}",
+    )
+    picture.update_xaxes(type="log", dtick="D1" if max(p.terms for p in found.doubled) < 100 else 1)
+    picture.update_yaxes(rangemode="tozero")
+    return picture
+
+
+def wear_caption(found: Wear) -> str:
+    """The picture in a sentence."""
+    first, last = found.independent[0], found.independent[-1]
+    text = f"{found.unit}: {first.bits:.1f} fresh, {last.bits:.1f} after {last.terms} different terms"
+    if found.breaks_at is None:
+        return f"{text}; added to itself it still decrypts at {found.doubled[-1].terms:,} terms."
+    return f"{text}; added to itself it breaks at {found.breaks_at:,} terms, the preset refuses more than {found.head_room}."
+
+
+def security(found: Security, *, dark: bool = False) -> go.Figure:
+    """Bits of all primes beside what each table allows: shorter is safer."""
+    picture = figure(dark=dark, height=170, x=f"bits of all coefficient primes at N = {found.degree:,}")
+    rows = (("2024 guidelines", found.limit_2024), ("2018 standard", found.limit_2018), ("yours", found.used))
+    picture.add_bar(
+        y=[name for name, _ in rows],
+        x=[value for _, value in rows],
+        orientation="h",
+        text=[str(value) for _, value in rows],
+        marker={"color": [COLOURS[6], COLOURS[6], COLOURS[2] if found.fits else COLOURS[5]]},
+        showlegend=False,
+    )
+    picture.update_layout(hovermode="closest", margin={"l": 130, "r": 15, "t": 5, "b": 45})
+    return picture
+
+
+def security_caption(found: Security) -> str:
+    """The picture in a sentence."""
+    said = "within both tables: at least 128 bits" if found.fits else "beyond a table: less than 128 bits, refused"
+    return (
+        f"{found.used} bits used; allowed {found.limit_2024} (eprint 2024/463) and {found.limit_2018} (2018): {said}."
+    )
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"= {value:.3f}"
