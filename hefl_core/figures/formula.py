@@ -20,7 +20,7 @@ from hefl_core.schemes.registry import load_preset
 from hefl_core.wire.canonical import decode
 
 HIDDEN = r"\blacksquare"
-MOST_TERMS = 4
+MOST_TERMS = 2
 
 
 def formula(transcript: Transcript, message: Message, matrix: Matrix, seat: str, observations: Observations) -> str:
@@ -193,8 +193,8 @@ class _Numbers:
     def _sum(self) -> list[str]:
         names = self._contributors()
         return [
-            rf"C=c_1\boxplus\cdots\boxplus c_{{{len(names)}}},\quad "
-            rf"\mathsf{{Dec}}(C)=\sum_k\tfrac{{n_k}}{{n_{{\max}}}}\Delta_k",
+            rf"C=c_1\boxplus\cdots\boxplus c_{{{len(names)}}}",
+            rf"\mathsf{{Dec}}(C)[j]=\textstyle\sum_k\tfrac{{n_k}}{{n_{{\max}}}}\Delta_k[j],\quad j={self.entry}",
             rf"{self._terms()} = {self._total()}",
         ]
 
