@@ -1,29 +1,16 @@
 """The application in a real browser: keyboard, seats, reload, two sessions; the screen compared with the transcript."""
 
-import os
 import re
-import shutil
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import time
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from benchmarks.browser import ARGUMENTS, CHROMIUM, serving
 from hefl_core.figures.knowledge import knowledge, seats_of
 from hefl_core.runtime.transcript_file import unpack
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
@@ -33,41 +20,9 @@ pytestmark = [
 SMALL = "clients=3&rounds=1"
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def serving(**environment):
-    port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    command += ["--server.headless", "true", "--server.fileWatcherType", "none"]
-    server = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=os.environ | {"HEFL_RUNTIME": "local"} | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(150):
-            try:
-                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield address
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(20)
-
-
 @pytest.fixture(scope="module")
 def address():
-    with serving(HEFL_MAX_SESSIONS="12") as found:
+    with serving(HEFL_RUNTIME="local", HEFL_MAX_SESSIONS="12") as found:
         yield found
 
 
@@ -229,7 +184,7 @@ def test_rotate_and_steal(page, address):
 
 
 def test_two_sessions_share_nothing_and_the_limit_is_a_message(browser):
-    with serving(HEFL_MAX_SESSIONS="2") as address:
+    with serving(HEFL_RUNTIME="local", HEFL_MAX_SESSIONS="2") as address:
         contexts = [browser.new_context() for _ in range(3)]
         pages = [context.new_page() for context in contexts]
         transcripts = []
