@@ -90,18 +90,19 @@ def show(comparison: Comparison) -> None:
             key="lab:against",
         )
 
-    @st.fragment(run_every=0.5 if comparison.running else None)
+    was_running = comparison.running
+
+    @st.fragment(run_every=0.5 if was_running else None)
     def look() -> None:
+        if was_running and not comparison.running:
+            st.rerun()  # the whole page: what is below the curves is there now
         if comparison.running:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.progress(comparison.progress, _("training"))
                 st.button(_("Stop"), on_click=comparison.cancel, icon=":material/stop:", key="lab:stop")
         _pictures(comparison, measure or "accuracy", against or "round")
 
-    was_running = comparison.running
     look()
-    if was_running and not comparison.running:
-        st.rerun()
 
 
 def _pictures(comparison: Comparison, measure: training.Measure, against: training.Against) -> None:

@@ -236,3 +236,19 @@ def test_the_story_plays(page, address):
     page.wait_for_selector(".board[data-scene='4']")
     likeness = re.search(r"likeness (\d\.\d\d)", page.locator(".coordinator .under").inner_text())
     assert likeness and float(likeness[1]) < 0.9
+
+
+def test_a_table_of_ones_own_is_uploaded_and_the_report_downloaded(page, address, tmp_path):
+    table = tmp_path / "table.csv"
+    rows = "".join(f"{i % 7},{i % 5},{'x' if i % 7 > 3 else 'y'}\n" for i in range(120))
+    table.write_text(f"a,b,label\n{rows}")
+    page.goto(f"{address}/your_data?{SMALL}")
+    page.set_input_files("input[type=file]", str(table))
+    page.get_by_text("96 rows to train on").wait_for()
+    page.get_by_role("button", name="Train on it under encryption").click()
+    page.get_by_text("coordinator-blind").first.wait_for()
+    page.goto(f"{address}/report?{SMALL}")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Report (HTML)").click()
+    html = Path(waiting.value.path()).read_text(encoding="utf-8")
+    assert "What was promised, and what the checks found" in html and "FAILS" not in html
