@@ -39,9 +39,10 @@ def _processes(run: Run | None) -> None:
     st.subheader(_("Processes"), anchor=False)
     state = _("up") if WARM_UP.ready else str(WARM_UP.failure) if WARM_UP.failure else _("starting, or switched off")
     st.write(
-        _("Ray: {state}. Sessions open: {n} of {most}. Everything listens on this machine only.").format(
-            state=state, n=len(SESSIONS), most=SESSIONS.limit
-        )
+        _(
+            "Ray: {state}. Sessions open: {n} of {most}. The application listens on this machine only; Ray listens on every "
+            "interface by its nature and is guarded by a token of this run."
+        ).format(state=state, n=len(SESSIONS), most=SESSIONS.limit)
     )
     named = [(host.pid, ", ".join(host.parties)) for host in run.hosts] if run is not None else []
     st.dataframe(
