@@ -10,6 +10,7 @@ import sys
 import typer
 from rich.console import Console
 
+from hefl_core.cli.attack import attack
 from hefl_core.cli.demo import demo
 from hefl_core.cli.inspect import claims, schemes, verify
 from hefl_core.cli.keys import keys
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, demo, verify, schemes, claims):
+for command in (run, demo, verify, schemes, claims, attack):
     app.command()(command)
 app.add_typer(keys, name="keys")
 

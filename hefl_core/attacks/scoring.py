@@ -1,0 +1,214 @@
+"""How well a guess fits the truth. The only file of this room that is handed the truth.
+
+The test for "no better than chance" is one for all attacks: does a guess fit its own victim better than the other
+trials' victims? Under the null hypothesis guesses and victims can be exchanged; mean and variance of the matched sum over
+all permutations are known exactly.
+
+Source: Wilson 1927; Hoeffding 1951 (combinatorial central limit theorem); Hanley and McNeil 1982 (AUC).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from scipy.stats import norm
+
+from hefl_core.attacks.view import Doubles
+from hefl_core.learning.base import Examples
+from hefl_core.vectors import Array
+
+Z95 = 1.959963984540054
+MATCH_DB = 30.0
+"""From here on a record counts as recovered."""
+BEST_DB = 320.0
+MOST_GUESSES = 4
+"""So many records of a guess are compared with every victim."""
+G = TypeVar("G")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What really happened in one trial: the victim's examples and its update."""
+
+    examples: Examples
+    update: Doubles
+
+
+@dataclass(frozen=True)
+class Score:
+    """Value, 95 % interval, baseline and the p-value of "no better than chance"."""
+
+    value: float
+    low: float
+    high: float
+    prior: float
+    p_value: float | None
+
+
+def wilson(successes: float, trials: int) -> tuple[float, float]:
+    """95 % interval of a rate.
+
+    >>> tuple(round(v, 3) for v in wilson(200, 200))
+    (0.981, 1.0)
+    """
+    if trials == 0:
+        return 0.0, 1.0
+    rate, z2 = successes / trials, Z95**2
+    centre = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = Z95 * np.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def bootstrap(values: Doubles, seed: int = 0, draws: int = 1000) -> tuple[float, float]:
+    """95 % percentile interval of a mean."""
+    rng = np.random.default_rng(seed)
+    means = values[rng.integers(0, len(values), (draws, len(values)))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def matched_p(fit: Doubles) -> float:
+    """One-sided p-value of guesses fitting their own victims. Shapes: (T, T), guess by victim.
+
+    >>> rng = np.random.default_rng(1)
+    >>> noise = rng.normal(size=(200, 200))
+    >>> 0.001 < matched_p(noise) < 0.999, matched_p(noise + 2 * np.eye(200)) < 1e-9
+    (True, True)
+    """
+    trials = len(fit)
+    centred = fit - fit.mean(axis=0, keepdims=True) - fit.mean(axis=1, keepdims=True) + fit.mean()
+    spread = float(np.sqrt(np.sum(centred**2) / max(1, trials - 1)))
+    if spread < 1e-12 * trials:
+        return 1.0
+    return float(norm.sf(float(np.trace(centred)) / spread))
+
+
+def over_trials(
+    guesses: Sequence[G],
+    truths: Sequence[Truth],
+    value: Callable[[G, Truth], float],
+    fit: Callable[[Sequence[G], Sequence[Truth]], Doubles] | None = None,
+    *,
+    rate: bool,
+) -> Score:
+    """Mean value of guesses against their victims; the baseline is the same against the next trial's victim.
+
+    ``fit``: (T, T) how well each guess fits each victim; None: ``value`` itself.
+    """
+    own = np.array([value(guess, truth) for guess, truth in zip(guesses, truths, strict=True)])
+    others = np.array([value(guess, truth) for guess, truth in zip(guesses, [*truths[1:], truths[0]], strict=True)])
+    table = fit(guesses, truths) if fit else np.array([[value(guess, truth) for truth in truths] for guess in guesses])
+    low, high = wilson(float(own.sum()), len(own)) if rate else bootstrap(own)
+    p_value = matched_p(table) if len(own) > 2 else None
+    return Score(float(own.mean()), low, high, float(others.mean()), p_value)
+
+
+# -- records -------------------------------------------------------------------------------------------------------
+
+
+def psnr(guess: Array, record: Array) -> float:
+    """Peak signal-to-noise ratio in dB; the peak is 1: white for pictures, a standard deviation for tables."""
+    return float(_psnrs(np.atleast_2d(guess), np.atleast_2d(record))[0, 0])
+
+
+def _psnrs(guesses: Array, rows: Array) -> Doubles:
+    """Shapes: (m, features) and (n, features) to (m, n)."""
+    gaps = np.asarray(guesses, np.float64)[:, None] - np.asarray(rows, np.float64)[None]
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.minimum(BEST_DB, -10 * np.log10(np.mean(gaps**2, axis=2))))
+
+
+def recovered(guesses: Array, truth: Truth) -> float:
+    """Share of the victim's records that some guess meets within 30 dB. Shapes: guesses (m, features)."""
+    if len(guesses) == 0:
+        return 0.0
+    return float(np.mean(_psnrs(guesses, truth.examples.features).max(axis=0) > MATCH_DB))
+
+
+def best_psnr(guesses: Array, truth: Truth) -> float:
+    """Mean over the victim's records of the best guess's PSNR. 0 dB where there is no guess."""
+    if len(guesses) == 0:
+        return 0.0
+    return float(np.mean(_psnrs(guesses, truth.examples.features).max(axis=0)))
+
+
+def precision(guesses: Array, truth: Truth) -> float:
+    """Share of the attacker's claims that are a record of the victim."""
+    if len(guesses) == 0:
+        return 1.0
+    return float(np.mean(_psnrs(guesses, truth.examples.features).max(axis=1) > MATCH_DB))
+
+
+def likeness(guesses: Sequence[Array], truths: Sequence[Truth]) -> Doubles:
+    """Largest correlation between one of a guess's first records and a record of a victim; 0 where there is no guess.
+
+    Shapes: (T, T), guess by victim.
+    """
+    features = truths[0].examples.features.shape[1]
+    first = [np.asarray(g, np.float64)[:MOST_GUESSES] if len(g) else np.zeros((1, features)) for g in guesses]
+    rows = [truth.examples.features.astype(np.float64) for truth in truths]
+    table = _standard(np.concatenate(first)) @ _standard(np.concatenate(rows)).T
+    starts = [np.cumsum([0, *(len(part) for part in parts[:-1])]) for parts in (first, rows)]
+    return np.asarray(np.maximum.reduceat(np.maximum.reduceat(table, starts[0], axis=0), starts[1], axis=1))
+
+
+def _standard(rows: Doubles) -> Doubles:
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300))
+
+
+# -- labels and shares -----------------------------------------------------------------------------------------------
+
+
+def same_label(guess: int, truth: Truth) -> float:
+    """Whether the named label is the victim's (of its first record)."""
+    return float(guess == int(truth.examples.labels[0]))
+
+
+def labels_right(counts: Doubles, truth: Truth) -> float:
+    """Share of the batch's labels that the guessed counts name."""
+    found = np.bincount(truth.examples.labels, minlength=len(counts))
+    return float(np.minimum(found, counts).sum() / len(truth.examples))
+
+
+def share_error(share: float, truth: Truth, label: int = 0) -> float:
+    """Distance |guessed - true share| of records with this label."""
+    return abs(share - float(np.mean(truth.examples.labels == label)))
+
+
+# -- members ---------------------------------------------------------------------------------------------------------
+
+
+def auc(members: Doubles, others: Doubles) -> Score:
+    """Area under the ROC of scores that should be higher for members; ties count half."""
+    m, n = len(members), len(others)
+    ranks = np.concatenate([members, others])
+    order = np.unique(ranks, return_inverse=True, return_counts=True)
+    middle = (np.cumsum(order[2]) - (order[2] - 1) / 2)[order[1]]
+    area = float((middle[:m].sum() - m * (m + 1) / 2) / (m * n))
+    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = (area * (1 - area) + (m - 1) * (q1 - area**2) + (n - 1) * (q2 - area**2)) / (m * n)
+    half = Z95 * float(np.sqrt(max(variance, 0)))
+    p_value = float(norm.sf((area - 0.5) / np.sqrt((m + n + 1) / (12 * m * n))))
+    return Score(area, max(0.0, area - half), min(1.0, area + half), 0.5, p_value)
+
+
+def roc(members: Doubles, others: Doubles) -> Doubles:
+    """False-positive and true-positive rates over all thresholds. Shapes: (points, 2)."""
+    cuts = np.unique(np.concatenate([members, others]))[::-1]
+    fpr = [float(np.mean(others >= cut)) for cut in cuts]
+    tpr = [float(np.mean(members >= cut)) for cut in cuts]
+    return np.column_stack([[0.0, *fpr], [0.0, *tpr]])
+
+
+def tpr_at(curve: Doubles, fpr: float) -> float:
+    """True-positive rate at this false-positive rate. Source: Carlini 2022, section III.B."""
+    return float(curve[curve[:, 0] <= fpr, 1].max())
+
+
+def worst_error(guess: Array, truth: Array) -> float:
+    """Largest absolute difference of the entries."""
+    return float(np.max(np.abs(np.asarray(guess, np.float64) - truth)))

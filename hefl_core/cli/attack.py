@@ -1,0 +1,114 @@
+"""``attack``: list the attacks, or run one from a seat and print what it reached."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from hefl_core.attacks.catalogue import ATTACKS
+from hefl_core.attacks.catalogue import run as run_attack
+from hefl_core.attacks.result import AttackResult
+from hefl_core.cli.output import STDOUT, write_json
+from hefl_core.errors import ParameterError
+
+
+def attack(
+    name: Annotated[str | None, typer.Argument(help="an attack's name; see --list")] = None,
+    seat: Annotated[str | None, typer.Option(help="from where; without it from every seat it has")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="names, seats, sources")] = False,
+    scheme: Annotated[str, typer.Option(help="what the coordinator's ciphertexts are made with")] = "bfv-lean",
+    dataset: Annotated[str | None, typer.Option(help="digits or breast_cancer; without it the attack's own")] = None,
+    clients: Annotated[int, typer.Option(help="clients in the cohort")] = 5,
+    batch: Annotated[int | None, typer.Option(help="records per client and step")] = None,
+    local_epochs: Annotated[int, typer.Option(help="local steps before the update is sent")] = 1,
+    threshold: Annotated[int, typer.Option(help="holders needed to decrypt; 1: individual custody")] = 1,
+    trials: Annotated[int | None, typer.Option(help="without it the attack's own number")] = None,
+    seed: Annotated[int, typer.Option(help="of data and models; keys are always fresh")] = 7,
+    json: Annotated[str | None, typer.Option(help="write the results as JSON; - is stdout")] = None,
+) -> None:
+    """Attack a laboratory's own messages from one seat: the same code whether the seat sees updates or ciphertext."""
+    if list_:
+        _list(json)
+        return
+    if name is None:
+        raise ParameterError("attack: expected a name, found none", "see attack --list")
+    chosen = next((one for one in ATTACKS if one.name == name), None)
+    if chosen is None:
+        raise ParameterError(f"attack: no attack is called {name!r}", "see attack --list")
+    results = [
+        run_attack(
+            name,
+            where,
+            scheme=scheme,
+            dataset=dataset,
+            clients=clients,
+            batch=batch,
+            local_epochs=local_epochs,
+            threshold=threshold,
+            trials=trials,
+            seed=seed,
+        )
+        for where in ([seat] if seat else chosen.seats)
+    ]
+    if json:
+        parts = [result.to_json(evidence=seat is not None) for result in results]
+        write_json(json, parts[0] if seat else f"[{','.join(parts)}]")
+    if json != "-":
+        STDOUT.print(_table(results))
+
+
+def _list(json: str | None) -> None:
+    if json:
+        rows = [
+            {
+                "name": a.name,
+                "title": a.title,
+                "family": a.family,
+                "seats": a.seats,
+                "source": a.source,
+                "remedy": a.remedy,
+            }
+            for a in ATTACKS
+        ]
+        write_json(json, json_module.dumps(rows, ensure_ascii=False, indent=1))
+        if json == "-":
+            return
+    table = Table(title="attacks", show_lines=True)
+    for column in ("name", "on", "what", "seats", "source", "what stops it"):
+        table.add_column(column)
+    for one in ATTACKS:
+        table.add_row(one.name, one.family, one.title, ", ".join(one.seats), one.source, one.remedy)
+    STDOUT.print(table)
+
+
+def _table(results: list[AttackResult]) -> Table:
+    notes = [f"{one.seat}: {one.note}" for one in results if one.note]
+    table = Table(title=f"{results[0].attack}: {results[0].metric}", caption="\n".join([*notes, results[0].source]))
+    for column in (
+        "seat",
+        "scheme",
+        results[0].metric,
+        "95 % interval",
+        "guessing",
+        "trials",
+        "CPU s",
+        "at chance",
+        "",
+    ):
+        table.add_column(column)
+    for one in results:
+        chance = "" if one.p_value is None else f"{'yes' if one.at_chance() else 'no'} (p = {one.p_value:.2g})"
+        table.add_row(
+            one.seat,
+            one.scheme,
+            f"{one.value:.4g}",
+            f"{one.low:.4g} to {one.high:.4g}",
+            f"{one.prior:.4g}",
+            str(one.trials),
+            f"{one.cpu_seconds:.2f}",
+            chance,
+        )
+    return table
