@@ -155,6 +155,12 @@ def likeness(guesses: Sequence[Array], truths: Sequence[Truth]) -> Doubles:
     return np.asarray(np.maximum.reduceat(np.maximum.reduceat(table, starts[0], axis=0), starts[1], axis=1))
 
 
+def rank(guess: Array, crowd: Array) -> int:
+    """Place of the first of some candidates when they are ordered by correlation with a guess; 1: the guess names it."""
+    close = (_standard(np.atleast_2d(np.asarray(guess, np.float64))) @ _standard(np.asarray(crowd, np.float64)).T)[0]
+    return 1 + int(np.sum(close[1:] >= close[0]))
+
+
 def _standard(rows: Doubles) -> Doubles:
     rows = rows - rows.mean(axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300))

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 
 from hefl_core.figures.style import COLOURS, figure, line
 from hefl_core.measure.precision import Security, Wear
 from hefl_core.measure.specimen import Twice, Uniformity, WordLayout
+from hefl_core.schemes.base import Vector
+from hefl_core.schemes.rlwe import Residues
 
 SIDE = 64
 
 
-def heat(data: bytes, *, dark: bool = False, skip: int = 160) -> go.Figure:
-    """4,096 bytes as a square of colours, after ``skip`` bytes of header; noise has no pattern."""
-    piece = np.frombuffer(data[skip : skip + SIDE * SIDE], dtype=np.uint8)
+def heat(values: npt.NDArray[np.float64], *, dark: bool = False) -> go.Figure:
+    """Numbers in 0..1, up to 4,096 of them, as a square of colours; noise has no pattern."""
+    piece = values[: SIDE * SIDE]
     rows = piece[: len(piece) // SIDE * SIDE].reshape(-1, SIDE)
     picture = figure(dark=dark, height=330)
     picture.add_heatmap(
-        z=rows, colorscale="Cividis", zmin=0, zmax=255, showscale=False, hovertemplate="byte %{z}<extra></extra>"
+        z=rows, colorscale="Cividis", zmin=0, zmax=1, showscale=False, hovertemplate="%{z:.3f}<extra></extra>"
     )
     picture.update_layout(
         xaxis={"visible": False},
@@ -29,12 +32,27 @@ def heat(data: bytes, *, dark: bool = False, skip: int = 160) -> go.Figure:
     return picture
 
 
-def heat_caption(data: bytes) -> str:
+def byte_heat(words: Residues, bits: int, *, dark: bool = False) -> go.Figure:
+    """The bytes of residues of so many bits, those that are full: the topmost is not, and would draw stripes."""
+    full = bits // 8
+    raw = np.ascontiguousarray(words.reshape(-1)[: SIDE * SIDE // full + 1], dtype="<u8").view(np.uint8)
+    return heat(raw.reshape(-1, 8)[:, :full].reshape(-1) / 255.0, dark=dark)
+
+
+def update_heat(update: Vector, *, dark: bool = False) -> go.Figure:
+    """An update, entry by entry: most lie near zero."""
+    most = float(np.max(np.abs(update))) or 1.0
+    return heat(0.5 + update / (2 * most), dark=dark)
+
+
+def heat_caption(words: Residues, bits: int) -> str:
     """The picture in a sentence."""
-    values, count = np.unique(np.frombuffer(data, dtype=np.uint8), return_counts=True)
+    full = bits // 8
+    raw = np.ascontiguousarray(words.reshape(-1), dtype="<u8").view(np.uint8).reshape(-1, 8)[:, :full]
+    _, count = np.unique(raw, return_counts=True)
     share = count / count.sum()
     entropy = float(-np.sum(share * np.log2(share)))
-    return f"{len(data):,} bytes, {len(values)} different values, {entropy:.2f} of 8 bits of entropy per byte."
+    return f"{raw.size:,} bytes (the {full} full ones of each residue): {entropy:.3f} of 8 bits of entropy per byte."
 
 
 def residues(cipher: Uniformity, plain: Uniformity, *, dark: bool = False) -> go.Figure:
@@ -61,11 +79,6 @@ def residues_caption(cipher: Uniformity, plain: Uniformity) -> str:
         f"Kolmogorov-Smirnov distance from uniform: {cipher.distance:.4f} for {cipher.count:,} residues (p = {cipher.p_value:.2f}: "
         f"{verdict}), {plain.distance:.3f} for the update's {plain.count:,} entries (p {_p(plain.p_value)})."
     )
-
-
-def twice(found: Twice, *, dark: bool = False) -> tuple[go.Figure, go.Figure]:
-    """Both ciphertexts of one plaintext."""
-    return heat(found.first.blocks[0], dark=dark), heat(found.second.blocks[0], dark=dark)
 
 
 def twice_caption(found: Twice) -> str:
@@ -142,12 +155,18 @@ def wear(found: Wear, *, dark: bool = False) -> go.Figure:
             mode="markers",
             marker={"symbol": "x", "size": 16, "color": COLOURS[5]},
         )
-    picture.add_vline(
-        x=found.head_room,
-        line={"dash": "dash", "color": COLOURS[6]},
-        annotation_text=f"the preset stops at {found.head_room}",
+    most = max(point.bits for point in (*found.independent, *found.doubled))
+    picture.add_scatter(
+        x=[found.head_room] * 2,
+        y=[0, most],
+        name=f"the preset stops at {found.head_room}",
+        mode="lines",
+        line={"color": COLOURS[6], "dash": "dash", "width": 2},
     )
-    picture.update_xaxes(type="log", dtick="D1" if max(p.terms for p in found.doubled) < 100 else 1)
+    last = max(point.terms for point in (*found.independent, *found.doubled))
+    step = 1 if last < 1 << 12 else 3
+    ticks = [1 << power for power in range(0, last.bit_length(), step)]
+    picture.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks])
     picture.update_yaxes(rangemode="tozero")
     return picture
 

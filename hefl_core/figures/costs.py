@@ -30,7 +30,7 @@ def phases(said: PhaseSeconds, came: PhaseSeconds | None, *, dark: bool = False)
             cliponaxis=False,
             marker={"color": colour, "pattern": {"shape": _HATCH[name]}},
         )
-    picture.update_layout(barmode="group", hovermode="closest", margin_t=40)
+    picture.update_layout(barmode="group", hovermode="closest", margin_t=40, showlegend=True)
     return picture
 
 

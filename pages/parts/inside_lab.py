@@ -97,10 +97,8 @@ def _by_hand() -> None:
 
 
 def _calculation(hand: ByHand) -> None:
-    for line in hand.lines():
-        what, formula = st.columns([22, 78], vertical_alignment="center")
-        what.markdown(_(line.what))
-        formula.latex(line.formula)
+    rows = r" \\[5pt] ".join(rf"\text{{{_(line.what)}}} & \displaystyle {line.formula}" for line in hand.lines())
+    st.latex(rf"\begin{{array}}{{ll}} {rows} \end{{array}}")
     if hand.overflows:
         st.warning(
             _("m₁ + m₂ is {total} and n only {n}: the sum wrapped around. Head-room is what prevents this.").format(
@@ -161,18 +159,16 @@ def _looks() -> None:
         _where(name)
     st.markdown("**" + _("The same plaintext, encrypted twice") + "**")
     both = specimen.twice(sample.specimen, sample.update)
+    bits = specimen.primes(sample.specimen)[0].bit_length()
     one, other, plaintext = st.columns(3)
-    for column, title, picture in zip(
-        (one, other), (_("first"), _("second")), figures.twice(both, dark=dark), strict=True
-    ):
+    for column, title, vector in ((one, _("first"), both.first), (other, _("second"), both.second)):
+        words = specimen.residues(sample.specimen, vector)
         column.caption(title)
-        column.plotly_chart(picture, key=f"looks:{title}")
-    raw = sample.update.astype("<f4").tobytes()
-    plaintext.caption(_("the update itself, as float32 bytes"))
-    plaintext.plotly_chart(figures.heat(raw, dark=dark, skip=0), key="looks:plain")
-    one.caption(figures.heat_caption(both.first.blocks[0]))
-    other.caption(figures.twice_caption(both))
-    plaintext.caption(figures.heat_caption(raw))
+        column.plotly_chart(figures.byte_heat(words, bits, dark=dark), key=f"looks:{title}")
+        column.caption(figures.heat_caption(words, bits))
+    plaintext.caption(_("the update itself, entry by entry"))
+    plaintext.plotly_chart(figures.update_heat(sample.update, dark=dark), key="looks:plain")
+    plaintext.caption(figures.twice_caption(both))
 
 
 def _where(name: str) -> None:

@@ -1,0 +1,190 @@
+"""One record seen from five seats, and how the leak falls with clients and batch: what the pages draw.
+
+Like catalogue.py, but one chosen record instead of many trials; the re-identification beside each PSNR is the honest number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hefl_core.attacks import inversion, records, scoring
+from hefl_core.attacks.catalogue import run
+from hefl_core.attacks.lab import CLIENT, COORDINATOR, PLAIN, Lab, Setting
+from hefl_core.attacks.result import AttackResult
+from hefl_core.attacks.scoring import Truth
+from hefl_core.attacks.view import Doubles, View
+from hefl_core.errors import DataError
+from hefl_core.learning.base import Examples
+
+CROWD = 100
+"""Candidates among whom a guess should point out the victim."""
+SEATS_SHOWN = ("private", PLAIN, COORDINATOR, CLIENT, "with noise")
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A record as one seat reconstructs it. ``rank``: place of the true record among ``CROWD`` candidates (1: named)."""
+
+    seat: str
+    values: Doubles
+    psnr: float
+    rank: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """The five portraits of one record, and what the screen says about it. ``side`` None: a table's row."""
+
+    portraits: tuple[Portrait, ...]
+    label: str
+    side: int | None
+    names: tuple[str, ...]
+    raw: tuple[Doubles, ...]
+
+
+def five_seats(
+    dataset: str = "digits",
+    record: int = 0,
+    *,
+    scheme: str = "bfv-lean",
+    clients: int = 5,
+    batch: int = 1,
+    noise: float = 0.1,
+    seed: int = 7,
+) -> Row:
+    """The record itself, and what each seat's best guess makes of what it sees.
+
+    ``raw`` has the portraits in the table's own units. ``noise`` is the deviation per entry, times the clipping norm 1, on the
+    update of the last portrait. Raises: DataError for a record that is not there.
+    """
+    plain = Setting(dataset=dataset, batch=batch, seed=seed)
+    lab = Lab(plain)
+    if not 0 <= record < len(lab.data.train):
+        raise DataError(f"record: expected 0..{len(lab.data.train) - 1}, found {record}; choose another")
+    rng = np.random.default_rng([seed, record])
+    others = np.delete(np.arange(len(lab.data.train)), record)
+    chosen = np.concatenate([[record], rng.choice(others, batch - 1, replace=False)]).astype(np.int64)
+    victim = lab.data.train.take(chosen)
+    crowd = lab.data.train.take(np.concatenate([[record], rng.choice(others, CROWD - 1, replace=False)]))
+    encrypts = scheme != "plaintext"
+    settings = {
+        PLAIN: plain,
+        COORDINATOR: plain.but(seat=COORDINATOR, scheme=scheme) if encrypts else plain,
+        CLIENT: plain.but(seat=CLIENT, clients=clients),
+        "with noise": plain.but(clip=1.0, noise=noise),
+    }
+    details = {
+        PLAIN: "reads the update",
+        COORDINATOR: f"reads {scheme} bytes",
+        CLIENT: f"reads the mean of {clients}",
+        "with noise": f"reads the update + noise {noise:g}",
+    }
+    first = victim.features[0].astype(np.float64)
+    portraits = [Portrait("private", first, scoring.BEST_DB, 1, "the record")]
+    for name, setting in settings.items():
+        view, truth = Lab(setting).trial(record, examples=victim)
+        portraits.append(_portrait(name, view, truth, crowd, details[name]))
+    restore = lab.data.scaling.restore if lab.data.scaling else lambda values: np.asarray(values, np.float64)
+    raw = tuple(restore(portrait.values.astype(np.float32)) for portrait in portraits)
+    label = lab.data.classes[int(victim.labels[0])]
+    return Row(tuple(portraits), label, lab.data.image_side, lab.data.feature_names, raw)
+
+
+def _portrait(name: str, view: View, truth: Truth, crowd: Examples, detail: str) -> Portrait:
+    """The seat's guess that comes nearest to the first record (batches give several guesses)."""
+    agreed = records.records(view)
+    guesses = agreed if len(agreed) else records.best_record(view)
+    target = truth.examples.features[0].astype(np.float64)
+    best = max(guesses, key=lambda guess: scoring.psnr(guess, target))
+    return Portrait(name, best, scoring.psnr(best, target), scoring.rank(best, crowd.features), detail)
+
+
+@dataclass(frozen=True)
+class Film:
+    """A gradient inversion as it runs. Shapes: frames (f, features) of the first record, psnr and ranks (f,)."""
+
+    frames: Doubles
+    psnr: Doubles
+    ranks: Doubles
+    target: Doubles
+    side: int
+
+
+def film(record: int = 0, *, seat: str = PLAIN, scheme: str = "bfv-lean", batch: int = 1, seed: int = 7) -> Film:
+    """Invert the gradient of one picture of the digits, from the plain update or from ciphertext bytes.
+
+    Source: Zhu 2019 (DLG), algorithm 1.
+    """
+    setting = Setting(
+        batch=batch, activation="sigmoid", seat=seat, scheme=scheme if seat != PLAIN else "plaintext", seed=seed
+    )
+    lab = Lab(setting)
+    rng = np.random.default_rng([seed, record])
+    others = np.delete(np.arange(len(lab.data.train)), record)
+    chosen = np.concatenate([[record], rng.choice(others, batch - 1, replace=False)]).astype(np.int64)
+    view, truth = lab.trial(record, examples=lab.data.train.take(chosen))
+    crowd = lab.data.train.take(np.concatenate([[record], rng.choice(others, CROWD - 1, replace=False)]))
+    found = inversion.invert(view, side=8, steps=250 if batch > 1 else 120, restarts=1, seed=seed)
+    target = truth.examples.features[0].astype(np.float64)
+    best = int(np.argmax([scoring.psnr(guess, target) for guess in found.records]))
+    frames = found.frames[:, best]
+    quality = np.array([scoring.psnr(frame, target) for frame in frames])
+    ranks = np.array([float(scoring.rank(frame, crowd.features)) for frame in frames])
+    return Film(frames, quality, ranks, target, 8)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """An attack against one quantity. ``results`` carry the intervals."""
+
+    name: str
+    at: tuple[int, ...]
+    results: tuple[AttackResult, ...]
+
+
+def over_clients(
+    dataset: str, counts: Sequence[int] = (1, 2, 4, 8, 16, 32), trials: int = 30, seed: int = 7
+) -> tuple[Curve, ...]:
+    """What one curious client learns from the decrypted mean as K grows: membership, and a victim's single record."""
+    curves = []
+    for name, few in (("records", trials), ("membership", 8)):
+        found = []
+        for count in counts:
+            seat = PLAIN if count == 1 else CLIENT
+            batch = 1 if name == "records" else 16
+            found.append(run(name, seat, dataset=dataset, clients=max(2, count), batch=batch, trials=few, seed=seed))
+        curves.append(Curve(name, tuple(counts), tuple(found)))
+    return tuple(curves)
+
+
+def over_batches(
+    dataset: str, sizes: Sequence[int] = (1, 2, 4, 8, 16, 32, 64), trials: int = 30, seed: int = 7
+) -> tuple[Curve, ...]:
+    """What a plain update gives away as the batch grows: by the honest model, and by one made for it."""
+    curves = []
+    for name in ("records", "imprint"):
+        found = tuple(run(name, PLAIN, dataset=dataset, batch=size, trials=trials, seed=seed) for size in sizes)
+        curves.append(Curve(name, tuple(sizes), found))
+    return tuple(curves)
+
+
+def after_steps(dataset: str, steps: Sequence[int] = (1, 2, 5, 10), trials: int = 30, seed: int = 7) -> Curve:
+    """The same as local steps grow: one record, trained on several times."""
+    found = tuple(
+        run("record", PLAIN, dataset=dataset, local_epochs=count, trials=trials, seed=seed) for count in steps
+    )
+    return Curve("record", tuple(steps), found)
+
+
+def over_noise(dataset: str, levels: Sequence[float], trials: int = 30, seed: int = 7) -> tuple[AttackResult, ...]:
+    """One record's PSNR as noise on the clipped update grows."""
+    return tuple(run("record", PLAIN, dataset=dataset, clip=1.0, noise=one, trials=trials, seed=seed) for one in levels)
+
+
+def without_arrays(result: AttackResult) -> AttackResult:
+    """The numbers alone, for keeping many."""
+    return replace(result, evidence=())

@@ -1,0 +1,300 @@
+"""Attacks drawn: one record from five seats, an inversion as it runs, ROC curves on log axes, keys, forgeries, the liar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from hefl_core.attacks.result import AttackResult
+from hefl_core.attacks.showcase import CROWD, Curve, Film, Portrait, Row
+from hefl_core.attacks.view import Doubles
+from hefl_core.figures.style import COLOURS, figure, line
+
+_GREY = "Greys_r"
+TITLES = {"private": "private", "plain FL": "plain FL", "coordinator": "HE coordinator", "client": "decrypted mean"}
+
+
+def portraits(row: Row, *, dark: bool = False) -> go.Figure:
+    """The same record from five seats, as pictures. Raises: nothing; tables have :func:`card`."""
+    side = row.side or 1
+    picture = make_subplots(
+        1, len(row.portraits), horizontal_spacing=0.02, subplot_titles=[_title(p) for p in row.portraits]
+    )
+    for column, one in enumerate(row.portraits, 1):
+        values = np.clip(one.values.reshape(side, side), 0, 1)
+        picture.add_heatmap(
+            z=values, colorscale=_GREY, zmin=0, zmax=1, showscale=False, row=1, col=column, hoverinfo="z"
+        )
+    _as_pictures(picture, dark=dark, height=300)
+    for note in picture.layout.annotations:
+        note.font.size = 16
+    return picture
+
+
+def portraits_caption(row: Row) -> str:
+    """The picture in a sentence."""
+    said = [
+        f"{_title(one)} ({one.detail}): {one.psnr:.0f} dB, {_named(one)}"
+        for one in row.portraits
+        if one.seat != "private"
+    ]
+    return "; ".join(said) + f". Chance of naming it blindly: 1 in {CROWD}."
+
+
+def _named(one: Portrait) -> str:
+    return f"names the record among {CROWD}" if one.rank == 1 else f"true record at place {one.rank} of {CROWD}"
+
+
+def _title(one: Portrait) -> str:
+    return TITLES.get(one.seat, one.seat)
+
+
+def _as_pictures(picture: go.Figure, *, dark: bool, height: int) -> None:
+    picture.update_xaxes(visible=False)
+    picture.update_yaxes(visible=False, autorange="reversed", scaleanchor="x", constrain="domain")
+    base = figure(dark=dark, height=height).layout
+    picture.update_layout(
+        height=height,
+        paper_bgcolor=base.paper_bgcolor,
+        plot_bgcolor=base.plot_bgcolor,
+        font=base.font,
+        margin={"l": 5, "r": 5, "t": 40, "b": 5},
+    )
+    for at in range(1, 12):  # each picture keeps its own square
+        name = "" if at == 1 else str(at)
+        if f"yaxis{name}" in picture.layout:
+            picture.layout[f"yaxis{name}"].scaleanchor = f"x{name}"
+
+
+def card(row: Row, *, most: int = 30, dark: bool = False) -> go.Figure:
+    """A table's record from the seats, standardised, one group of points per feature."""
+    picture = figure(dark=dark, height=460, y="standard deviations from the mean")
+    shown = [p for p in row.portraits if p.seat in ("private", "plain FL", "coordinator", "client")]
+    for place, one in enumerate(shown):
+        style = line(place)
+        style["marker"]["size"] = 16 if one.seat == "private" else 9
+        if one.seat == "private":
+            style["marker"] |= {"symbol": "circle-open", "line": {"width": 2}}
+        picture.add_scatter(
+            x=list(row.names[:most]),
+            y=np.clip(one.values[:most], -6, 6),
+            name=_title(one),
+            mode="markers",
+            marker=style["marker"],
+        )
+    picture.update_xaxes(tickangle=-45, tickfont={"size": 11})
+    picture.update_layout(margin_b=130, hovermode="x")
+    return picture
+
+
+def animation(film: Film, *, dark: bool = False) -> go.Figure:
+    """The inversion frame by frame, played in the browser, beside the record it looks for."""
+    picture = make_subplots(
+        1, 2, subplot_titles=["the attacker's guess", "the private record"], horizontal_spacing=0.05
+    )
+    for column, values in ((1, film.frames[0]), (2, film.target)):
+        picture.add_heatmap(
+            z=_square(values, film.side),
+            colorscale=_GREY,
+            zmin=0,
+            zmax=1,
+            showscale=False,
+            row=1,
+            col=column,
+            hoverinfo="skip",
+        )
+    _as_pictures(picture, dark=dark, height=400)
+    picture.frames = [
+        go.Frame(data=[go.Heatmap(z=_square(frame, film.side))], traces=[0], name=str(at))
+        for at, frame in enumerate(film.frames)
+    ]
+    steps = [
+        {
+            "method": "animate",
+            "label": f"{quality:.0f} dB",
+            "args": [[str(at)], {"mode": "immediate", "frame": {"duration": 0}, "transition": {"duration": 0}}],
+        }
+        for at, quality in enumerate(film.psnr)
+    ]
+    play = {
+        "type": "buttons",
+        "x": 0.0,
+        "y": -0.1,
+        "xanchor": "left",
+        "yanchor": "top",
+        "showactive": False,
+        "font": {"color": "#1b2733"},
+        "buttons": [
+            {
+                "label": "▶ play",
+                "method": "animate",
+                "args": [None, {"frame": {"duration": 160}, "transition": {"duration": 0}, "fromcurrent": False}],
+            }
+        ],
+    }
+    slider = {
+        "steps": steps,
+        "x": 0.14,
+        "len": 0.84,
+        "y": -0.02,
+        "currentvalue": {"prefix": "PSNR ", "xanchor": "right"},
+    }
+    picture.update_layout(updatemenus=[play], sliders=[slider], margin_b=90)
+    return picture
+
+
+def animation_caption(film: Film) -> str:
+    """The picture in a sentence: from where to where, and when the record could be named."""
+    named = np.flatnonzero(film.ranks == 1)
+    when = (
+        f"from frame {named[0] + 1} on it names the record among {CROWD}"
+        if len(named) and film.ranks[-1] == 1
+        else (f"at the end the true record is at place {film.ranks[-1]:.0f} of {CROWD}")
+    )
+    first, last = film.psnr[0], film.psnr[-1]
+    return f"{len(film.frames)} frames of the search: {first:.0f} dB at the start, {last:.0f} dB at the end; {when}."
+
+
+def _square(values: Doubles, side: int) -> Doubles:
+    return np.asarray(np.clip(values.reshape(side, side), 0, 1))
+
+
+def roc(results: Sequence[AttackResult], names: Sequence[str], *, dark: bool = False) -> go.Figure:
+    """Membership: true against false positives on log axes, where an attack that finds a few surely shows."""
+    picture = figure(dark=dark, height=420, x="false positives", y="true positives")
+    for place, (result, name) in enumerate(zip(results, names, strict=True)):
+        curve = np.maximum(result.array("roc"), 1e-3)
+        picture.add_scatter(
+            x=curve[:, 0], y=curve[:, 1], name=f"{name}: AUC {result.value:.2f}", mode="lines", line=line(place)["line"]
+        )
+    picture.add_scatter(
+        x=[1e-3, 1], y=[1e-3, 1], name="a coin", mode="lines", line={"color": COLOURS[6], "dash": "dot"}
+    )
+    for update in (picture.update_xaxes, picture.update_yaxes):
+        update(type="log", range=[-3, 0.05], dtick=1)
+    picture.update_layout(
+        hovermode="closest", legend={"orientation": "v", "x": 1.0, "xanchor": "right", "y": 0.02, "yanchor": "bottom"}
+    )
+    return picture
+
+
+def roc_caption(results: Sequence[AttackResult], names: Sequence[str]) -> str:
+    """The picture in a sentence."""
+    said = [
+        f"{name} AUC {r.value:.2f} ({r.low:.2f} to {r.high:.2f}, {r.trials} members)"
+        for r, name in zip(results, names, strict=True)
+    ]
+    return "; ".join(said) + ". A coin has 0.50. After Carlini 2022."
+
+
+def curves(found: Sequence[Curve], across: str, *, dark: bool = False) -> go.Figure:
+    """What leaks against a quantity, with 95 % intervals; chance dotted."""
+    picture = figure(dark=dark, height=360, x=across, y="share recovered, or AUC")
+    for place, one in enumerate(found):
+        values = np.array([result.value for result in one.results])
+        picture.add_scatter(
+            x=list(one.at),
+            y=values,
+            name=one.name,
+            mode="lines+markers",
+            error_y={
+                "type": "data",
+                "array": np.array([r.high for r in one.results]) - values,
+                "arrayminus": values - np.array([r.low for r in one.results]),
+                "thickness": 1.2,
+            },
+            **line(place),
+        )
+    picture.update_xaxes(type="log", tickvals=sorted({at for one in found for at in one.at}))
+    picture.update_yaxes(range=[-0.03, 1.05])
+    return picture
+
+
+def curves_caption(found: Sequence[Curve], letter: str) -> str:
+    """The picture in a sentence."""
+    parts = []
+    for one in found:
+        said = ", ".join(f"{letter} = {at}: {result.value:.2f}" for at, result in zip(one.at, one.results, strict=True))
+        parts.append(f"{one.name}: {said}")
+    return "; ".join(parts) + ". Bars: 95 %."
+
+
+def noise(results: Sequence[AttackResult], levels: Sequence[float], *, dark: bool = False) -> go.Figure:
+    """PSNR of one record's reconstruction as noise on the clipped update grows."""
+    picture = figure(dark=dark, height=320, x="noise per entry / clipping norm", y="PSNR, dB")
+    values = np.array([result.value for result in results])
+    picture.add_scatter(
+        x=[str(level) for level in levels], y=values, mode="lines+markers", name="reconstruction", **line(0)
+    )
+    picture.add_hline(y=30, line={"dash": "dot", "color": COLOURS[5]}, annotation_text="recovered: 30 dB")
+    picture.update_xaxes(type="category")
+    return picture
+
+
+def key(result: AttackResult, *, shown: int = 64, dark: bool = False) -> go.Figure:
+    """What the equations gave for the first coefficients: a key has -1, 0 and 1 only."""
+    found = result.array("key")[:shown]
+    picture = figure(dark=dark, height=260, x="coefficient of the key", y="recovered")
+    small = bool(np.all(np.abs(found) <= 1))
+    values = found if small else np.sign(found) * np.log10(np.abs(found) + 1)
+    picture.add_bar(y=values, marker={"color": COLOURS[5] if small else COLOURS[6]}, name="recovered")
+    picture.update_yaxes(
+        title={"text": "recovered" if small else "sign · log10"}, tickvals=[-1, 0, 1] if small else None
+    )
+    return picture
+
+
+def opened(result: AttackResult, *, shown: int = 80, dark: bool = False) -> go.Figure:
+    """A client's update, and what the stolen key makes of its ciphertext."""
+    picture = figure(dark=dark, height=260, x="entry of client 1's update", y="value")
+    truth, found = result.array("update")[:shown], result.array("opened")[:shown]
+    picture.add_scatter(y=truth, name="what client 1 encrypted", mode="lines", line=line(0)["line"])
+    limit = 3 * float(np.max(np.abs(truth)))
+    marker = line(5)["marker"] | {"size": 6}
+    picture.add_scatter(y=np.clip(found, -limit, limit), name="what the thief reads", mode="markers", marker=marker)
+    return picture
+
+
+def coalition(result: AttackResult, *, dark: bool = False) -> go.Figure:
+    """How many clients the coordinator needs."""
+    reach = result.array("opened")
+    picture = figure(dark=dark, height=260, x="clients that collude with the coordinator", y="victim's update opened")
+    colours = [COLOURS[5] if value else COLOURS[2] for value in reach]
+    picture.add_bar(
+        x=[str(at) for at in range(len(reach))], y=np.where(reach > 0, 1.0, 0.04), marker={"color": colours}
+    )
+    picture.update_yaxes(tickvals=[0, 1], ticktext=["no", "yes"], range=[0, 1.1])
+    return picture
+
+
+def liar(result: AttackResult, *, dark: bool = False) -> go.Figure:
+    """Accuracy per round with and without one client that lies."""
+    picture = figure(dark=dark, height=300, x="round", y="accuracy (observer, hold-out)")
+    for place, (name, what) in enumerate((("all honest", "honest"), ("one liar", "poisoned"))):
+        values = result.array(what)
+        picture.add_scatter(
+            x=list(range(1, len(values) + 1)), y=values, name=name, mode="lines+markers", **line(place * 5)
+        )
+    picture.update_yaxes(range=[0, 1])
+    return picture
+
+
+def silhouettes(record: Doubles, theirs: Doubles, ours: Doubles, side: int, *, dark: bool = False) -> go.Figure:
+    """A digit, what phe's exponents say of its update, and what integers of one scale say."""
+    titles = ["private record", "phe's exponents", "our integers"]
+    picture = make_subplots(1, 3, horizontal_spacing=0.03, subplot_titles=titles)
+    for column, values in enumerate((record, theirs, ours), 1):
+        picture.add_heatmap(
+            z=_square(np.asarray(values, float), side),
+            colorscale=_GREY,
+            zmin=0,
+            zmax=1,
+            showscale=False,
+            row=1,
+            col=column,
+        )
+    _as_pictures(picture, dark=dark, height=250)
+    return picture
