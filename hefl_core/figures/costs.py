@@ -7,6 +7,7 @@ from typing import Literal
 
 import plotly.graph_objects as go
 
+from hefl_core.attacks.selective import Leak
 from hefl_core.figures.style import COLOURS, MOST_LINES, figure, line
 from hefl_core.measure.costs import Bill, Growth
 from hefl_core.measure.forecast import Forecast, PhaseSeconds
@@ -127,6 +128,45 @@ def growth_caption(lines: Sequence[Growth], what: Literal["bytes", "cpu"], of: L
         if one.at
     ]
     return f"At {of} = {max(one.at[-1] for one in lines if one.at):,}: {', '.join(said)}." if said else ""
+
+
+def selective(leaks: Sequence[Leak], *, dark: bool = False) -> go.Figure:
+    """What a part left open gives away, by the share that is encrypted; a dot per selection, with its interval."""
+    picture = figure(dark=dark, height=320, x="share of the entries encrypted", y="record read, PSNR in dB")
+    families = {"most sensitive entries": True, "one layer": False}
+    for place, (name, by_share) in enumerate(families.items()):
+        chosen = [leak for leak in leaks if leak.what.startswith("most sensitive") is by_share]
+        style = line(place)
+        picture.add_scatter(
+            x=[leak.encrypted for leak in chosen],
+            y=[leak.psnr for leak in chosen],
+            error_y={
+                "array": [leak.high - leak.psnr for leak in chosen],
+                "arrayminus": [leak.psnr - leak.low for leak in chosen],
+            },
+            name=name,
+            mode="lines+markers" if by_share else "markers",
+            text=[f"{leak.what}: {nbytes(leak.nbytes)}, names {leak.named:.0%} of {leak.crowd}" for leak in chosen],
+            hovertemplate="%{text}<br>%{y:.0f} dB<extra></extra>",
+            **style,
+        )
+    picture.update_xaxes(tickformat=".0%", range=[-0.03, 1.03])
+    picture.update_yaxes(rangemode="tozero")
+    picture.update_layout(hovermode="closest")
+    return picture
+
+
+def selective_caption(leaks: Sequence[Leak]) -> str:
+    """The picture in a sentence: the smallest share that stops the naming of records, and its bytes."""
+    by_share = [leak for leak in leaks if leak.what.startswith("most sensitive")]
+    nothing, everything = by_share[0], by_share[-1]
+    partial = by_share[1]
+    return (
+        f"{partial.encrypted:.0%} of the entries encrypted, the most sensitive ones: {nbytes(partial.nbytes)}, the record comes "
+        f"back at {partial.psnr:.0f} dB and {partial.named:.0%} are named among {partial.crowd}. Everything encrypted: "
+        f"{nbytes(everything.nbytes)}, {everything.psnr:.0f} dB, which is an average record. Nothing: "
+        f"{nbytes(nothing.nbytes)}, {nothing.psnr:.0f} dB. {everything.trials} records of one update each."
+    )
 
 
 def nbytes(value: float) -> str:

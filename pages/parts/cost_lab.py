@@ -6,6 +6,7 @@ from functools import partial
 
 import streamlit as st
 
+from hefl_core.attacks import selective
 from hefl_core.errors import HeflError
 from hefl_core.figures import costs as figures
 from hefl_core.measure import costs
@@ -58,6 +59,7 @@ def page() -> None:
             ).format(client=figures.nbytes(said.client_memory), coordinator=figures.nbytes(said.coordinator_memory))
         )
     _schemes(parameters)
+    _selective()
 
 
 def _head(said: Forecast) -> None:
@@ -183,3 +185,30 @@ def _calibrated(names: list[str]) -> bool:
         done.add(name)
     bar.empty()
     return True
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _leaks(dataset: str, scheme: str) -> tuple[selective.Leak, ...]:
+    return selective.compare(dataset, scheme)
+
+
+def _selective() -> None:
+    """A comparison, not a switch: no run here leaves a part open."""
+    st.subheader(_("Encrypt only a part?"), anchor=False)
+    st.markdown(
+        _(
+            "Some systems encrypt the entries that look most sensitive and send the rest open (FedML-HE, 2023). hefl never "
+            "does. Here is the reason, measured: updates of one record each, and what somebody reads from the open part."
+        )
+    )
+    chosen = frame.experiment()
+    scheme = chosen.scheme if PRESETS[chosen.scheme].family in ("bfv", "ckks") else "bfv-lean"
+    dataset = chosen.dataset if chosen.dataset in ("digits", "breast_cancer") else "digits"
+    if not st.toggle(
+        _("Measure it: {dataset}, {scheme}").format(dataset=dataset, scheme=scheme), key="costs:selective"
+    ):
+        return
+    with st.spinner(_("Reading records from what is left open …")):
+        leaks = _leaks(dataset, scheme)
+    st.plotly_chart(figures.selective(leaks, dark=frame.dark()), key="costs:leaks")
+    st.caption(figures.selective_caption(leaks))

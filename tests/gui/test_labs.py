@@ -94,3 +94,11 @@ def test_a_table_of_ones_own_is_trained_on_under_encryption(app):
     assert not at.exception
     assert "coordinator-blind" in " ".join(block.value for block in at.markdown)
     assert "csv" not in str(at.query_params)
+
+
+def test_a_part_encrypted_is_compared_and_the_figure_says_what_came_back(app):
+    at = run_on(app, "costs")
+    at.toggle(key="costs:selective").set_value(True).run()
+    assert not at.exception and not at.error
+    said = next(caption.value for caption in at.caption if "most sensitive" in caption.value)
+    assert "100% are named among 100" in said and "average record" in said
