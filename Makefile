@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo setup setup-test test check docs bench bench-quick clean
+.PHONY: run demo setup setup-test setup-lessons test check docs lessons lessons-full bench bench-quick clean
 
 run: setup
 	$(BIN)/streamlit run app.py
@@ -14,6 +14,7 @@ demo: setup
 
 setup: $(VENV)/.installed
 setup-test: $(VENV)/.installed-test
+setup-lessons: $(VENV)/.installed-lessons
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +25,10 @@ $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-test: requirements.txt pyproject.toml $(VENV)/.installed
 	$(BIN)/pip install --quiet -e '.[test]'
+	touch $@
+
+$(VENV)/.installed-lessons: requirements.txt pyproject.toml $(VENV)/.installed
+	$(BIN)/pip install --quiet -e '.[lessons]'
 	touch $@
 
 test: setup-test
@@ -50,6 +55,13 @@ bench-quick: setup
 
 docs: setup-test
 	$(BIN)/python -m hefl_core claims --markdown docs/claims.md
+
+# The notebooks in JupyterLab; `lessons-full` runs their solutions at full size.
+lessons: setup-lessons
+	$(BIN)/jupyter lab --notebook-dir lessons
+
+lessons-full: setup
+	$(BIN)/python -m lessons.run --full
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

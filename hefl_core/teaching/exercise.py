@@ -1,0 +1,110 @@
+"""Exercises that check themselves: a choice, a number, or anything a function can judge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import TypeGuard
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an answer is right, and what to say about it."""
+
+    ok: bool
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Help:
+    why: str
+    hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exercise(_Help):
+    """What every exercise has: its name NN.k, the question, ``why`` the answer is right, hints from vague to plain."""
+
+    name: str
+    question: str
+
+    def verdict(self, answer: object) -> Verdict:
+        """The verdict on an answer; never raises for a wrong one. ``...`` means not answered yet."""
+        if answer is ...:
+            return Verdict(False, "not answered yet: put your answer where the dots are")
+        fault = self._fault(answer)
+        return Verdict(False, fault) if fault else Verdict(True, self.why)
+
+    def _fault(self, answer: object) -> str:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Choice(Exercise):
+    """One of several options; the answer is the number of the option, counted from 0.
+
+    >>> ask = Choice("00.1", "2 + 2?", options=("3", "4"), right=1, why="two pairs", hints=())
+    >>> ask.verdict(0).ok, ask.verdict(1)
+    (False, Verdict(ok=True, message='two pairs'))
+    """
+
+    options: tuple[str, ...]
+    right: int
+
+    def _fault(self, answer: object) -> str:
+        if not _is_number(answer) or float(answer) not in range(len(self.options)):
+            return f"expected the number of an option, 0 to {len(self.options) - 1}, found {_short(answer)}"
+        return "" if float(answer) == self.right else f"not this one: {self.options[int(answer)]}"
+
+
+@dataclass(frozen=True)
+class Number(Exercise):
+    """A number, right within ``tolerance`` (absolute, in the unit). ``value`` is computed, once it is asked for.
+
+    >>> Number("00.2", "Bytes of ten floats?", value=lambda: 40, tolerance=0, unit="bytes", why="4 each").verdict(40).ok
+    True
+    """
+
+    value: float | Callable[[], float]
+    tolerance: float
+    unit: str
+
+    @property
+    def right(self) -> float:
+        """The number itself."""
+        return float(self.value() if callable(self.value) else self.value)
+
+    def _fault(self, answer: object) -> str:
+        if not _is_number(answer) or not math.isfinite(answer):
+            return f"expected one number ({self.unit or 'without a unit'}), found {_short(answer)}"
+        right = self.right
+        if abs(float(answer) - right) <= self.tolerance:
+            return ""
+        return f"{answer:,} is too {'small' if answer < right else 'large'}"
+
+
+@dataclass(frozen=True)
+class Task(Exercise):
+    """Something to write, mostly a function. ``judge`` returns "" when it is right, otherwise what is wrong.
+
+    Whatever the student's function raises is feedback too.
+    """
+
+    judge: Callable[[object], str]
+
+    def _fault(self, answer: object) -> str:
+        try:
+            return self.judge(answer)
+        except Exception as error:  # the student's code may raise anything; that is the lesson's business, not ours
+            return f"your answer raised {type(error).__name__}: {error}"
+
+
+def _is_number(answer: object) -> TypeGuard[float]:
+    return isinstance(answer, Real) and not isinstance(answer, bool)
+
+
+def _short(answer: object) -> str:
+    shown = repr(answer)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."

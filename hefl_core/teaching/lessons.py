@@ -1,0 +1,122 @@
+"""The lessons as text: one percent file each, from which notebook, page and tests take the same cells.
+
+A cell begins with a line ``# %%``, then ``[markdown]`` or nothing, then ``exercise="NN.k"`` and ``tags=["…"]``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from hefl_core.errors import ParameterError
+from hefl_core.teaching.exercise import Exercise
+
+FOLDER = Path(__file__).parents[2] / "lessons"
+_MARK = re.compile(r"^# %%(?P<markdown> \[markdown\])?(?P<rest>.*)$")
+_EXERCISE = re.compile(r'exercise="(\d\d\.\d+)"')
+_TITLE = re.compile(r"^# (\d\d) · (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: Markdown, or code that may be the place of an exercise or of the parameters."""
+
+    source: str
+    markdown: bool = False
+    exercise: str = ""
+    parameters: bool = False
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson: its number "NN", the name of its file, its title and its cells in order."""
+
+    number: str
+    name: str
+    title: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def exercises(self) -> tuple[Exercise, ...]:
+        """What it asks, in order."""
+        return exercises(self.number)
+
+    def solved(self) -> Lesson:
+        """With every exercise's cell replaced by the one from lessons/solutions."""
+        answers = {c.exercise: c for c in _cells(FOLDER / "solutions" / f"{self.name}.py") if c.exercise}
+        return replace(self, cells=tuple(answers.get(cell.exercise, cell) for cell in self.cells))
+
+    def full(self) -> Lesson:
+        """At full size: ``FULL = True`` in the parameter cell."""
+        return replace(
+            self,
+            cells=tuple(
+                replace(c, source=c.source.replace("FULL = False", "FULL = True")) if c.parameters else c
+                for c in self.cells
+            ),
+        )
+
+
+def names() -> tuple[str, ...]:
+    """The lessons' file names without their ending, in order."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.py")))
+
+
+def read(name: str, language: str = "en") -> Lesson:
+    """The lesson of this name ("01_what_an_update_gives_away") or number ("01"), translated where it is.
+
+    Raises: ParameterError for a lesson that does not exist or whose text has no title.
+    """
+    found = next((known for known in names() if name in (known, known[:2])), None)
+    if found is None:
+        raise ParameterError(f"lesson: expected one of {', '.join(n[:2] for n in names())}, found {name[:40]!r}")
+    translated = FOLDER / language[:2] / f"{found}.py"
+    path = translated if language[:2].isalpha() and translated.exists() else FOLDER / f"{found}.py"
+    cells = _cells(path)
+    title = _TITLE.search(cells[0].source) if cells else None
+    if title is None or title[1] != found[:2]:
+        raise ParameterError(f"{path.name}: expected a first cell with the title '# {found[:2]} · …', found none")
+    return Lesson(title[1], found, title[2], cells)
+
+
+@lru_cache(maxsize=64)
+def exercises(number: str) -> tuple[Exercise, ...]:
+    """The exercises of lesson "NN", declared in hefl_core.teaching.lesson_NN.
+
+    Raises: ParameterError for a lesson that declares none.
+    """
+    module = f"hefl_core.teaching.lesson_{number}"
+    try:
+        declared: tuple[Exercise, ...] = importlib.import_module(module).EXERCISES
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise ParameterError(f"expected exercises in {module}, found no such module", "check the number") from None
+    return declared
+
+
+def exercise(name: str) -> Exercise:
+    """The exercise "NN.k". Raises: ParameterError for one that does not exist."""
+    known = exercises(name[:2])
+    for one in known:
+        if one.name == name:
+            return one
+    raise ParameterError(f"exercise: expected one of {', '.join(e.name for e in known)}, found {name!r}")
+
+
+def _cells(path: Path) -> tuple[Cell, ...]:
+    cells: list[Cell] = []
+    for chunk in re.split(r"(?m)^(?=# %%)", path.read_text(encoding="utf-8")):
+        first, _, body = chunk.partition("\n")
+        mark = _MARK.match(first)
+        if mark is None:
+            continue  # comments before the first cell
+        found = _EXERCISE.search(mark["rest"])
+        body = body.strip("\n")
+        if mark["markdown"]:
+            body = "\n".join(line.removeprefix("#").removeprefix(" ") for line in body.split("\n"))
+        cells.append(Cell(body, bool(mark["markdown"]), found[1] if found else "", '"parameters"' in mark["rest"]))
+    return tuple(cells)
