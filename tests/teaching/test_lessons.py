@@ -1,0 +1,107 @@
+"""Text and notebook agree; solutions are accepted, untouched stubs are not; a lesson runs from top to bottom."""
+
+import nbformat
+import pytest
+
+from hefl_core.errors import ParameterError
+from hefl_core.teaching import check, hint, lessons
+from hefl_core.teaching.exercise import Choice, Number, Task, Verdict
+from lessons import build
+from lessons.bench import Bench
+
+NAMES = lessons.names()
+
+
+def verdicts(lesson):
+    """The verdict of every exercise's cell, running the whole lesson."""
+    bench, found = Bench(), {}
+    for cell in lesson.cells:
+        if not cell.markdown:
+            shown = bench.run(cell)
+            if cell.exercise:
+                assert isinstance(shown[-1], Verdict), f"{cell.exercise}: the cell must end with check(…)"
+                found[cell.exercise] = shown[-1]
+    return found
+
+
+@pytest.mark.parametrize("path", build.texts([]), ids=lambda path: path.stem)
+def test_notebook_is_built_from_its_text(path):
+    assert path.with_suffix(".ipynb").read_text(encoding="utf-8") == build.built(path), "run python -m lessons.build"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_page_and_notebook_have_the_same_cells(name):
+    notebook = nbformat.reads((lessons.FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"), as_version=4)
+    assert [(c.cell_type == "markdown", c.source) for c in notebook.cells] == [
+        (c.markdown, c.source) for c in lessons.read(name).cells
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_solutions_are_accepted(name):
+    lesson = lessons.read(name)
+    found = verdicts(lesson.solved())
+    assert list(found) == [e.name for e in lesson.exercises], "every exercise has its cell, in order"
+    assert not {ask: verdict.message for ask, verdict in found.items() if not verdict.ok}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_untouched_stubs_are_refused(name):
+    """Only what comes before the first exercise's cells is run twice; each stub is judged in the solved lesson's place."""
+    lesson, solved, bench = lessons.read(name), lessons.read(name).solved(), Bench()
+    for stub, solution in zip(lesson.cells, solved.cells, strict=True):
+        if stub.exercise:
+            assert not bench.run(stub)[-1].ok, f"{stub.exercise} accepts its untouched stub"
+            assert stub.source != solution.source
+        if not stub.markdown:
+            bench.run(solution)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shape(name):
+    lesson = lessons.read(name)
+    assert 3 <= len(lesson.exercises) <= 6
+    assert all(e.hints for e in lesson.exercises)
+    assert sum(c.parameters for c in lesson.cells) == 1
+    assert "localhost:8501/" in "".join(c.source for c in lesson.cells if c.markdown), "no link into the application"
+    assert max(c.source.count("\n") for c in lesson.cells) < 45, "a cell is longer than a screen"
+
+
+CHOICE = Choice("00.1", "?", options=("a", "b"), right=1, why="because", hints=("first", "second"))
+NUMBER = Number("00.2", "?", value=lambda: 10.0, tolerance=0.5, unit="m", why="because")
+
+
+def test_choice():
+    assert CHOICE.verdict(1) == Verdict(True, "because")
+    for wrong in (0, 2, -1, 0.5, True, "b", None, float("nan"), ...):
+        assert not CHOICE.verdict(wrong).ok
+
+
+def test_number():
+    assert NUMBER.verdict(10).ok and NUMBER.verdict(10.5).ok
+    assert "too small" in NUMBER.verdict(9.4).message and "too large" in NUMBER.verdict(10.6).message
+    for wrong in (True, "10", None, float("nan"), float("inf"), ...):
+        assert not NUMBER.verdict(wrong).ok
+
+
+def test_task_turns_what_the_student_raises_into_feedback():
+    task = Task("00.3", "?", judge=lambda answer: "" if answer() == 3 else "not 3", why="because")
+    assert task.verdict(lambda: 3).ok
+    assert task.verdict(lambda: 4).message == "not 3"
+    assert "ZeroDivisionError" in task.verdict(lambda: 1 / 0).message
+
+
+def test_unknown_names():
+    for name in ("99.1", f"{NAMES[0][:2]}.99"):
+        with pytest.raises(ParameterError):
+            check(name, 1)
+    with pytest.raises(ParameterError, match="expected one of"):
+        lessons.read("../app")
+
+
+def test_hints_go_on(capsys):
+    name = lessons.exercises(NAMES[0][:2])[0].name
+    hint(name)
+    hint(name)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("Hint 1 of") and first != second
