@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo setup setup-test setup-lessons test check docs lessons lessons-full bench bench-quick clean
+.PHONY: run demo setup setup-test setup-lessons test check docs lessons lessons-full bench bench-quick bench-peers clean
 
 run: setup
 	$(BIN)/streamlit run app.py
@@ -40,7 +40,7 @@ check: setup-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-BENCHMARKS := aggregation job accuracy scale
+BENCHMARKS := aggregation job accuracy scale selective tree
 RESULTS := build/bench
 
 bench: setup
@@ -52,6 +52,11 @@ bench-quick: setup
 	mkdir -p $(RESULTS)
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --quick \
 	  --json $(RESULTS)/$$name.json --markdown $(RESULTS)/$$name.md; cat $(RESULTS)/$$name.md; done
+
+bench-peers: setup
+	mkdir -p $(RESULTS)
+	bash benchmarks/peer/install.sh build/peers
+	$(BIN)/python benchmarks/peers.py --json $(RESULTS)/peers.json --markdown $(RESULTS)/peers.md
 
 docs: setup-test
 	$(BIN)/python -m hefl_core claims --markdown docs/claims.md
