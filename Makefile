@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo setup setup-test setup-lessons test check docs lessons lessons-full bench bench-quick bench-peers clean
+.PHONY: run demo setup setup-test setup-lessons test check docs lessons lessons-full bench bench-quick bench-peers lock clean
 
 run: setup
 	$(BIN)/streamlit run app.py
@@ -60,6 +60,11 @@ bench-peers: setup
 
 docs: setup-test
 	$(BIN)/python -m hefl_core claims --markdown docs/claims.md
+
+# Every package with the hashes of its files, for `pip install --require-hashes -r requirements.lock`.
+lock: setup-test
+	$(BIN)/uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
 
 # The notebooks in JupyterLab; `lessons-full` runs their solutions at full size.
 lessons: setup-lessons
