@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from hefl_core.errors import IntegrityError, QuorumError, RoundError
+from hefl_core.errors import IntegrityError, QuorumError, RoundError, WireError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import check_place, check_upload, read_ciphertext
 from hefl_core.federation.experiment import Manifest
@@ -18,13 +19,15 @@ from hefl_core.federation.messages import (
     Receipt,
     RoundPlan,
 )
-from hefl_core.federation.party import Letter, Party
+from hefl_core.federation.party import ENROLMENT_KINDS, Letter, Party
+from hefl_core.federation.round_log import Checkpoint, RoundLog
 from hefl_core.ids import AUDITOR
 from hefl_core.keys.question import mask_digests
 from hefl_core.keys.roster import Member
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position, SignedHeader
+from hefl_core.wire.outbox import Outbox
 from hefl_core.wire.spool import Spool
 
 
@@ -38,12 +41,16 @@ class Upload:
 
 
 class Coordinator(Party):
-    """Runs rounds over ciphertexts. Its constructor takes public things only; its enrolment refuses shares."""
+    """Runs rounds over ciphertexts. Its constructor takes public things only; its enrolment refuses shares.
+
+    With a ``log`` it goes on where an earlier process stopped, in the middle of a round too.
+    """
 
     role = "coordinator"
 
-    def __init__(self, name: str, manifest: Manifest, kms: Member, theta_0: bytes) -> None:
-        super().__init__(name, manifest, kms)
+    def __init__(self, name: str, manifest: Manifest, kms: Member, theta_0: bytes, log: RoundLog | None = None) -> None:
+        identity, store = (log.identity(name, self.role), log.store) if log else (None, None)
+        super().__init__(name, manifest, kms, identity, store)
         self._theta_0 = theta_0
         self._position: Position | None = None
         self._plan = NO_DIGEST
@@ -51,6 +58,56 @@ class Coordinator(Party):
         self._uploads: dict[str, Upload] = {}
         self._ciphertexts = Spool[str]()
         self._seen: set[bytes] = set()
+        self._closed: Position | None = None
+        self._log = log
+        if log:
+            self._resume(log)
+
+    # -- what outlives the process -----------------------------------------------------------------------------
+
+    def receive(self, envelope: Envelope) -> None:
+        """As every party; what was accepted is on disk before the sender hears of it."""
+        super().receive(envelope)
+        if self._log and envelope.header.kind not in ENROLMENT_KINDS:
+            self._log.append(envelope)
+
+    def answer(self, position: Position, step: str, make: Callable[[], Envelope]) -> Letter:
+        """As every party; what is said is on disk before anybody hears it."""
+        letter = super().answer(position, step, make)
+        if self._log:
+            self._log.append(letter.envelope)
+        return letter
+
+    def _resume(self, log: RoundLog) -> None:
+        """Live the round under way again. Raises: IntegrityError when the log does not lead to what was said."""
+        if left := log.checkpoint:
+            self.state, self._previous_plan, self._closed = left.state, left.previous_plan, left.closed
+            self._seen = set(left.seen)
+            self._outbox = Outbox(
+                self.name, self.identity, self.manifest.id, sequence=left.sequence, previous=left.previous
+            )
+        say = {
+            m.PLAN: self.plan,
+            m.COMMITMENTS: self.commitments,
+            m.SUM: self.aggregate,
+            m.REQUEST: self.request_decryption,
+        }
+        for event in log.replay():
+            header = event.header
+            try:
+                if header.sender != self.name:
+                    self.receive(event)
+                    continue
+                said = say[header.kind](header.position)
+            except (RoundError, QuorumError, WireError) as error:
+                raise IntegrityError(f"round log: it leads nowhere ({error}); do not go on with this log") from error
+            if said.envelope.header != header:
+                raise IntegrityError(
+                    f"round log: replayed, the {header.kind} of round {header.position.round} differs from the one that "
+                    "was sent; do not go on with this log"
+                )
+
+    # -- a round -----------------------------------------------------------------------------------------------
 
     def plan(self, position: Position) -> Letter:
         """Open a round (or a further attempt): cohort, key, bound; θ_0 with the first.
@@ -152,10 +209,15 @@ class Coordinator(Party):
 
     def close(self, position: Position) -> None:
         """Move the public state on after the receipts of a round. Raises: RoundError when nobody applied the sum."""
+        if position == self._closed:
+            return
         if not self.received(position, m.RECEIPT):
             raise RoundError(f"round {position.round}: no client applied the sum; try another attempt")
-        self.state = self._next_state(position)
-        self._position = None
+        state = self._next_state(position)
+        if self._log:
+            left = Checkpoint(position, state, self._previous_plan, *self._outbox.place, tuple(sorted(self._seen)))
+            self._log.end_round(left)
+        self.state, self._closed, self._position = state, position, None
         self._forget_uploads()
 
     def _forget_uploads(self) -> None:

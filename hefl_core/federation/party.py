@@ -21,6 +21,7 @@ from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import SealingInfo, open_envelope
+from hefl_core.keys.store import KeyStore
 from hefl_core.schemes.base import PublicKey, Scheme
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode
@@ -62,16 +63,26 @@ class Letter:
 
 
 class Party:
-    """A named participant with an identity, an enrolment and a mailbox."""
+    """A named participant with an identity, an enrolment and a mailbox.
+
+    ``identity`` and ``store`` come from an earlier life, where there was one.
+    """
 
     role = ""
 
-    def __init__(self, name: str, manifest: Manifest, kms: Member) -> None:
+    def __init__(
+        self,
+        name: str,
+        manifest: Manifest,
+        kms: Member,
+        identity: Identity | None = None,
+        store: KeyStore | None = None,
+    ) -> None:
         self.name = name
         self.manifest = manifest
-        self.identity = Identity(name, self.role)
+        self.identity = identity or Identity(name, self.role)
         custody = Custody.parse(manifest.experiment.custody, manifest.experiment.clients)
-        self.enrolment = Enrolment(self.identity, manifest.id, kms.signing, custody=custody)
+        self.enrolment = Enrolment(self.identity, manifest.id, kms.signing, custody=custody, store=store)
         self.scheme: Scheme = open_scheme(manifest.experiment.scheme)
         self.state = digest(b"start", manifest.id.encode())
         self._kms = kms

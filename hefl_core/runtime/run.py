@@ -48,7 +48,10 @@ class _Begun:
 
 
 class Run:
-    """A run that can be stepped: ``steps`` yields every message as it is sent, ``result`` sums it up."""
+    """A run that can be stepped: ``steps`` yields every message as it is sent, ``result`` sums it up.
+
+    ``stage``: another way to set the parties up than ``runtime`` names (runtime/restart.py).
+    """
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class Run:
         *,
         bus: EventBus | None = None,
         clients_per_host: int | None = None,
+        stage: Runtime | None = None,
     ) -> None:
         self.experiment = experiment
         self.runtime = runtime
@@ -69,7 +73,7 @@ class Run:
         self._epoch = 0
         self._destroyed: set[int] = set()
         self._rotate = False
-        self._open_stage = _runtime(runtime, clients_per_host, self.bus)
+        self._open_stage = stage or _runtime(runtime, clients_per_host, self.bus)
 
     def steps(self) -> Iterator[Sent]:
         """Every message of the run, in the order of its sending."""

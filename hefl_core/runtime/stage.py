@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from hefl_core.federation.auditor import Auditor
@@ -14,23 +15,32 @@ from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.post import ByCall, Carrier
 from hefl_core.federation.round import Parties
+from hefl_core.federation.round_log import RoundLog
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.ids import KMS as KMS_NAME
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.kms import KMS
 from hefl_core.keys.roster import Member
+from hefl_core.keys.store import KeyStore
+from hefl_core.keys.unlock import KeyFile
 from hefl_core.runtime.household import home_of, initial_parameters
 
 
-def make_kms(manifest: Manifest) -> KMS:
-    """A key management service for one run, with an embedded store in memory."""
-    return KMS(manifest.id, manifest.experiment.scheme, custody_of(manifest))
+def make_kms(manifest: Manifest, store: KeyStore | None = None) -> KMS:
+    """A key management service for one run; it goes on from a store that it used before. Without one: in memory."""
+    return KMS(manifest.id, manifest.experiment.scheme, custody_of(manifest), store=store)
 
 
-def make_coordinator(manifest: Manifest, kms: Member) -> Coordinator:
-    """Public things only."""
-    theta_0 = initial_parameters(manifest.experiment, manifest.initialisation)
-    return Coordinator(COORDINATOR, manifest, kms, theta_0.astype("<f4").tobytes())
+def make_coordinator(manifest: Manifest, kms: Member, store: KeyStore | None = None) -> Coordinator:
+    """Public things only. With a ``store`` it keeps a round log there, and goes on from one that it finds."""
+    theta_0 = initial_parameters(manifest.experiment, manifest.initialisation).astype("<f4").tobytes()
+    return Coordinator(COORDINATOR, manifest, kms, theta_0, None if store is None else RoundLog(store))
+
+
+def open_store(home: Path, party: str) -> KeyStore:
+    """A party's store and its key file, made when they are not there yet. Raises: as :class:`KeyStore`."""
+    key = home / f"{party}.key"
+    return KeyStore(home / f"{party}.db", KeyFile(key) if key.exists() else KeyFile.create(key))
 
 
 def make_auditor(manifest: Manifest, kms: Member) -> Auditor:
@@ -95,10 +105,21 @@ def enrol(kms: KMS, coordinator: Coordinator, auditor: Auditor, clients: Sequenc
 def local_stage(manifest: Manifest, observer: Member | None) -> Stage:
     """All parties are objects in this process: for lessons, tests and instant runs."""
     kms = make_kms(manifest)
-    coordinator = make_coordinator(manifest, kms.member)
+    return local_stage_of(kms, make_coordinator(manifest, kms.member), manifest, observer)
+
+
+def local_stage_of(
+    kms: KMS,
+    coordinator: Coordinator,
+    manifest: Manifest,
+    observer: Member | None,
+    carrier: Carrier | None = None,
+    close: Callable[[], None] = lambda: None,
+) -> Stage:
+    """The local stage around a given KMS and coordinator."""
     auditor = make_auditor(manifest, kms.member)
     count = manifest.experiment.clients
     clients = tuple(make_client(manifest, kms.member, index, observer) for index in range(1, count + 1))
     parties = enrol(kms, coordinator, auditor, clients, custody_of(manifest))
     everybody = (KMS_NAME, COORDINATOR, AUDITOR, *(client.name for client in clients))
-    return Stage(parties, ByCall(), (Host(everybody, os.getpid(), platform.node()),), lambda: None)
+    return Stage(parties, carrier or ByCall(), (Host(everybody, os.getpid(), platform.node()),), close)

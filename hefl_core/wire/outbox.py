@@ -27,6 +27,11 @@ class Outbox:
         self._sequence = sequence
         self._previous = previous
 
+    @property
+    def place(self) -> tuple[int, bytes]:
+        """``sequence`` and ``previous`` of the next message: what a restart needs."""
+        return self._sequence, self._previous
+
     def compose(
         self,
         kind: str,
