@@ -16,6 +16,9 @@ class Verdict:
     ok: bool
     message: str
 
+    def _ipython_display_(self) -> None:
+        """A notebook shows nothing more: ``check`` has printed it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Help:
