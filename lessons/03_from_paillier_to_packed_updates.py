@@ -7,6 +7,8 @@
 # **Minutes:** 40. **Prerequisites:** lesson 02 (Paillier by hand: keys, encrypting, adding by multiplying).
 #
 # **In the application:** [Open the page](http://localhost:8501/inside?dataset=digits&scheme=paillier-packed) *Inside a ciphertext*.
+#
+# Stuck at a question? Call `hint("03.1")`, again for the next hint.
 
 # %%
 import math
@@ -158,9 +160,9 @@ for what, attempt in (
 naive = open_scheme("paillier-naive")
 naive_key, (naive_share,) = naive.keygen(Quorum(1, 1))
 for opened in (naive, scheme):
-    n_bits = opened.preset.modulus_bits
-    print(f"{opened.preset.name:16s} n {n_bits} bits, usable {n_bits - 1}, field {opened.words.layout.field_bits} bits, "
-          f"one ciphertext {2 * n_bits // 8} bytes")  # fmt: skip
+    layout, n_bits = opened.words.layout, opened.preset.modulus_bits
+    print(f"{opened.preset.name}: n has {n_bits} bits, a ciphertext {2 * n_bits // 8} bytes")
+    print(f"    usable for plaintext {layout.usable_bits} bits, a field {layout.field_bits} bits")
 
 # %% exercise="03.5" tags=["exercise"]
 # How many values does one ciphertext of paillier-packed hold (2047 usable bits, fields of 20 bits)?

@@ -7,13 +7,23 @@
 # **Minutes:** 45. **Prerequisites:** lesson 03 (quantising, fields, head-room). No algebra beyond "remainder".
 #
 # **In the application:** [Open the page](http://localhost:8501/inside?dataset=digits&scheme=bfv-lean) *Inside a ciphertext*.
+#
+# Stuck at a question? Call `hint("04.1")`, again for the next hint.
 
 # %%
 import numpy as np
 
 from hefl_core.errors import ParameterError
 from hefl_core.measure.precision import explored_bfv, security, wear
-from hefl_core.measure.specimen import Specimen, sample_update, twice
+from hefl_core.figures import ciphertext as pictures
+from hefl_core.measure.specimen import (
+    Specimen,
+    ciphertext_uniformity,
+    layout,
+    plaintext_uniformity,
+    sample_update,
+    twice,
+)
 from hefl_core.teaching import check, hint
 
 # %% tags=["parameters"]
@@ -59,7 +69,7 @@ print("X^7 · X^1 =", times(np.eye(N, dtype=np.int64)[7], np.eye(N, dtype=np.int
 #
 # $$c_1 = a, \qquad c_0 = \Delta m + e - a \cdot s, \qquad \Delta = \lfloor q/t \rfloor .$$
 #
-# Whoever knows s computes c₀ + c₁·s = Δm + e and rounds to a multiple of Δ. *Ring-LWE* is the problem of telling such
+# Whoever knows s computes the *phase* c₀ + c₁·s = Δm + e and rounds to a multiple of Δ. *Ring-LWE* is the problem of telling such
 # pairs from uniform ones without s (Lyubashevsky, Peikert and Regev 2010).
 
 # %%
@@ -150,11 +160,26 @@ same = twice(bfv, update)
 print(f"the same update twice: {same.equal} of {same.residues} residues equal, same plaintext: {same.equal_plaintexts}")
 
 # %% [markdown]
-# Encryption is randomised: an observer cannot tell that it is the same update.
+# Encryption is randomised: an observer cannot tell that it is the same update. A *residue* is one coefficient of a
+# ciphertext, modulo one prime. Are residues distinguishable from uniform numbers? A test (Kolmogorov-Smirnov) looks:
+
+# %%
+cipher, plain = ciphertext_uniformity(bfv, bfv.encrypt(update)), plaintext_uniformity(update)
+print(pictures.residues_caption(cipher, plain))
+pictures.residues(cipher, plain)
+
+# %% [markdown]
 #
 # **BFV** (Fan and Vercauteren 2012) is what you just built: integers modulo t, exact while the budget lasts; real numbers
-# come in by lesson 03's fields. **CKKS** (Cheon, Kim, Kim and Song 2017) multiplies real numbers by a **scale**, puts them
+# come in by lesson 03's fields, a few to each *word* (coefficient). **CKKS** (Cheon, Kim, Kim and Song 2017) multiplies real numbers by a **scale**, puts them
 # into N/2 *slots*, and lets the noise be: it becomes part of the number, in its last bits.
+#
+# One word of `bfv-lean` for a sum of five clients:
+
+# %%
+word = layout("bfv-lean", max_terms=5, parameters=2410)
+print(", ".join(f"{name}: {width} bits" for name, width in word.bits))
+pictures.word_bits(word)
 
 # %% exercise="04.4" tags=["exercise"]
 # Encrypt and decrypt the same update several times under each scheme. Which error is the same every time?

@@ -8,6 +8,8 @@
 #
 # **In the application:** [Open the page](http://localhost:8501/one_round?dataset=breast_cancer&batch=16&scheme=bfv-lean&clients=3&rounds=1&seat=coordinator)
 # *One round*, from the coordinator's seat.
+#
+# Stuck at a question? Call `hint("05.1")`, again for the next hint.
 
 # %%
 import inspect
@@ -59,8 +61,10 @@ check("05.1", messages_of_ten)
 run = Run(Experiment(dataset="breast_cancer", batch=16, scheme="bfv-lean", clients=CLIENTS, rounds=1))
 for number, sent in enumerate(run.steps(), 1):
     sealed = "sealed" if sent.head.header.sealed else ""
-    print(f"{number:2d} round {sent.position.round} {sent.step:12s} {sent.sender:12s} → {', '.join(sent.receivers):50s} "
-          f"{sent.nbytes:8,d} bytes {sealed}")  # fmt: skip
+    size = f"{sent.nbytes:,} bytes {sealed}"
+    print(
+        f"{number:2d} round {sent.position.round} {sent.step:12s} {size:20s} {sent.sender} → {', '.join(sent.receivers)}"
+    )
 result = run.result()
 transcript = result.transcript
 print(
@@ -198,8 +202,8 @@ desk = set_desk("bfv-lean")
 for forgery in FORGERIES:
     verdict = judge(desk, forgery, (RE_ADDING, COUNT, TAG))
     unnoticed = judge(desk, forgery, (COUNT,))
-    print(f"{forgery:15s} refused by: {', '.join(verdict.caught_by):42s} with the count alone: "
-          f"{'refused' if unnoticed.caught_by else f'passes, mean off by {unnoticed.error:.3f}'}")  # fmt: skip
+    alone = "refuses" if unnoticed.caught_by else f"lets it pass, mean off by {unnoticed.error:.3f}"
+    print(f"{forgery:15s} refused by: {', '.join(verdict.caught_by)}; the count alone {alone}")
 
 # %% [markdown]
 # ## 7 · Anybody can check the record afterwards

@@ -7,6 +7,8 @@
 # **Minutes:** 45. **Prerequisites:** lessons 03 (fields, head-room), 04 (BFV, CKKS) and 05 (the round).
 #
 # **In the application:** [Open the page](http://localhost:8501/costs?dataset=digits&scheme=bfv-compact) *Costs*.
+#
+# Stuck at a question? Call `hint("07.1")`, again for the next hint.
 
 # %%
 import time
@@ -52,8 +54,8 @@ check("07.1", blocks_of_large)
 # %%
 for name in ("bfv-lean", "bfv-compact", "bfv-compact-2048", "ckks-lean", "paillier-packed"):
     preset = load_preset(name)
-    print(f"{name:17s} one block {block_sizes(name).fresh:7,d} bytes · small model {block_count(preset, SMALL):3d} blocks"
-          f" · large model {block_count(preset, LARGE):4d} blocks")  # fmt: skip
+    small, large = (block_count(preset, d) for d in (SMALL, LARGE))
+    print(f"{name:17s} one block {block_sizes(name).fresh:6,d} bytes; small model {small:3d} blocks, large {large:4d}")
 
 
 # %% exercise="07.2" tags=["exercise"]
@@ -77,8 +79,10 @@ prediction = ...
 check("07.3", prediction)
 
 # %%
-ROW = ("plaintext", "ckks-tutorial", "ckks-nvflare", "ckks-lean", "bfv-threshold", "bfv-lean", "bfv-compact",
-       "bfv-compact-2048", "bfv-compact-seeded", "bfv-compact-2048-seeded", "paillier-packed")  # fmt: skip
+ROW = (
+    *("plaintext", "ckks-tutorial", "ckks-nvflare", "ckks-lean", "bfv-threshold", "bfv-lean", "bfv-compact"),
+    *("bfv-compact-2048", "bfv-compact-seeded", "bfv-compact-2048-seeded", "paillier-packed"),
+)
 print(f"{'upload / float32':24s} {'small':>7s} {'large':>7s}   value bits for 5 clients")
 for name in ROW:
     one = Experiment(scheme=name)
@@ -215,10 +219,11 @@ for k, up, cpu in zip(grown.at, grown.bytes_up, grown.cpu_seconds, strict=True):
 wide = with_model_size(job, "bfv-compact", sizes=(1_000, 10_000, 100_000, 1_000_000))
 for d, up, cpu in zip(wide.at, wide.bytes_up, wide.cpu_seconds, strict=True):
     print(f"d = {d:9,d}: one upload {up:12,d} bytes ({up / d:5.2f} per parameter), CPU {1000 * cpu:8.1f} ms per round")
-print(
-    "clients that fit:",
-    {name: most_clients(name) for name in ("bfv-compact", "paillier-packed", "bfv-lean", "ckks-threshold")},
-)
+fits = {name: most_clients(name) for name in ("bfv-compact", "paillier-packed", "bfv-lean", "ckks-threshold")}
+print("clients that fit:", fits)
+lines = [wide, *(with_model_size(job, name, wide.at) for name in ("bfv-lean", "plaintext"))]
+print(pictures.growth_caption(lines, "bytes", "d"))
+pictures.growth(lines, "bytes", "d")
 
 # %% [markdown]
 # Head-room stops a cohort first, not speed: a preset knows how many terms its sums may have. Beyond it, wider fields or a
