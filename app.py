@@ -10,6 +10,7 @@ import streamlit as st
 from pages.parts import frame
 from pages.parts.words import _
 
+frame.begin()  # first: the titles below are in the language that the URL asks for
 HERE = Path(__file__).parent
 ALL = ("class", "thesis", "stakeholder")
 
@@ -69,7 +70,6 @@ def pages() -> dict[str, list[st.Page]]:
 
 
 st.set_page_config(page_title="hefl", page_icon=":material/lock:", layout="wide")
-frame.begin()
 frame.style()
 groups = pages()
 here = st.navigation(groups, position="hidden" if frame.presenter() else "sidebar")

@@ -18,6 +18,7 @@ from hefl_core.federation.experiment import Experiment
 from hefl_core.learning.datasets import DATASET_NAMES
 from hefl_core.runtime.session import SESSIONS, WARM_UP, Session
 from hefl_core.schemes.presets import PRESETS
+from hefl_core.teaching.glossary import meaning
 from pages.parts.words import _
 
 AUDIENCES = ("class", "thesis", "stakeholder")
@@ -172,19 +173,29 @@ def sidebar() -> None:
         before = experiment()
         _choice("dataset", _("Data"), DATASETS, before)
         _choice("scheme", _("Scheme"), SCHEMES, before, _scheme_label)
-        clients = st.slider(_("Clients"), 2, 12, min(before.clients, 12), key="w:clients")
+        clients = st.slider(_("Clients"), 2, 12, min(before.clients, 12), key="w:clients", help=_(meaning("client")))
         _custody(before, clients)
         left, right = st.columns(2)
-        left.number_input(_("Rounds"), 1, 50, min(before.rounds, 50), key="w:rounds")
-        right.number_input(_("Seed"), 0, 2**31, before.seed, key="w:seed")
+        left.number_input(_("Rounds"), 1, 50, min(before.rounds, 50), key="w:rounds", help=_(meaning("round")))
+        right.number_input(_("Seed"), 0, 2**31, before.seed, key="w:seed", help=_(meaning("seed")))
         with st.expander(_("Training")):
             _choice("trainer", _("Trainer"), ("numpy", "keras"), before)
             _choice("model", _("Model"), ("logistic", "mlp", "mlp-large"), before)
             skew = st.toggle(_("Unequal labels"), before.alpha is not None, key="w:skew")
             if skew:
-                st.slider(_("Dirichlet α"), 0.05, 5.0, before.alpha or 0.5, key="w:alpha")
+                st.slider(
+                    _("Dirichlet α"), 0.05, 5.0, before.alpha or 0.5, key="w:alpha", help=_(meaning("Dirichlet α"))
+                )
             st.number_input(_("Smallest cohort"), 0, 12, before.min_cohort or 0, key="w:min_cohort", help=_min_cohort())
-            st.number_input(_("Learning rate"), 0.001, 5.0, before.learning_rate, format="%.3f", key="w:learning_rate")
+            st.number_input(
+                _("Learning rate"),
+                0.001,
+                5.0,
+                before.learning_rate,
+                format="%.3f",
+                key="w:learning_rate",
+                help=_(meaning("learning rate")),
+            )
         _take(before)
         for reason in experiment().insecure:
             st.markdown(f":red-badge[:material/lock_open: INSECURE] {reason}")

@@ -1,0 +1,45 @@
+"""The Lessons page without a browser: right and wrong answers, hints, progress, running, language, glossary."""
+
+from hefl_core.teaching import lessons
+from hefl_core.teaching.glossary import TERMS, meaning
+from tests.gui.conftest import run_on
+
+
+def test_answers_hints_and_progress(app):
+    at = run_on(app, "lessons")
+    solved = lambda: at.get("progress")[0].proto.text  # noqa: E731
+    assert "0 of" in solved()
+    at.number_input(key="answer:01.1").set_value(10).run()
+    assert any("too small" in error.value for error in at.error) and "0 of" in solved()
+    at.number_input(key="answer:01.1").set_value(lessons.exercise("01.1").right).run()
+    assert not at.error and at.success and "1 of" in solved()
+    at.button(key="hint:01.2").click().run()
+    assert any(lessons.exercise("01.2").hints[0] in caption.value for caption in at.caption)
+    at.switch_page("pages/report.py").run()
+    at.switch_page("pages/lessons.py").run()
+    assert "1 of" in solved(), "progress is kept when one leaves the page"
+
+
+def test_a_lesson_runs_in_the_page(app):
+    at = run_on(app, "lessons")
+    last = max(number for number, cell in enumerate(lessons.read("01").cells) if not (cell.markdown or cell.exercise))
+    at.button(key=f"run:{lessons.names()[0]}:{last}").click().run()
+    assert not at.exception and not at.error
+    assert any("parameters: 2410" in block.value for block in at.code)
+    assert at.get("plotly_chart")
+
+
+def test_every_lesson_draws_and_its_links_stay_in_the_application(app):
+    at = run_on(app, "lessons")
+    for name in lessons.names():
+        at.selectbox(key="course-choice").set_value(name).run()
+        assert not at.exception and not at.error, name
+        assert not any("localhost" in block.value for block in at.markdown)
+
+
+def test_glossary():
+    names = [term.name.casefold() for term in TERMS]
+    assert len(TERMS) >= 40 and names == sorted(set(names))
+    for term in TERMS:
+        assert term.sentence.endswith(".") and ". " not in term.sentence and term.link.startswith("https://")
+        assert meaning(term.name) == term.sentence
