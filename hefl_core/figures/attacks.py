@@ -90,6 +90,12 @@ def card(row: Row, *, most: int = 30, dark: bool = False) -> go.Figure:
     return picture
 
 
+def raw_values(row: Row, *, most: int = 4) -> str:
+    """The first measurements that plain FL's server reads, in the table's own units."""
+    at = [portrait.seat for portrait in row.portraits].index("plain FL")
+    return ", ".join(f"{name} {value:.4g}" for name, value in list(zip(row.names, row.raw[at], strict=True))[:most])
+
+
 def animation(film: Film, *, dark: bool = False) -> go.Figure:
     """The inversion frame by frame, played in the browser, beside the record it looks for."""
     picture = make_subplots(

@@ -1,0 +1,308 @@
+"""What encryption does not stop, one attack at a time with its remedy as a switch; then every attack from every seat."""
+
+from __future__ import annotations
+
+import html
+from functools import partial
+
+import streamlit as st
+
+from hefl_core.attacks import catalogue, heist_lab, matrix, tampering
+from hefl_core.attacks.lab import CLIENT, COALITION, COORDINATOR, PLAIN, SEATS
+from hefl_core.attacks.result import AttackResult
+from hefl_core.attacks.tampering import Desk, Verdict
+from hefl_core.errors import HeflError
+from hefl_core.figures import attacks as figures
+from pages.parts import frame
+from pages.parts.attack_lab import encrypting_scheme, result_of
+from pages.parts.words import _
+
+SEAT_NAMES = {
+    PLAIN: "plain FL",
+    COORDINATOR: "HE coordinator",
+    CLIENT: "a client (mean)",
+    COALITION: "coordinator + client",
+    "model user": "model user",
+}
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _collusion(scheme: str, threshold: int, clients: int, seed: int) -> AttackResult:
+    return catalogue.run(
+        "collusion", COALITION, scheme=scheme, threshold=threshold, clients=clients, trials=None, seed=seed
+    )
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _heist(heist: heist_lab.Heist) -> AttackResult:
+    return catalogue.key_heist(heist)
+
+
+@st.cache_resource(scope="session", max_entries=4, show_spinner=False)
+def _desk(scheme: str, seed: int) -> Desk:
+    return tampering.set_desk(scheme, seed=seed)
+
+
+def page() -> None:
+    """The whole page."""
+    if not frame.presenter():
+        st.title(_("What HE does not stop"), anchor=False)
+        st.caption(
+            _(
+                "Two minutes: turn one switch in each tab and watch its number · end at the liar, whom nothing here catches · then "
+                "run the matrix: every attack from every seat, measured in this session."
+            )
+        )
+    collusion, aggregate, heist, desk, encodings, liar, all_ = st.tabs(
+        [
+            _("Collusion"),
+            _("The sum itself"),
+            _("Key heist"),
+            _("Tampering desk"),
+            _("Wrong use"),
+            _("The liar"),
+            _("Matrix"),
+        ],
+        key="limits:tab",
+    )
+    for tab, draw in (
+        (collusion, _collude),
+        (aggregate, _aggregate),
+        (heist, _steal),
+        (desk, _tamper),
+        (encodings, _misuse),
+        (liar, _lie),
+        (all_, _matrix),
+    ):
+        with tab:
+            draw()
+
+
+# -- collusion and the sum -----------------------------------------------------------------------------------------
+
+
+@st.fragment
+def _collude() -> None:
+    st.markdown(
+        _(
+            "The coordinator has each ciphertext, a client has a share of the key. Together they open another client's update, as "
+            "soon as their shares reach the threshold. **Remedy: custody t of n.**"
+        )
+    )
+    threshold = int(st.select_slider(_("Holders needed to decrypt"), (1, 2, 3, 4, 5), 1, key="limits:threshold"))
+    with st.spinner(_("Dealing keys and colluding …")):
+        found = _collusion(encrypting_scheme(), threshold, 5, frame.experiment().seed)
+    st.plotly_chart(figures.coalition(found, dark=frame.dark()), key="limits:coalition")
+    st.caption(found.note)
+
+
+@st.fragment
+def _aggregate() -> None:
+    st.markdown(
+        _(
+            "Every client decrypts the mean, as it must. With two clients, the mean less one's own half is the other's update; and "
+            "between two rounds, who left is the difference. **Remedies: more clients, stable cohorts, differential privacy.** "
+            "Encryption changes none of these numbers."
+        )
+    )
+    clients = int(st.select_slider(_("Clients K"), (2, 3, 5, 10, 32), 2, key="limits:clients"))
+    seed = frame.experiment().seed
+    with st.spinner(_("Training and subtracting …")):
+        record = result_of("record", CLIENT, encrypting_scheme(), clients, seed)
+        left = result_of("differencing", CLIENT, encrypting_scheme(), clients, seed)
+    first, second = st.columns(2)
+    first.metric(
+        _("Another client's record, from the mean"),
+        f"{record.value:.0f} dB",
+        border=True,
+        help=_("Mean PSNR over {trials} trials; above 30 dB it is the record.").format(trials=record.trials),
+    )
+    first.caption(_said(record))
+    second.metric(_("The client that left, found among 20"), f"{left.value:.0%}", border=True)
+    second.caption(_said(left))
+
+
+def _said(result: AttackResult) -> str:
+    """Interval, baseline, trials, source."""
+    return _("95 %: {low:.3g} to {high:.3g}; {prior_is}: {prior:.3g}; {trials} trials. {note} {source}.").format(
+        low=result.low,
+        high=result.high,
+        prior_is=result.prior_is,
+        prior=result.prior,
+        trials=result.trials,
+        note=f"{result.note}." if result.note else "",
+        source=result.source,
+    )
+
+
+# -- the key heist ---------------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def _steal() -> None:
+    st.markdown(
+        _(
+            "CKKS decrypts to *nearly* the sum, and the rest is the key's fingerprint. A client that returns its decryption to the "
+            "coordinator hands over the key (Li and Micciancio 2021), on the very ciphertexts of a round. **Remedies: return "
+            "nothing (what hefl does), flood, rotate.**"
+        )
+    )
+    left, middle, right = st.columns(3)
+    returned = left.selectbox(_("What is returned"), (*heist_lab.RETURNED_AS[:-2], "nothing"), key="limits:returned")
+    noise = float(middle.select_slider(_("Flooding per number"), (1e-13, 1e-12, 1e-11, 1e-9), 1e-9, key="limits:noise"))
+    rotated = right.toggle(_("Rotate the key after the answer"), key="limits:rotated")
+    flooded = st.toggle(_("Under ckks-threshold, with the preset's own flooding"), key="limits:preset")
+    chosen = (
+        heist_lab.Heist(scheme="ckks-threshold", returned="preset flooding", rotated=rotated)
+        if flooded
+        else heist_lab.Heist(returned=returned, noise=noise, rotated=rotated)
+    )
+    with st.spinner(_("Solving for the key …")):
+        found = _heist(chosen)
+    if found.value > 0:
+        st.error(_("{share:.0%} of the updates opened. {note}").format(share=found.value, note=found.note))
+    else:
+        st.success(_("No update opened. {note}").format(note=found.note))
+    if found.evidence:
+        one, other = st.columns(2)
+        one.plotly_chart(figures.key(found, dark=frame.dark()), key="limits:key")
+        other.plotly_chart(figures.opened(found, dark=frame.dark()), key="limits:opened")
+
+
+# -- the tampering desk ----------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def _tamper() -> None:
+    st.markdown(
+        _(
+            "Ciphertexts that can be added can be scaled and shifted without a key. Take the coordinator's seat and forge the sum; "
+            "**the checks are switches**."
+        )
+    )
+    on = [
+        check
+        for column, check in zip(st.columns(3), tampering.CHECKS, strict=True)
+        if column.toggle(check, value=True, key=f"limits:check:{check}")
+    ]
+    desk = _desk(encrypting_scheme(), frame.experiment().seed)
+    for forgery in tampering.FORGERIES:
+        try:
+            _row(tampering.judge(desk, forgery, on))
+        except HeflError as error:
+            st.success(_("**{forgery}**: {error}").format(forgery=forgery, error=error), icon=":material/block:")
+
+
+def _row(verdict: Verdict) -> None:
+    said = _("**{forgery}**: the mean is off by {error:.2g}; ").format(forgery=verdict.forgery, error=verdict.error)
+    if verdict.caught_by:
+        st.success(
+            said + _("caught by {checks}").format(checks=" and ".join(verdict.caught_by)), icon=":material/block:"
+        )
+    else:
+        st.error(said + _("nobody notices"), icon=":material/warning:")
+
+
+# -- wrong use, and the liar -----------------------------------------------------------------------------------------
+
+
+@st.fragment
+def _misuse() -> None:
+    seed = frame.experiment().seed
+    scheme = encrypting_scheme()
+    with st.spinner(_("Encoding …")):
+        theirs = result_of("exponents", PLAIN, scheme, 5, seed)
+        ours = result_of("exponents", COORDINATOR, scheme, 5, seed)
+        parts = result_of("multi-key", COORDINATOR, scheme, 5, seed)
+    st.markdown(
+        _(
+            "**phe's default encoding** publishes an exponent beside each ciphertext: it says how large the number is. "
+            "**Remedy: integers of one common scale**, which is what hefl encrypts."
+        )
+    )
+    picture = figures.silhouettes(
+        theirs.array("record")[0], theirs.array("guess")[0], ours.array("guess")[0], 8, dark=frame.dark()
+    )
+    st.plotly_chart(picture, key="limits:silhouettes", config={"displayModeBar": False})
+    st.caption(
+        _(
+            "Pixels told ink or no ink: {theirs:.0%} from the exponents, {ours:.0%} without them; guessing {prior:.0%}."
+        ).format(theirs=theirs.value, ours=ours.value, prior=theirs.prior)
+    )
+    st.markdown(
+        _(
+            "**Multi-key, naively**: a client that publishes its decryption share of *its own* ciphertext publishes its update: "
+            "{share:.0%} of {trials} opened, {note}. **Remedy: a joint key, and shares of the sum alone.**"
+        ).format(share=parts.value, trials=parts.trials, note=parts.note)
+    )
+
+
+@st.fragment
+def _lie() -> None:
+    with st.spinner(_("Training five rounds with and without a liar …")):
+        found = result_of("poisoning", CLIENT, encrypting_scheme(), 5, frame.experiment().seed)
+    st.error(
+        _(
+            "**Not caught.** One client of five sends -4 times its update, properly encrypted, committed, tagged and signed: every "
+            "check passes, and the accuracy falls by {lost:.2f}. Encryption hides the lie from whoever might have looked."
+        ).format(lost=found.value),
+        icon=":material/warning:",
+    )
+    st.plotly_chart(figures.liar(found, dark=frame.dark()), key="limits:liar")
+    st.caption(_said(found))
+
+
+# -- the matrix ------------------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def _matrix() -> None:
+    results: dict[tuple[str, str], AttackResult] = st.session_state.setdefault("limits:results", {})
+    st.markdown(
+        _(
+            "Each cell holds the number that this session measured; :material/play_arrow: runs it. Green: at chance. Under "
+            "encryption every attack on an update must be, all cells together at α = 10⁻³."
+        )
+    )
+    st.button(_("Run every cell (about a minute)"), key="limits:all", icon=":material/play_arrow:", on_click=_run_all)
+    heads = st.columns([3, *[2] * len(SEATS)])
+    for column, name in zip(heads[1:], SEATS, strict=True):
+        column.markdown(f"**{SEAT_NAMES[name]}**")
+    for row in matrix.cells(tuple(results.values())):
+        known = next(cell for cell in row if cell is not None)
+        columns = st.columns([3, *[2] * len(SEATS)], vertical_alignment="center")
+        columns[0].markdown(html.escape(known.attack.title), help=f"{known.attack.source}. {known.attack.remedy}")
+        for column, cell in zip(columns[1:], row, strict=True):
+            if cell is not None:
+                _cell(column, cell)
+    chance, smallest = matrix.family_at_chance(tuple(results.values()))
+    if any(result.seat == COORDINATOR and result.p_value is not None for result in results.values()):
+        text = _("Ciphertext cells so far: smallest corrected p-value {p:.2g}.").format(p=smallest)
+        (st.success if chance else st.error)(text)
+
+
+def _cell(column, cell: matrix.Cell) -> None:  # type: ignore[no-untyped-def]
+    result = cell.result
+    if result is None:
+        column.button(
+            "",
+            icon=":material/play_arrow:",
+            key=f"limits:run:{cell.attack.name}:{cell.seat}",
+            on_click=partial(_run, cell.attack.name, cell.seat),
+            help=_("Run {title}").format(title=cell.attack.title),
+        )
+        return
+    colour = "green" if result.at_chance() else "orange" if result.p_value is None else "red"
+    column.markdown(f":{colour}-badge[{result.value:.3g}]", help=f"{result.metric}; {_said(result)}")
+
+
+def _run(name: str, seat: str) -> None:
+    found = result_of(name, seat, encrypting_scheme(), 5, frame.experiment().seed)
+    st.session_state["limits:results"][name, seat] = found
+
+
+def _run_all() -> None:
+    for row in matrix.cells():
+        for cell in row:
+            if cell is not None:
+                _run(cell.attack.name, cell.seat)

@@ -1,0 +1,73 @@
+"""The pages Attack lab and What HE does not stop, without a browser: the numbers on them are measured, and switches move them."""
+
+from hefl_core.attacks.catalogue import ATTACKS
+from hefl_core.attacks.lab import COORDINATOR, PLAIN
+from tests.gui.conftest import run_on
+
+
+def said(at):
+    blocks = [*at.caption, *at.markdown, *at.error, *at.success]
+    return " ".join(block.value for block in blocks)
+
+
+def test_five_seats_say_what_each_makes_of_the_record(app):
+    at = run_on(app, "attack")
+    assert not at.exception and not at.error
+    text = said(at)
+    assert "plain FL (reads the update)" in text and "names the record among 100" in text
+    assert "HE coordinator (reads bfv-lean bytes)" in text
+    assert "Two minutes" in text
+
+
+def test_more_clients_hide_the_record_in_the_mean(app):
+    at = run_on(app, "attack")
+    few = next(c.value for c in at.caption if "reads the mean of 5" in c.value)
+    at.select_slider(key="attack:digits:clients").set_value(32).run()
+    many = next(c.value for c in at.caption if "reads the mean of 32" in c.value)
+    assert few != many and not at.exception
+
+
+def test_a_record_that_is_not_there_is_said(app):
+    at = run_on(app, "attack")
+    at.number_input(key="attack:breast_cancer:record").set_value(300).run()
+    assert not at.exception
+    at.number_input(key="attack:digits:record").set_value(0).run()
+    assert not at.exception and not at.error
+
+
+def test_every_limit_is_drawn_and_the_liar_is_not_caught(app):
+    at = run_on(app, "limits")
+    assert not at.exception
+    assert any("Not caught" in error.value for error in at.error)
+    assert any("of the updates opened" in error.value for error in at.error), "float64 returned gives the key away"
+
+
+def test_the_remedies_move_the_numbers(app):
+    at = run_on(app, "limits")
+    at.selectbox(key="limits:returned").set_value("float32").run()
+    assert not any("of the updates opened" in error.value for error in at.error)
+    at.selectbox(key="limits:returned").set_value("float64").run()
+    at.toggle(key="limits:rotated").set_value(True).run()
+    assert not any("of the updates opened" in error.value for error in at.error)
+    assert any("1 client and the coordinator open" in c.value for c in at.caption)
+    at.select_slider(key="limits:threshold").set_value(3).run()
+    assert any("3 clients and the coordinator open" in c.value for c in at.caption)
+
+
+def test_forgeries_pass_with_the_checks_off_and_are_caught_with_them_on(app):
+    at = run_on(app, "limits")
+    assert sum("nobody notices" in error.value for error in at.error) == 0
+    for check in ("re-adding by the auditor", "count of contributors", "tag"):
+        at.toggle(key=f"limits:check:{check}").set_value(False).run()
+    assert sum("nobody notices" in error.value for error in at.error) == 6
+
+
+def test_a_cell_of_the_matrix_is_run_and_kept(app):
+    at = run_on(app, "limits")
+    at.button(key=f"limits:run:label:{PLAIN}").click().run()
+    at.button(key=f"limits:run:label:{COORDINATOR}").click().run()
+    results = at.session_state["limits:results"]
+    assert results["label", PLAIN].value == 1 and results["label", COORDINATOR].at_chance()
+    assert any("badge[1]" in block.value for block in at.markdown)
+    assert any("smallest corrected p-value" in block.value for block in at.success)
+    assert sum(len(attack.seats) for attack in ATTACKS) > len(results)
