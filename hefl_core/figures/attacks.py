@@ -182,7 +182,7 @@ def roc(results: Sequence[AttackResult], names: Sequence[str], *, dark: bool = F
     for update in (picture.update_xaxes, picture.update_yaxes):
         update(type="log", range=[-3, 0.05], dtick=1)
     picture.update_layout(
-        hovermode="closest", legend={"orientation": "v", "x": 1.0, "xanchor": "right", "y": 0.02, "yanchor": "bottom"}
+        hovermode="closest", legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1.0, "yanchor": "top"}
     )
     return picture
 
@@ -293,8 +293,9 @@ def silhouettes(record: Doubles, theirs: Doubles, ours: Doubles, side: int, *, d
     titles = ["private record", "phe's exponents", "our integers"]
     picture = make_subplots(1, 3, horizontal_spacing=0.03, subplot_titles=titles)
     for column, values in enumerate((record, theirs, ours), 1):
+        said = values if np.ptp(values) else np.full_like(values, 0.6)  # says nothing: grey, not white on white
         picture.add_heatmap(
-            z=_square(np.asarray(values, float), side),
+            z=_square(np.asarray(said, float), side),
             colorscale=_GREY,
             zmin=0,
             zmax=1,

@@ -24,7 +24,7 @@ def line(place: int) -> dict[str, Any]:
 def figure(*, dark: bool, height: int = 380, x: str = "", y: str = "") -> go.Figure:
     """An empty figure in the house style; transparent, so that it lies on the page's own ground."""
     ink, grid = ("#e6edf3", "#33404d") if dark else ("#1b2733", "#dde3e8")
-    axis = {"gridcolor": grid, "zerolinecolor": grid, "linecolor": grid, "title_standoff": 8}
+    axis = {"gridcolor": grid, "zerolinecolor": grid, "linecolor": grid, "title_standoff": 8, "automargin": True}
     return go.Figure(
         layout={
             "height": height,

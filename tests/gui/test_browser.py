@@ -253,3 +253,40 @@ def test_a_table_of_ones_own_is_uploaded_and_the_report_downloaded(page, address
         page.get_by_role("button", name="Report (HTML)").click()
     html = Path(waiting.value.path()).read_text(encoding="utf-8")
     assert "What was promised, and what the checks found" in html and "FAILS" not in html
+
+
+def test_the_attack_lab_is_clicked_through(page, address):
+    page.goto(f"{address}/attack")
+    page.get_by_text("plain FL (reads the update)").first.wait_for()
+    for tab, said in (
+        ("A patient", "mean radius"),
+        ("Search", "frames of the search"),
+        ("Who was in the data?", "A coin has 0.50"),
+        ("More clients, larger batches", "K = 32"),
+    ):
+        page.get_by_role("tab", name=tab).click()
+        page.get_by_role("tabpanel").get_by_text(said).first.wait_for()
+    page.get_by_role("tab", name="Search").click()
+    page.get_by_text("coordinator, ciphertext").click()
+    page.get_by_text("at the end the true record is at place").wait_for()
+    assert not page.locator("[data-testid=stException]").count()
+
+
+def test_what_encryption_does_not_stop_is_clicked_through(page, address):
+    page.goto(f"{address}/limits")
+    page.get_by_text("1 client and the coordinator open another's update").wait_for()
+    page.get_by_role("tab", name="Key heist").click()
+    page.get_by_text("100% of the updates opened").wait_for()
+    page.get_by_text("Rotate the key after the answer").click()
+    page.get_by_text("No update opened").wait_for()
+    page.get_by_role("tab", name="Tampering desk").click()
+    assert page.get_by_text("caught by").count() == 6
+    page.get_by_text("re-adding by the auditor", exact=True).click()
+    page.get_by_text("tag", exact=True).click()
+    page.get_by_text("nobody notices").first.wait_for()
+    page.get_by_role("tab", name="The liar").click()
+    page.get_by_text("Not caught.").wait_for()
+    page.get_by_role("tab", name="Matrix").click()
+    page.locator("[class*='limits-run-label-coordinator'] button").first.click()
+    page.get_by_text("smallest corrected p-value").wait_for()
+    assert not page.locator("[data-testid=stException]").count()
