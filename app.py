@@ -72,7 +72,7 @@ def pages() -> dict[str, list[st.Page]]:
 st.set_page_config(page_title="hefl", page_icon=":material/lock:", layout="wide")
 frame.style()
 groups = pages()
-here = st.navigation(groups, position="hidden" if frame.presenter() else "sidebar")
+here = st.navigation(groups, position="hidden" if frame.presenter() else "sidebar", expanded=True)
 if frame.presenter():
     frame.presenter_bar([page for group in groups.values() for page in group], here)
 else:
