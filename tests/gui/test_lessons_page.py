@@ -1,5 +1,10 @@
 """The Lessons page without a browser: right and wrong answers, hints, progress, running, language, glossary."""
 
+import re
+from gettext import GNUTranslations
+
+from babel.messages.pofile import read_po
+
 from hefl_core.teaching import lessons
 from hefl_core.teaching.glossary import TERMS, meaning
 from tests.gui.conftest import run_on
@@ -35,6 +40,23 @@ def test_every_lesson_draws_and_its_links_stay_in_the_application(app):
         at.selectbox(key="course-choice").set_value(name).run()
         assert not at.exception and not at.error, name
         assert not any("localhost" in block.value for block in at.markdown)
+
+
+def test_the_page_in_german(app):
+    at = run_on(app, "lessons", language="de")
+    assert at.title[0].value == "Lektionen" and at.slider(key="w:clients").label == "Clients"
+    assert "Aufgaben gelöst" in at.get("progress")[0].proto.text
+    assert any("Wie viele Bytes" in block.value for block in at.markdown)
+
+
+def test_the_compiled_catalogue_is_the_translators_file():
+    folder = lessons.FOLDER.parent / "locale" / "de" / "LC_MESSAGES"
+    with (folder / "hefl.po").open("rb") as text, (folder / "hefl.mo").open("rb") as compiled:
+        written, used = read_po(text), GNUTranslations(compiled)
+    assert len(written) > 80
+    for message in filter(lambda one: one.id, written):
+        assert message.string and used.gettext(message.id) == message.string
+        assert set(re.findall(r"{\w+}", message.id)) == set(re.findall(r"{\w+}", message.string))
 
 
 def test_glossary():
