@@ -46,6 +46,9 @@ def run(
         str | None, typer.Option(help="largest weighted update entry, or adaptive; omitted: as the preset needs")
     ] = None,
     clip_norm: Annotated[float | None, typer.Option(help="clip each update to this L2 norm")] = None,
+    dp_noise: Annotated[
+        float | None, typer.Option(help="noise on the sum over clip-norm (differential privacy); omitted: none")
+    ] = None,
     epoch_rounds: Annotated[int | None, typer.Option(help="rounds per key epoch; omitted: one epoch")] = None,
     runtime: Annotated[str, typer.Option(help="local (one process) or ray (processes of their own)")] = "local",
     clients_per_host: Annotated[int | None, typer.Option(help="Ray: clients that share a process")] = None,
@@ -73,6 +76,7 @@ def run(
         seed=seed,
         bound=read_bound(bound),
         clip_norm=clip_norm,
+        dp_noise=dp_noise,
         epoch_rounds=epoch_rounds,
         observed=observed,
     )
@@ -90,5 +94,7 @@ def run(
         STDERR.print(rounds_table(checked))
         STDERR.print(forecast_table(checked))
         STDERR.print(findings_table(checked))
+        if checked.privacy is not None:
+            STDERR.print(checked.privacy.sentence)
     if experiment.insecure == () and not all(finding.holds for finding in checked.claims if experiment.observed):
         raise typer.Exit(1)

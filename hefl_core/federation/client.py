@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
+from hefl_core.federation.dp import grid
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.holder import Holder
 from hefl_core.federation.messages import (
@@ -47,7 +48,8 @@ Evaluate: TypeAlias = Callable[[Parameters], tuple[float, float]]
 class Observation:
     """What the audience sees of a client's private side, when the experiment is observed. Arrays as raw bytes.
 
-    ``update``: Δ_k after clipping, float64. Under an adaptive ``bound``, with what earlier rounds left out, as it was sent;
+    ``update``: Δ_k after clipping, float64; with its noise under differential privacy, where ``examples`` is 1.
+    Under an adaptive ``bound``, with what earlier rounds left out, as it was sent;
     ``clipped`` of its entries were cut to the bound. ``theta_digest``: SHA-256 of the model this client now has. The first
     contributor adds the decrypted mean ``applied`` (float64), ``theta`` (float32), accuracy and loss on the hold-out set.
     Leaks: everything, to the observer alone (sealed).
@@ -89,6 +91,8 @@ class Client(Holder):
     ) -> None:
         super().__init__(name, manifest, kms)
         self._home = home
+        self._mechanism = manifest.experiment.mechanism
+        self._weight = home.examples if self._mechanism is None else 1
         self._initialise = initialise
         self._observer = observer if manifest.experiment.observed else None
         self._theta: Parameters | None = None
@@ -134,7 +138,7 @@ class Client(Holder):
         plan = self.current_plan(position)
         if self._update is None or self._update[0] != position.round:
             with self.working("train"):
-                self._update = (position.round, self._train(position.round))
+                self._update = (position.round, self._train(plan, position.round))
         with self.working("encrypt"):
             vector = self._encrypt(self._update[1], plan, position)
             self._ciphertext = vector.to_bytes()
@@ -142,17 +146,26 @@ class Client(Holder):
         commitment = Commitment(hashlib.sha256(self._ciphertext).digest(), len(self._ciphertext))
         return self.compose(m.COMMITMENT, position, (COORDINATOR,), encode(commitment))
 
-    def _train(self, round_: int) -> Vector:
-        """Δ_k = θ_k - θ after local training, clipped by norm where the experiment says so."""
+    def _train(self, plan: RoundPlan, round_: int) -> Vector:
+        """Δ_k = θ_k - θ after local training, clipped by norm and noised where the experiment says so.
+
+        The noise is drawn once per round: another attempt that drew again would let two sums be averaged.
+        """
         theta = self.theta
         update = self._home.train(theta, round_).astype(np.float64) - theta.astype(np.float64)
         limit = self.manifest.experiment.clip_norm
-        return update if limit is None else np.asarray(clip_norm(update, limit), dtype=np.float64)
+        clipped = update if limit is None else np.asarray(clip_norm(update, limit), dtype=np.float64)
+        return clipped if self._mechanism is None else self._mechanism.noised(clipped, self._step(plan))
+
+    def _step(self, plan: RoundPlan) -> float:
+        """The scheme's own steps where it has some, so that its rounding changes nothing."""
+        bound = self._bound(plan)
+        return self._fields(plan).step(bound) if getattr(self.scheme.preset, "field_bits", 0) else grid(bound)
 
     def _encrypt(self, update: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
         """Enc([n_k, 1, tag, n_k/n_max · Δ_k]): the count of examples is hidden too."""
         symmetric = self.scheme.preset.symmetric
-        weighted = update * (self._home.examples / plan.examples_max)
+        weighted = update * (self._weight / plan.examples_max)
         if self._precision is not None:
             weighted = self._fit(weighted, plan, position).rounded
         return self.scheme.encrypt(
@@ -161,7 +174,7 @@ class Client(Holder):
             bound=self._bound(plan),
             declare_bound=plan.bound is not None,
             max_terms=plan.max_terms,
-            integers=(self._home.examples, 1),
+            integers=(self._weight, 1),
             tag=self._tag(position, self.name) if self.scheme.preset.tagged else None,
         )
 
@@ -292,13 +305,13 @@ class Client(Holder):
         seen = Observation(
             client=self.name,
             position=position,
-            examples=self._home.examples,
+            examples=self._weight,
             update=self._update[1].tobytes(),
             theta_digest=hashlib.sha256(theta).digest(),
         )
         if self._fitted is not None:
             _, bound, fitted = self._fitted
-            sent = fitted.sent * (self.manifest.examples_max / self._home.examples)
+            sent = fitted.sent * (self.manifest.examples_max / self._weight)
             seen = replace(seen, update=sent.tobytes(), bound=bound, clipped=fitted.clipped)
         if self.current_list(position).senders[0] == self.name:
             accuracy, loss = self._home.evaluate(self.theta)

@@ -54,6 +54,22 @@ class Guarantee:
     noise: float
     clip_norm: float
 
+    @property
+    def sentence(self) -> str:
+        """What the number proves, and what it does not."""
+        strength = (
+            "a strong guarantee"
+            if self.epsilon <= 1
+            else "a moderate one"
+            if self.epsilon <= 10
+            else "next to no guarantee"
+        )
+        return (
+            f"ε = {self.epsilon:.3g} at δ = {self.delta:g} per client ({self.epsilon_inside:.3g} against a fellow "
+            f"contributor): {strength}. It holds if every contributor adds its noise; noise may stop an attack long before "
+            "it proves anything."
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Mechanism:

@@ -13,9 +13,11 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 
 from hefl_core.errors import ParameterError
+from hefl_core.federation.dp import Mechanism, grid
 from hefl_core.federation.precision import BoundRange
 from hefl_core.ids import digest
 from hefl_core.keys.custody import Custody
+from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.presets import BFVPreset, PaillierPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset
@@ -34,6 +36,8 @@ class Experiment:
     ``alpha``: Dirichlet concentration of the labels over clients (None: IID). ``bound``: largest |entry| of a weighted
     update; 'adaptive': the clients derive it from the last decrypted sum and clip to it, the coordinator does not learn
     it; None: the preset's, or adaptive where the preset's fields are narrow.
+    ``dp_noise``: standard deviation of the noise on the sum over ``clip_norm``, when only ``min_cohort`` clients contribute; every
+    update then has the same weight, and the bound follows from the noise (None: no differential privacy).
     ``min_cohort``: fewer contributors are refused (None: max(3, t + 1)).
     ``epoch_rounds``: rounds per key epoch, then the KMS rotates (None: one epoch for all).
     ``observed``: whether the audience may see the clients' private side, sealed to the observer.
@@ -56,6 +60,7 @@ class Experiment:
     min_cohort: int | None = None
     seed: int = 7
     clip_norm: float | None = None
+    dp_noise: float | None = None
     bound: float | Literal["adaptive"] | None = None
     epoch_rounds: int | None = None
     observed: bool = True
@@ -69,7 +74,7 @@ class Experiment:
             _between("epoch_rounds", self.epoch_rounds, 1, 10_000)
         _between("seed", self.seed, 0, 2**63 - 1)
         _positive("learning_rate", self.learning_rate)
-        for name in ("alpha", "clip_norm", "bound"):
+        for name in ("alpha", "clip_norm", "dp_noise", "bound"):
             value = getattr(self, name)
             if isinstance(value, str) and (name, value) != ("bound", "adaptive"):
                 raise ParameterError(f"{name}: expected a number{' or adaptive' * (name == 'bound')}, found {value!r}")
@@ -87,6 +92,39 @@ class Experiment:
                 f"use at least {max(SMALLEST_COHORT, quorum.threshold + 1)} clients, "
                 "or lower min_cohort for a lab experiment",
             )
+        self._check_privacy()
+
+    def _check_privacy(self) -> None:
+        """Refuse what cannot hold the noise. Raises: ParameterError."""
+        mechanism = self.mechanism
+        if mechanism is None:
+            return
+        if self.bound is not None:
+            raise ParameterError(
+                f"bound: expected none under dp_noise, found {self.bound}", "the noise decides the bound"
+            )
+        preset = load_preset(self.scheme)
+        step = grid(mechanism.bound)
+        if isinstance(preset, BFVPreset | PaillierPreset) and preset.field_bits:
+            if preset.field_bits <= NARROW_FIELD_BITS:
+                raise ParameterError(
+                    f"dp_noise: expected fields wider than {NARROW_FIELD_BITS} bits, found {preset.field_bits} "
+                    f"({self.scheme})",
+                    "take bfv-lean or paillier-packed: the noise's tail needs the room",
+                )
+            step = FixedPoint(preset.field_bits, max(2, self.clients)).step(mechanism.bound)
+        mechanism.share_std(step)
+
+    @property
+    def mechanism(self) -> Mechanism | None:
+        """What makes the sum differentially private; None without ``dp_noise``. Raises: ParameterError."""
+        if self.dp_noise is None:
+            return None
+        if self.clip_norm is None:
+            raise ParameterError(
+                "dp_noise: expected clip_norm with it, found none", "noise hides what is clipped; add it"
+            )
+        return Mechanism(self.clip_norm, self.dp_noise, self.cohort_floor)
 
     @property
     def quorum(self) -> Quorum:
@@ -97,7 +135,7 @@ class Experiment:
     def adaptive(self) -> bool:
         """Whether the clients derive the bound. Schemes without fields (CKKS, plaintext) have nothing to adapt."""
         preset = load_preset(self.scheme)
-        if not isinstance(preset, BFVPreset | PaillierPreset):
+        if self.dp_noise is not None or not isinstance(preset, BFVPreset | PaillierPreset):
             return False
         narrow = 0 < preset.field_bits <= NARROW_FIELD_BITS
         return self.bound == "adaptive" or (self.bound is None and narrow)
@@ -107,6 +145,8 @@ class Experiment:
         """The bound that every plan says; None when it is adaptive, the clients' secret."""
         if self.adaptive:
             return None
+        if self.mechanism is not None:
+            return self.mechanism.bound
         return self.bound if isinstance(self.bound, float | int) else load_preset(self.scheme).default_bound
 
     @property
@@ -188,7 +228,9 @@ class Manifest:
 
     @classmethod
     def draw(cls, experiment: Experiment, parameters: int, largest_client: int) -> Manifest:
-        """Terms for a fresh run."""
+        """Terms for a fresh run. Under differential privacy every update counts once, so that no count gives one away."""
+        if experiment.mechanism is not None:
+            largest_client = 1
         return cls(experiment, parameters, 1 << (largest_client - 1).bit_length(), secrets.token_bytes(16))
 
     @property

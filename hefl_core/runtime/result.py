@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import msgspec
 
 from hefl_core.federation.client import Observation
+from hefl_core.federation.dp import Guarantee
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.transcript import Transcript
 from hefl_core.measure.forecast import Outlook, outlook
@@ -121,6 +122,12 @@ class RunResult:
     claims: tuple[Finding, ...] = ()
     forecast: Outlook | None = None
 
+    @property
+    def privacy(self) -> Guarantee | None:
+        """(ε, δ) of the rounds that took place; None without differential privacy."""
+        mechanism = self.experiment.mechanism
+        return mechanism.guarantee(len(self.rounds)) if mechanism is not None and self.rounds else None
+
     def to_json(self) -> str:
         """The stable surface of ``run --json``."""
         parts = {name: getattr(self, name) for name in _JSON_FIELDS}
@@ -137,6 +144,7 @@ _JSON_FIELDS = (
     "insecure",
     "shared_processes",
     "rounds",
+    "privacy",
     "claims",
     "forecast",
 )

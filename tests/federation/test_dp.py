@@ -1,5 +1,6 @@
 """Differential privacy: the sampler's law, the sum's variance, head-room and ε."""
 
+import json
 import math
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from hefl_core.errors import EncodingError, ParameterError
 from hefl_core.federation import dp
 from hefl_core.federation.dp import DELTA, Mechanism, discrete_gaussian, epsilon, grid, os_words
+from hefl_core.federation.experiment import Experiment
+from hefl_core.runtime.run import run_experiment
 
 
 def words_of(seed):
@@ -116,3 +119,33 @@ def test_coarse_steps_and_unclipped_updates_are_refused():
         mechanism.noised(np.zeros(4), 0.01)
     with pytest.raises(EncodingError, match="clip it first"):
         Mechanism(1.0, 1.0, 3).noised(np.full(4, 1.0), 1e-3)
+
+
+def test_an_experiment_that_cannot_hold_the_noise_is_refused():
+    with pytest.raises(ParameterError, match="clip_norm"):
+        Experiment(dp_noise=1.0)
+    with pytest.raises(ParameterError, match="wider than"):
+        Experiment(dp_noise=1.0, clip_norm=1.0, scheme="bfv-compact")
+    with pytest.raises(ParameterError, match="the noise decides"):
+        Experiment(dp_noise=1.0, clip_norm=1.0, bound=0.5)
+    with pytest.raises(ParameterError, match="steps per share"):
+        Experiment(dp_noise=1e-6, clip_norm=1.0)
+
+
+@pytest.mark.parametrize("scheme", ["plaintext", "bfv-lean"])
+def test_a_run_under_noise_weighs_every_client_once_and_says_its_epsilon(scheme):
+    experiment = Experiment(
+        dataset="breast_cancer", model="logistic", scheme=scheme, clients=3, rounds=2, clip_norm=0.5, dp_noise=1.0
+    )
+    result = run_experiment(experiment, "local")
+    assert not experiment.adaptive
+    assert result.transcript.manifest.examples_max == 1
+    for seen in result.observations.values():
+        assert {one.examples for one in seen} == {1}
+        updates = [np.frombuffer(one.update) for one in seen]
+        mean = next(np.frombuffer(one.applied) for one in seen if one.applied)
+        assert np.allclose(mean, np.mean(updates, axis=0), atol=1e-9)
+        assert max(np.abs(update).max() for update in updates) <= experiment.declared_bound
+    assert all(one.max_abs_error <= one.error_bound for one in result.rounds)
+    written = json.loads(result.to_json())["privacy"]
+    assert written["epsilon"] == pytest.approx(Mechanism(0.5, 1.0, 3).guarantee(2).epsilon)
