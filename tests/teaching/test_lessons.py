@@ -67,6 +67,16 @@ def test_shape(name):
     assert max(c.source.count("\n") for c in lesson.cells) < 45, "a cell is longer than a screen"
 
 
+@pytest.mark.parametrize(
+    "path", sorted(lessons.FOLDER.glob("??/[0-9][0-9]_*.py")), ids=lambda p: p.parent.name + p.stem[:2]
+)
+def test_a_translation_has_the_same_code(path):
+    english, translated = lessons.read(path.stem), lessons.read(path.stem, path.parent.name)
+    assert translated.title != english.title and len(translated.cells) == len(english.cells)
+    for one, other in zip(english.cells, translated.cells, strict=True):
+        assert one.markdown == other.markdown and (one.markdown or one == other)
+
+
 CHOICE = Choice("00.1", "?", options=("a", "b"), right=1, why="because", hints=("first", "second"))
 NUMBER = Number("00.2", "?", value=lambda: 10.0, tolerance=0.5, unit="m", why="because")
 
