@@ -43,7 +43,8 @@ def page() -> None:
         )
     )
     try:
-        partition(frame.experiment())
+        partition(chosen)
+        _privacy(chosen)
     except HeflError as error:
         frame.explain(error)
         return
@@ -56,7 +57,31 @@ def page() -> None:
 
 def _begin(schemes: tuple[str, ...]) -> None:
     choice = Choice(schemes, st.session_state["lab:alone"], st.session_state["lab:centralised"])
-    begin("comparison", frame.experiment(), choice)
+    try:
+        begin("comparison", _noised(frame.experiment()), choice)
+    except HeflError:
+        return  # the page says what is wrong where the noise is chosen
+
+
+def _privacy(chosen: Experiment) -> None:
+    """The switch for differential privacy, and what it proves. Raises: ParameterError."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.toggle(_("Differential privacy"), False, key="lab:dp")
+        if not st.session_state["lab:dp"]:
+            return
+        st.number_input(_("Clip to norm"), 0.01, 100.0, 1.0, key="lab:clip")
+        st.number_input(_("Noise on the sum, in clips"), 0.01, 20.0, 1.0, key="lab:noise")
+    mechanism = _noised(chosen).mechanism
+    if mechanism is not None:
+        st.caption(mechanism.guarantee(chosen.rounds).sentence)
+
+
+def _noised(chosen: Experiment) -> Experiment:
+    """The sidebar's experiment under the lab's noise. Raises: ParameterError."""
+    if not st.session_state.get("lab:dp"):
+        return chosen
+    clip, noise = st.session_state.get("lab:clip", 1.0), st.session_state.get("lab:noise", 1.0)
+    return chosen.but(clip_norm=clip, dp_noise=noise, bound=None)
 
 
 def begin(name: str, experiment: Experiment, choice: Choice) -> None:

@@ -1,0 +1,20 @@
+"""The training lab's switch for differential privacy."""
+
+from streamlit.testing.v1 import AppTest
+
+
+def _lab():
+    from pages.parts import training_lab
+
+    training_lab.page()
+
+
+def test_the_switch_shows_epsilon_and_noise_lowers_it():
+    page = AppTest.from_function(_lab, default_timeout=60).run()
+    assert not any("ε =" in one.value for one in page.caption)
+    page.toggle(key="lab:dp").set_value(True).run()
+    (weak,) = (one.value for one in page.caption if "ε =" in one.value)
+    page.number_input(key="lab:noise").set_value(10.0).run()
+    (strong,) = (one.value for one in page.caption if "ε =" in one.value)
+    assert not page.exception
+    assert float(strong.split()[2]) < float(weak.split()[2])
