@@ -31,7 +31,8 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 DELTA = 1e-5
 """The δ at which ε is stated. It must stay far below one over the number of clients."""
 TAIL = 10.0
-"""Head-room for a share's noise in standard deviations: beyond it lie 2e-23 of the probability, per entry."""
+"""Head-room for a share's noise in standard deviations before rounding up: beyond it lie 2e-23 of the probability per
+entry on fine grids, 6e-14 on the coarsest."""
 SMALLEST_SHARE, LARGEST_SHARE = 4, 1 << 20
 """Steps per standard deviation of one share. Below four, a sum of discrete Gaussians is not one nearly enough."""
 

@@ -204,21 +204,3 @@ def test_a_seat_without_anything_to_attack_is_told_so():
         labels.label(replace(view, messages=()))
     with pytest.raises(ParameterError, match="seat"):
         run("differencing", COORDINATOR)
-
-
-@pytest.mark.keras
-@pytest.mark.parametrize("kind", ["relu", "sigmoid"])
-@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_the_handwritten_slopes_are_those_of_tensorflows_differentiation(kind, metric):
-    from hefl_core.learning.keras_gradients import KerasGradients
-
-    model = dense_model("small", (5, 7, 3), kind)
-    rng = np.random.default_rng(4)
-    weights = [rng.normal(size=shape) for shape in model.shapes]
-    observed = [rng.normal(size=shape) for shape in model.shapes]
-    rows, logits = rng.normal(size=(2, 5)), rng.normal(size=(2, 3))
-    ours = inversion.mismatch(model, weights, observed, rows, logits, metric)
-    flat = [np.concatenate([array.reshape(-1) for array in arrays]) for arrays in (weights, observed)]
-    theirs = KerasGradients(model).mismatch(flat[0], flat[1], rows, logits, metric)
-    for one, other in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)

@@ -79,3 +79,22 @@ def test_what_does_not_fit_is_refused(data):
         attacker.mismatch(theta, theta, np.full((2, 64), np.nan), np.zeros((2, 10)))
     with pytest.raises(ParameterError, match="metric: expected"):
         attacker.mismatch(theta, theta, np.zeros((2, 64)), np.zeros((2, 10)), "l1")
+
+
+@pytest.mark.parametrize("kind", ["relu", "sigmoid"])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_the_handwritten_slopes_are_those_of_tensorflows_differentiation(kind, metric):
+    from hefl_core.attacks import inversion
+    from hefl_core.learning.keras_gradients import KerasGradients
+    from hefl_core.learning.models import dense_model
+
+    model = dense_model("small", (5, 7, 3), kind)
+    rng = np.random.default_rng(4)
+    weights = [rng.normal(size=shape) for shape in model.shapes]
+    observed = [rng.normal(size=shape) for shape in model.shapes]
+    rows, logits = rng.normal(size=(2, 5)), rng.normal(size=(2, 3))
+    ours = inversion.mismatch(model, weights, observed, rows, logits, metric)
+    flat = [np.concatenate([array.reshape(-1) for array in arrays]) for arrays in (weights, observed)]
+    theirs = KerasGradients(model).mismatch(flat[0], flat[1], rows, logits, metric)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
