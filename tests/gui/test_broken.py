@@ -11,7 +11,7 @@ def test_a_party_that_died_is_named_and_the_run_can_be_started_again(app, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(Coordinator, "aggregate", gone)
-        at = run_on(app, "one_round")
+        at = run_on(app, "one_round", dataset="digits", seed=11)  # a run of its own: AppTest sessions share one runner
         assert "coordinator: its process is gone" in at.error[0].value
     at.button(key="run-again").click().run()
     at.run()
