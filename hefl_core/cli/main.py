@@ -15,6 +15,7 @@ from hefl_core.cli.demo import demo
 from hefl_core.cli.inspect import claims, schemes, verify
 from hefl_core.cli.keys import keys
 from hefl_core.cli.run import run
+from hefl_core.cli.serve import serve
 from hefl_core.errors import DataError, EncodingError, HeflError, IntegrityError, KeyUseError, ParameterError
 
 app = typer.Typer(
@@ -24,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, demo, verify, schemes, claims, attack):
+for command in (run, demo, verify, schemes, claims, attack, serve):
     app.command()(command)
 app.add_typer(keys, name="keys")
 

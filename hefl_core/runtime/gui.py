@@ -1,0 +1,77 @@
+"""The screen as a service: Streamlit in a process of its own, behind the same checks as every party."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+import hefl_core
+from hefl_core.errors import ParameterError, RuntimeUnavailable
+from hefl_core.runtime.settings import Address
+
+if TYPE_CHECKING:
+    from hefl_core.runtime.service import Service
+
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 10.0
+APP: Final = Path(hefl_core.__file__).parents[1] / "app.py"
+
+
+def run_gui(service: Service) -> None:
+    """Start Streamlit, say when it answers, and end it with the service.
+
+    Raises: ParameterError without app.py; RuntimeUnavailable when Streamlit does not come up, or ends by itself.
+    """
+    if not APP.is_file():
+        raise ParameterError(f"gui: expected app.py at {APP}, found none", "start it from a clone, or from the image")
+    address = service.settings.listen
+    command = [sys.executable, "-m", "streamlit", "run", str(APP)]
+    command += ["--server.address", address.host, "--server.port", str(address.port)]
+    child = subprocess.Popen(command, cwd=APP.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    reader = threading.Thread(target=_relay, args=(child.stdout, service), daemon=True)
+    reader.start()
+    try:
+        _wait_until_it_answers(child, service, address)
+        while not service.stop.wait(0.5):
+            if child.poll() is not None:
+                raise RuntimeUnavailable(f"gui: Streamlit ended with {child.returncode}; its lines in the log say why")
+    finally:
+        _end(child)
+        reader.join(STOP_SECONDS)
+
+
+def _wait_until_it_answers(child: subprocess.Popen[str], service: Service, address: Address) -> None:
+    host = "127.0.0.1" if address.host == "0.0.0.0" else address.host
+    waited = 0.0
+    while not service.stop.wait(0.5):
+        waited += 0.5
+        if child.poll() is not None or waited > START_SECONDS:
+            raise RuntimeUnavailable(
+                f"gui: expected Streamlit on {address} within {START_SECONDS:.0f} s; is the address free?"
+            )
+        try:
+            with urllib.request.urlopen(f"http://{host}:{address.port}/_stcore/health", timeout=2):
+                service.ready()
+                return
+        except (urllib.error.URLError, OSError):
+            continue
+
+
+def _relay(lines: IO[str] | None, service: Service) -> None:
+    for line in lines or ():
+        if line.strip():
+            service.log.info("streamlit", text=line.strip()[:500])
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    child.terminate()
+    try:
+        child.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()

@@ -1,0 +1,108 @@
+"""One JSON object per line on stderr. What may stand in it: names, kinds, counts, places; never a message's content.
+
+Libraries' own log records and uncaught exceptions become such lines too, reduced to where they came from: their text
+could hold anything.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, TextIO, TypeAlias
+
+from hefl_core.errors import (
+    DataError,
+    EncodingError,
+    HeflError,
+    IntegrityError,
+    ParameterError,
+)
+
+Value: TypeAlias = str | int | float | bool
+_RANK: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+PRIVATE_KINDS: Final = (EncodingError, DataError, ParameterError, IntegrityError)
+"""Their texts may name entries of an update, cells of a table, or a decrypted count."""
+
+
+class Log:
+    """Writes lines of one party from ``level`` on."""
+
+    def __init__(self, party: str, level: str = "info", stream: TextIO | None = None) -> None:
+        self._party = party
+        self._rank = _RANK[level]
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def debug(self, event: str, **fields: Value) -> None:
+        """For somebody who looks for a fault."""
+        self._write("debug", event, fields)
+
+    def info(self, event: str, **fields: Value) -> None:
+        """Normal operation."""
+        self._write("info", event, fields)
+
+    def warning(self, event: str, **fields: Value) -> None:
+        """Something was refused, or somebody is missing."""
+        self._write("warning", event, fields)
+
+    def error(self, event: str, **fields: Value) -> None:
+        """The service cannot go on."""
+        self._write("error", event, fields)
+
+    def _write(self, level: str, event: str, fields: Mapping[str, Value]) -> None:
+        if _RANK[level] < self._rank:
+            return
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"time": now, "level": level, "party": self._party, "event": event, **fields})
+        stream = self._stream or sys.stderr
+        with self._lock:
+            stream.write(line + "\n")
+            stream.flush()
+
+    def take_over(self) -> None:
+        """Turn everything that libraries would print into lines of this log."""
+        logging.getLogger().handlers = [_Handler(self)]
+        logging.captureWarnings(True)
+        sys.excepthook = self._uncaught
+        threading.excepthook = lambda told: self._uncaught(told.exc_type, told.exc_value, told.exc_traceback)
+
+    def _uncaught(self, kind: type[BaseException], error: BaseException | None, _: TracebackType | None) -> None:
+        self.error("uncaught", kind=kind.__name__, place=place_of(error))
+
+
+class _Handler(logging.Handler):
+    """Of a library's record only the logger, the level and the place."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line."""
+        self._log.warning("library", logger=record.name, place=f"{record.filename}:{record.lineno}")
+
+
+def place_of(error: BaseException | None) -> str:
+    """Function and line in which an exception arose, or '?'."""
+    where = error.__traceback__ if error is not None else None
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    if where is None:
+        return "?"
+    code = where.tb_frame.f_code
+    return f"{Path(code.co_filename).name}:{code.co_name}:{where.tb_lineno}"
+
+
+def public_text(error: HeflError) -> str:
+    """What may be said of an error outside its party: its text, unless it may depend on private numbers.
+
+    >>> public_text(EncodingError("|entry| 1.3 exceeds the bound 1.0"))
+    'details stay with the party'
+    """
+    return "details stay with the party" if isinstance(error, PRIVATE_KINDS) else str(error)

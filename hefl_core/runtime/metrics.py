@@ -1,0 +1,107 @@
+"""A service's numbers for Prometheus, and whether it lives and is ready, over HTTP.
+
+Nothing here depends on private data, except that a client's training time grows with the number of its examples: keep
+a client's metrics inside its house.
+"""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, generate_latest
+
+from hefl_core.errors import ParameterError
+from hefl_core.runtime.settings import Address
+
+IN, OUT = "in", "out"
+TEXT: Final = "text/plain; charset=utf-8"
+EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """Counters of one party, in a registry of their own."""
+
+    def __init__(self, party: str) -> None:
+        self.registry = CollectorRegistry()
+        own = self.registry
+        self.ready = Gauge("hefl_ready", "1 when the service takes part", registry=own)
+        self.rounds = Counter("hefl_rounds", "Rounds done", registry=own)
+        self._messages = Counter("hefl_messages", "Messages that passed", ["direction"], registry=own)
+        self._bytes = Counter("hefl_bytes", "Bytes of those messages", ["direction"], registry=own)
+        self._refusals = Counter("hefl_refusals", "What was refused, by the kind of error", ["reason"], registry=own)
+        self._seconds = Summary("hefl_step_seconds", "Seconds per step", ["step"], registry=own)
+        Gauge("hefl_party", "Whose numbers these are", ["party"], registry=own).labels(party).set(1)
+
+    def message(self, direction: str, nbytes: int) -> None:
+        """One message came ('in') or went ('out')."""
+        self._messages.labels(direction).inc()
+        self._bytes.labels(direction).inc(nbytes)
+
+    def refusal(self, reason: str) -> None:
+        """Something was refused; ``reason`` is an error's kind."""
+        self._refusals.labels(reason).inc()
+
+    def step(self, step: str, seconds: float) -> None:
+        """A step took so long."""
+        self._seconds.labels(step).observe(seconds)
+
+    def exposition(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class Endpoint:
+    """Answers /live, /ready and /metrics, and nothing else, until it is closed.
+
+    Raises: ParameterError when the address cannot be taken.
+    """
+
+    def __init__(self, address: Address, metrics: Metrics, is_ready: threading.Event) -> None:
+        class Handler(_Handler):
+            pages = (metrics, is_ready)
+
+        try:
+            self._server = ThreadingHTTPServer((address.host, address.port), Handler)
+        except OSError as error:
+            raise ParameterError(
+                f"metrics: expected a free address, {address} cannot be taken ({error.strerror})",
+                "set HEFL_METRICS to another one, or to nothing",
+            ) from error
+        self.address = Address(address.host, self._server.server_address[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Free the address."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    pages: tuple[Metrics, threading.Event]
+    timeout = 5
+
+    def do_GET(self) -> None:
+        metrics, is_ready = self.pages
+        if self.path == "/metrics":
+            self._answer(200, EXPOSITION, metrics.exposition())
+        elif self.path == "/live":
+            self._answer(200, TEXT, b"live\n")
+        elif self.path == "/ready":
+            ready = is_ready.is_set()
+            self._answer(200 if ready else 503, TEXT, b"ready\n" if ready else b"not ready\n")
+        else:
+            self._answer(404, TEXT, b"expected /live, /ready or /metrics\n")
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are no events."""

@@ -1,0 +1,127 @@
+"""A party as a long-running service: what all of them have in common around what each of them does.
+
+Start: settings, the home's lock, health and metrics. End: SIGTERM or SIGINT set ``stop``; whoever works leaves at the
+next message, stores are closed, the exit code is 0.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from hefl_core.errors import HeflError, ParameterError
+from hefl_core.runtime.gui import run_gui
+from hefl_core.runtime.logs import Log, place_of, public_text
+from hefl_core.runtime.metrics import Endpoint, Metrics
+from hefl_core.runtime.settings import GUI, Settings
+
+READY: Final = "ready"
+LOCK: Final = "lock"
+Body = Callable[["Service"], None]
+"""What a service does until ``stop`` is set or its work is done."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a running service has at hand."""
+
+    settings: Settings
+    log: Log
+    metrics: Metrics
+    stop: threading.Event
+    is_ready: threading.Event
+
+    @property
+    def home(self) -> Path:
+        """The party's own folder."""
+        return self.settings.home
+
+    def ready(self, value: bool = True) -> None:
+        """Say, in all three places, whether this service takes part: HOME/ready, /ready, the metric."""
+        if value:
+            (self.home / READY).touch()
+            self.is_ready.set()
+        else:
+            self.is_ready.clear()
+            (self.home / READY).unlink(missing_ok=True)
+        self.metrics.ready.set(value)
+        self.log.info("ready" if value else "not ready")
+
+
+TRANSPORT: Final[dict[str, Body]] = {}
+"""One function for each way in which parties reach each other."""
+
+
+def serve(settings: Settings) -> None:
+    """Run a service until it is told to stop, or its work is done.
+
+    Raises: ParameterError for a home, address or kit that cannot be used; whatever ends the service early.
+    """
+    log = Log(settings.party, settings.log_level)
+    stop = threading.Event()
+    service = Service(settings, log, Metrics(settings.party), stop, threading.Event())
+    with ExitStack() as held:
+        held.enter_context(home_of_one(settings.home))
+        held.enter_context(_stopped_by_signals(stop))
+        log.take_over()
+        if settings.metrics is not None:
+            endpoint = Endpoint(settings.metrics, service.metrics, service.is_ready)
+            held.callback(endpoint.close)
+            log.info("health", address=str(endpoint.address))
+        log.info("start", role=settings.role, transport=settings.transport)
+        held.callback(log.info, "stop")
+        held.callback(service.ready, False)
+        try:
+            body_of(settings)(service)
+        except HeflError as error:
+            log.error("failed", kind=type(error).__name__, text=public_text(error), place=place_of(error))
+            raise
+
+
+def body_of(settings: Settings) -> Body:
+    """What this role does under this transport. Raises: ParameterError."""
+    if settings.role == GUI:
+        return run_gui
+    if settings.transport not in TRANSPORT:
+        raise ParameterError(
+            f"transport: expected one of {', '.join(TRANSPORT) or 'none yet'}, found {settings.transport}"
+        )
+    return TRANSPORT[settings.transport]
+
+
+@contextmanager
+def home_of_one(home: Path) -> Iterator[None]:
+    """Hold a home: no second process of this machine serves it. Raises: ParameterError."""
+    import fcntl  # POSIX; whoever runs no service needs it not
+
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock: IO[str] = (home / LOCK).open("w")
+    except OSError as error:
+        raise ParameterError(
+            f"home: expected a folder that can be written, {home} is none ({error.strerror})", "set HEFL_HOME"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ParameterError(
+                f"home: expected no other process in {home}, found one; a party runs once", "stop the other first"
+            ) from error
+        yield
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT ask the service to leave; what was set before comes back afterwards."""
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
