@@ -52,6 +52,9 @@ def run(
     epoch_rounds: Annotated[int | None, typer.Option(help="rounds per key epoch; omitted: one epoch")] = None,
     runtime: Annotated[str, typer.Option(help="local (one process) or ray (processes of their own)")] = "local",
     clients_per_host: Annotated[int | None, typer.Option(help="Ray: clients that share a process")] = None,
+    deadline: Annotated[
+        float | None, typer.Option(min=0.1, help="Ray: seconds a party may take over one step; omitted: 120")
+    ] = None,
     observed: Annotated[
         bool, typer.Option(help="let the audience see the clients' side (sealed to the observer)")
     ] = True,
@@ -82,7 +85,9 @@ def run(
     )
     bus = EventBus()
     with progress(bus, rounds):
-        result = run_experiment(experiment, runtime, bus=bus, clients_per_host=clients_per_host)
+        result = run_experiment(
+            experiment, runtime, bus=bus, clients_per_host=clients_per_host, deadline_seconds=deadline
+        )
     checked = with_forecast(check_claims(result))
     if transcript:
         checked.transcript.save(transcript)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from hefl_core.errors import IntegrityError, RoundError
@@ -11,6 +12,7 @@ from hefl_core.federation.admission import check_upload, read_ciphertext
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import Confirmation, EncryptedSum, Receipt
 from hefl_core.federation.party import Letter
+from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.witness import Witness
 from hefl_core.ids import COORDINATOR
 from hefl_core.keys.roster import Member
@@ -25,9 +27,20 @@ class Auditor(Witness):
 
     role = "auditor"
 
-    def __init__(self, name: str, manifest: Manifest, kms: Member) -> None:
-        super().__init__(name, manifest, kms)
+    def __init__(self, name: str, manifest: Manifest, kms: Member, log: RoundLog | None = None) -> None:
+        super().__init__(name, manifest, kms, log)
         self._contents = Spool[tuple[Position, str]]()
+        self.resume()
+
+    @property
+    def steps(self) -> Mapping[str, Callable[[Position], Letter | None]]:
+        """Its one word in a round."""
+        return {m.CONFIRMATION: self.confirm}
+
+    def catch_up(self, position: Position) -> None:
+        """A receipt closes the round, also where the process was lost before it was told to."""
+        if self.received(position, m.RECEIPT):
+            self.finish(position)
 
     def admit_other(self, envelope: Envelope) -> None:
         """Uploads, with the coordinator's own checks; receipts close the round."""
@@ -107,6 +120,8 @@ class Auditor(Witness):
 
     def close(self, position: Position) -> None:
         """Move the public state on. Raises: RoundError when nobody applied the sum."""
+        if position.round <= self._rounds_done:
+            return
         if not self.received(position, m.RECEIPT):
             raise RoundError(f"round {position.round}: no client applied the sum; try another attempt")
         self.finish(position)

@@ -6,7 +6,7 @@ The way out is clip → weight → encode → encrypt; the way back mirrors it: 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias, cast
 
@@ -26,6 +26,7 @@ from hefl_core.federation.messages import (
 )
 from hefl_core.federation.party import Letter
 from hefl_core.federation.precision import FieldScheme, Fitted, Precision
+from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.transcript import closing_statement
 from hefl_core.ids import AUDITOR, COORDINATOR, OBSERVER, digest
 from hefl_core.keys.roster import Member
@@ -88,8 +89,9 @@ class Client(Holder):
         home: Home,
         initialise: Callable[[bytes], Parameters],
         observer: Member | None = None,
+        log: RoundLog | None = None,
     ) -> None:
-        super().__init__(name, manifest, kms)
+        super().__init__(name, manifest, kms, log)
         self._home = home
         self._mechanism = manifest.experiment.mechanism
         self._weight = home.examples if self._mechanism is None else 1
@@ -104,14 +106,40 @@ class Client(Holder):
         )
         self._fitted: tuple[int, float, Fitted] | None = None
         self._mean: Vector | None = None
+        self.resume()
+
+    # -- what outlives the process -----------------------------------------------------------------------------
+
+    @property
+    def steps(self) -> Mapping[str, Callable[[Position], Letter | None]]:
+        """What a client says in a round; the two in the middle under collective custody only."""
+        return {
+            m.COMMITMENT: self.commit,
+            m.UPDATE: self.upload,
+            m.READY: self.say_ready,
+            m.PARTIAL: self.partial_decryption,
+            m.RECEIPT: self.apply,
+        }
+
+    def remembered(self) -> bytes:
+        """The model, and where the adaptive bound stands."""
+        theta = None if self._theta is None else self._theta.tobytes()
+        return encode((theta, None if self._precision is None else self._precision.remembered()))
+
+    def recall(self, own: bytes) -> None:
+        """Take model and bound up again."""
+        theta, precision = decode(own, tuple[bytes | None, bytes | None])
+        if theta is not None:
+            self._theta = np.frombuffer(theta, dtype=np.float32).copy()
+        if precision is not None and self._precision is not None:
+            self._precision.recall(precision)
 
     # -- what arrives ------------------------------------------------------------------------------------------
 
-    def admit(self, envelope: Envelope) -> None:
-        """A plan is admitted only after the sum before it was applied: whoever missed a round catches up here."""
-        if envelope.header.kind == m.PLAN and self._position is not None and self.complete(self._position):
-            self.apply(self._position)
-        super().admit(envelope)
+    def catch_up(self, position: Position) -> None:
+        """Apply the sum, if everything has come that this needs."""
+        if self.complete(position):
+            self.apply(position)
 
     def check_start(self, plan: RoundPlan) -> None:
         """θ_0 must be the one that everybody can compute from the manifest: nobody trains on a poisoned start."""
@@ -138,10 +166,12 @@ class Client(Holder):
         plan = self.current_plan(position)
         if self._update is None or self._update[0] != position.round:
             with self.working("train"):
-                self._update = (position.round, self._train(plan, position.round))
+                trained = self.once("update", lambda: self._train(plan, position.round).tobytes())
+                self._update = (position.round, np.frombuffer(trained, dtype=np.float64))
+        weighted = self._weighted(self._update[1], plan, position)
         with self.working("encrypt"):
-            vector = self._encrypt(self._update[1], plan, position)
-            self._ciphertext = vector.to_bytes()
+            name = f"ciphertext/{position.attempt}"
+            self._ciphertext = self.once(name, lambda: self._encrypt(weighted, plan, position).to_bytes())
         self.enrolment.holder.commit(position, hashlib.sha256(self._ciphertext).digest())
         commitment = Commitment(hashlib.sha256(self._ciphertext).digest(), len(self._ciphertext))
         return self.compose(m.COMMITMENT, position, (COORDINATOR,), encode(commitment))
@@ -162,12 +192,14 @@ class Client(Holder):
         bound = self._bound(plan)
         return self._fields(plan).step(bound) if getattr(self.scheme.preset, "field_bits", 0) else grid(bound)
 
-    def _encrypt(self, update: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
+    def _weighted(self, update: Vector, plan: RoundPlan, position: Position) -> Vector:
+        """n_k/n_max · Δ_k, made to fit an adaptive bound."""
+        weighted = update * (self._weight / plan.examples_max)
+        return weighted if self._precision is None else self._fit(weighted, plan, position).rounded
+
+    def _encrypt(self, weighted: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
         """Enc([n_k, 1, tag, n_k/n_max · Δ_k]): the count of examples is hidden too."""
         symmetric = self.scheme.preset.symmetric
-        weighted = update * (self._weight / plan.examples_max)
-        if self._precision is not None:
-            weighted = self._fit(weighted, plan, position).rounded
         return self.scheme.encrypt(
             self.enrolment.share if symmetric else self.public_key,
             weighted,

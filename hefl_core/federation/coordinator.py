@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from hefl_core.errors import IntegrityError, QuorumError, RoundError, WireError
+from hefl_core.errors import IntegrityError, QuorumError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import check_place, check_upload, read_ciphertext
 from hefl_core.federation.experiment import Manifest
@@ -19,15 +19,14 @@ from hefl_core.federation.messages import (
     Receipt,
     RoundPlan,
 )
-from hefl_core.federation.party import ENROLMENT_KINDS, Letter, Party
-from hefl_core.federation.round_log import Checkpoint, RoundLog
+from hefl_core.federation.party import Letter, Party
+from hefl_core.federation.round_log import RoundLog
 from hefl_core.ids import AUDITOR
 from hefl_core.keys.question import mask_digests
 from hefl_core.keys.roster import Member
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position, SignedHeader
-from hefl_core.wire.outbox import Outbox
 from hefl_core.wire.spool import Spool
 
 
@@ -41,71 +40,37 @@ class Upload:
 
 
 class Coordinator(Party):
-    """Runs rounds over ciphertexts. Its constructor takes public things only; its enrolment refuses shares.
-
-    With a ``log`` it goes on where an earlier process stopped, in the middle of a round too.
-    """
+    """Runs rounds over ciphertexts. Its constructor takes public things only; its enrolment refuses shares."""
 
     role = "coordinator"
 
     def __init__(self, name: str, manifest: Manifest, kms: Member, theta_0: bytes, log: RoundLog | None = None) -> None:
-        identity, store = (log.identity(name, self.role), log.store) if log else (None, None)
-        super().__init__(name, manifest, kms, identity, store)
+        super().__init__(name, manifest, kms, log)
         self._theta_0 = theta_0
-        self._position: Position | None = None
-        self._plan = NO_DIGEST
-        self._previous_plan = NO_DIGEST
         self._uploads: dict[str, Upload] = {}
         self._ciphertexts = Spool[str]()
         self._seen: set[bytes] = set()
-        self._closed: Position | None = None
-        self._log = log
-        if log:
-            self._resume(log)
+        self.resume()
 
     # -- what outlives the process -----------------------------------------------------------------------------
 
-    def receive(self, envelope: Envelope) -> None:
-        """As every party; what was accepted is on disk before the sender hears of it."""
-        super().receive(envelope)
-        if self._log and envelope.header.kind not in ENROLMENT_KINDS:
-            self._log.append(envelope)
-
-    def answer(self, position: Position, step: str, make: Callable[[], Envelope]) -> Letter:
-        """As every party; what is said is on disk before anybody hears it."""
-        letter = super().answer(position, step, make)
-        if self._log:
-            self._log.append(letter.envelope)
-        return letter
-
-    def _resume(self, log: RoundLog) -> None:
-        """Live the round under way again. Raises: IntegrityError when the log does not lead to what was said."""
-        if left := log.checkpoint:
-            self.state, self._previous_plan, self._closed = left.state, left.previous_plan, left.closed
-            self._seen = set(left.seen)
-            self._outbox = Outbox(
-                self.name, self.identity, self.manifest.id, sequence=left.sequence, previous=left.previous
-            )
-        say = {
+    @property
+    def steps(self) -> Mapping[str, Callable[[Position], Letter | None]]:
+        """Plan, list, sum and request: functions of what arrived."""
+        return {
             m.PLAN: self.plan,
             m.COMMITMENTS: self.commitments,
             m.SUM: self.aggregate,
             m.REQUEST: self.request_decryption,
         }
-        for event in log.replay():
-            header = event.header
-            try:
-                if header.sender != self.name:
-                    self.receive(event)
-                    continue
-                said = say[header.kind](header.position)
-            except (RoundError, QuorumError, WireError) as error:
-                raise IntegrityError(f"round log: it leads nowhere ({error}); do not go on with this log") from error
-            if said.envelope.header != header:
-                raise IntegrityError(
-                    f"round log: replayed, the {header.kind} of round {header.position.round} differs from the one that "
-                    "was sent; do not go on with this log"
-                )
+
+    def remembered(self) -> bytes:
+        """Digests of ciphertexts and seeds that must not come again."""
+        return encode(tuple(sorted(self._seen)))
+
+    def recall(self, own: bytes) -> None:
+        """Go on refusing them."""
+        self._seen = set(decode(own, tuple[bytes, ...]))
 
     # -- a round -----------------------------------------------------------------------------------------------
 
@@ -122,7 +87,7 @@ class Coordinator(Party):
         cohort = self.enrolment.roster.clients
         plan = RoundPlan(
             epoch_record=record.digest,
-            previous=self._previous_plan,
+            previous=self._plan,
             cohort=cohort,
             min_cohort=experiment.cohort_floor,
             bound=experiment.declared_bound,
@@ -143,13 +108,13 @@ class Coordinator(Party):
         if self._position is None or self._position.round != position.round:
             self._forget_uploads()
         self._position = position
-        self._plan = self._previous_plan = envelope.header.digest
+        self._plan = envelope.header.digest
         return envelope
 
     def admit(self, envelope: Envelope) -> None:
         """Everything is compared with the current plan; an upload also with its commitment."""
         header = envelope.header
-        if self._position is None:
+        if self._position is None or self._position.round <= self._rounds_done:
             raise RoundError(f"{header.kind} of {header.sender}: no round is open; wait for a plan")
         check_place(header, position=self._position, key_id=self.public_key.id, state=self.state, plan=self._plan)
         if header.kind == m.UPDATE:
@@ -209,16 +174,14 @@ class Coordinator(Party):
 
     def close(self, position: Position) -> None:
         """Move the public state on after the receipts of a round. Raises: RoundError when nobody applied the sum."""
-        if position == self._closed:
+        if self._position != position:
             return
         if not self.received(position, m.RECEIPT):
             raise RoundError(f"round {position.round}: no client applied the sum; try another attempt")
-        state = self._next_state(position)
-        if self._log:
-            left = Checkpoint(position, state, self._previous_plan, *self._outbox.place, tuple(sorted(self._seen)))
-            self._log.end_round(left)
-        self.state, self._closed, self._position = state, position, None
+        if self._rounds_done < position.round:
+            self.state, self._rounds_done = self._next_state(position), position.round
         self._forget_uploads()
+        self.end_round()
 
     def _forget_uploads(self) -> None:
         self._uploads = {}

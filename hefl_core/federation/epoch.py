@@ -12,11 +12,14 @@ from hefl_core.federation.round import Parties
 from hefl_core.federation.transcript import Sent
 from hefl_core.keys.approval import APPROVAL_KIND
 from hefl_core.keys.ceremony import STEPS
+from hefl_core.keys.epochs import EpochState
 from hefl_core.wire.envelope import Position, SignedHeader
 
 
 def key_epoch(first_round: int, last_round: int, parties: Parties, post: Post) -> Iterator[Sent]:
     """Open the first epoch, or rotate to the next: roster, (ceremony,) record and public key, sealed shares.
+
+    Where somebody dropped out of it, it may be begun again.
 
     Yields every message as it is sent. Only who is in the new roster hears of the new key: the revoked do not.
     """
@@ -27,7 +30,8 @@ def key_epoch(first_round: int, last_round: int, parties: Parties, post: Post) -
         yield post.send(Letter.of(roster), kms, to=members)
         yield from _make_together(Position(roster.header.position.epoch, 0), members, parties, post)
     else:
-        kms.open_epoch(first_round, last_round) if first_round == 1 else kms.rotate(first_round, last_round)
+        if not any(epoch.state is EpochState.ACTIVE and epoch.first_round == first_round for epoch in kms.epochs):
+            kms.open_epoch(first_round, last_round) if first_round == 1 else kms.rotate(first_round, last_round)
         roster = kms.roster_envelope()
         members = _members(parties, roster.header.recipients)
         yield post.send(Letter.of(roster), kms, to=members)

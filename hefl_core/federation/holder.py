@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 from typing import cast
 
-from hefl_core.errors import IntegrityError, RoundError
+from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import Confirmation, DecryptionRequest, EncryptedSum, Ready
 from hefl_core.federation.party import Letter
+from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.witness import Witness
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.keys.approval import PREFIX, CeremonyResult
@@ -31,8 +32,8 @@ class Holder(Witness):
 
     role = "client"
 
-    def __init__(self, name: str, manifest: Manifest, kms: Member) -> None:
-        super().__init__(name, manifest, kms)
+    def __init__(self, name: str, manifest: Manifest, kms: Member, log: RoundLog | None = None) -> None:
+        super().__init__(name, manifest, kms, log)
         self._participant: Participant | None = None
 
     # -- making a key without a dealer -------------------------------------------------------------------------
@@ -55,13 +56,17 @@ class Holder(Witness):
             self._participant = Participant(self.identity, roster, scheme, quorum, outbox=self._outbox)
 
     def _taking_part(self) -> Participant:
+        if self._participant is None and self.enrolment.awaits_key:
+            raise RuntimeUnavailable(f"{self.name}: what it made in this ceremony went with its process; begin another")
         if self._participant is None:
             raise RoundError(f"{self.name}: no ceremony is under way; wait for the KMS's roster")
         return self._participant
 
     def ceremony(self, step: str) -> tuple[Letter, ...]:
         """This client's messages of one step of the ceremony. Raises: as :meth:`Participant.say`."""
-        return tuple(Letter.of(envelope) for envelope in self._taking_part().say(step))
+        said = self._taking_part().say(step)
+        self.end_round()  # it is between two rounds: only its place in the chain of its messages moves on
+        return tuple(Letter.of(envelope) for envelope in said)
 
     def ceremony_key(self) -> PublicKey:
         """The joint public key. Raises: RoundError before it is made."""
@@ -124,10 +129,15 @@ class Holder(Witness):
     def ready(self, position: Position) -> Letter | None:
         """Say that this client has a confirmed sum with its update in it and would answer; None if it has no part in it.
 
+        Who came back in the middle of the round does not answer in it (keys/custody.py).
         Raises: RoundError, IntegrityError when the sum is not the confirmed sum of the listed updates.
         """
-        if not self._contributed(position):
+        if not self._contributed(position) or not self.enrolment.holder.answers_in(position):
             return None
+        return self.say_ready(position)
+
+    def say_ready(self, position: Position) -> Letter:
+        """The word itself. Raises: as :meth:`ready`."""
         return self.answer(position, m.READY, lambda: self._make_ready(position))
 
     def _contributed(self, position: Position) -> bool:

@@ -1,31 +1,32 @@
 """What coordinator, auditor and clients have in common: a mailbox that checks, and answers that are given once.
 
 Every answer is kept under (position, step): whoever asks again gets the same bytes, so a round that was interrupted is
-resumed by asking for all of it again.
+resumed by asking for all of it again. With a log (round_log.py) a party goes on where an earlier process stopped, in the
+middle of a round too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hefl_core.errors import RoundError
+from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable
 from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.round_log import Checkpoint, RoundLog
 from hefl_core.ids import digest
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import SealingInfo, open_envelope
-from hefl_core.keys.store import KeyStore
 from hefl_core.schemes.base import PublicKey, Scheme
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode
-from hefl_core.wire.envelope import Envelope, Position
+from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position
 from hefl_core.wire.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 from hefl_core.wire.outbox import Outbox
 
@@ -63,25 +64,16 @@ class Letter:
 
 
 class Party:
-    """A named participant with an identity, an enrolment and a mailbox.
-
-    ``identity`` and ``store`` come from an earlier life, where there was one.
-    """
+    """A named participant with an identity, an enrolment and a mailbox; with a ``log`` it outlives its process."""
 
     role = ""
 
-    def __init__(
-        self,
-        name: str,
-        manifest: Manifest,
-        kms: Member,
-        identity: Identity | None = None,
-        store: KeyStore | None = None,
-    ) -> None:
+    def __init__(self, name: str, manifest: Manifest, kms: Member, log: RoundLog | None = None) -> None:
         self.name = name
         self.manifest = manifest
-        self.identity = identity or Identity(name, self.role)
+        self.identity = log.identity(name, self.role) if log else Identity(name, self.role)
         custody = Custody.parse(manifest.experiment.custody, manifest.experiment.clients)
+        store = log.store if log else None
         self.enrolment = Enrolment(self.identity, manifest.id, kms.signing, custody=custody, store=store)
         self.scheme: Scheme = open_scheme(manifest.experiment.scheme)
         self.state = digest(b"start", manifest.id.encode())
@@ -90,6 +82,10 @@ class Party:
         self._inbox: dict[tuple[Position, str, str], Envelope] = {}
         self._answers: dict[tuple[Position, str], Letter] = {}
         self._work: list[Work] = []
+        self._position: Position | None = None
+        self._plan = NO_DIGEST
+        self._rounds_done = 0
+        self._log = log
 
     @property
     def member(self) -> Member:
@@ -102,7 +98,7 @@ class Party:
         return self.enrolment.public_key
 
     def receive(self, envelope: Envelope) -> None:
-        """Check a message and keep it.
+        """Check a message and keep it; what was accepted is on disk before the sender hears of it.
 
         Raises: WireError, RoundError, KeyUseError: whatever the first failing check names. Nothing is kept then.
         """
@@ -117,6 +113,7 @@ class Party:
         known = self._inbox.get(slot)
         if known is not None:
             if known.header == header:
+                self._write_down(envelope)
                 return
             raise RoundError(
                 f"{header.kind} of {header.sender}: a second, different one for round {header.position.round}, "
@@ -124,6 +121,7 @@ class Party:
             )
         self.admit(envelope)
         self._inbox[slot] = self.kept(envelope)
+        self._write_down(envelope)
 
     def admit(self, envelope: Envelope) -> None:
         """Role-specific checks before a message is kept. Raises: WireError, RoundError, KeyMismatch."""
@@ -175,13 +173,79 @@ class Party:
         )
 
     def answer(self, position: Position, step: str, make: Callable[[], Envelope]) -> Letter:
-        """The stored answer of this step, or ``make()`` once."""
+        """The stored answer of this step, or ``make()`` once; what is said is on disk before anybody hears it."""
         key = (position, step)
         if key not in self._answers:
             envelope = make()
             self._answers[key] = Letter.of(envelope, self._work)
             self._work = []
+        self._write_down(self._answers[key].envelope)
         return self._answers[key]
+
+    # -- what outlives the process -----------------------------------------------------------------------------
+
+    @property
+    def steps(self) -> Mapping[str, Callable[[Position], Letter | None]]:
+        """What this party says in a round, by kind: how each message is made again."""
+        raise NotImplementedError
+
+    def remembered(self) -> bytes:
+        """What only this role has to remember between two rounds; :meth:`recall` reads it back."""
+        return b""
+
+    def recall(self, own: bytes) -> None:
+        """Be again what :meth:`remembered` was said of."""
+
+    def once(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """What would come out differently a second time is made once, and kept until the round is over."""
+        return self._log.once(name, make) if self._log else make()
+
+    def end_round(self) -> None:
+        """Put a checkpoint in the place of the round's events."""
+        if self._log:
+            place = self._outbox.place
+            left = (self._position, self._rounds_done, self.state, self._plan, *place, self.remembered())
+            self._log.end_round(Checkpoint(*left))
+
+    def _write_down(self, envelope: Envelope) -> None:
+        if self._log:
+            self._log.append(envelope)
+
+    def resume(self) -> None:
+        """Live the round under way again. Raises: IntegrityError when the log does not lead to what was said."""
+        if self._log is None:
+            return
+        if left := self._log.checkpoint:
+            self._position, self._rounds_done, self.state, self._plan = (
+                left.position,
+                left.rounds_done,
+                left.state,
+                left.plan,
+            )
+            self._outbox = Outbox(
+                self.name, self.identity, self.manifest.id, sequence=left.sequence, previous=left.previous
+            )
+            self.recall(left.own)
+        for event in self._log.replay():
+            try:
+                self._relive(event)
+            except RuntimeUnavailable:
+                raise
+            except HeflError as error:
+                raise IntegrityError(f"round log: it leads nowhere ({error}); do not go on with this log") from error
+        self._work = []
+
+    def _relive(self, event: Envelope) -> None:
+        header = event.header
+        if header.sender != self.name:
+            self.receive(event)
+            return
+        said = self.steps[header.kind](header.position)
+        if said is None or said.envelope.header != header:
+            raise IntegrityError(
+                f"replayed, the {header.kind} of round {header.position.round} differs from the one that was sent"
+            )
+        self._answers[header.position, header.kind] = Letter.of(event)  # sealing it again would give other bytes
 
     @contextmanager
     def working(self, step: str) -> Iterator[None]:

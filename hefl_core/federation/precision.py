@@ -17,6 +17,7 @@ import numpy as np
 from hefl_core.errors import EncodingError
 from hefl_core.schemes.base import Vector
 from hefl_core.schemes.fixed_point import FixedPoint
+from hefl_core.wire.canonical import decode, encode
 
 CROWDED, SPARSE = 1 / 2, 1 / 8
 """The largest mean field above this part of its range doubles the bound, below that part halves it.
@@ -79,6 +80,15 @@ class Precision:
         self._range, self._feedback = terms, feedback
         self._left_out: Vector | None = None
         self.bound = terms.start
+
+    def remembered(self) -> bytes:
+        """What a restart must know: the bound, and what was left out."""
+        return encode((self.bound, None if self._left_out is None else self._left_out.tobytes()))
+
+    def recall(self, own: bytes) -> None:
+        """Read :meth:`remembered` back."""
+        self.bound, left_out = decode(own, tuple[float, bytes | None])
+        self._left_out = None if left_out is None else np.frombuffer(left_out, dtype=np.float64)
 
     def fit(self, weighted: Vector, fields: FixedPoint, rng: np.random.Generator) -> Fitted:
         """Clip to the bound and round: to the nearest with feedback, else at random so that the mean is exact.

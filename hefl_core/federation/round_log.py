@@ -1,16 +1,16 @@
-"""The coordinator's durable memory: what it accepted and what it said, in order, written down before it answers.
+"""A party's durable memory: what it accepted and what it said, in order, written down before it answers.
 
-Every event is an envelope in an encrypted key store (SQLite, WAL, fsync at each commit). What the party received is
-checked again when it is replayed; what it said is made again and must come out byte for byte the same, as signatures,
-sums and active sets are deterministic. When a round is over a checkpoint takes the place of its events, so the log never
-holds more than the round under way.
+Every event is an envelope in the party's encrypted key store (SQLite, WAL, fsync at each commit). What the party received
+is checked again when it is replayed; what it said is made again and must come out with the same signed header. Whatever
+would come out differently (a trained and noised update, a ciphertext) is made once and kept beside the events. When a
+round is over a checkpoint takes the place of all that, so the log never holds more than the round under way.
 
-Leaks: nothing that the coordinator did not have; uploads lie in it as they came, sealed.
+Leaks: nothing that the party did not have; sealed messages lie in it as they came, private things under the store's key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,19 +21,25 @@ from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 
 EVENTS: Final = "round-log/events"
+MADE: Final = "round-log/made"
 STATE: Final = "round-log"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What remains of the rounds that are over. ``seen``: digests of ciphertexts and seeds that must not come again."""
+    """Where a party stands between two rounds.
 
-    closed: Position
+    ``position`` and ``plan``: of the last plan it made or followed; ``rounds_done``: the last round that it saw end.
+    ``sequence`` and ``previous``: its place in the chain of its own messages. ``own``: what only its role remembers.
+    """
+
+    position: Position | None
+    rounds_done: int
     state: bytes
-    previous_plan: bytes
+    plan: bytes
     sequence: int
     previous: bytes
-    seen: tuple[bytes, ...]
+    own: bytes
 
 
 class RoundLog:
@@ -47,6 +53,8 @@ class RoundLog:
         self._names = store.list(EVENTS)
         self._next = 1 + max((int(name) for name in self._names), default=0)
         self._known: set[bytes] = set()
+        self._unwritten: list[Envelope] = []
+        self._replaying = False
 
     def identity(self, name: str, role: str) -> Identity:
         """The party's keys: made and kept at the first start, recalled at every later one."""
@@ -55,20 +63,35 @@ class RoundLog:
         return recall_identity(self.store, name)
 
     def append(self, envelope: Envelope) -> None:
-        """Write an event; on return it is on disk. The same one again changes nothing."""
+        """Write an event; on return it is on disk, and so is every one before it. The same one again changes nothing."""
         digest = envelope.header.digest
-        if digest in self._known:
+        if digest not in self._known:
+            self._known.add(digest)
+            self._unwritten.append(envelope)
+        if not self._unwritten:
             return
-        self.store.put(EVENTS, f"{self._next:012d}", envelope.to_bytes())
-        self._next += 1
-        self._known.add(digest)
+        with self.store.transaction():
+            for number, event in enumerate(self._unwritten, start=self._next):
+                self.store.put(EVENTS, f"{number:012d}", event.to_bytes())
+        self._next += len(self._unwritten)
+        self._unwritten = []
+
+    def once(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """What ``make`` gave when it was first called under this name in this round; on return it is on disk."""
+        made = self.store.find(MADE, name)
+        if made is None:
+            made = make()
+            self.store.put(MADE, name, made)
+        return made
 
     def replay(self) -> Iterator[Envelope]:
-        """The events since the last checkpoint, in order."""
+        """The events since the last checkpoint, in order. Living them again ends no round."""
+        self._replaying = True
         for name in self._names:
             envelope = Envelope.from_bytes(self.store.get(EVENTS, name))
             self._known.add(envelope.header.digest)
             yield envelope
+        self._replaying = False
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -78,8 +101,11 @@ class RoundLog:
 
     def end_round(self, checkpoint: Checkpoint) -> None:
         """Replace the round's events by what remains of it, in one transaction."""
+        if self._replaying:
+            return
         with self.store.transaction():
-            for name in self.store.list(EVENTS):
-                self.store.delete(EVENTS, name)
+            for table in (EVENTS, MADE):
+                for name in self.store.list(table):
+                    self.store.delete(table, name)
             self.store.put(STATE, "checkpoint", encode(checkpoint))
-        self._known = set()
+        self._known, self._unwritten = set(), []

@@ -10,11 +10,9 @@ import hashlib
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import check_contributors, check_listed, check_place
-from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import CommitmentList, EncryptedSum, RoundPlan
 from hefl_core.federation.party import Party
 from hefl_core.ids import COORDINATOR
-from hefl_core.keys.roster import Member
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import NO_DIGEST, Envelope, Header, Position
 
@@ -22,18 +20,32 @@ from hefl_core.wire.envelope import NO_DIGEST, Envelope, Header, Position
 class Witness(Party):
     """Accepts one plan per attempt, one list per plan and one sum per list, and only honest-looking ones."""
 
-    def __init__(self, name: str, manifest: Manifest, kms: Member) -> None:
-        super().__init__(name, manifest, kms)
-        self._position: Position | None = None
-        self._plan = NO_DIGEST
-        self._rounds_done = 0
+    def receive(self, envelope: Envelope) -> None:
+        """As every party; the roster of a new key ends the round before it."""
+        super().receive(envelope)
+        if envelope.header.kind == "roster" and envelope.header.position.epoch > self.enrolment.ledger.highest:
+            self._catch_up()
+            self.end_round()
+
+    def _catch_up(self) -> None:
+        if self._position is not None and self._position.round > self._rounds_done:
+            self.catch_up(self._position)
+
+    def catch_up(self, position: Position) -> None:
+        """End a round whose end this witness did not see, if it has everything that this needs."""
+        raise NotImplementedError
 
     def admit(self, envelope: Envelope) -> None:
-        """Dispatch on the kind; the coordinator's messages only from the coordinator."""
+        """Dispatch on the kind; the coordinator's messages only from the coordinator.
+
+        A new round's plan is admitted only after the sum before it was applied: whoever missed it catches up here.
+        """
         header = envelope.header
         if header.kind in (m.PLAN, m.COMMITMENTS, m.SUM, m.REQUEST) and header.sender != COORDINATOR:
             raise RoundError(f"{header.kind}: expected from {COORDINATOR}, found from {header.sender}")
         if header.kind == m.PLAN:
+            if self._position is None or header.position.round > self._position.round:
+                self._catch_up()
             self._admit_plan(envelope)
             return
         if self._position is None:
@@ -95,6 +107,8 @@ class Witness(Party):
         if plan.min_cohort < manifest.experiment.cohort_floor:
             raise RoundError(f"plan: expected min_cohort ≥ {manifest.experiment.cohort_floor}, found {plan.min_cohort}")
         self.check_start(plan)
+        if self._position is None or header.position.round > self._position.round:
+            self.end_round()
         self._position, self._plan = header.position, header.digest
         self.forget(header.position)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from hefl_core.errors import KeyMismatch, KeyNotActive, KeyUseError, ParameterError
+from hefl_core.errors import KeyMismatch, KeyNotActive, KeyUseError, ParameterError, RuntimeUnavailable
 from hefl_core.ids import KeyId
 from hefl_core.keys.epochs import DEALER_FREE, EpochRecord
 from hefl_core.keys.question import AnsweredSet, Question, check_question, left_out, mask_digests
@@ -82,12 +82,14 @@ class ShareHolder(Hidden):
     """A client's secret shares, by epoch, and the rules by which it answers (keys/question.py).
 
     With a ``store`` the answered set and destroyed epochs survive a restart; the shares themselves do not lie in it
-    (they are opened again from the KMS's sealed messages, see keys/enrolment.py). ``INSECURE_without``: rules that the
-    attack lab leaves out, by name.
+    (they are opened again from the KMS's sealed messages, see keys/enrolment.py). A life that begins in the middle of a
+    round, after this holder had committed, repeats its answers of that round and gives no new one: a backup that was put
+    back has forgotten answers, and a second active set for one c1 would give the share away.
+    ``INSECURE_without``: rules that the attack lab leaves out, by name.
     Leaks: the epochs, to whoever sees its repr.
     """
 
-    __slots__ = ("__gone", "__shares", "__store", "insecure_without", "name")
+    __slots__ = ("__earlier", "__gone", "__shares", "__store", "insecure_without", "name")
 
     def __init__(self, name: str, store: KeyStore | None = None, *, INSECURE_without: Iterable[str] = ()) -> None:
         self.name = name
@@ -95,7 +97,9 @@ class ShareHolder(Hidden):
         self.__shares: dict[int, SecretShare] = {}
         self.__store = store
         self.__gone: set[int] = set()
+        self.__earlier = (0, 0)
         if store is not None:
+            self.__earlier = self._answers.last_commitment
             for row in store.list(f"shares/{name}"):
                 share, _ = unpack_share(store.get(f"shares/{name}", row))
                 self.__shares[share.id.epoch] = share
@@ -165,13 +169,18 @@ class ShareHolder(Hidden):
         """
         self._answers.commit(position, ciphertext_digest)
 
+    def answers_in(self, position: Position) -> bool:
+        """Whether this life answers in this round: it began before the holder committed."""
+        return (position.epoch, position.round) > self.__earlier
+
     def answer(self, question: Question, *, record: EpochRecord, roster: Roster, scheme: Scheme) -> PartialDecryption:
         """This holder's part in decrypting one confirmed sum; the same question brings the same bytes.
 
         The answer is written before it is given. ``record`` and ``roster`` are those of the question's epoch.
         Leaks: to the clients, the sum's plaintext once t holders answered; to fewer than t, what the flooding leaves
             (docs/threat_model.md).
-        Raises: DecryptionRefused naming the rule that forbids it; KeyNotActive when the share is gone.
+        Raises: DecryptionRefused naming the rule that forbids it; KeyNotActive when the share is gone; RuntimeUnavailable
+            for a new question in a round that an earlier life of this holder had committed in.
         Source: docs/protocol.md, "Custody"; the attacks behind each rule stand in docs/sharp_edges.md.
         """
         share = self.share(question.position.epoch)
@@ -183,6 +192,11 @@ class ShareHolder(Hidden):
             check_question(question, self.name, share, record, roster, without)
             masks = mask_digests(scheme, question.total)
             answers.check(question, masks, record.max_decryptions, without)
+            if not self.answers_in(question.position):
+                raise RuntimeUnavailable(
+                    f"{self.name}: expected a round that this life of it began, found round {question.position.round}, "
+                    "which it came back into; it answers nothing new there: name others, or make another attempt"
+                )
             active = tuple(sorted(roster.index(name) for name in question.active))
             partial = scheme.partial_decrypt(share, question.total, active)
             answers.write(question, masks, active, partial.to_bytes())

@@ -105,6 +105,11 @@ class Enrolment(Hidden):
         return self.tag_key_of(self.record.epoch)
 
     @property
+    def awaits_key(self) -> bool:
+        """Whether a roster arrived whose key has not: it is being made."""
+        return max(self._rosters, default=0) > self.ledger.highest
+
+    @property
     def audit_head(self) -> bytes:
         """Digest of the last entry of the KMS's audit log that this party has seen."""
         return self._audit_seen[1]

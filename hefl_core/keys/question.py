@@ -17,7 +17,8 @@ same bytes            the same question answered with fresh flooding each time a
 For the attack lab each of these can be switched off by name, and only there (``INSECURE_without``), so that its attack
 can be seen to succeed. That a key's epoch, experiment and custody fit is never left out.
 
-A backup of the store that is put back forgets answers: restoring one must end the epoch.
+A backup of the store that is put back forgets answers. It cannot be told from a restart, so a holder that comes back answers
+nothing new in a round it had committed in (keys/custody.py); restoring one should still end the epoch.
 """
 
 from __future__ import annotations
@@ -221,6 +222,12 @@ class AnsweredSet:
                     "send that one, or begin the next attempt"
                 )
             self._store.put(self._table, _place("commitment", position), ciphertext_digest)
+
+    @property
+    def last_commitment(self) -> tuple[int, int]:
+        """Epoch and round of the newest commitment; (0, 0) before the first."""
+        places = (name.split("/") for name in self._store.list(self._table))
+        return max(((int(p[1]), int(p[2])) for p in places if p[0] == "commitment"), default=(0, 0))
 
     def count_self_tests(self, epoch: int, decryptions: int) -> None:
         """Count what a ceremony's self-test decrypted, once per epoch: the first call counts."""

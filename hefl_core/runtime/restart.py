@@ -1,7 +1,7 @@
-"""A party that comes back: when its object is lost or cannot write, it is made again from its store and asked again.
+"""A party that comes back: when it is lost or cannot write, it is made again from its store and asked again.
 
-The coordinator answers a repeated question with the same bytes. The KMS does not repeat what it has done: its audit log,
-written in the same transaction as the deed, says whether the deed was done.
+A party answers a repeated question with the same bytes. The KMS does not repeat what it has done: its audit log, written
+in the same transaction as the deed, says whether the deed was done.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
 
-from hefl_core.errors import RuntimeUnavailable
+from hefl_core.errors import HeflError, RuntimeUnavailable
+from hefl_core.federation.auditor import Auditor
+from hefl_core.federation.client import Client
 from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.experiment import Manifest
-from hefl_core.ids import COORDINATOR
+from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.ids import KMS as KMS_NAME
 from hefl_core.keys.kms import KMS
 from hefl_core.keys.roster import Member
@@ -33,12 +35,69 @@ DEEDS: Final = {
 """The KMS's methods that change something, and the entry in its audit log that says it is done."""
 
 
-class Restartable:
-    """Stands for a party with the same methods; behind it one object follows another, over one store."""
+def perform(party: Any, method: str, args: tuple[Any, ...], since: int | None) -> Any:
+    """A party's method. A deed that the audit log shows after its entry ``since`` was done before the answer was lost."""
+    if since is not None and any(entry.action == DEEDS[method] for entry in party.audit_log.entries[since:]):
+        return None
+    found = getattr(party, method)
+    return found(*args) if callable(found) else found
+
+
+class StandIn:
+    """Stands for a party that may be lost, with the same methods; once it is back it is asked again."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._kind: type = {KMS_NAME: KMS, COORDINATOR: Coordinator, AUDITOR: Auditor}.get(name, Client)
+        self.restarts = 0
+
+    def call(self, method: str, args: tuple[Any, ...], since: int | None) -> Any:
+        """:func:`perform`, where the party lives. Raises: whatever the party raises; RuntimeUnavailable when it is lost."""
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """Have the party made again from its store. Raises: the error that stands in the way."""
+        raise NotImplementedError
+
+    def ask(self, method: str, *args: Any) -> Any:
+        """Call, and where the party is lost, have it come back and call again.
+
+        Raises: whatever the party raises; RuntimeUnavailable when it does not come back.
+        """
+        since = len(self.ask("audit_log")) if self.name == KMS_NAME and method in DEEDS else None
+        left = MAX_RESTARTS
+        while True:
+            try:
+                return self.call(method, args, since)
+            except RuntimeUnavailable:
+                if not left:
+                    raise
+                left -= 1
+                self.come_back()
+
+    def come_back(self) -> None:
+        """Restart, and say so where that fails. Raises: RuntimeUnavailable."""
+        self.restarts += 1
+        try:
+            self.restart()
+        except RuntimeUnavailable:
+            raise
+        except HeflError as error:
+            raise RuntimeUnavailable(f"{self.name}: it cannot come back ({type(error).__name__}: {error})") from error
+
+    def __getattr__(self, method: str) -> Any:
+        if method.startswith("_"):
+            raise AttributeError(method)
+        if not callable(getattr(self._kind, method, None)):
+            return self.ask(method)
+        return lambda *args: self.ask(method, *args)
+
+
+class Restartable(StandIn):
+    """A party of this process: behind the stand-in one object follows another, over one store."""
 
     def __init__(self, name: str, open_store: Callable[[], KeyStore], make: Callable[[KeyStore], Any]) -> None:
-        self.name = name
-        self.restarts = 0
+        super().__init__(name)
         self._open_store = open_store
         self._make = make
         self._start()
@@ -51,56 +110,44 @@ class Restartable:
             self._store.close()
             raise
 
+    def call(self, method: str, args: tuple[Any, ...], since: int | None) -> Any:
+        """Here."""
+        return perform(self._party, method, args, since)
+
     def restart(self) -> None:
-        """Drop the object and make it again from its store. Raises: IntegrityError when the store was changed."""
+        """Drop the object and make it again. Raises: IntegrityError when the store was changed."""
         self._store.close()
-        self.restarts += 1
         self._start()
 
     def release(self) -> None:
         """Close the store."""
         self._store.close()
 
-    def __getattr__(self, method: str) -> Any:
-        if method.startswith("_"):
-            raise AttributeError(method)
-        if not callable(getattr(type(self._party), method, None)):
-            return getattr(self._party, method)
-        return lambda *args: self._ask(method, args)
-
-    def _ask(self, method: str, args: tuple[Any, ...]) -> Any:
-        deed = DEEDS.get(method) if self.name == KMS_NAME else None
-        before = len(self._party.audit_log) if deed else 0
-        left = MAX_RESTARTS
-        while True:
-            try:
-                if left < MAX_RESTARTS and deed and self._did(deed, before):
-                    return None
-                return getattr(self._party, method)(*args)
-            except RuntimeUnavailable:
-                if not left:
-                    raise
-                left -= 1
-                self.restart()
-
-    def _did(self, deed: str, before: int) -> bool:
-        return any(entry.action == deed for entry in self._party.audit_log.entries[before:])
-
 
 def durable_local_stage(manifest: Manifest, observer: Member | None) -> stage.Stage:
-    """The local stage with a KMS and a coordinator that survive their objects; their stores go when it closes."""
+    """The local stage with parties that survive their objects; their stores go when it closes."""
     folder = tempfile.TemporaryDirectory(prefix="hefl-")
     home = Path(folder.name)
-    kms = Restartable(KMS_NAME, lambda: stage.open_store(home, KMS_NAME), lambda store: stage.make_kms(manifest, store))
-    coordinator = Restartable(
-        COORDINATOR,
-        lambda: stage.open_store(home, COORDINATOR),
-        lambda store: stage.make_coordinator(manifest, kms.member, store),
-    )
+    made: list[Restartable] = []
+
+    def settle(name: str, make: Callable[[KeyStore], Any]) -> Any:
+        made.append(Restartable(name, lambda: stage.open_store(home, name), make))
+        return made[-1]
+
+    def client(index: int) -> Client:
+        def make(store: KeyStore) -> Client:
+            return stage.make_client(manifest, root, index, observer, store)
+
+        return cast(Client, settle(client_name(index), make))
 
     def close() -> None:
-        kms.release()
-        coordinator.release()
+        for party in made:
+            party.release()
         folder.cleanup()
 
-    return stage.local_stage_of(cast(KMS, kms), cast(Coordinator, coordinator), manifest, observer, close=close)
+    kms = cast(KMS, settle(KMS_NAME, lambda store: stage.make_kms(manifest, store)))
+    root = kms.member
+    coordinator = cast(Coordinator, settle(COORDINATOR, lambda store: stage.make_coordinator(manifest, root, store)))
+    auditor = cast(Auditor, settle(AUDITOR, lambda store: stage.make_auditor(manifest, root, store)))
+    clients = tuple(client(index) for index in range(1, manifest.experiment.clients + 1))
+    return stage.local_stage_of(kms, coordinator, auditor, clients, manifest, close)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
 from hefl_core.errors import HeflError, IntegrityError, ParameterError, QuorumError, RoundError, RuntimeUnavailable
@@ -25,15 +25,22 @@ MAX_ATTEMPTS = 3
 
 
 def run_experiment(
-    experiment: Experiment, runtime: str = "local", *, bus: EventBus | None = None, clients_per_host: int | None = None
+    experiment: Experiment,
+    runtime: str = "local",
+    *,
+    bus: EventBus | None = None,
+    clients_per_host: int | None = None,
+    deadline_seconds: float | None = None,
 ) -> RunResult:
     """Run all rounds and return what they left behind.
 
     ``runtime``: 'local' (objects in this process) or 'ray' (processes of their own). ``bus`` receives progress,
-    messages and round results as they come.
+    messages and round results as they come. ``deadline_seconds``: how long a party's process may take over one step on Ray.
     Raises: any HeflError; nothing is swallowed.
     """
-    with closing(Run(experiment, runtime, bus=bus, clients_per_host=clients_per_host)) as run:
+    with closing(
+        Run(experiment, runtime, bus=bus, clients_per_host=clients_per_host, deadline_seconds=deadline_seconds)
+    ) as run:
         for _ in run.steps():
             pass
         return run.result()
@@ -60,6 +67,7 @@ class Run:
         *,
         bus: EventBus | None = None,
         clients_per_host: int | None = None,
+        deadline_seconds: float | None = None,
         stage: Runtime | None = None,
     ) -> None:
         self.experiment = experiment
@@ -73,7 +81,7 @@ class Run:
         self._epoch = 0
         self._destroyed: set[int] = set()
         self._rotate = False
-        self._open_stage = stage or _runtime(runtime, clients_per_host, self.bus)
+        self._open_stage = stage or _runtime(runtime, clients_per_host, deadline_seconds, self.bus)
 
     def steps(self) -> Iterator[Sent]:
         """Every message of the run, in the order of its sending."""
@@ -100,14 +108,19 @@ class Run:
 
     def _open_epoch(self, number: int, begun: _Begun) -> Iterator[Sent]:
         """A new key for this round and those after it; whoever is not in the new roster is out."""
-        begun.post.begin()
         self._rotate = False
-        for sent in key_epoch(number, self.experiment.rounds, self.parties, begun.post):
-            if sent.step == "roster":
-                self._epoch = sent.position.epoch
-                clients = tuple(client for client in self.parties.clients if client.name in sent.receivers)
-                self._parties = replace(self.parties, clients=clients)
-            yield sent
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            begun.post.begin()
+            try:
+                for sent in key_epoch(number, self.experiment.rounds, self.parties, begun.post):
+                    if sent.step == "roster":
+                        self._epoch = sent.position.epoch
+                        clients = tuple(client for client in self.parties.clients if client.name in sent.receivers)
+                        self._parties = replace(self.parties, clients=clients)
+                    yield sent
+                return
+            except (IntegrityError, RoundError, RuntimeUnavailable) as error:
+                _give_up_unless_dropped(error, begun.post.absent, last=attempt == MAX_ATTEMPTS)
 
     def _destroy_old(self, begun: _Begun) -> None:
         """After the first round under a new key the old one is destroyed, at the KMS and at every client."""
@@ -137,7 +150,7 @@ class Run:
             try:
                 yield from federated_round(position, self.parties, begun.post)
                 break
-            except (RoundError, QuorumError) as error:
+            except (RoundError, QuorumError, RuntimeUnavailable) as error:
                 _give_up_unless_dropped(error, begun.post.absent, last=attempt == MAX_ATTEMPTS)
         seconds = time.perf_counter() - started
         if number == 1:
@@ -151,7 +164,9 @@ class Run:
     def _file_uploads(self, position: Position, begun: _Begun) -> None:
         """The auditor hands the added ciphertexts to the record, so that anybody can add them again."""
         for entry in begun.transcript.of_round(position.round):
-            if entry.step == "update":
+            if entry.step != "update":
+                continue
+            with suppress(RoundError):  # an upload that the auditor refused, or never got, is in no sum
                 begun.transcript.file(self.parties.auditor.evidence(entry.position, entry.sender))
 
     def _observe(self, position: Position, begun: _Begun) -> Iterator[Observation]:
@@ -227,7 +242,9 @@ def _give_up_unless_dropped(error: HeflError, absent: dict[str, HeflError], *, l
     for reason in absent.values():
         if isinstance(reason, IntegrityError):
             raise reason from error
-    dropped = any(isinstance(reason, RuntimeUnavailable) for reason in absent.values())
+    dropped = any(isinstance(reason, RuntimeUnavailable) for reason in (error, *absent.values()))
+    if not absent and (last or not dropped):
+        raise error
     if last or not dropped:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in absent.items())
         if len({type(reason) for reason in absent.values()}) == 1:
@@ -235,11 +252,11 @@ def _give_up_unless_dropped(error: HeflError, absent: dict[str, HeflError], *, l
         raise RoundError(f"{error} ({reasons})" if reasons else str(error)) from error
 
 
-def _runtime(name: str, clients_per_host: int | None, bus: EventBus) -> Runtime:
+def _runtime(name: str, clients_per_host: int | None, deadline_seconds: float | None, bus: EventBus) -> Runtime:
     if name == "local":
         return local_stage
     if name == "ray":
         from hefl_core.runtime.ray_actors import RayRuntime
 
-        return RayRuntime(clients_per_host, bus)
+        return RayRuntime(clients_per_host, bus, deadline_seconds)
     raise ParameterError(f"runtime: expected local or ray, found {name!r}", "use 'local' for instant runs")

@@ -34,7 +34,7 @@ def make_kms(manifest: Manifest, store: KeyStore | None = None) -> KMS:
 def make_coordinator(manifest: Manifest, kms: Member, store: KeyStore | None = None) -> Coordinator:
     """Public things only. With a ``store`` it keeps a round log there, and goes on from one that it finds."""
     theta_0 = initial_parameters(manifest.experiment, manifest.initialisation).astype("<f4").tobytes()
-    return Coordinator(COORDINATOR, manifest, kms, theta_0, None if store is None else RoundLog(store))
+    return Coordinator(COORDINATOR, manifest, kms, theta_0, _log(store))
 
 
 def open_store(home: Path, party: str) -> KeyStore:
@@ -43,20 +43,26 @@ def open_store(home: Path, party: str) -> KeyStore:
     return KeyStore(home / f"{party}.db", KeyFile(key) if key.exists() else KeyFile.create(key))
 
 
-def make_auditor(manifest: Manifest, kms: Member) -> Auditor:
-    """Public things only."""
-    return Auditor(AUDITOR, manifest, kms)
+def make_auditor(manifest: Manifest, kms: Member, store: KeyStore | None = None) -> Auditor:
+    """Public things only. ``store``: as for the coordinator."""
+    return Auditor(AUDITOR, manifest, kms, _log(store))
 
 
-def make_client(manifest: Manifest, kms: Member, index: int, observer: Member | None) -> Client:
-    """Client ``index`` (from 1) with its own home."""
+def make_client(
+    manifest: Manifest, kms: Member, index: int, observer: Member | None, store: KeyStore | None = None
+) -> Client:
+    """Client ``index`` (from 1) with its own home. ``store``: as for the coordinator."""
     experiment = manifest.experiment
 
     def initialise(seed: bytes) -> object:
         return initial_parameters(experiment, seed)
 
     home = home_of(experiment, index)
-    return Client(client_name(index), manifest, kms, home, initialise, observer)  # type: ignore[arg-type]
+    return Client(client_name(index), manifest, kms, home, initialise, observer, _log(store))  # type: ignore[arg-type]
+
+
+def _log(store: KeyStore | None) -> RoundLog | None:
+    return None if store is None else RoundLog(store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +111,20 @@ def enrol(kms: KMS, coordinator: Coordinator, auditor: Auditor, clients: Sequenc
 def local_stage(manifest: Manifest, observer: Member | None) -> Stage:
     """All parties are objects in this process: for lessons, tests and instant runs."""
     kms = make_kms(manifest)
-    return local_stage_of(kms, make_coordinator(manifest, kms.member), manifest, observer)
+    root, numbers = kms.member, range(1, manifest.experiment.clients + 1)
+    clients = tuple(make_client(manifest, root, index, observer) for index in numbers)
+    return local_stage_of(kms, make_coordinator(manifest, root), make_auditor(manifest, root), clients, manifest)
 
 
 def local_stage_of(
     kms: KMS,
     coordinator: Coordinator,
+    auditor: Auditor,
+    clients: Sequence[Client],
     manifest: Manifest,
-    observer: Member | None,
-    carrier: Carrier | None = None,
     close: Callable[[], None] = lambda: None,
 ) -> Stage:
-    """The local stage around a given KMS and coordinator."""
-    auditor = make_auditor(manifest, kms.member)
-    count = manifest.experiment.clients
-    clients = tuple(make_client(manifest, kms.member, index, observer) for index in range(1, count + 1))
+    """A stage in this process, of given parties."""
     parties = enrol(kms, coordinator, auditor, clients, custody_of(manifest))
     everybody = (KMS_NAME, COORDINATOR, AUDITOR, *(client.name for client in clients))
-    return Stage(parties, carrier or ByCall(), (Host(everybody, os.getpid(), platform.node()),), close)
+    return Stage(parties, ByCall(), (Host(everybody, os.getpid(), platform.node()),), close)

@@ -1,6 +1,7 @@
 """On Ray: the same accuracies and the same message kinds as with objects, and nothing left behind."""
 
 import os
+import signal
 import time
 
 import psutil
@@ -10,7 +11,7 @@ from hefl_core.errors import RuntimeUnavailable
 from hefl_core.federation.verify import verify
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.run import Run
-from tests.conftest import SMALL
+from tests.conftest import SMALL, finished
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
@@ -88,3 +89,37 @@ def test_a_refused_secret_names_no_secret():
     with pytest.raises(RuntimeUnavailable, match="AttributeError"):
         run.parties.coordinator.ask("no_such_method")
     run.close()
+
+
+@pytest.fixture(scope="module")
+def disturbed():
+    """Three clients on hosts of their own: a process killed at each step of round 2, one stopped in round 3."""
+    run = Run(SMALL.but(rounds=3), "ray", clients_per_host=1, deadline_seconds=4)
+    victims = {
+        ("plan", "coordinator"): "client-2",
+        ("commitment", "client-1"): "coordinator",
+        ("commitments", "coordinator"): "auditor",
+        ("update", "client-1"): "auditor",
+        ("sum", "coordinator"): "client-1",
+        ("confirmation", "auditor"): "coordinator",
+    }
+    for sent in run.steps():
+        if sent.position.round == 2 and (name := victims.pop((sent.step, sent.sender), None)):
+            os.kill(pid_of(run, name), signal.SIGKILL)
+        if sent.position.round == 3 and sent.step == "plan" and sent.position.attempt == 1:
+            os.kill(pid_of(run, "auditor"), signal.SIGSTOP)
+    assert not victims
+    yield run
+    run.close()
+
+
+def pid_of(run, name):
+    parties = run.parties
+    party = next(p for p in (parties.kms, parties.coordinator, parties.auditor, *parties.clients) if p.name == name)
+    return int((party.home / "pid").read_text())
+
+
+def test_killed_processes_come_back_and_lose_nothing(disturbed):
+    assert [(item.attempts, len(item.contributors)) for item in disturbed.rounds] == [(1, 3)] * 3
+    assert [item.model for item in disturbed.rounds] == [item.model for item in finished(SMALL.but(rounds=3)).rounds]
+    assert verify(disturbed.transcript).sums == 3

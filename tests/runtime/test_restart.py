@@ -88,3 +88,21 @@ def test_a_changed_event_is_noticed():
     with pytest.raises(IntegrityError, match="round log"):
         coordinator.restart()
     run.close()
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"scheme": "ckks-lean", "rounds": 3}, {"bound": "adaptive", "rounds": 3, "epoch_rounds": 2}]
+)
+def test_everybody_lost_after_every_message_changes_nothing(changes):
+    experiment = SMALL.but(**changes)
+    run = Run(experiment, stage=durable_local_stage)
+    for _ in run.steps():
+        for party in (run.parties.coordinator, run.parties.auditor, *run.parties.clients):
+            party.restart()
+    if experiment.scheme == "bfv-lean":
+        assert models(run) == models(finished(experiment))
+    assert len(run.rounds) == experiment.rounds and all(item.attempts == 1 for item in run.rounds)
+    assert all(item.max_abs_error <= item.error_bound for item in run.rounds)
+    assert verify(run.transcript).sums == experiment.rounds
+    assert not run.transcript.left_out
+    run.close()

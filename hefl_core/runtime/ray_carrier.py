@@ -1,0 +1,159 @@
+"""How letters travel between processes, and what happens to a process that does not answer.
+
+A dead process shows at once: Ray starts it again, it makes its parties from their stores, and Ray asks again what was under way.
+A stopped or hung one shows at the deadline: it is killed, and then it is a dead one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from hefl_core.errors import HeflError, RuntimeUnavailable
+from hefl_core.federation.party import Letter
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS
+from hefl_core.keys.roster import Member
+from hefl_core.runtime.cluster import ray
+from hefl_core.runtime.restart import StandIn
+
+STEP_DEADLINE_SECONDS: Final = 120.0
+SETUP_DEADLINE_SECONDS: Final = 120.0
+PID_FILE: Final = "pid"
+"""In a host's home: the process that lives there now."""
+
+
+class RemoteParty(StandIn):
+    """Stands for a party elsewhere: the same methods, answered by its host within the deadline."""
+
+    def __init__(self, name: str, host: Any, home: Path, deadline_seconds: float = STEP_DEADLINE_SECONDS) -> None:
+        super().__init__(name)
+        self.host = host
+        self.home = home
+        self.deadline_seconds = deadline_seconds
+        self.member: Member | None = None
+
+    def settle(self) -> RemoteParty:
+        """Wait until it is there. Raises: what stands in its way."""
+        self._await(self.host.settled.remote(self.name))
+        return self
+
+    def call(self, method: str, args: tuple[Any, ...], since: int | None) -> Any:
+        """Ask its host and wait. Raises: RuntimeUnavailable when its process died; past the deadline, after killing it."""
+        return self.fetch(self.host.call.remote(self.name, method, args, since))
+
+    def fetch(self, reference: Any) -> Any:
+        """An answer of the host, its body safe in this process's hands. Raises: as :meth:`call`."""
+        try:
+            answer = ray.get(reference, timeout=self.deadline_seconds)
+            if isinstance(answer, Letter) and answer.reference is not None:
+                body = ray.get(answer.reference, timeout=self.deadline_seconds)
+                answer = replace(answer, reference=ray.put(body))  # it outlives the sender's process
+        except ray.exceptions.GetTimeoutError:
+            self.replace_process()
+            raise self.late() from None
+        except ray.exceptions.RayError as error:
+            raise RuntimeUnavailable(
+                f"{self.name}: its process is gone ({type(error).__name__}); start the round again"
+            ) from None
+        if isinstance(answer, HeflError):
+            raise answer
+        return answer
+
+    def late(self) -> RuntimeUnavailable:
+        """The error that stands for an answer which did not come."""
+        return RuntimeUnavailable(
+            f"{self.name}: expected an answer within {self.deadline_seconds:g} s, none came; it hangs or is stopped"
+        )
+
+    def replace_process(self) -> None:
+        """Kill a process that does not answer; Ray starts another one. A stopped process ignores all gentler ways."""
+        try:
+            process = psutil.Process(int((self.home / PID_FILE).read_text()))
+            if "ray::" in " ".join(process.cmdline()):
+                process.kill()
+        except (OSError, ValueError, psutil.Error):  # on another node: Ray's own way, which takes some seconds more
+            ray.kill(self.host, no_restart=False)
+
+    def restart(self) -> None:
+        """Have the host make the party again; Ray has started the host again where it was gone.
+
+        Raises: RuntimeUnavailable when that takes too long, or it comes back as somebody else because its home is lost.
+        """
+        self._await(self.host.come_back.remote(self.name))
+
+    def _await(self, reference: Any) -> None:
+        try:
+            found = ray.get(reference, timeout=SETUP_DEADLINE_SECONDS)
+        except ray.exceptions.RayError as error:
+            raise RuntimeUnavailable(f"{self.name}: its process does not come back ({type(error).__name__})") from None
+        if isinstance(found, HeflError):
+            raise found
+        if self.member not in (None, found):
+            raise RuntimeUnavailable(f"{self.name}: it came back without its home, as somebody else; enrol it again")
+        self.member = found
+
+
+class RayCarrier:
+    """Delivers and asks all at once; answers are taken as they finish, until the deadline.
+
+    A client that gives none is left out and its process replaced. Nobody stands in for coordinator, auditor and KMS:
+    they are asked again once they are back.
+    """
+
+    def __init__(self, deadline_seconds: float = STEP_DEADLINE_SECONDS) -> None:
+        self._deadline = deadline_seconds
+
+    def deliver(self, letter: Letter, to: Sequence[RemoteParty]) -> Iterator[tuple[RemoteParty, HeflError | None]]:
+        """Send the header with the body's reference to every receiver at once."""
+        yield from self._all(to, lambda r: r.host.deliver.remote(r.name, letter.envelope, letter.reference))
+
+    def gather(self, parties: Sequence[RemoteParty], step: str, argument: object) -> Iterator[tuple[RemoteParty, Any]]:
+        """Ask every party at once."""
+        yield from self._all(parties, lambda p: p.host.call.remote(p.name, step, (argument,)))
+
+    def _all(self, parties: Sequence[RemoteParty], ask: Callable[[RemoteParty], Any]) -> Iterator[tuple[Any, Any]]:
+        end = time.monotonic() + self._deadline
+        asked = {ask(party): party for party in parties}
+        waiting = list(asked)
+        while waiting:
+            done, waiting = ray.wait(waiting, num_returns=1, timeout=max(0.0, end - time.monotonic()))
+            if not done:
+                break
+            for reference in done:
+                yield asked[reference], self._taken(asked[reference], reference, ask)
+        late = [asked[reference] for reference in waiting]
+        for party in late:
+            party.replace_process()
+        for party in late:
+            yield party, self._again(party, party.late(), ask)
+
+    def _taken(self, party: RemoteParty, reference: Any, ask: Callable[[RemoteParty], Any]) -> Any:
+        try:
+            return party.fetch(reference)
+        except RuntimeUnavailable as error:
+            return self._again(party, error, ask)
+        except HeflError as error:
+            return error
+
+    @staticmethod
+    def _again(party: RemoteParty, error: RuntimeUnavailable, ask: Callable[[RemoteParty], Any]) -> Any:
+        """Once more, for whom nobody stands in."""
+        if party.name not in (COORDINATOR, AUDITOR, KMS):
+            return error
+        try:
+            party.come_back()
+            return party.fetch(ask(party))
+        except HeflError as still:
+            return still
+
+    def body(self, letter: Letter) -> bytes:
+        """Fetch the body for the record."""
+        if letter.reference is None:
+            return letter.envelope.body
+        body: bytes = ray.get(letter.reference, timeout=self._deadline)
+        return body
