@@ -70,6 +70,23 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class Private:
+    """What a client holds in the clear after training in ``round``; it is searched for elsewhere (measure/traces.py).
+
+    ``weighted``: n_k/n_max · Δ_k as it goes into the encryption, for fields of ``max_terms`` within ``bound``.
+    ``mean`` and ``theta``: of the last sum that was applied, None and θ_0 before.
+    """
+
+    round: int
+    update: Vector
+    weighted: Vector
+    bound: float
+    max_terms: int
+    mean: Vector | None
+    theta: Parameters
+
+
+@dataclass(frozen=True)
 class Home:
     """What stays with the client: its number of examples, its training, the common hold-out evaluation."""
 
@@ -326,6 +343,15 @@ class Client(Holder):
         if self._theta is None:
             raise RoundError(f"{self.name}: no model yet; the first plan brings θ_0")
         return self._theta
+
+    def private_side(self) -> Private:
+        """For this process only. Raises: RoundError before the first training."""
+        if self._update is None or self._position is None:
+            raise RoundError(f"{self.name}: nothing private yet; train first")
+        plan, (round_, update) = self.current_plan(self._position), self._update
+        weighted = update * (self._weight / plan.examples_max) if self._fitted is None else self._fitted[2].rounded
+        bound = self._bound(plan) if self._fitted is None else self._fitted[1]
+        return Private(round_, update, weighted, bound, plan.max_terms, self._mean, self.theta)
 
     def observe(self, position: Position) -> bytes:
         """This round's private side, sealed to the observer. Raises: RoundError unless the experiment is observed."""

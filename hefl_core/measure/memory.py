@@ -1,25 +1,35 @@
-"""Look for bytes in the memory of running processes: is a key, an update or a sum where it must not be?
+"""Look for secrets in the memory of running processes: is a key, an update or a sum where it must not be?
 
+The search has fingerprints only (wire/fingerprint.py). One pass serves any number of them: at each of the eight offsets of
+a word the anchor number of the 32 bytes that follow is looked up in a table; what the table knows is compared by SHA-256.
 A search that finds nothing proves something only if the same search finds what was put there (tests/security).
-Reads /proc/<pid>/mem: Linux, the same user or root. Pages that are not in memory are skipped.
+
+Private pages are read where they are in memory or swapped out. Of a *shared* mapping all of the file behind it is read, not
+only the pages that the process has touched: it could read the others at any time. Ray's object store is such a file.
+Reads /proc/<pid>/mem: Linux, the same user or root.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from hefl_core.errors import ParameterError, RuntimeUnavailable
+from hefl_core.errors import RuntimeUnavailable
+from hefl_core.wire.fingerprint import ANCHOR_BITS, ANCHOR_BYTES, Fingerprint, Salt
 
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
-CHUNK = 16 << 20
-SMALLEST_NEEDLE = 8
-"""Shorter patterns occur by chance: a needle needs 40 bits of entropy at the very least."""
+BLOCK = 1 << 20
 _PRESENT = np.uint64(3) << np.uint64(62)
+_UNREADABLE = ("[vvar]", "[vsyscall]", "[vvar_vclock]")
+
+Read = Callable[[int, int], bytes]
+"""(count, position) -> bytes, fewer where there are no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,70 +37,175 @@ class Hit:
     """A needle found: in which process, in which mapping ('[heap]', a shared file, …)."""
 
     pid: int
+    kind: str
     needle: str
     mapping: str
 
 
-def scan(pids: Sequence[int], needles: Mapping[str, bytes]) -> tuple[Hit, ...]:
-    """Search each process's resident memory, shared mappings included, for each needle.
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What one look into one process read and found. ``shared``: bytes of shared mappings among ``nbytes``."""
 
-    Raises: ParameterError for a needle too short to mean anything; RuntimeUnavailable where memory cannot be read.
-    """
-    short = [name for name, needle in needles.items() if len(needle) < SMALLEST_NEEDLE]
-    if short:
-        raise ParameterError(
-            f"needles: expected at least {SMALLEST_NEEDLE} bytes, found shorter ones: {', '.join(short)}"
-        )
-    return tuple(hit for pid in pids for hit in _scan_one(pid, needles))
+    pid: int
+    nbytes: int
+    shared: int
+    hits: tuple[Hit, ...]
 
 
-def _scan_one(pid: int, needles: Mapping[str, bytes]) -> Iterator[Hit]:
-    overlap = max(len(needle) for needle in needles.values()) - 1
-    found: set[tuple[str, str]] = set()
-    try:
-        with open(f"/proc/{pid}/mem", "rb", 0) as memory, open(f"/proc/{pid}/pagemap", "rb", 0) as pages:
-            for start, end, mapping in _mappings(pid):
-                for low, high in _resident(pages.fileno(), start, end):
-                    for chunk in _chunks(memory.fileno(), low, high, overlap):
-                        for name, needle in needles.items():
-                            if (name, mapping) not in found and needle in chunk:
-                                found.add((name, mapping))
-                                yield Hit(pid, name, mapping)
-    except (FileNotFoundError, ProcessLookupError, PermissionError) as error:
-        raise RuntimeUnavailable(
-            f"memory of process {pid}: expected to read it, found {type(error).__name__}; needs Linux and the same user or root"
-        ) from error
+@dataclass(frozen=True, slots=True)
+class _Mapping:
+    low: int
+    high: int
+    shared: bool
+    writable: bool
+    offset: int
+    path: str
+
+    @property
+    def is_file(self) -> bool:
+        return self.path.startswith("/")
 
 
-def _mappings(pid: int) -> Iterator[tuple[int, int, str]]:
+class Search:
+    """Fingerprints to look for, under one salt. Read-only pages of files (libraries) are read in the first look only."""
+
+    def __init__(self, salt: Salt, fingerprints: Iterable[Fingerprint] = ()) -> None:
+        self.salt = salt
+        self.fingerprints: dict[bytes, Fingerprint] = {}
+        self._table = np.zeros(1 << ANCHOR_BITS, dtype=np.bool_)
+        self._by_anchor: dict[int, list[Fingerprint]] = {}
+        self._files: set[tuple[str, int]] = set()
+        self.add(fingerprints)
+
+    def add(self, fingerprints: Iterable[Fingerprint]) -> None:
+        """More needles; one that is known already counts once."""
+        for one in fingerprints:
+            if one.digest not in self.fingerprints:
+                self.fingerprints[one.digest] = one
+                self._table[one.anchor] = True
+                self._by_anchor.setdefault(one.anchor, []).append(one)
+
+    def look_into(self, pid: int) -> Scan:
+        """Search one process. Raises: RuntimeUnavailable where its memory cannot be read."""
+        found: dict[tuple[str, str], Hit] = {}
+        nbytes = shared = 0
+        try:
+            for mapping, read, low, high in _stretches(pid, self._files):
+                nbytes += high - low
+                shared += (high - low) * mapping.shared
+                for one in self._in_stretch(read, low, high):
+                    found[one.name, mapping.path] = Hit(pid, one.kind, one.name, mapping.path)
+        except (FileNotFoundError, ProcessLookupError, PermissionError) as error:
+            raise RuntimeUnavailable(
+                f"memory of process {pid}: expected to read it, found {type(error).__name__}; needs Linux and the same "
+                "user or root"
+            ) from error
+        return Scan(pid, nbytes, shared, tuple(found.values()))
+
+    def in_bytes(self, data: bytes) -> tuple[Fingerprint, ...]:
+        """The needles that lie in these bytes."""
+        return tuple(self._in_stretch(lambda count, at: data[at : at + count], 0, len(data)))
+
+    def _in_stretch(self, read: Read, low: int, high: int) -> Iterator[Fingerprint]:
+        position = low
+        while position < high:
+            try:
+                block = read(min(BLOCK, high - position), position)
+            except OSError:
+                return  # it vanished meanwhile
+            for at in self._candidates(block):
+                yield from self._compare(read, position + at)
+            if len(block) <= ANCHOR_BYTES or position + len(block) >= high:
+                return
+            position += len(block) - ANCHOR_BYTES + 1
+
+    def _candidates(self, block: bytes) -> Iterator[int]:
+        """Places in a block whose anchor number the table knows."""
+        if len(block) < ANCHOR_BYTES or not any(block):
+            return
+        for shift in range(8):
+            words = np.frombuffer(block, "<u8", count=(len(block) - shift) // 8, offset=shift)
+            if len(words) * 8 >= ANCHOR_BYTES:
+                anchors = self.salt.anchors(words).view(np.int64)
+                for place in np.flatnonzero(self._table.take(anchors)):
+                    yield int(place) * 8 + shift
+
+    def _compare(self, read: Read, at: int) -> Iterator[Fingerprint]:
+        anchor = int(self.salt.anchors(np.frombuffer(read(ANCHOR_BYTES, at).ljust(ANCHOR_BYTES), "<u8"))[0])
+        for one in self._by_anchor.get(anchor, ()):
+            if at >= one.before and self.salt.digest(read(one.nbytes, at - one.before)) == one.digest:
+                yield one
+
+
+# -- where the bytes are ---------------------------------------------------------------------------------------
+
+
+def _stretches(pid: int, files: set[tuple[str, int]]) -> Iterator[tuple[_Mapping, Read, int, int]]:
+    """What there is to read: (mapping, how to read it, from, to). ``files``: read-only file parts read already."""
+    with open(f"/proc/{pid}/mem", "rb", 0) as memory, open(f"/proc/{pid}/pagemap", "rb", 0) as pages:
+        for mapping in _mappings(pid):
+            if mapping.is_file and not mapping.writable:
+                if (mapping.path, mapping.offset) in files:
+                    continue
+                files.add((mapping.path, mapping.offset))
+            if mapping.shared and mapping.writable and (handle := _open_behind(pid, mapping)) is not None:
+                with closing(os.fdopen(handle, "rb", 0)):
+                    for low, high in _data_in(handle):
+                        yield mapping, _reader(handle), low, high
+                continue
+            for low, high in _resident(pages.fileno(), mapping.low, mapping.high):
+                yield mapping, _reader(memory.fileno()), low, high
+
+
+def _reader(handle: int) -> Read:
+    return lambda count, position: os.pread(handle, count, position)
+
+
+def _mappings(pid: int) -> Iterator[_Mapping]:
     for line in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace").splitlines():
-        addresses, permissions, *_, name = [*line.split(maxsplit=5), ""][:6]
-        if permissions.startswith("r") and name not in ("[vvar]", "[vsyscall]", "[vvar_vclock]"):
+        addresses, permissions, offset, *_, path = [*line.split(maxsplit=5), ""][:6]
+        if permissions.startswith("r") and path not in _UNREADABLE:
             low, high = (int(part, 16) for part in addresses.split("-"))
-            yield low, high, name or "anonymous"
+            shared, writable = permissions[3] == "s", permissions[1] == "w"
+            yield _Mapping(low, high, shared, writable, int(offset, 16), path or "anonymous")
+
+
+def _open_behind(pid: int, mapping: _Mapping) -> int | None:
+    """The file behind a shared mapping, also one without a name; None where it can be had only through the mapping."""
+    places = [f"/proc/{pid}/map_files/{mapping.low:x}-{mapping.high:x}"]
+    places += [str(path) for path in Path("/proc").glob("[0-9]*/fd/*") if _names(path, mapping.path)]
+    for place in places:
+        try:
+            return os.open(place, os.O_RDONLY)
+        except OSError:
+            continue
+    return None
+
+
+def _names(link: Path, target: str) -> bool:
+    try:
+        return os.readlink(link) == target
+    except OSError:
+        return False
+
+
+def _data_in(handle: int) -> Iterator[tuple[int, int]]:
+    """The parts of a file that were ever written."""
+    position, size = 0, os.fstat(handle).st_size
+    while position < size:
+        try:
+            low = os.lseek(handle, position, os.SEEK_DATA)
+        except OSError:  # only a hole is left
+            return
+        position = os.lseek(handle, low, os.SEEK_HOLE)
+        yield low, position
 
 
 def _resident(pages: int, start: int, end: int) -> Iterator[tuple[int, int]]:
     """The stretches of a mapping that are in memory or swapped out."""
     count = (end - start) // PAGE
     raw = os.pread(pages, count * 8, start // PAGE * 8)
-    there = (np.frombuffer(raw, dtype=np.uint64) & _PRESENT) != 0
+    there: npt.NDArray[np.bool_] = (np.frombuffer(raw, dtype=np.uint64) & _PRESENT) != 0
     edges = np.flatnonzero(np.diff(np.concatenate([[False], there, [False]]).astype(np.int8)))
     for low, high in zip(edges[::2], edges[1::2], strict=True):
         yield start + int(low) * PAGE, start + int(high) * PAGE
-
-
-def _chunks(memory: int, low: int, high: int, overlap: int) -> Iterator[bytes]:
-    """A stretch in overlapping chunks; what vanished meanwhile is skipped."""
-    position = low
-    while position < high:
-        try:
-            chunk = os.pread(memory, min(CHUNK, high - position), position)
-        except OSError:
-            return
-        if not chunk:
-            return
-        yield chunk
-        if position + len(chunk) >= high:
-            return
-        position += max(1, len(chunk) - overlap)

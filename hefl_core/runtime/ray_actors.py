@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from hefl_core.errors import HeflError, RuntimeUnavailable
+from hefl_core.federation.client import Client
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.party import Letter
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.keys.roster import Member
 from hefl_core.keys.store import KeyStore
+from hefl_core.measure.traces import client_fingerprints
 from hefl_core.runtime import stage
 from hefl_core.runtime.cluster import CLUSTER, ray
 from hefl_core.runtime.events import EventBus, Progress
@@ -37,6 +39,7 @@ from hefl_core.runtime.ray_carrier import (
 )
 from hefl_core.runtime.restart import perform
 from hefl_core.wire.envelope import Envelope
+from hefl_core.wire.fingerprint import Salt
 
 LARGE_BODY_BYTES = 32 * 1024
 LEAVE_SECONDS: Final = 5.0
@@ -98,6 +101,11 @@ class PartyHost:
     def call(self, name: str, method: str, args: tuple[Any, ...] = (), since: int | None = None) -> Any:
         """A party's method. A large body stays in the object store; the letter carries its reference."""
         return self._guarded(lambda: _lighten(perform(self._party(name), method, args, since)))
+
+    def fingerprints(self, salt: Salt, count: int, seed: int) -> Any:
+        """Of everything private of the clients here, for a search in other processes: no secret leaves."""
+        clients = [party for party in self._parties.values() if isinstance(party, Client)]
+        return self._guarded(lambda: [one for c in clients for one in client_fingerprints(c, salt, count, seed)])
 
     def deliver(self, name: str, envelope: Envelope, body: bytes | None) -> Any:
         """Hand a message to a party; Ray has already turned the reference into bytes."""
@@ -167,7 +175,7 @@ class RayRuntime:
         kms = house(Settler(KMS, "make_kms", (manifest,)))[0].settle()
         root = kms.member
         waiting = [
-            *house(Settler(COORDINATOR, "make_coordinator", (manifest, root))),
+            *house(Settler(COORDINATOR, "make_given_coordinator", (manifest, root, stage.first_model(manifest)))),
             *house(Settler(AUDITOR, "make_auditor", (manifest, root))),
         ]
         for group in self._groups(manifest.experiment.clients):

@@ -33,8 +33,19 @@ def make_kms(manifest: Manifest, store: KeyStore | None = None) -> KMS:
 
 def make_coordinator(manifest: Manifest, kms: Member, store: KeyStore | None = None) -> Coordinator:
     """Public things only. With a ``store`` it keeps a round log there, and goes on from one that it finds."""
-    theta_0 = initial_parameters(manifest.experiment, manifest.initialisation).astype("<f4").tobytes()
+    return make_given_coordinator(manifest, kms, first_model(manifest), store)
+
+
+def make_given_coordinator(
+    manifest: Manifest, kms: Member, theta_0: bytes, store: KeyStore | None = None
+) -> Coordinator:
+    """Like :func:`make_coordinator`, for a process of its own: θ_0 is given, so that no client's record ever enters it."""
     return Coordinator(COORDINATOR, manifest, kms, theta_0, _log(store))
+
+
+def first_model(manifest: Manifest) -> bytes:
+    """θ_0, public, as the plan of round 1 carries it. Computing it loads the data set, for the model's shapes."""
+    return initial_parameters(manifest.experiment, manifest.initialisation).astype("<f4").tobytes()
 
 
 def open_store(home: Path, party: str) -> KeyStore:

@@ -46,7 +46,7 @@ from hefl_core.schemes.base import (
     expose_secret,
     require_key,
 )
-from hefl_core.schemes.fixed_point import check_max_terms
+from hefl_core.schemes.fixed_point import FixedPoint, check_max_terms
 from hefl_core.schemes.masks import MaskPool, in_threads
 from hefl_core.schemes.paillier_keys import (
     Factors,
@@ -94,6 +94,10 @@ class PaillierScheme:
 
     def _fingerprint(self, quorum: Quorum, material: bytes) -> str:
         return digest(self.preset.digest, encode(quorum), material).hex()
+
+    def fields(self, max_terms: int) -> FixedPoint:
+        """The quantiser for sums of at most ``max_terms``. Raises: EncodingError past the preset's limit."""
+        return self.words.fields(max_terms)
 
     def modulus(self, key: PublicKey) -> Modulus:
         """The key's numbers.

@@ -5,13 +5,13 @@ import os
 import numpy as np
 import pytest
 
-from hefl_core.errors import ParameterError, RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment
-from hefl_core.measure.memory import scan
+from hefl_core.measure.memory import Search
 from hefl_core.runtime import ray_actors
 from hefl_core.runtime.run import Run
 from hefl_core.schemes import rlwe, shamir
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.wire.fingerprint import Form, Salt
 
 pytestmark = [
     pytest.mark.ray,
@@ -55,10 +55,13 @@ def needles_of(key, ring):
     signed = np.where(small > primes[0] // 2, small - primes[0], small).astype(np.int64)
     assert set(np.unique(signed)) <= set(range(-5, 6)), "the reconstructed key is not small: the test is wrong"
     places = range(0, ring.degree - 64, ring.degree // 4)
-    found = {f"ntt words at {at}": key[0, at : at + 8].astype("<u8").tobytes() for at in places}
-    found |= {f"int64 at {at}": signed[at : at + 48].astype("<i8").tobytes() for at in places}
-    found |= {f"int8 at {at}": signed[at : at + 64].astype(np.int8).tobytes() for at in places}
-    return found
+    forms = [Form("joint key", f"ntt words at {at}", key[0, at : at + 8].astype("<u8").tobytes(), 400) for at in places]
+    for kind, count in (("<i8", 48), ("i1", 64)):
+        forms += [
+            Form("joint key", f"{kind} at {at}", signed[at : at + count].astype(kind).tobytes(), 1.5 * count)
+            for at in places
+        ]
+    return forms
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +88,11 @@ def pids_of(run):
 
 def test_no_process_holds_the_whole_key_and_a_planted_one_is_found(looked_into):
     run, needles, ray = looked_into
-    hits = [hit for hit in scan(pids_of(run), needles) if hit.pid != os.getpid()]
-    assert hits == []
+    search = Search(Salt(os.urandom(16)))
+    search.add(search.salt.fingerprint(form) for form in needles)
+    others = [pid for pid in pids_of(run) if pid != os.getpid()]
+    assert [hit for pid in others for hit in search.look_into(pid).hits] == []
     coordinator = run.parties.coordinator
-    ray.get(coordinator.host.plant.remote(next(iter(needles.values()))), timeout=60)
+    ray.get(coordinator.host.plant.remote(needles[0].data), timeout=60)
     planted = next(host.pid for host in run.hosts if "coordinator" in host.parties)
-    assert any(hit.pid == planted for hit in scan([planted], needles))
-
-
-def test_short_needles_and_foreign_processes_are_refused():
-    with pytest.raises(ParameterError, match="8 bytes"):
-        scan([os.getpid()], {"x": b"1234"})
-    with pytest.raises(RuntimeUnavailable, match="process"):
-        scan([2**22 + 1], {"x": b"12345678"})
+    assert [hit.needle for hit in search.look_into(planted).hits] == [needles[0].name]

@@ -1,0 +1,29 @@
+"""What a party's own keys and the clients' tag key look like in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hefl_core.keys.identity import Identity
+from hefl_core.keys.tag import KEY_BYTES, TagKey, expose_tag_key
+from hefl_core.wire.canonical import decode
+from hefl_core.wire.fingerprint import Form
+
+IDENTITY, TAG = "identity keys", "tag key"
+
+
+def identity_forms(identity: Identity) -> Iterator[Form]:
+    """Both private keys, 32 bytes each, as OpenSSL keeps them.
+
+    Leaks: everything; for fingerprints made in the party's own process only.
+    """
+    _, _, signing, sealing = decode(identity._export(), tuple[str, str, bytes, bytes])
+    yield Form(IDENTITY, f"signing key of {identity.name}", signing, 8.0 * len(signing))
+    yield Form(IDENTITY, f"sealing key of {identity.name}", sealing, 8.0 * len(sealing))
+
+
+def tag_forms(key: TagKey, epoch: int) -> Iterator[Form]:
+    """Both halves of the tag key. Leaks: everything, like :func:`identity_forms`."""
+    material = expose_tag_key(key)
+    for name, data in (("words", material[:KEY_BYTES]), ("pads", material[KEY_BYTES:])):
+        yield Form(TAG, f"tag key for {name}, epoch {epoch}", data, 8.0 * len(data))

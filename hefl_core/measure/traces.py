@@ -1,0 +1,202 @@
+"""What nobody without a key may have, in every form in which it may lie in memory: updates, sums, models, records.
+
+Entropy is estimated from below: the Shannon entropy of a vector's own entries, which cannot exceed log2 of its length,
+times the entries of a piece. Pieces of equal or zero entries (a pixel that is always black) are not taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from hefl_core.errors import KeyNotActive, RoundError
+from hefl_core.federation.client import Client, Private
+from hefl_core.federation.precision import FieldScheme
+from hefl_core.keys.traces import identity_forms, tag_forms
+from hefl_core.schemes.base import Vector
+from hefl_core.schemes.fixed_point import FixedPoint, pack
+from hefl_core.schemes.paillier_words import PaillierWords
+from hefl_core.schemes.presets import BFVPreset, PaillierPreset
+from hefl_core.schemes.registry import load_preset, open_scheme
+from hefl_core.schemes.traces import share_forms
+from hefl_core.wire.fingerprint import ANCHOR_BYTES, SMALLEST_BITS, Fingerprint, Form, Salt
+
+UPDATE, AGGREGATE, MODEL, RECORD = "plaintext update", "aggregate", "model after θ_0", "training records"
+FLOATS = ("<f4", "<f8", ">f4", ">f8")
+TRIES = 64
+"""Places that are looked at for a piece."""
+SPARE = 4
+"""Entries more than the entropy needs, for those that are equal or zero."""
+KEY_PIECES = 8
+"""Pieces of each form of a key."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """How a run quantises: what fields and words of a vector are made with."""
+
+    scheme: str
+    max_terms: int
+
+    @property
+    def fields(self) -> FixedPoint | None:
+        """The quantiser, None where the scheme has none (CKKS, plaintext)."""
+        preset = load_preset(self.scheme)
+        if not isinstance(preset, BFVPreset | PaillierPreset) or not preset.field_bits:
+            return None
+        return cast(FieldScheme, open_scheme(self.scheme)).fields(self.max_terms)
+
+
+def vector_forms(kind: str, name: str, vector: Vector, count: int, seed: int) -> Iterator[Form]:
+    """``count`` pieces of a vector of real numbers in each form: float32 and float64, both byte orders."""
+    for order in FLOATS:
+        yield from _pieces(kind, f"{name}, {order}", vector.astype(order), _entropy(vector), count, seed)
+
+
+def field_forms(
+    kind: str, name: str, fields: npt.NDArray[np.uint64], offset: int, numbers: Numbers, count: int, seed: int
+) -> Iterator[Form]:
+    """The same of quantised entries: fields with their offset, signed integers without, and packed words."""
+    bits = _entropy(fields)
+    signed = fields.astype(np.int64) - offset
+    for order, values in (
+        ("<u8", fields),
+        (">u8", fields),
+        ("<i8", signed),
+        (">i8", signed),
+        ("<i4", signed),
+        ("<f8", signed),
+    ):
+        yield from _pieces(kind, f"{name}, quantised {order}", values.astype(order), bits, count, seed)
+    preset = load_preset(numbers.scheme)
+    if isinstance(preset, BFVPreset):
+        words = pack(fields, preset.fields, preset.field_bits)
+        for order in ("<u8", ">u8"):
+            yield from _pieces(
+                kind, f"{name}, packed words {order}", words.astype(order), bits * preset.fields, count, seed
+            )
+    elif isinstance(preset, PaillierPreset):
+        yield from _number_forms(kind, name, fields, preset, bits, count)
+
+
+def _number_forms(
+    kind: str, name: str, fields: npt.NDArray[np.uint64], preset: PaillierPreset, bits: float, count: int
+) -> Iterator[Form]:
+    """Packed fields as one long integer per block, in GMP's order of bytes and in the other."""
+    words, _ = PaillierWords(preset).layout.write((0, 0), fields, True)
+    density = bits / preset.field_bits * 8
+    size = max(ANCHOR_BYTES, -(-int(SMALLEST_BITS / density + 1) // 8) * 8)
+    for number, word in enumerate(words[:count]):
+        for order in ("little", "big"):
+            data = int(word).to_bytes(-(-int(word).bit_length() // 64) * 8, order)
+            middle = len(data) // 2 // 8 * 8 - size // 2 // 8 * 8
+            piece = data[max(0, middle) :][:size]
+            if len(piece) == size and len(set(piece)) > 8:
+                yield Form(kind, f"{name}, block {number} {order}-endian", piece, size * density)
+
+
+def update_forms(
+    name: str, update: Vector, weighted: Vector, bound: float | None, numbers: Numbers, count: int, seed: int
+) -> Iterator[Form]:
+    """A client's update: as it is, weighted by n_k/n_max, and as it is quantised and packed for encryption."""
+    yield from vector_forms(UPDATE, f"{name}, update", update, count, seed)
+    if not np.array_equal(weighted, update):
+        yield from vector_forms(UPDATE, f"{name}, weighted update", weighted, count, seed)
+    if bound is not None and (fields := numbers.fields) is not None:
+        quantised = fields.quantise(np.clip(weighted, -bound, bound), bound)
+        yield from field_forms(UPDATE, f"{name}, weighted update", quantised, fields.offset, numbers, count, seed)
+
+
+def mean_forms(name: str, mean: Vector, count: int, seed: int) -> Iterator[Form]:
+    """The decrypted weighted mean."""
+    return vector_forms(AGGREGATE, f"{name}, mean", mean, count, seed)
+
+
+def sum_forms(
+    name: str, parts: Sequence[Vector], bound: float | None, numbers: Numbers, count: int, seed: int
+) -> Iterator[Form]:
+    """The sum of weighted updates, as numbers and as summed fields: what a decryption shows first."""
+    yield from vector_forms(AGGREGATE, f"{name}, sum", np.sum(parts, axis=0), count, seed)
+    if bound is not None and (fields := numbers.fields) is not None:
+        quantised = [fields.quantise(np.clip(part, -bound, bound), bound) for part in parts]
+        summed: npt.NDArray[np.uint64] = np.sum(quantised, axis=0, dtype=np.uint64)
+        yield from field_forms(AGGREGATE, f"{name}, sum", summed, len(parts) * fields.offset, numbers, count, seed)
+
+
+def model_forms(
+    name: str, theta: npt.NDArray[np.float32], moved: npt.NDArray[np.bool_], count: int, seed: int
+) -> Iterator[Form]:
+    """A model after θ_0, in places where it ``moved``."""
+    for order in FLOATS:
+        yield from _pieces(MODEL, f"{name}, {order}", theta.astype(order), _entropy(theta), count, seed, alive=moved)
+
+
+def record_forms(name: str, rows: npt.NDArray[np.floating[Any]], count: int, seed: int) -> Iterator[Form]:
+    """A client's records, row after row."""
+    return vector_forms(RECORD, name, np.asarray(rows, np.float64).ravel(), count, seed)
+
+
+def client_fingerprints(client: Client, salt: Salt, count: int, seed: int) -> tuple[Fingerprint, ...]:
+    """Everything that this client holds and that no keyless party may hold, as fingerprints. Made where the client lives.
+
+    Leaks: what :class:`Fingerprint` says.
+    """
+    return tuple(salt.fingerprint(form) for form in _client_forms(client, count, seed))
+
+
+def _client_forms(client: Client, count: int, seed: int) -> Iterator[Form]:
+    yield from identity_forms(client.identity)
+    with suppress(KeyNotActive):  # before the key was dealt, or when it is destroyed
+        epoch = client.enrolment.record.epoch
+        yield from tag_forms(client.enrolment.tag_key, epoch)
+        yield from share_forms(client.enrolment.share, KEY_PIECES)
+    with suppress(RoundError):  # before the first training
+        yield from _private_forms(client.name, client.private_side(), client.manifest.experiment.scheme, count, seed)
+
+
+def _private_forms(name: str, own: Private, scheme: str, count: int, seed: int) -> Iterator[Form]:
+    numbers = Numbers(scheme, own.max_terms)
+    label = f"{name}, round {own.round}"
+    yield from update_forms(label, own.update, own.weighted, own.bound, numbers, count, seed)
+    if own.mean is not None:
+        yield from mean_forms(f"{label}, applied", own.mean, count, seed)
+        yield from model_forms(f"{label}, model", own.theta, own.mean != 0, count, seed)
+
+
+# -- pieces ----------------------------------------------------------------------------------------------------
+
+
+def _entropy(values: npt.NDArray[Any]) -> float:
+    """Shannon entropy of the entries as they occur, in bits per entry."""
+    _, counts = np.unique(values, return_counts=True)
+    shares = counts / counts.sum()
+    return float(-np.sum(shares * np.log2(shares)))
+
+
+def _pieces(
+    kind: str,
+    name: str,
+    values: npt.NDArray[Any],
+    bits: float,
+    count: int,
+    seed: int,
+    *,
+    alive: npt.NDArray[np.bool_] | None = None,
+) -> Iterator[Form]:
+    """The ``count`` most various of some pieces drawn at random. Only distinct entries count towards the entropy."""
+    if bits <= 0:
+        return
+    size = max(-(-ANCHOR_BYTES // values.itemsize), math.ceil(SMALLEST_BITS / bits) + SPARE)
+    places = np.random.default_rng(seed).integers(0, max(1, len(values) - size + 1), TRIES)
+    good = values != 0 if alive is None else alive & (values != 0)
+    found = {int(at): len(np.unique(values[at : at + size][good[at : at + size]])) for at in places}
+    for at in sorted(found, key=lambda place: -found[place])[:count]:
+        data = values[at : at + size].tobytes()
+        if found[at] * bits >= SMALLEST_BITS and len(data) >= ANCHOR_BYTES:
+            yield Form(kind, f"{name} at {at}", data, found[at] * bits)

@@ -1,0 +1,81 @@
+"""What a secret share looks like in memory: as it is kept, and as the libraries hold it while they compute with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from hefl_core.schemes import rlwe, seal, shamir
+from hefl_core.schemes.base import SecretShare, expose_secret
+from hefl_core.schemes.paillier_keys import open_whole
+from hefl_core.schemes.paillier_threshold import open_share
+from hefl_core.schemes.presets import PaillierPreset, RingPreset
+from hefl_core.schemes.registry import load_preset
+from hefl_core.wire.fingerprint import Form, pieces
+
+KEY = "key material"
+
+
+def share_forms(share: SecretShare, count: int) -> Iterator[Form]:
+    """``count`` pieces of each form; none for a scheme without secrets.
+
+    Leaks: everything; for fingerprints made in the holder's own process only.
+    """
+    preset = load_preset(share.id.preset)
+    label = f"share {share.index} of {share.id.short}"
+    if isinstance(preset, RingPreset):
+        yield from _ring_forms(preset, share, label, count)
+    elif isinstance(preset, PaillierPreset):
+        yield from _number_forms(preset, share, label, count)
+
+
+def _ring_forms(preset: RingPreset, share: SecretShare, label: str, count: int) -> Iterator[Form]:
+    """A Shamir share is uniform; the whole key also has small coefficients."""
+    ring, material = seal.open_ring(preset), expose_secret(share)
+    primes = rlwe.data_primes(ring)
+    if share.quorum.collective:
+        words = shamir.from_bytes(material, primes, ring.degree, "share")
+        yield from pieces(
+            KEY, f"{label}, packed residues", material, _density(primes[0], shamir.width(primes[0])), count
+        )
+    else:
+        words = rlwe.read_secret_key(ring, material)[: len(primes)]
+        middle = material[seal.HEADER_BYTES + 64 : -64]
+        yield from pieces(KEY, f"{label}, as it is stored", middle, _density(primes[0], 8), count)
+        yield from _small_forms(rlwe.inverse_ntt(words, primes)[0], primes[0], label, count)
+    for row, p in zip(words, primes, strict=True):
+        for order in ("<u8", ">u8"):
+            data = row.astype(order).tobytes()
+            yield from pieces(KEY, f"{label}, NTT words mod {p}, {order}", data, _density(p, 8), count)
+
+
+def _small_forms(residues: rlwe.Residues, p: int, label: str, count: int) -> Iterator[Form]:
+    """The key's coefficients, -1, 0 or 1: as residues and as signed integers of every width."""
+    signed = residues.astype(np.int64)
+    signed[residues > p // 2] -= p
+    forms = {kind: signed.astype(kind) for kind in ("<i8", "<i4", "<i2", "i1", ">i8", "<f8")}
+    for kind, values in {"<u8 residues": residues.astype("<u8"), **forms}.items():
+        density = math.log2(3) / values.itemsize
+        yield from pieces(KEY, f"{label}, coefficients {kind}", values.tobytes(), density, count, values.itemsize)
+
+
+def _number_forms(preset: PaillierPreset, share: SecretShare, label: str, count: int) -> Iterator[Form]:
+    """Big numbers, most significant byte first (as they are stored) and last (as GMP computes with them)."""
+    if share.quorum.collective:
+        numbers = {"s_i": open_share(preset, expose_secret(share))[1]}
+    else:
+        _, p, q = open_whole(preset, expose_secret(share))
+        numbers = {"p": p, "q": q, "p²": p * p, "q²": q * q}
+    for name, number in numbers.items():
+        nbytes = -(-int(number).bit_length() // 8)
+        trim = 8 if nbytes >= 64 else 0  # p - 1 and the like differ in the last word only
+        for order in ("big", "little"):
+            data = int(number).to_bytes(nbytes, order)
+            yield from pieces(KEY, f"{label}, {name}, {order}-endian", data[trim : nbytes - trim], 7.5, count)
+
+
+def _density(p: int, width: int) -> float:
+    """Entropy of a uniform residue, in bits per byte."""
+    return math.log2(p) / width
