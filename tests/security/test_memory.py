@@ -95,4 +95,4 @@ def test_no_process_holds_the_whole_key_and_a_planted_one_is_found(looked_into):
     coordinator = run.parties.coordinator
     ray.get(coordinator.host.plant.remote(needles[0].data), timeout=60)
     planted = next(host.pid for host in run.hosts if "coordinator" in host.parties)
-    assert [hit.needle for hit in search.look_into(planted).hits] == [needles[0].name]
+    assert {hit.needle for hit in search.look_into(planted).hits} == {needles[0].name}
