@@ -30,6 +30,7 @@ from hefl_core.measure.traces import client_fingerprints
 from hefl_core.runtime import stage
 from hefl_core.runtime.cluster import CLUSTER, ray
 from hefl_core.runtime.events import EventBus, Progress
+from hefl_core.runtime.placement import Placement, home_here, placement_for, sentence
 from hefl_core.runtime.ray_carrier import (
     PID_FILE,
     SETUP_DEADLINE_SECONDS,
@@ -63,7 +64,7 @@ class PartyHost:
     """
 
     def __init__(self, home: str, settlers: Sequence[Settler]) -> None:
-        self._home = Path(home)
+        self._home = home_here(home)
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self._home / PID_FILE).write_text(str(os.getpid()))
         self._settlers = {settler.name: settler for settler in settlers}
@@ -152,10 +153,11 @@ class RayRuntime:
         """Raises: RuntimeUnavailable when Ray or a host does not come up in time."""
         CLUSTER.wait(self._bus)
         self._bus.publish(Progress("starting the parties' processes"))
+        place = placement_for(manifest.experiment.clients)
         folder = tempfile.TemporaryDirectory(prefix="hefl-", ignore_cleanup_errors=True)
         hosts: list[Any] = []
         try:
-            return self._settle(manifest, observer, hosts, folder)
+            return self._settle(manifest, observer, hosts, folder, place)
         except BaseException:
             _end(hosts, folder)
             raise
@@ -166,10 +168,12 @@ class RayRuntime:
         observer: Member | None,
         hosts: list[Any],
         folder: tempfile.TemporaryDirectory[str],
+        place: Placement,
     ) -> stage.Stage:
         def house(*settlers: Settler) -> list[RemoteParty]:
             home = Path(folder.name) / settlers[0].name
-            hosts.append(_host_class().remote(str(home), settlers))
+            where = place.options([settler.name for settler in settlers])
+            hosts.append(_host_class().options(**where).remote(str(home), settlers))
             return [RemoteParty(settler.name, hosts[-1], home, self._deadline) for settler in settlers]
 
         kms = house(Settler(KMS, "make_kms", (manifest,)))[0].settle()
@@ -178,16 +182,17 @@ class RayRuntime:
             *house(Settler(COORDINATOR, "make_given_coordinator", (manifest, root, stage.first_model(manifest)))),
             *house(Settler(AUDITOR, "make_auditor", (manifest, root))),
         ]
-        for group in self._groups(manifest.experiment.clients):
+        for group in self._groups(manifest.experiment.clients, place):
             waiting += house(*(Settler(client_name(k), "make_client", (manifest, root, k, observer)) for k in group))
         coordinator, auditor, *clients = [party.settle() for party in waiting]
         parties = stage.enrol(kms, coordinator, auditor, clients, stage.custody_of(manifest))  # type: ignore[arg-type]
         houses = tuple(ray.get([host.whereabouts.remote() for host in hosts], timeout=SETUP_DEADLINE_SECONDS))
+        self._bus.publish(Progress(sentence([(house.parties, house.node) for house in houses])))
         return stage.Stage(parties, RayCarrier(self._deadline), houses, lambda: _end(hosts, folder))
 
-    def _groups(self, count: int) -> list[range]:
+    def _groups(self, count: int, place: Placement) -> list[range]:
         """The clients' numbers by host."""
-        per_host = self._per_host or (-(-count // 2) if CLUSTER.address == "local" else 1)
+        per_host = place.clients_per_host(self._per_host, count)
         return [range(first, min(first + per_host, count + 1)) for first in range(1, count + 1, per_host)]
 
 

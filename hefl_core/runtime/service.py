@@ -18,7 +18,8 @@ from hefl_core.errors import HeflError, ParameterError
 from hefl_core.runtime.gui import run_gui
 from hefl_core.runtime.logs import Log, place_of, public_text
 from hefl_core.runtime.metrics import Endpoint, Metrics
-from hefl_core.runtime.settings import GUI, Settings
+from hefl_core.runtime.node import run_node
+from hefl_core.runtime.settings import GUI, RAY, Settings
 
 READY: Final = "ready"
 LOCK: Final = "lock"
@@ -53,7 +54,7 @@ class Service:
         self.log.info("ready" if value else "not ready")
 
 
-TRANSPORT: Final[dict[str, Body]] = {}
+TRANSPORT: Final[dict[str, Body]] = {RAY: run_node}
 """One function for each way in which parties reach each other."""
 
 
@@ -85,7 +86,7 @@ def serve(settings: Settings) -> None:
 
 def body_of(settings: Settings) -> Body:
     """What this role does under this transport. Raises: ParameterError."""
-    if settings.role == GUI:
+    if settings.role == GUI and settings.transport != RAY:
         return run_gui
     if settings.transport not in TRANSPORT:
         raise ParameterError(

@@ -15,7 +15,8 @@ from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 
 CLIENT: Final = "client"
 GUI: Final = "gui"
-ROLES: Final = (KMS, COORDINATOR, AUDITOR, CLIENT, GUI)
+RAY_HEAD: Final = "ray-head"
+ROLES: Final = (KMS, COORDINATOR, AUDITOR, CLIENT, GUI, RAY_HEAD)
 LEVELS: Final = ("debug", "info", "warning", "error")
 PREFIX: Final = "HEFL_"
 LISTEN: Final = {COORDINATOR: "127.0.0.1:7443", GUI: "127.0.0.1:8501"}
@@ -79,11 +80,12 @@ class Settings:
     def _checked(cls, role: str, values: Mapping[str, str]) -> Settings:
         party = _party(role, values.get("party", ""))
         metrics = values.get("metrics", "127.0.0.1:9464")
+        transports = (RAY,) if role == RAY_HEAD else TRANSPORTS
         return cls(
             role=role,
             party=party,
             home=Path(values.get("home") or party),
-            transport=_one_of("transport", values.get("transport", TRANSPORTS[0]), TRANSPORTS),
+            transport=_one_of("transport", values.get("transport", transports[0]), transports),
             coordinator=Address.parse("coordinator", values.get("coordinator", LISTEN[COORDINATOR])),
             listen=Address.parse("listen", values.get("listen", LISTEN.get(role, LISTEN[COORDINATOR]))),
             metrics=Address.parse("metrics", metrics) if metrics else None,
@@ -91,7 +93,8 @@ class Settings:
         )
 
 
-TRANSPORTS: Final = ("tls",)
+RAY: Final = "ray"
+TRANSPORTS: Final = ("tls", RAY)
 """How parties reach each other; runtime/service.py has one function for each."""
 NAMES: Final = tuple(field.name for field in fields(Settings) if field.name != "role")
 

@@ -1,0 +1,172 @@
+"""A machine of the Ray cluster: one ``ray start`` that carries a party's resource, begun and ended with its service.
+
+Every actor that Ray starts here inherits this process's environment, so ``HEFL_HOME`` is where the party on this node
+keeps its store, its key file and its data. The command is Ray's own; nothing here runs code of a party.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+from hefl_core.errors import ParameterError, RuntimeUnavailable
+from hefl_core.runtime.gui import run_gui
+from hefl_core.runtime.settings import GUI, RAY_HEAD
+
+if TYPE_CHECKING:
+    from hefl_core.runtime.service import Service
+
+OBJECT_STORE_BYTES: Final = 128 << 20
+START_SECONDS: Final = 90.0
+STOP_SECONDS: Final = 15.0
+STARTED: Final = "Ray runtime started"
+TOKEN_VARIABLES: Final = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """Host and port of ``RAY_ADDRESS``.
+
+    >>> address_of("ray-head:6379")
+    ('ray-head', 6379)
+
+    Raises: ParameterError for anything else; a ``ray://`` address cannot carry parties.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        raise ParameterError(
+            f"RAY_ADDRESS: expected HOST:PORT, found {text!r}", "name the head's port, by default 6379"
+        )
+    return host, int(port)
+
+
+def own_address(towards: str, port: int) -> str:
+    """The address of this machine that ``towards`` can reach: of the interface that leads there. Nothing is sent.
+
+    Raises: RuntimeUnavailable when the name is unknown or no interface leads there.
+    """
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((towards, port))
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        raise RuntimeUnavailable(f"{towards}: {error.strerror}; is its name known here, is the network up?") from error
+
+
+def require_token() -> None:
+    """Ray listens on the network, so it is never started without its token. Raises: ParameterError."""
+    if os.environ.get("RAY_AUTH_MODE") != "token" or not any(os.environ.get(name) for name in TOKEN_VARIABLES):
+        raise ParameterError(
+            "Ray: expected RAY_AUTH_MODE=token and a token", "set RAY_AUTH_TOKEN_PATH to a file that holds it"
+        )
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if path and not os.access(path, os.R_OK):
+        raise ParameterError(f"Ray: expected a readable token file, found none at {path}", "check its owner and mode")
+
+
+class RayNode:
+    """``ray start --block`` as a child: the head of a cluster, or a node that joins one and offers ``resources``.
+
+    ``resources``: usually one, named after the party that may live here. ``address``: where the head is, HOST:PORT.
+    ``cpus`` 0 keeps every task and actor away that does not ask for one of the resources.
+    """
+
+    def __init__(self, address: str, resources: tuple[str, ...] = (), *, head: bool = False, cpus: int = 0) -> None:
+        require_token()
+        self.host, self.port = address_of(address)
+        self.ip = own_address(self.host, self.port)
+        self.lines: IO[str] | None = None
+        self._child: subprocess.Popen[str] | None = None
+        self._command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+        self._command += ["--node-ip-address", self.ip, "--num-cpus", str(cpus), "--num-gpus", "0"]
+        self._command += ["--object-store-memory", str(OBJECT_STORE_BYTES), "--include-log-monitor", "false"]
+        if head:
+            self._command += ["--head", "--port", str(self.port), "--include-dashboard", "false"]
+        else:
+            self._command += ["--address", f"{socket.gethostbyname(self.host)}:{self.port}"]
+            self._command += ["--resources", json.dumps(dict.fromkeys(resources, 1))]
+
+    def start(self, home: Path) -> None:
+        """Begin; what it says is in ``lines``. Actors on this node find their party's folder in ``HEFL_HOME``."""
+        self._child = subprocess.Popen(
+            self._command,
+            env=os.environ | {"HEFL_HOME": str(home.resolve())},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.lines = self._child.stdout
+
+    @property
+    def ended(self) -> int | None:
+        """The exit code, None while the node's processes run."""
+        return None if self._child is None else self._child.poll()
+
+    def stop(self) -> None:
+        """End the node and everything on it: politely, then by force."""
+        child = self._child
+        if child is None:
+            return
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, how)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(STOP_SECONDS)
+                return
+
+
+def run_node(service: Service) -> None:
+    """Join the cluster at ``RAY_ADDRESS`` (or be its head) until the service ends; the screen's service also shows it.
+
+    Raises: ParameterError without an address or a token; RuntimeUnavailable when the node does not come up, or ends.
+    """
+    settings = service.settings
+    party = () if settings.role in (RAY_HEAD, GUI) else (settings.party,)
+    screen = settings.role == GUI
+    node = RayNode(os.environ.get("RAY_ADDRESS", ""), party, head=settings.role == RAY_HEAD, cpus=int(screen))
+    up = threading.Event()
+    node.start(service.home)
+    reader = threading.Thread(target=_relay, args=(node, service, up), name="ray-lines", daemon=True)
+    reader.start()
+    try:
+        _wait_until_it_is_up(node, service, up)
+        service.log.info("ray node", address=node.ip, head=f"{node.host}:{node.port}", offers=", ".join(party))
+        if screen:
+            run_gui(service)
+            return
+        service.ready()
+        while not service.stop.wait(0.5):
+            if node.ended is not None:
+                raise RuntimeUnavailable(f"ray: the node ended with {node.ended}; is the head still there?")
+    finally:
+        node.stop()
+        reader.join(STOP_SECONDS)
+
+
+def _wait_until_it_is_up(node: RayNode, service: Service, up: threading.Event) -> None:
+    end = time.monotonic() + START_SECONDS
+    while not up.wait(0.2) and not service.stop.is_set():
+        if node.ended is not None or time.monotonic() > end:
+            raise RuntimeUnavailable(
+                f"ray: expected a node at {node.host}:{node.port} within {START_SECONDS:.0f} s; "
+                "is the head up, the token the same, the version of Ray the same?"
+            )
+
+
+def _relay(node: RayNode, service: Service, up: threading.Event) -> None:
+    """Ray says in one line that the node is registered; its other lines go to the log."""
+    for line in node.lines or ():
+        if STARTED in line:
+            up.set()
+        if line.strip():
+            service.log.debug("ray", text=line.strip()[:300])

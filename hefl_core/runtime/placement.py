@@ -1,0 +1,79 @@
+"""Where the parties' processes go: each on the node that offers a resource of its name, or wherever Ray likes.
+
+``serve ROLE`` with ``HEFL_TRANSPORT=ray`` (runtime/node.py) makes such nodes. A cluster either offers a place for every
+party of a run or for none: half a placement would put a client on the coordinator's machine without anybody noticing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from hefl_core.errors import ParameterError, RuntimeUnavailable
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
+from hefl_core.runtime.cluster import CLUSTER, ray
+
+SHARE: Final = 0.01
+"""Of a party's resource per run: a node carries a hundred runs at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """``named``: every party has a node of its own name. ``joined``: the cluster was there before this process."""
+
+    named: bool
+    joined: bool
+
+    def options(self, parties: Sequence[str]) -> dict[str, Any]:
+        """What to ask of Ray for the process in which these parties live."""
+        if self.named:
+            return {"resources": dict.fromkeys(parties, SHARE)}
+        return {"scheduling_strategy": "SPREAD"} if self.joined else {}
+
+    def clients_per_host(self, asked: int | None, clients: int) -> int:
+        """How many clients share a process. Raises: ParameterError when they have places of their own."""
+        if self.named and asked not in (None, 1):
+            raise ParameterError(
+                f"clients per host: expected 1 on nodes that are named after clients, found {asked}", "leave it out"
+            )
+        if asked is not None:
+            return asked
+        return 1 if self.joined else -(-clients // 2)
+
+
+def placement_for(clients: int) -> Placement:
+    """Ask the cluster what its living nodes offer. Raises: RuntimeUnavailable when only some parties have a place."""
+    needed = (KMS, COORDINATOR, AUDITOR, *(client_name(index) for index in range(1, clients + 1)))
+    offered = {name for node in ray.nodes() if node["Alive"] for name in node["Resources"]}
+    missing = [name for name in needed if name not in offered]
+    joined = CLUSTER.address != "local"
+    if len(missing) == len(needed):
+        return Placement(named=False, joined=joined)
+    if missing:
+        raise RuntimeUnavailable(
+            f"Ray: expected a node for each of {', '.join(needed)}, found none for {', '.join(missing)}; "
+            "start `serve ROLE` there, or choose fewer clients"
+        )
+    return Placement(named=True, joined=joined)
+
+
+def home_here(asked: str) -> Path:
+    """Where a host keeps its parties' stores: below this node's ``HEFL_HOME`` when it has one, else where it was asked to.
+
+    >>> home_here("/tmp/hefl-abc/kms").parts[-2:]
+    ('hefl-abc', 'kms')
+    """
+    own = os.environ.get("HEFL_HOME")
+    return Path(own, "runs", *Path(asked).parts[-2:]) if own else Path(asked)
+
+
+def sentence(houses: Sequence[tuple[Sequence[str], str]]) -> str:
+    """Who lives on which node, in words.
+
+    >>> sentence([(("kms",), "a"), (("client-1", "client-2"), "b")])
+    'kms on a; client-1, client-2 on b'
+    """
+    return "; ".join(f"{', '.join(parties)} on {node}" for parties, node in houses)
