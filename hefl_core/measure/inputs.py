@@ -1,0 +1,253 @@
+"""What went into a keyless party, decoded against an allow-list: every kind of message, every field of every kind.
+
+Each field has a meaning, and each meaning a check that leaves no room for a number of a client's: a count must count, a size
+must be the size of what is there, a public number must be one of the manifest's. No meaning stands for an example count.
+What cannot be decoded, has a field that is not listed, or fails its check, is a finding.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Final
+
+from hefl_core.errors import WireError
+from hefl_core.federation import messages as m
+from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.messages import (
+    Commitment,
+    CommitmentList,
+    Confirmation,
+    DecryptionRequest,
+    EncryptedSum,
+    Ready,
+    Receipt,
+    RoundPlan,
+)
+from hefl_core.federation.transcript import LeftOut, Seen, Transcript
+from hefl_core.keys.epochs import EpochAnnouncement
+from hefl_core.keys.roster import Roster
+from hefl_core.schemes.base import CiphertextVector
+from hefl_core.wire.canonical import decode
+from hefl_core.wire.envelope import VERSION, Header
+
+READABLE: Final[dict[str, type]] = {
+    "roster": Roster,
+    "epoch": EpochAnnouncement,
+    m.PLAN: RoundPlan,
+    m.COMMITMENT: Commitment,
+    m.COMMITMENTS: CommitmentList,
+    m.UPDATE: CiphertextVector,
+    m.SUM: EncryptedSum,
+    m.CONFIRMATION: Confirmation,
+    m.REQUEST: DecryptionRequest,
+    m.READY: Ready,
+    m.RECEIPT: Receipt,
+}
+"""All that a keyless party can decode, and as what."""
+
+NAME, PLACE, NUMBER, SIZE = "name", "place in the run", "public number", "size of what is sent"
+DIGEST, KEY, SIGNATURE, CIPHERTEXT = "digest", "public key", "signature", "ciphertext"
+START, FLAG, TIME = "θ_0", "yes or no", "time of a key event"
+COUNT, LIMIT, ABSENT = "count of messages", "limit that the KMS set", "nothing"
+
+FIELDS: Final[dict[str, dict[str, str]]] = {
+    "Header": {
+        "kind": NAME, "experiment": NAME, "key_id": NAME, "sender": NAME, "recipients": NAME, "domain": NAME,
+        "sequence": COUNT, "previous": DIGEST, "plan": DIGEST, "state": DIGEST, "commitments": DIGEST,
+        "length": NUMBER, "blocks": NUMBER, "content_nbytes": SIZE, "content_digest": DIGEST, "sealed": FLAG,
+        "version": NUMBER,
+    },
+    "SignedHeader": {"signature": SIGNATURE},
+    "Position": {"epoch": PLACE, "round": PLACE, "attempt": PLACE},
+    "Roster": {"experiment": NAME, "epoch": PLACE},
+    "Member": {"name": NAME, "role": NAME, "signing": KEY, "sealing": KEY},
+    "EpochRecord": {
+        "experiment": NAME, "epoch": PLACE, "previous": DIGEST, "preset": NAME, "preset_digest": DIGEST,
+        "public_key_digest": DIGEST, "dealer": NAME, "roster_digest": DIGEST, "first_round": PLACE, "last_round": PLACE,
+        "max_decryptions": LIMIT,
+    },
+    "AuditEntry": {
+        "sequence": COUNT, "time": TIME, "action": NAME, "subject": NAME, "details": NAME, "previous": DIGEST,
+        "signature": SIGNATURE,
+    },
+    "EpochAnnouncement": {"approvals": ABSENT},
+    "CeremonyResult": {
+        "experiment": NAME, "epoch": PLACE, "preset": NAME, "public_key_digest": DIGEST, "transcript": DIGEST,
+    },
+    "Quorum": {"threshold": NUMBER, "holders": NUMBER},
+    "KeyId": {"scheme": NAME, "preset": NAME, "epoch": PLACE, "fingerprint": NAME},
+    "PublicKey": {"material": KEY},
+    "RoundPlan": {
+        "epoch_record": DIGEST, "previous": DIGEST, "cohort": NAME, "min_cohort": NUMBER, "bound": NUMBER,
+        "max_terms": NUMBER, "examples_max": NUMBER, "length": NUMBER, "theta_0": START,
+    },
+    "Commitment": {"ciphertext_digest": DIGEST, "nbytes": SIZE},
+    "CiphertextVector": {
+        "length": NUMBER, "integers": NUMBER, "tagged": FLAG, "bound": NUMBER, "max_terms": NUMBER, "terms": NUMBER,
+        "blocks": CIPHERTEXT,
+    },
+    "Confirmation": {"plan": DIGEST, "updates": DIGEST, "blocks": DIGEST},
+    "Ready": {"sum": DIGEST, "confirmation": DIGEST},
+    "DecryptionRequest": {"active": NAME, "sum": DIGEST, "confirmation": DIGEST},
+    "Receipt": {"sum": DIGEST, "state": DIGEST},
+}  # fmt: skip
+"""Every field that may reach a keyless party, and what it means. Fields that hold one of these types need no line."""
+LONGEST_NAME = 200
+MOST_ATTEMPTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What was decoded. ``meanings``: fields by meaning; ``findings``: what was not on the list, in words."""
+
+    messages: int
+    nbytes: int
+    kinds: tuple[tuple[str, int], ...]
+    meanings: tuple[tuple[str, int], ...]
+    findings: tuple[str, ...]
+
+
+@dataclass
+class Decoder:
+    """Walks messages and values; keeps what it found.
+
+    ``sizes`` and ``blocks``: what the run's messages really have. ``order``: which message of its sender each one is;
+    where parties were left out, up to ``gaps`` numbers may be missing.
+    """
+
+    manifest: Manifest
+    sizes: set[int] = field(default_factory=set)
+    order: dict[bytes, int] = field(default_factory=dict)
+    gaps: int = 0
+    blocks: set[int] = field(default_factory=set)
+    meanings: Counter[str] = field(default_factory=Counter)
+    findings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, transcript: Transcript) -> Decoder:
+        """For one run."""
+        found = cls(transcript.manifest, gaps=sum(isinstance(line.entry, LeftOut) for line in transcript.lines))
+        said: Counter[str] = Counter()
+        for sent in transcript.sent:
+            if sent.head.header.digest not in found.order:
+                found.order[sent.head.header.digest] = said[sent.sender]
+                said[sent.sender] += 1
+            content = transcript.content(sent)
+            if content is not None:
+                found.sizes.add(len(content))
+            if sent.step == m.UPDATE and content is not None:
+                with suppress(WireError):  # it will be a finding
+                    found.blocks.add(len(decode(content, CiphertextVector).blocks))
+        return found
+
+    @property
+    def numbers(self) -> set[float | None]:
+        """Every number that the manifest makes public, and what follows from it."""
+        e = self.manifest.experiment
+        quorum = {e.quorum.threshold, e.quorum.holders}
+        small = set(range(e.clients + 1))  # terms, holders, members: at most all clients
+        said = {self.manifest.parameters, self.manifest.examples_max, e.cohort_floor, e.declared_bound}
+        return quorum | small | said | self.blocks | {0, VERSION, 2, None}
+
+    def message(self, seen: Seen) -> None:
+        """One message as the party has it: header, and content where it can read."""
+        head, header = seen.sent.head, seen.sent.head.header
+        where = f"{header.kind} of {header.sender}, round {header.position.round}"
+        self.walk(head, where)
+        kind = READABLE.get(header.kind)
+        if kind is None:
+            self.findings.append(f"{where}: a kind that is not on the list")
+        elif seen.content is None:
+            self.findings.append(f"{where}: {seen.sent.nbytes} bytes that are not on record in the open")
+        else:
+            try:
+                self.walk(decode(seen.content, kind), where)
+            except WireError as error:
+                self.findings.append(f"{where}: not decodable ({error})")
+
+    def walk(self, value: object, where: str) -> None:
+        """Every leaf of a value of the listed types; headers, wherever they are, also in their sender's order."""
+        for header in _headers(value):
+            place = self.order.get(header.digest)
+            if place is None or not place <= header.sequence <= place + self.gaps:
+                self.findings.append(f"{where}: a header of {header.sender} that is out of order or not on record")
+        for kind, name, leaf in _leaves(value):
+            meaning = FIELDS.get(kind, {}).get(name)
+            if meaning is None:
+                self.findings.append(f"{where}: {kind}.{name} is not on the list")
+            elif not self._means(meaning, leaf):
+                self.findings.append(f"{where}: {kind}.{name} is no {meaning}")
+            else:
+                self.meanings[meaning] += 1
+
+    def _means(self, meaning: str, leaf: object) -> bool:
+        if meaning == NAME:
+            return isinstance(leaf, str) and len(leaf) <= LONGEST_NAME and leaf.isprintable()
+        if meaning == PLACE:
+            return _is_int(leaf) and 0 <= leaf <= max(MOST_ATTEMPTS, self.manifest.experiment.rounds)  # type: ignore[operator]
+        if meaning == ABSENT:
+            return leaf is None
+        if meaning == NUMBER:
+            return not isinstance(leaf, bool | str | bytes) and leaf in self.numbers
+        if meaning == SIZE:
+            return _is_int(leaf) and leaf in self.sizes
+        if meaning in (FLAG, TIME, COUNT, LIMIT):
+            return isinstance(leaf, bool) if meaning == FLAG else _is_int(leaf)
+        if not isinstance(leaf, bytes):
+            return meaning == START and leaf is None
+        lengths = {DIGEST: (0, 32), SIGNATURE: (64,), START: (4 * self.manifest.parameters,)}.get(meaning)
+        return lengths is None or len(leaf) in lengths
+
+
+def examine(transcript: Transcript, seat: str) -> Inputs:
+    """Decode all that this seat sent or received."""
+    decoder = Decoder.of(transcript)
+    kinds: Counter[str] = Counter()
+    nbytes = 0
+    for seen in transcript.seen_by(seat):
+        decoder.message(seen)
+        kinds[seen.sent.step] += 1
+        nbytes += seen.sent.nbytes
+    return Inputs(
+        messages=kinds.total(),
+        nbytes=nbytes,
+        kinds=tuple(sorted(kinds.items())),
+        meanings=tuple(sorted(decoder.meanings.items())),
+        findings=tuple(decoder.findings),
+    )
+
+
+def _leaves(value: object) -> Iterator[tuple[str, str, Any]]:
+    """(type, field, value) of every leaf; tuples are looked through."""
+    if not is_dataclass(value):
+        yield type(value).__name__, "", value
+        return
+    for one in fields(value):
+        for part in _flat(getattr(value, one.name)):
+            if is_dataclass(part):
+                yield from _leaves(part)
+            else:
+                yield type(value).__name__, one.name, part
+
+
+def _flat(value: object) -> Iterator[object]:
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield value
+
+
+def _headers(value: object) -> Iterator[Header]:
+    for part in _flat(value):
+        if isinstance(part, Header):
+            yield part
+        elif is_dataclass(part):
+            yield from _headers(tuple(getattr(part, one.name) for one in fields(part)))
+
+
+def _is_int(leaf: object) -> bool:
+    return isinstance(leaf, int) and not isinstance(leaf, bool)

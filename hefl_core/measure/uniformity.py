@@ -1,0 +1,210 @@
+"""Do a run's ciphertexts look like noise? Residues against the uniform distribution, one by one and between uploads.
+
+A ring ciphertext's residues are uniform modulo each prime, a Paillier ciphertext is uniform modulo n, as long as the mask is
+fresh; so is the difference (the quotient) of any two uploads, which a mask used twice would give away. Headers and
+compressed bytes are not uniform and are not looked at: the residues in them are.
+
+To pass is no proof. To fail is: the family of tests raises a false alarm with probability ``alpha`` at most (Bonferroni).
+Source: Pearson 1900 (χ²); Lyubashevsky, Peikert, Regev 2010 and Paillier 1999 for what is uniform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import gmpy2
+import numpy as np
+import numpy.typing as npt
+
+from hefl_core.federation import messages as m
+from hefl_core.federation.transcript import Transcript
+from hefl_core.keys.epochs import EpochAnnouncement
+from hefl_core.schemes import blocks, rlwe, seal
+from hefl_core.schemes.base import CiphertextVector, PublicKey
+from hefl_core.schemes.paillier_keys import open_public
+from hefl_core.schemes.presets import PaillierPreset, RingPreset
+from hefl_core.schemes.registry import load_preset
+from hefl_core.wire.canonical import decode
+
+FAMILY_ALPHA: Final = 1e-3
+BINS: Final = 256
+SMALLEST_EXPECTED: Final = 8
+"""Expected count per bin; fewer bins where there are fewer numbers."""
+MOST_UPLOADS: Final = 60
+MOD_N, DIV_N = "c mod n", "c div n"
+
+Numbers = npt.NDArray[Any]
+"""uint64, or Python integers in an object array."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The numbers of one kind modulo ``modulus``, an array per upload in the order of sending."""
+
+    label: str
+    modulus: int
+    uploads: tuple[Numbers, ...]
+    by_quotient: bool = False
+
+    def between(self, a: int, b: int) -> Numbers:
+        """What a common mask would cancel: the difference, or the quotient."""
+        x, y, q = self.uploads[a], self.uploads[b], self.modulus
+        if self.by_quotient:
+            return _integers([left * gmpy2.invert(right, q) % q for left, right in zip(x, y, strict=True)])
+        return np.where(x >= y, x - y, x + (np.uint64(q) - y))
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One χ² test against the uniform distribution."""
+
+    name: str
+    numbers: int
+    bins: int
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Uniformity:
+    """A family of tests. ``holds``: none of them is below its share of ``alpha``."""
+
+    uploads: int
+    alpha: float
+    tests: tuple[Trial, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing but noise was seen."""
+        return bool(self.tests) and self.smallest_p >= self.alpha / len(self.tests)
+
+    @property
+    def smallest_p(self) -> float:
+        """The most suspicious test's p-value; 0 where there was nothing to test."""
+        return min((test.p_value for test in self.tests), default=0.0)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers were looked at, each test counted."""
+        return sum(test.numbers for test in self.tests)
+
+
+def rows_of(transcript: Transcript, most: int = MOST_UPLOADS) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+    """(senders, rows) of at most ``most`` uploads of the newest key. Raises: WireError for bytes that are no ciphertext."""
+    sent = [one for one in transcript.sent if one.step == m.UPDATE and transcript.content(one) is not None]
+    if not sent:
+        return (), ()
+    sent = [one for one in sent if one.position.epoch == sent[-1].position.epoch][:most]
+    vectors = [decode(transcript.content(one) or b"", CiphertextVector) for one in sent]
+    announced = [decode(transcript.body(one), EpochAnnouncement) for one in transcript.sent if one.step == "epoch"]
+    key = next(one.public_key for one in reversed(announced) if one.public_key.id == vectors[0].key_id)
+    return tuple(one.sender for one in sent), tuple(read_rows(key, vectors))
+
+
+def read_rows(key: PublicKey, vectors: Sequence[CiphertextVector]) -> Iterator[Row]:
+    """The numbers inside ciphertexts. Raises: WireError."""
+    preset = load_preset(key.id.preset)
+    if isinstance(preset, RingPreset):
+        ring = seal.open_ring(preset)
+        read = [
+            np.stack([blocks.read(preset, ring, block, "block", fresh=vector.terms == 1) for block in vector.blocks])
+            for vector in vectors
+        ]
+        for at, prime in enumerate(rlwe.data_primes(ring)):
+            for part in (0, 1):
+                yield Row(f"c{part} mod q_{at + 1}", prime, tuple(one[:, part, at].ravel() for one in read))
+    elif isinstance(preset, PaillierPreset):
+        modulus = open_public(preset, key.material)
+        numbers = [modulus.read(vector.blocks) for vector in vectors]
+        residues = tuple(_integers([c % modulus.n for c in one]) for one in numbers)
+        yield Row(MOD_N, int(modulus.n), residues, by_quotient=True)
+        yield Row(DIV_N, int(modulus.n), tuple(_integers([c // modulus.n for c in one]) for one in numbers))
+    else:
+        yield Row("bytes", 256, tuple(np.frombuffer(b"".join(v.blocks), np.uint8).astype(np.uint64) for v in vectors))
+
+
+def compare(senders: Sequence[str], rows: Sequence[Row], alpha: float = FAMILY_ALPHA) -> Uniformity:
+    """Every row as it is, and between each upload and the next one: of all, and of the same client."""
+    tests = []
+    for row in rows:
+        tests.append(_chi_square(row.label, row.modulus, row.uploads))
+        if row.label == DIV_N:
+            continue  # a quotient has a meaning modulo n only
+        for name, pairs in (("next", _next(senders, same=False)), ("same client's next", _next(senders, same=True))):
+            if pairs:
+                found = [row.between(a, b) for a, b in pairs]
+                tests.append(_chi_square(f"{row.label}, to the {name} upload", row.modulus, found))
+    return Uniformity(len(senders), alpha, tuple(tests))
+
+
+def _integers(numbers: Sequence[Any]) -> Numbers:
+    return np.array([int(number) for number in numbers], dtype=np.object_)
+
+
+def _next(senders: Sequence[str], *, same: bool) -> list[tuple[int, int]]:
+    pairs, last = [], dict[str, int]()
+    for at, sender in enumerate(senders):
+        before = last.get(sender if same else "")
+        if before is not None:
+            pairs.append((before, at))
+        last[sender if same else ""] = at
+    return pairs
+
+
+def _chi_square(name: str, modulus: int, uploads: Sequence[Numbers]) -> Trial:
+    from scipy.stats import chi2  # takes a third of a second to import; most callers never test anything
+
+    total = sum(len(one) for one in uploads)
+    bins = max(2, min(BINS, modulus, 1 << max(1, (total // SMALLEST_EXPECTED).bit_length() - 1)))
+    counts = np.zeros(bins, dtype=np.int64)
+    for one in uploads:
+        if one.dtype == object:
+            places = np.array([value * bins // modulus for value in one.tolist()], dtype=np.int64)
+        else:
+            places = np.minimum((one * (bins / modulus)).astype(np.int64), bins - 1)
+        counts += np.bincount(places, minlength=bins)
+    expected = total / bins
+    statistic = float(np.sum((counts - expected) ** 2) / expected)
+    return Trial(name, total, bins, float(chi2.sf(statistic, bins - 1)))
+
+
+# -- controls: the same run's ciphertexts, from a broken scheme ------------------------------------------------
+
+
+def unmasked(rows: Sequence[Row], seed: int = 0) -> tuple[Row, ...]:
+    """Control: what the scheme sends when it leaves out the mask: c1 = 0 and a plaintext in c0; (1 + n)^m."""
+    rng = np.random.default_rng(seed)
+    return tuple(_without_mask(row, rng) for row in rows)
+
+
+def _without_mask(row: Row, rng: np.random.Generator) -> Row:
+    def plain(like: Numbers) -> Numbers:
+        if like.dtype == object:
+            return _integers([1 if row.by_quotient else word for word in _plaintexts(len(like), rng)])
+        return (
+            np.zeros_like(like) if row.label.startswith("c1") else _plaintexts(len(like), rng) % np.uint64(row.modulus)
+        )
+
+    return replace(row, uploads=tuple(plain(one) for one in row.uploads))
+
+
+def same_mask(rows: Sequence[Row], seed: int = 0) -> tuple[Row, ...]:
+    """Control: what it sends when every upload has the first one's mask: only the plaintexts differ."""
+    rng = np.random.default_rng(seed)
+    return tuple(_with_one_mask(row, rng) for row in rows)
+
+
+def _with_one_mask(row: Row, rng: np.random.Generator) -> Row:
+    first = row.uploads[0]
+    if first.dtype == object or row.label.startswith("c1"):
+        return replace(row, uploads=(first,) * len(row.uploads))  # (1 + n)^m changes nothing modulo n
+    moved = tuple(
+        (first + _plaintexts(len(first), rng) % np.uint64(row.modulus)) % np.uint64(row.modulus) for _ in row.uploads
+    )
+    return replace(row, uploads=moved)
+
+
+def _plaintexts(count: int, rng: np.random.Generator) -> npt.NDArray[np.uint64]:
+    """Quantised entries of an update: small numbers around an offset."""
+    return (2**15 + np.rint(rng.normal(0, 300, count))).astype(np.uint64)

@@ -1,0 +1,80 @@
+"""What went into the coordinator, against the allow-list; and what is not on it is seen."""
+
+from dataclasses import replace
+
+import pytest
+
+from hefl_core.federation import messages as m
+from hefl_core.federation.transcript import Line, Sent, Transcript
+from hefl_core.ids import AUDITOR, COORDINATOR
+from hefl_core.measure.inputs import FIELDS, READABLE, Decoder, examine
+from hefl_core.runtime.run import run_experiment
+from hefl_core.wire.canonical import decode, encode
+from tests.conftest import SMALL
+
+EXAMPLES = 113
+
+
+def changed(result, step, change):
+    """The transcript with one message's content replaced, its header fitting."""
+    copy = Transcript.from_bytes(result.transcript.to_bytes(), dict(result.transcript.blobs))
+    at, entry = next(
+        (n, line.entry)
+        for n, line in enumerate(copy.lines)
+        if isinstance(line.entry, Sent) and line.entry.step == step and COORDINATOR in line.entry.receivers
+    )
+    digest = entry.head.header.content_digest
+    copy.blobs[digest] = change(copy.content(entry))
+    copy.lines[at] = Line(copy.lines[at].previous, entry)
+    return copy
+
+
+@pytest.mark.parametrize("seat", [COORDINATOR, AUDITOR])
+def test_every_byte_of_a_run_is_on_the_list(small_result, seat):
+    found = examine(small_result.transcript, seat)
+    assert found.findings == () and found.messages > 10 and found.nbytes > 10_000
+    assert dict(found.kinds)["update"] == small_result.experiment.clients * small_result.experiment.rounds
+
+
+def test_collective_custody_rotation_and_a_ceremony_are_on_the_list_too():
+    for custody in ("2-of-3", "dealer-free:2-of-3"):
+        run = SMALL.but(
+            scheme="INSECURE_bfv-threshold-1024", custody=custody, epoch_rounds=1, clients=3, model="logistic"
+        )
+        assert examine(run_experiment(run).transcript, COORDINATOR).findings == ()
+
+
+def test_an_example_count_has_nowhere_to_hide(small_result):
+    """In a field of its own, in a public number, a size, a place, a name: each is a finding."""
+    assert not any("examples" in name for one, names in FIELDS.items() for name in names if one != "RoundPlan")
+    transcript = small_result.transcript
+    upload = next(s for s in transcript.sent if s.step == m.UPDATE)
+    vector = decode(transcript.content(upload), READABLE[m.UPDATE])
+    receipt = next(s for s in transcript.sent if s.step == m.RECEIPT)
+    body = decode(transcript.content(receipt), READABLE[m.RECEIPT])
+    fields = {"sum": body.sum, "state": body.state}
+    for step, content in (
+        (m.RECEIPT, encode({**fields, "examples": EXAMPLES})),
+        (m.RECEIPT, encode(replace(body, sum=EXAMPLES.to_bytes(2, "big")))),
+        (m.UPDATE, encode(replace(vector, integers=EXAMPLES))),
+        (m.UPDATE, encode(replace(vector, length=EXAMPLES))),
+        (m.COMMITMENT, encode(m.Commitment(bytes(32), EXAMPLES))),
+        (m.UPDATE, encode(vector) + EXAMPLES.to_bytes(2, "big")),
+    ):
+        assert examine(changed(small_result, step, lambda _, c=content: c), COORDINATOR).findings, (step, content[:40])
+
+
+def test_headers_count_in_order_and_unknown_types_and_kinds_are_findings(small_result):
+    decoder = Decoder.of(small_result.transcript)
+    head = next(s for s in small_result.transcript.sent if s.step == m.COMMITMENT).head
+    decoder.walk(head, "as sent")
+    assert not decoder.findings
+    for wrong in (
+        replace(head, header=replace(head.header, sequence=EXAMPLES)),
+        replace(head, header=replace(head.header, length=EXAMPLES)),
+        {"examples": EXAMPLES},
+        EXAMPLES,
+    ):
+        before = len(decoder.findings)
+        decoder.walk(wrong, "planted")
+        assert len(decoder.findings) > before, wrong

@@ -1,0 +1,53 @@
+"""Ciphertexts against noise: honest ones pass under every family, broken ones are seen."""
+
+import numpy as np
+import pytest
+
+from hefl_core.measure.uniformity import Row, compare, read_rows, rows_of, same_mask, unmasked
+from hefl_core.runtime.run import run_experiment
+from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.registry import open_scheme
+from tests.conftest import SMALL
+
+RARE = 1e-9
+"""A suite that runs every day asks for more than one false alarm in a thousand."""
+
+
+@pytest.mark.parametrize("name", ["bfv-lean", "bfv-compact-seeded", "ckks-tutorial", "INSECURE_paillier-512"])
+def test_fresh_ciphertexts_pass_and_broken_ones_do_not(name):
+    scheme = open_scheme(name)
+    key, shares = scheme.keygen(Quorum(1, 3))
+    by = shares[0] if scheme.preset.symmetric else key
+    vectors = [scheme.encrypt(by, np.full(200, 0.01), bound=0.5, max_terms=3) for _ in range(8)]
+    senders, rows = ["client-1", "client-2"] * 4, list(read_rows(key, vectors))
+    assert compare(senders, rows, RARE).holds
+    assert not compare(senders, unmasked(rows), RARE).holds
+    assert not compare(senders, same_mask(rows), RARE).holds
+    assert not compare(senders, list(read_rows(key, vectors[:1] * 8)), RARE).holds
+
+
+def test_a_run_is_tested_under_its_newest_key(small_result):
+    senders, rows = rows_of(small_result.transcript)
+    found = compare(senders, rows, RARE)
+    assert found.holds and found.uploads == len(senders) >= 3 and found.numbers > 10_000
+    changed = run_experiment(SMALL.but(scheme="INSECURE_paillier-512", epoch_rounds=1, model="logistic"))
+    senders, rows = rows_of(changed.transcript)
+    assert len(senders) == changed.experiment.clients and compare(senders, rows, RARE).holds
+
+
+def test_what_is_not_encrypted_is_not_uniform_and_nothing_is_no_evidence():
+    senders, rows = rows_of(run_experiment(SMALL.but(scheme="plaintext", rounds=1)).transcript)
+    assert not compare(senders, rows, RARE).holds
+    assert not compare((), ()).holds
+
+
+def test_the_family_raises_few_false_alarms():
+    """At alpha = 5 %, of 200 families of uniform numbers about 10 are accused; 30 would be six standard deviations off."""
+    rng = np.random.default_rng(3)
+
+    def family():
+        return [
+            Row(f"row {n}", 1 << 40, tuple(rng.integers(0, 1 << 40, 512, np.uint64) for _ in range(4))) for n in (1, 2)
+        ]
+
+    assert sum(not compare("abab", family(), 0.05).holds for _ in range(200)) < 30
