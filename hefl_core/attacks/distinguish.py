@@ -64,7 +64,12 @@ def encryptor(scheme_name: str) -> Encrypt:
     """A fresh key of this scheme, and what encrypts under it."""
     scheme = open_scheme(scheme_name)
     key, shares = scheme.keygen(Quorum(1, 3))
-    by: PublicKey | SecretShare = shares[0] if scheme.preset.symmetric else key
+    return encryptor_under(shares[0] if scheme.preset.symmetric else key)
+
+
+def encryptor_under(by: PublicKey | SecretShare) -> Encrypt:
+    """What encrypts under a given key, for example a run's public one. Raises: (the function) KeyUseError."""
+    scheme = open_scheme(by.id.preset)
     tag = (lambda words, modulus: 0) if scheme.preset.tagged else None
     return lambda x: scheme.encrypt(by, x, bound=1.0, max_terms=3, integers=(1, 1), tag=tag)
 

@@ -7,8 +7,9 @@ What cannot be decoded, has a field that is not listed, or fails its check, is a
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Final
@@ -110,6 +111,14 @@ class Inputs:
     findings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes that were handed over, by their digest."""
+
+    digest: bytes
+    nbytes: int
+
+
 @dataclass
 class Decoder:
     """Walks messages and values; keeps what it found.
@@ -122,6 +131,7 @@ class Decoder:
     sizes: set[int] = field(default_factory=set)
     order: dict[bytes, int] = field(default_factory=dict)
     gaps: int = 0
+    bodies: set[bytes] = field(default_factory=set)
     blocks: set[int] = field(default_factory=set)
     meanings: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
@@ -132,6 +142,7 @@ class Decoder:
         found = cls(transcript.manifest, gaps=sum(isinstance(line.entry, LeftOut) for line in transcript.lines))
         said: Counter[str] = Counter()
         for sent in transcript.sent:
+            found.bodies.add(sent.body)
             if sent.head.header.digest not in found.order:
                 found.order[sent.head.header.digest] = said[sent.sender]
                 said[sent.sender] += 1
@@ -183,6 +194,21 @@ class Decoder:
             else:
                 self.meanings[meaning] += 1
 
+    def handed(self, value: object, where: str) -> None:
+        """A value that the runtime handed to a party's process: names, places, members, headers, and bodies on record."""
+        for part in _flat(value):
+            if isinstance(part, Blob):
+                if part.digest not in self.bodies:
+                    self.findings.append(f"{where}: {part.nbytes} bytes that are the body of no message on record")
+            elif isinstance(part, Manifest):
+                if part != self.manifest:
+                    self.findings.append(f"{where}: another run's manifest")
+            elif isinstance(part, str):
+                if not self._means(NAME, part):
+                    self.findings.append(f"{where}: text that is no name")
+            elif part is not None:
+                self.walk(part, where)
+
     def _means(self, meaning: str, leaf: object) -> bool:
         if meaning == NAME:
             return isinstance(leaf, str) and len(leaf) <= LONGEST_NAME and leaf.isprintable()
@@ -217,6 +243,24 @@ def examine(transcript: Transcript, seat: str) -> Inputs:
         kinds=tuple(sorted(kinds.items())),
         meanings=tuple(sorted(decoder.meanings.items())),
         findings=tuple(decoder.findings),
+    )
+
+
+def examine_handed(transcript: Transcript, handed: Sequence[tuple[int, object]], known: Sequence[bytes]) -> Inputs:
+    """The same of what the runtime handed to a process: (bytes as they came, value). ``known``: public bodies beside messages."""
+    decoder = Decoder.of(transcript)
+    decoder.bodies |= {hashlib.sha256(body).digest() for body in known}
+    kinds: Counter[str] = Counter()
+    for nbytes, value in handed:
+        name = type(value).__name__
+        kinds[name] += 1
+        decoder.handed(value, f"{name} of {nbytes} bytes")
+    return Inputs(
+        messages=len(handed),
+        nbytes=sum(nbytes for nbytes, _ in handed),
+        kinds=tuple(sorted(kinds.items())),
+        meanings=tuple(sorted(decoder.meanings.items())),
+        findings=tuple(decoder.findings) if handed else ("nothing was recorded: the tap is blind",),
     )
 
 

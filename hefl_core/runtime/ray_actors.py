@@ -142,9 +142,19 @@ def _lighten(answer: Any) -> Any:
 
 
 class RayRuntime:
-    """Sets the stage on Ray: one process each for coordinator, auditor and KMS, and hosts for the clients."""
+    """Sets the stage on Ray: one process each for coordinator, auditor and KMS, and hosts for the clients.
 
-    def __init__(self, clients_per_host: int | None, bus: EventBus, deadline_seconds: float | None = None) -> None:
+    ``host``: another kind of house (runtime/watched.py).
+    """
+
+    def __init__(
+        self,
+        clients_per_host: int | None,
+        bus: EventBus,
+        deadline_seconds: float | None = None,
+        host: type[PartyHost] | None = None,
+    ) -> None:
+        self._host = host
         self._per_host = clients_per_host
         self._bus = bus
         self._deadline = STEP_DEADLINE_SECONDS if deadline_seconds is None else deadline_seconds
@@ -173,7 +183,7 @@ class RayRuntime:
         def house(*settlers: Settler) -> list[RemoteParty]:
             home = Path(folder.name) / settlers[0].name
             where = place.options([settler.name for settler in settlers])
-            hosts.append(_host_class().options(**where).remote(str(home), settlers))
+            hosts.append(host_class(self._host or PartyHost).options(**where).remote(str(home), settlers))
             return [RemoteParty(settler.name, hosts[-1], home, self._deadline) for settler in settlers]
 
         kms = house(Settler(KMS, "make_kms", (manifest,)))[0].settle()
@@ -196,9 +206,9 @@ class RayRuntime:
         return [range(first, min(first + per_host, count + 1)) for first in range(1, count + 1, per_host)]
 
 
-def _host_class() -> Any:
+def host_class(kind: type[PartyHost]) -> Any:
     """Ray restarts a host whose process is gone, and asks again what it did not answer: handlers are idempotent."""
-    return ray.remote(num_cpus=0, max_restarts=MAX_PROCESS_RESTARTS, max_task_retries=1)(PartyHost)
+    return ray.remote(num_cpus=0, max_restarts=MAX_PROCESS_RESTARTS, max_task_retries=1)(kind)
 
 
 def _end(hosts: Sequence[Any], folder: tempfile.TemporaryDirectory[str]) -> None:
