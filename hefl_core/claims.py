@@ -17,24 +17,21 @@ from hefl_core.errors import HeflError, ParameterError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import check_place
 from hefl_core.federation.messages import (
-    Commitment,
-    CommitmentList,
-    Confirmation,
     DecryptionRequest,
     EncryptedSum,
-    Ready,
     Receipt,
-    RoundPlan,
 )
 from hefl_core.federation.transcript import Line, Sent, Transcript
 from hefl_core.federation.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KeyId
-from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.keys.roster import Roster
+from hefl_core.measure.inputs import MEANINGS, READABLE, examine
+from hefl_core.measure.memory import Hit
+from hefl_core.measure.uniformity import compare, rows_of
 from hefl_core.runtime.result import Finding, RunResult
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.registry import load_preset
-from hefl_core.wire.canonical import decode
+from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Header
 
 Check = Callable[[RunResult], str]
@@ -89,20 +86,8 @@ def _demand(condition: bool, message: str) -> None:
 
 # -- the coordinator learns nothing ----------------------------------------------------------------------------
 
-_READABLE = {
-    "roster": Roster,
-    "epoch": EpochAnnouncement,
-    m.PLAN: RoundPlan,
-    m.COMMITMENT: Commitment,
-    m.COMMITMENTS: CommitmentList,
-    m.UPDATE: CiphertextVector,
-    m.SUM: EncryptedSum,
-    m.CONFIRMATION: Confirmation,
-    m.REQUEST: DecryptionRequest,
-    m.READY: Ready,
-    m.RECEIPT: Receipt,
-}
-"""All that the coordinator can decode, and as what: none of these types has a field for anything private."""
+CLAIM_ALPHA = 1e-9
+"""Every run is examined: at the blindness test's 1e-3, one honest run in a thousand would be accused."""
 NEEDLE_ENTRIES = 4
 """Consecutive entries of an update that make one search pattern: 16 bytes as float32, 32 as float64."""
 
@@ -131,7 +116,7 @@ def _coordinator_blind(result: RunResult) -> str:
     messages = nbytes = 0
     for seen in result.transcript.seen_by(COORDINATOR):
         header = seen.sent.head.header
-        _demand(header.kind in _READABLE, f"the coordinator got a {header.kind} of {header.sender}")
+        _demand(header.kind in READABLE, f"the coordinator got a {header.kind} of {header.sender}")
         for data in (seen.body, seen.content):
             if data is None:
                 continue
@@ -139,10 +124,10 @@ def _coordinator_blind(result: RunResult) -> str:
             _demand(hit is None, f"{header.kind} of {header.sender} contains plaintext of an update")
             nbytes += len(data)
         if seen.content is not None:
-            decode(seen.content, _READABLE[header.kind])
+            decode(seen.content, READABLE[header.kind])
         messages += 1
     return (
-        f"{messages} messages ({nbytes} bytes) decoded against an allow-list of {len(_READABLE)} kinds and searched "
+        f"{messages} messages ({nbytes} bytes) decoded against an allow-list of {len(READABLE)} kinds and searched "
         f"for {len(patterns)} plaintext patterns: none found"
     )
 
@@ -152,6 +137,52 @@ def _plant_plaintext(result: RunResult) -> RunResult:
     first = next(iter(result.observations.values()))[0]
     target = next(s for s in result.transcript.sent if s.step == m.UPDATE)
     return _with_blob(result, target.head.header.content_digest, lambda old: old + first.update)
+
+
+def _inputs_allowed(result: RunResult) -> str:
+    messages = nbytes = fields = 0
+    for seat in (COORDINATOR, AUDITOR):
+        found = examine(result.transcript, seat)
+        _demand(not found.findings, f"{seat}: {'; '.join(found.findings[:3])}")
+        messages, nbytes = messages + found.messages, nbytes + found.nbytes
+        fields += sum(count for _, count in found.meanings)
+    handed = result.blindness.handed if result.blindness else None
+    _demand(handed is None or not handed.findings, f"handed to the process: {handed.findings[:3] if handed else ''}")
+    more = f"; {handed.messages} objects that Ray handed to the process likewise" if handed else ""
+    return (
+        f"{messages} messages ({nbytes} bytes), {fields} fields, each with a meaning on the list; none of the "
+        f"{len(set(MEANINGS))} meanings is an example count{more}"
+    )
+
+
+def _smuggle_count(result: RunResult) -> RunResult:
+    """Control: a receipt carries one number more, how many examples the client has."""
+    target = next(s for s in result.transcript.sent if s.step == m.RECEIPT)
+    receipt = decode(result.transcript.content(target) or b"", Receipt)
+    content = encode({"sum": receipt.sum, "state": receipt.state, "examples": 113})
+    return _with_blob(result, target.head.header.content_digest, lambda _: content)
+
+
+def _memory_clean(result: RunResult) -> str:
+    found = result.blindness
+    _demand(found is not None, "no process was looked into")
+    assert found is not None
+    blind = [control.planted for control in found.controls if not control.found]
+    _demand(not blind, f"the test is blind itself, it did not find {'; '.join(blind)}")
+    _demand(not found.findings, "; ".join(found.findings[:3]))
+    looked = ", ".join(f"{one.party} ({one.nbytes / 2**20:.0f} MiB, {one.looks} looks)" for one in found.looked)
+    return (
+        f"{found.needle_count} needles over {found.rounds} rounds searched in the memory of {looked}, the shared object "
+        f"store included: 0 hits; {len(found.controls)} of {len(found.controls)} planted things were found"
+    )
+
+
+def _plant_hit(result: RunResult) -> RunResult:
+    """Control: the search found a piece of an update in the coordinator's heap."""
+    found = result.blindness
+    if found is None:
+        return result
+    return replace(result, blindness=replace(found, hits=(Hit(0, "plaintext update", "planted", "[heap]"),)))
 
 
 # -- ciphertexts -----------------------------------------------------------------------------------------------
@@ -175,6 +206,17 @@ def _repeat_upload(result: RunResult) -> RunResult:
     uploads = [s for s in result.transcript.sent if s.step == m.UPDATE]
     first = result.transcript.content(uploads[0]) or b""
     return _with_blob(result, uploads[1].head.header.content_digest, lambda _: first)
+
+
+def _uniform(result: RunResult) -> str:
+    preset = load_preset(result.experiment.scheme)
+    _demand(preset.family != "plaintext", "the scheme is plaintext: there is no ciphertext")
+    found = compare(*rows_of(result.transcript), CLAIM_ALPHA)
+    _demand(found.holds, f"p = {found.smallest_p:.2g} in {len(found.tests)} tests of {found.uploads} uploads")
+    return (
+        f"{len(found.tests)} χ² tests of {found.numbers} numbers in {found.uploads} uploads, alone and between uploads: "
+        f"the smallest p is {found.smallest_p:.2g}"
+    )
 
 
 def _equals_fedavg(result: RunResult) -> str:
@@ -290,6 +332,11 @@ def is_collective(result: RunResult) -> bool:
     return result.experiment.quorum.collective
 
 
+def was_looked_into(result: RunResult) -> bool:
+    """Whether a blindness test was made of the run's processes."""
+    return result.blindness is not None
+
+
 def has_epochs(result: RunResult) -> bool:
     """Whether the key was changed during the run."""
     return len({sent.position.epoch for sent in result.transcript.sent if sent.step == m.SUM}) > 1
@@ -393,6 +440,36 @@ LEDGER: tuple[Claim, ...] = (
         "docs/protocol.md, what is promised",
         _coordinator_blind,
         _plant_plaintext,
+    ),
+    Claim(
+        "inputs-allowed",
+        "Everything that coordinator and auditor send or receive is on an allow-list, field by field; no field carries "
+        "an example count.",
+        COORDINATOR,
+        "executed",
+        "docs/protocol.md, steps of a round; hefl_core/measure/inputs.py",
+        _inputs_allowed,
+        _smuggle_count,
+    ),
+    Claim(
+        "coordinator-memory",
+        "At no look into their processes, shared memory included, did coordinator or auditor hold key material, an update, "
+        "the aggregate, a model after θ_0 or a record, in any form that was searched for.",
+        COORDINATOR,
+        "executed",
+        "docs/reliability.md, blindness; python -m hefl_core blindness",
+        _memory_clean,
+        _plant_hit,
+        was_looked_into,
+    ),
+    Claim(
+        "ciphertexts-uniform",
+        "χ² tests do not tell the run's ciphertexts from uniform noise, neither alone nor the difference of two.",
+        COORDINATOR,
+        "executed",
+        "Lyubashevsky, Peikert, Regev 2010; Paillier 1999 (what is uniform); hefl_core/measure/uniformity.py",
+        _uniform,
+        _repeat_upload,
     ),
     Claim(
         "shares-sealed",

@@ -96,6 +96,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     "Receipt": {"sum": DIGEST, "state": DIGEST},
 }  # fmt: skip
 """Every field that may reach a keyless party, and what it means. Fields that hold one of these types need no line."""
+MEANINGS: Final = tuple(sorted({meaning for names in FIELDS.values() for meaning in names.values()}))
 LONGEST_NAME = 200
 MOST_ATTEMPTS = 8
 

@@ -24,7 +24,8 @@ from hefl_core.errors import RuntimeUnavailable
 from hefl_core.wire.fingerprint import ANCHOR_BITS, ANCHOR_BYTES, Fingerprint, Salt
 
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
-BLOCK = 1 << 20
+BLOCK = 1 << 18
+COARSE_BITS = 16
 _PRESENT = np.uint64(3) << np.uint64(62)
 _UNREADABLE = ("[vvar]", "[vsyscall]", "[vvar_vclock]")
 
@@ -73,6 +74,8 @@ class Search:
         self.salt = salt
         self.fingerprints: dict[bytes, Fingerprint] = {}
         self._table = np.zeros(1 << ANCHOR_BITS, dtype=np.bool_)
+        self._coarse = np.zeros(1 << COARSE_BITS, dtype=np.bool_)
+        self._pairs, self._mixed = (np.empty(BLOCK // 8, np.uint64) for _ in range(2))
         self._by_anchor: dict[int, list[Fingerprint]] = {}
         self._files: set[tuple[str, int]] = set()
         self.add(fingerprints)
@@ -83,6 +86,7 @@ class Search:
             if one.digest not in self.fingerprints:
                 self.fingerprints[one.digest] = one
                 self._table[one.anchor] = True
+                self._coarse[one.anchor >> (ANCHOR_BITS - COARSE_BITS)] = True
                 self._by_anchor.setdefault(one.anchor, []).append(one)
 
     def look_into(self, pid: int) -> Scan:
@@ -120,18 +124,21 @@ class Search:
             position += len(block) - ANCHOR_BYTES + 1
 
     def _candidates(self, block: bytes) -> Iterator[int]:
-        """Places in a block whose anchor number the table knows."""
-        if len(block) < ANCHOR_BYTES or not any(block):
+        """Places in a block whose anchor number the tables know: a small one first, which stays in the processor's cache."""
+        if len(block) < ANCHOR_BYTES or block.count(0) == len(block):
             return
         for shift in range(8):
             words = np.frombuffer(block, "<u8", count=(len(block) - shift) // 8, offset=shift)
             if len(words) * 8 >= ANCHOR_BYTES:
-                anchors = self.salt.anchors(words).view(np.int64)
-                for place in np.flatnonzero(self._table.take(anchors)):
+                mixed = self.salt.mix(words, self._pairs, self._mixed)
+                coarse = np.right_shift(mixed, np.uint64(64 - COARSE_BITS), out=self._pairs[: len(mixed)])
+                places = np.flatnonzero(self._coarse.take(coarse.view(np.int64)))
+                fine = (mixed[places] >> np.uint64(64 - ANCHOR_BITS)).view(np.int64)
+                for place in places[self._table[fine]]:
                     yield int(place) * 8 + shift
 
     def _compare(self, read: Read, at: int) -> Iterator[Fingerprint]:
-        anchor = int(self.salt.anchors(np.frombuffer(read(ANCHOR_BYTES, at).ljust(ANCHOR_BYTES), "<u8"))[0])
+        anchor = self.salt.anchor(read(ANCHOR_BYTES, at).ljust(ANCHOR_BYTES))
         for one in self._by_anchor.get(anchor, ()):
             if at >= one.before and self.salt.digest(read(one.nbytes, at - one.before)) == one.digest:
                 yield one

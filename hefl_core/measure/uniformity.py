@@ -33,6 +33,8 @@ BINS: Final = 256
 SMALLEST_EXPECTED: Final = 8
 """Expected count per bin; fewer bins where there are fewer numbers."""
 MOST_UPLOADS: Final = 60
+MOST_RING_BLOCKS, MOST_NUMBERS = 4, 64
+"""Of each upload: these are thousands of residues each, and a quotient of Paillier's numbers takes time."""
 MOD_N, DIV_N = "c mod n", "c div n"
 
 Numbers = npt.NDArray[Any]
@@ -108,7 +110,12 @@ def read_rows(key: PublicKey, vectors: Sequence[CiphertextVector]) -> Iterator[R
     if isinstance(preset, RingPreset):
         ring = seal.open_ring(preset)
         read = [
-            np.stack([blocks.read(preset, ring, block, "block", fresh=vector.terms == 1) for block in vector.blocks])
+            np.stack(
+                [
+                    blocks.read(preset, ring, block, "block", fresh=vector.terms == 1)
+                    for block in vector.blocks[:MOST_RING_BLOCKS]
+                ]
+            )
             for vector in vectors
         ]
         for at, prime in enumerate(rlwe.data_primes(ring)):
@@ -116,7 +123,7 @@ def read_rows(key: PublicKey, vectors: Sequence[CiphertextVector]) -> Iterator[R
                 yield Row(f"c{part} mod q_{at + 1}", prime, tuple(one[:, part, at].ravel() for one in read))
     elif isinstance(preset, PaillierPreset):
         modulus = open_public(preset, key.material)
-        numbers = [modulus.read(vector.blocks) for vector in vectors]
+        numbers = [modulus.read(vector.blocks[:MOST_NUMBERS]) for vector in vectors]
         residues = tuple(_integers([c % modulus.n for c in one]) for one in numbers)
         yield Row(MOD_N, int(modulus.n), residues, by_quotient=True)
         yield Row(DIV_N, int(modulus.n), tuple(_integers([c // modulus.n for c in one]) for one in numbers))

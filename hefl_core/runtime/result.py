@@ -6,6 +6,7 @@ import os
 import platform
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,6 +15,9 @@ from hefl_core.federation.dp import Guarantee
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.transcript import Transcript
 from hefl_core.measure.forecast import Outlook, outlook
+
+if TYPE_CHECKING:
+    from hefl_core.runtime.blindness import Blindness
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ class RunResult:
     observations: dict[int, tuple[Observation, ...]] = field(default_factory=dict, repr=False)
     claims: tuple[Finding, ...] = ()
     forecast: Outlook | None = None
+    blindness: Blindness | None = None
 
     @property
     def privacy(self) -> Guarantee | None:

@@ -66,14 +66,26 @@ class Salt:
         raw = hashlib.sha256(b"hefl/anchor" + self.value).digest()
         return tuple(np.uint64(word | 1) for word in np.frombuffer(raw, "<u8").tolist())
 
-    def anchors(self, words: Words) -> Words:
-        """The anchor number at each word that three more follow. Shapes: uint64 (n,) to uint64 (n - 3,), below 2^24."""
+    def mix(self, words: Words, pairs: Words, out: Words) -> Words:
+        """64 mixed bits at each word that three more follow; the upper 24 are the anchor number.
+
+        ``pairs`` and ``out`` are written over: allocating them anew takes longer than the arithmetic.
+        Shapes: uint64 (n,), (≥ n - 1,), (≥ n - 3,) to (n - 3,), modulo 2^64.
+        """
+        a, b, c, *_ = self.factors
         count = len(words) - ANCHOR_WORDS + 1
-        found = words[:count] * self.factors[0]
-        for place in range(1, ANCHOR_WORDS):
-            found += words[place : place + count] * self.factors[place]
-        found >>= np.uint64(64 - ANCHOR_BITS)
-        return found
+        pairs, out = pairs[: count + 2], out[:count]
+        np.multiply(words[:-1], a, out=pairs)
+        pairs += words[1:]
+        np.multiply(pairs[:count], b, out=out)
+        out += pairs[2:]
+        out *= c
+        return out
+
+    def anchor(self, data: bytes) -> int:
+        """The anchor number of 32 bytes."""
+        words = np.frombuffer(data, "<u8")
+        return int(self.mix(words, np.empty(3, np.uint64), np.empty(1, np.uint64))[0]) >> (64 - ANCHOR_BITS)
 
     def digest(self, data: bytes) -> bytes:
         """Salted SHA-256."""
@@ -91,13 +103,12 @@ class Salt:
                 "take a longer piece",
             )
         before = max(range(0, len(form.data) - ANCHOR_BYTES + 1, 8), key=lambda at: len(set(form.data[at:][:32])))
-        words = np.frombuffer(form.data, "<u8", count=ANCHOR_WORDS, offset=before)
         return Fingerprint(
             kind=form.kind,
             name=form.name,
             nbytes=len(form.data),
             before=before,
-            anchor=int(self.anchors(words)[0]),
+            anchor=self.anchor(form.data[before:][:ANCHOR_BYTES]),
             digest=self.digest(form.data),
             bits=form.bits,
         )
