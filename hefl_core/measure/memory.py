@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,14 +117,14 @@ class Search:
                 block = read(min(BLOCK, high - position), position)
             except OSError:
                 return  # it vanished meanwhile
-            for at in self._candidates(block):
-                yield from self._compare(read, position + at)
+            for at, anchor in self._candidates(block):
+                yield from self._compare(read, position + at, anchor)
             if len(block) <= ANCHOR_BYTES or position + len(block) >= high:
                 return
             position += len(block) - ANCHOR_BYTES + 1
 
-    def _candidates(self, block: bytes) -> Iterator[int]:
-        """Places in a block whose anchor number the tables know: a small one first, which stays in the processor's cache."""
+    def _candidates(self, block: bytes) -> Iterator[tuple[int, int]]:
+        """(place, anchor number) where the tables know the number: a small one first, which stays in the processor's cache."""
         if len(block) < ANCHOR_BYTES or block.count(0) == len(block):
             return
         for shift in range(8):
@@ -134,14 +134,15 @@ class Search:
                 coarse = np.right_shift(mixed, np.uint64(64 - COARSE_BITS), out=self._pairs[: len(mixed)])
                 places = np.flatnonzero(self._coarse.take(coarse.view(np.int64)))
                 fine = (mixed[places] >> np.uint64(64 - ANCHOR_BITS)).view(np.int64)
-                for place in places[self._table[fine]]:
-                    yield int(place) * 8 + shift
+                known = self._table[fine]
+                for place, anchor in zip(places[known].tolist(), fine[known].tolist(), strict=True):
+                    yield place * 8 + shift, anchor
 
-    def _compare(self, read: Read, at: int) -> Iterator[Fingerprint]:
-        anchor = self.salt.anchor(read(ANCHOR_BYTES, at).ljust(ANCHOR_BYTES))
-        for one in self._by_anchor.get(anchor, ()):
-            if at >= one.before and self.salt.digest(read(one.nbytes, at - one.before)) == one.digest:
-                yield one
+    def _compare(self, read: Read, at: int, anchor: int) -> Iterator[Fingerprint]:
+        for one in self._by_anchor[anchor]:
+            with suppress(OSError):  # what vanished since cannot be compared, and is not there
+                if at >= one.before and self.salt.digest(read(one.nbytes, at - one.before)) == one.digest:
+                    yield one
 
 
 # -- where the bytes are ---------------------------------------------------------------------------------------
