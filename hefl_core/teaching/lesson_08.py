@@ -71,7 +71,7 @@ EXERCISES = (
         "One record per client: how much does a curious client still get out of the mean of K = 4 updates?",
         options=("none, the mean hides them", "about a quarter", "nearly all"),
         right=2,
-        why="Four records, sixty-four units: most records still have units of their own. It falls at K = 8 and is gone at 32.",
+        why="Four records, 64 units: most records still have units of their own. It falls at K = 8 and is nearly gone at 32.",
         hints=("How many of 64 hidden units does one record wake alone, when there are only four records?",),
     ),
     Choice(
