@@ -13,6 +13,7 @@ from rich.table import Table
 from hefl_core.claims import LEDGER, to_markdown
 from hefl_core.cli.output import STDOUT, write_json
 from hefl_core.errors import IntegrityError
+from hefl_core.federation.heads import Heads
 from hefl_core.federation.verify import verify_file
 from hefl_core.keys.roster import RosterPin
 from hefl_core.schemes.registry import load_presets
@@ -21,12 +22,16 @@ from hefl_core.schemes.registry import load_presets
 def verify(
     transcript: Annotated[Path, typer.Argument(help="a transcript written by run --transcript")],
     roster: Annotated[Path | None, typer.Option(help="the pinned roster; without it nothing is authenticated")] = None,
+    heads: Annotated[
+        Path | None, typer.Option(help="what the clients remember; without it a cut tail may pass")
+    ] = None,
     json: Annotated[str | None, typer.Option(help="write the verdict as JSON; - is stdout")] = None,
 ) -> None:
     """Recompute a transcript's chain, signatures and sums, offline and without secrets. Exit 1 names the first break."""
     pin = RosterPin.load(roster) if roster else None
+    remembered = Heads.load(heads) if heads else None
     try:
-        verdict = verify_file(transcript, pin)
+        verdict = verify_file(transcript, pin, remembered)
     except IntegrityError as error:
         if json:
             write_json(json, json_module.dumps({"verified": False, "first_break": str(error)}))

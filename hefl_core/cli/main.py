@@ -12,6 +12,7 @@ from rich.console import Console
 
 from hefl_core.cli.attack import attack
 from hefl_core.cli.blindness import blindness
+from hefl_core.cli.corrupt import corrupt
 from hefl_core.cli.demo import demo
 from hefl_core.cli.inspect import claims, schemes, verify
 from hefl_core.cli.keys import keys
@@ -26,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, demo, verify, schemes, claims, attack, blindness, serve):
+for command in (run, demo, verify, schemes, claims, attack, blindness, corrupt, serve):
     app.command()(command)
 app.add_typer(keys, name="keys")
 

@@ -17,6 +17,7 @@ from hefl_core.cli.output import (
     write_json,
 )
 from hefl_core.federation.experiment import Experiment, read_bound
+from hefl_core.federation.heads import Heads
 from hefl_core.federation.verify import pin_of
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.result import with_forecast
@@ -92,6 +93,7 @@ def run(
     if transcript:
         checked.transcript.save(transcript)
         pin_of(checked.transcript).save(f"{transcript}.roster")
+        Heads.of(checked.transcript).save(f"{transcript}.heads")
     if json:
         write_json(json, checked.to_json())
     warn_insecure(checked)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hefl_core.errors import IntegrityError, KeyMismatch, RoundError, WireError
-from hefl_core.federation.messages import Commitment, CommitmentList
+from hefl_core.federation.messages import Commitment, CommitmentList, RoundPlan
 from hefl_core.ids import KeyId
 from hefl_core.schemes.base import CiphertextVector, PublicKey, Scheme
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Header, Position, SignedHeader
+
+COUNTS = 2
+"""Exact integers in every update: the examples n_k, and 1."""
 
 
 def check_place(header: Header, *, position: Position, key_id: KeyId, state: bytes, plan: bytes) -> None:
@@ -93,6 +96,22 @@ def read_ciphertext(content: bytes, header: Header, scheme: Scheme, key: PublicK
         raise KeyMismatch(f"update of {header.sender}: header and ciphertext name different keys")
     scheme.check(key, vector)
     return vector
+
+
+def check_agreed(vector: CiphertextVector, plan: RoundPlan, tagged: bool, what: str) -> None:
+    """The label decides how the words are read: it must be the plan's, whoever wrote it.
+
+    The auditor confirms blocks, the tag covers words; another ``max_terms`` over the same blocks would be read with
+    another step, and give every value a wrong scale. Raises: WireError.
+    """
+    bound = None if plan.bound is None else float(plan.bound)
+    agreed = (plan.length, COUNTS, tagged, bound, plan.max_terms)
+    found = (vector.length, vector.integers, vector.tagged, vector.bound, vector.max_terms)
+    if agreed != found:
+        raise WireError(
+            f"{what}: expected (d, integers, tagged, bound, max_terms) = {agreed} as the plan says, found {found}; "
+            "refuse it"
+        )
 
 
 def check_contributors(updates: Sequence[SignedHeader], listed: CommitmentList) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
-from hefl_core.federation.admission import check_upload, read_ciphertext
+from hefl_core.federation.admission import check_agreed, check_upload, read_ciphertext
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import Confirmation, EncryptedSum, Receipt
 from hefl_core.federation.party import Letter
@@ -51,7 +51,9 @@ class Auditor(Witness):
             )
             with self.working("admit"):
                 content = self.open_content(envelope)
-                read_ciphertext(content, header, self.scheme, self.public_key)
+                vector = read_ciphertext(content, header, self.scheme, self.public_key)
+                plan = self.current_plan(header.position)
+                check_agreed(vector, plan, self.scheme.preset.tagged, f"update of {header.sender}")
             self._forget_earlier_rounds(header.position)
             self._contents[header.position, header.sender] = content
         elif header.kind == m.RECEIPT:

@@ -380,3 +380,9 @@ class Client(Holder):
     def sign_closing(self, tail: tuple[int, bytes]) -> bytes:
         """Sign the end of a transcript: so many lines, the last with this digest."""
         return self.identity.sign(closing_statement(self.manifest.id, *tail))
+
+    @property
+    def head(self) -> tuple[int, bytes]:
+        """Number and digest of this client's last message: what it remembers of a run, against cut-off tails."""
+        sequence, last = self._outbox.place
+        return sequence - 1, last

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from hefl_core.errors import IntegrityError, QuorumError, RoundError
 from hefl_core.federation import messages as m
-from hefl_core.federation.admission import check_place, check_upload, read_ciphertext
+from hefl_core.federation.admission import check_agreed, check_place, check_upload, read_ciphertext
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import (
     Commitment,
@@ -146,6 +146,8 @@ class Coordinator(Party):
         with self.working("admit"):
             content = self.open_content(envelope)
             vector = read_ciphertext(content, header, self.scheme, self.public_key)
+            plan = decode(self._answers[header.position, m.PLAN].envelope.body, RoundPlan)
+            check_agreed(vector, plan, self.scheme.preset.tagged, f"update of {header.sender}")
         randomness = self._randomness(vector)
         if randomness & self._seen:
             raise RoundError(f"update of {header.sender}: its encryption's randomness was used before; encrypt again")

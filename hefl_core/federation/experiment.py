@@ -179,7 +179,7 @@ class Experiment:
         """Read :meth:`to_json` back. Raises: ParameterError for unknown or mistyped fields."""
         try:
             return cls._from_fields(msgspec.json.decode(text, type=dict[str, Any]), strict=True)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise ParameterError(f"experiment: expected JSON with the fields of Experiment, {error}") from error
 
     def to_query(self) -> str:

@@ -11,6 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hefl_core.errors import HeflError, IntegrityError, WireError
+from hefl_core.federation.heads import Heads
 from hefl_core.federation.messages import CONFIRMATION, SUM, UPDATE, Confirmation, EncryptedSum
 from hefl_core.federation.transcript import Closing, LeftOut, Opening, Sent, Transcript, closing_statement
 from hefl_core.ids import KMS
@@ -41,7 +42,7 @@ class Verdict:
         )
 
 
-def verify_file(path: str | Path, pin: RosterPin | None = None) -> Verdict:
+def verify_file(path: str | Path, pin: RosterPin | None = None, heads: Heads | None = None) -> Verdict:
     """Load and verify a transcript file.
 
     Raises: IntegrityError naming the first break; OSError when the file cannot be read.
@@ -50,7 +51,7 @@ def verify_file(path: str | Path, pin: RosterPin | None = None) -> Verdict:
         transcript = Transcript.load(path)
     except WireError as error:
         raise IntegrityError(f"{error}") from error
-    return verify(transcript, pin)
+    return verify(transcript, pin, heads)
 
 
 def pin_of(transcript: Transcript) -> RosterPin:
@@ -64,10 +65,11 @@ def pin_of(transcript: Transcript) -> RosterPin:
     return RosterPin.of(roster, transcript.opening.kms.signing)
 
 
-def verify(transcript: Transcript, pin: RosterPin | None = None) -> Verdict:
+def verify(transcript: Transcript, pin: RosterPin | None = None, heads: Heads | None = None) -> Verdict:
     """Recompute everything that public data allows.
 
     ``pin``: the KMS's key and roster, had from elsewhere; without it the transcript can only agree with itself.
+    ``heads``: what the clients remember; without them an end that was signed too early is not told from the end.
     Raises: IntegrityError naming the first break.
     """
     checker = _Checker(transcript, pin)
@@ -80,6 +82,7 @@ def verify(transcript: Transcript, pin: RosterPin | None = None) -> Verdict:
             raise IntegrityError(f"line {number}: {error}") from error
     if not checker.closed:
         raise IntegrityError(f"line {len(transcript.lines)}: expected a closing line at the end; the tail is cut off")
+    checker.check_ends(heads)
     return Verdict(
         lines=len(transcript.lines),
         messages=checker.messages,
@@ -107,6 +110,12 @@ class _Checker:
         self._chains: dict[str, tuple[int, bytes]] = {}
         self._updates: dict[bytes, bytes] = {}
         self._sums: dict[bytes, EncryptedSum] = {}
+
+    def check_ends(self, heads: Heads | None) -> None:
+        if self._pin is not None and self._pin.epoch not in self._rosters:
+            raise IntegrityError(f"roster: expected the pinned one of epoch {self._pin.epoch}, found none on record")
+        if heads is not None:
+            heads.check(self._transcript.manifest.id, self._chains)
 
     def check_link(self, previous: bytes) -> None:
         if previous != self._head:
@@ -197,6 +206,8 @@ class _Checker:
 
     def _add_again(self, message: EncryptedSum, epoch: int) -> None:
         scheme = open_scheme(self._transcript.manifest.experiment.scheme)
+        if epoch not in self._keys:
+            raise IntegrityError(f"sum: no public key of epoch {epoch} is on record before it")
         running = scheme.accumulator(self._keys[epoch])
         for content in self._contents(message):
             running.add(decode(content, CiphertextVector))

@@ -9,7 +9,7 @@ import hashlib
 
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
-from hefl_core.federation.admission import check_contributors, check_listed, check_place
+from hefl_core.federation.admission import check_agreed, check_contributors, check_listed, check_place
 from hefl_core.federation.messages import CommitmentList, EncryptedSum, RoundPlan
 from hefl_core.federation.party import Party
 from hefl_core.ids import COORDINATOR
@@ -150,6 +150,7 @@ class Witness(Party):
                 f"sum: expected {len(message.updates)} terms under {self.public_key.id.short}, "
                 f"found {total.terms} under {total.key_id.short}; do not decrypt"
             )
+        check_agreed(total, self.current_plan(header.position), self.scheme.preset.tagged, "sum")
 
     def _check_origin(self, item: Header, position: Position) -> None:
         """A listed message belongs to this attempt, or is carried over from an earlier attempt of this very round.

@@ -74,7 +74,7 @@ class KeyStore(Hidden):
             )
         try:
             with self._refusing_damage():
-                self.__data_key = self._open(unlock or ProcessKey())
+                self.__data_key = self._open(unlock or ProcessKey(), fresh)
         except BaseException:
             self.__database.close()
             raise
@@ -82,23 +82,28 @@ class KeyStore(Hidden):
     def _label(self) -> str:
         return Path(self.path).name
 
-    def _open(self, unlock: KeyEncryptionKey) -> bytes:
+    def _open(self, unlock: KeyEncryptionKey, fresh: bool) -> bytes:
         database = self.__database
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=FULL")
         database.execute("PRAGMA secure_delete=ON")
         database.execute("BEGIN IMMEDIATE")
         try:
-            data_key = self._key(unlock)
+            data_key = self._key(unlock, fresh)
         except BaseException:
             database.execute("ROLLBACK")
             raise
         database.execute("COMMIT")
         return data_key
 
-    def _key(self, unlock: KeyEncryptionKey) -> bytes:
+    def _key(self, unlock: KeyEncryptionKey, fresh: bool) -> bytes:
         database = self.__database
         if not database.execute("SELECT 1 FROM sqlite_master").fetchone():
+            if not fresh:
+                raise IntegrityError(
+                    "key store: expected its tables, found an empty file; restore it, and end the epoch (delete it only "
+                    "if nothing was ever kept in it)"
+                )
             database.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)")
             database.execute(
                 "CREATE TABLE rows (place TEXT, name TEXT, version INTEGER, nonce BLOB, body BLOB,"
@@ -111,6 +116,7 @@ class KeyStore(Hidden):
             return self.__data_key
         if self._meta("format") != FORMAT:
             raise IntegrityError(f"key store: expected format {FORMAT.decode()}; this is another kind of file")
+        self._check_pages()
         self.__data_key = unlock.unwrap(self._meta("data key"))
         self._check_census()
         return self.__data_key
@@ -124,7 +130,9 @@ class KeyStore(Hidden):
         except sqlite3.ProgrammingError as error:
             raise RuntimeUnavailable("key store: expected an open one, found it closed; open it again") from error
         except sqlite3.DatabaseError as error:
-            raise IntegrityError(f"key store: the file is damaged ({error}); restore it, and end the epoch") from error
+            raise _damaged(error) from error
+        except UnicodeError as error:
+            raise _damaged("a name that is no text") from error
 
     def _meta(self, name: str) -> bytes:
         row = self.__database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
@@ -151,6 +159,12 @@ class KeyStore(Hidden):
         return int.from_bytes(
             hmac.digest(self.__data_key, encode(("census", place, name, version)), hashlib.sha256), "big"
         )
+
+    def _check_pages(self) -> None:
+        """Rows that an index does not lead to would read as never written, though the census counts them."""
+        found = self.__database.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != ("ok",):
+            raise _damaged(str(found[0])[:80] if found else "no answer")
 
     def _check_census(self) -> None:
         _, count, marks = self._census()
@@ -261,3 +275,7 @@ class KeyStore(Hidden):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _damaged(what: object) -> IntegrityError:
+    return IntegrityError(f"key store: the file is damaged ({what}); restore it, and end the epoch")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
+import struct
 import zipfile
+import zlib
 
 from hefl_core.errors import WireError
 from hefl_core.federation.transcript import Transcript
@@ -13,6 +16,19 @@ LINES = "transcript.jsonl"
 BLOBS = "transcript.jsonl.d/"
 MAX_UNPACKED_BYTES = 256 << 20
 MAX_ENTRIES = 20_000
+
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,  # negative seeks, names that are no text
+)
+"""What the zip module and its decompressors raise on damage."""
 
 
 def pack(transcript: Transcript) -> bytes:
@@ -32,7 +48,7 @@ def unpack(data: bytes) -> Transcript:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as folder:
             return _read(folder)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except _BROKEN as error:
         raise WireError(f"transcript: expected a zip of {LINES} and blobs, found one that cannot be read") from error
 
 
@@ -48,11 +64,20 @@ def _read(folder: zipfile.ZipFile) -> Transcript:
     for entry in entries:
         name = entry.filename.rpartition("/")[2]
         if len(name) == 64:
-            blob = folder.read(entry)
+            blob = _bytes_of(folder, entry)
             if hashlib.sha256(blob).hexdigest() != name:
                 raise WireError(f"transcript: blob {name[:16]} has another digest; the file was changed")
             blobs[bytes.fromhex(name)] = blob
     lines = [entry for entry in entries if entry.filename.endswith(".jsonl")]
     if len(lines) != 1:
         raise WireError(f"transcript: expected one .jsonl in the zip, found {len(lines)}")
-    return Transcript.from_bytes(folder.read(lines[0]), blobs)
+    return Transcript.from_bytes(_bytes_of(folder, lines[0]), blobs)
+
+
+def _bytes_of(folder: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """As many bytes as the entry says it has, and no room for more: what it says may be a lie. Raises: BadZipFile."""
+    with folder.open(entry) as file:
+        data = file.read(entry.file_size + 1)
+    if len(data) != entry.file_size:
+        raise zipfile.BadZipFile(f"{entry.filename[:80]}: another size than it says")
+    return data

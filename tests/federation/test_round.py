@@ -1,13 +1,15 @@
 """The round as a whole: who says what, what comes out, what repeats and what must not."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from hefl_core.errors import DataError, EncodingError, ParameterError, RoundError
+from hefl_core.errors import DataError, EncodingError, ParameterError, RoundError, WireError
+from hefl_core.federation.admission import check_agreed
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.messages import EncryptedSum
+from hefl_core.federation.messages import EncryptedSum, RoundPlan
 from hefl_core.learning.baselines import plain_fedavg
 from hefl_core.runtime.run import Run, run_experiment
 from hefl_core.wire.canonical import decode
@@ -178,3 +180,17 @@ def test_a_seed_is_never_accepted_twice(monkeypatch):
     monkeypatch.setattr("hefl_core.federation.coordinator.mask_digests", lambda scheme, vector: (b"the same seed",))
     with pytest.raises(RoundError, match="randomness was used before"):
         run_experiment(SMALL.but(scheme="bfv-lean-seeded", rounds=1))
+
+
+def test_a_label_that_is_not_the_plans_is_refused_at_the_door(small_run):
+    """Blocks are confirmed and words are tagged; what says how to read them must be agreed as well."""
+    plan = decode(small_run.transcript.body(_first(small_run, "plan")), RoundPlan)
+    total = decode(small_run.transcript.body(_first(small_run, "sum")), EncryptedSum).total
+    check_agreed(total, plan, True, "sum")
+    for change in ({"max_terms": 4}, {"bound": 0.5}, {"length": total.length - 1}, {"integers": 1}, {"tagged": False}):
+        with pytest.raises(WireError, match="as the plan says"):
+            check_agreed(replace(total, **change), plan, True, "sum")
+
+
+def _first(run, step):
+    return next(sent for sent in run.transcript.sent if sent.step == step)

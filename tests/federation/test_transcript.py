@@ -2,10 +2,12 @@
 
 import random
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from hefl_core.errors import HeflError, IntegrityError, WireError
+from hefl_core.errors import DataError, HeflError, IntegrityError, WireError
+from hefl_core.federation.heads import Heads
 from hefl_core.federation.transcript import Transcript, blob_folder
 from hefl_core.federation.verify import verify, verify_file
 from hefl_core.keys.roster import Roster, RosterPin
@@ -114,3 +116,34 @@ def test_seats_see_their_own_messages_only(small_run):
     assert all(seen.sent.step != "share" for seen in transcript.seen_by("coordinator"))
     with pytest.raises(WireError, match="seat"):
         transcript.seen_by("nobody")
+
+
+def test_heads_tell_an_early_end_from_the_end(saved, small_run, tmp_path):
+    """Clients that sign a shorter record still remember what they had said by then."""
+    transcript, clients = small_run.transcript, small_run.parties.clients
+    heads = Heads.of(transcript)
+    assert dict(heads.heads) == {client.name: client.head for client in clients}
+    heads.save(tmp_path / "heads")
+    assert Heads.load(tmp_path / "heads") == heads
+    verify(transcript, pin_of(transcript), heads)
+    last = max(n for n, line in enumerate(transcript.lines) if getattr(line.entry, "step", "") == "receipt")
+    short = Transcript._restore(transcript.lines[:last], transcript.blobs)
+    short.close([(client.name, client.sign_closing(short.tail)) for client in clients])
+    assert verify(short, pin_of(transcript)).signers == (3, 3)
+    with pytest.raises(IntegrityError, match="remembers message"):
+        verify(short, pin_of(transcript), heads)
+    with pytest.raises(IntegrityError, match="expected those of experiment"):
+        verify(transcript, None, Heads("another", heads.heads))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "hefl/heads/1", "experiment": "x", "heads": {}}', "\x00"])
+def test_heads_of_another_form_are_refused(text, tmp_path):
+    (tmp_path / "heads").write_text(text)
+    with pytest.raises(DataError, match="heads"):
+        Heads.load(tmp_path / "heads")
+
+
+def test_a_pin_of_an_epoch_that_is_not_there_authenticates_nothing(small_run):
+    pin = pin_of(small_run.transcript)
+    with pytest.raises(IntegrityError, match="pinned one of epoch 2"):
+        verify(small_run.transcript, replace(pin, epoch=2))

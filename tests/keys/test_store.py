@@ -221,3 +221,32 @@ def test_a_busy_store_says_so(tmp_path: Path, key_file: KeyFile, monkeypatch: py
     with KeyStore(path, key_file) as one, KeyStore(path, key_file) as two, one.transaction():
         with pytest.raises(RuntimeUnavailable):
             two.put("t", "a", b"x")
+
+
+def test_an_emptied_file_is_no_new_store(tmp_path: Path, key_file: KeyFile) -> None:
+    """Cut to nothing it would look like a store in which nothing was ever answered."""
+    path = tmp_path / "keys.db"
+    with KeyStore(path, key_file) as store:
+        store.put("t", "a", SECRET)
+    path.write_bytes(b"")
+    with pytest.raises(IntegrityError, match="empty file"):
+        KeyStore(path, key_file)
+
+
+def test_a_row_that_the_index_lost_is_noticed(tmp_path: Path, key_file: KeyFile) -> None:
+    """The census counts rows; a search goes by the index, and would find nothing, as if it was never written."""
+    path = tmp_path / "keys.db"
+    with KeyStore(path, key_file) as store:
+        for number in range(40):
+            store.put("answers", f"round-{number:04d}", b"given")
+    data = path.read_bytes()
+    name = b"answersround-0020"
+    places = [at for at in range(len(data)) if data.startswith(name, at)]
+    assert len(places) == 2, "one in the table, one in the index"
+    found = 0
+    for at in places:
+        path.write_bytes(data[:at] + b"answersround-9920" + data[at + len(name) :])
+        with pytest.raises(IntegrityError) as refusal:
+            KeyStore(path, key_file)
+        found += "damaged" in str(refusal.value)
+    assert found

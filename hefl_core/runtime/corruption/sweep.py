@@ -1,0 +1,224 @@
+"""A sweep: so many seeded cases over all targets, in child processes, each watched for its death.
+
+Whoever dies is named by the case it was at; the sweep goes on behind it in a fresh process.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import IO
+
+import msgspec
+
+from hefl_core.errors import ParameterError, RuntimeUnavailable
+from hefl_core.measure.damage import Case, Outcome, Target
+from hefl_core.runtime.corruption.worker import Job, Line, find_targets
+
+SOURCE = "hefl_core.runtime.corruption.targets:targets"
+BARE = "hefl_core.runtime.corruption.targets:bare"
+CASE_SECONDS = 120.0
+"""A case that says nothing for so long has hung, which counts as a death. Opening a slow bench is within it."""
+BATCH = 600
+STDERR_CHARS = 200
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What was asked for. ``only``: targets whose name or family contains this."""
+
+    seed: int
+    count: int
+    only: str = ""
+    source: str = SOURCE
+    case_seconds: float = CASE_SECONDS
+    workers: int = 2
+
+    def schedule(self) -> tuple[tuple[int, str], ...]:
+        """(number, target) of every case. A number's target depends on nothing but the number and ``only``.
+
+        Raises: ParameterError when nothing fits ``only``.
+        """
+        cycle = _cycle([target for target in find_targets(self.source).values() if self._wanted(target)])
+        if not cycle:
+            raise ParameterError(f"corrupt: no input is called {self.only!r}", "leave --only out to see them all")
+        return tuple((number, cycle[number % len(cycle)]) for number in range(self.count))
+
+    def _wanted(self, target: Target) -> bool:
+        return self.only in target.name or self.only == target.family
+
+
+def _cycle(targets: Sequence[Target]) -> list[str]:
+    """Every target as often as its weight, dealt out evenly: the first cases of a sweep already touch all of them."""
+    most = max((target.weight for target in targets), default=0)
+    return [target.name for turn in range(most) for target in targets if turn < target.weight]
+
+
+def run_sweep(sweep: Sweep, tell: Callable[[Case], None] = lambda _: None) -> tuple[Case, ...]:
+    """Run all cases. ``tell`` hears of each as it ends.
+
+    Raises: ParameterError; RuntimeUnavailable when a child cannot even open its benches.
+    """
+    by_target = sorted(sweep.schedule(), key=lambda case: (case[1], case[0]))
+    batches = list(_batches(by_target))
+    with ThreadPoolExecutor(max(1, sweep.workers)) as pool:
+        found = [case for cases in pool.map(lambda batch: run_batch(sweep, batch, tell), batches) for case in cases]
+    return tuple(sorted(found, key=lambda case: case.number))
+
+
+def run_one(sweep: Sweep, number: int) -> Case:
+    """One case again, by its number, in a process of its own."""
+    cycle = Sweep(sweep.seed, number + 1, sweep.only, sweep.source).schedule()
+    return run_batch(sweep, [cycle[number]])[0]
+
+
+def _batches(cases: Sequence[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    for start in range(0, len(cases), BATCH):
+        yield list(cases[start : start + BATCH])
+
+
+def run_batch(
+    sweep: Sweep, batch: Sequence[tuple[int, str]], tell: Callable[[Case], None] = lambda _: None
+) -> list[Case]:
+    """The cases of one batch, in as many processes as it takes.
+
+    Raises: RuntimeUnavailable when a process ends before its first case began.
+    """
+    left, done = list(batch), list[Case]()
+    while left:
+        begun = len(done)
+        last, reason = _drain(sweep, left, done, tell)
+        ended = {case.number for case in done[begun:]}
+        left = [(number, name) for number, name in left if number not in ended]
+        if not left:
+            break
+        if last is None or last in ended:
+            raise RuntimeUnavailable(f"corrupt: the process of {left[0][1]!r} ended before its case began: {reason}")
+        name = dict(left)[last]
+        done.append(Case(last, name, "see the number", Outcome.DEATH, reason))
+        tell(done[-1])
+        left = [(number, other) for number, other in left if number != last]
+    return done
+
+
+def _drain(
+    sweep: Sweep, cases: Sequence[tuple[int, str]], done: list[Case], tell: Callable[[Case], None]
+) -> tuple[int | None, str]:
+    """One child, until it ends, dies or hangs: the case it was at, and how it ended."""
+    job = Job(sweep.source, sweep.seed, tuple(cases))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}
+    last: int | None = None
+    with tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "hefl_core.runtime.corruption.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+        )
+        try:
+            if child.stdin is None or child.stdout is None:
+                raise RuntimeUnavailable("corrupt: expected pipes to the child process, found none")
+            with child.stdin as pipe:
+                pipe.write(msgspec.json.encode(job))
+            for line in _lines(child.stdout, sweep.case_seconds):
+                last = line.number
+                if line.case is not None:
+                    done.append(line.case)
+                    tell(line.case)
+        except TimeoutError:
+            return last, f"no answer for {sweep.case_seconds:.0f} s"
+        finally:
+            code = _end(child)
+            if child.stdout is not None:
+                child.stdout.close()
+        errors.seek(0)
+        return last, _how(code, errors.read().decode("utf-8", "replace"))
+
+
+def _end(child: subprocess.Popen[bytes]) -> int:
+    """Whoever closed its output ends by itself; whoever hangs is ended."""
+    try:
+        return child.wait(timeout=2)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
+
+
+def _how(code: int, stderr: str) -> str:
+    try:
+        ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    except ValueError:
+        ended = f"signal {-code}"
+    return f"{ended} {stderr.strip()[-STDERR_CHARS:]}".strip()
+
+
+def _lines(pipe: IO[bytes], seconds: float) -> Iterator[Line]:
+    """Lines as they come. Raises: TimeoutError after so long without one."""
+    lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        for raw in pipe:
+            lines.put(raw)
+        lines.put(None)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    while True:
+        try:
+            raw = lines.get(timeout=seconds)
+        except queue.Empty:
+            raise TimeoutError from None
+        if raw is None:
+            reader.join()
+            return
+        yield msgspec.json.decode(raw, type=Line)
+
+
+# -- what came of it -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """One family of inputs and its outcomes."""
+
+    family: str
+    counts: Counter[Outcome]
+
+    @property
+    def cases(self) -> int:
+        """All of them."""
+        return sum(self.counts.values())
+
+
+def rows(sweep: Sweep, cases: Sequence[Case]) -> tuple[Row, ...]:
+    """Outcomes by family, in the order of the targets."""
+    family = {target.name: target.family for target in find_targets(sweep.source).values()}
+    counted: dict[str, Counter[Outcome]] = {}
+    for case in cases:
+        counted.setdefault(family[case.target], Counter())[case.outcome] += 1
+    return tuple(Row(name, counted[name]) for name in dict.fromkeys(family.values()) if name in counted)
+
+
+def failures(cases: Sequence[Case]) -> tuple[Case, ...]:
+    """What must not be."""
+    return tuple(case for case in cases if case.outcome.failure)
+
+
+def to_markdown(table: Sequence[Row]) -> str:
+    """The table of docs/reliability.md."""
+    heads = ("input", "cases", *Outcome)
+    lines = ["| " + " | ".join(heads) + " |", "|-|" + "-:|" * (len(heads) - 1)]
+    for row in table:
+        cells = (row.family, row.cases, *(row.counts[outcome] for outcome in Outcome))
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
