@@ -28,7 +28,7 @@ from hefl_core.keys.sealing import SealingInfo, open_envelope, sealer, share_inf
 from hefl_core.measure.damage import AcceptedWrong, Bench
 from hefl_core.measure.mutation import Mutant, mutate
 from hefl_core.runtime.run import Run
-from hefl_core.runtime.stage import Stage, local_stage_of, make_coordinator, make_kms
+from hefl_core.runtime.stage import Stage, local_stage
 from hefl_core.schemes.registry import load_preset
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope
@@ -134,9 +134,7 @@ class _Runtime:
         self._tamperer = tamperer
 
     def __call__(self, manifest: Manifest, observer: Member | None) -> Stage:
-        kms = make_kms(manifest)
-        coordinator = make_coordinator(manifest, kms.member)
-        self._tamperer.stage = local_stage_of(kms, coordinator, manifest, observer, self._tamperer)
+        self._tamperer.stage = replace(local_stage(manifest, observer), carrier=self._tamperer)
         return self._tamperer.stage
 
 
