@@ -16,6 +16,7 @@ from hefl_core.cli.corrupt import corrupt
 from hefl_core.cli.demo import demo
 from hefl_core.cli.inspect import claims, schemes, verify
 from hefl_core.cli.keys import keys
+from hefl_core.cli.room import room
 from hefl_core.cli.run import run
 from hefl_core.cli.serve import serve
 from hefl_core.errors import DataError, EncodingError, HeflError, IntegrityError, KeyUseError, ParameterError
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, demo, verify, schemes, claims, attack, blindness, corrupt, serve):
+for command in (run, demo, verify, schemes, claims, attack, blindness, corrupt, serve, room):
     app.command()(command)
 app.add_typer(keys, name="keys")
 

@@ -26,9 +26,11 @@ def page() -> None:
         st.title(_("Lessons"), anchor=False)
     for name in _KEEP:
         st.session_state.setdefault(f"course:{name}", lessons.names()[0] if name == "lesson" else {})
-    reading, words = st.tabs([_("Course"), _("Glossary")])
+    reading, playing, words = st.tabs([_("Course"), _("Role play"), _("Glossary")])
     with reading:
         _lesson()
+    with playing:
+        st.markdown((lessons.FOLDER / "roles" / "README.md").read_text(encoding="utf-8").replace("# ", "### ", 1))
     with words:
         _glossary()
 

@@ -1,0 +1,25 @@
+"""``room``: the shared session of the role play."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import typer
+
+from hefl_core.runtime.room import address_file, keep_room
+
+
+def room() -> None:
+    """Open a room for the role play in lessons/roles, on this machine only, until Ctrl-C."""
+    done = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: done.set())
+
+    def until_told() -> None:
+        typer.echo(
+            f"the room is open ({address_file()}); open the four notebooks in lessons/roles, Ctrl-C closes it", err=True
+        )
+        done.wait()
+
+    keep_room(until_told)

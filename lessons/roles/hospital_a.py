@@ -1,0 +1,60 @@
+# %% [markdown]
+# # Role play · You are hospital A
+#
+# Four people, four notebooks, one encrypted round: *KMS*, *coordinator*, *hospital A*, *hospital B*. Somebody opens the room
+# once: `python -m hefl_core room`. Then run your cells from the top; a cell that needs the others waits for them.
+#
+# **You are** hospital A, in the messages *client-1*. You have patients' records, train on them, and hold the key, as hospital B
+# does (custody *individual*).
+#
+# **You may see** your own data and update, and after decryption the mean of both. Not the other's update, or so it seems.
+#
+# **Minutes:** 15, everybody together.
+
+# %%
+import numpy as np
+
+from hefl_core.runtime.household import estate
+from hefl_core.runtime.observer import Observer
+from hefl_core.runtime.room import take_seat
+from hefl_core.runtime.stage import make_client
+from hefl_core.wire.envelope import Position
+
+seat = take_seat()
+
+# %%
+manifest, kms = seat.terms()
+screen = Observer(manifest)  # your own screen: it shows your side to you alone
+me = make_client(manifest, kms, 1, screen.member)
+seat.sit(me)
+seat.receive(me, "share")
+print("your patients:", len(estate(manifest.experiment).parts[1 - 1]))
+
+# %% [markdown]
+# Your key has arrived, sealed to you. Wait for the plan, train, encrypt, and promise the ciphertext by its digest.
+
+# %%
+position = Position(epoch=1, round=1)
+seat.receive(me, "plan")
+seat.send(me.commit(position))
+
+# %%
+seat.receive(me, "commitments")
+seat.send(me.upload(position))
+
+# %% [markdown]
+# Wait for the sum and the auditor's confirmation; then check, decrypt, apply.
+
+# %%
+seat.receive(me, "confirmation")
+seat.send(me.apply(position))
+seen = screen.open(me.name, me.observe(position), position, me.public_key)
+update = np.frombuffer(seen.update)
+print("model:", seen.theta_digest.hex()[:16])
+print("your update begins:", " ".join(f"{value:+.4f}" for value in update[:4]))
+
+# %% [markdown]
+# Compare the line *model* with hospital B's: it must be the same. Keep *your update begins* to yourself, and ask hospital B at
+# the end what it found.
+#
+# **Talk about it.** Nobody decrypted your upload. How does B know it, then? How many hospitals would you want?
