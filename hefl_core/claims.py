@@ -212,10 +212,10 @@ def _uniform(result: RunResult) -> str:
     preset = load_preset(result.experiment.scheme)
     _demand(preset.family != "plaintext", "the scheme is plaintext: there is no ciphertext")
     found = compare(*rows_of(result.transcript), CLAIM_ALPHA)
-    _demand(found.holds, f"p = {found.smallest_p:.2g} in {len(found.tests)} tests of {found.uploads} uploads")
+    _demand(found.holds, f"p {found.p_text} in {len(found.tests)} tests of {found.uploads} uploads")
     return (
         f"{len(found.tests)} χ² tests of {found.numbers} numbers in {found.uploads} uploads, alone and between uploads: "
-        f"the smallest p is {found.smallest_p:.2g}"
+        f"the smallest p {found.p_text}"
     )
 
 

@@ -107,7 +107,7 @@ def _rows(found: list[Blindness]) -> list[tuple[str, list[str]]]:
             [f"{one.uniform.smallest_p:.2g} of {len(one.uniform.tests)}" for one in found],
         ),
         ("distinguishing guesses right", [f"{one.guessing.right} of {one.guessing.trials}" for one in found]),
-        ("controls found", [f"{sum(c.found for c in one.controls)} of {len(one.controls)}" for one in found]),
+        ("controls found", [f"{one.controls_found} of {len(one.controls)}" for one in found]),
         ("seconds", [f"{one.seconds:.0f}" for one in found]),
     ]
 

@@ -87,6 +87,11 @@ class Uniformity:
         return min((test.p_value for test in self.tests), default=0.0)
 
     @property
+    def p_text(self) -> str:
+        """The smallest p for people: a float's 0 is none."""
+        return f"= {self.smallest_p:.2g}" if self.smallest_p else "< 1e-300"
+
+    @property
     def numbers(self) -> int:
         """How many numbers were looked at, each test counted."""
         return sum(test.numbers for test in self.tests)

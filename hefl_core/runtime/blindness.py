@@ -28,6 +28,7 @@ import numpy as np
 from hefl_core.attacks import distinguish
 from hefl_core.errors import ParameterError, RuntimeUnavailable
 from hefl_core.federation import messages as m
+from hefl_core.federation.client import Observation
 from hefl_core.federation.experiment import Experiment
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.measure import uniformity
@@ -82,6 +83,11 @@ class Guessing:
     right: int
     p_value: float
 
+    @property
+    def by_chance(self) -> int:
+        """What a coin would get right, on average."""
+        return self.trials // 2
+
 
 @dataclass(frozen=True)
 class Blindness:
@@ -110,6 +116,22 @@ class Blindness:
         return sum(count for _, count in self.needles)
 
     @property
+    def mebibytes(self) -> float:
+        """Memory read in the last look, all processes together; the shared store is read for each."""
+        return sum(one.nbytes for one in self.looked) / 2**20
+
+    @property
+    def controls_found(self) -> int:
+        """Controls that the test found."""
+        return sum(control.found for control in self.controls)
+
+    @property
+    def decoded(self) -> tuple[int, int]:
+        """(messages, fields) that were held against the allow-list."""
+        fields = sum(count for _, inputs in self.inputs for _, count in inputs.meanings)
+        return sum(inputs.messages for _, inputs in self.inputs), fields
+
+    @property
     def findings(self) -> tuple[str, ...]:
         """Everything that contradicts "the server learns nothing", in words."""
         hits = [f"{hit.kind} ({hit.needle}) in process {hit.pid}, {hit.mapping}" for hit in self.hits]
@@ -119,7 +141,7 @@ class Blindness:
 
     def _of_ciphertexts(self) -> Iterator[str]:
         if not self.uniform.holds:
-            yield f"ciphertexts are not uniform: p = {self.uniform.smallest_p:.2g} in {len(self.uniform.tests)} tests"
+            yield f"ciphertexts are not uniform: p {self.uniform.p_text} in {len(self.uniform.tests)} tests"
         if self.guessing.p_value < FAMILY_ALPHA / 2:
             yield f"ciphertexts can be told apart: {self.guessing.right} of {self.guessing.trials} guesses were right"
 
@@ -157,6 +179,7 @@ class Examination:
         self._looked: dict[str, Looked] = {}
         self._hits: dict[tuple[int, str, str], Hit] = {}
         self._control_hits: set[tuple[str, str]] = set()
+        self._seen: set[int] = set()
 
     # -- looking -----------------------------------------------------------------------------------------------
 
@@ -170,16 +193,26 @@ class Examination:
             self._look_into(party)
 
     def take(self) -> None:
-        """Fingerprints from every client's process."""
+        """Fingerprints from every client's process, and of what the audience has seen since the last time."""
         self._check_cancelled()
         hosts = {client.host for client in self.run.parties.clients}  # type: ignore[attr-defined]
-        for answer in _ray().get(
-            [host.fingerprints.remote(self._search.salt, self.pieces, self.seed) for host in hosts],
-            timeout=LOOK_SECONDS,
-        ):
+        asked = [host.fingerprints.remote(self._search.salt, self.pieces, self.seed) for host in hosts]
+        for answer in _ray().get(asked, timeout=LOOK_SECONDS):
             if isinstance(answer, Exception):
                 raise answer
             self._search.add(answer)
+        self._search.add(map(self._search.salt.fingerprint, self._own_forms()))
+
+    def _own_forms(self) -> Iterator[Form]:
+        """Of the records, which are dealt in this process too, and of each observed round once."""
+        if not self._seen:
+            self._seen.add(0)
+            yield from records_of(self.run.experiment, self.pieces, self.seed)
+        for round_, observations in list(self.run.observer.observations.items()):
+            if round_ not in self._seen:
+                self._seen.add(round_)
+                examples_max = self.run.transcript.manifest.examples_max
+                yield from observed_forms(self.run.experiment, examples_max, observations, self.pieces, self.seed)
 
     def _look_into(self, party: str) -> None:
         self._check_cancelled()
@@ -213,7 +246,7 @@ class Examination:
         Raises: as :meth:`look`.
         """
         self._say("looking once more, with what was planted", 0.5)
-        self._search.add(self._search.salt.fingerprint(form) for form in forms_of(result, self.pieces, self.seed))
+        self.take()
         needles = Counter(one.kind for one in self._search.fingerprints.values())
         least = min(one.bits for one in self._search.fingerprints.values())
         controls = list(self._planted(result))
@@ -334,7 +367,7 @@ def _broken_schemes(senders: Sequence[str], rows: Sequence[uniformity.Row]) -> I
         ("mask reused", "ciphertexts of a scheme that uses one mask for all uploads", uniformity.same_mask),
     ):
         found = uniformity.compare(senders, broken(rows), FAMILY_ALPHA / 2)
-        yield Control(name, planted, not found.holds, f"p = {found.smallest_p:.2g} in {len(found.tests)} tests")
+        yield Control(name, planted, not found.holds, f"p {found.p_text} in {len(found.tests)} tests")
 
 
 def _broken_game(seed: int) -> Control:
@@ -356,32 +389,32 @@ def _play(encrypt: distinguish.Encrypt, *, trials: int, training: int, seed: int
 # -- what the observer knows -----------------------------------------------------------------------------------
 
 
-def forms_of(result: RunResult, pieces: int, seed: int) -> Iterator[Form]:
-    """Everything private that the audience of this run holds: every round's updates, sums and models, and the records.
-
-    Without observation: the records alone, which are dealt here; the rest stays with the clients.
-    """
-    experiment, manifest = result.experiment, result.transcript.manifest
-    numbers = Numbers(experiment.scheme, experiment.clients)
+def records_of(experiment: Experiment, pieces: int, seed: int) -> Iterator[Form]:
+    """Every client's records. A data set is dealt by name, so this process can deal it too."""
     for number, part in enumerate(estate(experiment).parts, 1):
         yield from record_forms(f"client-{number}", part.features, pieces, seed)
-    for round_, observations in result.observations.items():
-        parts = []
-        for seen in observations:
-            update = np.frombuffer(seen.update, dtype=np.float64)
-            parts.append(update * (seen.examples / manifest.examples_max))
-            bound = experiment.declared_bound if seen.bound is None else seen.bound
-            name = f"{seen.client}, round {round_}, observed"
-            yield from update_forms(name, update, parts[-1], bound, numbers, pieces, seed)
-            if seen.applied and seen.theta:
-                mean = np.frombuffer(seen.applied, dtype=np.float64)
-                yield from mean_forms(f"round {round_}, observed", mean, pieces, seed)
-                theta = np.frombuffer(seen.theta, dtype=np.float32)
-                yield from model_forms(f"round {round_}, observed model", theta, mean != 0, pieces, seed)
-        bounds = {seen.bound for seen in observations}
-        common = experiment.declared_bound if bounds == {None} else min((b for b in bounds if b), default=None)
-        if parts:
-            yield from sum_forms(f"round {round_}, observed", parts, common, numbers, pieces, seed)
+
+
+def observed_forms(
+    experiment: Experiment, examples_max: int, observations: Sequence[Observation], pieces: int, seed: int
+) -> Iterator[Form]:
+    """One round's updates, sum, mean and model, as the audience was shown them."""
+    numbers = Numbers(experiment.scheme, experiment.clients)
+    bounds: list[float | None] = []
+    weighted = []
+    for seen in observations:
+        name = f"{seen.client}, round {seen.position.round}, observed"
+        update = np.frombuffer(seen.update, dtype=np.float64)
+        weighted.append(update * (seen.examples / examples_max))
+        bounds.append(experiment.declared_bound if seen.bound is None else seen.bound)
+        yield from update_forms(name, update, weighted[-1], bounds[-1], numbers, pieces, seed)
+        if seen.applied and seen.theta:
+            mean = np.frombuffer(seen.applied, dtype=np.float64)
+            yield from mean_forms(name, mean, pieces, seed)
+            yield from model_forms(f"{name}, model", np.frombuffer(seen.theta, np.float32), mean != 0, pieces, seed)
+    if weighted:
+        round_ = observations[0].position.round
+        yield from sum_forms(f"round {round_}, observed", weighted, bounds[0], numbers, pieces, seed)
 
 
 # -- a whole test ----------------------------------------------------------------------------------------------
@@ -407,7 +440,6 @@ def full_test(
             if sent.step == m.SUM or len(run.rounds) > done:
                 done = len(run.rounds)
                 examination.look()
-        examination.look()
         result = run.result()
         found = examination.conclude(result)
         return replace(result, blindness=found), found
@@ -426,7 +458,6 @@ def look_at(run: Run, result: RunResult, bus: EventBus, cancel: threading.Event,
     require_encryption(result.experiment)
     bus.publish(Progress("fingerprints of what is private, from every client", 0.05))
     examination = Examination(run, seed, bus=bus, cancel=cancel)
-    examination.take()
     return examination.conclude(result)
 
 

@@ -10,12 +10,18 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
+
+if TYPE_CHECKING:
+    from hefl_core.runtime.blindness import Blindness
+    from hefl_core.runtime.inquiry import Inquiry
 
 MAX_SESSIONS = int(os.environ.get("HEFL_MAX_SESSIONS", "4"))
 """Sessions at a time: each may have processes of its own."""
@@ -87,6 +93,7 @@ class Session:
         self.result: RunResult | None = None
         self.error: HeflError | None = None
         self.number = 0
+        self.inquiry: Inquiry | None = None
 
     @property
     def running(self) -> bool:
@@ -138,6 +145,19 @@ class Session:
                 self.error = _of_ours(error)
             run.close()
 
+    def inquire(self, inquiry: Inquiry) -> None:
+        """Begin a blindness test; the one before is ended."""
+        with self._lock:
+            if self.inquiry is not None:
+                self.inquiry.cancel()
+            self.inquiry = inquiry
+            inquiry.start()
+
+    def take_finding(self, found: Blindness) -> None:
+        """A look into this session's run becomes part of its result, and of its claims."""
+        if self.result is not None:
+            self.result = self._finish(replace(self.result, blindness=found))
+
     def cancel(self) -> None:
         """End the run under way, if there is one; what is on record stays."""
         self._cancel.set()
@@ -159,6 +179,8 @@ class Session:
         """End everything and free the processes; nothing starts here any more."""
         with self._lock:
             self.closed = True
+            if self.inquiry is not None:
+                self.inquiry.cancel()
             self._end()
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from hefl_core.claims import LEDGER, NOT_PROMISED, Claim
 from hefl_core.runtime.result import Finding, RunResult
-from pages.parts import frame, running
+from pages.parts import blind_test, frame, running
 from pages.parts.words import _
 
 LEGAL = Path(__file__).parents[2] / "docs" / "legal.md"
@@ -27,6 +27,8 @@ def page() -> None:
     result = frame.session().result
     if result is not None:
         running.where(frame.session())
+    blind_test.section()
+    result = frame.session().result  # with what a look into its processes has found
     findings = {finding.id: finding for finding in result.claims} if result else {}
     for claim in LEDGER:
         _row(claim, findings.get(claim.id), result)

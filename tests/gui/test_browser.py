@@ -290,3 +290,24 @@ def test_what_encryption_does_not_stop_is_clicked_through(page, address):
     page.locator("[class*='limits-run-label-coordinator'] button").first.click()
     page.get_by_text("smallest corrected p-value").wait_for()
     assert not page.locator("[data-testid=stException]").count()
+
+
+@pytest.mark.ray
+def test_the_server_is_looked_into_while_the_visitor_watches(page):
+    """On Ray: a run of separate processes, a look, four planted things found, a claim that speaks now; a full test is stopped."""
+    with serving(HEFL_RUNTIME="ray") as address:
+        page.goto(f"{address}/guarantees?clients=3&rounds=1")
+        page.set_default_timeout(90_000)
+        page.locator(".st-key-blind-look button").click()
+        page.wait_for_selector(".st-key-blind-stop")
+        page.wait_for_selector(".st-key-blind-test [data-testid=stMetric]")
+        section = page.locator(".st-key-blind-test")
+        assert "nothing found, by a test that finds" in section.inner_text()
+        assert (
+            "7 of 7" in section.inner_text()
+            and "7 of 7" in page.locator(".st-key-claim-coordinator-memory").inner_text()
+        )
+        page.locator(".st-key-blind-full button").click()
+        page.locator(".st-key-blind-stop button").click()
+        page.wait_for_selector("text=You stopped this test")
+        assert not page.locator("[data-testid=stException]").count()
