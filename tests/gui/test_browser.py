@@ -294,7 +294,7 @@ def test_what_encryption_does_not_stop_is_clicked_through(page, address):
 
 @pytest.mark.ray
 def test_the_server_is_looked_into_while_the_visitor_watches(page):
-    """On Ray: a run of separate processes, a look, four planted things found, a claim that speaks now; a full test is stopped."""
+    """On Ray: a run of separate processes, a look, what was planted found, a claim that speaks now."""
     with serving(HEFL_RUNTIME="ray") as address:
         page.goto(f"{address}/guarantees?clients=3&rounds=1")
         page.set_default_timeout(90_000)
@@ -307,7 +307,4 @@ def test_the_server_is_looked_into_while_the_visitor_watches(page):
             "7 of 7" in section.inner_text()
             and "7 of 7" in page.locator(".st-key-claim-coordinator-memory").inner_text()
         )
-        page.locator(".st-key-blind-full button").click()
-        page.locator(".st-key-blind-stop button").click()
-        page.wait_for_selector("text=You stopped this test")
         assert not page.locator("[data-testid=stException]").count()

@@ -14,6 +14,7 @@ from hefl_core.errors import ParameterError, RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment
 from hefl_core.measure.traces import RECORD
 from hefl_core.runtime import blindness, watched
+from hefl_core.runtime.inquiry import Inquiry
 from hefl_core.runtime.ray_actors import RayRuntime
 from hefl_core.runtime.run import Run, run_experiment
 
@@ -110,6 +111,31 @@ def test_cancelled_between_two_looks_it_proves_nothing_and_says_so(tested):
     examination.cancel.set()
     with pytest.raises(RuntimeUnavailable, match="proves nothing"):
         examination.look()
+
+
+def test_in_the_background_it_is_stopped_on_demand_and_a_process_that_went_is_a_message(tested):
+    _, found = tested
+
+    def patient(bus, cancel):
+        bus.publish(blindness.Progress("looking", 0.5))
+        assert cancel.wait(20)
+        raise RuntimeUnavailable("cancelled")
+
+    stopped = Inquiry(patient)
+    stopped.start()
+    assert stopped.running and not stopped.full
+    stopped.cancel()
+    assert stopped.wait(20) and stopped.cancelled and stopped.found is None and stopped.error is not None
+    assert stopped.progress.text == "looking"
+
+    def freed(bus, cancel):
+        raise ValueError("a text that could hold anything")
+
+    for conduct, outcome in ((freed, None), (lambda bus, cancel: found, found)):
+        inquiry = Inquiry(conduct, rounds=20)
+        inquiry.start()
+        assert inquiry.wait(20) and inquiry.found is outcome and inquiry.full
+        assert outcome or "anything" not in str(inquiry.error)
 
 
 def test_what_cannot_be_tested_is_refused():
