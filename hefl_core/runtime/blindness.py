@@ -440,6 +440,7 @@ def full_test(
             if sent.step == m.SUM or len(run.rounds) > done:
                 done = len(run.rounds)
                 examination.look()
+        examination.look()  # the last round's end
         result = run.result()
         found = examination.conclude(result)
         return replace(result, blindness=found), found
