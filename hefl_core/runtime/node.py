@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 OBJECT_STORE_BYTES: Final = 128 << 20
 START_SECONDS: Final = 90.0
 STOP_SECONDS: Final = 15.0
+DRAIN_SECONDS: Final = "5"
+"""Ray waits so long for what runs on a node that is told to leave; Docker's time of grace is ten seconds unless told."""
 STARTED: Final = "Ray runtime started"
 TOKEN_VARIABLES: Final = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
@@ -98,7 +100,7 @@ class RayNode:
         """Begin; what it says is in ``lines``. Actors on this node find their party's folder in ``HEFL_HOME``."""
         self._child = subprocess.Popen(
             self._command,
-            env=os.environ | {"HEFL_HOME": str(home.resolve())},
+            env=os.environ | {"HEFL_HOME": str(home.resolve()), "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": DRAIN_SECONDS},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -117,12 +119,12 @@ class RayNode:
         child = self._child
         if child is None:
             return
-        for how in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, how)
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(STOP_SECONDS)
-                return
+        child.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(STOP_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def run_node(service: Service) -> None:

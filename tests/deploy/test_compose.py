@@ -80,7 +80,7 @@ def test_each_key_holder_has_a_volume_of_its_own_and_nobody_else_has_one():
     volumes = {name: service["volumes"] for name, service in SERVICES.items() if "volumes" in service}
     assert volumes == {name: [f"{name}:/var/lib/hefl"] for name in KEY_HOLDERS}
     assert sorted(compose()["volumes"]) == sorted(KEY_HOLDERS)
-    for keyless in ("coordinator", "auditor", "gui"):
+    for keyless in ("coordinator", "auditor", "gui", "ray-head"):
         assert any(entry.startswith("/var/lib/hefl:mode=0700") for entry in SERVICES[keyless]["tmpfs"])
 
 

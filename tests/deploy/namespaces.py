@@ -1,0 +1,194 @@
+"""Containers without a container engine: the services of compose.yaml in namespaces of their own.
+
+Each service gets a network, mount, host-name, IPC and process namespace, a read-only root made of the machine's own
+folders with /app and /opt/hefl in it, its tmpfs and its volume where compose.yaml says, the user and the capabilities
+that compose.yaml says, and a leg of a bridge that leads nowhere else. What it is not: an image that was pulled, and
+cgroup limits.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.deploy.files import ROOT, arguments, image_environment
+
+SYSTEM = ("usr", "bin", "sbin", "lib", "lib64", "etc", "opt")
+TOOLS = ("ip", "unshare", "nsenter", "setpriv", "mount")
+BRIDGE = "hefl0"
+SUBNET = "10.203.7"
+
+
+def why_not():
+    """Why namespaces cannot be had here, or nothing."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "needs Linux and root"
+    missing = [name for name in TOOLS if shutil.which(name) is None]
+    if missing:
+        return f"not installed: {', '.join(missing)}"
+    tried = subprocess.run(["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "true"], capture_output=True)
+    return "" if tried.returncode == 0 else "this kernel or container gives no namespaces"
+
+
+def ip(*words, within=None):
+    command = ["ip", *(["-n", within] if within else []), *words]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+class Network:
+    """A bridge in a namespace of its own, and a leg of it for every name."""
+
+    def __init__(self, names, folder):
+        self.tag = f"hefl{os.getpid()}"
+        self.switch = f"{self.tag}-switch"
+        self.addresses = {name: f"{SUBNET}.{number}" for number, name in enumerate(names, start=2)}
+        self.hosts = folder / "hosts"
+        lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in self.addresses.items())]
+        self.hosts.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def __enter__(self):
+        ip("netns", "add", self.switch)
+        ip("link", "add", BRIDGE, "type", "bridge", within=self.switch)
+        ip("link", "set", BRIDGE, "up", within=self.switch)
+        for number, name in enumerate(self.addresses):
+            self._plug(name, f"leg{number}")
+        return self
+
+    def _plug(self, name, leg):
+        inside = self.namespace(name)
+        ip("netns", "add", inside)
+        ip("link", "add", leg, "type", "veth", "peer", "name", "eth0", "netns", inside, within=self.switch)
+        ip("link", "set", leg, "master", BRIDGE, within=self.switch)
+        ip("link", "set", leg, "up", within=self.switch)
+        ip("address", "add", f"{self.addresses[name]}/24", "dev", "eth0", within=inside)
+        ip("link", "set", "eth0", "up", within=inside)
+        ip("link", "set", "lo", "up", within=inside)
+
+    def namespace(self, name):
+        return f"{self.tag}-{name}"
+
+    def cut(self, name):
+        """Pull the plug."""
+        ip("link", "set", f"leg{list(self.addresses).index(name)}", "down", within=self.switch)
+
+    def __exit__(self, *_):
+        for name in (*map(self.namespace, self.addresses), self.switch):
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+
+
+def script(service, volume, hosts, secret):
+    """Shell that makes the root, enters it and becomes the service's user: what an engine does, in its order."""
+    uid, gid = service["user"].split(":")
+    lines = ["set -e", "root=$1; shift", "mount --make-rprivate /", "mount -t tmpfs tmpfs $root"]
+    base = Path(sys.base_prefix).resolve()
+    outside = [str(base)[1:]] if not str(base).startswith("/usr") else []
+    for name in (*SYSTEM, *outside):
+        if not Path("/", name).is_symlink():
+            lines += [f"[ ! -d /{name} ] || {{ mkdir -p $root/{name}; mount --rbind /{name} $root/{name}; }}"]
+        else:
+            lines += [f"ln -s {os.readlink(Path('/', name))} $root/{name}"]
+    lines += ["mkdir -p $root/proc $root/dev/shm $root/sys $root/app $root/run/secrets $root/tmp $root/var/lib/hefl"]
+    lines += ["mount -t tmpfs tmpfs $root/opt; mkdir $root/opt/hefl"]
+    lines += [f"mount --bind {ROOT} $root/app", f"mount --bind {sys.prefix} $root/opt/hefl"]
+    lines += [f"mount --bind {hosts} $root/etc/hosts", "mount -t proc proc $root/proc"]
+    lines += ["for d in null zero random urandom; do touch $root/dev/$d; mount --bind /dev/$d $root/dev/$d; done"]
+    lines += ["ln -s /proc/self/fd $root/dev/fd"]
+    lines += [f"mount -t tmpfs -o size={service['shm_size']},mode=1777 tmpfs $root/dev/shm"]
+    for entry in service["tmpfs"]:
+        where, options = entry.split(":", 1)
+        lines += [f"mount -t tmpfs -o {options} tmpfs $root{where}"]
+    if volume:
+        lines += [f"mount --bind {volume} $root/var/lib/hefl"]
+    for name in service.get("secrets", ()):
+        lines += [f"cp {secret} $root/run/secrets/{name}; chown {uid} $root/run/secrets/{name}"]
+    assert service["read_only"] and service["cap_drop"] == ["ALL"]
+    for name in ("", *SYSTEM, "app", "opt/hefl"):
+        lines += [f"[ -L $root/{name} ] || [ ! -d $root/{name} ] || mount -o remount,bind,ro $root/{name}"]
+    become = f"--reuid {uid} --regid {gid} --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all"
+    lines += [
+        f"hostname {service['hostname']}",
+        f'exec chroot $root setpriv {become} -- sh -c \'cd /app && exec "$@"\' sh "$@"',
+    ]
+    return "\n".join(lines)
+
+
+class Container:
+    """One service of compose.yaml, started as its image and its entry say."""
+
+    def __init__(self, name, service, network, folder, secret):
+        self.name, self.service, self.network = name, service, network
+        self.folder = folder / name
+        self.folder.mkdir()
+        self.log = self.folder / "log"
+        self.volume = self.folder / "volume" if "volumes" in service else None
+        uid, gid = map(int, service["user"].split(":"))
+        if self.volume:
+            self.volume.mkdir(mode=0o700)
+            os.chown(self.volume, uid, gid)
+        (self.folder / "root").mkdir()
+        self.environment = image_environment() | {k: str(v) for k, v in service["environment"].items()}
+        self.environment["PATH"] = "/opt/hefl/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        self._script = script(service, self.volume, network.hosts, secret)
+        self.process = None
+
+    def start(self):
+        entry = json.loads(arguments("ENTRYPOINT")[0])
+        command = [*entry, *self.service["command"]]
+        wrapped = ["ip", "netns", "exec", self.network.namespace(self.name)]
+        wrapped += ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=KILL"]
+        wrapped += ["sh", "-c", self._script, "sh", str(self.folder / "root"), *command]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                wrapped, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    @property
+    def inner(self):
+        """The service's own process, as this machine numbers it: the child of unshare. None before it is there."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(children[0]) if children else None
+
+    def exec(self, command, **options):
+        """`docker compose exec`: a process beside the service, in its namespaces, as its user."""
+        uid, gid = self.service["user"].split(":")
+        inside = ["nsenter", "--target", str(self.inner), "--all", "--root", "--wd"]
+        inside += ["setpriv", "--reuid", uid, "--regid", gid, "--clear-groups", "--no-new-privs", "--"]
+        return subprocess.Popen([*inside, *command], env=self.environment, **options)
+
+    def healthy(self):
+        probe = json.loads(arguments("HEALTHCHECK")[0].split("CMD ", 1)[1])
+        with self.exec(probe, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as asked:
+            return asked.wait() == 0
+
+    def wait_until_healthy(self, seconds=120):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                break
+            if self.inner is not None and self.healthy():
+                return
+            time.sleep(0.3)
+        raise AssertionError(f"{self.name} did not become healthy:\n{self.log.read_text()[-3000:]}")
+
+    def ask_to_stop(self):
+        """As an engine does: SIGTERM to the service alone."""
+        if self.process.poll() is None:
+            os.kill(self.inner, signal.SIGTERM)
+
+    def exit_code(self, seconds):
+        """The service's own, None when it had to be killed after a time of grace."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return None
+
+    def kill(self):
+        """The end of process 1 of a namespace is the end of everything in it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
