@@ -22,7 +22,6 @@ PAGE = ROOT / "docs" / "blueprint.md"
 SIZES = (
     ("bfv-lean", "individual"),
     ("bfv-compact", "individual"),
-    ("ckks-lean", "individual"),
     ("bfv-threshold", "3-of-5"),
 )
 PARAMETERS = (2_410, 99_530, 1_000_000)
@@ -92,7 +91,7 @@ def sizes() -> Iterator[str]:
 
 
 def _short(nbytes: int) -> str:
-    return f"{nbytes / 1e6:.1f} MB" if nbytes >= 1e6 else f"{nbytes / 1e3:.1f} kB"
+    return f"{nbytes / 1e6:.1f} MB" if nbytes >= 1e6 else f"{nbytes / 1e3:.0f} kB"
 
 
 def filled(text: str) -> str:
