@@ -66,12 +66,13 @@ lock: setup-test
 	$(BIN)/uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
 
-# The notebooks in JupyterLab; `lessons-full` runs their solutions at full size.
+# The notebooks in JupyterLab, on this machine only; `lessons-full` runs their solutions at full size, each in a kernel.
+JUPYTER ?=
 lessons: setup-lessons
-	$(BIN)/jupyter lab --notebook-dir lessons
+	$(BIN)/jupyter lab --notebook-dir lessons --ip 127.0.0.1 $(JUPYTER)
 
-lessons-full: setup
-	$(BIN)/python -m lessons.run --full
+lessons-full: setup-lessons
+	$(BIN)/python -m lessons.run --full --kernel
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -1,4 +1,4 @@
-"""Running a lesson's cells without a kernel: for the tests, for `lessons-full` and for the Lessons page.
+"""Running a lesson's cells without a kernel: for the tests and for the Lessons page; kernel.py has one.
 
 It stands outside the library, where nothing is ever evaluated; it runs the repository's own lessons and no other text.
 """

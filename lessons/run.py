@@ -1,4 +1,7 @@
-"""Run the solution version of the lessons from top to bottom: `python -m lessons.run [--full] [01 02 …]`."""
+"""Run the solution version of the lessons from top to bottom: `python -m lessons.run [--full] [--kernel] [01 02 …]`.
+
+With --kernel the notebooks themselves, each in a Jupyter kernel; with --stubs as they are handed out, unsolved.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import time
 
 from hefl_core.teaching import lessons
 from hefl_core.teaching.exercise import Verdict
+from hefl_core.teaching.lessons import Lesson
 from lessons.bench import Bench
 
 
@@ -17,13 +21,25 @@ def main(arguments: list[str]) -> int:
         wanted = [a for a in arguments if not a.startswith("-")]
         if wanted and name[:2] not in wanted:
             continue
-        lesson, bench, begin = lessons.read(name).solved(), Bench(), time.perf_counter()
-        for cell in (lesson.full() if "--full" in arguments else lesson).cells:
-            if not cell.markdown:
-                wrong = [v for v in bench.run(cell) if isinstance(v, Verdict) and not v.ok]
-                refused += len(wrong)
-        print(f"{name}: {time.perf_counter() - begin:.1f} s")
+        lesson, begin = lessons.read(name), time.perf_counter()
+        lesson = lesson if "--stubs" in arguments else lesson.solved()
+        lesson = lesson.full() if "--full" in arguments else lesson
+        wrong = _in_kernel(lesson) if "--kernel" in arguments else _in_process(lesson)
+        refused += wrong
+        print(f"{name}: {time.perf_counter() - begin:.1f} s, {wrong} refused", flush=True)
     return refused
+
+
+def _in_kernel(lesson: Lesson) -> int:
+    from lessons import kernel  # nbclient belongs to the extras; running without a kernel needs it not
+
+    return kernel.refused(kernel.executed(lesson))
+
+
+def _in_process(lesson: Lesson) -> int:
+    bench = Bench()
+    shown = [thing for cell in lesson.cells if not cell.markdown for thing in bench.run(cell)]
+    return sum(isinstance(thing, Verdict) and not thing.ok for thing in shown)
 
 
 if __name__ == "__main__":
