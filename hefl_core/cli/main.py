@@ -14,6 +14,7 @@ from hefl_core.cli.attack import attack
 from hefl_core.cli.blindness import blindness
 from hefl_core.cli.corrupt import corrupt
 from hefl_core.cli.demo import demo
+from hefl_core.cli.faults import faults
 from hefl_core.cli.inspect import claims, schemes, verify
 from hefl_core.cli.keys import keys
 from hefl_core.cli.room import room
@@ -28,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, demo, verify, schemes, claims, attack, blindness, corrupt, serve, room):
+for command in (run, demo, verify, schemes, claims, attack, blindness, corrupt, faults, serve, room):
     app.command()(command)
 app.add_typer(keys, name="keys")
 

@@ -263,7 +263,7 @@ class Client(Holder):
 
     def _make_upload(self, position: Position) -> Envelope:
         listed = self.current_list(position)
-        mine = self._answers[position, m.COMMITMENT].envelope.signed_header
+        mine = self.said(position, m.COMMITMENT).signed_header
         if mine not in listed.listed:
             raise RoundError(f"{self.name}: my commitment is not on the published list; I send nothing")
         vector = decode(self._ciphertext, CiphertextVector)

@@ -83,6 +83,8 @@ class Coordinator(Party):
 
     def _make_plan(self, position: Position) -> Envelope:
         experiment, record = self.manifest.experiment, self.enrolment.record
+        if self._position is not None and self._position.round < position.round:
+            self._catch_up(self._position)
         self.forget(position)
         cohort = self.enrolment.roster.clients
         plan = RoundPlan(
@@ -110,6 +112,11 @@ class Coordinator(Party):
         self._position = position
         self._plan = envelope.header.digest
         return envelope
+
+    def _catch_up(self, position: Position) -> None:
+        """Close the round before, where it was over and this process was not told."""
+        if position.round > self._rounds_done and self.received(position, m.RECEIPT):
+            self.close(position)
 
     def admit(self, envelope: Envelope) -> None:
         """Everything is compared with the current plan; an upload also with its commitment."""
@@ -178,11 +185,11 @@ class Coordinator(Party):
         """Move the public state on after the receipts of a round. Raises: RoundError when nobody applied the sum."""
         if self._position != position:
             return
-        if not self.received(position, m.RECEIPT):
-            raise RoundError(f"round {position.round}: no client applied the sum; try another attempt")
         if self._rounds_done < position.round:
+            if not self.received(position, m.RECEIPT):
+                raise RoundError(f"round {position.round}: no client applied the sum; try another attempt")
             self.state, self._rounds_done = self._next_state(position), position.round
-        self._forget_uploads()
+            self._forget_uploads()
         self.end_round()
 
     def _forget_uploads(self) -> None:
@@ -190,7 +197,7 @@ class Coordinator(Party):
         self._ciphertexts.keep(lambda _: False)
 
     def _next_state(self, position: Position) -> bytes:
-        envelope = self._answers[position, m.SUM].envelope
+        envelope = self.said(position, m.SUM)
         message = decode(envelope.body, EncryptedSum)
         updates = tuple(item.header.digest for item in message.updates)
         return m.next_state(self.state, self._plan, updates, envelope.header.digest)
@@ -230,7 +237,7 @@ class Coordinator(Party):
         return self.answer(position, m.SUM, lambda: self._make_sum(position))
 
     def _make_sum(self, position: Position) -> Envelope:
-        listed = decode(self._answers[position, m.COMMITMENTS].envelope.body, CommitmentList)
+        listed = decode(self.said(position, m.COMMITMENTS).body, CommitmentList)
         expected = dict(zip(listed.senders, listed.listed, strict=True))
         missing = [name for name, committed in expected.items() if self._committed(name) != committed]
         if missing:
@@ -266,7 +273,7 @@ class Coordinator(Party):
 
     def _make_request(self, position: Position) -> Envelope:
         confirmation = self.envelope(position, m.CONFIRMATION, AUDITOR)
-        listed = decode(self._answers[position, m.COMMITMENTS].envelope.body, CommitmentList)
+        listed = decode(self.said(position, m.COMMITMENTS).body, CommitmentList)
         ready, need = self.received(position, m.READY), self.enrolment.record.quorum.threshold
         active = tuple(name for name in listed.senders if name in ready)[:need]
         if len(active) < need:
@@ -275,7 +282,7 @@ class Coordinator(Party):
                 have=len(active),
                 need=need,
             )
-        total = self._answers[position, m.SUM].envelope
+        total = self.said(position, m.SUM)
         message = DecryptionRequest(active, total.header.digest, confirmation.header.digest)
         return self._compose(
             m.REQUEST, position, self.enrolment.roster.clients, encode(message), commitments=listed.digest

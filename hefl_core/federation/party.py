@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from hefl_core.wire.outbox import Outbox
 T = TypeVar("T")
 ENROLMENT_KINDS = ("roster", "epoch", "share")
 SEALED_KINDS = ("update", "partial")
+DUPLICATE = "duplicate"
+"""The same message once more: it changes nothing, and is counted with the refusals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class Party:
         self._outbox = Outbox(name, self.identity, manifest.id)
         self._inbox: dict[tuple[Position, str, str], Envelope] = {}
         self._answers: dict[tuple[Position, str], Letter] = {}
+        self.refusals: Counter[str] = Counter()
         self._work: list[Work] = []
         self._position: Position | None = None
         self._plan = NO_DIGEST
@@ -100,8 +104,17 @@ class Party:
     def receive(self, envelope: Envelope) -> None:
         """Check a message and keep it; what was accepted is on disk before the sender hears of it.
 
-        Raises: WireError, RoundError, KeyUseError: whatever the first failing check names. Nothing is kept then.
+        Raises: WireError, RoundError, KeyUseError: whatever the first failing check names. Nothing is kept then, and
+        the refusal is counted.
         """
+        try:
+            self._take(envelope)
+        except HeflError as error:
+            if not isinstance(error, RuntimeUnavailable):
+                self.refusals[type(error).__name__] += 1
+            raise
+
+    def _take(self, envelope: Envelope) -> None:
         header = envelope.header
         if header.kind in ENROLMENT_KINDS:
             self.enrolment.receive(envelope)
@@ -113,6 +126,7 @@ class Party:
         known = self._inbox.get(slot)
         if known is not None:
             if known.header == header:
+                self.refusals[DUPLICATE] += 1
                 self._write_down(envelope)
                 return
             raise RoundError(
@@ -171,6 +185,15 @@ class Party:
             threshold=quorum.threshold,
             holders=quorum.holders,
         )
+
+    def said(self, position: Position, step: str) -> Envelope:
+        """This party's own message of a step. Raises: RoundError when it did not say it (yet)."""
+        if (position, step) not in self._answers:
+            raise RoundError(
+                f"{self.name}: expected to have sent its {step} of round {position.round}, attempt {position.attempt}; "
+                "it has not: begin the round again"
+            )
+        return self._answers[position, step].envelope
 
     def answer(self, position: Position, step: str, make: Callable[[], Envelope]) -> Letter:
         """The stored answer of this step, or ``make()`` once; what is said is on disk before anybody hears it."""
@@ -234,6 +257,7 @@ class Party:
             except HeflError as error:
                 raise IntegrityError(f"round log: it leads nowhere ({error}); do not go on with this log") from error
         self._work = []
+        self.refusals.clear()
 
     def _relive(self, event: Envelope) -> None:
         header = event.header

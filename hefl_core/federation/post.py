@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable
+from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireError
 from hefl_core.federation.party import Letter
 from hefl_core.federation.transcript import LeftOut, Sent, Transcript
 from hefl_core.wire.envelope import Position
@@ -73,14 +73,31 @@ class Post:
         self._carrier = carrier or ByCall()
         self._notify = notify or (lambda _: None)
         self._undelivered: dict[str, list[Letter]] = {}
+        self._enrolling: dict[bytes, Sent] = {}
 
-    def begin(self) -> None:
-        """Forget who was absent: a new attempt asks everybody again."""
+    def begin(self, first: Correspondent) -> None:
+        """Forget who was absent: a new attempt asks everybody again. Who speaks ``first`` gets now what it missed."""
         self.absent = {}
+        self._ready(first)
+
+    def close(self, parties: Sequence[Correspondent], position: Position) -> None:
+        """Tell them that the round is over. Who cannot be reached will see it by what it got, at the next plan.
+
+        Raises: RoundError when nobody applied the sum.
+        """
+        for party in parties:
+            self.absent.pop(party.name, None)
+            self._ready(party)
+        for party, answer in self._carrier.gather(parties, "close", position):
+            if isinstance(answer, RuntimeUnavailable):
+                self._leave_out(party.name, "close", position, answer)
+            elif isinstance(answer, HeflError):
+                raise answer
 
     def send(self, letter: Letter, sender: Correspondent, to: Sequence[Correspondent]) -> Sent:
         """Deliver a letter and put it on record. Who refuses it, or cannot be reached, is recorded as left out.
 
+        Whoever refuses the bytes gets them once more: they may have been changed on the way.
         Raises: RoundError when sender or receivers are not those that the signed header names.
         """
         header = letter.envelope.header
@@ -90,14 +107,34 @@ class Post:
                 f"post: the header says {header.sender} to {', '.join(header.recipients)}; "
                 f"asked to carry it from {sender.name} to {', '.join(names)}"
             )
-        sent = self.transcript.record(letter, names, self._carrier.body(letter))
-        self._notify(sent)
+        sent = self._record(letter, names)
         for receiver, error in self._carrier.deliver(letter, [receiver for receiver in to if self._ready(receiver)]):
-            if error is not None:
-                self._leave_out(receiver.name, f"receive {header.kind}", header.position, error)
+            step = f"receive {header.kind}"
+            still = self._once_more(letter, receiver, step, error) if isinstance(error, WireError) else error
+            if still is not None:
+                self._leave_out(receiver.name, step, header.position, still)
         for name in self._unreachable() & set(names):
             self._undelivered.setdefault(name, []).append(letter)
         return sent
+
+    def _record(self, letter: Letter, names: tuple[str, ...]) -> Sent:
+        """Once: a key epoch that is begun again sends the same letters again."""
+        header = letter.envelope.header
+        known = self._enrolling.get(header.digest)
+        if known is not None:
+            return known
+        sent = self.transcript.record(letter, names, self._carrier.body(letter))
+        if header.position.round == 0:
+            self._enrolling[header.digest] = sent
+        self._notify(sent)
+        return sent
+
+    def _once_more(self, letter: Letter, receiver: Any, step: str, error: WireError) -> HeflError | None:
+        for _, still in self._carrier.deliver(letter, [receiver]):
+            if still is None:
+                self.note(receiver.name, step, letter.envelope.header.position, error)
+            return still
+        return error
 
     def each(
         self, parties: Sequence[Correspondent], step: str, position: Position, argument: object = None
@@ -117,11 +154,13 @@ class Post:
         """Whether a receiver can take a letter now: what it missed is delivered first, in order."""
         if receiver.name in self._unreachable():
             return False
-        for missed in self._undelivered.pop(receiver.name, []):
-            for _, error in self._carrier.deliver(missed, [receiver]):
+        missed = self._undelivered.get(receiver.name, [])
+        while missed:
+            for _, error in self._carrier.deliver(missed[0], [receiver]):
                 if isinstance(error, RuntimeUnavailable):
                     self.absent[receiver.name] = error
                     return False
+            del missed[0]
         return True
 
     def _unreachable(self) -> set[str]:
@@ -130,6 +169,10 @@ class Post:
     def _leave_out(self, party: str, step: str, position: Position, error: HeflError) -> None:
         if party not in self.absent or isinstance(error, RuntimeUnavailable):
             self.absent[party] = error
+        self.note(party, step, position, error)
+
+    def note(self, party: str, step: str, position: Position, error: HeflError) -> None:
+        """Put a refusal or an absence on record."""
         entry = LeftOut(party=party, step=step, position=position, reason=f"{type(error).__name__}: {error}")
         self.transcript.note(entry)
         self._notify(entry)

@@ -55,5 +55,4 @@ def federated_round(position: Position, parties: Parties, post: Post) -> Iterato
             yield post.send(partial, holder, to=clients)                          # flooded, sealed to the clients
     for client, receipt in post.each(clients, "apply", position):                 # θ ← θ + Σ w_k Δ_k / Σ w_k, at the clients only
         yield post.send(receipt, client, to=[coordinator, auditor])
-    coordinator.close(position)
-    auditor.close(position)
+    post.close([coordinator, auditor], position)

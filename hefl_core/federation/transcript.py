@@ -61,7 +61,7 @@ class Sent(msgspec.Struct, frozen=True, tag="sent"):
 
 
 class LeftOut(msgspec.Struct, frozen=True, tag="left-out"):
-    """Somebody who refused a message or gave no answer, and why."""
+    """Somebody who refused a message or gave no answer, and why. One that was changed on the way may have come well since."""
 
     party: str
     step: str

@@ -206,7 +206,15 @@ class KeyStore(Hidden):
                 raise
             self.__depth -= 1
             if self.__depth == 0:
-                self.__database.execute("COMMIT")
+                self._commit()
+
+    def _commit(self) -> None:
+        try:
+            self.__database.execute("COMMIT")
+        except sqlite3.Error:
+            if self.__database.in_transaction:  # after some errors SQLite has rolled back already
+                self.__database.execute("ROLLBACK")
+            raise
 
     def _version(self, place: str, name: str) -> int | None:
         row = self.__database.execute("SELECT version FROM rows WHERE place = ? AND name = ?", (place, name)).fetchone()

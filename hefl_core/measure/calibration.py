@@ -184,7 +184,7 @@ def _rounds(parties: Parties, manifest: Manifest, count: int, carrier: ByCall) -
     for _ in key_epoch(1, count, parties, post):
         pass
     for number in range(1, count + 1):
-        post.begin()
+        post.begin(parties.coordinator)
         yield list(federated_round(Position(1, number, 1), parties, post))
         if post.absent:
             raise next(iter(post.absent.values()))

@@ -157,7 +157,7 @@ class RayRuntime:
         self._host = host
         self._per_host = clients_per_host
         self._bus = bus
-        self._deadline = STEP_DEADLINE_SECONDS if deadline_seconds is None else deadline_seconds
+        self.deadline_seconds = STEP_DEADLINE_SECONDS if deadline_seconds is None else deadline_seconds
 
     def __call__(self, manifest: Manifest, observer: Member | None) -> stage.Stage:
         """Raises: RuntimeUnavailable when Ray or a host does not come up in time."""
@@ -184,7 +184,7 @@ class RayRuntime:
             home = Path(folder.name) / settlers[0].name
             where = place.options([settler.name for settler in settlers])
             hosts.append(host_class(self._host or PartyHost).options(**where).remote(str(home), settlers))
-            return [RemoteParty(settler.name, hosts[-1], home, self._deadline) for settler in settlers]
+            return [RemoteParty(settler.name, hosts[-1], home, self.deadline_seconds) for settler in settlers]
 
         kms = house(Settler(KMS, "make_kms", (manifest,)))[0].settle()
         root = kms.member
@@ -198,7 +198,7 @@ class RayRuntime:
         parties = stage.enrol(kms, coordinator, auditor, clients, stage.custody_of(manifest))  # type: ignore[arg-type]
         houses = tuple(ray.get([host.whereabouts.remote() for host in hosts], timeout=SETUP_DEADLINE_SECONDS))
         self._bus.publish(Progress(sentence([(house.parties, house.node) for house in houses])))
-        return stage.Stage(parties, RayCarrier(self._deadline), houses, lambda: _end(hosts, folder))
+        return stage.Stage(parties, RayCarrier(self.deadline_seconds), houses, lambda: _end(hosts, folder))
 
     def _groups(self, count: int, place: Placement) -> list[range]:
         """The clients' numbers by host."""

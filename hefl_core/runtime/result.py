@@ -13,7 +13,7 @@ import msgspec
 from hefl_core.federation.client import Observation
 from hefl_core.federation.dp import Guarantee
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.transcript import Transcript
+from hefl_core.federation.transcript import LeftOut, Transcript
 from hefl_core.measure.forecast import Outlook, outlook
 
 if TYPE_CHECKING:
@@ -110,7 +110,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run. The JSON form carries neither the transcript nor the observations (the clients' private side)."""
+    """A finished run. The JSON form carries neither the transcript nor the observations (the clients' private side).
+
+    ``refusals``: how many messages each party refused or had already, by kind of error, those that no post carried included.
+    """
 
     experiment: Experiment
     runtime: str
@@ -126,6 +129,12 @@ class RunResult:
     claims: tuple[Finding, ...] = ()
     forecast: Outlook | None = None
     blindness: Blindness | None = None
+    refusals: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Who refused a letter or gave no answer, and why, as it is on record."""
+        return self.transcript.left_out
 
     @property
     def privacy(self) -> Guarantee | None:
@@ -152,6 +161,8 @@ _JSON_FIELDS = (
     "privacy",
     "claims",
     "forecast",
+    "left_out",
+    "refusals",
 )
 
 

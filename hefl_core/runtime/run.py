@@ -14,6 +14,7 @@ from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.post import Post
 from hefl_core.federation.round import Parties, federated_round
 from hefl_core.federation.transcript import Sent, Transcript
+from hefl_core.ids import AUDITOR
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.household import estate
 from hefl_core.runtime.observer import Observer
@@ -79,8 +80,9 @@ class Run:
         self._begun: _Begun | None = None
         self._parties: Parties | None = None
         self._epoch = 0
-        self._destroyed: set[int] = set()
+        self._keepers: dict[int, set[str]] = {}
         self._rotate = False
+        self._refusals: dict[str, dict[str, int]] = {}
         self._open_stage = stage or _runtime(runtime, clients_per_host, deadline_seconds, self.bus)
 
     def steps(self) -> Iterator[Sent]:
@@ -91,6 +93,7 @@ class Run:
                 yield from self._open_epoch(number, begun)
             yield from self._round(number, begun)
             self._destroy_old(begun)
+        self._destroy_old(begun)
         self._close_transcript(begun)
 
     def rotate(self) -> None:
@@ -110,7 +113,7 @@ class Run:
         """A new key for this round and those after it; whoever is not in the new roster is out."""
         self._rotate = False
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            begun.post.begin()
+            begun.post.begin(self.parties.coordinator)
             try:
                 for sent in key_epoch(number, self.experiment.rounds, self.parties, begun.post):
                     if sent.step == "roster":
@@ -123,14 +126,25 @@ class Run:
                 _give_up_unless_dropped(error, begun.post.absent, last=attempt == MAX_ATTEMPTS)
 
     def _destroy_old(self, begun: _Begun) -> None:
-        """After the first round under a new key the old one is destroyed, at the KMS and at every client."""
-        old = self._epoch - 1
-        if old < 1 or old in self._destroyed:
-            return
-        self.parties.kms.destroy(old)
-        for _ in begun.stage.carrier.gather(self.parties.clients, "destroy_epoch", old):
-            pass
-        self._destroyed.add(old)
+        """After the first round under a new key the old ones are destroyed, at the KMS and at every client.
+
+        Who cannot be reached is asked again after the next round.
+        """
+        kms = self.parties.kms
+        for old in range(1, self._epoch):
+            keepers = self._keepers.setdefault(old, {kms.name, *(client.name for client in self.parties.clients)})
+            if kms.name in keepers:
+                try:
+                    kms.destroy(old)
+                    keepers.discard(kms.name)
+                except RuntimeUnavailable as error:
+                    begun.post.note(kms.name, "destroy", Position(old, 0), error)
+            asked = [client for client in self.parties.clients if client.name in keepers]
+            for client, answer in begun.stage.carrier.gather(asked, "destroy_epoch", old):
+                if isinstance(answer, RuntimeUnavailable):
+                    begun.post.note(client.name, "destroy_epoch", Position(old, 0), answer)
+                else:
+                    keepers.discard(client.name)
 
     def _begin(self) -> _Begun:
         self.bus.publish(Progress("dealing the data and setting up the parties"))
@@ -146,7 +160,7 @@ class Run:
         started = time.perf_counter()
         for attempt in range(1, MAX_ATTEMPTS + 1):
             position = Position(self._epoch, number, attempt)
-            begun.post.begin()
+            begun.post.begin(self.parties.coordinator)
             try:
                 yield from federated_round(position, self.parties, begun.post)
                 break
@@ -164,10 +178,18 @@ class Run:
     def _file_uploads(self, position: Position, begun: _Begun) -> None:
         """The auditor hands the added ciphertexts to the record, so that anybody can add them again."""
         for entry in begun.transcript.of_round(position.round):
-            if entry.step != "update":
-                continue
-            with suppress(RoundError):  # an upload that the auditor refused, or never got, is in no sum
+            if entry.step == "update":
+                self._file(entry, begun)
+
+    def _file(self, entry: Sent, begun: _Begun) -> None:
+        for _ in range(MAX_ATTEMPTS):
+            try:
                 begun.transcript.file(self.parties.auditor.evidence(entry.position, entry.sender))
+                return
+            except RoundError:
+                return  # an upload that the auditor refused, or never got, is in no sum
+            except RuntimeUnavailable as error:
+                begun.post.note(AUDITOR, "evidence", entry.position, error)
 
     def _observe(self, position: Position, begun: _Begun) -> Iterator[Observation]:
         if not self.experiment.observed:
@@ -181,6 +203,7 @@ class Run:
     def _close_transcript(self, begun: _Begun) -> None:
         """Every client that can be reached signs the end. Raises: RoundError when fewer than min_cohort do."""
         clients = self.parties.clients
+        self._refusals = dict(self._count_refusals(begun))
         answers = begun.stage.carrier.gather(clients, "sign_closing", begun.transcript.tail)
         signed = {client.name: answer for client, answer in answers if isinstance(answer, bytes)}
         if len(signed) < self.experiment.cohort_floor:
@@ -188,6 +211,14 @@ class Run:
                 f"closing: expected {self.experiment.cohort_floor} clients' signatures, found {len(signed)}"
             )
         begun.transcript.close([(client.name, signed[client.name]) for client in clients if client.name in signed])
+
+    def _count_refusals(self, begun: _Begun) -> Iterator[tuple[str, dict[str, int]]]:
+        """What each party that can be reached refused."""
+        for party in (self.parties.coordinator, self.parties.auditor, *self.parties.clients):
+            if not isinstance(begun.post.absent.get(party.name), RuntimeUnavailable):
+                with suppress(RuntimeUnavailable):
+                    if found := dict(party.refusals):
+                        yield party.name, found
 
     @property
     def transcript(self) -> Transcript:
@@ -229,6 +260,7 @@ class Run:
             shared_processes=begun.stage.shared_processes,
             transcript=begun.transcript,
             observations=begun.observer.observations,
+            refusals=self._refusals,
         )
 
     def close(self) -> None:

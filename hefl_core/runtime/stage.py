@@ -48,10 +48,10 @@ def first_model(manifest: Manifest) -> bytes:
     return initial_parameters(manifest.experiment, manifest.initialisation).astype("<f4").tobytes()
 
 
-def open_store(home: Path, party: str) -> KeyStore:
+def open_store(home: Path, party: str, kind: type[KeyStore] = KeyStore) -> KeyStore:
     """A party's store and its key file, made when they are not there yet. Raises: as :class:`KeyStore`."""
     key = home / f"{party}.key"
-    return KeyStore(home / f"{party}.db", KeyFile(key) if key.exists() else KeyFile.create(key))
+    return kind(home / f"{party}.db", KeyFile(key) if key.exists() else KeyFile.create(key))
 
 
 def make_auditor(manifest: Manifest, kms: Member, store: KeyStore | None = None) -> Auditor:

@@ -1,0 +1,162 @@
+"""A long run that is disturbed at random, with the application open in a browser meanwhile.
+
+    python benchmarks/soak.py [--rounds 200] [--clients 8] [--rate 0.2] [--seed 1] [--json FILE]
+
+Ends with: rounds done, every model against plain FedAvg over the recorded contributors, what became of the faults, memory of
+every party by process life, and what is left of processes, sockets and files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+OWN = tempfile.mkdtemp(prefix="soak", dir="/tmp")
+for name in ("TMPDIR", "RAY_TMPDIR"):
+    os.environ[name] = OWN
+tempfile.tempdir = OWN
+
+import psutil  # noqa: E402
+from browser import ROOT, chromium, serving  # noqa: E402
+
+from hefl_core.federation.experiment import Experiment  # noqa: E402
+from hefl_core.runtime.cluster import CLUSTER, ray  # noqa: E402
+from hefl_core.runtime.judge import judge  # noqa: E402
+from hefl_core.runtime.process_faults import Disturbed, draw  # noqa: E402
+from hefl_core.runtime.ray_carrier import PID_FILE  # noqa: E402
+
+VISIT_EVERY = 5
+
+
+class Memory:
+    """Resident memory of every host, by process life. Units: MiB."""
+
+    def __init__(self) -> None:
+        self.lives: dict[tuple[str, int], list[float]] = {}
+
+    def sample(self, disturbed: Disturbed) -> None:
+        """Look at each host once."""
+        for home in {party.home for party in disturbed.everybody}:
+            with suppress(OSError, ValueError, psutil.Error):
+                pid = int((home / PID_FILE).read_text())
+                mib = psutil.Process(pid).memory_info().rss / (1 << 20)
+                self.lives.setdefault((home.name, pid), []).append(mib)
+
+    def table(self) -> dict[str, dict[str, float]]:
+        """Per host: lives, the largest size, the largest growth within one life after its first ten samples."""
+        found: dict[str, dict[str, float]] = {}
+        for (name, _), sizes in self.lives.items():
+            line = found.setdefault(name, {"lives": 0, "max MiB": 0.0, "growth MiB": 0.0, "longest life": 0})
+            line["lives"] += 1
+            line["max MiB"] = round(max(line["max MiB"], *sizes), 1)
+            line["longest life"] = max(line["longest life"], len(sizes))
+            if len(sizes) > 10:
+                line["growth MiB"] = round(max(line["growth MiB"], sizes[-1] - sizes[10]), 1)
+        return found
+
+
+class Tour:
+    """Somebody who looks at one page of the application after the other."""
+
+    def __init__(self, page: Any, address: str) -> None:
+        self._page, self._address = page, address
+        self._names = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem != "__init__")
+        self.seen: Counter[str] = Counter()
+        self.exceptions: list[str] = []
+
+    def visit(self) -> None:
+        """The next page: it must come up without an exception on it."""
+        name = self._names[sum(self.seen.values()) % len(self._names)]
+        self._page.goto(f"{self._address}/{name}")
+        self._page.wait_for_selector("[data-testid=stMainBlockContainer] h1", timeout=120_000)
+        if self._page.locator("[data-testid=stException]").count():
+            self.exceptions.append(name)
+        self.seen[name] += 1
+
+
+def soak(options: argparse.Namespace) -> dict[str, Any]:
+    """Run it. Returns the figures."""
+    rng = random.Random(options.seed)
+    experiment = Experiment(
+        model="logistic", clients=options.clients, rounds=options.rounds, epoch_rounds=20, scheme="bfv-lean"
+    )
+    chosen = [number for number in range(1, options.rounds + 1) if rng.random() < options.rate]
+    faults = {number: draw(rng, number, experiment) for number in chosen}
+    per_host = -(-options.clients // 2)
+    disturbed = Disturbed(experiment, faults, rng, options.deadline, per_host)
+    memory, started = Memory(), time.perf_counter()
+    with serving(HEFL_RUNTIME="local") as address, chromium() as browser:
+        tour = Tour(browser.new_page(viewport={"width": 1440, "height": 900}), address)
+        before = 0
+        for _ in disturbed.steps():
+            done = len(disturbed.run.rounds)
+            if done > before:
+                before = done
+                memory.sample(disturbed)
+                if done % VISIT_EVERY == 0:
+                    tour.visit()
+                    print(f"round {done}, {time.perf_counter() - started:.0f} s", flush=True)
+    seconds, verdict, outcomes = time.perf_counter() - started, judge(disturbed.run), disturbed.outcomes()
+    stops = [one.recovery_seconds for one in outcomes]
+    return {
+        "rounds": len(disturbed.run.rounds),
+        "error": None if disturbed.error is None else str(disturbed.error),
+        "wrong": verdict.wrong,
+        "rounds checked": verdict.checked,
+        "rounds unseen": verdict.unseen,
+        "largest error": verdict.max_error,
+        "faults": dict(Counter(f"{one.fault.kind}: {one.result}" for one in outcomes)),
+        "longest standstill beyond the deadline": round(max(stops, default=0.0), 2),
+        "attempts": dict(Counter(item.attempts for item in disturbed.run.rounds)),
+        "contributors": dict(Counter(len(item.contributors) for item in disturbed.run.rounds)),
+        "left out": len(disturbed.run.transcript.left_out),
+        "pages visited": sum(tour.seen.values()),
+        "pages with an exception": tour.exceptions,
+        "memory": memory.table(),
+        "seconds": round(seconds, 1),
+    }
+
+
+def left_behind() -> dict[str, Any]:
+    """Processes, listening sockets and files of this run that outlive it; Ray's own log folder is not counted."""
+    ray.shutdown()
+    time.sleep(5)
+    me = psutil.Process()
+    processes = [" ".join(child.cmdline())[:80] for child in me.children(recursive=True)]
+    sockets = [str(one.laddr) for one in me.net_connections() if one.status == psutil.CONN_LISTEN]
+    files = [path.name for path in Path(OWN).iterdir() if path.name != "ray" and not path.name.startswith("session")]
+    return {"processes": processes, "sockets": sockets, "files": files}
+
+
+def main() -> None:
+    """Run, print, write JSON; exit 1 when anything was lost, wrong or left behind."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=0.2, help="faults per round")
+    parser.add_argument("--deadline", type=float, default=6.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    CLUSTER.wait()
+    found = soak(options)
+    found["left behind"] = left_behind()
+    print(json.dumps(found, indent=1))
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    shutil.rmtree(OWN, ignore_errors=True)
+    clean = not found["wrong"] and found["rounds"] == options.rounds and not any(found["left behind"].values())
+    raise SystemExit(0 if clean and not found["pages with an exception"] else 1)
+
+
+if __name__ == "__main__":
+    main()

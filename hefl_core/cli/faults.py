@@ -1,0 +1,95 @@
+"""``faults``: disturb runs on purpose and judge what became of them."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from hefl_core.cli.output import STDERR, STDOUT, write_json
+from hefl_core.runtime.campaign import (
+    FEWER,
+    KEPT,
+    LOST,
+    RETRIED,
+    SKIPPED,
+    STOPPED,
+    UNREACHED,
+    WRONG,
+    Outcome,
+    Report,
+    local_faults,
+)
+
+RESULTS = {
+    KEPT: "kept",
+    FEWER: "fewer",
+    RETRIED: "again",
+    STOPPED: "stopped",
+    UNREACHED: "missed",
+    LOST: LOST,
+    WRONG: WRONG,
+}
+
+
+def faults(
+    seed: Annotated[int, typer.Option(help="of the choice of faults (never of the cryptography)")] = 1,
+    count: Annotated[int, typer.Option(min=1, help="faults in all")] = 240,
+    processes: Annotated[
+        int | None, typer.Option(min=0, help="of these on Ray: SIGKILL, SIGSTOP; omitted: a sixth")
+    ] = None,
+    deadline: Annotated[float, typer.Option(min=0.5, help="Ray: seconds a party may take over one step")] = 4.0,
+    without_log: Annotated[
+        bool, typer.Option("--without-log", help="control: parties without stores; rounds must be lost")
+    ] = False,
+    json: Annotated[str | None, typer.Option(help="write every fault and its outcome as JSON; - is stdout")] = None,
+) -> None:
+    """Kill, stop, cut off, lie to and corrupt parties at every point of the protocol; fails when a round is lost or wrong."""
+    started = time.perf_counter()
+    on_ray = 0 if without_log else count // 6 if processes is None else min(processes, count)
+    outcomes = [_said(one) for one in local_faults(seed, count - on_ray, durable=not without_log)]
+    if on_ray:
+        from hefl_core.runtime.process_faults import process_faults
+
+        outcomes += [_said(one) for one in process_faults(seed, on_ray, deadline)]
+    report = Report(seed, time.perf_counter() - started, deadline, tuple(outcomes), SKIPPED)
+    if json:
+        write_json(json, report.to_json())
+    if json != "-":
+        STDOUT.print(_table(report))
+        for kind, reason in report.skipped:
+            STDOUT.print(f"skipped, {kind}: {reason}")
+    if report.broken:
+        raise typer.Exit(1)
+
+
+def _said(outcome: Outcome) -> Outcome:
+    if outcome.result in (LOST, WRONG, UNREACHED):
+        fault = outcome.fault
+        STDERR.print(
+            f"{outcome.result}: {fault.kind} at {fault.party}, {fault.point} ({outcome.custody}) {outcome.detail}"
+        )
+    return outcome
+
+
+def _table(report: Report) -> Table:
+    """One line per kind of fault."""
+    table = Table(
+        title=f"{len(report.outcomes)} faults, seed {report.seed}, {report.seconds:.0f} s",
+        caption="kept: nothing lost; fewer: it went on without somebody; again: in another attempt; stopped: by a named error, "
+        "as nobody stands in for a coordinator, auditor or KMS whose store is destroyed; missed: the point was not reached; "
+        f"s: longest standstill, for SIGSTOP beyond the deadline of {report.deadline_seconds:g} s",
+    )
+    table.add_column("fault, and where")
+    for column in ("", *RESULTS.values(), "s"):
+        table.add_column(column, justify="right")
+    by_kind: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
+    for outcome in report.outcomes:
+        by_kind[outcome.where, outcome.fault.kind].append(outcome)
+    for (where, kind), found in sorted(by_kind.items()):
+        ends = [str(sum(one.result == result for one in found) or "") for result in RESULTS]
+        table.add_row(f"{kind} ({where})", str(len(found)), *ends, f"{max(one.recovery_seconds for one in found):.2f}")
+    return table

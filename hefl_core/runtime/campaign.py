@@ -1,0 +1,201 @@
+"""Many runs with one fault each, judged: what became of the round, and whether the model is still the right one."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, cast
+
+import msgspec
+
+from hefl_core.errors import HeflError, IntegrityError
+from hefl_core.federation.experiment import Experiment, Manifest
+from hefl_core.federation.verify import verify
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
+from hefl_core.keys.identity import Identity
+from hefl_core.keys.roster import Member
+from hefl_core.keys.store import KeyStore
+from hefl_core.runtime import stage
+from hefl_core.runtime.faults import LIES, Disk, Fault, Injector, Victim, all_faults
+from hefl_core.runtime.judge import judge
+from hefl_core.runtime.run import Run
+
+ALONE: Final = Experiment(dataset="digits", model="logistic", clients=4, rounds=3, epoch_rounds=2, scheme="bfv-lean")
+TOGETHER: Final = ALONE.but(scheme="INSECURE_bfv-threshold-1024", custody="2-of-4")
+"""Small and quick: faults strike the protocol, which is the same for large parameters."""
+
+KEPT, FEWER, RETRIED, STOPPED = "nothing lost", "went on without", "another attempt", "stopped by name"
+SKIPPED: Final = (
+    (
+        "network namespaces",
+        "processes of one Ray node talk over loopback and shared memory, which no namespace can part; "
+        "partition and slow link are made at the carrier",
+    ),
+)
+LOST, WRONG, UNREACHED = "LOST", "WRONG", "not reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One fault and what became of its run. ``recovery_seconds``: the longest standstill after the fault, beyond a deadline.
+
+    ``refusals``: how many messages the parties counted as refused or had already.
+    """
+
+    fault: Fault
+    where: str
+    custody: str
+    result: str
+    detail: str
+    rounds_checked: int
+    attempts: int
+    max_error: float
+    recovery_seconds: float
+    refusals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A campaign. ``skipped``: faults that this machine does not let us make, with the reason."""
+
+    seed: int
+    seconds: float
+    deadline_seconds: float
+    outcomes: tuple[Outcome, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many faults ended how."""
+        return dict(Counter(outcome.result for outcome in self.outcomes))
+
+    @property
+    def broken(self) -> tuple[Outcome, ...]:
+        """Where the promise was not kept."""
+        return tuple(outcome for outcome in self.outcomes if outcome.result in (LOST, WRONG))
+
+    def to_json(self) -> str:
+        """Everything, with the counts."""
+        parts = {"counts": self.counts, "kept": not self.broken} | {f.name: getattr(self, f.name) for f in fields(self)}
+        return msgspec.json.format(msgspec.json.encode(parts), indent=1).decode()
+
+
+def local_faults(seed: int, count: int, *, durable: bool = True) -> Iterator[Outcome]:
+    """``count`` runs in this process, one fault each, spread over all parties, points and kinds.
+
+    ``durable`` False takes the parties' stores away: the positive control, in which rounds must be lost.
+    """
+    rng = random.Random(seed)
+    todo: list[tuple[Experiment, Fault]] = []
+    while len(todo) < count:
+        alone = [(ALONE, fault) for fault in all_faults(ALONE.clients, rng, collective=False)]
+        together = [(TOGETHER, fault) for fault in all_faults(TOGETHER.clients, rng, collective=True)]
+        todo += sorted([*alone, *together], key=lambda _: rng.random())
+    for experiment, fault in todo[:count]:
+        yield one_fault(experiment, fault, random.Random(rng.random()), durable=durable)
+
+
+def one_fault(experiment: Experiment, fault: Fault, rng: random.Random, *, durable: bool = True) -> Outcome:
+    """A run with one fault, judged."""
+    injector = Injector(fault, rng)
+    run = Run(experiment, stage=disturbed_stage(injector, durable=durable))
+    standstill, last = 0.0, 0.0
+    error: Exception | None = None
+    with closing(run):
+        try:
+            for _ in run.steps():
+                now = time.monotonic()
+                if injector.fired is not None:
+                    standstill, last = max(standstill, now - max(last, injector.fired)), now
+        except Exception as found:  # whatever it is, the round is lost
+            error = found
+        return _outcome(run, injector, experiment, error, standstill)
+
+
+def _outcome(
+    run: Run, injector: Injector, experiment: Experiment, error: Exception | None, standstill: float
+) -> Outcome:
+    fault, verdict = injector.fault, judge(run)
+    wrong = [
+        *(f"round {n}: {what}" for n, what in verdict.wrong),
+        *(f"a letter that was {kind} was accepted" for kind in injector.accepted),
+    ]
+    if fault.kind in LIES and injector.fired and not injector.refused:
+        wrong.append(f"a letter that was {fault.kind} was not refused")
+    done = len(run.rounds)
+    if error is None:
+        try:
+            verify(run.transcript)
+        except IntegrityError as found:
+            wrong.append(f"the transcript does not verify: {found}")
+    if injector.fired is None:
+        result, detail = UNREACHED, ""
+    elif wrong:
+        result, detail = WRONG, "; ".join(wrong)
+    elif isinstance(error, HeflError) and _hopeless(fault):
+        result, detail = STOPPED, f"after {done} rounds: {type(error).__name__}: {error}"
+    elif error is not None or done < experiment.rounds:
+        result, detail = LOST, f"after {done} rounds: {type(error).__name__}: {error}"
+    elif any(item.attempts > 1 for item in run.rounds):
+        result, detail = RETRIED, ""
+    elif any(len(item.contributors) < experiment.clients for item in run.rounds):
+        result, detail = FEWER, ""
+    else:
+        result, detail = KEPT, ""
+    return Outcome(
+        fault=fault,
+        where="objects",
+        custody=experiment.custody,
+        result=result,
+        detail=detail,
+        rounds_checked=verdict.checked,
+        attempts=max((item.attempts for item in run.rounds), default=0),
+        max_error=verdict.max_error,
+        recovery_seconds=standstill,
+        refusals=len(injector.refused),
+    )
+
+
+def _hopeless(fault: Fault) -> bool:
+    """Whose store is destroyed cannot come back; nobody stands in for these three."""
+    return fault.kind == "store" and fault.party in (KMS, COORDINATOR, AUDITOR)
+
+
+def disturbed_stage(injector: Injector, *, durable: bool = True) -> stage.Runtime:
+    """The durable local stage (restart.py) with an injector between everybody."""
+
+    def open_stage(manifest: Manifest, observer: Member | None) -> stage.Stage:
+        folder = tempfile.TemporaryDirectory(prefix="hefl-faults-")
+        home = Path(folder.name)
+        made: dict[str, Victim] = {}
+
+        def settle(name: str, make: Callable[[KeyStore], Any]) -> Any:
+            def store() -> KeyStore:
+                return stage.open_store(home, name, Disk) if durable else Disk()
+
+            made[name] = Victim(name, home / f"{name}.db", store, make, injector)
+            return made[name]
+
+        def client(index: int) -> Any:
+            return settle(client_name(index), lambda store: stage.make_client(manifest, root, index, observer, store))
+
+        def close() -> None:
+            for party in made.values():
+                party.release()
+            folder.cleanup()
+
+        injector.signer = lambda name: cast(Identity, made[name]._party.identity)
+        kms = settle(KMS, lambda store: stage.make_kms(manifest, store))
+        root = kms.member
+        coordinator = settle(COORDINATOR, lambda store: stage.make_coordinator(manifest, root, store))
+        auditor = settle(AUDITOR, lambda store: stage.make_auditor(manifest, root, store))
+        clients = tuple(client(index) for index in range(1, manifest.experiment.clients + 1))
+        return stage.local_stage_of(kms, coordinator, auditor, clients, manifest, close)
+
+    return open_stage

@@ -1,0 +1,86 @@
+"""Whether a disturbed run kept its promise: every round once, and each model what plain FedAvg makes of its contributors.
+
+The reference is computed here, without any party: every contributor's training is repeated from the model before the round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hefl_core.federation.client import Observation
+from hefl_core.federation.experiment import Experiment
+from hefl_core.learning.base import Parameters
+from hefl_core.runtime.household import home_of, initial_parameters
+from hefl_core.runtime.result import RoundResult
+from hefl_core.runtime.run import Run
+from hefl_core.schemes.registry import open_scheme
+
+FLOAT32_STEPS = 4 * float(np.finfo(np.float32).eps)
+"""θ is kept in float32: relative rounding of one addition and its conversions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``wrong``: rounds and sentences, empty when the promise was kept. ``checked``: rounds compared with the reference.
+
+    ``unseen``: rounds whose model no client could show, compared by digest and through the next round only.
+    """
+
+    wrong: tuple[tuple[int, str], ...]
+    checked: int
+    unseen: int
+    max_error: float
+
+
+def judge(run: Run) -> Verdict:
+    """Judge all rounds that a run says it did; whether they are all the experiment asked for is told apart."""
+    experiment = run.experiment
+    wrong = [(item.round, f"recorded as round {n}") for n, item in enumerate(run.rounds, 1) if item.round != n]
+    theta = initial_parameters(experiment, run.transcript.manifest.initialisation)
+    checked, unseen, largest = 0, 0, 0.0
+    for item in run.rounds:
+        seen = run.observer.observations[item.round]
+        expected = step(experiment, theta, item)
+        found = _model(seen)
+        if len({one.theta_digest for one in seen}) > 1:
+            wrong.append((item.round, "the clients have different models"))
+        if found is None:
+            theta, unseen = expected, unseen + 1
+            continue
+        allowed = _allowed(run, item) * (1 + unseen) + FLOAT32_STEPS * float(np.max(np.abs(expected)))
+        error = float(np.max(np.abs(found.astype(np.float64) - expected)))
+        if not error <= allowed:
+            names = ", ".join(item.contributors)
+            wrong.append((item.round, f"off by {error:.3g} from the plain mean of {names}; allowed {allowed:.3g}"))
+        theta, checked, largest = found, checked + 1, max(largest, error)
+    return Verdict(tuple(wrong), checked, unseen, largest)
+
+
+def step(experiment: Experiment, theta: Parameters, item: RoundResult) -> Parameters:
+    """One round of plain FedAvg over the recorded contributors, each counted once. Shapes: float32 (d,)."""
+    homes = [home_of(experiment, int(name.removeprefix("client-"))) for name in item.contributors]
+    examples = sum(home.examples for home in homes)
+    mean = np.zeros(theta.size)
+    for home in homes:
+        update = home.train(theta, item.round).astype(np.float64) - theta.astype(np.float64)
+        mean += update * (home.examples / examples)
+    return (theta.astype(np.float64) + mean).astype(np.float32)
+
+
+def _model(seen: tuple[Observation, ...]) -> Parameters | None:
+    shown = next((one.theta for one in seen if one.theta), None)
+    return None if shown is None else np.frombuffer(shown, dtype=np.float32)
+
+
+def _allowed(run: Run, item: RoundResult) -> float:
+    """The scheme's stated bound on the error of this round's mean."""
+    experiment, manifest = run.experiment, run.transcript.manifest
+    examples = sum(home_of(experiment, int(name.removeprefix("client-"))).examples for name in item.contributors)
+    bound = experiment.declared_bound
+    if bound is None:
+        raise ValueError("judge: expected a fixed bound")
+    scheme = open_scheme(experiment.scheme)
+    of_sum = scheme.sum_error(bound, len(item.contributors), len(run.parties.clients))
+    return of_sum * manifest.examples_max / examples + 1e-12

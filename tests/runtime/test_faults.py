@@ -1,0 +1,127 @@
+"""Faults on purpose: nothing is lost, nothing counted twice; and the harness says so when something is."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hefl_core.errors import RuntimeUnavailable
+from hefl_core.federation.client import Client
+from hefl_core.runtime.campaign import (
+    ALONE,
+    FEWER,
+    KEPT,
+    LOST,
+    RETRIED,
+    STOPPED,
+    TOGETHER,
+    UNREACHED,
+    WRONG,
+    local_faults,
+    one_fault,
+)
+from hefl_core.runtime.faults import KINDS, LIES, Fault, all_faults
+from hefl_core.runtime.restart import durable_local_stage
+from hefl_core.runtime.run import Run
+
+CHANCE = random.Random(1)
+
+
+def test_faults_by_chance_lose_nothing():
+    outcomes = list(local_faults(seed=20, count=6))
+    assert [(o.fault, o.detail) for o in outcomes if o.result in (LOST, WRONG, UNREACHED)] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "together", "ends"),
+    [
+        (Fault("coordinator", "aggregate", "kill after", 2), False, {KEPT}),
+        (Fault("auditor", "confirm", "kill before", 1), False, {KEPT}),
+        (Fault("client-2", "commit", "kill after", 2), False, {KEPT}),
+        (Fault("client-1", "partial_decryption", "kill before", 1), True, {RETRIED}),
+        (Fault("client-3", "receive commitments", "partition", 1), False, {RETRIED}),
+        (Fault("client-4", "receive plan", "disk full for long", 1), False, {FEWER, KEPT}),
+        (Fault("client-3", "apply", "store", 1), False, {FEWER}),
+        (Fault("coordinator", "receive update", "store", 2), False, {STOPPED}),
+        (Fault("auditor", "receive sum", "corrupt", 1), False, {KEPT}),
+    ],
+    ids=lambda value: f"{value.kind} at {value.party}" if isinstance(value, Fault) else None,
+)
+def test_how_a_fault_ends(fault, together, ends):
+    outcome = one_fault(TOGETHER if together else ALONE, fault, random.Random(3))
+    assert outcome.result in ends, outcome
+    assert outcome.rounds_checked >= (0 if outcome.result == STOPPED else 2)
+
+
+@pytest.mark.parametrize("kind", LIES)
+def test_false_letters_are_refused_and_counted(kind):
+    outcome = one_fault(ALONE.but(rounds=1), Fault("coordinator", "receive update", kind, 1), random.Random(4))
+    assert (outcome.result, outcome.refusals) == (KEPT, 1)
+
+
+def test_every_kind_and_party_is_among_them():
+    faults = all_faults(4, CHANCE, collective=True)
+    assert {fault.kind for fault in faults} == set(KINDS)
+    assert len(faults) > 300
+    assert {fault.party.split("-")[0] for fault in faults} == {"kms", "coordinator", "auditor", "client"}
+
+
+def test_control_without_stores_rounds_are_lost():
+    fault = Fault("coordinator", "aggregate", "kill before", 2)
+    assert one_fault(ALONE, fault, CHANCE, durable=False).result == LOST
+    assert one_fault(ALONE, fault, CHANCE).result == KEPT
+
+
+def test_control_a_double_count_is_seen(monkeypatch):
+    honest = Client._make_receipt
+
+    def twice(self, position):
+        receipt = honest(self, position)
+        self._theta = (self._theta + self._mean).astype("float32")
+        return receipt
+
+    monkeypatch.setattr(Client, "_make_receipt", twice)
+    outcome = one_fault(ALONE, Fault("coordinator", "plan", "slow", 1), CHANCE)
+    assert outcome.result == WRONG and "off by" in outcome.detail
+
+
+def test_a_client_that_missed_a_round_is_back_in_the_next():
+    run = Run(ALONE, stage=durable_local_stage)
+    steps, missing = run.steps(), []
+
+    def out_of_reach(*_):
+        raise RuntimeUnavailable("client-4: no answer in time")
+
+    for sent in steps:
+        client = run.parties.clients[3]
+        if sent.step == "receipt" and sent.position.round == 1 and sent.sender == "client-4":
+            client.call, _ = out_of_reach, missing.append("client-4")
+        if sent.step == "receipt" and sent.position.round == 2 and "call" in vars(client):
+            del client.call
+    assert missing and [len(item.contributors) for item in run.rounds] == [4, 3, 4]
+    assert all(item.model for item in run.rounds)
+    assert any(entry.party == "client-4" for entry in run.result().left_out)
+    run.close()
+
+
+def test_a_restored_backup_gives_no_second_answer(tmp_path):
+    run = Run(TOGETHER, stage=durable_local_stage)
+    for sent in run.steps():
+        holder = run.parties.clients[0]
+        home = Path(holder._store.path).parent
+        if sent.step == "ready" and sent.sender == "client-1":
+            for file in home.glob("client-1*"):
+                shutil.copy2(file, tmp_path)
+        if sent.step == "partial" and sent.sender == "client-1":
+            break
+    first = holder.partial_decryption(sent.position).envelope
+    assert first.header == sent.head.header
+    holder.release()
+    for file in tmp_path.iterdir():
+        shutil.copy2(file, home)
+    holder.restart()
+    holder._party.receive(run.parties.coordinator.request_decryption(sent.position).envelope)
+    with pytest.raises(RuntimeUnavailable, match="answers nothing new"):
+        holder.call("partial_decryption", (sent.position,), None)
+    run.close()
