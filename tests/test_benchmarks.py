@@ -1,8 +1,11 @@
 """The benchmarks measure what they say, on the smallest of jobs."""
 
 import importlib
+import os
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -47,3 +50,17 @@ def test_the_coordinators_memory_is_looked_at(bench):
 def test_accuracy_is_compared_round_by_round(bench):
     accuracy = bench("accuracy")
     assert accuracy.bits("bfv-compact", 5) == "9 of 12" and accuracy.bits("ckks-lean", 5) == "scale 2^40"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_leaks_are_measured_and_a_planted_one_is_seen(bench, tmp_path):
+    leaks = bench("leaks")
+    step = leaks.operations("INSECURE_bfv-threshold-1024", 2)
+    assert leaks.growth(step, 60) < 5 * leaks.MIB
+    kept = []
+    assert leaks.growth(lambda number: kept.append(os.urandom(1 << 20)), 20) > 15 * leaks.MIB
+    rounds = leaks.rounds("INSECURE_bfv-1024", "individual", 40)
+    assert leaks.growth(rounds, 30) < 50 * leaks.MIB
+    files = psutil.Process().num_fds()
+    with open(tmp_path / "left", "wb"):
+        assert leaks.leftovers(str(tmp_path), files)[-2:] == ["file left", "1 open files more"]

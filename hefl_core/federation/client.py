@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -59,10 +59,10 @@ class Observation:
     client: str
     position: Position
     examples: int
-    update: bytes
+    update: bytes = field(repr=False)
     theta_digest: bytes
-    applied: bytes = b""
-    theta: bytes = b""
+    applied: bytes = field(default=b"", repr=False)
+    theta: bytes = field(default=b"", repr=False)
     accuracy: float | None = None
     loss: float | None = None
     bound: float | None = None

@@ -87,13 +87,14 @@ def partial_decrypt(
     """
     members = check_active(share, active)
     primes = rlwe.data_primes(ring)
+    ciphertexts = read_all(preset, ring, total)  # first: where bad bytes raise, no secret is in the frame
     material = expose_secret(share)
     part = shamir.from_bytes(material, primes, ring.degree, f"share {share.index}")
     factors = [shamir.lagrange(members, share.index, p) for p in primes]
     operand = prepare(ring, shamir.scale(part, factors, primes))
     stream_key = digest(b"hefl/flooding", material, encode((str(share.id), share.index, members)))
     blocks = []
-    for _, c1 in read_all(preset, ring, total):
+    for _, c1 in ciphertexts:
         noise = _flooding(preset, ring, stream_key, c1)
         blocks.append(shamir.to_bytes(answer(ring, operand, c1, noise), primes))
     return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), tuple(blocks))
