@@ -15,16 +15,59 @@ from hefl_core.errors import RuntimeUnavailable
 from hefl_core.runtime.room import Seat, take_seat
 from hefl_core.teaching.lessons import FOLDER
 
-ROLES = ("kms", "coordinator", "hospital_a", "hospital_b")
+KEYLESS, HOSPITALS = ("kms", "coordinator"), ("hospital_a", "hospital_b")
+ROLES = (*KEYLESS, *HOSPITALS)
 pytestmark = pytest.mark.ray
 
 
 EXECUTE = "import sys; from nbclient.cli import main; sys.argv[0] = 'jupyter-execute'; main()"
 
 
+SEARCH = f"""
+import os, time
+from pathlib import Path
+import msgspec
+from hefl_core.measure.memory import Search
+from hefl_core.measure.traces import AGGREGATE, MODEL, UPDATE, client_fingerprints
+from hefl_core.wire.fingerprint import Fingerprint, Salt
+
+salt, hospitals = Salt(b"role play"), {HOSPITALS}
+"""
+"""What is put behind each notebook's last cell: the same search in every kernel; hospitals are its positive control."""
+OF_A_HOSPITAL = """
+needles = [one for one in client_fingerprints(me, salt, 4, 0) if one.kind in (AGGREGATE, MODEL, UPDATE)]
+Path(f"{FOLDER}/{ROLE}.part").write_bytes(msgspec.json.encode(needles))
+os.rename(f"{FOLDER}/{ROLE}.part", f"{FOLDER}/{ROLE}.needles")
+"""
+OF_THE_KEYLESS = """
+needles, end = [], time.monotonic() + 120
+for name in hospitals:
+    path = Path(f"{FOLDER}/{name}.needles")
+    while not path.exists():
+        assert time.monotonic() < end, f"no fingerprints of {name}"
+        time.sleep(0.2)
+    needles += msgspec.json.decode(path.read_bytes(), type=list[Fingerprint])
+"""
+LOOK = """
+print("searched for:", sorted({one.kind for one in needles}))
+print("found:", sorted({hit.kind for hit in Search(salt, needles).look_into(os.getpid()).hits}))
+"""
+
+
+def searching(role, folder):
+    """The notebook of a role, and at its end a look into its own kernel's memory."""
+    notebook = nbformat.read(FOLDER / "roles" / f"{role}.ipynb", as_version=4)
+    own = OF_A_HOSPITAL if role in HOSPITALS else OF_THE_KEYLESS
+    places = f"FOLDER, ROLE = {str(folder)!r}, {role!r}\n"
+    notebook.cells.append(nbformat.v4.new_code_cell(SEARCH + places + own + LOOK))
+    path = folder / f"{role}-searching.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
 def begin(role, folder):
     """The notebook in a kernel of its own, as `jupyter execute` runs it."""
-    source, played = FOLDER / "roles" / f"{role}.ipynb", folder / f"{role}.ipynb"
+    source, played = searching(role, folder), folder / f"{role}.ipynb"
     command = [sys.executable, "-c", EXECUTE, str(source), "--output", str(played), "--timeout", "180"]
     return played, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
@@ -68,6 +111,10 @@ def test_four_notebooks_play_one_round(room, tmp_path):
     assert "INSECURE min_cohort 2" in said["kms"]
     assert "your share of the key: coordinator" in said["coordinator"]
     assert "the coordinator's share:" in said["kms"]
+    private = "['aggregate', 'model after θ_0', 'plaintext update']"
+    for role in ROLES:
+        assert f"searched for: {private}" in said[role]
+        assert f"found: {private if role in HOSPITALS else '[]'}" in said[role], f"{role}: {said[role][-300:]}"
     room.send_signal(signal.SIGINT)
     room.wait(60)
     _, alive = psutil.wait_procs(children, timeout=30)
