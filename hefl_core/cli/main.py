@@ -17,6 +17,7 @@ from hefl_core.cli.demo import demo
 from hefl_core.cli.faults import faults
 from hefl_core.cli.inspect import claims, schemes, verify
 from hefl_core.cli.keys import keys
+from hefl_core.cli.provision import provision
 from hefl_core.cli.room import room
 from hefl_core.cli.run import run
 from hefl_core.cli.serve import serve
@@ -32,6 +33,7 @@ app = typer.Typer(
 for command in (run, demo, verify, schemes, claims, attack, blindness, corrupt, faults, serve, room):
     app.command()(command)
 app.add_typer(keys, name="keys")
+app.add_typer(provision, name="provision")
 
 BAD_INPUT: tuple[type[Exception], ...] = (ParameterError, DataError, EncodingError, OSError)
 

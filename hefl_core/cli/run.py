@@ -20,6 +20,7 @@ from hefl_core.federation.experiment import Experiment, read_bound
 from hefl_core.federation.heads import Heads
 from hefl_core.federation.verify import pin_of
 from hefl_core.runtime.events import EventBus
+from hefl_core.runtime.one_machine import NOTE
 from hefl_core.runtime.result import with_forecast
 from hefl_core.runtime.run import run_experiment
 
@@ -51,7 +52,10 @@ def run(
         float | None, typer.Option(help="noise on the sum over clip-norm (differential privacy); omitted: none")
     ] = None,
     epoch_rounds: Annotated[int | None, typer.Option(help="rounds per key epoch; omitted: one epoch")] = None,
-    runtime: Annotated[str, typer.Option(help="local (one process) or ray (processes of their own)")] = "local",
+    runtime: Annotated[
+        str,
+        typer.Option(help="local (one process), ray (processes of their own) or strict (services under mutual TLS)"),
+    ] = "local",
     clients_per_host: Annotated[int | None, typer.Option(help="Ray: clients that share a process")] = None,
     deadline: Annotated[
         float | None, typer.Option(min=0.1, help="Ray: seconds a party may take over one step; omitted: 120")
@@ -82,7 +86,7 @@ def run(
         clip_norm=clip_norm,
         dp_noise=dp_noise,
         epoch_rounds=epoch_rounds,
-        observed=observed,
+        observed=observed and runtime != "strict",  # services never observe
     )
     bus = EventBus()
     with progress(bus, rounds):
@@ -97,6 +101,8 @@ def run(
     if json:
         write_json(json, checked.to_json())
     warn_insecure(checked)
+    if runtime == "strict":
+        STDERR.print(NOTE)
     if json != "-":
         STDERR.print(rounds_table(checked))
         STDERR.print(forecast_table(checked))

@@ -212,12 +212,40 @@ class Experiment:
 
 
 @dataclass(frozen=True, slots=True)
+class Schema:
+    """What every client's table looks like: feature columns and classes, in order. The model's shape follows from it.
+
+    ``offset`` and ``scale``: how columns are scaled, (raw - offset) / scale, where that is agreed (both empty: it is not).
+    Leaks: it is public, and holds no statistic of anybody's data unless the organiser puts one in.
+    """
+
+    columns: tuple[str, ...]
+    classes: tuple[str, ...]
+    offset: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, values, least in (("columns", self.columns, 1), ("classes", self.classes, 2)):
+            if len(values) < least or len(set(values)) != len(values):
+                raise ParameterError(f"schema: expected {least} or more different {name}, found {len(values)}")
+        if not len(self.offset) == len(self.scale) in (0, len(self.columns)):
+            raise ParameterError(
+                f"schema: expected an offset and a scale for each of {len(self.columns)} columns, or none, found "
+                f"{len(self.offset)} and {len(self.scale)}"
+            )
+        if any(not 0 < value < float("inf") for value in self.scale):
+            raise ParameterError(
+                "schema: expected positive finite scales, found another", "use 1 to leave a column as it is"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The public terms of one run, agreed before it starts: the experiment and what was derived from it.
 
     ``examples_max``: the power of two above the largest client's example count; the only thing said about counts.
     ``parameters``: d. ``nonce`` makes two runs of one experiment different runs. ``bounds``: where an adaptive bound starts
-    and what it never leaves; without meaning when the bound is fixed.
+    and what it never leaves; without meaning when the bound is fixed. ``schema``: of the clients' tables.
     """
 
     experiment: Experiment
@@ -225,13 +253,17 @@ class Manifest:
     examples_max: int
     nonce: bytes
     bounds: BoundRange = field(default_factory=BoundRange)
+    schema: Schema | None = None
 
     @classmethod
-    def draw(cls, experiment: Experiment, parameters: int, largest_client: int) -> Manifest:
+    def draw(
+        cls, experiment: Experiment, parameters: int, largest_client: int, schema: Schema | None = None
+    ) -> Manifest:
         """Terms for a fresh run. Under differential privacy every update counts once, so that no count gives one away."""
         if experiment.mechanism is not None:
             largest_client = 1
-        return cls(experiment, parameters, 1 << (largest_client - 1).bit_length(), secrets.token_bytes(16))
+        largest = 1 << (largest_client - 1).bit_length()
+        return cls(experiment, parameters, largest, secrets.token_bytes(16), schema=schema)
 
     @property
     def id(self) -> str:

@@ -97,6 +97,11 @@ class Party:
         return self.identity.member
 
     @property
+    def rounds_done(self) -> int:
+        """The last round that this party saw end."""
+        return self._rounds_done
+
+    @property
     def public_key(self) -> PublicKey:
         """The key of the enrolled epoch."""
         return self.enrolment.public_key

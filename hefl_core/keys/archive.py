@@ -86,10 +86,11 @@ class Archive:
         return None if row is None else decode(row, Settings)
 
     def create(self, settings: Settings) -> None:
-        """Set up a new store with a new identity."""
+        """Set up a new store, with a new identity unless one was put there beforehand."""
         with self.store.transaction():
             self.store.put(TABLE, "settings", encode(settings))
-            keep_identity(self.store, Identity(KMS, KMS))
+            if KMS not in kept_identities(self.store):
+                keep_identity(self.store, Identity(KMS, KMS))
             self.store.put(TABLE, "members", encode(()))
             self.set_outbox(0, NO_DIGEST)
 

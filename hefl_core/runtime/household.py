@@ -7,11 +7,12 @@ from functools import lru_cache
 
 import numpy as np
 
+from hefl_core.errors import ParameterError
 from hefl_core.federation.client import Home
-from hefl_core.federation.experiment import Experiment, Manifest
+from hefl_core.federation.experiment import Experiment, Manifest, Schema
 from hefl_core.learning.base import Dataset, Examples, LocalTraining, Parameters, training_seed
 from hefl_core.learning.datasets import load_dataset
-from hefl_core.learning.models import Model, model_for_dataset
+from hefl_core.learning.models import Model, model_for, model_for_dataset
 from hefl_core.learning.partition import partition
 from hefl_core.learning.trainers import open_trainer
 
@@ -26,7 +27,13 @@ class Estate:
 
     def manifest(self, experiment: Experiment) -> Manifest:
         """Public terms of a fresh run."""
-        return Manifest.draw(experiment, self.model.parameters, max(len(part) for part in self.parts))
+        largest = max(len(part) for part in self.parts)
+        return Manifest.draw(experiment, self.model.parameters, largest, self.schema)
+
+    @property
+    def schema(self) -> Schema:
+        """What every part looks like."""
+        return Schema(self.dataset.feature_names, self.dataset.classes)
 
 
 @lru_cache(maxsize=4)
@@ -46,8 +53,12 @@ def estate(experiment: Experiment) -> Estate:
 def home_of(experiment: Experiment, index: int) -> Home:
     """The home of client ``index`` (from 1): its own examples and a trainer."""
     whole = estate(experiment)
-    own = whole.parts[index - 1]
-    trainer = open_trainer(experiment.trainer, whole.model)
+    return home_with(experiment, whole.model, index, whole.parts[index - 1], whole.dataset.test)
+
+
+def home_with(experiment: Experiment, model: Model, index: int, own: Examples, held_out: Examples) -> Home:
+    """The home of client ``index`` around these examples of its own."""
+    trainer = open_trainer(experiment.trainer, model)
 
     def train(theta: Parameters, round_: int) -> Parameters:
         seed = training_seed(experiment.seed, round_, index)
@@ -55,10 +66,18 @@ def home_of(experiment: Experiment, index: int) -> Home:
         return trainer.train(theta, own, how)
 
     def evaluate(theta: Parameters) -> tuple[float, float]:
-        found = trainer.evaluate(theta, whole.dataset.test)
+        found = trainer.evaluate(theta, held_out)
         return found.accuracy, found.loss
 
     return Home(len(own), train, evaluate)
+
+
+def model_of(manifest: Manifest) -> Model:
+    """The model that a manifest describes; no data is read for it. Raises: ParameterError when it describes none."""
+    schema = manifest.schema
+    if schema is None:
+        raise ParameterError("manifest: expected a schema (columns and classes), found none", "draw it from an estate")
+    return model_for(manifest.experiment.model, len(schema.columns), len(schema.classes))
 
 
 def initial_parameters(experiment: Experiment, seed: bytes) -> Parameters:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from hefl_core.errors import HeflError, IntegrityError, ParameterError, QuorumError, RoundError, RuntimeUnavailable
 from hefl_core.federation.client import Observation
 from hefl_core.federation.epoch import key_epoch
-from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.post import Post
 from hefl_core.federation.round import Parties, federated_round
 from hefl_core.federation.transcript import Sent, Transcript
@@ -35,10 +35,15 @@ def run_experiment(
 ) -> RunResult:
     """Run all rounds and return what they left behind.
 
-    ``runtime``: 'local' (objects in this process) or 'ray' (processes of their own). ``bus`` receives progress,
-    messages and round results as they come. ``deadline_seconds``: how long a party's process may take over one step on Ray.
+    ``runtime``: 'local' (objects in this process), 'ray' (processes of their own) or 'strict' (services under mutual
+    TLS, each with a directory of its own). ``bus`` receives progress, messages and round results as they come.
+    ``deadline_seconds``: how long a party's process may take over one step on Ray.
     Raises: any HeflError; nothing is swallowed.
     """
+    if runtime == "strict":
+        from hefl_core.runtime.one_machine import run_strict
+
+        return run_strict(experiment, bus or EventBus())
     with closing(
         Run(experiment, runtime, bus=bus, clients_per_host=clients_per_host, deadline_seconds=deadline_seconds)
     ) as run:
@@ -58,7 +63,8 @@ class _Begun:
 class Run:
     """A run that can be stepped: ``steps`` yields every message as it is sent, ``result`` sums it up.
 
-    ``stage``: another way to set the parties up than ``runtime`` names (runtime/restart.py).
+    ``stage``: another way to set the parties up than ``runtime`` names (runtime/restart.py). ``manifest``: terms that were
+    agreed on beforehand; without them fresh ones are drawn.
     """
 
     def __init__(
@@ -70,8 +76,10 @@ class Run:
         clients_per_host: int | None = None,
         deadline_seconds: float | None = None,
         stage: Runtime | None = None,
+        manifest: Manifest | None = None,
     ) -> None:
         self.experiment = experiment
+        self._manifest = manifest
         self.runtime = runtime
         self.bus = bus or EventBus()
         self.rounds: list[RoundResult] = []
@@ -148,7 +156,7 @@ class Run:
 
     def _begin(self) -> _Begun:
         self.bus.publish(Progress("dealing the data and setting up the parties"))
-        manifest = estate(self.experiment).manifest(self.experiment)
+        manifest = self._manifest or estate(self.experiment).manifest(self.experiment)
         observer = Observer(manifest)
         stage = self._open_stage(manifest, observer.member if self.experiment.observed else None)
         transcript = Transcript(manifest, stage.parties.kms.member)

@@ -19,7 +19,8 @@ from hefl_core.runtime.gui import run_gui
 from hefl_core.runtime.logs import Log, place_of, public_text
 from hefl_core.runtime.metrics import Endpoint, Metrics
 from hefl_core.runtime.node import run_node
-from hefl_core.runtime.settings import GUI, RAY, Settings
+from hefl_core.runtime.settings import GUI, RAY, TLS, Settings
+from hefl_core.runtime.strict_service import run_tls
 
 READY: Final = "ready"
 LOCK: Final = "lock"
@@ -44,6 +45,8 @@ class Service:
 
     def ready(self, value: bool = True) -> None:
         """Say, in all three places, whether this service takes part: HOME/ready, /ready, the metric."""
+        if value == self.is_ready.is_set():
+            return
         if value:
             (self.home / READY).touch()
             self.is_ready.set()
@@ -54,7 +57,7 @@ class Service:
         self.log.info("ready" if value else "not ready")
 
 
-TRANSPORT: Final[dict[str, Body]] = {RAY: run_node}
+TRANSPORT: Final[dict[str, Body]] = {TLS: run_tls, RAY: run_node}
 """One function for each way in which parties reach each other."""
 
 
@@ -75,6 +78,7 @@ def serve(settings: Settings) -> None:
             held.callback(endpoint.close)
             log.info("health", address=str(endpoint.address))
         log.info("start", role=settings.role, transport=settings.transport)
+        (settings.home / READY).unlink(missing_ok=True)  # an earlier process may not have come to it
         held.callback(log.info, "stop")
         held.callback(service.ready, False)
         try:
@@ -85,14 +89,8 @@ def serve(settings: Settings) -> None:
 
 
 def body_of(settings: Settings) -> Body:
-    """What this role does under this transport. Raises: ParameterError."""
-    if settings.role == GUI and settings.transport != RAY:
-        return run_gui
-    if settings.transport not in TRANSPORT:
-        raise ParameterError(
-            f"transport: expected one of {', '.join(TRANSPORT) or 'none yet'}, found {settings.transport}"
-        )
-    return TRANSPORT[settings.transport]
+    """What this role does under this transport."""
+    return run_gui if settings.role == GUI and settings.transport != RAY else TRANSPORT[settings.transport]
 
 
 @contextmanager

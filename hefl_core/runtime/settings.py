@@ -93,8 +93,9 @@ class Settings:
         )
 
 
+TLS: Final = "tls"
 RAY: Final = "ray"
-TRANSPORTS: Final = ("tls", RAY)
+TRANSPORTS: Final = (TLS, RAY)
 """How parties reach each other; runtime/service.py has one function for each."""
 NAMES: Final = tuple(field.name for field in fields(Settings) if field.name != "role")
 

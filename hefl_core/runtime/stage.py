@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hefl_core.federation.auditor import Auditor
-from hefl_core.federation.client import Client
+from hefl_core.federation.client import Client, Home
 from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.post import ByCall, Carrier
@@ -23,7 +23,7 @@ from hefl_core.keys.kms import KMS
 from hefl_core.keys.roster import Member
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.unlock import KeyFile
-from hefl_core.runtime.household import home_of, initial_parameters
+from hefl_core.runtime.household import home_of, model_of
 
 
 def make_kms(manifest: Manifest, store: KeyStore | None = None) -> KMS:
@@ -44,8 +44,8 @@ def make_given_coordinator(
 
 
 def first_model(manifest: Manifest) -> bytes:
-    """θ_0, public, as the plan of round 1 carries it. Computing it loads the data set, for the model's shapes."""
-    return initial_parameters(manifest.experiment, manifest.initialisation).astype("<f4").tobytes()
+    """θ_0, public, as the plan of round 1 carries it. The manifest's schema gives the shapes; no data is read."""
+    return model_of(manifest).init(manifest.initialisation).astype("<f4").tobytes()
 
 
 def open_store(home: Path, party: str, kind: type[KeyStore] = KeyStore) -> KeyStore:
@@ -60,16 +60,19 @@ def make_auditor(manifest: Manifest, kms: Member, store: KeyStore | None = None)
 
 
 def make_client(
-    manifest: Manifest, kms: Member, index: int, observer: Member | None, store: KeyStore | None = None
+    manifest: Manifest,
+    kms: Member,
+    index: int,
+    observer: Member | None,
+    store: KeyStore | None = None,
+    home: Home | None = None,
 ) -> Client:
-    """Client ``index`` (from 1) with its own home. ``store``: as for the coordinator."""
-    experiment = manifest.experiment
+    """Client ``index`` (from 1) with its own home, the one that is dealt to it unless another is given.
 
-    def initialise(seed: bytes) -> object:
-        return initial_parameters(experiment, seed)
-
-    home = home_of(experiment, index)
-    return Client(client_name(index), manifest, kms, home, initialise, observer, _log(store))  # type: ignore[arg-type]
+    ``store``: as for the coordinator.
+    """
+    own = home or home_of(manifest.experiment, index)
+    return Client(client_name(index), manifest, kms, own, model_of(manifest).init, observer, _log(store))
 
 
 def _log(store: KeyStore | None) -> RoundLog | None:

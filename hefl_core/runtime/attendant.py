@@ -1,0 +1,176 @@
+"""A party's side of the strict mode: it calls the coordinator, does the errands on its own list, and reports.
+
+It opens no port. What it answers is decided here and by the party, never by who asks.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from hefl_core.errors import HeflError, KeyUseError, RuntimeUnavailable, WireError
+from hefl_core.ids import COORDINATOR
+from hefl_core.keys.roster import CLIENT
+from hefl_core.runtime.errands import (
+    LEAVE,
+    Errand,
+    Hello,
+    Report,
+    pack_result,
+    refusal_of,
+    step_of,
+    unpack_arguments,
+)
+from hefl_core.runtime.exchange import LEASE_SECONDS, SEATED, Credentials
+from hefl_core.runtime.logs import Log, place_of
+from hefl_core.runtime.metrics import IN, OUT, Metrics
+from hefl_core.runtime.rpc import ATTEND, MAX_MESSAGE, OPTIONS, REPORT, SERVICE, grpc
+from hefl_core.runtime.settings import Address
+from hefl_core.wire.canonical import decode, encode
+
+REPORT_SECONDS: Final = 60.0
+RETRY_SECONDS: Final = (0.2, 0.5, 1.0, 2.0)
+PATIENCE_SECONDS: Final = 3 * LEASE_SECONDS
+"""How long a second process waits for the first one's lease to run out."""
+
+
+class Diary(Protocol):
+    """Where a party writes down, for itself, how it fares."""
+
+    def note(self, step: str) -> None:
+        """A step was done."""
+
+    def refused(self, error: HeflError) -> None:
+        """Something was refused, or failed."""
+
+
+class Attendant:
+    """Serves one party, under its name and role, for one experiment."""
+
+    def __init__(
+        self, name: str, role: str, party: Any, experiment: str, log: Log, metrics: Metrics, diary: Diary
+    ) -> None:
+        self.life = secrets.token_bytes(16)
+        self._name = name
+        self._role = role
+        self._party = party
+        self._experiment = experiment
+        self._log = log
+        self._metrics = metrics
+        self._diary = diary
+        self._over = False
+        self.patience_seconds = PATIENCE_SECONDS
+
+    # -- one errand --------------------------------------------------------------------------------------------
+
+    def perform(self, data: bytes) -> Report:
+        """Do an errand: the report on it. Whatever is refused or fails becomes a refusal."""
+        number = 0
+        try:
+            errand = decode(data, Errand, limit=MAX_MESSAGE)
+            number = errand.number
+            return Report(self.life, number, None, self._do(errand))
+        except HeflError as error:
+            refused = error
+        except Exception as error:  # its text could hold anything
+            refused = RuntimeUnavailable(f"unexpected {type(error).__name__} in {place_of(error)}")
+        refusal = refusal_of(refused, private=self._role == CLIENT)
+        self._metrics.refusal(refusal.kind)
+        self._log.warning("refused", kind=refusal.kind, text=refusal.text, place=place_of(refused))
+        self._diary.refused(refused)
+        return Report(self.life, number, refusal, b"")
+
+    def _do(self, errand: Errand) -> bytes:
+        step = step_of(self._role, errand.step)
+        arguments = tuple(unpack_arguments(step, errand.arguments))
+        if errand.step == LEAVE:
+            self._over = True
+            return pack_result(None)
+        started = time.perf_counter()
+        found = getattr(self._party, errand.step)
+        result = pack_result(found(*arguments) if callable(found) else found)
+        self._metrics.step(errand.step, time.perf_counter() - started)
+        self._log.debug("done", step=errand.step)
+        self._diary.note(errand.step)
+        return result
+
+    # -- the connection ----------------------------------------------------------------------------------------
+
+    def attend(
+        self, address: Address, credentials: Credentials, stop: threading.Event, ready: Callable[[bool], None]
+    ) -> None:
+        """Take errands until told to leave, or to stop.
+
+        Raises: KeyUseError when the coordinator does not take this certificate or name; RuntimeUnavailable when another
+            process of this party holds the seat for longer than its lease.
+        """
+        refused_since: float | None = None
+        failures = 0
+        while not (stop.is_set() or self._over):
+            try:
+                self._attend_once(address, credentials, stop, ready)
+                failures = 0
+            except grpc.RpcError as error:
+                status, told = error.code(), str(error.details())[:200]
+                if status is grpc.StatusCode.ALREADY_EXISTS:
+                    refused_since = refused_since or time.monotonic()
+                    if time.monotonic() - refused_since >= self.patience_seconds:
+                        raise RuntimeUnavailable(told) from error
+                elif status in _FINAL:
+                    raise _FINAL[status](f"{COORDINATOR}: {told}") from error
+                else:
+                    refused_since = None
+                if failures == 0:
+                    self._log.warning("no connection", status=status.name, text=told)
+                failures += 1
+            finally:
+                ready(False)
+            if not self._over:
+                stop.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+
+    def _attend_once(
+        self, address: Address, credentials: Credentials, stop: threading.Event, ready: Callable[[bool], None]
+    ) -> None:
+        secure = grpc.ssl_channel_credentials(credentials.authority, credentials.key, credentials.certificate)
+        options = (*OPTIONS, ("grpc.ssl_target_name_override", COORDINATOR))
+        with grpc.secure_channel(str(address), secure, options) as channel:
+            call = channel.unary_stream(f"/{SERVICE}/{ATTEND}")(encode(Hello(self._name, self.life, self._experiment)))
+            report = channel.unary_unary(f"/{SERVICE}/{REPORT}")
+            done = threading.Event()
+            threading.Thread(target=_cancel_on, args=(stop, done, call), daemon=True).start()
+            try:
+                for errand in call:
+                    if errand == SEATED:
+                        ready(True)
+                        continue
+                    self._metrics.message(IN, len(errand))
+                    answer = encode(self.perform(errand))
+                    self._metrics.message(OUT, len(answer))
+                    report(answer, timeout=REPORT_SECONDS)
+                    if self._over:
+                        return
+            except grpc.RpcError as error:
+                if not stop.is_set() or error.code() is not grpc.StatusCode.CANCELLED:
+                    raise
+            finally:
+                done.set()
+                call.cancel()
+
+
+def _cancel_on(stop: threading.Event, done: threading.Event, call: Any) -> None:
+    """End a call that waits for an errand once the service is asked to stop; a step under way is finished first."""
+    while not done.wait(0.1):
+        if stop.is_set():
+            call.cancel()
+            return
+
+
+_FINAL: Final[dict[Any, type[HeflError]]] = {
+    grpc.StatusCode.PERMISSION_DENIED: KeyUseError,
+    grpc.StatusCode.FAILED_PRECONDITION: WireError,
+    grpc.StatusCode.INVALID_ARGUMENT: WireError,
+}
+"""Trying again would bring the same answer."""

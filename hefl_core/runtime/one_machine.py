@@ -1,0 +1,164 @@
+"""All services of one experiment on this machine: real processes, real certificates, loopback.
+
+The same person owns every directory here, so reading the clients' own result files is fair; between organisations nobody
+could.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hefl_core.errors import RuntimeUnavailable
+from hefl_core.federation.experiment import Experiment, Manifest
+from hefl_core.federation.transcript import Transcript
+from hefl_core.ids import COORDINATOR, client_name
+from hefl_core.runtime.events import EventBus, Progress
+from hefl_core.runtime.provision import party_names, provision_all, role_of
+from hefl_core.runtime.result import Environment, RoundResult, RunResult
+from hefl_core.runtime.results import FOLDER, RoundLine, read_rounds
+from hefl_core.runtime.strict_service import RESULT, TRANSCRIPT
+
+STOP_SECONDS: Final = 10.0
+NOTE: Final = "strict: every directory is yours here, so the clients' own results were read; elsewhere nobody could"
+
+
+class OneMachine:
+    """Provisioned directories below ``folder``, and the processes that serve them."""
+
+    def __init__(self, experiment: Experiment, folder: Path) -> None:
+        self.folder = folder
+        self.names = party_names(experiment.clients)
+        self.manifest: Manifest = provision_all(
+            folder, experiment, coordinator=f"127.0.0.1:{_free_port()}", metrics=False
+        )
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, *names: str) -> None:
+        """Start these parties' services, each with a log file of its own."""
+        for name in names:
+            command = [sys.executable, "-m", "hefl_core", "serve", role_of(name)]
+            command += ["--config", str(self.folder / name / "service.toml")]
+            environment = {key: value for key, value in os.environ.items() if not key.startswith("HEFL_")}
+            with self.log_path(name).open("ab") as log:
+                self.processes[name] = subprocess.Popen(
+                    command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+
+    def stop(self) -> None:
+        """End every process that still runs: asked first, then by force."""
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def log_path(self, name: str) -> Path:
+        """Where a party's lines go."""
+        return self.folder / f"{name}.log"
+
+    def log(self, name: str) -> list[dict[str, object]]:
+        """A party's lines so far."""
+        lines = self.log_path(name).read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def ended_badly(self) -> str:
+        """Who ended with an error, and the last thing it said; empty while nobody did."""
+        for name, process in self.processes.items():
+            if process.poll():
+                lines = self.log_path(name).read_text(encoding="utf-8").splitlines()
+                return f"{name} ended with {process.returncode}: {lines[-1][-300:] if lines else 'it said nothing'}"
+        return ""
+
+
+def run_strict(experiment: Experiment, bus: EventBus) -> RunResult:
+    """Provision, start everybody, wait for the end, read the results, clean up.
+
+    Raises: RuntimeUnavailable when a service ends with an error; as :func:`provision_all`.
+    """
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="hefl-strict-") as folder:
+        bus.publish(Progress("making every party's keys, certificates and directory"))
+        machine = OneMachine(experiment, Path(folder) / "parties")
+        with _running(machine, machine.names):
+            bus.publish(Progress("starting the services"))
+            first = _follow(machine, bus)
+        return _result(experiment.but(observed=False), machine, first - started)
+
+
+@contextmanager
+def _running(machine: OneMachine, names: Sequence[str]) -> Iterator[None]:
+    machine.start(*names)
+    try:
+        yield
+    finally:
+        machine.stop()
+
+
+def _follow(machine: OneMachine, bus: EventBus) -> float:
+    """Wait for the coordinator's end, telling its rounds; when the first one was over."""
+    told, first = 0, 0.0
+    while True:
+        ended = machine.processes[COORDINATOR].poll() is not None
+        rounds = [line for line in machine.log(COORDINATOR) if line["event"] == "round"]
+        for line in rounds[told:]:
+            first = first or time.perf_counter()
+            bus.publish(Progress(f"round {line['round']} of {machine.manifest.experiment.rounds}"))
+        told = len(rounds)
+        if failure := machine.ended_badly():
+            raise RuntimeUnavailable(f"strict: {failure}")
+        if ended:
+            return first
+        time.sleep(0.1)
+
+
+def _result(experiment: Experiment, machine: OneMachine, cold_start: float) -> RunResult:
+    """The coordinator's record, with what the clients wrote down for themselves."""
+    folder = machine.folder / COORDINATOR / FOLDER
+    found = msgspec.json.decode((folder / RESULT).read_bytes())
+    clients = [client_name(index + 1) for index in range(experiment.clients)]
+    own = {name: {line.round: line for line in read_rounds(machine.folder / name)} for name in clients}
+    rounds = msgspec.convert(found["rounds"], tuple[RoundResult, ...])
+    return RunResult(
+        experiment=experiment,
+        runtime="strict",
+        environment=Environment.here(),
+        parameters=found["parameters"],
+        key_id=found["key_id"],
+        cold_start_seconds=cold_start,
+        rounds=tuple(
+            _with_own(item, [lines[item.round] for lines in own.values() if item.round in lines]) for item in rounds
+        ),
+        insecure=experiment.insecure,
+        shared_processes=(),
+        transcript=Transcript.load(folder / TRANSCRIPT),
+    )
+
+
+def _with_own(item: RoundResult, lines: Sequence[RoundLine]) -> RoundResult:
+    models = {line.model for line in lines}
+    if len(models) != 1:
+        return item
+    return replace(item, accuracy=lines[0].accuracy, loss=lines[0].loss, model=lines[0].model)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port

@@ -1,0 +1,266 @@
+"""How parties of different organisations come to keys, certificates and terms, without anybody handing out a secret.
+
+1. Each party makes its own keys where it lives (:func:`make_request`); a public request leaves the house.
+2. The organiser checks the requests and answers each with a kit of public files (:func:`issue`). No private key of any
+   party passes through its hands, sealed or open: that is better than sending each party's key sealed to it.
+3. For one machine :func:`provision_all` does all of it, one directory per party, and deals demonstration data.
+
+What the organiser can do: leave a party out, or put keys of its own under somebody's name. Against that the parties
+compare the kit's fingerprint by another way. The authority's key lies in the organiser's encrypted store.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from hefl_core.errors import DataError, KeyUseError, ParameterError
+from hefl_core.federation.experiment import Experiment, Manifest, Schema
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, digest
+from hefl_core.keys.archive import keep_identity, recall_identity
+from hefl_core.keys.certificates import Authority, TLSKey
+from hefl_core.keys.identity import Identity
+from hefl_core.keys.roster import CLIENT, Member
+from hefl_core.keys.store import KeyStore
+from hefl_core.keys.unlock import Passphrase
+from hefl_core.learning.models import model_for
+from hefl_core.runtime.household import estate
+from hefl_core.runtime.kit import TLS_TABLE, Kit, read_json
+from hefl_core.runtime.own_data import FOLDER as DATA
+from hefl_core.runtime.own_data import HOLD_OUT, TRAIN, save_arrays
+from hefl_core.runtime.settings import LISTEN
+from hefl_core.runtime.stage import open_store
+from hefl_core.wire.canonical import decode, encode
+
+REQUEST: Final = "request.json"
+KITS: Final = "kits"
+ORGANISER: Final = "organiser"
+PASSPHRASE: Final = "HEFL_PASSPHRASE"
+DAYS: Final = 30
+FIRST_METRICS_PORT: Final = 9464
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a party tells the organiser: its member line and a certificate signing request (PEM). All of it public.
+
+    ``csr`` is signed by the TLS key, ``signature`` (over member and csr) by the signing key: whoever wrote this has both.
+    """
+
+    member: Member
+    csr: bytes
+    signature: bytes
+
+    def check(self) -> None:
+        """Raises: DataError when the signing key did not sign this request."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.member.signing).verify(
+                self.signature, _bound(self.member, self.csr)
+            )
+        except (InvalidSignature, ValueError) as error:
+            raise DataError(
+                f"request of {self.member.name}: expected the signature of its own signing key, found another; ask it again"
+            ) from error
+
+
+def _bound(member: Member, csr: bytes) -> bytes:
+    return digest(b"hefl/request", encode(member), csr)
+
+
+def party_names(clients: int) -> tuple[str, ...]:
+    """Coordinator, auditor, KMS, then the clients."""
+    return (COORDINATOR, AUDITOR, KMS, *(client_name(i + 1) for i in range(clients)))
+
+
+def role_of(party: str) -> str:
+    """The role behind a name."""
+    return party if party in (COORDINATOR, AUDITOR, KMS) else CLIENT
+
+
+# -- 1: each party ---------------------------------------------------------------------------------------------------
+
+
+def make_request(home: Path, party: str) -> Path:
+    """Make a party's keys in its own encrypted store; the file of its public request.
+
+    Raises: KeyUseError when the store has keys already.
+    """
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    identity, key = Identity(party, role_of(party)), TLSKey()
+    csr = key.request(party)
+    with open_store(home, party) as store, store.transaction():
+        keep_identity(store, identity)
+        store.put(TLS_TABLE, "key", key.expose())
+    signature = identity.sign(_bound(identity.member, csr))
+    return _write_request(home, Request(identity.member, csr, signature))
+
+
+def renew_request(home: Path, party: str) -> Path:
+    """A new TLS key for a party that has its other keys already; the public request for the next certificate.
+
+    The old certificate does not fit any more: stop the service first, put the new one in its place, start it again.
+    """
+    key = TLSKey()
+    csr = key.request(party)
+    with open_store(home, party) as store:
+        identity = recall_identity(store, party)
+        store.put(TLS_TABLE, "key", key.expose())
+    return _write_request(home, Request(identity.member, csr, identity.sign(_bound(identity.member, csr))))
+
+
+def _write_request(home: Path, request: Request) -> Path:
+    path = home / REQUEST
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(request)) + b"\n")
+    return path
+
+
+# -- 2: the organiser ------------------------------------------------------------------------------------------------
+
+
+def terms(experiment: Experiment, schema: Schema | None = None, examples_max: int | None = None) -> Manifest:
+    """The agreed terms. With a ``schema`` the clients bring tables of their own, which the organiser never sees.
+
+    Raises: ParameterError without a largest number of examples for such tables.
+    """
+    strict = experiment.but(observed=False)
+    if schema is None:
+        return estate(strict).manifest(strict)
+    if examples_max is None or examples_max < 1:
+        raise ParameterError(
+            "examples_max: expected the largest number of training rows a client may have, found none",
+            "agree on a round number, say 4096",
+        )
+    parameters = model_for(strict.model, len(schema.columns), len(schema.classes)).parameters
+    return Manifest.draw(strict, parameters, examples_max, schema)
+
+
+def read_requests(folder: Path, clients: int) -> tuple[Request, ...]:
+    """All requests below a folder, checked: one for each party, each with proof of its keys. Raises: DataError."""
+    found = [read_json(path, Request) for path in sorted(folder.rglob("*.json")) if path.name.endswith(REQUEST)]
+    by_name = {request.member.name: request for request in found}
+    names = party_names(clients)
+    if sorted(request.member.name for request in found) != sorted(names):
+        raise DataError(
+            f"requests in {folder}: expected one *{REQUEST} each of {', '.join(names)}; found "
+            f"{', '.join(request.member.name for request in found) or 'none'}"
+        )
+    for request in found:
+        request.check()
+        if request.member.role != role_of(request.member.name):
+            raise DataError(
+                f"request of {request.member.name}: expected the role {role_of(request.member.name)}, "
+                f"found {request.member.role}"
+            )
+    return tuple(by_name[name] for name in names)
+
+
+def issue(home: Path, manifest: Manifest, requests: Sequence[Request], days: int = DAYS) -> dict[str, Kit]:
+    """Found the experiment's authority and give each party its kit (``home/kits/PARTY``).
+
+    Raises: KeyUseError when this organiser's store has an experiment already: renew, or take another folder.
+    """
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _organiser_store(home) as store:
+        if store.list(ORGANISER):
+            raise KeyUseError(
+                f"organiser: expected a new folder, {home} has an experiment; renew it, or take another one"
+            )
+        authority = Authority.found(manifest.id, days)
+        with store.transaction():
+            store.put(ORGANISER, "key", authority.key.expose())
+            store.put(ORGANISER, "certificate", authority.certificate)
+            store.put(ORGANISER, "manifest", encode(manifest))
+            store.put(ORGANISER, "members", encode(tuple(request.member for request in requests)))
+    return _give_out(home, manifest, authority, requests, days)
+
+
+def renew(home: Path, requests_folder: Path, days: int = DAYS) -> dict[str, Kit]:
+    """New certificates under the same terms and members, from a new authority's key.
+
+    Raises: DataError when a request comes with other signing or sealing keys than before.
+    """
+    with _organiser_store(home) as store:
+        manifest = decode(store.get(ORGANISER, "manifest"), Manifest)
+        members = decode(store.get(ORGANISER, "members"), tuple[Member, ...])
+        requests = read_requests(requests_folder, manifest.experiment.clients)
+        for request, member in zip(requests, members, strict=True):
+            if request.member != member:
+                raise DataError(f"request of {member.name}: expected the keys enrolled before, found others; ask why")
+        authority = Authority.found(manifest.id, days)
+        with store.transaction():
+            store.put(ORGANISER, "key", authority.key.expose())
+            store.put(ORGANISER, "certificate", authority.certificate)
+    return _give_out(home, manifest, authority, requests, days)
+
+
+def _give_out(
+    home: Path, manifest: Manifest, authority: Authority, requests: Sequence[Request], days: int
+) -> dict[str, Kit]:
+    members = tuple(request.member for request in requests)
+    kits = {}
+    for request in requests:
+        name = request.member.name
+        certificate = authority.issue(request.csr, name, days)
+        kits[name] = Kit(manifest, members, authority.certificate, certificate)
+        kits[name].save(home / KITS / name)
+    return kits
+
+
+def _organiser_store(home: Path) -> KeyStore:
+    """Under HEFL_PASSPHRASE where it is set, else under a key file beside it."""
+    passphrase = os.environ.get(PASSPHRASE)
+    return KeyStore(home / f"{ORGANISER}.db", Passphrase(passphrase)) if passphrase else open_store(home, ORGANISER)
+
+
+# -- 3: all of it on one machine -------------------------------------------------------------------------------------
+
+
+def provision_all(
+    folder: Path,
+    experiment: Experiment,
+    *,
+    coordinator: str = LISTEN[COORDINATOR],
+    metrics: bool = True,
+    days: int = DAYS,
+) -> Manifest:
+    """Everything above on one machine: one directory per party, the organiser's, and dealt data in the clients'.
+
+    Raises: ParameterError when the folder has something in it.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ParameterError(f"provision: expected an empty or new folder, {folder} has something in it")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    names = party_names(experiment.clients)
+    for name in names:
+        make_request(folder / name, name)
+    manifest = terms(experiment)
+    kits = issue(folder / ORGANISER, manifest, read_requests(folder, experiment.clients), days)
+    for number, name in enumerate(names):
+        kits[name].save(folder / name)
+        address = f"127.0.0.1:{FIRST_METRICS_PORT + number}" if metrics else ""
+        (folder / name / "service.toml").write_text(_settings(name, coordinator, address), encoding="utf-8")
+    deal(folder, manifest)
+    return manifest
+
+
+def deal(folder: Path, manifest: Manifest) -> None:
+    """Give each client its part of the experiment's data set, and the common hold-out rows, in its own directory."""
+    whole = estate(manifest.experiment)
+    for index, own in enumerate(whole.parts, start=1):
+        data = folder / client_name(index) / DATA
+        save_arrays(data / f"{TRAIN}.npz", own)
+        save_arrays(data / f"{HOLD_OUT}.npz", whole.dataset.test)
+
+
+def _settings(party: str, coordinator: str, metrics: str) -> str:
+    lines = {"party": party, "home": ".", "coordinator": coordinator, "metrics": metrics}
+    if party == COORDINATOR:
+        lines["listen"] = coordinator
+    return "".join(f'{name} = "{value}"\n' for name, value in lines.items())

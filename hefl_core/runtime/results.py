@@ -1,0 +1,65 @@
+"""What a client keeps for itself: its accuracy after each round, and the model. Written in its own folder, sent nowhere."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from hefl_core.errors import HeflError
+from hefl_core.federation.client import Client, Evaluate
+
+FOLDER: Final = "results"
+ROUNDS, MODEL, REFUSALS = "rounds.jsonl", "model.npy", "refusals.txt"
+
+
+class RoundLine(msgspec.Struct, frozen=True):
+    """One round at one client. ``model``: SHA-256 of θ, 64 hex digits; accuracy and loss on its hold-out rows."""
+
+    round: int
+    accuracy: float
+    loss: float
+    model: str
+
+
+class Results:
+    """A client's own results in ``HOME/results``."""
+
+    def __init__(self, home: Path, evaluate: Evaluate) -> None:
+        self._folder = home / FOLDER
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._evaluate = evaluate
+        self._last = max((line.round for line in read_rounds(home)), default=0)
+
+    def note(self, client: Client) -> bool:
+        """Write down the model of the last round that this client saw end, once; whether there was one to write."""
+        if client.rounds_done <= self._last:
+            return False
+        theta = client.theta
+        accuracy, loss = self._evaluate(theta)
+        model = hashlib.sha256(theta.tobytes()).hexdigest()
+        line = RoundLine(client.rounds_done, accuracy, loss, model)
+        temporary = self._folder / (MODEL + ".new")
+        with temporary.open("wb") as file:
+            np.save(file, theta, allow_pickle=False)
+        os.replace(temporary, self._folder / MODEL)
+        with (self._folder / ROUNDS).open("ab") as file:
+            file.write(msgspec.json.encode(line) + b"\n")
+        self._last = line.round
+        return True
+
+    def refused(self, error: HeflError) -> None:
+        """Write down in full what this client refused or could not do; outside only the kind is said where it is private."""
+        with (self._folder / REFUSALS).open("a", encoding="utf-8") as file:
+            file.write(f"{type(error).__name__}: {error}\n")
+
+
+def read_rounds(home: Path) -> tuple[RoundLine, ...]:
+    """The lines that a client wrote so far; none before its first round."""
+    path = home / FOLDER / ROUNDS
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return tuple(msgspec.json.decode(line, type=RoundLine) for line in lines)

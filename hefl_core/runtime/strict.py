@@ -1,0 +1,201 @@
+"""The stage of the strict mode: the coordinator is an object here, everybody else calls from a house of its own.
+
+Like ray_actors.py, but nothing of ours runs there except the service that its owner started.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, cast
+
+from hefl_core.errors import HeflError, IntegrityError, KeyNotActive, RoundError
+from hefl_core.federation.auditor import Auditor
+from hefl_core.federation.client import Client
+from hefl_core.federation.coordinator import Coordinator
+from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.party import Letter
+from hefl_core.federation.round import Parties
+from hefl_core.ids import AUDITOR, COORDINATOR, client_name
+from hefl_core.ids import KMS as KMS_NAME
+from hefl_core.keys.approval import CeremonyResult
+from hefl_core.keys.archive import KeyEpoch
+from hefl_core.keys.epochs import EpochState
+from hefl_core.keys.kms import KMS
+from hefl_core.keys.roster import Member
+from hefl_core.runtime.exchange import Exchange
+from hefl_core.runtime.kit import Kit
+from hefl_core.runtime.stage import Host, Runtime, Stage, custody_of
+from hefl_core.schemes.base import PublicKey
+from hefl_core.wire.envelope import Envelope, SignedHeader
+
+ATTRIBUTES: Final = ("epochs",)
+"""What is read of a party, not called."""
+
+
+class DistantParty:
+    """Stands for a party elsewhere: the same methods, answered by its own service or by an error."""
+
+    def __init__(self, member: Member, exchange: Exchange) -> None:
+        self.name = member.name
+        self.member = member
+        self._exchange = exchange
+
+    def __getattr__(self, method: str) -> Any:
+        if method.startswith("_"):
+            raise AttributeError(method)
+        if method in ATTRIBUTES:
+            return self.ask(method)
+        return lambda *arguments: self.ask(method, *arguments)
+
+    def ask(self, method: str, *arguments: object) -> Any:
+        """Ask and wait. Raises: whatever the party raises; RuntimeUnavailable without an answer in time."""
+        return self._exchange.ask(self.name, method, *arguments)
+
+
+class StrictCarrier:
+    """Hands letters and questions to the exchange, all at once; answers are taken as they come."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def deliver(self, letter: Letter, to: Sequence[Any]) -> Iterator[tuple[Any, HeflError | None]]:
+        """The coordinator's own by call, all others' by the exchange."""
+        yield from self._ask(to, "receive", letter.envelope)
+
+    def gather(self, parties: Sequence[Any], step: str, argument: object) -> Iterator[tuple[Any, Any]]:
+        """Ask each party for its answer."""
+        yield from self._ask(parties, step, argument)
+
+    def _ask(self, parties: Sequence[Any], step: str, argument: object) -> Iterator[tuple[Any, Any]]:
+        distant = {party.name: party for party in parties if isinstance(party, DistantParty)}
+        for party in parties:
+            if party.name not in distant:
+                yield party, _call(party, step, argument)
+        for name, answer in self._exchange.ask_all(list(distant), step, argument):
+            yield distant[name], answer
+
+    def body(self, letter: Letter) -> bytes:
+        """The envelope holds it."""
+        return letter.envelope.body
+
+
+def _call(party: Any, step: str, argument: object) -> Any:
+    try:
+        return getattr(party, step)(argument)
+    except HeflError as error:
+        return error
+
+
+def strict_stage(kit: Kit, coordinator: Coordinator, exchange: Exchange, close: Callable[[], None]) -> Runtime:
+    """A runtime over parties that are connected to ``exchange``; the KMS has enrolled them from its own kit."""
+
+    def stage(manifest: Manifest, observer: Member | None) -> Stage:
+        def distant(name: str) -> Any:
+            return DistantParty(kit.member(name), exchange)
+
+        custody, numbers = custody_of(manifest), range(1, manifest.experiment.clients + 1)
+        clients = tuple(cast(Client, distant(client_name(index))) for index in numbers)
+        kms, auditor = cast(KMS, distant(KMS_NAME)), cast(Auditor, distant(AUDITOR))
+        parties = Parties(kms, coordinator, auditor, clients, custody.quorum.collective, custody.dealer_free)
+        here = Host((COORDINATOR,), os.getpid(), platform.node())
+        return Stage(parties, StrictCarrier(exchange), (here,), close)
+
+    return stage
+
+
+class KeyDesk:
+    """What the KMS does for the coordinator, and under which policy: one key per first round, none past the last round.
+
+    Who takes part stands in the KMS's own kit; revoking is for its owner (``keys revoke``). A question that comes again
+    changes nothing.
+    """
+
+    def __init__(self, kms: KMS, kit: Kit) -> None:
+        self._kms = kms
+        self._rounds = kit.manifest.experiment.rounds
+        enrolled = {entry.subject: dict(entry.details) for entry in kms.audit_log.entries if entry.action == "enrol"}
+        for member in kit.members:
+            if member.name == KMS_NAME:
+                continue
+            if member.name not in enrolled:
+                kms.enrol(member)
+            elif enrolled[member.name]["signing"] != member.signing.hex():
+                raise IntegrityError(f"kit: {member.name} has other keys than those enrolled before; refuse the kit")
+
+    @property
+    def epochs(self) -> tuple[KeyEpoch, ...]:
+        """All epochs: public."""
+        return self._kms.epochs
+
+    def open_epoch(self, first_round: int, last_round: int) -> None:
+        """Deal the first key. Raises: RoundError against the policy."""
+        if self._is_new(first_round, last_round):
+            self._kms.open_epoch(first_round, last_round)
+
+    def rotate(self, first_round: int, last_round: int) -> None:
+        """Deal the next key. Raises: RoundError against the policy."""
+        if self._is_new(first_round, last_round):
+            self._kms.rotate(first_round, last_round)
+
+    def begin_ceremony(self, first_round: int, last_round: int) -> Envelope:
+        """Begin a key without a dealer. Raises: RoundError against the policy."""
+        if not self._is_new(first_round, last_round):
+            raise RoundError(f"ceremony: the key from round {first_round} on is made; expected a later first round")
+        return self._kms.begin_ceremony(first_round, last_round)
+
+    def register(self, key: PublicKey, result: CeremonyResult, headers: tuple[SignedHeader, ...]) -> None:
+        """Take in a key that the clients made. Raises: as :meth:`KMS.register`."""
+        self._kms.register(key, result, headers)
+
+    def destroy(self, epoch: int) -> None:
+        """End an old epoch; the active one is refused. Raises: KeyNotActive."""
+        if any(known.epoch == epoch and known.state is EpochState.DESTROYED for known in self.epochs):
+            return
+        self._kms.destroy(epoch)
+
+    def receive(self, envelope: Envelope) -> None:
+        """A client's approval. Raises: as :meth:`KMS.receive`."""
+        self._kms.receive(envelope)
+
+    def roster_envelope(self) -> Envelope:
+        """Of the active epoch."""
+        return self._kms.roster_envelope()
+
+    def epoch_envelope(self) -> Envelope:
+        """Of the active epoch."""
+        return self._kms.epoch_envelope()
+
+    def share_envelope(self, client: str) -> Envelope:
+        """Sealed to this client alone."""
+        return self._kms.share_envelope(client)
+
+    def _is_new(self, first_round: int, last_round: int) -> bool:
+        """Whether a key from this round on is still to be made. Raises: RoundError when the terms do not allow it."""
+        if last_round != self._rounds or not 1 <= first_round <= last_round:
+            raise RoundError(
+                f"KMS: expected a key for some rounds up to the agreed last, {self._rounds}, found {first_round} to "
+                f"{last_round}; the terms say otherwise"
+            )
+        active = [epoch for epoch in self.epochs if epoch.state is EpochState.ACTIVE]
+        if active and active[0].first_round > first_round:
+            raise RoundError(f"KMS: expected a first round from {active[0].first_round} on, found {first_round}")
+        return not active or active[0].first_round != first_round
+
+
+class ClientDesk:
+    """What a client does for the coordinator; it keeps the key of the epoch under way whatever it is asked."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def __getattr__(self, method: str) -> Any:
+        return getattr(self.client, method)
+
+    def destroy_epoch(self, epoch: int) -> None:
+        """Forget an old epoch's secrets. Raises: KeyNotActive for the newest."""
+        newest = self.client.enrolment.record.epoch
+        if epoch >= newest:
+            raise KeyNotActive(f"destroy: expected an epoch before {newest}, found {epoch}; it is needed")
+        self.client.destroy_epoch(epoch)

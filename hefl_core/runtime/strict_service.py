@@ -1,0 +1,197 @@
+"""Parties as services under mutual TLS: the coordinator listens and runs the rounds, everybody else calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from hefl_core.errors import HeflError, ParameterError, RuntimeUnavailable
+from hefl_core.federation.transcript import LeftOut, Sent
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS
+from hefl_core.keys.store import KeyStore
+from hefl_core.runtime import results, stage
+from hefl_core.runtime.attendant import Attendant, Diary
+from hefl_core.runtime.events import Event, EventBus, Progress
+from hefl_core.runtime.exchange import Exchange
+from hefl_core.runtime.kit import Kit
+from hefl_core.runtime.own_data import FOLDER as DATA
+from hefl_core.runtime.own_data import home_from_files
+from hefl_core.runtime.result import RoundResult
+from hefl_core.runtime.run import Run
+from hefl_core.runtime.strict import ClientDesk, KeyDesk, strict_stage
+
+if TYPE_CHECKING:
+    from hefl_core.runtime.service import Service
+
+GATHER_SECONDS: Final = 300.0
+"""After so long the rounds begin without clients that have not come, if enough have."""
+RESULT, TRANSCRIPT = "result.json", "transcript.jsonl"
+
+
+def run_tls(service: Service) -> None:
+    """A party with its kit. Raises: DataError, ParameterError, KeyUseError for a kit, store or data that do not fit."""
+    home, party = service.home, service.settings.party
+    kit = Kit.load(home)
+    if not (home / f"{party}.db").exists():
+        raise ParameterError(f"store: expected {party}.db in {home}, found none", "make it with `provision request`")
+    with stage.open_store(home, party) as store:
+        ends = kit.check(party, store)
+        service.log.info(
+            "kit", experiment=kit.manifest.id, fingerprint=kit.fingerprint, certificate_ends=ends.isoformat()
+        )
+        (_coordinate if party == COORDINATOR else _take_part)(service, kit, store)
+
+
+# -- everybody but the coordinator -----------------------------------------------------------------------------------
+
+
+class _Counts:
+    """The diary of a party that keeps none; a round is over for the auditor when it is told to close it."""
+
+    def __init__(self, service: Service) -> None:
+        self._rounds = service.metrics.rounds
+
+    def note(self, step: str) -> None:
+        """Count rounds."""
+        if step == "close":
+            self._rounds.inc()
+
+    def refused(self, error: HeflError) -> None:
+        """The log says it."""
+
+
+class _Journal:
+    """A client's diary: its own results."""
+
+    def __init__(self, service: Service, desk: ClientDesk, own: results.Results) -> None:
+        self._service, self._desk, self._own = service, desk, own
+
+    def note(self, step: str) -> None:
+        """A round may have ended, by this step or while catching up."""
+        if self._own.note(self._desk.client):
+            self._service.metrics.rounds.inc()
+            self._service.log.info("round", round=self._desk.client.rounds_done)
+
+    def refused(self, error: HeflError) -> None:
+        """In full, at home."""
+        self._own.refused(error)
+
+
+def _take_part(service: Service, kit: Kit, store: KeyStore) -> None:
+    """Serve one party until it is told to leave or to stop."""
+    name, role = service.settings.party, service.settings.role
+    party, diary = _MAKERS[role](service, kit, store)
+    attendant = Attendant(name, role, party, kit.manifest.id, service.log, service.metrics, diary)
+    attendant.attend(service.settings.coordinator, kit.credentials(store), service.stop, service.ready)
+
+
+def _kms(service: Service, kit: Kit, store: KeyStore) -> tuple[object, Diary]:
+    return KeyDesk(stage.make_kms(kit.manifest, store), kit), _Counts(service)
+
+
+def _auditor(service: Service, kit: Kit, store: KeyStore) -> tuple[object, Diary]:
+    return stage.make_auditor(kit.manifest, kit.member(KMS), store), _Counts(service)
+
+
+def _client(service: Service, kit: Kit, store: KeyStore) -> tuple[object, Diary]:
+    index = int(service.settings.party.rpartition("-")[2])
+    home = home_from_files(kit.manifest, index, service.home / DATA)
+    client = stage.make_client(kit.manifest, kit.member(KMS), index, None, store, home)
+    desk, own = ClientDesk(client), results.Results(service.home, home.evaluate)
+    journal = _Journal(service, desk, own)
+    journal.note("start")  # the round that an earlier process ended and did not write down
+    return desk, journal
+
+
+_MAKERS: Final[dict[str, Callable[..., tuple[object, Diary]]]] = {KMS: _kms, AUDITOR: _auditor, "client": _client}
+
+
+# -- the coordinator -------------------------------------------------------------------------------------------------
+
+
+def _coordinate(service: Service, kit: Kit, store: KeyStore) -> None:
+    """Listen, wait for the parties, run all rounds, keep the record."""
+    coordinator = stage.make_coordinator(kit.manifest, kit.member(KMS), store)
+    exchange = Exchange(kit.manifest.id, kit.roles, service.log, service.metrics, stop=service.stop)
+    try:
+        address = exchange.listen(service.settings.listen, kit.credentials(store))
+        service.log.info("listens", address=str(address))
+        service.ready()
+        _gather(service, kit, exchange)
+        bus = EventBus()
+        run = Run(
+            kit.manifest.experiment,
+            "strict",
+            bus=bus,
+            stage=strict_stage(kit, coordinator, exchange, lambda: None),
+            manifest=kit.manifest,
+        )
+        if _drained(service, run, bus):
+            _keep(service, run)
+            exchange.farewell()
+    finally:
+        exchange.close()
+
+
+def _gather(service: Service, kit: Kit, exchange: Exchange) -> None:
+    """Wait for the parties. Raises: RuntimeUnavailable when too few come."""
+    service.log.info("waits", parties=len(kit.roles))
+    if exchange.wait_until(lambda here: set(here) == set(kit.roles), GATHER_SECONDS):
+        return
+    here, floor = exchange.attending(), kit.manifest.experiment.cohort_floor
+    missing = ", ".join(name for name in kit.roles if name not in here)
+    enough = {KMS, AUDITOR} <= set(here) and len(here) - 2 >= floor
+    service.log.warning("missing", who=missing)
+    if not enough:
+        raise RuntimeUnavailable(
+            f"coordinator: expected KMS, auditor and {floor} clients within {GATHER_SECONDS:.0f} s; missing: {missing}"
+        )
+
+
+def _drained(service: Service, run: Run, bus: EventBus) -> bool:
+    """Run all rounds; whether they came to their end. Raises: whatever breaks the run."""
+    cursor = 0
+    try:
+        for _ in run.steps():
+            cursor = _tell(service, bus, cursor)
+            if service.stop.is_set():
+                return False
+    except HeflError:
+        if not service.stop.is_set():
+            raise
+        return False
+    finally:
+        _tell(service, bus, cursor)
+    return True
+
+
+def _tell(service: Service, bus: EventBus, cursor: int) -> int:
+    """Turn what happened into log lines and numbers; the new cursor."""
+    events, cursor = bus.since(cursor)
+    for event in events:
+        _tell_one(service, event)
+    return cursor
+
+
+def _tell_one(service: Service, event: Event) -> None:
+    log = service.log
+    if isinstance(event, Sent):
+        log.debug("sent", step=event.step, sender=event.sender, round=event.position.round, nbytes=event.nbytes)
+        for work in event.work if event.sender == COORDINATOR else ():
+            service.metrics.step(work.step, work.seconds)
+    elif isinstance(event, LeftOut):
+        log.warning("left out", who=event.party, step=event.step, round=event.position.round, reason=event.reason)
+    elif isinstance(event, RoundResult):
+        service.metrics.rounds.inc()
+        log.info("round", round=event.round, contributors=len(event.contributors), attempts=event.attempts)
+    elif isinstance(event, Progress):
+        log.debug("progress", text=event.text)
+
+
+def _keep(service: Service, run: Run) -> None:
+    """The record of the run: public things and ciphertexts."""
+    folder = service.home / results.FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    run.transcript.save(folder / TRANSCRIPT)
+    (folder / RESULT).write_text(run.result().to_json() + "\n", encoding="utf-8")
+    service.log.info("finished", rounds=len(run.rounds))
