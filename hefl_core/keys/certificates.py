@@ -80,8 +80,8 @@ class Authority:
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         return cls(key, key.sign(builder.add_extension(_usage(signs_certificates=True), critical=True)))
 
-    def issue(self, request: bytes, name: str, days: int) -> bytes:
-        """A certificate for what a request asks, under this name and no other: PEM.
+    def issue(self, request: bytes, name: str, days: int, now: datetime | None = None) -> bytes:
+        """A certificate for what a request asks, under this name and no other, for so many days from ``now``: PEM.
 
         Raises: DataError when the request is not one, its signature is wrong, or it asks for another name.
         """
@@ -95,7 +95,7 @@ class Authority:
         issuer = read_certificate(self.certificate).subject
         may = ExtendedKeyUsageOID.SERVER_AUTH if name == COORDINATOR else ExtendedKeyUsageOID.CLIENT_AUTH
         builder = (
-            _builder(_subject(name), issuer, public, days)
+            _builder(_subject(name), issuer, public, days, now)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([may]), critical=True)
@@ -159,13 +159,13 @@ def _private(pem: bytes) -> ec.EllipticCurvePrivateKey:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, days: int
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, days: int, now: datetime | None = None
 ) -> x509.CertificateBuilder:
     if not 1 <= days <= MAX_DAYS:
         raise ParameterError(
             f"days: expected 1 to {MAX_DAYS}, found {days}", "short is better: renewing is one command"
         )
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -1,4 +1,7 @@
-"""A coordinator in this process, everybody else as a real service on loopback: what the tests of the strict mode share."""
+"""A coordinator here, everybody else over real mutual TLS on loopback, in threads or in processes of their own.
+
+Threads run the very code of the services (run_tls) and start at once; what needs a process gets one.
+"""
 
 import threading
 from contextlib import contextmanager
@@ -10,9 +13,12 @@ from hefl_core.runtime.kit import Kit
 from hefl_core.runtime.logs import Log
 from hefl_core.runtime.metrics import Metrics
 from hefl_core.runtime.one_machine import OneMachine
+from hefl_core.runtime.provision import role_of
 from hefl_core.runtime.run import Run
+from hefl_core.runtime.service import Service
 from hefl_core.runtime.settings import Settings
 from hefl_core.runtime.strict import strict_stage
+from hefl_core.runtime.strict_service import run_tls
 
 
 class World:
@@ -24,6 +30,7 @@ class World:
         self.kit = Kit.load(self.home)
         self.metrics = Metrics(COORDINATOR)
         self.stop = threading.Event()
+        self.threads = []
         roles, log = self.kit.roles, Log(COORDINATOR, "error")
         self.exchange = Exchange(self.kit.manifest.id, roles, log, self.metrics, lease_seconds=3, stop=self.stop)
         self.store = stage.open_store(self.home, COORDINATOR)
@@ -34,8 +41,19 @@ class World:
         self.machine.start(*names)
         self.wait(*names)
 
+    def start_here(self, *names):
+        """The same services in threads of this process."""
+        for name in names:
+            log = self.machine.log_path(name).open("a", encoding="utf-8")
+            settings = Settings.load(role_of(name), self.machine.folder / name / "service.toml", {})
+            told = Service(settings, Log(name, "debug", log), Metrics(name), self.stop, threading.Event())
+            thread = threading.Thread(target=run_tls, args=(told,), daemon=True)
+            thread.start()
+            self.threads.append((thread, log))
+        self.wait(*names)
+
     def wait(self, *names):
-        assert self.exchange.wait_until(lambda here: set(names) <= set(here), 90), self.machine.ended_badly()
+        assert self.exchange.wait_until(lambda here: set(names) <= set(here), 200), self.machine.ended_badly()
 
     def gone(self, name):
         assert self.exchange.wait_until(lambda here: name not in here, 60)
@@ -49,15 +67,19 @@ class World:
         self.stop.set()
         self.exchange.close()
         self.machine.stop()
+        for thread, log in self.threads:
+            thread.join(30)
+            log.close()
         self.store.close()
 
 
 @contextmanager
-def world(experiment, folder, *, everybody=True):
+def world(experiment, folder, *, as_processes=()):
+    """Everybody is there: these as processes, the others in threads."""
     made = World(experiment, folder)
     try:
-        if everybody:
-            made.start(*[name for name in made.machine.names if name != COORDINATOR])
+        made.start(*as_processes)
+        made.start_here(*[name for name in made.machine.names if name not in (COORDINATOR, *as_processes)])
         yield made
     finally:
         made.close()

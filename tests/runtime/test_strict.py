@@ -4,22 +4,24 @@ import shutil
 import threading
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
-from hefl_core.errors import KeyUseError, RoundError, RuntimeUnavailable, WireError
+from hefl_core.errors import DataError, KeyUseError, RoundError, RuntimeUnavailable, WireError
 from hefl_core.federation.verify import verify
 from hefl_core.ids import COORDINATOR, KMS
-from hefl_core.keys.certificates import Authority, TLSKey
+from hefl_core.keys.certificates import Authority, TLSKey, check_certificate
 from hefl_core.runtime import stage
 from hefl_core.runtime.attendant import Attendant
-from hefl_core.runtime.exchange import Credentials
+from hefl_core.runtime.exchange import Credentials, Exchange
 from hefl_core.runtime.kit import Kit
 from hefl_core.runtime.logs import Log
 from hefl_core.runtime.metrics import Metrics
 from hefl_core.runtime.results import read_rounds
 from hefl_core.runtime.run import run_experiment
+from hefl_core.runtime.settings import Address
 from hefl_core.wire.envelope import Envelope
 from tests.conftest import SMALL, finished
 from tests.runtime.strict_world import world
@@ -131,16 +133,48 @@ def test_the_kit_of_another_experiment_is_refused(small_world):
         attend_as(made, "client-2", kit, credentials, experiment="0" * 64)
 
 
-def certified(authority, name, days=1):
+def certified(authority, name, now=None):
+    """A fresh key and a certificate for it; it trusts this world's authority only if that is ``authority``."""
     key = TLSKey()
-    return Credentials(authority.certificate, authority.issue(key.request(name), name, days), key.expose())
+    return Credentials(authority.certificate, authority.issue(key.request(name), name, 1, now), key.expose())
 
 
-def test_a_certificate_of_a_foreign_authority_never_gets_in(small_world):
+def own_authority(made):
+    with stage.open_store(made.machine.folder / "organiser", "organiser") as store:
+        return Authority(TLSKey(store.get("organiser", "key")), store.get("organiser", "certificate"))
+
+
+def test_foreign_and_expired_certificates_never_get_in_and_a_valid_one_does(small_world):
+    """Control: a valid certificate comes as far as the seat, which is taken."""
     made, _, _ = small_world
+    authority = own_authority(made)
     foreign = certified(Authority.found(made.kit.manifest.id, 1), "client-2")
-    trusting = Credentials(made.kit.authority, foreign.certificate, foreign.key)
-    assert not attend_as(made, "client-2", made.kit, trusting, seconds=2)
+    foreign = Credentials(authority.certificate, foreign.certificate, foreign.key)
+    expired = certified(authority, "client-2", datetime.now(UTC) - timedelta(days=3))
+    valid = certified(authority, "client-2")
+    for credentials in (foreign, expired):
+        assert not attend_as(made, "client-2", made.kit, credentials, seconds=2)
+    with pytest.raises(RuntimeUnavailable, match="another one attends"):  # past the handshake: the seat is taken
+        attend_as(made, "client-2", made.kit, valid, patience=0)
+    with pytest.raises(DataError, match="expected one valid at"):
+        check_certificate(expired.certificate, authority.certificate, "client-2")
+    check_certificate(valid.certificate, authority.certificate, "client-2")
+
+
+def test_a_client_does_not_speak_to_a_coordinator_with_another_certificate(small_world):
+    """A server that shows a client's certificate, by the right authority, is refused; with the coordinator's it is not."""
+    made, _, _ = small_world
+    authority, seen = own_authority(made), {}
+    for name in ("client-1", COORDINATOR):
+        exchange = Exchange(made.kit.manifest.id, {"client-2": "client"}, Log(name, "error"), Metrics(name))
+        address = exchange.listen(Address("127.0.0.1", 0), certified(authority, name))
+        made.address, before = address, made.address
+        try:
+            seen[name] = attend_as(made, "client-2", made.kit, certified(authority, "client-2"), seconds=2)
+        finally:
+            made.address = before
+            exchange.close()
+    assert seen == {"client-1": False, COORDINATOR: True}
 
 
 def test_a_replay_across_rounds_is_refused_and_the_run_ends_as_a_local_one(small_world):
@@ -212,9 +246,9 @@ def _copy(made, name):
     return stage.open_store(copy, name)
 
 
-def test_a_killed_client_is_left_out_and_a_new_process_takes_its_seat(tmp_path):
-    experiment = UNSEEN.but(clients=4, rounds=3)
-    with world(experiment, tmp_path) as made:
+def test_a_killed_client_is_left_out_and_the_rounds_go_on(tmp_path):
+    experiment = UNSEEN.but(clients=4)
+    with world(experiment, tmp_path, as_processes=["client-4"]) as made:
         run = made.run()
         for sent in run.steps():
             if sent.step != "receipt" or sent.sender != "client-4":
@@ -227,7 +261,6 @@ def test_a_killed_client_is_left_out_and_a_new_process_takes_its_seat(tmp_path):
         assert contributors[1] == ["client-1", "client-2", "client-3"]
         assert any(entry.party == "client-4" for entry in run.transcript.left_out)
         assert verify(run.transcript).signers == (3, 4)
-        made.start("client-4")
 
 
 @pytest.mark.parametrize("custody", ["2-of-3", "dealer-free:2-of-3"])
