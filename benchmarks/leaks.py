@@ -107,7 +107,7 @@ def rounds(scheme: str, custody: str, count: int) -> Callable[[int], object]:
         pass
 
     def step(number: int) -> object:
-        post.begin()
+        post.begin(stage.parties.coordinator)
         return [sent.step for sent in federated_round(Position(1, number + 1, 1), stage.parties, post)]
 
     return step

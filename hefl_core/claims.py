@@ -253,6 +253,38 @@ def _forget_model(result: RunResult) -> RunResult:
     return replace(result, rounds=(replace(first, model=None), *others))
 
 
+def is_private(result: RunResult) -> bool:
+    """Whether the run promises differential privacy."""
+    return result.experiment.mechanism is not None
+
+
+def _noise_added(result: RunResult) -> str:
+    mechanism = result.experiment.mechanism
+    assert mechanism is not None
+    share = mechanism.noise * mechanism.clip_norm / mechanism.survivors**0.5
+    least = float("inf")
+    for seen in (item for found in result.observations.values() for item in found):
+        noised = np.frombuffer(seen.update, dtype=np.float64)
+        found_std = float(np.sqrt(np.mean(noised**2)))
+        least = min(least, found_std / share)
+        _demand(found_std >= 0.85 * share, f"{seen.client}: noise of {found_std:.3g} per entry, expected {share:.3g}")
+        _demand(seen.examples == 1, f"{seen.client}: weighs {seen.examples}, which would scale its noise")
+    _demand(least < float("inf"), "the run was not observed: nobody saw the noised updates")
+    privacy = result.privacy
+    assert privacy is not None
+    return (
+        f"every update carried at least {least:.2f} of its share of the noise before it was encrypted, at weight 1; "
+        f"ε = {privacy.epsilon:.3g} at δ = {privacy.delta:g}"
+    )
+
+
+def _thin_noise(result: RunResult) -> RunResult:
+    """Control: one client adds half of its noise."""
+    first, *others = result.observations[1]
+    half = (np.frombuffer(first.update, dtype=np.float64) / 2).tobytes()
+    return replace(result, observations={**result.observations, 1: (replace(first, update=half), *others)})
+
+
 # -- integrity -------------------------------------------------------------------------------------------------
 
 
@@ -506,6 +538,17 @@ LEDGER: tuple[Claim, ...] = (
         "docs/protocol.md, step 8",
         _one_model,
         _forget_model,
+    ),
+    Claim(
+        "noise-added",
+        "Under differential privacy every update is clipped, weighs one and carries its share of discrete Gaussian noise "
+        "before it is encrypted; ε is stated for the sums and the model, if every contributor adds its noise.",
+        "model user",
+        "executed",
+        "docs/dp.md; Kairouz, Liu, Steinke 2021 (distributed discrete Gaussian)",
+        _noise_added,
+        _thin_noise,
+        is_private,
     ),
     Claim(
         "sums-confirmed",

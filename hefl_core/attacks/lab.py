@@ -78,6 +78,10 @@ class Lab:
             )
         self.setting = setting
         self.data = load_dataset(setting.dataset)
+        if setting.batch > len(self.data.train):
+            raise ParameterError(
+                f"batch: expected at most the {len(self.data.train)} records of {setting.dataset}, found {setting.batch}"
+            )
         features, classes = len(self.data.feature_names), len(self.data.classes)
         self.model: Model = (
             imprint_model(features, classes, setting.imprint_bins)

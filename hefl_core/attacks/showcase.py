@@ -6,7 +6,7 @@ Like catalogue.py, but one chosen record instead of many trials; the re-identifi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from hefl_core.attacks.result import AttackResult
 from hefl_core.attacks.scoring import Truth
 from hefl_core.attacks.view import Doubles, View
 from hefl_core.errors import DataError
+from hefl_core.federation.dp import Mechanism
+from hefl_core.federation.experiment import SMALLEST_COHORT
 from hefl_core.learning.base import Examples
 
 CROWD = 100
@@ -172,19 +174,35 @@ def over_batches(
     return tuple(curves)
 
 
-def after_steps(dataset: str, steps: Sequence[int] = (1, 2, 5, 10), trials: int = 30, seed: int = 7) -> Curve:
-    """The same as local steps grow: one record, trained on several times."""
+def after_steps(dataset: str, steps: Sequence[int] = (1, 2, 5, 10, 30), trials: int = 30, seed: int = 7) -> Curve:
+    """The same as local steps grow: records that were trained on several times before the update left."""
     found = tuple(
-        run("record", PLAIN, dataset=dataset, local_epochs=count, trials=trials, seed=seed) for count in steps
+        run("records", PLAIN, dataset=dataset, batch=4, local_epochs=count, trials=trials, seed=seed) for count in steps
     )
-    return Curve("record", tuple(steps), found)
+    return Curve("records", tuple(steps), found)
 
 
-def over_noise(dataset: str, levels: Sequence[float], trials: int = 30, seed: int = 7) -> tuple[AttackResult, ...]:
-    """One record's PSNR as noise on the clipped update grows."""
-    return tuple(run("record", PLAIN, dataset=dataset, clip=1.0, noise=one, trials=trials, seed=seed) for one in levels)
+@dataclass(frozen=True)
+class Noised:
+    """One level of noise: what the attack still reaches, and the ε that the same noise proves for one round."""
+
+    level: float
+    result: AttackResult
+    epsilon: float
 
 
-def without_arrays(result: AttackResult) -> AttackResult:
-    """The numbers alone, for keeping many."""
-    return replace(result, evidence=())
+def over_noise(
+    dataset: str, levels: Sequence[float] = (0.01, 0.05, 0.3, 1.0, 3.0), trials: int = 30, seed: int = 7
+) -> tuple[Noised, ...]:
+    """One record's PSNR as noise on the clipped update grows, and (ε, δ) of one round of the run's own mechanism.
+
+    The attacked update carries Gaussian noise of the mechanism's size in the sum; a run adds discrete Gaussian shares.
+    """
+    return tuple(
+        Noised(
+            one,
+            run("record", PLAIN, dataset=dataset, clip=1.0, noise=one, trials=trials, seed=seed),
+            Mechanism(1.0, one, SMALLEST_COHORT).guarantee(1).epsilon,
+        )
+        for one in levels
+    )

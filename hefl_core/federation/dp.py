@@ -6,7 +6,7 @@ are sized for m = min_cohort, more contributors mean more noise. Neighbouring ru
 them replaced by zero; who takes part is public.
 
 Source: Kairouz, Liu, Steinke 2021 (The Distributed Discrete Gaussian Mechanism for Federated Learning with Secure
-Aggregation), theorem 1 and section 4; the sampler is Canonne, Kamath, Steinke 2020 (The Discrete Gaussian for
+Aggregation), section 4; the sampler is Canonne, Kamath, Steinke 2020 (The Discrete Gaussian for
 Differential Privacy), algorithms 1 to 3.
 """
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from hefl_core.attacks.result import AttackResult
-from hefl_core.attacks.showcase import CROWD, Curve, Film, Portrait, Row
+from hefl_core.attacks.showcase import CROWD, Curve, Film, Noised, Portrait, Row
 from hefl_core.attacks.view import Doubles
 from hefl_core.figures.style import COLOURS, figure, line
 
@@ -228,16 +228,32 @@ def curves_caption(found: Sequence[Curve], letter: str) -> str:
     return "; ".join(parts) + ". Bars: 95 %."
 
 
-def noise(results: Sequence[AttackResult], levels: Sequence[float], *, dark: bool = False) -> go.Figure:
-    """PSNR of one record's reconstruction as noise on the clipped update grows."""
-    picture = figure(dark=dark, height=320, x="noise per entry / clipping norm", y="PSNR, dB")
-    values = np.array([result.value for result in results])
-    picture.add_scatter(
-        x=[str(level) for level in levels], y=values, mode="lines+markers", name="reconstruction", **line(0)
-    )
-    picture.add_hline(y=30, line={"dash": "dot", "color": COLOURS[5]}, annotation_text="recovered: 30 dB")
-    picture.update_xaxes(type="category")
+def two_bars(found: Sequence[Noised], *, dark: bool = False) -> go.Figure:
+    """Against noise: whether it stops this attack (PSNR beside guessing), and whether it proves something (ε)."""
+    names = [f"{one.level:g}" for one in found]
+    titles = ("stops this attack? PSNR in dB (dotted: guessing)", "proves something? ε of one round (dotted: 10)")
+    picture = make_subplots(1, 2, horizontal_spacing=0.1, subplot_titles=titles)
+    values = np.array([one.result.value for one in found])
+    bars = {
+        "type": "data",
+        "array": np.array([one.result.high for one in found]) - values,
+        "arrayminus": values - np.array([one.result.low for one in found]),
+    }
+    picture.add_bar(x=names, y=values, error_y=bars, marker_color=COLOURS[0], row=1, col=1)
+    picture.add_bar(x=names, y=[one.epsilon for one in found], marker_color=COLOURS[1], row=1, col=2)
+    picture.add_hline(y=float(np.mean([one.result.prior for one in found])), line_dash="dot", row=1, col=1)
+    picture.add_hline(y=10, line_dash="dot", row=1, col=2)
+    picture.update_yaxes(type="log", row=1, col=2)
+    picture.update_xaxes(type="category", title_text="noise / clipping norm")
+    plain = figure(dark=dark, height=340)
+    picture.update_layout(template=plain.layout.template, height=340, showlegend=False)
     return picture
+
+
+def two_bars_caption(found: Sequence[Noised]) -> str:
+    """The picture in a sentence."""
+    said = [f"noise {one.level:g}: {one.result.value:.0f} dB, ε = {one.epsilon:.3g}" for one in found]
+    return "; ".join(said) + f". Guessing reaches {found[0].result.prior:.0f} dB. Bars: 95 %."
 
 
 def key(result: AttackResult, *, shown: int = 64, dark: bool = False) -> go.Figure:

@@ -7,7 +7,7 @@ import streamlit as st
 from hefl_core.attacks import catalogue, showcase
 from hefl_core.attacks.lab import CLIENT, COORDINATOR, PLAIN, USER
 from hefl_core.attacks.result import AttackResult
-from hefl_core.attacks.showcase import Curve, Film, Row
+from hefl_core.attacks.showcase import Curve, Film, Noised, Row
 from hefl_core.errors import HeflError
 from hefl_core.figures import attacks as figures
 from hefl_core.schemes.presets import PRESETS
@@ -37,7 +37,14 @@ def result_of(name: str, seat: str, scheme: str, clients: int, seed: int, batch:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _curves(across: str, dataset: str, seed: int) -> tuple[Curve, ...]:
+    if across == "E":
+        return (showcase.after_steps(dataset, seed=seed),)
     return (showcase.over_clients if across == "K" else showcase.over_batches)(dataset, seed=seed)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _noised(dataset: str, seed: int) -> tuple[Noised, ...]:
+    return showcase.over_noise(dataset, seed=seed)
 
 
 def encrypting_scheme() -> str:
@@ -54,7 +61,7 @@ def page() -> None:
             _(
                 "Two minutes: look at the five portraits · choose another record · raise the clients until the mean no longer "
                 "names it · play the search · then read who was in the data. The same code runs in every seat; a seat decides "
-                "only what it is given."
+                "only what it is given. Victims are dealt, trained and encrypted in a laboratory, as often as an interval needs."
             )
         )
     pictures, patient, search, members, more = st.tabs(
@@ -170,9 +177,23 @@ def _more() -> None:
     for across, label, said in (
         ("K", _("clients K"), _("What one curious client reads from the decrypted mean, as clients are added.")),
         ("B", _("records per update"), _("What a plain update gives away, by an honest model and by one made for it.")),
+        (
+            "E",
+            _("local passes"),
+            _("The same as each client trains several passes before it sends: four records each."),
+        ),
     ):
         st.markdown(f"**{said}**")
         with st.spinner(_("Dealing, training and attacking …")):
             found = _curves(across, dataset, frame.experiment().seed)
         st.plotly_chart(figures.curves(found, label, dark=frame.dark()), key=f"attack:curve:{across}")
         st.caption(figures.curves_caption(found, across))
+    st.markdown(
+        _(
+            "**Noise has two bars to clear.** Little of it stops *this* attack; only much of it proves something about the next."
+        )
+    )
+    with st.spinner(_("Dealing, training and attacking …")):
+        levels = _noised(dataset, frame.experiment().seed)
+    st.plotly_chart(figures.two_bars(levels, dark=frame.dark()), key="attack:noise")
+    st.caption(figures.two_bars_caption(levels))

@@ -2,12 +2,14 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from hefl_core.attacks.catalogue import ATTACKS, run
 from hefl_core.attacks.lab import COORDINATOR, PLAIN, SEATS
 from hefl_core.attacks.matrix import cells, family_at_chance
 from hefl_core.cli.main import app
+from hefl_core.errors import ParameterError
 
 
 def invoke(*args):
@@ -30,8 +32,26 @@ def test_one_attack_from_one_seat_as_json():
 def test_from_every_seat_as_a_table_and_refusals():
     shown = invoke("multi-key", "--trials", "2").stdout
     assert "largest error" in shown and "updates opened" in shown
-    assert invoke("nonsense").exit_code != 0
-    assert invoke("label", "--seat", "moon").exit_code != 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("nonsense",),
+        ("label", "--seat", "moon"),
+        ("label", "--trials", "0"),
+        ("label", "--trials", "-3"),
+        ("label", "--batch", "0"),
+        ("records", "--batch", "100000"),
+        ("records", "--batch", "9000"),
+        ("record", "--seat", "client", "--clients", "1"),
+        ("collusion", "--threshold", "9"),
+        ("label", "--local-epochs", "0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(wrong):
+    with pytest.raises(ParameterError, match="expected|no attack"):
+        app(["attack", *wrong], standalone_mode=False)
 
 
 def test_the_matrix_holds_what_was_measured():

@@ -1,18 +1,26 @@
 """Attacks on updates: they work on what plain federated learning sends, and are at chance on ciphertexts."""
 
 from dataclasses import replace
+from gc import get_referents
+from itertools import pairwise
+from types import FunctionType, ModuleType
 
 import numpy as np
 import pytest
 
-from hefl_core.attacks import inversion, labels, members, records, scoring
+from hefl_core.attacks import inversion, labels, members, records, scoring, showcase
 from hefl_core.attacks.catalogue import CHANCE_TRIALS, run
 from hefl_core.attacks.lab import CLIENT, COALITION, COORDINATOR, PLAIN, Lab, Setting, finished_model
 from hefl_core.attacks.matrix import family_at_chance
 from hefl_core.attacks.result import FAMILY_ALPHA
-from hefl_core.attacks.view import Message, View, all_bytes
+from hefl_core.attacks.scoring import Truth
+from hefl_core.attacks.view import Held, Message, View, all_bytes
 from hefl_core.errors import ParameterError
+from hefl_core.federation.client import Observation
+from hefl_core.federation.party import Party
+from hefl_core.keys.identity import Identity
 from hefl_core.learning.models import dense_model
+from hefl_core.schemes.base import SecretShare, expose_secret
 from tests.conftest import SMALL, finished
 
 
@@ -147,6 +155,60 @@ def test_the_coordinators_view_reaches_no_plaintext_and_no_key(scheme):
     assert leaks(plain_lab, *plain_lab.trial(0))
 
 
+def reach(root):
+    """Everything that hangs on an object, closures included; classes, modules and code are not followed."""
+    todo, seen = [root], {}
+    while todo:
+        one = todo.pop()
+        if id(one) in seen or isinstance(one, (type, ModuleType, str, int, float)):
+            continue
+        seen[id(one)] = one
+        todo += (
+            [cell.cell_contents for cell in one.__closure__ or ()]
+            if isinstance(one, FunctionType)
+            else get_referents(one)
+        )
+    return list(seen.values())
+
+
+def forbidden(view, needles):
+    """What the coordinator's view must not reach: a share, a party, the truth, or bytes of an update or a key."""
+    found = []
+    for one in reach(view):
+        if isinstance(one, (SecretShare, Truth, Party, Identity, Observation)):
+            found.append(type(one).__name__)
+        blob = one.tobytes() if isinstance(one, np.ndarray) else one if isinstance(one, (bytes, bytearray)) else b""
+        found += ["bytes" for needle in needles if needle in blob]
+    return found
+
+
+def test_on_a_real_run_the_coordinators_view_reaches_no_plaintext_and_no_key():
+    run_ = finished(SMALL.but(rounds=1))
+    seen, share = run_.result().observations[1], run_.parties.clients[0].enrolment.share
+    view = View.of_transcript(run_.transcript, "coordinator", Lab(Setting()).public)
+    updates = [np.frombuffer(item.update) for item in seen]
+    needles = [update[at : at + 4].tobytes() for update in updates for at in (np.argmax(np.abs(update[:-4])),)]
+    needles += [update[: len(update)].astype(np.float32).tobytes()[-64:] for update in updates]
+    needles.append(expose_secret(share)[100:140])
+    assert len(reach(view)) > 30 and forbidden(view, needles) == []
+    for planted in (
+        replace(view, keys=(share,)),
+        replace(view, held=(Held("innocent", 1, updates[0]),)),
+        replace(view, messages=(*view.messages, Message("note", "x", 1, b"..." + needles[-1]))),
+        replace(view, public=replace(view.public, auxiliary=lambda: seen)),
+    ):
+        assert forbidden(planted, needles)
+
+
+def test_the_search_is_the_same_in_every_seat(monkeypatch):
+    asked = []
+    real = inversion.invert
+    monkeypatch.setattr(inversion, "invert", lambda view, **how: asked.append(how) or real(view, **how))
+    for seat in (PLAIN, COORDINATOR, CLIENT, COALITION):
+        run("inversion", seat, trials=1)
+    assert len(asked) == 4 and all(how == asked[0] for how in asked)
+
+
 def test_attacks_are_handed_a_view_and_never_import_the_laboratory_or_the_scorer():
     import ast
     from pathlib import Path
@@ -180,8 +242,20 @@ def test_the_mean_leaks_less_with_more_clients():
 
 
 def test_noise_lowers_what_an_update_gives_away():
-    values = [run("record", PLAIN, trials=30, clip=1.0, noise=noise).value for noise in (0.0, 0.001, 0.01, 0.1)]
-    assert values == sorted(values, reverse=True) and values[-1] < 15
+    results = [run("record", PLAIN, trials=30, clip=1.0, noise=noise) for noise in (0.0, 0.001, 0.01, 0.1)]
+    assert all(more.high < less.low for less, more in pairwise(results))
+    assert results[-1].value < 15
+
+
+def test_noise_that_stops_an_attack_need_not_prove_anything():
+    found = showcase.over_noise("digits", (0.05, 0.3, 1.0), trials=20)
+    assert found[0].result.value < 30 and found[0].epsilon > 100
+    assert found[0].epsilon > found[1].epsilon > found[2].epsilon and found[2].epsilon < 10
+
+
+def test_more_local_steps_hide_records():
+    curve = showcase.after_steps("digits", (1, 30), trials=20)
+    assert curve.results[0].low > curve.results[1].high
 
 
 def test_who_left_is_found_by_differencing():
