@@ -93,12 +93,14 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
         "ceremony_result": Step(tuple[()], CeremonyResult),
         "destroy_epoch": Step(tuple[int], None),
         "sign_closing": Step(tuple[tuple[int, bytes]], bytes),
+        "refusals": Step(tuple[()], dict[str, int]),
     },
     AUDITOR: {
         **_RECEIVE,
         "confirm": _SAY,
         "evidence": Step(tuple[Position, str], bytes),
         "close": Step(tuple[Position], None),
+        "refusals": Step(tuple[()], dict[str, int]),
     },
     KMS: {
         **_RECEIVE,

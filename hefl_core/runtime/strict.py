@@ -30,7 +30,7 @@ from hefl_core.runtime.stage import Host, Runtime, Stage, custody_of
 from hefl_core.schemes.base import PublicKey
 from hefl_core.wire.envelope import Envelope, SignedHeader
 
-ATTRIBUTES: Final = ("epochs",)
+ATTRIBUTES: Final = ("epochs", "refusals")
 """What is read of a party, not called."""
 
 

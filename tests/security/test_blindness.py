@@ -60,10 +60,10 @@ def leaky():
 
     class Leaky(watched.WatchedHost):
         def _settle(self, settler):
-            from hefl_core.runtime import stage
+            from hefl_core.runtime.household import estate
 
             if settler.maker == "make_given_coordinator":
-                stage.first_model(settler.args[0])  # loads every client's records to learn a shape
+                estate(settler.args[0].experiment)  # loads every client's records
                 self._handed.append((8, {"examples": 113}))
             return super()._settle(settler)
 

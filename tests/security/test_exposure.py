@@ -32,13 +32,21 @@ def calls_of(tree):
             yield ast.unparse(node.func), node
 
 
+FALSE = ast.Constant(False)
+"""What NumPy does where nothing is said."""
+
+
+def _is_false(value):
+    return isinstance(value, ast.Constant) and value.value is False
+
+
 def unsafe(tree):
     """What must not stand in a source: unsafe decoders, pickles in NumPy files, shells."""
     for name, call in calls_of(tree):
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
         if name in FORBIDDEN_CALLS or name.rpartition(".")[2] in FORBIDDEN_METHODS:
             yield name
-        if name in ("np.load", "numpy.load") and "allow_pickle" in keywords:
+        if name in ("np.load", "numpy.load") and not _is_false(keywords.get("allow_pickle", FALSE)):
             yield f"{name} with allow_pickle"
         if "shell" in keywords and not (
             isinstance(keywords["shell"], ast.Constant) and keywords["shell"].value is False
