@@ -150,6 +150,10 @@ check("10.5", disks)
 # Stores are encrypted, so a disk without its unlocking key (a key file, a passphrase, a hardware token) is not enough
 # either. Where that key lies is the operator's decision, and the operator's duty.
 #
+# **Strict mode** is that for several organisations (`run --runtime strict`, `docs/strict.md`): every party makes its keys where
+# it lives, calls the coordinator over TLS with certificates on *both* sides (mutual TLS), and answers only the steps on its
+# own list. The coordinator can stop the run; it can run nothing at a hospital.
+#
 # ## 6 · What changed, and what did not
 #
 # | | objects | processes on Ray | services of their own |

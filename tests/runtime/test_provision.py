@@ -1,0 +1,153 @@
+"""Provisioning: who makes which key, what the organiser sees, and what it refuses."""
+
+import msgspec
+import pytest
+
+from hefl_core.errors import DataError, KeyUseError, ParameterError
+from hefl_core.federation.experiment import Experiment, Schema
+from hefl_core.keys.roster import Member
+from hefl_core.runtime import provision, stage
+from hefl_core.runtime.kit import MEMBERS, Kit
+from hefl_core.runtime.own_data import home_from_files, read_own_data
+from hefl_core.runtime.provision import Request
+from tests.conftest import SMALL
+
+OWN = Experiment(model="logistic", clients=3, rounds=1)
+HEART = Schema(("age", "pressure"), ("healthy", "ill"), (50.0, 120.0), (20.0, 30.0))
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """Every party's own home, with its request."""
+    for name in provision.party_names(3):
+        provision.make_request(tmp_path / "homes" / name, name)
+    return tmp_path
+
+
+def requests(asked):
+    return provision.read_requests(asked / "homes", 3)
+
+
+def test_no_private_key_leaves_a_home(asked):
+    """The whole of what the organiser gets and gives is searched. Control: a home's own key is found by the same search."""
+    secrets = []
+    for name in provision.party_names(3):
+        with stage.open_store(asked / "homes" / name, name) as store:
+            secrets += [store.get("tls", "key"), store.get("identities", name)[-32:]]
+    provision.issue(asked / "organiser", provision.terms(SMALL), requests(asked))
+    public = [path.read_bytes() for path in (asked / "homes").rglob("request.json")]
+    public += [path.read_bytes() for path in (asked / "organiser").rglob("*") if path.is_file()]
+    assert len(public) >= 6 + 24
+
+    def found(secret, places):
+        forms = (secret, secret[40:90], secret.hex().encode(), msgspec.json.encode(secret)[1:-2])
+        return any(form in place for form in forms if form for place in places)
+
+    assert not any(found(secret, public) for secret in secrets)
+    assert found(secrets[0], [secrets[0]])
+
+
+def test_a_kit_fits_its_party_and_nobody_else(asked):
+    kits = provision.issue(asked / "organiser", provision.terms(SMALL), requests(asked))
+    home = asked / "homes" / "client-1"
+    with stage.open_store(home, "client-1") as store:
+        kits["client-1"].check("client-1", store)
+        with pytest.raises(DataError, match="own TLS key"):
+            kits["client-2"].check("client-1", store)
+    assert len({kit.fingerprint for kit in kits.values()}) == 1
+
+
+def test_keys_that_the_organiser_puts_under_a_name_are_noticed(asked):
+    kits = provision.issue(asked / "organiser", provision.terms(SMALL), requests(asked))
+    kits["client-1"].save(asked / "homes" / "client-1")
+    path = asked / "homes" / "client-1" / "kit" / MEMBERS
+    members = msgspec.json.decode(path.read_bytes(), type=list[Member])
+    changed = [Member(m.name, m.role, b"\1" * 32, m.sealing) if m.name == "client-1" else m for m in members]
+    path.write_bytes(msgspec.json.encode(changed))
+    kit = Kit.load(asked / "homes" / "client-1")
+    assert kit.fingerprint != kits["client-1"].fingerprint
+    with stage.open_store(asked / "homes" / "client-1", "client-1") as store:
+        with pytest.raises(DataError, match="somebody substituted them"):
+            kit.check("client-1", store)
+
+
+def test_requests_without_proof_or_of_the_wrong_number_are_refused(asked):
+    path = asked / "homes" / "client-2" / "request.json"
+    request = msgspec.json.decode(path.read_bytes(), type=Request)
+    other = msgspec.json.decode((asked / "homes" / "client-1" / "request.json").read_bytes(), type=Request)
+    path.write_bytes(msgspec.json.encode(Request(request.member, other.csr, request.signature)))
+    with pytest.raises(DataError, match="its own signing key"):
+        requests(asked)
+    path.unlink()
+    with pytest.raises(DataError, match="expected one .*client-2"):
+        requests(asked)
+
+
+def test_an_organiser_issues_once_and_renews_with_the_same_keys_only(asked):
+    manifest = provision.terms(SMALL)
+    provision.issue(asked / "organiser", manifest, requests(asked))
+    with pytest.raises(KeyUseError, match="renew it"):
+        provision.issue(asked / "organiser", manifest, requests(asked))
+    provision.renew_request(asked / "homes" / "client-1", "client-1")
+    kits = provision.renew(asked / "organiser", asked / "homes")
+    assert kits["client-1"].manifest == manifest
+    with stage.open_store(asked / "homes" / "client-1", "client-1") as store:
+        kits["client-1"].check("client-1", store)
+    (asked / "homes" / "client-1" / "client-1.db").unlink()
+    (asked / "homes" / "client-1" / "client-1.key").unlink()
+    for left in (asked / "homes" / "client-1").glob("client-1.db*"):
+        left.unlink()
+    provision.make_request(asked / "homes" / "client-1", "client-1")
+    with pytest.raises(DataError, match="ask why"):
+        provision.renew(asked / "organiser", asked / "homes")
+
+
+def test_on_one_machine_only_clients_hold_data_and_each_its_own(tmp_path):
+    manifest = provision.provision_all(tmp_path / "all", SMALL, metrics=False)
+    assert not manifest.experiment.observed
+    folders = {path.parent.parent.name for path in (tmp_path / "all").rglob("*.npz")}
+    assert folders == {"client-1", "client-2", "client-3"}
+    parts = [read_own_data(manifest.schema, tmp_path / "all" / name / "data") for name in sorted(folders)]
+    assert sum(len(part.train) for part in parts) == 1437
+    with pytest.raises(ParameterError, match="empty or new folder"):
+        provision.provision_all(tmp_path / "all", SMALL)
+
+
+def table(path, rows, header="pressure,age,class"):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(header + "\n" + "\n".join(rows) + "\n")
+
+
+def test_a_client_trains_on_its_own_table(tmp_path):
+    manifest = provision.terms(OWN, HEART, 64)
+    table(tmp_path / "data" / "train.csv", [f"{120 + i},{50 + i},{'ill' if i % 2 else 'healthy'}" for i in range(40)])
+    own = read_own_data(manifest.schema, tmp_path / "data")
+    assert (len(own.train), len(own.held_out)) == (32, 8)
+    assert own.train.features[:, 0].max() <= 2.0  # (age - 50) / 20, in the schema's order of columns
+    home = home_from_files(manifest, 1, tmp_path / "data")
+    assert home.examples == 32 and manifest.parameters == 2 * 2 + 2
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "says"),
+    [
+        ("pressure,weight,class", "ill", "missing: age; not agreed: weight"),
+        ("pressure,age,class", "dead", "expected labels among healthy, ill"),
+    ],
+)
+def test_a_table_that_is_not_as_agreed_is_refused(tmp_path, header, cell, says):
+    rows = [f"{120 + i},{50 + i},{cell if i % 2 else 'healthy'}" for i in range(40)]
+    table(tmp_path / "data" / "train.csv", rows, header)
+    with pytest.raises(DataError, match=says):
+        read_own_data(HEART, tmp_path / "data")
+
+
+def test_more_rows_than_agreed_or_no_file_is_refused(tmp_path):
+    manifest = provision.terms(OWN, HEART, 16)
+    with pytest.raises(DataError, match="found neither"):
+        home_from_files(manifest, 1, tmp_path / "data")
+    table(tmp_path / "data" / "train.csv", [f"{120 + i},{50 + i},{'ill' if i % 2 else 'healthy'}" for i in range(40)])
+    with pytest.raises(DataError, match="at most 16 training rows"):
+        home_from_files(manifest, 1, tmp_path / "data")
+    with pytest.raises(ParameterError, match="examples_max"):
+        provision.terms(OWN, HEART)
