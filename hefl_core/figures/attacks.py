@@ -241,8 +241,10 @@ def two_bars(found: Sequence[Noised], *, dark: bool = False) -> go.Figure:
     }
     picture.add_bar(x=names, y=values, error_y=bars, marker_color=COLOURS[0], row=1, col=1)
     picture.add_bar(x=names, y=[one.epsilon for one in found], marker_color=COLOURS[1], row=1, col=2)
-    picture.add_hline(y=float(np.mean([one.result.prior for one in found])), line_dash="dot", row=1, col=1)
-    picture.add_hline(y=10, line_dash="dot", row=1, col=2)
+    picture.add_hline(
+        y=float(np.mean([one.result.prior for one in found])), line_dash="dot", line_color="grey", row=1, col=1
+    )
+    picture.add_hline(y=10, line_dash="dot", line_color="grey", row=1, col=2)
     picture.update_yaxes(type="log", row=1, col=2)
     picture.update_xaxes(type="category", title_text="noise / clipping norm")
     plain = figure(dark=dark, height=340)
@@ -253,7 +255,8 @@ def two_bars(found: Sequence[Noised], *, dark: bool = False) -> go.Figure:
 def two_bars_caption(found: Sequence[Noised]) -> str:
     """The picture in a sentence."""
     said = [f"noise {one.level:g}: {one.result.value:.0f} dB, ε = {one.epsilon:.3g}" for one in found]
-    return "; ".join(said) + f". Guessing reaches {found[0].result.prior:.0f} dB. Bars: 95 %."
+    guessing = float(np.mean([one.result.prior for one in found]))
+    return "; ".join(said) + f". Guessing reaches {guessing:.0f} dB. Bars: 95 %."
 
 
 def key(result: AttackResult, *, shown: int = 64, dark: bool = False) -> go.Figure:
