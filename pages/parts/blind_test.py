@@ -59,11 +59,7 @@ def _buttons(session: Session) -> None:
     """What can be done now; where a run shares one process, it is run again first."""
     result = session.result
     if result is None or not WARM_UP.ready:
-        st.caption(
-            _(
-                "The test needs a finished run, and Ray: only parties in processes of their own can be looked into one by one."
-            )
-        )
+        _wait()
         return
     try:
         require_encryption(result.experiment)
