@@ -350,8 +350,7 @@ def _suspect(result: RunResult, folder: str) -> Any:
     from hefl_core.runtime.watched import Suspect
 
     transcript = result.transcript
-    args = (transcript.manifest, transcript.opening.kms, stage.first_model(transcript.manifest))
-    settler = Settler(COORDINATOR, "make_given_coordinator", args)
+    settler = Settler(COORDINATOR, "make_coordinator", (transcript.manifest, transcript.opening.kms))
     return host_class(Suspect).remote(str(Path(folder) / "suspect"), [settler])
 
 

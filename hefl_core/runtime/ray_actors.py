@@ -189,7 +189,7 @@ class RayRuntime:
         kms = house(Settler(KMS, "make_kms", (manifest,)))[0].settle()
         root = kms.member
         waiting = [
-            *house(Settler(COORDINATOR, "make_given_coordinator", (manifest, root, stage.first_model(manifest)))),
+            *house(Settler(COORDINATOR, "make_coordinator", (manifest, root))),
             *house(Settler(AUDITOR, "make_auditor", (manifest, root))),
         ]
         for group in self._groups(manifest.experiment.clients, place):

@@ -32,15 +32,11 @@ def make_kms(manifest: Manifest, store: KeyStore | None = None) -> KMS:
 
 
 def make_coordinator(manifest: Manifest, kms: Member, store: KeyStore | None = None) -> Coordinator:
-    """Public things only. With a ``store`` it keeps a round log there, and goes on from one that it finds."""
-    return make_given_coordinator(manifest, kms, first_model(manifest), store)
+    """Public things only: it makes θ_0 from the manifest, so that no client's record ever enters its process.
 
-
-def make_given_coordinator(
-    manifest: Manifest, kms: Member, theta_0: bytes, store: KeyStore | None = None
-) -> Coordinator:
-    """Like :func:`make_coordinator`, for a process of its own: θ_0 is given, so that no client's record ever enters it."""
-    return Coordinator(COORDINATOR, manifest, kms, theta_0, _log(store))
+    With a ``store`` it keeps a round log there, and goes on from one that it finds.
+    """
+    return Coordinator(COORDINATOR, manifest, kms, first_model(manifest), _log(store))
 
 
 def first_model(manifest: Manifest) -> bytes:

@@ -94,7 +94,7 @@ def _exercise(ask: Exercise, cell: Cell) -> None:
             )
         else:
             answer = None
-            st.code(cell.source)
+            st.code(cell.source, wrap_lines=True)
             st.caption(_("Write this one in the notebook: `make lessons` opens it."))
         if answer is not None:
             tried[ask.name] = ask.verdict(answer)
@@ -120,7 +120,7 @@ def _hints(ask: Exercise) -> None:
 
 def _code(lesson: Lesson, number: int, solutions: tuple[Cell, ...]) -> None:
     """The cell, a button that runs the lesson up to it, and what it showed."""
-    st.code(lesson.cells[number].source)
+    st.code(lesson.cells[number].source, wrap_lines=True)
     shown = st.session_state["course:shown"].setdefault(lesson.name, {})
     if number not in shown:
         if not st.button(_("Run to here"), icon=":material/play_arrow:", key=f"run:{lesson.name}:{number}"):
@@ -136,7 +136,7 @@ def _code(lesson: Lesson, number: int, solutions: tuple[Cell, ...]) -> None:
         elif isinstance(thing, Exception):
             st.error(f"{type(thing).__name__}: {thing}", icon=":material/error:")
         else:
-            st.code(thing if isinstance(thing, str) else repr(thing), language=None)
+            st.code(thing if isinstance(thing, str) else repr(thing), language=None, wrap_lines=True)
 
 
 def _run(lesson: Lesson, last: int, solutions: tuple[Cell, ...]) -> None:

@@ -26,7 +26,8 @@ def page() -> None:
     html = _html(frame.session().number, result)
     _downloads(result, html)
     st.markdown(_("Anybody can check the transcript, offline and without a secret:"))
-    st.code("python -m hefl_core verify transcript.jsonl --roster transcript.jsonl.roster", language="bash")
+    command = "python -m hefl_core verify transcript.jsonl --roster transcript.jsonl.roster"
+    st.code(command, language="bash", wrap_lines=True)
     st.caption(_("Print the report from the browser to get a PDF. This is what it looks like:"))
     components.html(html, height=900, scrolling=True)
 

@@ -2,7 +2,9 @@
 
 import re
 from gettext import GNUTranslations
+from urllib.parse import parse_qsl, urlsplit
 
+import pytest
 from babel.messages.pofile import read_po
 
 from hefl_core.teaching import lessons
@@ -40,6 +42,29 @@ def test_every_lesson_draws_and_its_links_stay_in_the_application(app):
         at.selectbox(key="course-choice").set_value(name).run()
         assert not at.exception and not at.error, name
         assert not any("localhost" in block.value for block in at.markdown)
+
+
+LINKS = {
+    name: re.findall(
+        r"\]\(http://localhost:8501/([^)]+)\)", "".join(c.source for c in lessons.read(name).cells if c.markdown)
+    )
+    for name in lessons.names()
+}
+
+
+def test_every_lesson_has_a_link_into_the_application():
+    assert all(LINKS.values())
+
+
+@pytest.mark.parametrize("link", sorted({link for links in LINKS.values() for link in links}))
+def test_the_link_of_a_lesson_opens_its_page_in_the_stated_state(app, link):
+    """The page draws, and every parameter of the link is the screen's; the browser test clicks on one of them."""
+    asked = urlsplit(link)
+    at = run_on(app, asked.path, **dict(parse_qsl(asked.query, strict_parsing=True)))
+    assert at.session_state["url-error"] is None
+    for name, value in parse_qsl(asked.query):
+        found = getattr(at.session_state["experiment"], name, None)
+        assert str(at.session_state[name] if found is None else found) == value, name
 
 
 def test_the_page_in_german(app):

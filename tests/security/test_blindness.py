@@ -62,7 +62,7 @@ def leaky():
         def _settle(self, settler):
             from hefl_core.runtime.household import estate
 
-            if settler.maker == "make_given_coordinator":
+            if settler.maker == "make_coordinator":
                 estate(settler.args[0].experiment)  # loads every client's records
                 self._handed.append((8, {"examples": 113}))
             return super()._settle(settler)

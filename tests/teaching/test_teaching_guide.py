@@ -77,7 +77,10 @@ def test_links_of_the_lessons_open_what_they_say(name):
 
 @pytest.mark.parametrize(
     "query",
-    ["one_rounds", "keys?scheme=bfv-leaner", "keys?client=3", "one_round?clients=3&seat=client-4", "limits?clients=2"],
+    (
+        *("one_rounds", "keys?scheme=bfv-leaner", "keys?client=3", "keys?audience=boss"),
+        *("one_round?clients=3&seat=client-4", "limits?clients=2"),
+    ),
 )
 def test_a_link_that_would_not_open_is_found(query):
     with pytest.raises((AssertionError, HeflError)):
