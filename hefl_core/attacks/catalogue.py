@@ -44,7 +44,7 @@ from hefl_core.attacks.result import AttackResult, Evidence
 from hefl_core.attacks.scoring import Score, Truth
 from hefl_core.attacks.view import View
 from hefl_core.errors import ParameterError
-from hefl_core.learning.base import Examples
+from hefl_core.learning.base import pooled
 from hefl_core.learning.datasets import load_dataset
 
 CHANCE_TRIALS = 400
@@ -294,11 +294,7 @@ def _membership(order: Order) -> AttackResult:
         view, truth = lab.trial(number)
         rng = np.random.default_rng([order.seed, number, 1])
         others = lab.data.test.take(rng.choice(len(lab.data.test), lab.setting.batch, replace=False))
-        both = Examples(
-            np.concatenate([truth.examples.features, others.features]),
-            np.concatenate([truth.examples.labels, others.labels]),
-        )
-        found = members.by_gradients(view, both)
+        found = members.by_gradients(view, pooled([truth.examples, others]))
         found = found / (np.std(found) or 1.0)
         inside.append(found[: len(truth.examples)])
         outside.append(found[len(truth.examples) :])

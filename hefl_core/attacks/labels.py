@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.attacks.view import Doubles, View, gradient
+from hefl_core.errors import ParameterError
 from hefl_core.learning.base import Parameters
 from hefl_core.learning.models import Dense
 from hefl_core.learning.numpy_trainer import loss_and_gradient
@@ -43,6 +44,19 @@ def label_shares(view: View) -> Doubles:
     else:
         expected = probabilities(view.public.model.layers, view.public.theta, auxiliary.features).mean(axis=0)
     return np.asarray(expected - gradient(view)[-1], dtype=np.float64)
+
+
+def label_mixture(view: View) -> Doubles:
+    """:func:`label_shares` as shares must be: none below 0, 1 in total. Shapes: float64 (classes,).
+
+    Raises: ParameterError for a model with other layers than dense ones, whose probabilities nothing here computes.
+    """
+    if not all(isinstance(layer, Dense) for layer in view.public.model.layers):
+        raise ParameterError(
+            f"label shares: expected dense layers, found the model {view.public.model.name}", "use mlp"
+        )
+    shares = np.clip(label_shares(view), 0, None)
+    return np.asarray(shares / (shares.sum() or 1.0))
 
 
 def probabilities(layers: tuple[object, ...], theta: Parameters, rows: Array) -> Doubles:

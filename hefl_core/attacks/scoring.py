@@ -185,6 +185,19 @@ def share_error(share: float, truth: Truth, label: int = 0) -> float:
     return abs(share - float(np.mean(truth.examples.labels == label)))
 
 
+def mixture_error(shares: Doubles, truth: Truth) -> float:
+    """Total variation between guessed and true label shares: 0 none is misplaced, 1 all are. Shapes: (classes,)."""
+    found = np.bincount(truth.examples.labels, minlength=len(shares)) / len(truth.examples)
+    return float(np.abs(shares - found).sum() / 2)
+
+
+def nearest(guesses: Array, truth: Truth) -> tuple[int, int, float]:
+    """Which guess meets which of the victim's records best, and its PSNR. Shapes: guesses (m, features), m ≥ 1."""
+    table = _psnrs(guesses, truth.examples.features)
+    guess, row = np.unravel_index(int(np.argmax(table)), table.shape)
+    return int(guess), int(row), float(table[guess, row])
+
+
 # -- members ---------------------------------------------------------------------------------------------------------
 
 

@@ -129,14 +129,14 @@ class View:
         return found[0]
 
     def _read(self, vector: CiphertextVector) -> Doubles:
-        opened = self._open(vector)
+        opened = self.opened(vector)
         if opened is None:
             return from_bytes(vector, self.public)
         values, examples = opened
         return values * (self.public.examples_max / max(1, examples))
 
-    def _open(self, vector: CiphertextVector) -> tuple[Doubles, int] | None:
-        """Weighted update and example count where it lies open or the seat's keys reach the quorum."""
+    def opened(self, vector: CiphertextVector) -> tuple[Doubles, int] | None:
+        """Weighted update (or sum) and example count where it lies open or the seat's keys reach the quorum; else None."""
         if vector.key_id.scheme == "plaintext":
             numbers = np.frombuffer(vector.blocks[1], dtype="<f4" if vector.terms == 1 else "<f8").astype(np.float64)
             return numbers, int(np.frombuffer(vector.blocks[0], dtype="<i8")[0])

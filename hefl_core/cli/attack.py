@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,14 +11,23 @@ from rich.table import Table
 
 from hefl_core.attacks.catalogue import ATTACKS
 from hefl_core.attacks.catalogue import run as run_attack
+from hefl_core.attacks.on_run import attack_run
 from hefl_core.attacks.result import AttackResult
 from hefl_core.cli.output import STDOUT, write_json
 from hefl_core.errors import ParameterError
+from hefl_core.federation.transcript import Transcript
+from hefl_core.ids import COORDINATOR
+from hefl_core.runtime.captured import of_transcript
 
 
 def attack(
     name: Annotated[str | None, typer.Argument(help="an attack's name; see --list")] = None,
-    seat: Annotated[str | None, typer.Option(help="from where; without it from every seat it has")] = None,
+    seat: Annotated[
+        str | None,
+        typer.Option(
+            help="from where; without it from every seat it has. On a transcript a party: coordinator, client-1"
+        ),
+    ] = None,
     list_: Annotated[bool, typer.Option("--list", help="names, seats, sources")] = False,
     scheme: Annotated[str, typer.Option(help="what the coordinator's ciphertexts are made with")] = "bfv-lean",
     dataset: Annotated[str | None, typer.Option(help="digits or breast_cancer; without it the attack's own")] = None,
@@ -27,9 +37,16 @@ def attack(
     threshold: Annotated[int, typer.Option(help="holders needed to decrypt; 1: individual custody")] = 1,
     trials: Annotated[int | None, typer.Option(help="without it the attack's own number")] = None,
     seed: Annotated[int, typer.Option(help="of data and models; keys are always fresh")] = 7,
+    transcript: Annotated[
+        Path | None, typer.Option(help="attack this run's own messages (of `run --transcript`), not a laboratory's")
+    ] = None,
+    round_: Annotated[int, typer.Option("--round", help="of the transcript")] = 1,
     json: Annotated[str | None, typer.Option(help="write the results as JSON; - is stdout")] = None,
 ) -> None:
-    """Attack a laboratory's own messages from one seat: the same code whether the seat sees updates or ciphertext."""
+    """Attack messages from one seat: the same code whether the seat sees updates or ciphertext.
+
+    Victims are dealt in a laboratory, as many as an interval needs, or they are the clients of a run on record.
+    """
     if list_:
         _list(json)
         return
@@ -38,26 +55,35 @@ def attack(
     chosen = next((one for one in ATTACKS if one.name == name), None)
     if chosen is None:
         raise ParameterError(f"attack: no attack is called {name!r}", "see attack --list")
-    results = [
-        run_attack(
-            name,
-            where,
-            scheme=scheme,
-            dataset=dataset,
-            clients=clients,
-            batch=batch,
-            local_epochs=local_epochs,
-            threshold=threshold,
-            trials=trials,
-            seed=seed,
-        )
-        for where in ([seat] if seat else chosen.seats)
-    ]
+    results = (
+        [_on_record(transcript, name, seat, round_, seed)]
+        if transcript
+        else [
+            run_attack(
+                name,
+                where,
+                scheme=scheme,
+                dataset=dataset,
+                clients=clients,
+                batch=batch,
+                local_epochs=local_epochs,
+                threshold=threshold,
+                trials=trials,
+                seed=seed,
+            )
+            for where in ([seat] if seat else chosen.seats)
+        ]
+    )
     if json:
-        parts = [result.to_json(evidence=seat is not None) for result in results]
-        write_json(json, parts[0] if seat else f"[{','.join(parts)}]")
+        parts = [result.to_json(evidence=seat is not None or transcript is not None) for result in results]
+        write_json(json, parts[0] if seat or transcript else f"[{','.join(parts)}]")
     if json != "-":
         STDOUT.print(_table(results))
+
+
+def _on_record(path: Path, name: str, seat: str | None, round_: int, seed: int) -> AttackResult:
+    """One attack on a run's own messages. Raises: WireError; OSError; ParameterError."""
+    return attack_run(of_transcript(Transcript.load(path)), name, seat or COORDINATOR, round_, seed)
 
 
 def _list(json: str | None) -> None:

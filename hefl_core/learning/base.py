@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -40,6 +40,11 @@ class Examples:
     def take(self, indices: npt.NDArray[np.int64]) -> Examples:
         """The examples at these positions, copied. Shapes: indices (m,)."""
         return Examples(self.features[indices], self.labels[indices])
+
+
+def pooled(parts: Sequence[Examples]) -> Examples:
+    """All the examples of some parts, in their order."""
+    return Examples(np.concatenate([part.features for part in parts]), np.concatenate([part.labels for part in parts]))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from hefl_core.learning.base import Evaluation, Examples, LocalTrainer, LocalTraining, Parameters, training_seed
+from hefl_core.learning.base import (
+    Evaluation,
+    Examples,
+    LocalTrainer,
+    LocalTraining,
+    Parameters,
+    pooled,
+    training_seed,
+)
 
 
 def centralised(
@@ -18,10 +26,7 @@ def centralised(
     Shapes: theta float32 (d,); one evaluation on ``test`` per round of ``how.local_epochs`` passes.
     Raises: as the trainer.
     """
-    together = Examples(
-        np.concatenate([part.features for part in parts]), np.concatenate([part.labels for part in parts])
-    )
-    return alone(trainer, theta, together, test, rounds, how, client=0)
+    return alone(trainer, theta, pooled(parts), test, rounds, how, client=0)
 
 
 def each_alone(

@@ -1,0 +1,181 @@
+"""Attacks on a real run's messages. Like catalogue.py, but one run and one round: as many victims as it had, no more.
+
+What an update of many records and steps still gives away is tried: label shares, membership, and records where a client is small.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from hefl_core.attacks import catalogue, labels, members, records, scoring
+from hefl_core.attacks.capture import Capture, Victim
+from hefl_core.attacks.result import AttackResult, Evidence
+from hefl_core.attacks.scoring import Score
+from hefl_core.attacks.view import Doubles, View
+from hefl_core.errors import ParameterError
+from hefl_core.learning.base import Examples, pooled
+from hefl_core.learning.models import Dense
+
+MOST_CANDIDATES = 200
+"""Members of a victim that are tried, against as many others."""
+MOST_NUMBERS = 12_000_000
+"""Of candidates' gradients at a time: 96 MB."""
+SMALL_UPDATE = 8
+"""Records up to which a first layer's quotients usually still give some away; see the curve on the page."""
+
+
+def attack_run(capture: Capture, name: str, seat: str, round_: int = 1, seed: int = 7) -> AttackResult:
+    """Run one attack from one seat on one round's own messages.
+
+    Raises: ParameterError for an attack that a run's updates do not allow, a seat without an update, or a model that the
+        attack does not fit.
+    """
+    if name not in ON_RUN:
+        raise ParameterError(
+            f"attack on a run: expected one of {', '.join(ON_RUN)}, found {name!r}",
+            "the others need victims dealt for them; leave the transcript out",
+        )
+    victims = capture.victims(seat, round_)
+    started = time.process_time()
+    score, evidence, note = ON_RUN[name](victims, capture.auxiliary, seed)
+    seconds = time.process_time() - started
+    metric, prior_is = METRICS[name]
+    return AttackResult(
+        attack=name,
+        seat=seat,
+        scheme=capture.scheme,
+        threat=threat(seat),
+        metric=metric,
+        value=score.value,
+        low=score.low,
+        high=score.high,
+        prior=score.prior,
+        prior_is=prior_is,
+        trials=len(victims),
+        cpu_seconds=seconds,
+        p_value=score.p_value,
+        seed=seed,
+        source=catalogue.find(name).source,
+        note=f"{_whom(victims)}; {note}",
+        evidence=tuple(evidence),
+    )
+
+
+def reads(result: AttackResult, cells: int = 1) -> bool | None:
+    """Whether the attack on a run told more than guessing, with ``cells`` results looked at together.
+
+    A recovered record is beyond doubt (30 dB), membership has a p-value; of label shares the whole interval must beat the
+    prior. None: one victim has no interval, nothing can be said.
+    """
+    if result.attack == "property":
+        return result.high < result.prior if result.trials > 1 else None
+    if result.attack == "membership":
+        return not result.at_chance(cells)
+    return result.value > result.prior
+
+
+def threat(seat: str) -> str:
+    """Who that is, in a sentence."""
+    parts = seat.split("+")
+    what = {
+        "coordinator": "the run's coordinator, honest but curious: every upload as it was sent, and the public key",
+        "auditor": "the run's auditor, honest but curious: every upload, to add them again",
+        "kms": "the run's key management: it dealt the key and deleted it; no update reaches it",
+        "eavesdropper": "who taps the network: every body as it travels, sealed",
+    }
+    if len(parts) > 1:
+        return f"{' and '.join(parts)} of the run together: their messages and their shares of the key"
+    return what.get(seat, f"{seat} of the run, curious: its own update and the decrypted mean")
+
+
+def _whom(victims: Sequence[Victim]) -> str:
+    """How many, and what an update of theirs is made of."""
+    sizes, steps = [one.examples for one in victims], [one.steps for one in victims]
+    records_ = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+    passes = f"{min(steps)}" if min(steps) == max(steps) else f"{min(steps)} to {max(steps)}"
+    who = victims[0].name if len(victims) == 1 else f"{len(victims)} victims"
+    return f"{who}: {records_} records in {passes} step{'s' * (max(steps) > 1)}"
+
+
+# -- the attacks -----------------------------------------------------------------------------------------------------
+
+Played = tuple[Score, Sequence[Evidence], str]
+
+
+def _shares(victims: Sequence[Victim], others: Examples, seed: int) -> Played:
+    """Which share of a client's records has which label; the prior is the hold-out set's own shares."""
+    truths = [victim.truth for victim in victims]
+    classes = victims[0].view.public.model.classes
+    guesses = [labels.label_mixture(victim.view) for victim in victims]
+    usual = np.bincount(others.labels, minlength=classes) / len(others)
+    score = scoring.over_trials(guesses, truths, scoring.mixture_error, _closeness, rate=False)
+    prior = float(np.mean([scoring.mixture_error(usual, truth) for truth in truths]))
+    true = [np.bincount(truth.examples.labels, minlength=classes) / len(truth.examples) for truth in truths]
+    found = [Evidence("read", np.array(guesses)), Evidence("true", np.array(true)), Evidence("usual", usual)]
+    return Score(score.value, score.low, score.high, prior, score.p_value), found, "0 is exact"
+
+
+def _closeness(guesses: Sequence[Doubles], truths: Sequence[scoring.Truth]) -> Doubles:
+    return -np.array([[scoring.mixture_error(guess, truth) for truth in truths] for guess in guesses])
+
+
+def _members(victims: Sequence[Victim], others: Examples, seed: int) -> Played:
+    """Every victim's records (or a draw of them) against as many of the hold-out set."""
+    inside, outside = [], []
+    for at, victim in enumerate(victims):
+        rng, own, most = np.random.default_rng([seed, at]), victim.truth.examples, _candidates(victim.view, others)
+        count = min(len(own), most)
+        drawn = [part.take(rng.choice(len(part), count, replace=False)) for part in (own, others)]
+        found = members.by_gradients(victim.view, pooled(drawn))
+        found = found / (float(np.std(found)) or 1.0)
+        inside.append(found[:count])
+        outside.append(found[count:])
+    scores = np.concatenate(inside), np.concatenate(outside)
+    tried = f"{len(scores[0])} members tried against as many others"
+    return scoring.auc(*scores), [Evidence("roc", scoring.roc(*scores))], tried
+
+
+def _candidates(view: View, others: Examples) -> int:
+    """Least squares needs fewer candidates than parameters; memory wants few of them where the model is large."""
+    d = view.public.model.parameters
+    return max(1, min(MOST_CANDIDATES, len(others), d // 4, MOST_NUMBERS // (2 * d)))
+
+
+def _records(victims: Sequence[Victim], others: Examples, seed: int) -> Played:
+    """By the attacker's own rule; the picture is of the smallest client, which has most to lose."""
+    first = victims[0].view.public.model.layers[0]
+    if not isinstance(first, Dense):
+        raise ParameterError("records: expected a dense first layer, found a convolution", "use the model mlp")
+    guesses = [records.records(victim.view) for victim in victims]
+    truths = [victim.truth for victim in victims]
+    score = scoring.over_trials(guesses, truths, scoring.recovered, scoring.likeness, rate=False)
+    at = int(np.argmin([victim.examples for victim in victims]))
+    shown = guesses[at] if len(guesses[at]) else records.best_record(victims[at].view)
+    guess, row, quality = scoring.nearest(shown, truths[at])
+    whole = [scoring.recovered(one, truth) * len(truth.examples) for one, truth in zip(guesses, truths, strict=True)]
+    found = [
+        Evidence("guess", shown[guess].astype(np.float64)),
+        Evidence("record", truths[at].examples.features[row].astype(np.float64)),
+        Evidence("psnr", np.array([quality])),
+        Evidence("recovered", np.array([[victim.examples, n] for victim, n in zip(victims, whole, strict=True)])),
+    ]
+    total = sum(len(truth.examples) for truth in truths)
+    mixed = "" if min(one.examples for one in victims) <= SMALL_UPDATE else ", the first layer mixes so many"
+    note = f"{round(sum(whole))} of {total} records whole, {sum(map(len, guesses))} claimed{mixed}"
+    return score, found, note
+
+
+ON_RUN: dict[str, Callable[[Sequence[Victim], Examples, int], Played]] = {
+    "property": _shares,
+    "membership": _members,
+    "records": _records,
+}
+"""What can be tried on an update as real training sends it."""
+METRICS = {
+    "property": ("error of a client's label shares", "the hold-out set's shares"),
+    "membership": ("AUC", "a coin"),
+    "records": ("share of a client's records recovered (> 30 dB)", "another victim's guess"),
+}

@@ -1,0 +1,43 @@
+"""A run of this process, a finished result or a transcript's file, handed to the attacks as one thing: a capture.
+
+Truth comes from where the run took its data (its experiment's names and seed), shares only from parties of this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hefl_core.attacks.capture import Capture
+from hefl_core.federation.client import Observation
+from hefl_core.federation.transcript import Transcript
+from hefl_core.runtime.household import estate
+from hefl_core.runtime.result import RunResult
+from hefl_core.runtime.run import Run
+from hefl_core.schemes.base import SecretShare
+
+
+def of_run(run: Run) -> Capture:
+    """A run under way or finished. On Ray the shares stay in their processes. Raises: RoundError before its first step."""
+    local = run.runtime == "local"
+    shares = {client.name: client.enrolment.share for client in run.parties.clients} if local else {}
+    return _capture(run.transcript, shares, run.observer.observations)
+
+
+def of_result(result: RunResult) -> Capture:
+    """What a finished run left: the clients' private side as the observer saw it, and no share."""
+    return _capture(result.transcript, {}, result.observations)
+
+
+def of_transcript(transcript: Transcript) -> Capture:
+    """A transcript from a file: no share, and nothing that was not sent.
+
+    Raises: DataError where this machine does not have the data that the experiment names.
+    """
+    return _capture(transcript, {}, {})
+
+
+def _capture(
+    transcript: Transcript, shares: Mapping[str, SecretShare], private: Mapping[int, tuple[Observation, ...]]
+) -> Capture:
+    whole = estate(transcript.manifest.experiment)
+    return Capture(transcript, whole.model, whole.dataset.test, whole.parts, shares, dict(private))
