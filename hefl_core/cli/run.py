@@ -23,6 +23,7 @@ from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.one_machine import NOTE
 from hefl_core.runtime.result import with_forecast
 from hefl_core.runtime.run import run_experiment
+from hefl_core.runtime.stage import whereabouts
 
 _DEFAULT = Experiment()
 
@@ -103,6 +104,8 @@ def run(
     warn_insecure(checked)
     if runtime == "strict":
         STDERR.print(NOTE)
+    if runtime == "ray":
+        STDERR.print(whereabouts(checked.hosts))
     if json != "-":
         STDERR.print(rounds_table(checked))
         STDERR.print(forecast_table(checked))

@@ -26,8 +26,9 @@ if not os.environ.get("RAY_ADDRESS"):
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 import ray  # noqa: E402
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
-__all__ = ["CLUSTER", "Cluster", "ray"]
+__all__ = ["CLUSTER", "Cluster", "NodeAffinitySchedulingStrategy", "ray"]
 
 
 class Cluster:

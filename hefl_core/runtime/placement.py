@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from hefl_core.errors import ParameterError, RuntimeUnavailable
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
-from hefl_core.runtime.cluster import CLUSTER, ray
+from hefl_core.runtime.cluster import CLUSTER, NodeAffinitySchedulingStrategy, ray
 
 SHARE: Final = 0.01
 """Of a party's resource per run: a node carries a hundred runs at a time."""
@@ -22,16 +22,27 @@ SHARE: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """``named``: every party has a node of its own name. ``joined``: the cluster was there before this process."""
+    """``named``: every party has a node of its own name. ``joined``: the cluster was there before this process.
+
+    ``nodes``: ids of the nodes that take work, where parties have no places of their own.
+    """
 
     named: bool
     joined: bool
+    nodes: tuple[str, ...] = ()
 
-    def options(self, parties: Sequence[str]) -> dict[str, Any]:
-        """What to ask of Ray for the process in which these parties live."""
+    def options(self, parties: Sequence[str], number: int) -> dict[str, Any]:
+        """What to ask of Ray for process ``number`` (from 0), in which these parties live.
+
+        Processes without a place are dealt out to the nodes in turn: Ray's own SPREAD is a wish, and put all clients of a
+        small run on one of two nodes. A process comes back on its node only, where its home is.
+        """
         if self.named:
             return {"resources": dict.fromkeys(parties, SHARE)}
-        return {"scheduling_strategy": "SPREAD"} if self.joined else {}
+        if not (self.joined and self.nodes):
+            return {}
+        turn = self.nodes[number % len(self.nodes)]
+        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(turn, soft=False)}
 
     def clients_per_host(self, asked: int | None, clients: int) -> int:
         """How many clients share a process. Raises: ParameterError when they have places of their own."""
@@ -47,11 +58,13 @@ class Placement:
 def placement_for(clients: int) -> Placement:
     """Ask the cluster what its living nodes offer. Raises: RuntimeUnavailable when only some parties have a place."""
     needed = (KMS, COORDINATOR, AUDITOR, *(client_name(index) for index in range(1, clients + 1)))
-    offered = {name for node in ray.nodes() if node["Alive"] for name in node["Resources"]}
+    alive = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: str(node["NodeName"]))
+    offered = {name for node in alive for name in node["Resources"]}
     missing = [name for name in needed if name not in offered]
     joined = CLUSTER.address != "local"
     if len(missing) == len(needed):
-        return Placement(named=False, joined=joined)
+        working = [node for node in alive if node["Resources"].get("CPU")] or alive  # without a CPU: not for work
+        return Placement(named=False, joined=joined, nodes=tuple(node["NodeID"] for node in working))
     if missing:
         raise RuntimeUnavailable(
             f"Ray: expected a node for each of {', '.join(needed)}, found none for {', '.join(missing)}; "
@@ -68,12 +81,3 @@ def home_here(asked: str) -> Path:
     """
     own = os.environ.get("HEFL_HOME")
     return Path(own, "runs", *Path(asked).parts[-2:]) if own else Path(asked)
-
-
-def sentence(houses: Sequence[tuple[Sequence[str], str]]) -> str:
-    """Who lives on which node, in words.
-
-    >>> sentence([(("kms",), "a"), (("client-1", "client-2"), "b")])
-    'kms on a; client-1, client-2 on b'
-    """
-    return "; ".join(f"{', '.join(parties)} on {node}" for parties, node in houses)

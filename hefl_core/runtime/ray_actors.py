@@ -30,7 +30,7 @@ from hefl_core.measure.traces import client_fingerprints
 from hefl_core.runtime import stage
 from hefl_core.runtime.cluster import CLUSTER, ray
 from hefl_core.runtime.events import EventBus, Progress
-from hefl_core.runtime.placement import Placement, home_here, placement_for, sentence
+from hefl_core.runtime.placement import Placement, home_here, placement_for
 from hefl_core.runtime.ray_carrier import (
     PID_FILE,
     SETUP_DEADLINE_SECONDS,
@@ -65,8 +65,6 @@ class PartyHost:
 
     def __init__(self, home: str, settlers: Sequence[Settler]) -> None:
         self._home = home_here(home)
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self._home / PID_FILE).write_text(str(os.getpid()))
         self._settlers = {settler.name: settler for settler in settlers}
         self._parties: dict[str, Any] = {}
         self._stores: dict[str, KeyStore] = {}
@@ -80,8 +78,20 @@ class PartyHost:
         """Make a party from its store (a new one at the first start). As :meth:`settled`."""
         return self._guarded(lambda: self._settle(self._settlers[name]))
 
+    def _move_in(self) -> None:
+        """Make the folder. Raises: RuntimeUnavailable naming it, where it cannot be had."""
+        try:
+            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self._home / PID_FILE).write_text(str(os.getpid()))
+        except OSError as error:
+            raise RuntimeUnavailable(
+                f"{', '.join(self._settlers)}: expected a folder that can be written on {platform.node()}, "
+                f"{self._home} is none ({error.strerror}); set HEFL_HOME where that node is started"
+            ) from error
+
     def _settle(self, settler: Settler) -> Member:
         name = settler.name
+        self._move_in()
         if name in self._stores:
             self._stores.pop(name).close()
         self._parties.pop(name, None)
@@ -182,7 +192,7 @@ class RayRuntime:
     ) -> stage.Stage:
         def house(*settlers: Settler) -> list[RemoteParty]:
             home = Path(folder.name) / settlers[0].name
-            where = place.options([settler.name for settler in settlers])
+            where = place.options([settler.name for settler in settlers], len(hosts))
             hosts.append(host_class(self._host or PartyHost).options(**where).remote(str(home), settlers))
             return [RemoteParty(settler.name, hosts[-1], home, self.deadline_seconds) for settler in settlers]
 
@@ -197,7 +207,7 @@ class RayRuntime:
         coordinator, auditor, *clients = [party.settle() for party in waiting]
         parties = stage.enrol(kms, coordinator, auditor, clients, stage.custody_of(manifest))  # type: ignore[arg-type]
         houses = tuple(ray.get([host.whereabouts.remote() for host in hosts], timeout=SETUP_DEADLINE_SECONDS))
-        self._bus.publish(Progress(sentence([(house.parties, house.node) for house in houses])))
+        self._bus.publish(Progress(stage.whereabouts(houses)))
         return stage.Stage(parties, RayCarrier(self.deadline_seconds), houses, lambda: _end(hosts, folder))
 
     def _groups(self, count: int, place: Placement) -> list[range]:

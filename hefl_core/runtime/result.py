@@ -18,6 +18,7 @@ from hefl_core.measure.forecast import Outlook, outlook
 
 if TYPE_CHECKING:
     from hefl_core.runtime.blindness import Blindness
+    from hefl_core.runtime.stage import Host
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ class RunResult:
     """A finished run. The JSON form carries neither the transcript nor the observations (the clients' private side).
 
     ``refusals``: how many messages each party refused or had already, by kind of error, those that no post carried included.
+    ``hosts``: the processes that the parties lived in, and on which nodes.
     """
 
     experiment: Experiment
@@ -130,6 +132,7 @@ class RunResult:
     forecast: Outlook | None = None
     blindness: Blindness | None = None
     refusals: dict[str, dict[str, int]] = field(default_factory=dict)
+    hosts: tuple[Host, ...] = ()
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
@@ -157,6 +160,7 @@ _JSON_FIELDS = (
     "cold_start_seconds",
     "insecure",
     "shared_processes",
+    "hosts",
     "rounds",
     "privacy",
     "claims",

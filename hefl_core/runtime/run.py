@@ -269,6 +269,7 @@ class Run:
             transcript=begun.transcript,
             observations=begun.observer.observations,
             refusals=self._refusals,
+            hosts=begun.stage.hosts,
         )
 
     def close(self) -> None:

@@ -84,6 +84,18 @@ class Host:
     node: str
 
 
+def whereabouts(hosts: Sequence[Host]) -> str:
+    """Who lives on which node, in words.
+
+    >>> whereabouts([Host(("kms",), 1, "a"), Host(("client-1", "client-2"), 2, "b"), Host(("auditor",), 3, "a")])
+    'kms, auditor on a; client-1, client-2 on b'
+    """
+    nodes: dict[str, list[str]] = {}
+    for host in hosts:
+        nodes.setdefault(host.node, []).extend(host.parties)
+    return "; ".join(f"{', '.join(parties)} on {node}" for node, parties in nodes.items())
+
+
 @dataclass(frozen=True)
 class Stage:
     """Parties ready for a run, how letters travel between them, and which processes they live in."""

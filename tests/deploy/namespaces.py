@@ -117,9 +117,9 @@ def script(service, volume, hosts, secret):
 
 
 class Container:
-    """One service of compose.yaml, started as its image and its entry say."""
+    """One service of compose.yaml, started as its image and its entry say; ``entry``: a machine without our image."""
 
-    def __init__(self, name, service, network, folder, secret):
+    def __init__(self, name, service, network, folder, secret, entry=None):
         self.name, self.service, self.network = name, service, network
         self.folder = folder / name
         self.folder.mkdir()
@@ -130,14 +130,15 @@ class Container:
             self.volume.mkdir(mode=0o700)
             os.chown(self.volume, uid, gid)
         (self.folder / "root").mkdir()
-        self.environment = image_environment() | {k: str(v) for k, v in service["environment"].items()}
+        image = {} if entry else image_environment()
+        self.environment = image | {k: str(v) for k, v in service["environment"].items()}
         self.environment["PATH"] = "/opt/hefl/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         self._script = script(service, self.volume, network.hosts, secret)
+        self._entry = entry or json.loads(arguments("ENTRYPOINT")[0])
         self.process = None
 
     def start(self):
-        entry = json.loads(arguments("ENTRYPOINT")[0])
-        command = [*entry, *self.service["command"]]
+        command = [*self._entry, *self.service["command"]]
         wrapped = ["ip", "netns", "exec", self.network.namespace(self.name)]
         wrapped += ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=KILL"]
         wrapped += ["sh", "-c", self._script, "sh", str(self.folder / "root"), *command]
