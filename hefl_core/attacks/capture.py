@@ -58,6 +58,7 @@ class Capture:
 
     ``parts`` is the truth: client k's examples at k - 1. ``shares``: what clients hold, where this process has it;
     ``private``: per round what the clients sealed to the observer. A seat gets of both only what its own members have.
+    ``last``: later rounds are still under way (None: none is).
     """
 
     transcript: Transcript
@@ -66,6 +67,7 @@ class Capture:
     parts: tuple[Examples, ...] = field(repr=False)
     shares: Mapping[str, SecretShare] = field(default_factory=dict, repr=False)
     private: Mapping[int, tuple[Observation, ...]] = field(default_factory=dict, repr=False)
+    last: int | None = None
 
     @property
     def scheme(self) -> str:
@@ -75,7 +77,8 @@ class Capture:
     @property
     def rounds(self) -> tuple[int, ...]:
         """Rounds that were applied."""
-        return tuple(sorted({sent.position.round for sent in self.transcript.sent if sent.step == m.RECEIPT}))
+        found = {sent.position.round for sent in self.transcript.sent if sent.step == m.RECEIPT}
+        return tuple(sorted(number for number in found if self.last is None or number <= self.last))
 
     @property
     def seats(self) -> tuple[str, ...]:

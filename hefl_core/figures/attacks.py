@@ -13,7 +13,7 @@ from hefl_core.attacks.showcase import CROWD, Curve, Film, Noised, Portrait, Row
 from hefl_core.attacks.view import Doubles
 from hefl_core.figures.style import COLOURS, figure, line
 
-_GREY = "Greys_r"
+GREY = "Greys_r"
 TITLES = {"private": "private", "plain FL": "plain FL", "coordinator": "HE coordinator", "client": "decrypted mean"}
 
 
@@ -26,9 +26,9 @@ def portraits(row: Row, *, dark: bool = False) -> go.Figure:
     for column, one in enumerate(row.portraits, 1):
         values = np.clip(one.values.reshape(side, side), 0, 1)
         picture.add_heatmap(
-            z=values, colorscale=_GREY, zmin=0, zmax=1, showscale=False, row=1, col=column, hoverinfo="z"
+            z=values, colorscale=GREY, zmin=0, zmax=1, showscale=False, row=1, col=column, hoverinfo="z"
         )
-    _as_pictures(picture, dark=dark, height=300)
+    as_pictures(picture, dark=dark, height=300)
     for note in picture.layout.annotations:
         note.font.size = 16
     return picture
@@ -52,7 +52,8 @@ def _title(one: Portrait) -> str:
     return TITLES.get(one.seat, one.seat)
 
 
-def _as_pictures(picture: go.Figure, *, dark: bool, height: int) -> None:
+def as_pictures(picture: go.Figure, *, dark: bool, height: int) -> None:
+    """Heat maps without axes, each a square of its own."""
     picture.update_xaxes(visible=False)
     picture.update_yaxes(visible=False, autorange="reversed", scaleanchor="x", constrain="domain")
     base = figure(dark=dark, height=height).layout
@@ -103,8 +104,8 @@ def animation(film: Film, *, dark: bool = False) -> go.Figure:
     )
     for column, values in ((1, film.frames[0]), (2, film.target)):
         picture.add_heatmap(
-            z=_square(values, film.side),
-            colorscale=_GREY,
+            z=square(values, film.side),
+            colorscale=GREY,
             zmin=0,
             zmax=1,
             showscale=False,
@@ -112,9 +113,9 @@ def animation(film: Film, *, dark: bool = False) -> go.Figure:
             col=column,
             hoverinfo="skip",
         )
-    _as_pictures(picture, dark=dark, height=400)
+    as_pictures(picture, dark=dark, height=400)
     picture.frames = [
-        go.Frame(data=[go.Heatmap(z=_square(frame, film.side))], traces=[0], name=str(at))
+        go.Frame(data=[go.Heatmap(z=square(frame, film.side))], traces=[0], name=str(at))
         for at, frame in enumerate(film.frames)
     ]
     steps = [
@@ -164,7 +165,8 @@ def animation_caption(film: Film) -> str:
     return f"{len(film.frames)} frames of the search: {first:.0f} dB at the start, {last:.0f} dB at the end; {when}."
 
 
-def _square(values: Doubles, side: int) -> Doubles:
+def square(values: Doubles, side: int) -> Doubles:
+    """Pixels in 0..1 as rows of a picture. Shapes: (side²,) to (side, side)."""
     return np.asarray(np.clip(values.reshape(side, side), 0, 1))
 
 
@@ -314,13 +316,13 @@ def silhouettes(record: Doubles, theirs: Doubles, ours: Doubles, side: int, *, d
     for column, values in enumerate((record, theirs, ours), 1):
         said = values if np.ptp(values) else np.full_like(values, 0.6)  # says nothing: grey, not white on white
         picture.add_heatmap(
-            z=_square(np.asarray(said, float), side),
-            colorscale=_GREY,
+            z=square(np.asarray(said, float), side),
+            colorscale=GREY,
             zmin=0,
             zmax=1,
             showscale=False,
             row=1,
             col=column,
         )
-    _as_pictures(picture, dark=dark, height=250)
+    as_pictures(picture, dark=dark, height=250)
     return picture

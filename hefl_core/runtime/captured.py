@@ -6,6 +6,7 @@ Truth comes from where the run took its data (its experiment's names and seed), 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hefl_core.attacks.capture import Capture
 from hefl_core.federation.client import Observation
@@ -20,7 +21,8 @@ def of_run(run: Run) -> Capture:
     """A run under way or finished. On Ray the shares stay in their processes. Raises: RoundError before its first step."""
     local = run.runtime == "local"
     shares = {client.name: client.enrolment.share for client in run.parties.clients} if local else {}
-    return _capture(run.transcript, shares, run.observer.observations)
+    found = _capture(run.transcript, shares, run.observer.observations)
+    return replace(found, last=len(run.rounds))
 
 
 def of_result(result: RunResult) -> Capture:

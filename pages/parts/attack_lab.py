@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import streamlit as st
 
 from hefl_core.attacks import catalogue, showcase
@@ -11,7 +14,7 @@ from hefl_core.attacks.showcase import Curve, Film, Noised, Row
 from hefl_core.errors import HeflError
 from hefl_core.figures import attacks as figures
 from hefl_core.schemes.presets import PRESETS
-from pages.parts import frame
+from pages.parts import frame, own_run
 from pages.parts.words import _
 
 PICTURES, PATIENTS = "digits", "breast_cancer"
@@ -59,25 +62,25 @@ def page() -> None:
         st.title(_("Attack lab"), anchor=False)
         st.caption(
             _(
-                "Two minutes: look at the five portraits · choose another record · raise the clients until the mean no longer "
-                "names it · play the search · then read who was in the data. The same code runs in every seat; a seat decides "
-                "only what it is given. Victims are dealt, trained and encrypted in a laboratory, as often as an interval needs."
+                "Two minutes: look at the five portraits · raise the clients until the mean no longer names the record · open "
+                "**Your run** and be its coordinator, then coordinator + client 1 · play the search. The same code runs in every "
+                "seat; a seat decides only what it is given. Your run is attacked on the messages that it sent; in the other tabs "
+                "victims are dealt, trained and encrypted in a laboratory, as often as an interval needs."
             )
         )
-    pictures, patient, search, members, more = st.tabs(
-        [_("A picture"), _("A patient"), _("Search"), _("Who was in the data?"), _("More clients, larger batches")],
-        key="attack:tab",
-    )
-    with pictures:
-        _seats(PICTURES)
-    with patient:
-        _seats(PATIENTS)
-    with search:
-        _search()
-    with members:
-        _members()
-    with more:
-        _more()
+    drawn: dict[str, Callable[[], None]] = {
+        _("A picture"): partial(_seats, PICTURES),
+        _("Your run"): own_run.section,
+        _("A patient"): partial(_seats, PATIENTS),
+        _("Search"): _search,
+        _("Who was in the data?"): _members,
+        _("More clients, larger batches"): _more,
+    }
+    tabs = st.tabs(tuple(drawn), key="attack:tab", on_change="rerun")
+    for tab, draw in zip(tabs, drawn.values(), strict=True):
+        if tab.open:  # what nobody looks at is not attacked
+            with tab:
+                draw()
 
 
 # -- five seats --------------------------------------------------------------------------------------------------

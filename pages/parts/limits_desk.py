@@ -15,6 +15,7 @@ from hefl_core.errors import HeflError
 from hefl_core.figures import attacks as figures
 from pages.parts import frame
 from pages.parts.attack_lab import encrypting_scheme, result_of
+from pages.parts.names import measured
 from pages.parts.words import _
 
 SEAT_NAMES = {
@@ -117,22 +118,9 @@ def _aggregate() -> None:
         border=True,
         help=_("Mean PSNR over {trials} trials; above 30 dB it is the record.").format(trials=record.trials),
     )
-    first.caption(_said(record))
+    first.caption(measured(record))
     second.metric(_("The client that left, found among 20"), f"{left.value:.0%}", border=True)
-    second.caption(_said(left))
-
-
-def _said(result: AttackResult) -> str:
-    """Interval, baseline, trials, source."""
-    return _("95 %: {low:.3g} to {high:.3g}; {prior_is}: {prior:.3g}; {trials} trials. {note} {source}.").format(
-        low=result.low,
-        high=result.high,
-        prior_is=result.prior_is,
-        prior=result.prior,
-        trials=result.trials,
-        note=f"{result.note}." if result.note else "",
-        source=result.source,
-    )
+    second.caption(measured(left))
 
 
 # -- the key heist ---------------------------------------------------------------------------------------------------
@@ -249,7 +237,7 @@ def _lie() -> None:
         icon=":material/warning:",
     )
     st.plotly_chart(figures.liar(found, dark=frame.dark()), key="limits:liar")
-    st.caption(_said(found))
+    st.caption(measured(found))
 
 
 # -- the matrix ------------------------------------------------------------------------------------------------------
@@ -293,7 +281,7 @@ def _cell(column, cell: matrix.Cell) -> None:  # type: ignore[no-untyped-def]
         )
         return
     colour = "green" if result.at_chance() else "orange" if result.p_value is None else "red"
-    column.markdown(f":{colour}-badge[{result.value:.3g}]", help=f"{result.metric}; {_said(result)}")
+    column.markdown(f":{colour}-badge[{result.value:.3g}]", help=f"{result.metric}; {measured(result)}")
 
 
 def _run(name: str, seat: str) -> None:

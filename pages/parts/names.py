@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hefl_core.attacks.result import AttackResult
 from hefl_core.figures.knowledge import Secret
 from pages.parts.words import _
 
@@ -101,3 +102,16 @@ def column(what: Secret) -> str:
     """A secret, as the head of a column."""
     number = f"<sub>{what.owner.removeprefix('client-')}</sub>"
     return {"key": "sk", "update": f"Δ{number}", "sum": "Σ", "model": "θ", "records": _("records")}[what.kind]
+
+
+def measured(result: AttackResult) -> str:
+    """An attack's interval, baseline, trials and source."""
+    return _("95 %: {low:.3g} to {high:.3g}; {prior_is}: {prior:.3g}; {trials} trials. {note} {source}.").format(
+        low=result.low,
+        high=result.high,
+        prior_is=result.prior_is,
+        prior=result.prior,
+        trials=result.trials,
+        note=f"{result.note}." if result.note else "",
+        source=result.source,
+    )

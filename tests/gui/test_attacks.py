@@ -6,8 +6,57 @@ from tests.gui.conftest import run_on
 
 
 def said(at):
-    blocks = [*at.caption, *at.markdown, *at.error, *at.success]
+    blocks = [*at.caption, *at.markdown, *at.error, *at.success, *at.info]
     return " ".join(block.value for block in blocks)
+
+
+def on_tab(app, tab):
+    """The Attack lab on one of its tabs; the others do nothing meanwhile."""
+    at = run_on(app, "attack", clients=4, rounds=2)
+    at.session_state["attack:tab"] = tab
+    at.run()
+    assert not at.exception and not at.error
+    return at
+
+
+def verdicts(at, side):
+    """What each attack's badge says on one side."""
+    lines = [block.value for block in at.markdown if block.value.startswith(f"**{side}**: ")]
+    return [line.rsplit(": ", 1)[1].rstrip("]") for line in lines]
+
+
+def test_your_run_is_attacked_on_its_own_messages(app):
+    at = on_tab(app, "Your run")
+    assert "breast_cancer, 4 clients, bfv-lean" in said(at) and "as it was sent" in said(at)
+    assert verdicts(at, "bfv-lean") == ["no better than guessing"] * 3
+    assert verdicts(at, "not encrypted")[0] == "reads it"
+    at.selectbox(key="own-run:seat").set_value("coordinator+client-1").run()
+    assert verdicts(at, "bfv-lean") == verdicts(at, "not encrypted"), "with one share, what is sent is as good as open"
+    assert verdicts(at, "bfv-lean")[0] == "reads it"
+    at.select_slider(key="own-run:round").set_value(2).run()
+    assert not at.exception and "3 victims" in said(at)
+    at.selectbox(key="own-run:seat").set_value("kms").run()
+    assert "no update" in said(at) and not verdicts(at, "bfv-lean")
+
+
+def test_your_run_with_very_small_clients_loses_records(app):
+    at = on_tab(app, "Your run")
+    at.button(key="own-run:small").click().run()
+    assert not at.exception
+    assert "12 clients" in said(at) and "10 of 455 records whole" in said(at)
+    assert verdicts(at, "not encrypted") == ["reads it"] * 3
+    assert verdicts(at, "bfv-lean") == ["no better than guessing"] * 3
+
+
+def test_a_training_of_the_training_lab_is_attacked_too(app):
+    at = run_on(app, "training", clients=3, rounds=1)
+    at.button(key="lab:train").click().run()
+    at.session_state["comparison"].wait(60)
+    at.switch_page("pages/attack.py").run()
+    at.session_state["attack:tab"] = "Your run"
+    at.run()
+    at.selectbox(key="own-run:which").set_value("Training lab: plain FedAvg").run()
+    assert not at.exception and "plaintext, custody individual" in said(at) and "reads it" in verdicts(at, "plaintext")
 
 
 def test_five_seats_say_what_each_makes_of_the_record(app):
@@ -28,10 +77,8 @@ def test_more_clients_hide_the_record_in_the_mean(app):
 
 
 def test_a_record_that_is_not_there_is_said(app):
-    at = run_on(app, "attack")
+    at = on_tab(app, "A patient")
     at.number_input(key="attack:breast_cancer:record").set_value(300).run()
-    assert not at.exception
-    at.number_input(key="attack:digits:record").set_value(0).run()
     assert not at.exception and not at.error
 
 
