@@ -37,7 +37,8 @@ print("7 to the power 1000, mod 13 =", pow(7, 1000, 13))
 # ## Keys
 # Choose two different **primes** $p$ and $q$. Their product $n = pq$ is the **public key**: everybody may know it. The
 # **secret key** is $\lambda = \operatorname{lcm}(p-1, q-1)$, the least common multiple, which nobody can compute from
-# $n$ without finding $p$ and $q$. With our tiny primes that is easy; with the 3072 bits of a real $n$ nobody can.
+# $n$ without finding $p$ and $q$. With our tiny primes that is easy; with a real $n$ of
+# 2048 bits or more nobody can.
 
 # %%
 p, q = 11, 13

@@ -33,8 +33,8 @@ PACKED_ENTRIES = 2410
 #
 # Paillier adds integers modulo n. An *update* (what a client's training changed in the model) is a list of real numbers.
 # *Quantising* writes each as a whole number of *steps*. To fix the step, somebody must promise a **bound**: no entry is
-# larger in absolute value. With b bits of which one is the sign, the whole numbers reach from −(2^(b−1) − 1) to
-# 2^(b−1) − 1, so
+# larger in absolute value. With b bits of which one is the sign, the whole numbers reach from
+# $-(2^{b-1} - 1)$ to $2^{b-1} - 1$, so
 #
 # $$\text{step} = \frac{\text{bound}}{2^{b-1} - 1}, \qquad q = \mathrm{round}(x / \text{step}).$$
 
@@ -70,7 +70,7 @@ for value_bits in (6, 8, 12, 16, 18):
 # ## 2 · Negative numbers, and room for the sum
 #
 # Negative integers modulo n are huge, and a packed neighbour would suffer from the borrow. So each value is shifted by an
-# **offset** of 2^(b−1) and becomes positive; a sum of K values carries K offsets, which the decoder subtracts.
+# **offset** of $2^{b-1}$ and becomes positive; a sum of K values carries K offsets, which the decoder subtracts.
 #
 # A sum of K values of b bits needs more than b bits. The extra ceil(log₂ K) bits are the **head-room**: a *field* of F bits
 # for sums of at most K terms keeps b = F − ceil(log₂ K) for the value. The library fixes K before anybody encrypts; it is

@@ -35,7 +35,7 @@ TOY_TRIALS = 2000 if FULL else 300
 # ## 1 · Polynomials that wrap around
 #
 # A *ring element* here is a list of N integers modulo q: the coefficients of a polynomial. Addition goes entry by entry.
-# Multiplication is that of polynomials, with one rule: X^N = −1, so what grows past the end comes back at the front with
+# Multiplication is that of polynomials, with one rule: $X^N = -1$, so what grows past the end comes back at the front with
 # the other sign. Write R_q for this ring; N is the **polynomial modulus degree**, q the **coefficient modulus**.
 
 
@@ -172,7 +172,7 @@ pictures.residues(cipher, plain)
 #
 # **BFV** (Fan and Vercauteren 2012) is what you just built: integers modulo t, exact while the budget lasts; real numbers
 # come in by lesson 03's fields, a few to each *word* (coefficient). **CKKS** (Cheon, Kim, Kim and Song 2017) multiplies real numbers by a **scale**, puts them
-# into N/2 *slots*, and lets the noise be: it becomes part of the number, in its last bits.
+# into $N/2$ *slots*, and lets the noise be: it becomes part of the number, in its last bits.
 #
 # One word of `bfv-lean` for a sum of five clients:
 

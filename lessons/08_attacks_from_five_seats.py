@@ -156,8 +156,7 @@ from_the_mean = ...
 check("08.5", from_the_mean)
 
 # %%
-counts = (1, 2, 4, 8, 16, 32) if FULL else (1, 2, 4, 8, 16)
-curves = showcase.over_clients("digits", counts, trials=TRIALS // 3)
+curves = showcase.over_clients("digits", (1, 2, 4, 8, 16, 32), trials=TRIALS // 3)
 print(pictures.curves_caption(curves, "K"))
 pictures.curves(curves, "clients K")
 
@@ -168,7 +167,7 @@ pictures.curves(curves, "clients K")
 # ## 5 · Two seats that talk
 
 # %%
-for threshold, scheme in ((1, "bfv-lean"), (3, "bfv-threshold")):
+for threshold, scheme in ((1, "bfv-lean"), (2, "bfv-threshold")):
     r = run("record", COALITION, scheme=scheme, threshold=threshold, trials=5)
     print(
         f"coordinator + client, {threshold}-of-5: {r.value:.0f} dB ({r.low:.0f} to {r.high:.0f}), guessing {r.prior:.0f}"

@@ -11,10 +11,10 @@ from hefl_core.teaching.lessons import Cell
 
 
 class Bench:
-    """Runs cells one after another in one namespace, as a notebook does, without a kernel."""
+    """Runs cells one after another in one namespace, ``names``, as a notebook does, without a kernel."""
 
     def __init__(self) -> None:
-        self._names: dict[str, object] = {"__name__": "__lesson__", "print": self._print, "display": self._display}
+        self.names: dict[str, object] = {"__name__": "__lesson__", "print": self._print, "display": self._display}
         self._out: list[object] = []
 
     def run(self, cell: Cell) -> tuple[object, ...]:
@@ -25,9 +25,9 @@ class Bench:
         self._out = []
         tree = ast.parse(cell.source)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        exec(compile(tree, "<cell>", "exec"), self._names)
+        exec(compile(tree, "<cell>", "exec"), self.names)
         if isinstance(last, ast.Expr):
-            value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), self._names)
+            value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), self.names)
             if value is not None:
                 self._out.append(value)
         return tuple(self._out)

@@ -51,7 +51,7 @@ EXERCISES = (
         "Write encrypt(m, r, n).",
         judge=_judge_encrypt,
         why="it agrees with the library on other keys, messages and masks",
-        hints=("pow(r, n, n**2) is the mask's part.", "Take the remainder mod n**2 once more after multiplying."),
+        hints=("`pow(r, n, n**2)` is the mask's part.", "Take the remainder mod n² once more after multiplying."),
     ),
     Choice(
         "02.3",
@@ -71,8 +71,8 @@ EXERCISES = (
         judge=_judge_decrypt,
         why="it opens single ciphertexts and sums under other keys, too",
         hints=(
-            "lam = math.lcm(p - 1, q - 1), u = pow(c, lam, n**2).",
-            "(u - 1) // n, then times pow(lam, -1, n), then mod n.",
+            "`lam = math.lcm(p - 1, q - 1)`, `u = pow(c, lam, n**2)`.",
+            "`(u - 1) // n`, then times `pow(lam, -1, n)`, then mod n.",
         ),
     ),
     Number(

@@ -43,9 +43,9 @@ EXERCISES = (
         "03.3",
         "Write pack_fields(fields, field_bits): one integer holding all fields, the first lowest.",
         judge=_judge_packing,
-        why="Place k has the weight 2^(k · field_bits), so one addition adds every field.",
+        why="Place k has the weight `2 ** (k * field_bits)`, so one addition adds every field.",
         hints=(
-            "Shift each field to its place: field << (place * field_bits).",
+            "Shift each field to its place: `field << (place * field_bits)`.",
             "Add the shifted fields up with sum().",
         ),
     ),

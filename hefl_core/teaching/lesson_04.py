@@ -44,9 +44,9 @@ def _judge_parameters(answer: object) -> str:
 EXERCISES = (
     Task(
         "04.1",
-        "Write ring_multiply(a, b, q): the product of two polynomials modulo q and X^N + 1.",
+        "Write ring_multiply(a, b, q): the product of two polynomials modulo q and `X^N + 1`.",
         judge=_judge_product,
-        why="X^N = -1: what passes the end comes back at the front with the other sign.",
+        why="`X^N = -1`: what passes the end comes back at the front with the other sign.",
         hints=(
             "Coefficient i of a times coefficient j of b belongs to X^(i + j).",
             "Where i + j ≥ N it goes to place i + j - N, with a minus.",

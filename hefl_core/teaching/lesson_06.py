@@ -40,8 +40,8 @@ EXERCISES = (
         judge=_judge_weight,
         why="It depends on the whole set: that is why the active set is named before anybody answers.",
         hints=(
-            "Multiply j / (j − index) over the others j; a division is a multiplication by pow(…, -1, p).",
-            "above = product of j, below = product of (j − index); above * pow(below, -1, p) % p.",
+            "Multiply j / (j − index) over the others j; a division is a multiplication by `pow(…, -1, p)`.",
+            "above = product of j, below = product of (j − index); `above * pow(below, -1, p) % p`.",
         ),
     ),
     Choice(
@@ -63,7 +63,7 @@ EXERCISES = (
         tolerance=0,
         unit="",
         why="Divide by what is public. With flooding the division gives s plus noise spread over all of Z_p.",
-        hints=("d = λ·c1·s mod 97: what is λ·c1?", "36 * pow(70, -1, 97) % 97"),
+        hints=("d = λ·c1·s mod 97: what is λ·c1?", "`36 * pow(70, -1, 97) % 97`"),
     ),
     Number(
         "06.5",

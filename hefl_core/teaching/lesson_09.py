@@ -37,7 +37,7 @@ EXERCISES = (
         "Write who_left(mean_before, mean_after, K): the update of the client that left.",
         judge=_judge_difference,
         why="Sums subtract: K·mean before, minus (K − 1)·mean after. Encryption hid neither mean from the clients.",
-        hints=("Turn each mean into a sum first.", "K * mean_before - (K - 1) * mean_after"),
+        hints=("Turn each mean into a sum first.", "`K * mean_before - (K - 1) * mean_after`"),
     ),
     Choice(
         "09.3",

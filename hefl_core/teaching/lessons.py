@@ -46,7 +46,7 @@ class Lesson:
 
     def solved(self) -> Lesson:
         """With every exercise's cell replaced by the one from lessons/solutions."""
-        answers = {c.exercise: c for c in _cells(FOLDER / "solutions" / f"{self.name}.py") if c.exercise}
+        answers = {c.exercise: c for c in cells_of(FOLDER / "solutions" / f"{self.name}.py") if c.exercise}
         return replace(self, cells=tuple(answers.get(cell.exercise, cell) for cell in self.cells))
 
     def full(self) -> Lesson:
@@ -75,7 +75,7 @@ def read(name: str, language: str = "en") -> Lesson:
         raise ParameterError(f"lesson: expected one of {', '.join(n[:2] for n in names())}, found {name[:40]!r}")
     translated = FOLDER / language[:2] / f"{found}.py"
     path = translated if language[:2].isalpha() and translated.exists() else FOLDER / f"{found}.py"
-    cells = _cells(path)
+    cells = cells_of(path)
     title = _TITLE.search(cells[0].source) if cells else None
     if title is None or title[1] != found[:2]:
         raise ParameterError(f"{path.name}: expected a first cell with the title '# {found[:2]} · …', found none")
@@ -107,7 +107,8 @@ def exercise(name: str) -> Exercise:
     raise ParameterError(f"exercise: expected one of {', '.join(e.name for e in known)}, found {name!r}")
 
 
-def _cells(path: Path) -> tuple[Cell, ...]:
+def cells_of(path: Path) -> tuple[Cell, ...]:
+    """The cells of one percent file."""
     cells: list[Cell] = []
     for chunk in re.split(r"(?m)^(?=# %%)", path.read_text(encoding="utf-8")):
         first, _, body = chunk.partition("\n")

@@ -1,5 +1,7 @@
 """Text and notebook agree; solutions are accepted, untouched stubs are not; a lesson runs from top to bottom."""
 
+import re
+
 import nbformat
 import pytest
 
@@ -8,20 +10,9 @@ from hefl_core.teaching import check, hint, lessons
 from hefl_core.teaching.exercise import Choice, Number, Task, Verdict
 from lessons import build
 from lessons.bench import Bench
+from tests.teaching.running import ran
 
 NAMES = lessons.names()
-
-
-def verdicts(lesson):
-    """The verdict of every exercise's cell, running the whole lesson."""
-    bench, found = Bench(), {}
-    for cell in lesson.cells:
-        if not cell.markdown:
-            shown = bench.run(cell)
-            if cell.exercise:
-                assert isinstance(shown[-1], Verdict), f"{cell.exercise}: the cell must end with check(…)"
-                found[cell.exercise] = shown[-1]
-    return found
 
 
 @pytest.mark.parametrize("path", build.texts([]), ids=lambda path: path.stem)
@@ -40,7 +31,7 @@ def test_page_and_notebook_have_the_same_cells(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_solutions_are_accepted(name):
     lesson = lessons.read(name)
-    found = verdicts(lesson.solved())
+    found = ran(name).verdicts
     assert list(found) == [e.name for e in lesson.exercises], "every exercise has its cell, in order"
     assert not {ask: verdict.message for ask, verdict in found.items() if not verdict.ok}
 
@@ -65,6 +56,8 @@ def test_shape(name):
     assert sum(c.parameters for c in lesson.cells) == 1
     assert "localhost:8501/" in "".join(c.source for c in lesson.cells if c.markdown), "no link into the application"
     assert max(c.source.count("\n") for c in lesson.cells) < 45, "a cell is longer than a screen"
+    minutes = re.search(r"\*\*(?:Minutes:|Time)\*\* (\d+)", lesson.cells[0].source)
+    assert minutes and 30 <= int(minutes[1]) <= 45, "a lesson says how long it takes, at most 45 minutes"
 
 
 @pytest.mark.parametrize(
