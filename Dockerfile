@@ -14,9 +14,11 @@ COPY . .
 RUN /opt/hefl/bin/python -m compileall -q app.py hefl_core pages lessons
 
 FROM ${BASE}
+# The link: KubeRay's init container asks for `ray` from a login shell, which sets a PATH of its own.
 RUN groupadd --gid 10001 hefl \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin hefl \
-    && install -d -o hefl -g hefl -m 0700 /var/lib/hefl
+    && install -d -o hefl -g hefl -m 0700 /var/lib/hefl \
+    && ln -s /opt/hefl/bin/ray /usr/local/bin/ray
 COPY --from=build /opt/hefl /opt/hefl
 COPY --from=build /app /app
 WORKDIR /app

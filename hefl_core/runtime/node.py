@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Final
 from hefl_core.errors import ParameterError, RuntimeUnavailable
 from hefl_core.runtime.gui import run_gui
 from hefl_core.runtime.settings import GUI, RAY_HEAD
+from hefl_core.runtime.tally import Tally
 
 if TYPE_CHECKING:
     from hefl_core.runtime.service import Service
@@ -136,7 +137,8 @@ def run_node(service: Service) -> None:
     party = () if settings.role in (RAY_HEAD, GUI) else (settings.party,)
     screen = settings.role == GUI
     node = RayNode(os.environ.get("RAY_ADDRESS", ""), party, head=settings.role == RAY_HEAD, cpus=int(screen))
-    up = threading.Event()
+    up, tally = threading.Event(), Tally(service.home)
+    tally.begin()
     node.start(service.home)
     reader = threading.Thread(target=_relay, args=(node, service, up), name="ray-lines", daemon=True)
     reader.start()
@@ -148,10 +150,12 @@ def run_node(service: Service) -> None:
             return
         service.ready()
         while not service.stop.wait(0.5):
+            tally.drain(service.metrics)
             if node.ended is not None:
                 raise RuntimeUnavailable(f"ray: the node ended with {node.ended}; is the head still there?")
     finally:
         node.stop()
+        tally.end()
         reader.join(STOP_SECONDS)
 
 

@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from hefl_core.measure.traces import client_fingerprints
 from hefl_core.runtime import stage
 from hefl_core.runtime.cluster import CLUSTER, ray
 from hefl_core.runtime.events import EventBus, Progress
+from hefl_core.runtime.metrics import IN, OUT
 from hefl_core.runtime.placement import Placement, home_here, placement_for
 from hefl_core.runtime.ray_carrier import (
     PID_FILE,
@@ -39,6 +41,7 @@ from hefl_core.runtime.ray_carrier import (
     RemoteParty,
 )
 from hefl_core.runtime.restart import perform
+from hefl_core.runtime.tally import MESSAGE, REFUSAL, ROUNDS, STEP, Line, Tally
 from hefl_core.wire.envelope import Envelope
 from hefl_core.wire.fingerprint import Salt
 
@@ -65,6 +68,7 @@ class PartyHost:
 
     def __init__(self, home: str, settlers: Sequence[Settler]) -> None:
         self._home = home_here(home)
+        self._tally = Tally.of_this_node()
         self._settlers = {settler.name: settler for settler in settlers}
         self._parties: dict[str, Any] = {}
         self._stores: dict[str, KeyStore] = {}
@@ -111,7 +115,26 @@ class PartyHost:
 
     def call(self, name: str, method: str, args: tuple[Any, ...] = (), since: int | None = None) -> Any:
         """A party's method. A large body stays in the object store; the letter carries its reference."""
-        return self._guarded(lambda: _lighten(perform(self._party(name), method, args, since)))
+        return self._counted(name, method, lambda: _lighten(perform(self._party(name), method, args, since)))
+
+    def _counted(self, name: str, step: str, work: Callable[[], Any], arrived: int | None = None) -> Any:
+        """Do it, and tell the node's service what passed. ``arrived``: bytes of the message that it is about."""
+        before, started = self._rounds_done(name), time.perf_counter()
+        answer = self._guarded(work)
+        lines: list[Line] = [] if arrived is None else [(MESSAGE, IN, arrived)]
+        if isinstance(answer, HeflError):
+            lines.append((REFUSAL, type(answer).__name__, 1))
+        elif arrived is None:
+            lines.append((STEP, step, time.perf_counter() - started))
+        if isinstance(answer, Letter | Envelope):  # the KMS's letters are written by whoever asks it
+            lines.append((MESSAGE, OUT, answer.nbytes))
+        if (done := self._rounds_done(name) - before) > 0:
+            lines.append((ROUNDS, "", done))
+        self._tally.note(lines)
+        return answer
+
+    def _rounds_done(self, name: str) -> int:
+        return getattr(self._parties.get(name), "rounds_done", 0)  # the KMS sees no rounds
 
     def fingerprints(self, salt: Salt, count: int, seed: int) -> Any:
         """Of everything private of the clients here, for a search in other processes: no secret leaves."""
@@ -121,7 +144,7 @@ class PartyHost:
     def deliver(self, name: str, envelope: Envelope, body: bytes | None) -> Any:
         """Hand a message to a party; Ray has already turned the reference into bytes."""
         whole = envelope if body is None else replace(envelope, body=body)
-        return self._guarded(lambda: self._party(name).receive(whole))
+        return self._counted(name, "receive", lambda: self._party(name).receive(whole), whole.nbytes)
 
     def leave(self) -> None:
         """Delete the parties' stores: the run is over."""

@@ -31,6 +31,16 @@ def needles(observations):
             yield row.astype("<f4").tobytes().hex()
 
 
+def traffic(sent):
+    """Messages and bytes that the record has each party take in and send."""
+    found = {}
+    for entry in sent:
+        for name, direction in [(entry.sender, "out"), *((name, "in") for name in entry.receivers)]:
+            messages, nbytes = found.get(f"{name} {direction}", (0, 0))
+            found[f"{name} {direction}"] = messages + 1, nbytes + entry.nbytes
+    return found
+
+
 def main(experiment, pause_before, deadline):
     run = Run(experiment, "ray", deadline_seconds=deadline)
     contributors, waited = {}, False
@@ -50,6 +60,7 @@ def main(experiment, pause_before, deadline):
             contributors=[sorted(contributors[number]) for number in sorted(contributors)],
             signers=verify(run.transcript).signers,
             uploaded=sum(sent.nbytes for sent in run.transcript.sent if sent.step == "update"),
+            traffic=traffic(run.transcript.sent),
             needles=list(needles(run.observer.observations)),
         )
     finally:

@@ -94,6 +94,25 @@ def test_secrets_come_as_files(name):
         assert set(secret) == {"file"}
 
 
+def without(service, *names):
+    return {key: value for key, value in service.items() if key not in names}
+
+
+def test_the_parties_that_join_a_cluster_are_the_same_but_for_the_head():
+    """What runs in namespaces for compose.yaml (test_namespaces.py) is what compose.cluster.yaml starts elsewhere."""
+    joining = compose("compose.cluster.yaml")
+    assert set(joining["services"]) == set(SERVICES) - {"ray-head"}
+    for name, service in joining["services"].items():
+        address = service["environment"].pop("RAY_ADDRESS")
+        assert address.startswith("${RAY_ADDRESS:?")  # Compose refuses to start without one
+        own = SERVICES[name] | {"environment": without(SERVICES[name]["environment"], "RAY_ADDRESS")}
+        assert without(service, "networks") == without(own, "networks", "depends_on")
+        assert service["networks"] == [{"inside": "cluster"}.get(network, network) for network in own["networks"]]
+    assert joining["networks"]["cluster"]["external"] is True
+    assert joining["volumes"] == compose()["volumes"] and joining["secrets"] == compose()["secrets"]
+    assert joining["name"] != compose()["name"]
+
+
 def test_who_waits_for_whom():
     for party in PARTIES:
         assert SERVICES[party]["depends_on"] == {"ray-head": {"condition": "service_healthy"}}

@@ -84,6 +84,7 @@ class Cluster:
                 driver.stdin.close()
                 if driver.wait(60):
                     print(self.containers["gui"].log.read_text()[-4000:])
+        self.metrics = {name: self._metrics(name) for name in PARTIES if name != "client-4"}
         needle = bytes.fromhex(self.after["needles"][0])
         self.planted = b"PLANTED:" + needle[::-1]
         send = f"import socket; socket.socket(2, 2).sendto({self.planted!r}, ('coordinator', 9))"
@@ -96,6 +97,13 @@ class Cluster:
         self.containers["client-4"].kill()  # unplugged, it would only wait for a head that it cannot reach
         for names in (["gui"], [name for name in PARTIES if name != "client-4"], ["ray-head"]):
             self._stop(names)
+
+    def _metrics(self, name):
+        """What Prometheus would read, a second after the run: the node's service looks twice a second."""
+        program = "import time, urllib.request as u; time.sleep(1); print(u.urlopen('http://127.0.0.1:9464/metrics').read().decode())"
+        with self.containers[name].exec(["python", "-c", program], stdout=subprocess.PIPE, text=True) as asked:
+            lines = [line.rsplit(" ", 1) for line in asked.stdout if not line.startswith("#") and line.strip()]
+        return {key: float(value) for key, value in lines}
 
     def _stop(self, names):
         """Nobody before those that depend on it; within the time of grace that compose.yaml gives."""
@@ -154,6 +162,18 @@ def test_keys_lie_on_their_own_party_s_volume(cluster):
         assert {path.name for path in secret} == {f"{name}.key", f"{name}.db"}
         assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in secret if path.exists())
     assert cluster.volumes["coordinator"] is None and cluster.volumes["auditor"] is None
+
+
+@pytest.mark.parametrize("name", [name for name in PARTIES if name != "client-4"])
+def test_prometheus_reads_what_the_record_says(cluster, name):
+    found = cluster.metrics[name]
+    for direction in ("in", "out"):
+        messages, nbytes = cluster.after["traffic"].get(f"{name} {direction}", (0, 0))
+        counted = found.get(f'hefl_messages_total{{direction="{direction}"}}', 0)
+        assert messages <= counted <= 2 * messages  # a question that is asked again gets its answer again
+        assert nbytes <= found.get(f'hefl_bytes_total{{direction="{direction}"}}', 0) <= 2 * nbytes
+    assert found["hefl_rounds_total"] == (0 if name == "kms" else EXPERIMENT.rounds)
+    assert found["hefl_ready"] == 1
 
 
 def test_every_service_stops_in_order_when_it_is_told_to(cluster):

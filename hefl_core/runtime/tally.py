@@ -1,0 +1,83 @@
+"""What a party on a Ray node did, told to the service that keeps its node: a file of short lines between two processes.
+
+The party lives in a process that Ray made, Prometheus asks the node's service. The service makes the file at its start and
+takes it away at its end; on a node without a service nobody counts. A line holds a kind, a name and a number that the
+metrics of the TLS transport show too, never a message's content.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Final, TypeAlias
+
+from hefl_core.runtime.metrics import Metrics
+
+FILE: Final = "tally"
+MESSAGE, REFUSAL, STEP, ROUNDS = "message", "refusal", "step", "rounds"
+Line: TypeAlias = tuple[str, str, float]
+"""MESSAGE: direction, bytes. REFUSAL: kind of error, 1. STEP: its name, seconds. ROUNDS: '', how many."""
+
+
+class Tally:
+    """The file in a node's home. ``home`` None: a process on no service's node; it notes nothing."""
+
+    def __init__(self, home: Path | None) -> None:
+        self._path = None if home is None else home / FILE
+
+    @classmethod
+    def of_this_node(cls) -> Tally:
+        """Where the service of this process's node reads."""
+        home = os.environ.get("HEFL_HOME")
+        return cls(Path(home) if home else None)
+
+    def note(self, lines: Sequence[Line]) -> None:
+        """Add lines, whole and in order, whoever else does. A number that cannot be written down stops no party."""
+        with suppress(OSError), self._held(os.O_WRONLY | os.O_APPEND, "w") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+
+    # -- the service's side ------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """An empty file. Raises: OSError."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+    def drain(self, metrics: Metrics) -> None:
+        """Count what stands there, and empty the file. Raises: OSError."""
+        with self._held(os.O_RDWR, "r+") as file:
+            lines = file.readlines()
+            file.truncate(0)
+        for line in lines:
+            _count(metrics, *json.loads(line))
+
+    def end(self) -> None:
+        """Nobody reads any more."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _held(self, flags: int, mode: str) -> Iterator[IO[str]]:
+        """The file, this process alone. Raises: OSError where there is none."""
+        import fcntl  # POSIX; a node is a service
+
+        if self._path is None:
+            raise FileNotFoundError(FILE)
+        with os.fdopen(os.open(self._path, flags), mode, encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+
+
+def _count(metrics: Metrics, kind: str, name: str, number: float) -> None:
+    if kind == MESSAGE:
+        metrics.message(name, int(number))
+    elif kind == REFUSAL:
+        metrics.refusal(name)
+    elif kind == STEP:
+        metrics.step(name, number)
+    elif kind == ROUNDS:
+        metrics.rounds.inc(number)
