@@ -9,11 +9,13 @@ every party by process life, and what is left of processes, sockets and files.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
 import shutil
 import tempfile
+import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -34,7 +36,9 @@ from hefl_core.runtime.judge import judge  # noqa: E402
 from hefl_core.runtime.process_faults import Disturbed, draw  # noqa: E402
 from hefl_core.runtime.ray_carrier import PID_FILE  # noqa: E402
 
-VISIT_EVERY = 5
+TELL_EVERY = 20
+SECONDS_BETWEEN_VISITS = 5.0
+PATIENCE_MS = 120_000
 
 
 class Memory:
@@ -64,23 +68,44 @@ class Memory:
         return found
 
 
-class Tour:
-    """Somebody who looks at one page of the application after the other."""
+class Visitor(threading.Thread):
+    """Somebody who looks at one page of the application after the other, in a browser, until told to leave.
 
-    def __init__(self, page: Any, address: str) -> None:
-        self._page, self._address = page, address
-        self._names = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem != "__init__")
+    A thread of its own: a page that is slow to come must not hold up the run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="visitor", daemon=True)
         self.seen: Counter[str] = Counter()
-        self.exceptions: list[str] = []
+        self.troubles: list[str] = []
+        self._leave = threading.Event()
 
-    def visit(self) -> None:
-        """The next page: it must come up without an exception on it."""
-        name = self._names[sum(self.seen.values()) % len(self._names)]
-        self._page.goto(f"{self._address}/{name}")
-        self._page.wait_for_selector("[data-testid=stMainBlockContainer] h1", timeout=120_000)
-        if self._page.locator("[data-testid=stException]").count():
-            self.exceptions.append(name)
+    def run(self) -> None:
+        """Visit."""
+        names = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem != "__init__")
+        with serving(HEFL_RUNTIME="local") as address, chromium() as browser:
+            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            for name in itertools.cycle(names):
+                if self._leave.wait(SECONDS_BETWEEN_VISITS):
+                    return
+                self._visit(page, address, name)
+
+    def _visit(self, page: Any, address: str, name: str) -> None:
+        """A page must come up without an exception on it."""
+        try:
+            page.goto(f"{address}/{name}")
+            page.wait_for_selector("[data-testid=stMainBlockContainer] h1", timeout=PATIENCE_MS)
+        except Exception as error:  # whatever the browser says: this page did not come
+            self.troubles.append(f"{name}: {type(error).__name__}")
+            return
+        if page.locator("[data-testid=stException]").count():
+            self.troubles.append(f"{name}: an exception on it")
         self.seen[name] += 1
+
+    def leave(self) -> None:
+        """End after the page under way."""
+        self._leave.set()
+        self.join()
 
 
 def soak(options: argparse.Namespace) -> dict[str, Any]:
@@ -94,17 +119,19 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
     per_host = -(-options.clients // 2)
     disturbed = Disturbed(experiment, faults, rng, options.deadline, per_host)
     memory, started = Memory(), time.perf_counter()
-    with serving(HEFL_RUNTIME="local") as address, chromium() as browser:
-        tour = Tour(browser.new_page(viewport={"width": 1440, "height": 900}), address)
+    visitor = Visitor()
+    visitor.start()
+    try:
         before = 0
         for _ in disturbed.steps():
             done = len(disturbed.run.rounds)
             if done > before:
                 before = done
                 memory.sample(disturbed)
-                if done % VISIT_EVERY == 0:
-                    tour.visit()
+                if done % TELL_EVERY == 0:
                     print(f"round {done}, {time.perf_counter() - started:.0f} s", flush=True)
+    finally:
+        visitor.leave()
     seconds, verdict, outcomes = time.perf_counter() - started, judge(disturbed.run), disturbed.outcomes()
     stops = [one.recovery_seconds for one in outcomes]
     return {
@@ -119,8 +146,8 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
         "attempts": dict(Counter(item.attempts for item in disturbed.run.rounds)),
         "contributors": dict(Counter(len(item.contributors) for item in disturbed.run.rounds)),
         "left out": len(disturbed.run.transcript.left_out),
-        "pages visited": sum(tour.seen.values()),
-        "pages with an exception": tour.exceptions,
+        "pages visited": sum(visitor.seen.values()),
+        "pages in trouble": visitor.troubles,
         "memory": memory.table(),
         "seconds": round(seconds, 1),
     }
@@ -155,7 +182,7 @@ def main() -> None:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(OWN, ignore_errors=True)
     clean = not found["wrong"] and found["rounds"] == options.rounds and not any(found["left behind"].values())
-    raise SystemExit(0 if clean and not found["pages with an exception"] else 1)
+    raise SystemExit(0 if clean and not found["pages in trouble"] else 1)
 
 
 if __name__ == "__main__":

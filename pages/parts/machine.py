@@ -8,7 +8,7 @@ import streamlit as st
 
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.measure.processes import own_processes
-from hefl_core.runtime.result import Environment
+from hefl_core.runtime.result import Environment, RunResult
 from hefl_core.runtime.run import Run
 from hefl_core.runtime.session import SESSIONS, WARM_UP
 from hefl_core.wire.canonical import decode
@@ -24,6 +24,7 @@ def page() -> None:
     _processes(run)
     if run is not None:
         _keys(run)
+        _troubles(run, frame.session().result)
     st.subheader(_("Versions"), anchor=False)
     here = Environment.here()
     st.dataframe(
@@ -89,3 +90,36 @@ def _keys(run: Run) -> None:
         ],
         hide_index=True,
     )
+
+
+def _troubles(run: Run, result: RunResult | None) -> None:
+    """Who was left out and what was refused; what each party counted is known at the end of the run."""
+    st.subheader(_("Left out, and refused"), anchor=False)
+    absences = run.transcript.left_out
+    refusals = [
+        {_("party"): party, _("kind of error"): kind, _("times"): times}
+        for party, kinds in (result.refusals if result else {}).items()
+        for kind, times in kinds.items()
+    ]
+    if not absences and not refusals:
+        st.caption(_("Nobody was left out, and no party refused a message."))
+        return
+    if absences:
+        st.caption(_("On record: a party that refused a letter or gave no answer in time, and why."))
+        st.dataframe(
+            [
+                {
+                    _("party"): one.party,
+                    _("round"): one.position.round,
+                    _("attempt"): one.position.attempt,
+                    _("step"): one.step,
+                    _("reason"): one.reason,
+                }
+                for one in absences
+            ],
+            hide_index=True,
+            key="left-out",
+        )
+    if refusals:
+        st.caption(_("Counted by the parties: messages that they refused, or had already."))
+        st.dataframe(refusals, hide_index=True, key="refusals")

@@ -146,11 +146,23 @@ def _walk(walked: Walked) -> None:
     found = knowledge(transcript, state["cursor"], _seats(transcript)[1:])
     with left:
         st.html(look.matrix(found, seat) + look.legend())
+        _absent(transcript, state["cursor"])
         if seat != OBSERVER:
             st.caption(look.caption(found, seat))
     with right:
         _ask(walked, state["cursor"])
         views(walked, found, seat, state["cursor"])
+
+
+def _absent(transcript: Transcript, cursor: int) -> None:
+    """A round that goes on without somebody says so, where the messages are missing."""
+    here = transcript.sent[max(0, cursor - 1)].position.round
+    for one in (absence for absence in transcript.left_out if absence.position.round == here):
+        st.caption(
+            _(":orange[●] round {round}, {step}: {party} was left out ({reason})").format(
+                round=one.position.round, step=one.step, party=one.party, reason=one.reason
+            )
+        )
 
 
 def _picture(walked: Walked, seat: str) -> dict[str, Any]:
