@@ -15,7 +15,6 @@ from hefl_core.runtime.campaign import (
     KEPT,
     LOST,
     RETRIED,
-    SKIPPED,
     STOPPED,
     UNREACHED,
     WRONG,
@@ -41,6 +40,9 @@ def faults(
     processes: Annotated[
         int | None, typer.Option(min=0, help="of these on Ray: SIGKILL, SIGSTOP; omitted: a sixth")
     ] = None,
+    network: Annotated[
+        int | None, typer.Option(min=0, help="of these in network namespaces (Linux, root); omitted: one in twenty")
+    ] = None,
     deadline: Annotated[float, typer.Option(min=0.5, help="Ray: seconds a party may take over one step")] = 4.0,
     without_log: Annotated[
         bool, typer.Option("--without-log", help="control: parties without stores; rounds must be lost")
@@ -50,12 +52,21 @@ def faults(
     """Kill, stop, cut off, lie to and corrupt parties at every point of the protocol; fails when a round is lost or wrong."""
     started = time.perf_counter()
     on_ray = 0 if without_log else count // 6 if processes is None else min(processes, count)
-    outcomes = [_said(one) for one in local_faults(seed, count - on_ray, durable=not without_log)]
+    wired = 0 if without_log else count // 20 if network is None else min(network, count - on_ray)
+    skipped: tuple[tuple[str, str], ...] = ()
+    outcomes: list[Outcome] = []
+    if wired:
+        from hefl_core.runtime.network_faults import network_faults
+        from hefl_core.runtime.network_faults import skipped as not_here
+
+        skipped = not_here()
+        outcomes += [_said(one) for one in network_faults(seed, wired)]
+    outcomes += [_said(one) for one in local_faults(seed, count - on_ray - len(outcomes), durable=not without_log)]
     if on_ray:
         from hefl_core.runtime.process_faults import process_faults
 
         outcomes += [_said(one) for one in process_faults(seed, on_ray, deadline)]
-    report = Report(seed, time.perf_counter() - started, deadline, tuple(outcomes), SKIPPED)
+    report = Report(seed, time.perf_counter() - started, deadline, tuple(outcomes), skipped)
     if json:
         write_json(json, report.to_json())
     if json != "-":

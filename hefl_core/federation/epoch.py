@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hefl_core.errors import IntegrityError
+from hefl_core.errors import IntegrityError, RuntimeUnavailable
 from hefl_core.federation.party import Letter
 from hefl_core.federation.post import Post
 from hefl_core.federation.round import Parties
 from hefl_core.federation.transcript import Sent
-from hefl_core.keys.approval import APPROVAL_KIND
+from hefl_core.keys.approval import APPROVAL_KIND, CeremonyResult
 from hefl_core.keys.ceremony import STEPS
 from hefl_core.keys.epochs import EpochState
+from hefl_core.schemes.base import PublicKey
 from hefl_core.wire.envelope import Position, SignedHeader
 
 
@@ -59,8 +60,18 @@ def _make_together(position: Position, members: Sequence[Any], parties: Parties,
                 yield post.send(letter, client, to=to)
                 if header.kind == APPROVAL_KIND:
                     approvals.append(letter.envelope.signed_header)
-    first = clients[0]
-    parties.kms.register(first.ceremony_key(), first.ceremony_result(), approvals)
+    key, result = _made(clients)
+    parties.kms.register(key, result, approvals)
+
+
+def _made(clients: Sequence[Any]) -> tuple[PublicKey, CeremonyResult]:
+    """What all approved, from whoever still has it. Raises: RuntimeUnavailable when nobody has."""
+    for client in clients:
+        try:
+            return client.ceremony_key(), client.ceremony_result()
+        except RuntimeUnavailable as error:
+            lost = error
+    raise lost
 
 
 def _members(parties: Parties, names: Sequence[str]) -> list[Any]:

@@ -17,7 +17,7 @@ from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.witness import Witness
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.keys.approval import PREFIX, CeremonyResult
-from hefl_core.keys.ceremony import DealerFreeScheme, Participant
+from hefl_core.keys.ceremony import APPROVAL, DealerFreeScheme, Participant
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.question import Contribution, Question
 from hefl_core.keys.roster import Member, Roster
@@ -39,18 +39,21 @@ class Holder(Witness):
     # -- making a key without a dealer -------------------------------------------------------------------------
 
     def receive(self, envelope: Envelope) -> None:
-        """Ceremony messages go to this client's participant; the share is adopted when the KMS announces the key."""
-        kind = envelope.header.kind
+        """Ceremony messages go to this client's participant, until the KMS announces the key."""
+        kind, epoch = envelope.header.kind, envelope.header.position.epoch
         if kind.startswith(PREFIX):
-            self._taking_part().receive(envelope)
+            if self._participant is not None:
+                self._participant.receive(envelope)
+            elif not self.enrolment.has_made(epoch):  # else it approved, was lost and came back: the record tells all
+                raise RoundError(f"{self.name}: no ceremony of epoch {epoch} is under way here; begin another")
             return
-        if kind == "epoch" and self._participant is not None:
-            self.enrolment.holder.adopt(self._participant.share(), self._participant.self_tests)
-            self._participant = None
         super().receive(envelope)
+        if kind == "epoch":
+            self._participant = None
         custody = Custody.parse(self.manifest.experiment.custody, self.manifest.experiment.clients)
         if kind == "roster" and custody.dealer_free:
             roster = decode(envelope.body, Roster)
+            self.enrolment.abandon(roster.epoch)
             quorum = custody.for_clients(len(roster.clients)).quorum
             scheme = cast(DealerFreeScheme, self.scheme)
             self._participant = Participant(self.identity, roster, scheme, quorum, outbox=self._outbox)
@@ -63,8 +66,14 @@ class Holder(Witness):
         return self._participant
 
     def ceremony(self, step: str) -> tuple[Letter, ...]:
-        """This client's messages of one step of the ceremony. Raises: as :meth:`Participant.say`."""
-        said = self._taking_part().say(step)
+        """This client's messages of one step of the ceremony; the share is kept before it is approved.
+
+        Raises: as :meth:`Participant.say`.
+        """
+        participant = self._taking_part()
+        said = participant.say(step)
+        if step == APPROVAL:
+            self.enrolment.adopt(participant.share(), self_tests=participant.self_tests)
         self.end_round()  # it is between two rounds: only its place in the chain of its messages moves on
         return tuple(Letter.of(envelope) for envelope in said)
 

@@ -198,8 +198,8 @@ class Participant(Hidden):
     def _keep(self, step: str, sender: str, content: bytes, header: bytes) -> None:
         if step == DEAL:
             content = self._set_aside(sender, content)
-        known = self._heard[step].get(sender)
-        if known not in (None, content):
+        known = self._heard[step].get(sender), self._headers.get((step, sender))
+        if known not in ((None, None), (content, header)):
             raise RoundError(f"ceremony {step} of {sender}: a second, different one; start again without it")
         what, _, half = step.partition(" ")
         if half == COMMITMENT and len(content) != NONCE_BYTES:
@@ -213,8 +213,7 @@ class Participant(Hidden):
                 f"ceremony: {sender} approves another result than {self.name}; nobody may use this key"
             )
         self._heard[step][sender] = content
-        if step != DEAL:
-            self._headers.setdefault((step, sender), header)
+        self._headers[step, sender] = header
 
     def _set_aside(self, sender: str, point: bytes) -> bytes:
         """Keep a dealt point out of sight until the share is made of it; its digest stands for it."""
@@ -381,10 +380,13 @@ class Participant(Hidden):
         return self._result
 
     def share(self) -> SecretShare:
-        """This client's share, once everybody has approved. Raises: RoundError before."""
-        missing = [name for name in self.roster.clients if name not in self._heard[APPROVAL]]
-        if missing or self._share is None:
-            raise RoundError(f"ceremony: the approval of {', '.join(missing)} is missing; nobody uses this key before")
+        """This client's share, once it approves. Nobody uses it before the record came, with everybody's approval.
+
+        Raises: as :meth:`result`.
+        """
+        self.result()
+        if self._share is None:
+            raise RoundError("ceremony: expected a share of this client's own; start again")
         return self._share
 
 

@@ -146,6 +146,11 @@ class ShareHolder(Hidden):
         if held is not None and held.id != key_id:
             raise KeyMismatch(f"epoch {key_id.epoch}: expected {held.id.short}, found {key_id.short}; refuse it")
 
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs whose share is held."""
+        return tuple(self.__shares)
+
     def share(self, epoch: int) -> SecretShare:
         """The share of this epoch. Raises: KeyNotActive when there is none (any more)."""
         if epoch not in self.__shares:

@@ -312,7 +312,17 @@ class Enrolment(Hidden):
         epoch = share.id.epoch
         if epoch in self._keys and self._keys[epoch].id != share.id:
             raise KeyMismatch(f"epoch {epoch}: expected {self._keys[epoch].id.short}, made {share.id.short}; refuse it")
-        self.holder.adopt(share, self_tests)
+        if not self.has_made(epoch):
+            self.holder.adopt(share, self_tests)
+
+    def has_made(self, epoch: int) -> bool:
+        """Whether this client keeps a share of an epoch that the KMS has not announced."""
+        return epoch > self.ledger.highest and epoch in self.holder.epochs
+
+    def abandon(self, epoch: int) -> None:
+        """Forget shares that were made for epochs before this one and never announced: their ceremony came to nothing."""
+        for made in [made for made in self.holder.epochs if self.ledger.highest < made < epoch]:
+            self.holder.destroy(made)
 
 
 def check_key(record: EpochRecord, key: PublicKey) -> None:

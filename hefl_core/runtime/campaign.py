@@ -18,6 +18,7 @@ from hefl_core.errors import HeflError, IntegrityError
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
+from hefl_core.keys.custody import Custody
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
 from hefl_core.keys.store import KeyStore
@@ -28,16 +29,10 @@ from hefl_core.runtime.run import Run
 
 ALONE: Final = Experiment(dataset="digits", model="logistic", clients=4, rounds=3, epoch_rounds=2, scheme="bfv-lean")
 TOGETHER: Final = ALONE.but(scheme="INSECURE_bfv-threshold-1024", custody="2-of-4")
+NO_DEALER: Final = TOGETHER.but(custody="dealer-free:2-of-4")
 """Small and quick: faults strike the protocol, which is the same for large parameters."""
 
 KEPT, FEWER, RETRIED, STOPPED = "nothing lost", "went on without", "another attempt", "stopped by name"
-SKIPPED: Final = (
-    (
-        "network namespaces",
-        "processes of one Ray node talk over loopback and shared memory, which no namespace can part; "
-        "partition and slow link are made at the carrier",
-    ),
-)
 LOST, WRONG, UNREACHED = "LOST", "WRONG", "not reached"
 
 
@@ -94,9 +89,12 @@ def local_faults(seed: int, count: int, *, durable: bool = True) -> Iterator[Out
     rng = random.Random(seed)
     todo: list[tuple[Experiment, Fault]] = []
     while len(todo) < count:
-        alone = [(ALONE, fault) for fault in all_faults(ALONE.clients, rng, collective=False)]
-        together = [(TOGETHER, fault) for fault in all_faults(TOGETHER.clients, rng, collective=True)]
-        todo += sorted([*alone, *together], key=lambda _: rng.random())
+        some = [
+            (experiment, fault)
+            for experiment in (ALONE, TOGETHER, NO_DEALER)
+            for fault in all_faults(experiment.clients, rng, Custody.parse(experiment.custody, experiment.clients))
+        ]
+        todo += sorted(some, key=lambda _: rng.random())
     for experiment, fault in todo[:count]:
         yield one_fault(experiment, fault, random.Random(rng.random()), durable=durable)
 
@@ -138,7 +136,7 @@ def _outcome(
         result, detail = UNREACHED, ""
     elif wrong:
         result, detail = WRONG, "; ".join(wrong)
-    elif isinstance(error, HeflError) and _hopeless(fault):
+    elif isinstance(error, HeflError) and _hopeless(fault, experiment):
         result, detail = STOPPED, f"after {done} rounds: {type(error).__name__}: {error}"
     elif error is not None or done < experiment.rounds:
         result, detail = LOST, f"after {done} rounds: {type(error).__name__}: {error}"
@@ -162,9 +160,10 @@ def _outcome(
     )
 
 
-def _hopeless(fault: Fault) -> bool:
-    """Whose store is destroyed cannot come back; nobody stands in for these three."""
-    return fault.kind == "store" and fault.party in (KMS, COORDINATOR, AUDITOR)
+def _hopeless(fault: Fault, experiment: Experiment) -> bool:
+    """Whose store is destroyed cannot come back: nobody stands in for these three, and a key without a dealer needs all."""
+    needs_all = Custody.parse(experiment.custody, experiment.clients).dealer_free
+    return fault.kind == "store" and (needs_all or fault.party in (KMS, COORDINATOR, AUDITOR))
 
 
 def disturbed_stage(injector: Injector, *, durable: bool = True) -> stage.Runtime:

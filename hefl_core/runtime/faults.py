@@ -2,7 +2,7 @@
 
 A point is a call of a party, named by the method (``commit``) or by what arrives (``receive plan``). Here the parties are
 objects over real stores: losing one means that its object and the answer under way are gone. What only processes can suffer
-(SIGKILL, SIGSTOP) is done to processes, in campaign.py.
+(SIGKILL, SIGSTOP) is done to processes, in process_faults.py; what a network does, in network_faults.py.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from typing import Any, Final
 from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.party import ENROLMENT_KINDS
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
+from hefl_core.keys.approval import APPROVAL_KIND, PREFIX
+from hefl_core.keys.ceremony import STEPS
+from hefl_core.keys.custody import Custody
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.store import KeyStore
 from hefl_core.runtime.restart import MAX_RESTARTS, Restartable
@@ -67,7 +70,15 @@ HOLDER_POINTS: Final[dict[str, tuple[str, ...]]] = {
     "client": ("ready", "receive request", "partial_decryption", "receive partial"),
 }
 """What collective custody adds."""
-ONCE: Final = ("open_epoch", "rotate", "destroy", "destroy_epoch", "sign_closing")
+CEREMONY_POINTS: Final[dict[str, tuple[str, ...]]] = {
+    KMS: ("begin_ceremony", "register", "receive " + APPROVAL_KIND),
+    "client": ("ceremony", *(f"receive {PREFIX}{step}" for step in STEPS)),
+}
+"""What a key without a dealer adds."""
+SIGNED_ONCE: Final = {KMS: (APPROVAL_KIND,)}
+"""Nobody is lied to by a second one: the KMS signs each enrolment in its own process, and takes one approval per client."""
+DEALER_POINTS: Final = ("open_epoch", "rotate")
+ONCE: Final = ("begin_ceremony", "register", "open_epoch", "rotate", "destroy", "destroy_epoch", "sign_closing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +91,24 @@ class Fault:
     occurrence: int
 
 
-def all_faults(clients: int, rng: random.Random, *, collective: bool) -> list[Fault]:
+def points_of(role: str, custody: Custody) -> tuple[str, ...]:
+    """Where a party of this role can be struck under this custody."""
+    points = POINTS[role] + (HOLDER_POINTS.get(role, ()) if custody.quorum.collective else ())
+    if custody.dealer_free:
+        points = tuple(point for point in points if point not in DEALER_POINTS) + CEREMONY_POINTS.get(role, ())
+    return points
+
+
+def all_faults(clients: int, rng: random.Random, custody: Custody) -> list[Fault]:
     """Every kind at every point of every role, the client and the occurrence by chance."""
     found = []
-    for role, points in POINTS.items():
-        for point in (*points, *(HOLDER_POINTS.get(role, ()) if collective else ())):
+    for role in POINTS:
+        for point in points_of(role, custody):
             for kind in KINDS:
                 if kind in ON_ARRIVAL and not point.startswith("receive"):
                     continue
-                if kind == "equivocation" and point.rpartition(" ")[2] in ENROLMENT_KINDS:
-                    continue  # the KMS signs each of these once, in its own process
+                if kind == "equivocation" and point.removeprefix("receive ") in SIGNED_ONCE.get(role, ENROLMENT_KINDS):
+                    continue
                 name = client_name(rng.randint(1, clients)) if role == "client" else role
                 found.append(Fault(name, point, kind, 1 if point in ONCE else rng.randint(1, 2)))
     rng.shuffle(found)

@@ -5,12 +5,13 @@ The reference is computed here, without any party: every contributor's training 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hefl_core.federation.client import Observation
-from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.learning.base import Parameters
 from hefl_core.runtime.household import home_of, initial_parameters
 from hefl_core.runtime.result import RoundResult
@@ -49,7 +50,9 @@ def judge(run: Run) -> Verdict:
         if found is None:
             theta, unseen = expected, unseen + 1
             continue
-        allowed = _allowed(run, item) * (1 + unseen) + FLOAT32_STEPS * float(np.max(np.abs(expected)))
+        allowed = _allowed(experiment, run.transcript.manifest, item) * (1 + unseen) + FLOAT32_STEPS * float(
+            np.max(np.abs(expected))
+        )
         error = float(np.max(np.abs(found.astype(np.float64) - expected)))
         if not error <= allowed:
             names = ", ".join(item.contributors)
@@ -74,13 +77,27 @@ def _model(seen: tuple[Observation, ...]) -> Parameters | None:
     return None if shown is None else np.frombuffer(shown, dtype=np.float32)
 
 
-def _allowed(run: Run, item: RoundResult) -> float:
+def judge_last(
+    experiment: Experiment, manifest: Manifest, rounds: Sequence[RoundResult], model: Parameters
+) -> tuple[float, float]:
+    """The last model's distance from plain FedAvg over every round's contributors, and what is allowed.
+
+    For parties elsewhere, whose models between are known by their digests alone. Shapes: ``model`` float32 (d,).
+    """
+    theta = initial_parameters(experiment, manifest.initialisation)
+    allowed = 0.0
+    for item in rounds:
+        theta = step(experiment, theta, item)
+        allowed += _allowed(experiment, manifest, item) + FLOAT32_STEPS * float(np.max(np.abs(theta)))
+    return float(np.max(np.abs(model.astype(np.float64) - theta))), allowed
+
+
+def _allowed(experiment: Experiment, manifest: Manifest, item: RoundResult) -> float:
     """The scheme's stated bound on the error of this round's mean."""
-    experiment, manifest = run.experiment, run.transcript.manifest
     examples = sum(home_of(experiment, int(name.removeprefix("client-"))).examples for name in item.contributors)
     bound = experiment.declared_bound
     if bound is None:
         raise ValueError("judge: expected a fixed bound")
     scheme = open_scheme(experiment.scheme)
-    of_sum = scheme.sum_error(bound, len(item.contributors), len(run.parties.clients))
+    of_sum = scheme.sum_error(bound, len(item.contributors), experiment.clients)
     return of_sum * manifest.examples_max / examples + 1e-12

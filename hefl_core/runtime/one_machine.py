@@ -26,6 +26,7 @@ from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.transcript import Transcript
 from hefl_core.ids import COORDINATOR, client_name
 from hefl_core.runtime.events import EventBus, Progress
+from hefl_core.runtime.network import Network
 from hefl_core.runtime.provision import party_names, provision_all, role_of
 from hefl_core.runtime.result import Environment, RoundResult, RunResult
 from hefl_core.runtime.results import FOLDER, RoundLine, read_rounds
@@ -36,14 +37,20 @@ NOTE: Final = "strict: every directory is yours here, so the clients' own result
 
 
 class OneMachine:
-    """Provisioned directories below ``folder``, and the processes that serve them."""
+    """Provisioned directories below ``folder``, and the processes that serve them, each in its namespace of ``network``.
 
-    def __init__(self, experiment: Experiment, folder: Path) -> None:
+    Without a network all of them share this machine's loopback.
+    """
+
+    def __init__(
+        self, experiment: Experiment, folder: Path, network: Network | None = None, log_level: str = "info"
+    ) -> None:
         self.folder = folder
         self.names = party_names(experiment.clients)
-        self.manifest: Manifest = provision_all(
-            folder, experiment, coordinator=f"127.0.0.1:{_free_port()}", metrics=False
-        )
+        self._network = network
+        self._log_level = log_level
+        host = network.addresses[COORDINATOR] if network else "127.0.0.1"
+        self.manifest: Manifest = provision_all(folder, experiment, coordinator=f"{host}:{_free_port()}", metrics=False)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *names: str) -> None:
@@ -51,7 +58,9 @@ class OneMachine:
         for name in names:
             command = [sys.executable, "-m", "hefl_core", "serve", role_of(name)]
             command += ["--config", str(self.folder / name / "service.toml")]
+            command = [*(self._network.enter(name) if self._network else ()), *command]
             environment = {key: value for key, value in os.environ.items() if not key.startswith("HEFL_")}
+            environment["HEFL_LOG_LEVEL"] = self._log_level
             with self.log_path(name).open("ab") as log:
                 self.processes[name] = subprocess.Popen(
                     command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -98,7 +107,7 @@ def run_strict(experiment: Experiment, bus: EventBus) -> RunResult:
         with _running(machine, machine.names):
             bus.publish(Progress("starting the services"))
             first = _follow(machine, bus)
-        return _result(experiment.but(observed=False), machine, first - started)
+        return result_of(experiment.but(observed=False), machine, first - started)
 
 
 @contextmanager
@@ -127,7 +136,7 @@ def _follow(machine: OneMachine, bus: EventBus) -> float:
         time.sleep(0.1)
 
 
-def _result(experiment: Experiment, machine: OneMachine, cold_start: float) -> RunResult:
+def result_of(experiment: Experiment, machine: OneMachine, cold_start: float) -> RunResult:
     """The coordinator's record, with what the clients wrote down for themselves."""
     folder = machine.folder / COORDINATOR / FOLDER
     found = msgspec.json.decode((folder / RESULT).read_bytes())

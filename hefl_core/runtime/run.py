@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
-from hefl_core.errors import HeflError, IntegrityError, ParameterError, QuorumError, RoundError, RuntimeUnavailable
+from hefl_core.errors import (
+    HeflError,
+    IntegrityError,
+    KeyNotActive,
+    ParameterError,
+    QuorumError,
+    RoundError,
+    RuntimeUnavailable,
+)
 from hefl_core.federation.client import Observation
 from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment, Manifest
@@ -143,7 +151,8 @@ class Run:
             keepers = self._keepers.setdefault(old, {kms.name, *(client.name for client in self.parties.clients)})
             if kms.name in keepers:
                 try:
-                    kms.destroy(old)
+                    with suppress(KeyNotActive):  # abandoned before it was used
+                        kms.destroy(old)
                     keepers.discard(kms.name)
                 except RuntimeUnavailable as error:
                     begun.post.note(kms.name, "destroy", Position(old, 0), error)

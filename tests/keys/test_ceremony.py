@@ -238,10 +238,6 @@ def test_an_approval_of_another_result_stops_it() -> None:
     other = replace(people[0].result(), transcript=b"x" * 32)
     with pytest.raises(IntegrityError, match="another result"):
         people[0].receive(message("approval", encode(other)))
-    for person in people[:4]:
-        deliver(person.say("approval")[0], people)
-    with pytest.raises(RoundError, match="client-5"):
-        people[0].share()
 
 
 def test_equivocation_shows_in_the_transcript() -> None:
@@ -319,6 +315,20 @@ class Hall:
 @pytest.fixture
 def hall(monkeypatch: pytest.MonkeyPatch) -> Hall:
     return Hall(monkeypatch)
+
+
+def test_a_share_is_kept_before_it_is_approved_and_used_by_nobody_before_the_record(hall: Hall) -> None:
+    people = hall.ceremony()
+    client, person = hall.clients[0], people[0]
+    client.adopt(person.share(), self_tests=person.self_tests)
+    epoch = person.roster.epoch
+    assert client.has_made(epoch)
+    with pytest.raises(KeyNotActive):
+        client.ledger.require_decrypt(epoch, 1)
+    client.abandon(epoch)  # the same ceremony goes on
+    assert client.has_made(epoch)
+    client.abandon(epoch + 1)  # another one begins
+    assert not client.has_made(epoch) and client.holder.is_destroyed(epoch)
 
 
 def test_the_kms_only_registers(hall: Hall) -> None:

@@ -8,11 +8,13 @@ import pytest
 
 from hefl_core.errors import RuntimeUnavailable
 from hefl_core.federation.client import Client
+from hefl_core.keys.custody import Custody
 from hefl_core.runtime.campaign import (
     ALONE,
     FEWER,
     KEPT,
     LOST,
+    NO_DEALER,
     RETRIED,
     STOPPED,
     TOGETHER,
@@ -34,22 +36,27 @@ def test_faults_by_chance_lose_nothing():
 
 
 @pytest.mark.parametrize(
-    ("fault", "together", "ends"),
+    ("fault", "experiment", "ends"),
     [
-        (Fault("coordinator", "aggregate", "kill after", 2), False, {KEPT}),
-        (Fault("auditor", "confirm", "kill before", 1), False, {KEPT}),
-        (Fault("client-2", "commit", "kill after", 2), False, {KEPT}),
-        (Fault("client-1", "partial_decryption", "kill before", 1), True, {RETRIED}),
-        (Fault("client-3", "receive commitments", "partition", 1), False, {RETRIED}),
-        (Fault("client-4", "receive plan", "disk full for long", 1), False, {FEWER, KEPT}),
-        (Fault("client-3", "apply", "store", 1), False, {FEWER}),
-        (Fault("coordinator", "receive update", "store", 2), False, {STOPPED}),
-        (Fault("auditor", "receive sum", "corrupt", 1), False, {KEPT}),
+        (Fault("coordinator", "aggregate", "kill after", 2), ALONE, {KEPT}),
+        (Fault("auditor", "confirm", "kill before", 1), ALONE, {KEPT}),
+        (Fault("client-2", "commit", "kill after", 2), ALONE, {KEPT}),
+        (Fault("client-1", "partial_decryption", "kill before", 1), TOGETHER, {RETRIED}),
+        (Fault("client-3", "receive commitments", "partition", 1), ALONE, {RETRIED}),
+        (Fault("client-4", "receive plan", "disk full for long", 1), ALONE, {FEWER, KEPT}),
+        (Fault("client-3", "apply", "store", 1), ALONE, {FEWER}),
+        (Fault("coordinator", "receive update", "store", 2), ALONE, {STOPPED}),
+        (Fault("auditor", "receive sum", "corrupt", 1), ALONE, {KEPT}),
+        (Fault("client-3", "receive ceremony key commitment", "kill before", 2), NO_DEALER, {KEPT}),
+        (Fault("client-1", "receive ceremony approval", "disk full for long", 2), NO_DEALER, {KEPT}),
+        (Fault("client-4", "receive ceremony partial", "partition", 1), NO_DEALER, {KEPT}),
+        (Fault("kms", "register", "kill after", 1), NO_DEALER, {KEPT}),
+        (Fault("client-2", "ceremony", "store", 3), NO_DEALER, {STOPPED}),
     ],
     ids=lambda value: f"{value.kind} at {value.party}" if isinstance(value, Fault) else None,
 )
-def test_how_a_fault_ends(fault, together, ends):
-    outcome = one_fault(TOGETHER if together else ALONE, fault, random.Random(3))
+def test_how_a_fault_ends(fault, experiment, ends):
+    outcome = one_fault(experiment, fault, random.Random(3))
     assert outcome.result in ends, outcome
     assert outcome.rounds_checked >= (0 if outcome.result == STOPPED else 2)
 
@@ -61,7 +68,7 @@ def test_false_letters_are_refused_and_counted(kind):
 
 
 def test_every_kind_and_party_is_among_them():
-    faults = all_faults(4, CHANCE, collective=True)
+    faults = all_faults(4, CHANCE, Custody.parse(TOGETHER.custody, 4))
     assert {fault.kind for fault in faults} == set(KINDS)
     assert len(faults) > 300
     assert {fault.party.split("-")[0] for fault in faults} == {"kms", "coordinator", "auditor", "client"}
