@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = "tensorflow keras ray streamlit plotly sklearn pandas"
+HEAVY = "tensorflow keras ray streamlit plotly sklearn pandas scipy"
 LIGHT = f"""
 import sys
 import hefl_core
@@ -21,6 +21,7 @@ LEARNING = LIGHT.replace(
     "from hefl_core.learning import baselines, datasets, models, numpy_trainer, partition, tables, trainers\n"
     "datasets.load_dataset('digits')\n",
 )
+COMMANDS = LIGHT.replace("import hefl_core\n", "import hefl_core.cli.main\n")
 SERIALISE = """
 import hefl_core
 import hefl_core.learning.keras_trainer
@@ -39,7 +40,7 @@ def run(code):
     return done
 
 
-@pytest.mark.parametrize("code", [LIGHT, LEARNING], ids=["package", "learning"])
+@pytest.mark.parametrize("code", [LIGHT, LEARNING, COMMANDS], ids=["package", "learning", "commands"])
 def test_importing_loads_nothing_heavy(code):
     run(code)
 

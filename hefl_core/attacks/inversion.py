@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import minimize
 
 from hefl_core.attacks.view import Doubles, View, gradient
 from hefl_core.errors import ParameterError
@@ -94,6 +93,8 @@ def _search(
 
     bounds = [(low, high)] * (n * model.features) + [(-50.0, 50.0)] * (n * model.classes)
     options = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-30, "gtol": 1e-14, "maxcor": 30}
+    from scipy.optimize import minimize  # a second to import, which no other command should wait for
+
     found = minimize(cost, first, jac=True, method="L-BFGS-B", bounds=bounds, callback=keep, options=options)
     losses[0] = cost(first)[0]
     rows, logits = _cut(found.x, n, model)

@@ -9,12 +9,13 @@ Source: Wilson 1927; Hoeffding 1951 (combinatorial central limit theorem); Hanle
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TypeVar
 
 import numpy as np
-from scipy.stats import norm
 
 from hefl_core.attacks.view import Doubles
 from hefl_core.learning.base import Examples
@@ -83,7 +84,7 @@ def matched_p(fit: Doubles) -> float:
     spread = float(np.sqrt(np.sum(centred**2) / max(1, trials - 1)))
     if spread < 1e-12 * trials:
         return 1.0
-    return float(norm.sf(float(np.trace(centred)) / spread))
+    return NormalDist().cdf(-float(np.trace(centred)) / spread)
 
 
 def over_trials(
@@ -211,7 +212,7 @@ def auc(members: Doubles, others: Doubles) -> Score:
     q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
     variance = (area * (1 - area) + (m - 1) * (q1 - area**2) + (n - 1) * (q2 - area**2)) / (m * n)
     half = Z95 * float(np.sqrt(max(variance, 0)))
-    p_value = float(norm.sf((area - 0.5) / np.sqrt((m + n + 1) / (12 * m * n))))
+    p_value = NormalDist().cdf((0.5 - area) / math.sqrt((m + n + 1) / (12 * m * n)))
     return Score(area, max(0.0, area - half), min(1.0, area + half), 0.5, p_value)
 
 

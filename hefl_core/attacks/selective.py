@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import lsq_linear
 
 from hefl_core.attacks import scoring
 from hefl_core.attacks.lab import Lab, Setting
@@ -93,6 +92,8 @@ def read_record(gradient: Doubles, mask: Mask, model: Model, theta: Parameters, 
         return usual
     gap = hidden[active] - usual @ weights[:, active] - bias[active]
     pull = 1e-3 * np.eye(model.features)  # the smallest step away from the usual record
+    from scipy.optimize import lsq_linear  # a second to import, see inversion.py
+
     found = lsq_linear(np.vstack([weights[:, active].T, pull]), np.concatenate([gap, np.zeros(model.features)]))
     return np.asarray(usual + found.x)
 
