@@ -25,13 +25,14 @@ def key_epoch(first_round: int, last_round: int, parties: Parties, post: Post) -
     Yields every message as it is sent. Only who is in the new roster hears of the new key: the revoked do not.
     """
     kms = parties.kms
-    if parties.dealer_free:
+    made = any(epoch.state is EpochState.ACTIVE and epoch.first_round == first_round for epoch in kms.epochs)
+    if parties.dealer_free and not made:
         roster = kms.begin_ceremony(first_round, last_round)
         members = _members(parties, roster.header.recipients)
         yield post.send(Letter.of(roster), kms, to=members)
         yield from _make_together(Position(roster.header.position.epoch, 0), members, parties, post)
     else:
-        if not any(epoch.state is EpochState.ACTIVE and epoch.first_round == first_round for epoch in kms.epochs):
+        if not made:
             kms.open_epoch(first_round, last_round) if first_round == 1 else kms.rotate(first_round, last_round)
         roster = kms.roster_envelope()
         members = _members(parties, roster.header.recipients)

@@ -47,11 +47,12 @@ class Holder(Witness):
             elif not self.enrolment.has_made(epoch):  # else it approved, was lost and came back: the record tells all
                 raise RoundError(f"{self.name}: no ceremony of epoch {epoch} is under way here; begin another")
             return
+        newest = self.enrolment.newest_roster
         super().receive(envelope)
         if kind == "epoch":
             self._participant = None
         custody = Custody.parse(self.manifest.experiment.custody, self.manifest.experiment.clients)
-        if kind == "roster" and custody.dealer_free:
+        if kind == "roster" and custody.dealer_free and self.enrolment.newest_roster > newest:
             roster = decode(envelope.body, Roster)
             self.enrolment.abandon(roster.epoch)
             quorum = custody.for_clients(len(roster.clients)).quorum

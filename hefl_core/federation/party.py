@@ -102,6 +102,11 @@ class Party:
         return self._rounds_done
 
     @property
+    def position(self) -> Position | None:
+        """Of the last plan that this party made or followed; None before the first."""
+        return self._position
+
+    @property
     def public_key(self) -> PublicKey:
         """The key of the enrolled epoch."""
         return self.enrolment.public_key

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireError
-from hefl_core.federation.party import Letter
+from hefl_core.federation.messages import CONFIRMATION, RECEIPT
+from hefl_core.federation.party import ENROLMENT_KINDS, Letter
 from hefl_core.federation.transcript import LeftOut, Sent, Transcript
-from hefl_core.wire.envelope import Position
+from hefl_core.wire.envelope import Envelope, Position
 
 
 class Correspondent(Protocol):
@@ -73,7 +74,22 @@ class Post:
         self._carrier = carrier or ByCall()
         self._notify = notify or (lambda _: None)
         self._undelivered: dict[str, list[Letter]] = {}
-        self._enrolling: dict[bytes, Sent] = {}
+        self._known: dict[bytes, Sent] = {}
+
+    def resume(self, here: str) -> None:
+        """Go on with a record that an earlier process wrote.
+
+        What is on record is not recorded again. Whatever somebody may have missed, that is all since the last word that
+        shows it had everything, is delivered once more before anything else; whoever has it is not changed by it.
+        ``here``: who lives in this process and needs nothing.
+        """
+        sent = self.transcript.sent
+        self._known = {entry.head.header.digest: entry for entry in sent}
+        had = {entry.sender: entry.position for entry in sent if entry.step in (RECEIPT, CONFIRMATION)}
+        for entry in sent:
+            missed = [name for name in entry.receivers if name != here and _missed(entry, had.get(name))]
+            for name in missed:
+                self._undelivered.setdefault(name, []).append(_again(entry, self.transcript.body(entry)))
 
     def begin(self, first: Correspondent) -> None:
         """Forget who was absent: a new attempt asks everybody again. Who speaks ``first`` gets now what it missed."""
@@ -118,14 +134,12 @@ class Post:
         return sent
 
     def _record(self, letter: Letter, names: tuple[str, ...]) -> Sent:
-        """Once: a key epoch that is begun again sends the same letters again."""
+        """Once: a key epoch that is begun again, and a round that is taken up again, send the same letters again."""
         header = letter.envelope.header
-        known = self._enrolling.get(header.digest)
+        known = self._known.get(header.digest)
         if known is not None:
             return known
-        sent = self.transcript.record(letter, names, self._carrier.body(letter))
-        if header.position.round == 0:
-            self._enrolling[header.digest] = sent
+        sent = self._known[header.digest] = self.transcript.record(letter, names, self._carrier.body(letter))
         self._notify(sent)
         return sent
 
@@ -176,3 +190,19 @@ class Post:
         entry = LeftOut(party=party, step=step, position=position, reason=f"{type(error).__name__}: {error}")
         self.transcript.note(entry)
         self._notify(entry)
+
+
+def _missed(entry: Sent, had: Position | None) -> bool:
+    """Whether a receiver may lack this. ``had``: its last receipt, or the auditor's last confirmation.
+
+    A client that applied a sum had all of that round; the auditor's receipts come after its confirmation.
+    """
+    position = entry.position
+    if not position.round:
+        return entry.step in ENROLMENT_KINDS and (had is None or position.epoch >= had.epoch)
+    return had is None or position.round > had.round or (position.round == had.round and entry.step == RECEIPT)
+
+
+def _again(entry: Sent, body: bytes) -> Letter:
+    """A letter as it was sent, from the record."""
+    return Letter(Envelope(entry.head.header, entry.head.signature, body), entry.work, entry.nbytes, entry.body)

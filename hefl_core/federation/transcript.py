@@ -137,9 +137,12 @@ class Transcript:
     @classmethod
     def _restore(cls, lines: Sequence[Line], blobs: dict[bytes, bytes]) -> Transcript:
         self = cls.__new__(cls)
+        self._take_over(lines, blobs)
+        return self
+
+    def _take_over(self, lines: Sequence[Line], blobs: dict[bytes, bytes]) -> None:
         self.lines, self.blobs, self._keep_bodies = list(lines), blobs, bool(blobs)
         self._head = hashlib.sha256(lines[-1].to_json()).digest()
-        return self
 
     # -- writing -----------------------------------------------------------------------------------------------
 
@@ -155,9 +158,8 @@ class Transcript:
             work=letter.work,
             inline=body if header.kind == "roster" else None,
         )
+        self._keep(letter.body_digest, body)
         self._append(entry)
-        if self._keep_bodies:
-            self.blobs[letter.body_digest] = body
         return entry
 
     def note(self, entry: LeftOut) -> None:
@@ -166,8 +168,12 @@ class Transcript:
 
     def file(self, content: bytes) -> None:
         """Keep the opened ciphertext of a sealed upload (from the auditor), so that sums can be added again."""
+        self._keep(hashlib.sha256(content).digest(), content)
+
+    def _keep(self, digest: bytes, blob: bytes) -> None:
+        """Blobs come before the lines that name them."""
         if self._keep_bodies:
-            self.blobs[hashlib.sha256(content).digest()] = content
+            self.blobs[digest] = blob
 
     @property
     def tail(self) -> tuple[int, bytes]:
@@ -197,6 +203,11 @@ class Transcript:
     def manifest(self) -> Manifest:
         """The run's public terms."""
         return self.opening.manifest
+
+    @property
+    def closed(self) -> bool:
+        """Whether the clients have signed its end."""
+        return isinstance(self.lines[-1].entry, Closing)
 
     @property
     def sent(self) -> tuple[Sent, ...]:

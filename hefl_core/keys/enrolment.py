@@ -107,7 +107,12 @@ class Enrolment(Hidden):
     @property
     def awaits_key(self) -> bool:
         """Whether a roster arrived whose key has not: it is being made."""
-        return max(self._rosters, default=0) > self.ledger.highest
+        return self.newest_roster > self.ledger.highest
+
+    @property
+    def newest_roster(self) -> int:
+        """The epoch of the newest roster; 0 before the first."""
+        return max(self._rosters, default=0)
 
     @property
     def audit_head(self) -> bytes:

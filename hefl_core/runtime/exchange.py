@@ -3,7 +3,8 @@
 Only the coordinator listens. A party opens one call and holds it: errands come down on it, and as long as it stands the
 party is there. The name is the certificate's; each process has a random ``life``, and a seat is held by one life at a
 time: a second one is refused while the first is connected, and for ``lease_seconds`` after (it may only have lost its
-connection). Whoever is not connected for that long is answered for with RuntimeUnavailable, at once.
+connection). From then on another process of it may come, and gets what is still asked. Whoever is away for
+``absence_seconds`` is answered for with RuntimeUnavailable, at once.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from hefl_core.wire.canonical import decode, encode
 
 STEP_DEADLINE_SECONDS: Final = 120.0
 LEASE_SECONDS: Final = 5.0
+ABSENCE_SECONDS: Final = 20.0
+"""Longer than the lease by what a party's process needs to start again."""
 SPARE_THREADS: Final = 8
 SEATED: Final = b""
 """The first message on a connection: the seat is yours."""
@@ -87,6 +90,7 @@ class Exchange:
         *,
         deadline_seconds: float = STEP_DEADLINE_SECONDS,
         lease_seconds: float = LEASE_SECONDS,
+        absence_seconds: float = ABSENCE_SECONDS,
         stop: threading.Event | None = None,
     ) -> None:
         self._experiment = experiment
@@ -95,6 +99,7 @@ class Exchange:
         self._metrics = metrics
         self._deadline = deadline_seconds
         self._lease = lease_seconds
+        self._absence = absence_seconds
         self._changed = threading.Condition()
         self._server: Any = None
         self._closing = stop or threading.Event()
@@ -226,7 +231,7 @@ class Exchange:
         seats = [seat for name, seat in self._seats.items() if name in names and seat.life == report.life]
         if len(seats) != 1:
             told = f"report: expected one of the process that attends, found another of {', '.join(names)}"
-            self._turn_away(context, grpc.StatusCode.PERMISSION_DENIED, "life", told, names)
+            self._turn_away(context, grpc.StatusCode.ABORTED, "life", told, names)  # it may come and attend again
         self._metrics.message(IN, len(data))
         with self._changed:
             asked = seats[0].asked.pop(report.number, None)  # None: too late, nobody waits for it
@@ -283,7 +288,7 @@ class Exchange:
     def _settled(self, party: str, asked: _Asked) -> bool:
         """Whether nothing is to be waited for: there is a report, or nobody who would make one."""
         seat = self._seats[party]
-        gone = not seat.connected and time.monotonic() - seat.left >= self._lease
+        gone = not seat.connected and time.monotonic() - seat.left >= self._absence
         return asked.report is not None or gone or self._closing.is_set()
 
     def _answer(self, party: str, step: str, asked: _Asked) -> Any:

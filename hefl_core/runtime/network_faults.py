@@ -19,7 +19,7 @@ from hefl_core.errors import IntegrityError
 from hefl_core.federation.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.runtime.campaign import ALONE, FEWER, KEPT, LOST, RETRIED, TOGETHER, UNREACHED, WRONG, Outcome
-from hefl_core.runtime.exchange import LEASE_SECONDS, STEP_DEADLINE_SECONDS
+from hefl_core.runtime.exchange import ABSENCE_SECONDS, STEP_DEADLINE_SECONDS
 from hefl_core.runtime.faults import Fault
 from hefl_core.runtime.judge import judge_last
 from hefl_core.runtime.network import Network, why_not, why_not_slow
@@ -34,8 +34,8 @@ KINDS: Final = (CUT, BLINK, SLOW)
 POINTS: Final = ("plan", "commitment", "commitments", "update", "sum", "confirmation")
 SECONDS: Final = {CUT: 45.0, BLINK: 2.0, SLOW: 3.0}
 """How long. A cut outlasts what the coordinator waits for somebody who is away; the others do not."""
-AWAY_SECONDS: Final = 2 * KEEPALIVE_MS / 1000 + LEASE_SECONDS
-"""A line that fell silent is noticed by an unanswered ping; then the party's seat is kept for a lease."""
+AWAY_SECONDS: Final = 2 * KEEPALIVE_MS / 1000 + ABSENCE_SECONDS
+"""A line that fell silent is noticed by an unanswered ping; then the party has some time to come back."""
 PATIENCE_SECONDS: Final = STEP_DEADLINE_SECONDS + 60
 ROUNDS: Final = 3
 

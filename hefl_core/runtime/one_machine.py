@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,13 +27,15 @@ from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.transcript import Transcript
 from hefl_core.ids import COORDINATOR, client_name
 from hefl_core.runtime.events import EventBus, Progress
+from hefl_core.runtime.minutes import TRANSCRIPT
 from hefl_core.runtime.network import Network
 from hefl_core.runtime.provision import party_names, provision_all, role_of
 from hefl_core.runtime.result import Environment, RoundResult, RunResult
 from hefl_core.runtime.results import FOLDER, RoundLine, read_rounds
-from hefl_core.runtime.strict_service import RESULT, TRANSCRIPT
+from hefl_core.runtime.strict_service import RESULT
 
 STOP_SECONDS: Final = 10.0
+MAX_REVIVALS: Final = 3
 NOTE: Final = "strict: every directory is yours here, so the clients' own results were read; elsewhere nobody could"
 
 
@@ -52,6 +55,7 @@ class OneMachine:
         host = network.addresses[COORDINATOR] if network else "127.0.0.1"
         self.manifest: Manifest = provision_all(folder, experiment, coordinator=f"{host}:{_free_port()}", metrics=False)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._revivals: Counter[str] = Counter()
 
     def start(self, *names: str) -> None:
         """Start these parties' services, each with a log file of its own."""
@@ -65,6 +69,14 @@ class OneMachine:
                 self.processes[name] = subprocess.Popen(
                     command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
                 )
+
+    def revive(self) -> tuple[str, ...]:
+        """Start again, a few times each, whose process was killed: by a signal, not by an error of its own."""
+        killed = [name for name, process in self.processes.items() if (process.poll() or 0) < 0]
+        able = tuple(name for name in killed if self._revivals[name] < MAX_REVIVALS)
+        self._revivals.update(able)
+        self.start(*able)
+        return able
 
     def stop(self) -> None:
         """End every process that still runs: asked first, then by force."""
@@ -84,7 +96,7 @@ class OneMachine:
     def log(self, name: str) -> list[dict[str, object]]:
         """A party's lines so far."""
         lines = self.log_path(name).read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        return [found for line in lines if (found := _line(line)) is not None]
 
     def ended_badly(self) -> str:
         """Who ended with an error, and the last thing it said; empty while nobody did."""
@@ -123,6 +135,8 @@ def _follow(machine: OneMachine, bus: EventBus) -> float:
     """Wait for the coordinator's end, telling its rounds; when the first one was over."""
     told, first = 0, 0.0
     while True:
+        for name in machine.revive():
+            bus.publish(Progress(f"the process of {name} was killed; it is started again"))
         ended = machine.processes[COORDINATOR].poll() is not None
         rounds = [line for line in machine.log(COORDINATOR) if line["event"] == "round"]
         for line in rounds[told:]:
@@ -164,6 +178,15 @@ def _with_own(item: RoundResult, lines: Sequence[RoundLine]) -> RoundResult:
     if len(models) != 1:
         return item
     return replace(item, accuracy=lines[0].accuracy, loss=lines[0].loss, model=lines[0].model)
+
+
+def _line(text: str) -> dict[str, object] | None:
+    """A line of a log; None for what is none, or was not written to its end."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _free_port() -> int:

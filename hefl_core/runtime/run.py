@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
@@ -22,15 +22,17 @@ from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.post import Post
 from hefl_core.federation.round import Parties, federated_round
 from hefl_core.federation.transcript import Sent, Transcript
-from hefl_core.ids import AUDITOR
+from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.household import estate
+from hefl_core.runtime.minutes import Minutes
 from hefl_core.runtime.observer import Observer
 from hefl_core.runtime.result import Environment, RoundResult, RunResult
 from hefl_core.runtime.stage import Host, Runtime, Stage, local_stage
 from hefl_core.wire.envelope import Position
 
 MAX_ATTEMPTS = 3
+ROSTER = "roster"
 
 
 def run_experiment(
@@ -72,7 +74,8 @@ class Run:
     """A run that can be stepped: ``steps`` yields every message as it is sent, ``result`` sums it up.
 
     ``stage``: another way to set the parties up than ``runtime`` names (runtime/restart.py). ``manifest``: terms that were
-    agreed on beforehand; without them fresh ones are drawn.
+    agreed on beforehand; without them fresh ones are drawn. ``minutes``: what an earlier process of this one wrote down;
+    the run goes on from there, for parties that outlive their processes.
     """
 
     def __init__(
@@ -85,9 +88,11 @@ class Run:
         deadline_seconds: float | None = None,
         stage: Runtime | None = None,
         manifest: Manifest | None = None,
+        minutes: Minutes | None = None,
     ) -> None:
         self.experiment = experiment
         self._manifest = manifest
+        self._minutes = minutes
         self.runtime = runtime
         self.bus = bus or EventBus()
         self.rounds: list[RoundResult] = []
@@ -104,8 +109,10 @@ class Run:
     def steps(self) -> Iterator[Sent]:
         """Every message of the run, in the order of its sending."""
         begun = self._begin()
-        for number in range(1, self.experiment.rounds + 1):
-            if self._rotation_due(number):
+        if begun.transcript.closed:
+            return
+        for number in range(len(self.rounds) + 1, self.experiment.rounds + 1):
+            if self._rotation_due(number) and self._left_at(number) is None:
                 yield from self._open_epoch(number, begun)
             yield from self._round(number, begun)
             self._destroy_old(begun)
@@ -132,14 +139,18 @@ class Run:
             begun.post.begin(self.parties.coordinator)
             try:
                 for sent in key_epoch(number, self.experiment.rounds, self.parties, begun.post):
-                    if sent.step == "roster":
-                        self._epoch = sent.position.epoch
-                        clients = tuple(client for client in self.parties.clients if client.name in sent.receivers)
-                        self._parties = replace(self.parties, clients=clients)
+                    if sent.step == ROSTER:
+                        self._follow(sent)
                     yield sent
                 return
             except (IntegrityError, RoundError, RuntimeUnavailable) as error:
                 _give_up_unless_dropped(error, begun.post.absent, last=attempt == MAX_ATTEMPTS)
+
+    def _follow(self, roster: Sent) -> None:
+        """The epoch under way, and who takes part in it."""
+        self._epoch = roster.position.epoch
+        clients = tuple(client for client in self.parties.clients if client.name in roster.receivers)
+        self._parties = replace(self.parties, clients=clients)
 
     def _destroy_old(self, begun: _Begun) -> None:
         """After the first round under a new key the old ones are destroyed, at the KMS and at every client.
@@ -168,21 +179,32 @@ class Run:
         manifest = self._manifest or estate(self.experiment).manifest(self.experiment)
         observer = Observer(manifest)
         stage = self._open_stage(manifest, observer.member if self.experiment.observed else None)
-        transcript = Transcript(manifest, stage.parties.kms.member)
+        transcript = self._minutes.transcript if self._minutes else Transcript(manifest, stage.parties.kms.member)
         self._begun = _Begun(stage, observer, transcript, Post(transcript, stage.carrier, self.bus.publish))
+        if self._minutes:
+            self._take_up(self._minutes, self._begun)
         return self._begun
 
+    def _take_up(self, minutes: Minutes, begun: _Begun) -> None:
+        """Be where the earlier process was; the round under way is asked for again, from its first message on."""
+        self.rounds = list(minutes.rounds)
+        for roster in [sent for sent in begun.transcript.sent if sent.step == ROSTER]:
+            self._follow(roster)
+        begun.post.resume(COORDINATOR)
+
+    def _left_at(self, number: int) -> Position | None:
+        """Where an earlier process left this round; None when it had not planned it."""
+        position = self.parties.coordinator.position if self._minutes else None
+        return position if position is not None and position.round == number else None
+
     def _round(self, number: int, begun: _Begun) -> Iterator[Sent]:
-        """One round, in as many attempts as it needs (drop-outs), at most three."""
-        started = time.perf_counter()
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            position = Position(self._epoch, number, attempt)
-            begun.post.begin(self.parties.coordinator)
-            try:
-                yield from federated_round(position, self.parties, begun.post)
-                break
-            except (RoundError, QuorumError, RuntimeUnavailable) as error:
-                _give_up_unless_dropped(error, begun.post.absent, last=attempt == MAX_ATTEMPTS)
+        """One round; it is measured when it is over."""
+        started, left = time.perf_counter(), self._left_at(number)
+        if left is not None and self.parties.coordinator.rounds_done == number:
+            position = left  # over, and not measured yet
+            begun.post.close([self.parties.auditor], position)
+        else:
+            position = yield from self._attempts(number, left.attempt if left else 1, begun)
         seconds = time.perf_counter() - started
         if number == 1:
             self._cold_start = time.perf_counter() - self._started
@@ -190,7 +212,21 @@ class Run:
         seen = list(self._observe(position, begun))
         result = begun.observer.measure(begun.transcript, position, seen, seconds)
         self.rounds.append(result)
+        if self._minutes:
+            self._minutes.add(result)
         self.bus.publish(result)
+
+    def _attempts(self, number: int, first: int, begun: _Begun) -> Generator[Sent, None, Position]:
+        """A round in as many attempts as it needs (drop-outs), at most three in all; where it came to its end."""
+        for attempt in range(first, MAX_ATTEMPTS + 1):
+            position = Position(self._epoch, number, attempt)
+            begun.post.begin(self.parties.coordinator)
+            try:
+                yield from federated_round(position, self.parties, begun.post)
+                break
+            except (RoundError, QuorumError, RuntimeUnavailable) as error:
+                _give_up_unless_dropped(error, begun.post.absent, last=attempt == MAX_ATTEMPTS)
+        return position
 
     def _file_uploads(self, position: Position, begun: _Begun) -> None:
         """The auditor hands the added ciphertexts to the record, so that anybody can add them again."""

@@ -21,7 +21,7 @@ from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.ids import KMS as KMS_NAME
 from hefl_core.keys.approval import CeremonyResult
 from hefl_core.keys.archive import KeyEpoch
-from hefl_core.keys.epochs import EpochState
+from hefl_core.keys.epochs import EpochState, public_key_digest
 from hefl_core.keys.kms import KMS
 from hefl_core.keys.roster import Member
 from hefl_core.runtime.exchange import Exchange
@@ -147,6 +147,9 @@ class KeyDesk:
 
     def register(self, key: PublicKey, result: CeremonyResult, headers: tuple[SignedHeader, ...]) -> None:
         """Take in a key that the clients made. Raises: as :meth:`KMS.register`."""
+        active = [epoch.record for epoch in self.epochs if epoch.state is EpochState.ACTIVE]
+        if any(record and record.public_key_digest == public_key_digest(key) for record in active):
+            return
         self._kms.register(key, result, headers)
 
     def destroy(self, epoch: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -12,8 +13,9 @@ from hefl_core.keys.store import KeyStore
 from hefl_core.runtime import results, stage
 from hefl_core.runtime.attendant import Attendant, Diary
 from hefl_core.runtime.events import Event, EventBus, Progress
-from hefl_core.runtime.exchange import Exchange
+from hefl_core.runtime.exchange import LEASE_SECONDS, Exchange
 from hefl_core.runtime.kit import Kit
+from hefl_core.runtime.minutes import Minutes
 from hefl_core.runtime.own_data import FOLDER as DATA
 from hefl_core.runtime.own_data import home_from_files
 from hefl_core.runtime.result import RoundResult
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 
 GATHER_SECONDS: Final = 300.0
 """After so long the rounds begin without clients that have not come, if enough have."""
-RESULT, TRANSCRIPT = "result.json", "transcript.jsonl"
+FAREWELL_SECONDS: Final = 3 * LEASE_SECONDS
+"""How long a coordinator that is started after the end waits for parties that have not heard of it."""
+RESULT: Final = "result.json"
 
 
 def run_tls(service: Service) -> None:
@@ -110,14 +114,20 @@ _MAKERS: Final[dict[str, Callable[..., tuple[object, Diary]]]] = {KMS: _kms, AUD
 
 
 def _coordinate(service: Service, kit: Kit, store: KeyStore) -> None:
-    """Listen, wait for the parties, run all rounds, keep the record."""
+    """Listen, wait for the parties, run all rounds, keep the record; go on where an earlier process stopped."""
     coordinator = stage.make_coordinator(kit.manifest, kit.member(KMS), store)
+    minutes = Minutes(service.home / results.FOLDER, kit.manifest, kit.member(KMS))
+    if minutes.transcript.resumed:
+        service.log.info("resumes", rounds_done=len(minutes.rounds), lines=len(minutes.transcript.lines))
     exchange = Exchange(kit.manifest.id, kit.roles, service.log, service.metrics, stop=service.stop)
     try:
         address = exchange.listen(service.settings.listen, kit.credentials(store))
         service.log.info("listens", address=str(address))
         service.ready()
-        _gather(service, kit, exchange)
+        if minutes.transcript.closed:
+            exchange.wait_until(lambda here: set(here) == set(kit.roles), FAREWELL_SECONDS)
+        else:
+            _gather(service, kit, exchange)
         bus = EventBus()
         run = Run(
             kit.manifest.experiment,
@@ -125,6 +135,7 @@ def _coordinate(service: Service, kit: Kit, store: KeyStore) -> None:
             bus=bus,
             stage=strict_stage(kit, coordinator, exchange, lambda: None),
             manifest=kit.manifest,
+            minutes=minutes,
         )
         if _drained(service, run, bus):
             _keep(service, run)
@@ -189,9 +200,10 @@ def _tell_one(service: Service, event: Event) -> None:
 
 
 def _keep(service: Service, run: Run) -> None:
-    """The record of the run: public things and ciphertexts."""
-    folder = service.home / results.FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    run.transcript.save(folder / TRANSCRIPT)
-    (folder / RESULT).write_text(run.result().to_json() + "\n", encoding="utf-8")
+    """The result beside the record: public things. One that an earlier process wrote stays."""
+    path = service.home / results.FOLDER / RESULT
+    if not path.exists():
+        temporary = path.with_suffix(".new")
+        temporary.write_text(run.result().to_json() + "\n", encoding="utf-8")
+        os.replace(temporary, path)
     service.log.info("finished", rounds=len(run.rounds))

@@ -32,7 +32,9 @@ class World:
         self.stop = threading.Event()
         self.threads = []
         roles, log = self.kit.roles, Log(COORDINATOR, "error")
-        self.exchange = Exchange(self.kit.manifest.id, roles, log, self.metrics, lease_seconds=3, stop=self.stop)
+        self.exchange = Exchange(
+            self.kit.manifest.id, roles, log, self.metrics, lease_seconds=3, absence_seconds=3, stop=self.stop
+        )
         self.store = stage.open_store(self.home, COORDINATOR)
         settings = Settings.load(COORDINATOR, self.home / "service.toml", {})
         self.address = self.exchange.listen(settings.listen, self.kit.credentials(self.store))
