@@ -21,6 +21,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, Final, NoReturn, TypeVar
 
 import gmpy2
@@ -150,11 +151,19 @@ class MaskPool:
 def in_threads(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Map long exponentiations over all cores: gmpy2 lets go of the interpreter's lock while it computes."""
     todo = list(items)
-    workers = min(len(todo), os.cpu_count() or 1)
-    if workers < 2:
+    if min(len(todo), os.cpu_count() or 1) < 2:
         return [work(item) for item in todo]
-    with ThreadPoolExecutor(workers, "hefl-powers", initializer=_release_lock) as pool:
-        return list(pool.map(work, todo))
+    return list(_threads().map(work, todo))
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """One pool for the process: gmpy2 keeps a quarter of a kilobyte for each thread that ever used it."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, "hefl-powers", initializer=_release_lock)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # the parent's threads are not in the child
 
 
 def _release_lock() -> None:

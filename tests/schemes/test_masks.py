@@ -154,3 +154,10 @@ def test_short_exponents_are_not_too_short():
     preset = load_preset("paillier-packed")
     with pytest.raises(ParameterError, match="mask exponents"):
         replace(preset, mask_bits=512).require_safe()
+
+
+def test_long_work_is_done_by_the_same_few_threads():
+    seen = set()
+    for _ in range(20):
+        seen |= set(in_threads(lambda _: threading.get_ident(), range(8)))
+    assert len(seen) <= os.cpu_count()  # gmpy2 leaks a context for each thread that ever used it
