@@ -1,22 +1,45 @@
-"""Collect the strings of the interface: `python locale/extract.py > locale/hefl.pot`.
+"""Collect the strings of the interface and the glossary: `python locale/extract.py > locale/hefl.pot`.
 
-A translation is locale/<language>/LC_MESSAGES/hefl.mo, made from a filled copy of the template with msgfmt.
+`python locale/extract.py --missing de` says how much of them a language has, and prints the template of what it lacks.
+A translation is locale/<language>/LC_MESSAGES/hefl.mo, made from a filled copy of the template with pybabel.
 """
 
 import ast
+import sys
+from gettext import GNUTranslations
 from pathlib import Path
+
+from hefl_core.teaching.glossary import TERMS
 
 ROOT = Path(__file__).parents[1]
 
 
 def strings():
-    """(text, file:line) of every `_("…")`, in the order of the files."""
+    """(text, file:line) of every `_("…")`, in the order of the files; then the glossary's terms and sentences."""
     for path in (ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_" and node.args:
                 text = node.args[0]
                 if isinstance(text, ast.Constant) and isinstance(text.value, str):
                     yield text.value, f"{path.relative_to(ROOT)}:{node.lineno}"
+    for term in TERMS:
+        for text in (term.name, term.sentence):
+            yield text, "hefl_core/teaching/glossary.py"
+
+
+def places() -> dict[str, list[str]]:
+    """Where each string stands."""
+    found: dict[str, list[str]] = {}
+    for text, place in strings():
+        found.setdefault(text, []).append(place)
+    return found
+
+
+def missing(language: str) -> dict[str, list[str]]:
+    """What the compiled catalogue of a language does not have; a word that stays as it is has an entry too."""
+    with (ROOT / "locale" / language / "LC_MESSAGES" / "hefl.mo").open("rb") as compiled:
+        known = GNUTranslations(compiled)._catalog  # gettext itself hands out the English for what it lacks
+    return {text: found for text, found in places().items() if text not in known}
 
 
 def quoted(text: str) -> str:
@@ -24,15 +47,17 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-def main() -> None:
-    """Print the template."""
-    places: dict[str, list[str]] = {}
-    for text, place in strings():
-        places.setdefault(text, []).append(place)
-    print('msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n')
-    for text, found in places.items():
+def main(arguments: list[str]) -> None:
+    """Print the template, whole or of what is missing."""
+    wanted = every = places()
+    if arguments[:1] == ["--missing"]:
+        wanted = missing(arguments[1])
+        print(f"{arguments[1]}: {len(every) - len(wanted)} of {len(every)} strings", file=sys.stderr)
+    else:
+        print('msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n')
+    for text, found in wanted.items():
         print(f'#: {" ".join(found)}\nmsgid {quoted(text)}\nmsgstr ""\n')
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

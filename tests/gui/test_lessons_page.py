@@ -1,11 +1,9 @@
-"""The Lessons page without a browser: right and wrong answers, hints, progress, running, language, glossary."""
+"""The Lessons page without a browser: right and wrong answers, hints, progress, running, links, glossary."""
 
 import re
-from gettext import GNUTranslations
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from babel.messages.pofile import read_po
 
 from hefl_core.teaching import lessons
 from hefl_core.teaching.glossary import TERMS, meaning
@@ -65,23 +63,6 @@ def test_the_link_of_a_lesson_opens_its_page_in_the_stated_state(app, link):
     for name, value in parse_qsl(asked.query):
         found = getattr(at.session_state["experiment"], name, None)
         assert str(at.session_state[name] if found is None else found) == value, name
-
-
-def test_the_page_in_german(app):
-    at = run_on(app, "lessons", language="de")
-    assert at.title[0].value == "Lektionen" and at.slider(key="w:clients").label == "Clients"
-    assert "Aufgaben gelöst" in at.get("progress")[0].proto.text
-    assert any("Wie viele Bytes" in block.value for block in at.markdown)
-
-
-def test_the_compiled_catalogue_is_the_translators_file():
-    folder = lessons.FOLDER.parent / "locale" / "de" / "LC_MESSAGES"
-    with (folder / "hefl.po").open("rb") as text, (folder / "hefl.mo").open("rb") as compiled:
-        written, used = read_po(text), GNUTranslations(compiled)
-    assert len(written) > 80
-    for message in filter(lambda one: one.id, written):
-        assert message.string and used.gettext(message.id) == message.string
-        assert set(re.findall(r"{\w+}", message.id)) == set(re.findall(r"{\w+}", message.string))
 
 
 def test_glossary():
