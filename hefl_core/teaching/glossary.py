@@ -155,7 +155,7 @@ TERMS = (
     Term(
         "noise budget",
         "How much more a Ring-LWE ciphertext can be calculated with before it cannot be opened.",
-        _EPRINT + "2012/144",
+        "https://github.com/microsoft/SEAL/blob/main/native/examples/1_bfv_basics.cpp",
     ),
     Term(
         "overflow", "A sum too large for its place, which comes out wrong without a sign.", _WIKI + "Integer_overflow"
