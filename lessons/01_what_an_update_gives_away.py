@@ -8,8 +8,9 @@
 #
 # **In the application** [What leaves the hospital?](http://localhost:8501/start?dataset=digits&scheme=bfv-lean)
 #
-# In *federated learning* several **clients** (here: hospitals) train one model together. Their records stay at home.
-# In every **round** each client trains the model a little on its own records and sends only what changed: its
+# In *federated learning* several **clients** (here: hospitals) train one **model** together, a formula with many numbers
+# that training chooses. Their records stay at home. In every **round** each client trains the model a little on its
+# own records and sends only what changed: its
 # **update**. A **coordinator** averages the updates and sends the better model back (McMahan 2017).
 # "The data never leave the hospital" is true. Is that enough?
 
@@ -41,7 +42,7 @@ print("arrays of the model:", model.shapes)
 print("parameters:", model.parameters)
 
 # %% [markdown]
-# A parameter is a 32-bit floating-point number. The update has one number for each parameter of the model.
+# A **parameter** is one of the model's numbers, 32 bits in floating point. The update has one number for each of them.
 
 # %% exercise="01.1" tags=["exercise"]
 # How many bytes does one client send per round when nothing is encrypted?
@@ -154,8 +155,8 @@ check("01.4", answer)
 # %% [markdown]
 # ## The same update, encrypted
 # With **homomorphic encryption** the client sends a **ciphertext**. The coordinator adds ciphertexts without being able
-# to open any of them; only the holders of the secret key open the *sum*. Here is our update in BFV, one such scheme
-# (lesson 04), and the same division on what the coordinator then sees.
+# to open any of them; only the holders of the **secret key** open the *sum*. Here is our update in **BFV**, one such
+# **scheme** (lesson 04), and the same division on what the coordinator then sees.
 
 # %%
 from hefl_core.schemes.quorum import Quorum

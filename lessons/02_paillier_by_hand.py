@@ -8,7 +8,7 @@
 #
 # **In the application** [Inside a ciphertext, by hand](http://localhost:8501/inside?dataset=digits&scheme=paillier-packed)
 #
-# A coordinator should add the hospitals' numbers without reading them. In 1999 Pascal Paillier found a scheme in which
+# A coordinator should add the hospitals' numbers without reading them. In 1999 Pascal **Paillier** found a scheme in which
 # *multiplying* two ciphertexts *adds* the messages inside. The whole of it fits into four lines.
 
 # %%

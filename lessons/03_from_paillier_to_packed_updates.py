@@ -89,7 +89,8 @@ check("03.2", value_bits_left)
 # %% [markdown]
 # ## 3 · Many fields in one number
 #
-# A Paillier plaintext has thousands of usable bits (section 5 prints how many), a field only a few. Put the fields side by side, the first lowest:
+# A Paillier plaintext has thousands of usable bits (section 5 prints how many), a field only a few.
+# **Packing** puts the fields side by side, the first lowest:
 #
 # $$m = f_0 + f_1 \cdot 2^F + f_2 \cdot 2^{2F} + \dots$$
 #

@@ -69,8 +69,8 @@ print("X^7 · X^1 =", times(np.eye(N, dtype=np.int64)[7], np.eye(N, dtype=np.int
 #
 # $$c_1 = a, \qquad c_0 = \Delta m + e - a \cdot s, \qquad \Delta = \lfloor q/t \rfloor .$$
 #
-# Whoever knows s computes the *phase* c₀ + c₁·s = Δm + e and rounds to a multiple of Δ. *Ring-LWE* is the problem of telling such
-# pairs from uniform ones without s (Lyubashevsky, Peikert and Regev 2010).
+# Whoever knows s computes the *phase* c₀ + c₁·s = Δm + e and rounds to a multiple of Δ. *Ring-LWE* is the problem of
+# telling such pairs from uniform ones without s (Lyubashevsky, Peikert and Regev 2010).
 
 # %%
 secret = rng.integers(-1, 2, N)
@@ -171,7 +171,8 @@ pictures.residues(cipher, plain)
 # %% [markdown]
 #
 # **BFV** (Fan and Vercauteren 2012) is what you just built: integers modulo t, exact while the budget lasts; real numbers
-# come in by lesson 03's fields, a few to each *word* (coefficient). **CKKS** (Cheon, Kim, Kim and Song 2017) multiplies real numbers by a **scale**, puts them
+# come in by lesson 03's fields, a few to each *word* (coefficient). **CKKS** (Cheon, Kim, Kim and Song 2017)
+# multiplies real numbers by a **scale**, puts them
 # into $N/2$ *slots*, and lets the noise be: it becomes part of the number, in its last bits.
 #
 # One word of `bfv-lean` for a sum of five clients:

@@ -77,7 +77,7 @@ print(
 )
 
 # %% [markdown]
-# Round 0 is the opening of a *key epoch*: who takes part (the roster), and the keys. In round 1 the plan is longer than it
+# Round 0 is the opening of a *key epoch*: who takes part (the **roster**), and the keys. In round 1 the plan is longer than it
 # will ever be again: it carries the first model θ₀.
 #
 # ## 2 · Commit first, upload later
@@ -112,7 +112,8 @@ except HeflError as error:
 # %% [markdown]
 # ## 3 · The same round from different seats
 #
-# The transcript can be read from any *seat*: exactly the messages that this party sent or received.
+# The **transcript** (every message, in order) can be read from any *seat*: exactly the messages that this **party**, whoever has
+# a role in the round, sent or received.
 
 # %% exercise="05.3" tags=["exercise"]
 # How many updates of *other* clients does client-2 get, in any form, sealed ones included?

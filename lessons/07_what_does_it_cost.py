@@ -37,7 +37,7 @@ PHE_ENTRIES = 40 if FULL else 4
 # ## 1 · What to count
 #
 # - **Bytes up** and **down** of one client per round, headers and signatures included. The *expansion* is the upload over
-#   what plain federated averaging sends: float32, four bytes per parameter.
+#   what plain **federated averaging** (the mean of lesson 05, unencrypted) sends: float32, four bytes per parameter.
 # - **CPU seconds**, not seconds on the clock: on a busy machine the clock measures the neighbours. Even CPU differs between
 #   machines, so trust *ratios* of things measured in one run.
 # - **Who pays**: every client encrypts and decrypts, the coordinator only adds.
@@ -69,7 +69,7 @@ check("07.2", blocks_needed)
 # %% [markdown]
 # ## 2 · Predict: bytes
 #
-# *Seeded* presets send a short seed instead of the second polynomial, from which everybody derives it; they encrypt with
+# *Seeded* presets send a short **seed** instead of the second polynomial, from which everybody derives it; they encrypt with
 # the secret key, which clients have anyway under individual custody. *Compact* ones have narrow fields.
 
 # %% exercise="07.3" tags=["exercise"]
@@ -226,8 +226,8 @@ print(pictures.growth_caption(lines, "bytes", "d"))
 pictures.growth(lines, "bytes", "d")
 
 # %% [markdown]
-# Head-room stops a cohort first, not speed: a preset knows how many terms its sums may have. Beyond it, wider fields or a
-# larger ring are needed. With the model everything is linear, once blocks are full.
+# Head-room stops a **cohort** (the clients of one round) first, not speed: a preset knows how many terms its sums may
+# have. Beyond it, wider fields or a larger ring are needed. With the model everything is linear, once blocks are full.
 #
 # ## 6 · Choosing
 

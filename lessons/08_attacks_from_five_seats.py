@@ -189,7 +189,7 @@ r = run("loss", USER)
 print(f"membership from the loss: AUC {r.value:.2f} ({r.low:.2f} to {r.high:.2f}), a coin: {r.prior}; {r.note}")
 
 # %% [markdown]
-# Small, real, and out of encryption's reach: differential privacy is the remedy here. Lesson 09 goes on from this point.
+# Small, real, and out of encryption's reach: **differential privacy** is the remedy here, which lesson 09 explains.
 #
 # ## Further reading
 #

@@ -8,8 +8,10 @@
 #
 # **In der Anwendung** [Was verlässt das Krankenhaus?](http://localhost:8501/start?dataset=digits&scheme=bfv-lean&language=de)
 #
-# Beim *föderierten Lernen* trainieren mehrere **Clients** (hier: Krankenhäuser) gemeinsam ein Modell. Ihre Datensätze bleiben
-# zu Hause. In jeder **Runde** trainiert jeder Client das Modell ein wenig auf seinen eigenen Daten und sendet nur, was sich
+# Beim *föderierten Lernen* trainieren mehrere **Clients** (hier: Krankenhäuser) gemeinsam ein **Modell**, eine Formel
+# mit vielen
+# Zahlen, die das Training wählt. Ihre Datensätze bleiben zu Hause. In jeder **Runde** trainiert jeder Client das
+# Modell ein wenig auf seinen eigenen Daten und sendet nur, was sich
 # geändert hat: sein **Update**. Ein **Koordinator** mittelt die Updates und schickt das bessere Modell zurück (McMahan 2017).
 # „Die Daten verlassen das Krankenhaus nie“ ist wahr. Reicht das?
 
@@ -42,7 +44,7 @@ print("arrays of the model:", model.shapes)
 print("parameters:", model.parameters)
 
 # %% [markdown]
-# Ein Parameter ist eine Gleitkommazahl von 32 Bit. Das Update hat eine Zahl für jeden Parameter des Modells.
+# Ein **Parameter** ist eine der Zahlen des Modells, 32 Bit in Gleitkomma. Das Update hat eine Zahl für jeden davon.
 
 # %% exercise="01.1" tags=["exercise"]
 # How many bytes does one client send per round when nothing is encrypted?
@@ -154,9 +156,10 @@ check("01.4", answer)
 
 # %% [markdown]
 # ## Dasselbe Update, verschlüsselt
-# Mit **homomorpher Verschlüsselung** sendet der Client ein **Chiffrat**. Der Koordinator addiert Chiffrate, ohne eines öffnen zu
-# können; nur die Halter des geheimen Schlüssels öffnen die *Summe*. Hier ist unser Update in BFV, einem solchen Verfahren
-# (Lektion 04), und dieselbe Division auf dem, was der Koordinator dann sieht.
+# Mit **homomorpher Verschlüsselung** sendet der Client ein **Chiffrat**. Der Koordinator addiert Chiffrate, ohne eines
+# öffnen zu
+# können; nur die Halter des **geheimen Schlüssels** öffnen die *Summe*. Hier ist unser Update in **BFV**, einem
+# solchen **Verfahren** (Lektion 04), und dieselbe Division auf dem, was der Koordinator dann sieht.
 
 # %%
 from hefl_core.schemes.quorum import Quorum

@@ -38,7 +38,7 @@ STATED = {
     "01": {
         "8 × 8 pixels": let("record.size == 64"),
         "64 inputs, one **hidden layer** of 32 units, 10 outputs": says("((64, 32), (32,), (32, 10), (10,))"),
-        "A parameter is a 32-bit floating-point number": let("theta.dtype == float32"),
+        "one of the model's numbers, 32 bits in floating point": let("theta.dtype == float32"),
         "one number of four bytes for each parameter": let("theta.nbytes == 4 * model.parameters"),
         "A 32-bit number takes 4 bytes": let("theta.itemsize == 4"),
         "enters twice:": DEFINITION,
