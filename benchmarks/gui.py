@@ -39,7 +39,7 @@ def measure() -> dict[str, float]:
             with serving() as address:
                 page = browser.new_page(viewport={"width": 1440, "height": 900})
                 opened = time.perf_counter()
-                page.goto(f"{address}/start")
+                page.goto(f"{address}/")
                 page.wait_for_selector("h1", timeout=30_000)
                 found["first content"].append(time.perf_counter() - opened)
                 page.goto(f"{address}/one_round")

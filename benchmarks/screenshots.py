@@ -44,7 +44,7 @@ def main() -> None:
                 context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme)
                 page = context.new_page()
                 asked = "&".join(part for part in (QUERIES.get(name, ""), query) if part)
-                page.goto(f"{address}/{name}?{asked}")
+                page.goto(f"{address}/{'' if name == 'start' else name}?{asked}")  # the first page has the bare address
                 settle(page, name)
                 page.screenshot(path=OUT / f"{name}-{mode}.png")
                 context.close()

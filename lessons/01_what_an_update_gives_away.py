@@ -6,7 +6,7 @@
 #
 # **Time** 35 minutes. **Before** nothing but school mathematics and a little Python.
 #
-# **In the application** [What leaves the hospital?](http://localhost:8501/start?dataset=digits&scheme=bfv-lean)
+# **In the application** [What leaves the hospital?](http://localhost:8501/?dataset=digits&scheme=bfv-lean)
 #
 # In *federated learning* several **clients** (here: hospitals) train one **model** together, a formula with many numbers
 # that training chooses. Their records stay at home. In every **round** each client trains the model a little on its
@@ -188,7 +188,7 @@ check("01.5", answer)
 # - Batches blur, they do not protect. Encryption takes the update itself from the coordinator's sight.
 # - Encryption hides the updates from the *coordinator*. Whoever opens the mean sees the mean: lesson 09.
 #
-# Look at it live: [the same story on one patient's record](http://localhost:8501/start?dataset=breast_cancer&scheme=bfv-lean),
+# Look at it live: [the same story on one patient's record](http://localhost:8501/?dataset=breast_cancer&scheme=bfv-lean),
 # then [watch an encrypted round](http://localhost:8501/one_round?dataset=digits&scheme=bfv-lean).
 #
 # **Further reading** McMahan et al. 2017, *Communication-Efficient Learning of Deep Networks from Decentralized Data*

@@ -1,4 +1,4 @@
-"""Collect the strings of the interface and the glossary: `python locale/extract.py > locale/hefl.pot`.
+"""Collect the strings of the interface, the glossary and the claims: `python locale/extract.py > locale/hefl.pot`.
 
 `python locale/extract.py --missing de` says how much of them a language has, and prints the template of what it lacks.
 A translation is locale/<language>/LC_MESSAGES/hefl.mo, made from a filled copy of the template with pybabel.
@@ -9,22 +9,27 @@ import sys
 from gettext import GNUTranslations
 from pathlib import Path
 
+from hefl_core.claims import LEDGER, NOT_PROMISED
+from hefl_core.teaching.exercise import SAID
 from hefl_core.teaching.glossary import TERMS
 
 ROOT = Path(__file__).parents[1]
 
 
 def strings():
-    """(text, file:line) of every `_("…")`, in the order of the files; then the glossary's terms and sentences."""
+    """(text, file:line) of every `_("…")`, in the order of the files; then what the library has to say on screens."""
     for path in (ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_" and node.args:
                 text = node.args[0]
                 if isinstance(text, ast.Constant) and isinstance(text.value, str):
                     yield text.value, f"{path.relative_to(ROOT)}:{node.lineno}"
-    for term in TERMS:
-        for text in (term.name, term.sentence):
-            yield text, "hefl_core/teaching/glossary.py"
+    for text in (text for term in TERMS for text in (term.name, term.sentence)):
+        yield text, "hefl_core/teaching/glossary.py"
+    for text in (*(claim.sentence for claim in LEDGER), *NOT_PROMISED):
+        yield text, "hefl_core/claims.py"
+    for text in SAID:
+        yield text, "hefl_core/teaching/exercise.py"
 
 
 def places() -> dict[str, list[str]]:

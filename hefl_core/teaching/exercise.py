@@ -8,13 +8,31 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TypeGuard
 
+UNANSWERED = "not answered yet: put your answer where the dots are"
+NOT_THIS = "not this one: {option}"
+TOO_SMALL = "{answer} is too small"
+TOO_LARGE = "{answer} is too large"
+SAID = (UNANSWERED, NOT_THIS, TOO_SMALL, TOO_LARGE)
+"""Sentences that any exercise may answer with, for translators."""
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an answer is right, and what to say about it."""
+    """Whether an answer is right, and what to say about it: a sentence of ``SAID`` or of the exercise, and what fills it."""
 
     ok: bool
-    message: str
+    said: str
+    about: tuple[tuple[str, str], ...] = ()
+
+    def worded(self, translate: Callable[[str], str]) -> str:
+        """What to say, in another language."""
+        said = translate(self.said)
+        return said.format(**{name: translate(text) for name, text in self.about}) if self.about else said
+
+    @property
+    def message(self) -> str:
+        """What to say."""
+        return self.worded(str)
 
     def _ipython_display_(self) -> None:
         """A notebook shows nothing more: ``check`` has printed it."""
@@ -36,11 +54,10 @@ class Exercise(_Help):
     def verdict(self, answer: object) -> Verdict:
         """The verdict on an answer; never raises for a wrong one. ``...`` means not answered yet."""
         if answer is ...:
-            return Verdict(False, "not answered yet: put your answer where the dots are")
-        fault = self._fault(answer)
-        return Verdict(False, fault) if fault else Verdict(True, self.why)
+            return Verdict(False, UNANSWERED)
+        return self._fault(answer) or Verdict(True, self.why)
 
-    def _fault(self, answer: object) -> str:
+    def _fault(self, answer: object) -> Verdict | None:
         raise NotImplementedError
 
 
@@ -50,16 +67,19 @@ class Choice(Exercise):
 
     >>> ask = Choice("00.1", "2 + 2?", options=("3", "4"), right=1, why="two pairs", hints=())
     >>> ask.verdict(0).ok, ask.verdict(1)
-    (False, Verdict(ok=True, message='two pairs'))
+    (False, Verdict(ok=True, said='two pairs', about=()))
     """
 
     options: tuple[str, ...]
     right: int
 
-    def _fault(self, answer: object) -> str:
+    def _fault(self, answer: object) -> Verdict | None:
         if not _is_number(answer) or float(answer) not in range(len(self.options)):
-            return f"expected the number of an option, 0 to {len(self.options) - 1}, found {_short(answer)}"
-        return "" if float(answer) == self.right else f"not this one: {self.options[int(answer)]}"
+            expected = f"expected the number of an option, 0 to {len(self.options) - 1}"
+            return Verdict(False, f"{expected}, found {_short(answer)}")
+        if float(answer) == self.right:
+            return None
+        return Verdict(False, NOT_THIS, (("option", self.options[int(answer)]),))
 
 
 @dataclass(frozen=True)
@@ -79,13 +99,13 @@ class Number(Exercise):
         """The number itself."""
         return float(self.value() if callable(self.value) else self.value)
 
-    def _fault(self, answer: object) -> str:
+    def _fault(self, answer: object) -> Verdict | None:
         if not _is_number(answer) or not math.isfinite(answer):
-            return f"expected one number ({self.unit or 'without a unit'}), found {_short(answer)}"
+            return Verdict(False, f"expected one number ({self.unit or 'without a unit'}), found {_short(answer)}")
         right = self.right
         if abs(float(answer) - right) <= self.tolerance:
-            return ""
-        return f"{answer:,} is too {'small' if answer < right else 'large'}"
+            return None
+        return Verdict(False, TOO_SMALL if answer < right else TOO_LARGE, (("answer", f"{answer:,.10g}"),))
 
 
 @dataclass(frozen=True)
@@ -97,11 +117,12 @@ class Task(Exercise):
 
     judge: Callable[[object], str]
 
-    def _fault(self, answer: object) -> str:
+    def _fault(self, answer: object) -> Verdict | None:
         try:
-            return self.judge(answer)
+            fault = self.judge(answer)
         except Exception as error:  # the student's code may raise anything; that is the lesson's business, not ours
-            return f"your answer raised {type(error).__name__}: {error}"
+            fault = f"your answer raised {type(error).__name__}: {error}"
+        return Verdict(False, fault) if fault else None
 
 
 def _is_number(answer: object) -> TypeGuard[float]:

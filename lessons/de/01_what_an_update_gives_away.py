@@ -6,7 +6,7 @@
 #
 # **Zeit** 35 Minuten. **Vorher** nichts als Schulmathematik und ein wenig Python.
 #
-# **In der Anwendung** [Was verlässt das Krankenhaus?](http://localhost:8501/start?dataset=digits&scheme=bfv-lean&language=de)
+# **In der Anwendung** [Was verlässt das Krankenhaus?](http://localhost:8501/?dataset=digits&scheme=bfv-lean&language=de)
 #
 # Beim *föderierten Lernen* trainieren mehrere **Clients** (hier: Krankenhäuser) gemeinsam ein **Modell**, eine Formel
 # mit vielen
@@ -191,7 +191,7 @@ check("01.5", answer)
 # - Batches verwischen, sie schützen nicht. Verschlüsselung nimmt dem Koordinator das Update aus den Augen.
 # - Sie verbirgt die Updates vor dem *Koordinator*. Wer den Mittelwert öffnet, sieht den Mittelwert: Lektion 09.
 #
-# Live: [dieselbe Geschichte an einem Patienten](http://localhost:8501/start?dataset=breast_cancer&scheme=bfv-lean&language=de), dann
+# Live: [dieselbe Geschichte an einem Patienten](http://localhost:8501/?dataset=breast_cancer&scheme=bfv-lean&language=de), dann
 # [eine verschlüsselte Runde](http://localhost:8501/one_round?dataset=digits&scheme=bfv-lean&language=de).
 #
 # **Zum Weiterlesen** McMahan et al. 2017 ([arXiv 1602.05629](https://arxiv.org/abs/1602.05629)) · Phong et al. 2018

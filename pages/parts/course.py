@@ -16,6 +16,7 @@ from lessons.bench import Bench
 from pages.parts import frame
 from pages.parts.words import _, language
 
+_HEADING = re.compile(r"^(?=#+ )", re.MULTILINE)
 _APPLICATION = re.compile(r"\]\(http://localhost:8501(/[^)]*)\)")
 _KEEP = ("lesson", "tried", "hinted", "benches", "shown")
 
@@ -52,7 +53,7 @@ def _lesson() -> None:
     solutions = lesson.solved().cells
     for number, cell in enumerate(lesson.cells):
         if cell.markdown:
-            st.markdown(_APPLICATION.sub(r"](\1)", cell.source))
+            st.markdown(_HEADING.sub("##", _APPLICATION.sub(r"](\1)", cell.source)))  # below the page's own title
         elif cell.exercise:
             _exercise(lessons.exercise(cell.exercise), cell)
         else:
@@ -101,7 +102,7 @@ def _exercise(ask: Exercise, cell: Cell) -> None:
         if ask.name in tried:
             verdict = tried[ask.name]
             say, icon = (st.success, "check_circle") if verdict.ok else (st.error, "cancel")
-            say(_(ask.why) if verdict.ok else verdict.message, icon=f":material/{icon}:")
+            say(verdict.worded(_), icon=f":material/{icon}:")
         _hints(ask)
 
 

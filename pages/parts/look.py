@@ -171,14 +171,14 @@ def badges(ids: Sequence[str], findings: Sequence[Finding]) -> None:
             continue
         finding = results.get(claim.id)
         if claim.kind == "argued":
-            badge, said = ":gray-badge[:material/menu_book: argued]", claim.source
+            badge, said = f":gray-badge[:material/menu_book: {_('argued')}]", claim.source
         elif finding is None:
-            badge, said = ":gray-badge[:material/hourglass_empty: not checked here]", claim.source
+            badge, said = f":gray-badge[:material/hourglass_empty: {_('not checked here')}]", claim.source
         elif finding.holds:
-            badge, said = ":green-badge[:material/check: executed]", finding.evidence
+            badge, said = f":green-badge[:material/check: {_('executed')}]", finding.evidence
         else:
-            badge, said = ":red-badge[:material/close: FAILED]", finding.evidence
-        st.markdown(f"{badge} {claim.sentence}", help=f"`{claim.id}`: {said}")
+            badge, said = f":red-badge[:material/close: {_('FAILED')}]", finding.evidence
+        st.markdown(f"{badge} {_(claim.sentence)}", help=f"`{claim.id}`: {said}")
 
 
 def log_share(value: int, most: int) -> float:

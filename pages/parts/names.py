@@ -16,8 +16,9 @@ def party(seat: str) -> str:
         "kms": _("KMS"),
         "eavesdropper": _("Eavesdropper"),
     }
-    parts = [known.get(name) or _("Client {n}").format(n=name.removeprefix("client-")) for name in seat.split("+")]
-    return " + ".join([parts[0], *(part[:1].lower() + part[1:] for part in parts[1:])])
+    first, *others = seat.split("+")
+    named = known.get(first) or _("Client {n}").format(n=first.removeprefix("client-"))
+    return " + ".join([named, *(_("client {n}").format(n=name.removeprefix("client-")) for name in others)])
 
 
 def steps() -> dict[str, str]:

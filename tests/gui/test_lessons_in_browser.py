@@ -55,6 +55,11 @@ def test_a_lesson_from_its_first_question_to_its_link(page):
     page.locator(".js-plotly-plot").nth(2).wait_for()
     assert not page.locator("[data-testid=stException], [data-testid=stAlertContentError]").count()
     with page.context.expect_page() as opening:
+        page.get_by_role("link", name="the same story on one patient's record").click()
+    opening.value.wait_for_selector("h1")
+    opening.value.get_by_text("mean radius").first.wait_for()
+    assert not opening.value.get_by_text("Page not found").count()
+    with page.context.expect_page() as opening:
         page.get_by_role("link", name="watch an encrypted round").click()
     followed = opening.value
     followed.wait_for_selector("h1")

@@ -58,7 +58,7 @@ def test_every_lesson_has_a_link_into_the_application():
 def test_the_link_of_a_lesson_opens_its_page_in_the_stated_state(app, link):
     """The page draws, and every parameter of the link is the screen's; the browser test clicks on one of them."""
     asked = urlsplit(link)
-    at = run_on(app, asked.path, **dict(parse_qsl(asked.query, strict_parsing=True)))
+    at = run_on(app, asked.path or "start", **dict(parse_qsl(asked.query, strict_parsing=True)))
     assert at.session_state["url-error"] is None
     for name, value in parse_qsl(asked.query):
         found = getattr(at.session_state["experiment"], name, None)

@@ -28,7 +28,11 @@ def opened(link):
     Raises: HeflError or AssertionError for what the application would not show.
     """
     found = urlsplit(link)
-    page, query = found.path.strip("/"), dict(parse_qsl(found.query, keep_blank_values=True, strict_parsing=True))
+    assert found.path != "/start", "the first page has the bare address; the browser finds no page at this one"
+    page, query = (
+        found.path.strip("/") or "start",
+        dict(parse_qsl(found.query, keep_blank_values=True, strict_parsing=True)),
+    )
     assert (ROOT / "pages" / f"{page}.py").exists(), f"no page {page!r}"
     given = {name: value for name, value in query.items() if name in FIELDS}
     base = {} if "dataset" in given else {"dataset": frame.DEFAULT.dataset, "batch": frame.DEFAULT.batch}
@@ -78,7 +82,7 @@ def test_links_of_the_lessons_open_what_they_say(name):
 @pytest.mark.parametrize(
     "query",
     (
-        *("one_rounds", "keys?scheme=bfv-leaner", "keys?client=3", "keys?audience=boss"),
+        *("one_rounds", "start?dataset=digits", "keys?scheme=bfv-leaner", "keys?client=3", "keys?audience=boss"),
         *("one_round?clients=3&seat=client-4", "limits?clients=2"),
     ),
 )
