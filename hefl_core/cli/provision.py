@@ -15,6 +15,7 @@ from hefl_core.runtime.kit import Kit, read_json
 from hefl_core.runtime.provision import (
     DAYS,
     KITS,
+    check_kit,
     issue,
     make_request,
     provision_all,
@@ -82,6 +83,17 @@ def renew_certificates(requests: Requests, out: Out, days: Days = DAYS) -> None:
     """At the organiser: new certificates, the same terms and members."""
     kits = renew(out, requests, days)
     _say(kits[COORDINATOR].manifest.experiment, kits, out)
+
+
+@provision.command()
+def check(
+    party: Annotated[str, typer.Option(help="coordinator, auditor, kms, client-1, …")],
+    home: Annotated[Path, typer.Option(help="the party's own folder, with the organiser's kit in it")],
+) -> None:
+    """Where the party lives: whether the kit is for its keys, and the fingerprint to compare, before anything connects."""
+    kit, ends = check_kit(home, party)
+    typer.echo(f"experiment {kit.manifest.id[:16]}, certificate until {ends:%Y-%m-%d %H:%M} UTC")
+    typer.echo(f"fingerprint {kit.fingerprint}: compare it with the other parties by another way")
 
 
 @provision.command("all")

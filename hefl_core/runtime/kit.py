@@ -23,6 +23,7 @@ from hefl_core.keys.certificates import TLSKey, check_certificate
 from hefl_core.keys.roster import Member
 from hefl_core.keys.store import KeyStore
 from hefl_core.runtime.exchange import Credentials
+from hefl_core.runtime.stage import open_store
 from hefl_core.wire.canonical import encode
 
 FOLDER: Final = "kit"
@@ -104,6 +105,13 @@ class Kit:
     def credentials(self, store: KeyStore) -> Credentials:
         """What this party shows on its connections."""
         return Credentials(self.authority, self.certificate, tls_key(store).expose())
+
+
+def own_store(home: Path, party: str) -> KeyStore:
+    """The store that a party made in its home. Raises: ParameterError when it has none; as :class:`KeyStore`."""
+    if not (home / f"{party}.db").exists():
+        raise ParameterError(f"store: expected {party}.db in {home}, found none", "make it with `provision request`")
+    return open_store(home, party)
 
 
 def tls_key(store: KeyStore) -> TLSKey:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -32,10 +33,10 @@ from hefl_core.keys.store import KeyStore
 from hefl_core.keys.unlock import Passphrase
 from hefl_core.learning.models import model_for
 from hefl_core.runtime.household import estate
-from hefl_core.runtime.kit import TLS_TABLE, Kit, read_json
+from hefl_core.runtime.kit import TLS_TABLE, Kit, own_store, read_json
 from hefl_core.runtime.own_data import FOLDER as DATA
 from hefl_core.runtime.own_data import HOLD_OUT, TRAIN, save_arrays
-from hefl_core.runtime.settings import LISTEN
+from hefl_core.runtime.settings import CLIENT_NAME, LISTEN
 from hefl_core.runtime.stage import open_store
 from hefl_core.wire.canonical import decode, encode
 
@@ -80,8 +81,14 @@ def party_names(clients: int) -> tuple[str, ...]:
 
 
 def role_of(party: str) -> str:
-    """The role behind a name."""
-    return party if party in (COORDINATOR, AUDITOR, KMS) else CLIENT
+    """The role behind a name. Raises: ParameterError for a name that the protocol does not know."""
+    if party in (COORDINATOR, AUDITOR, KMS):
+        return party
+    if not CLIENT_NAME.fullmatch(party):
+        raise ParameterError(
+            f"party: expected coordinator, auditor, kms or client-1, client-2, …, found {party[:80]!r}"
+        )
+    return CLIENT
 
 
 # -- 1: each party ---------------------------------------------------------------------------------------------------
@@ -90,10 +97,20 @@ def role_of(party: str) -> str:
 def make_request(home: Path, party: str) -> Path:
     """Make a party's keys in its own encrypted store; the file of its public request.
 
-    Raises: KeyUseError when the store has keys already.
+    Raises: ParameterError for another name, or a home that is no folder; KeyUseError when there are keys, or a request,
+        already: nothing is overwritten.
     """
+    role = role_of(party)
+    if home.exists() and not home.is_dir():
+        raise ParameterError(f"home: expected a folder, found {home}, which is none", "choose another place")
+    if (home / f"{party}.db").exists():
+        raise KeyUseError(f"home: {party} has keys in {home} already; --again makes a request for its next certificate")
+    if (home / REQUEST).exists():
+        raise KeyUseError(
+            f"home: expected no {REQUEST} in {home} yet, found one without its keys; choose another folder"
+        )
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    identity, key = Identity(party, role_of(party)), TLSKey()
+    identity, key = Identity(party, role), TLSKey()
     csr = key.request(party)
     with open_store(home, party) as store, store.transaction():
         keep_identity(store, identity)
@@ -106,7 +123,13 @@ def renew_request(home: Path, party: str) -> Path:
     """A new TLS key for a party that has its other keys already; the public request for the next certificate.
 
     The old certificate does not fit any more: stop the service first, put the new one in its place, start it again.
+    Raises: KeyUseError when it has none; ParameterError for another name.
     """
+    role_of(party)
+    if not (home / f"{party}.db").exists():
+        raise KeyUseError(
+            f"home: expected the keys of {party} in {home}, found none; make the first request, without --again"
+        )
     key = TLSKey()
     csr = key.request(party)
     with open_store(home, party) as store:
@@ -119,6 +142,16 @@ def _write_request(home: Path, request: Request) -> Path:
     path = home / REQUEST
     path.write_bytes(msgspec.json.format(msgspec.json.encode(request)) + b"\n")
     return path
+
+
+def check_kit(home: Path, party: str) -> tuple[Kit, datetime]:
+    """Read the organiser's answer, check it against the party's keys; the kit and when its certificate ends.
+
+    Raises: DataError, ParameterError, KeyUseError naming what does not fit.
+    """
+    kit = Kit.load(home)
+    with own_store(home, party) as store:
+        return kit, kit.check(party, store)
 
 
 # -- 2: the organiser ------------------------------------------------------------------------------------------------
@@ -164,8 +197,12 @@ def read_requests(folder: Path, clients: int) -> tuple[Request, ...]:
 def issue(home: Path, manifest: Manifest, requests: Sequence[Request], days: int = DAYS) -> dict[str, Kit]:
     """Found the experiment's authority and give each party its kit (``home/kits/PARTY``).
 
-    Raises: KeyUseError when this organiser's store has an experiment already: renew, or take another folder.
+    Raises: KeyUseError when this organiser has an experiment, or kits, already: renew, or take another folder.
     """
+    if (home / KITS).exists() and not (home / f"{ORGANISER}.db").exists():
+        raise KeyUseError(
+            f"organiser: expected a new folder, {home} has kits without their authority; take another one"
+        )
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _organiser_store(home) as store:
         if store.list(ORGANISER):
@@ -184,8 +221,10 @@ def issue(home: Path, manifest: Manifest, requests: Sequence[Request], days: int
 def renew(home: Path, requests_folder: Path, days: int = DAYS) -> dict[str, Kit]:
     """New certificates under the same terms and members, from a new authority's key.
 
-    Raises: DataError when a request comes with other signing or sealing keys than before.
+    Raises: DataError when a request comes with other signing or sealing keys than before; KeyUseError before :func:`issue`.
     """
+    if not (home / f"{ORGANISER}.db").exists():
+        raise KeyUseError(f"organiser: expected the authority of an experiment in {home}, found none; issue first")
     with _organiser_store(home) as store:
         manifest = decode(store.get(ORGANISER, "manifest"), Manifest)
         members = decode(store.get(ORGANISER, "members"), tuple[Member, ...])

@@ -21,7 +21,7 @@ LEVELS: Final = ("debug", "info", "warning", "error")
 PREFIX: Final = "HEFL_"
 LISTEN: Final = {COORDINATOR: "127.0.0.1:7443", GUI: "127.0.0.1:8501"}
 """Who waits to be called; everybody else only calls."""
-_CLIENT_NAME: Final = re.compile(r"client-[1-9][0-9]{0,3}")
+CLIENT_NAME: Final = re.compile(r"client-[1-9][0-9]{0,3}")
 _HOST: Final = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
 
 
@@ -124,7 +124,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def _party(role: str, party: str) -> str:
     if role != CLIENT:
         return _one_of("party", party or role, (role,))
-    if not _CLIENT_NAME.fullmatch(party):
+    if not CLIENT_NAME.fullmatch(party):
         raise _wrong("party", "client-1, client-2, …", party or "nothing")
     return party
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from hefl_core.errors import HeflError, ParameterError, RuntimeUnavailable
+from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.transcript import LeftOut, Sent
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys.store import KeyStore
@@ -14,7 +14,7 @@ from hefl_core.runtime import results, stage
 from hefl_core.runtime.attendant import Attendant, Diary
 from hefl_core.runtime.events import Event, EventBus, Progress
 from hefl_core.runtime.exchange import LEASE_SECONDS, Exchange
-from hefl_core.runtime.kit import Kit
+from hefl_core.runtime.kit import Kit, own_store
 from hefl_core.runtime.minutes import Minutes
 from hefl_core.runtime.own_data import FOLDER as DATA
 from hefl_core.runtime.own_data import home_from_files
@@ -36,9 +36,7 @@ def run_tls(service: Service) -> None:
     """A party with its kit. Raises: DataError, ParameterError, KeyUseError for a kit, store or data that do not fit."""
     home, party = service.home, service.settings.party
     kit = Kit.load(home)
-    if not (home / f"{party}.db").exists():
-        raise ParameterError(f"store: expected {party}.db in {home}, found none", "make it with `provision request`")
-    with stage.open_store(home, party) as store:
+    with own_store(home, party) as store:
         ends = kit.check(party, store)
         service.log.info(
             "kit", experiment=kit.manifest.id, fingerprint=kit.fingerprint, certificate_ends=ends.isoformat()

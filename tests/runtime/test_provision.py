@@ -97,6 +97,7 @@ def test_an_organiser_issues_once_and_renews_with_the_same_keys_only(asked):
     (asked / "homes" / "client-1" / "client-1.key").unlink()
     for left in (asked / "homes" / "client-1").glob("client-1.db*"):
         left.unlink()
+    (asked / "homes" / "client-1" / "request.json").unlink()
     provision.make_request(asked / "homes" / "client-1", "client-1")
     with pytest.raises(DataError, match="ask why"):
         provision.renew(asked / "organiser", asked / "homes")

@@ -3,8 +3,10 @@
 import shutil
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,14 +16,17 @@ from hefl_core.federation.verify import verify
 from hefl_core.ids import COORDINATOR, KMS
 from hefl_core.keys.certificates import Authority, TLSKey, check_certificate
 from hefl_core.runtime import stage
-from hefl_core.runtime.attendant import Attendant
-from hefl_core.runtime.exchange import Credentials, Exchange
+from hefl_core.runtime.attendant import _FINAL, Attendant
+from hefl_core.runtime.errands import Report
+from hefl_core.runtime.exchange import LEASE_SECONDS, Credentials, Exchange
 from hefl_core.runtime.kit import Kit
 from hefl_core.runtime.logs import Log
 from hefl_core.runtime.metrics import Metrics
 from hefl_core.runtime.results import read_rounds
+from hefl_core.runtime.rpc import OPTIONS, REPORT, SERVICE, grpc
 from hefl_core.runtime.run import run_experiment
 from hefl_core.runtime.settings import Address
+from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Envelope
 from tests.conftest import SMALL, finished
 from tests.runtime.strict_world import world
@@ -144,15 +149,15 @@ def own_authority(made):
         return Authority(TLSKey(store.get("organiser", "key")), store.get("organiser", "certificate"))
 
 
-def test_foreign_and_expired_certificates_never_get_in_and_a_valid_one_does(small_world):
-    """Control: a valid certificate comes as far as the seat, which is taken."""
+def test_foreign_expired_and_misused_certificates_never_get_in_and_a_valid_one_does(small_world):
+    """The coordinator's own may answer, not call. Control: a valid one comes as far as the seat, which is taken."""
     made, _, _ = small_world
     authority = own_authority(made)
     foreign = certified(Authority.found(made.kit.manifest.id, 1), "client-2")
     foreign = Credentials(authority.certificate, foreign.certificate, foreign.key)
     expired = certified(authority, "client-2", datetime.now(UTC) - timedelta(days=3))
     valid = certified(authority, "client-2")
-    for credentials in (foreign, expired):
+    for credentials in (foreign, expired, certified(authority, COORDINATOR)):
         assert not attend_as(made, "client-2", made.kit, credentials, seconds=2)
     with pytest.raises(RuntimeUnavailable, match="another one attends"):  # past the handshake: the seat is taken
         attend_as(made, "client-2", made.kit, valid, patience=0)
@@ -161,20 +166,66 @@ def test_foreign_and_expired_certificates_never_get_in_and_a_valid_one_does(smal
     check_certificate(valid.certificate, authority.certificate, "client-2")
 
 
-def test_a_client_does_not_speak_to_a_coordinator_with_another_certificate(small_world):
-    """A server that shows a client's certificate, by the right authority, is refused; with the coordinator's it is not."""
+@contextmanager
+def desk(made, credentials):
+    """Another coordinator's desk, for client-2 alone."""
+    exchange = Exchange(made.kit.manifest.id, {"client-2": "client"}, Log(COORDINATOR, "error"), Metrics(COORDINATOR))
+    before, made.address = made.address, exchange.listen(Address("127.0.0.1", 0), credentials)
+    try:
+        yield exchange
+    finally:
+        made.address = before
+        exchange.close()
+
+
+def test_a_client_speaks_to_the_coordinators_valid_certificate_only(small_world):
+    """A borrowed, an expired and a foreign one are refused by the client. Control: the same server with a valid one."""
     made, _, _ = small_world
     authority, seen = own_authority(made), {}
-    for name in ("client-1", COORDINATOR):
-        exchange = Exchange(made.kit.manifest.id, {"client-2": "client"}, Log(name, "error"), Metrics(name))
-        address = exchange.listen(Address("127.0.0.1", 0), certified(authority, name))
-        made.address, before = address, made.address
-        try:
+    foreign = certified(Authority.found(made.kit.manifest.id, 1), COORDINATOR)
+    shown = {
+        "a client's": certified(authority, "client-1"),
+        "expired": certified(authority, COORDINATOR, datetime.now(UTC) - timedelta(days=3)),
+        "foreign": Credentials(authority.certificate, foreign.certificate, foreign.key),
+        "valid": certified(authority, COORDINATOR),
+    }
+    for name, credentials in shown.items():
+        with desk(made, credentials):
             seen[name] = attend_as(made, "client-2", made.kit, certified(authority, "client-2"), seconds=2)
-        finally:
-            made.address = before
-            exchange.close()
-    assert seen == {"client-1": False, COORDINATOR: True}
+    assert seen == {"a client's": False, "expired": False, "foreign": False, "valid": True}
+
+
+def test_a_seat_is_taken_over_only_after_its_lease(small_world, monkeypatch):
+    """By another life of the same name; the clock of the desk is the test's."""
+    made, _, _ = small_world
+    authority, clock = own_authority(made), [100.0]
+    with desk(made, certified(authority, COORDINATOR)) as exchange:
+        monkeypatch.setattr("hefl_core.runtime.exchange.time", SimpleNamespace(monotonic=lambda: clock[0]))
+        credentials = certified(authority, "client-2")
+        assert attend_as(made, "client-2", made.kit, credentials)
+        assert wait_for(lambda: not exchange.attending())
+        for moment, gets_in in ((100.0, False), (100.0 + LEASE_SECONDS - 0.1, False), (100.0 + LEASE_SECONDS, True)):
+            clock[0] = moment
+            if gets_in:
+                assert attend_as(made, "client-2", made.kit, credentials)
+            else:
+                with pytest.raises(RuntimeUnavailable, match="another one attends"):
+                    attend_as(made, "client-2", made.kit, credentials, patience=0)
+
+
+def test_a_report_of_a_life_that_holds_no_seat_is_sent_back_and_does_not_end_the_party(small_world):
+    """What a client had to say to a coordinator that died meanwhile: it comes again, and attends the new one."""
+    made, _, _ = small_world
+    authority = own_authority(made)
+    with desk(made, certified(authority, COORDINATOR)):
+        mine = certified(authority, "client-2")
+        secure = grpc.ssl_channel_credentials(mine.authority, mine.key, mine.certificate)
+        options = (*OPTIONS, ("grpc.ssl_target_name_override", COORDINATOR))
+        with grpc.secure_channel(str(made.address), secure, options) as channel:
+            with pytest.raises(grpc.RpcError) as refused:
+                report = encode(Report(b"another life", 1, None, b""))
+                channel.unary_unary(f"/{SERVICE}/{REPORT}")(report, timeout=20, wait_for_ready=True)
+    assert refused.value.code() is grpc.StatusCode.ABORTED and grpc.StatusCode.ABORTED not in _FINAL
 
 
 def test_a_replay_across_rounds_is_refused_and_the_run_ends_as_a_local_one(small_world):
@@ -222,22 +273,30 @@ def test_no_log_holds_a_secret_or_an_update(small_world):
     made, _, _ = small_world
     logs = b"".join(made.machine.log_path(name).read_bytes() for name in made.machine.names if name != COORDINATOR)
     assert made.kit.manifest.id.encode() in logs
-    searched = 0
-    for name in made.machine.names:
-        with _copy(made, name) as store:
-            pem = store.get("tls", "key")
-            identity = store.get("identities", name)
-        for secret in (pem.splitlines()[1], pem.splitlines()[2], identity[-32:], identity[-66:-34]):
-            for form in (secret, secret.hex().encode()):
-                assert form not in logs
-                searched += 1
-    assert searched == len(made.machine.names) * 8
+    secrets = [secret for name in made.machine.names for secret in secrets_of(made, name)]
+    assert len(secrets) == len(made.machine.names) * 4
+    assert found_in(logs, secrets) == []
+    for secret in secrets:  # control: each would be found, as bytes and as text
+        assert found_in(logs + secret, secrets) and found_in(logs + secret.hex().encode(), secrets)
     for client in ("client-1", "client-2", "client-3"):
         home = made.machine.folder / client
         with np.load(home / "data" / "train.npz", allow_pickle=False) as data:
-            assert str(len(data["labels"])).encode() + b'"' not in logs
+            count = str(len(data["labels"])).encode() + b'"'
         theta = np.load(home / "results" / "model.npy", allow_pickle=False)
-        assert not any(repr(float(value)).encode() in logs for value in theta[:200] if value)
+        numbers = [repr(float(value)).encode() for value in theta[:200] if value]
+        assert len(numbers) > 100 and found_in(logs, [count, *numbers]) == []
+        assert found_in(logs + b'{"loss": ' + numbers[7], numbers) == [numbers[7]]
+
+
+def secrets_of(made, name):
+    """Parts of a party's private keys."""
+    with _copy(made, name) as store:
+        pem, identity = store.get("tls", "key"), store.get("identities", name)
+    return pem.splitlines()[1], pem.splitlines()[2], identity[-32:], identity[-66:-34]
+
+
+def found_in(logs, needles):
+    return [needle for needle in needles if needle in logs or needle.hex().encode() in logs]
 
 
 def _copy(made, name):
