@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.figures.training import Curve, Point
 from hefl_core.learning.base import Evaluation, LocalTraining
 from hefl_core.learning.baselines import centralised, each_alone
 from hefl_core.learning.trainers import open_trainer
 from hefl_core.runtime.household import estate, initial_parameters
+from hefl_core.runtime.job import Job
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
 
@@ -31,24 +30,17 @@ class Choice:
     centralised: bool = True
 
 
-class Comparison:
-    """Trainings one after another in a thread; ``curves`` grows while they run. All with the NumPy trainer.
+class Comparison(Job):
+    """Trainings one after another; ``curves`` grows while they run. All with the NumPy trainer.
 
-    ``results`` holds the finished federated runs; ``error`` is what stopped it. Cancelling takes effect after the round under way.
+    ``results`` holds the finished federated runs. Cancelling takes effect after the round under way.
     """
 
     def __init__(self, experiment: Experiment, choice: Choice) -> None:
+        super().__init__("comparison")
         self.experiment, self.choice = experiment.but(trainer="numpy"), choice
         self.curves: dict[str, Curve] = {}
         self.results: dict[str, RunResult] = {}
-        self.error: HeflError | None = None
-        self._cancel = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="comparison", daemon=True)
-
-    @property
-    def running(self) -> bool:
-        """Whether trainings are under way."""
-        return self._thread.is_alive()
 
     @property
     def progress(self) -> float:
@@ -59,37 +51,22 @@ class Comparison:
     def _federated(self) -> Sequence[Curve]:
         return [curve for name, curve in self.curves.items() if name == PLAIN or name in self.choice.schemes]
 
-    def start(self) -> None:
-        """Begin in the background."""
-        self._thread.start()
-
-    def cancel(self) -> None:
-        """Stop after the round under way."""
-        self._cancel.set()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the end; whether it came in time."""
-        self._thread.join(seconds)
-        return not self.running
-
-    def _work(self) -> None:
-        try:
-            self._federate(PLAIN, self.experiment.but(scheme="plaintext", custody="individual"))
-            if self.choice.alone:
-                self._alone()
-            for scheme in self.choice.schemes:
-                self._federate(scheme, self.experiment.but(scheme=scheme, custody="individual"))
-            if self.choice.centralised:
-                self._centralised()
-        except HeflError as error:
-            self.error = error
+    def work(self) -> None:
+        """All of them."""
+        self._federate(PLAIN, self.experiment.but(scheme="plaintext", custody="individual"))
+        if self.choice.alone:
+            self._alone()
+        for scheme in self.choice.schemes:
+            self._federate(scheme, self.experiment.but(scheme=scheme, custody="individual"))
+        if self.choice.centralised:
+            self._centralised()
 
     def _federate(self, name: str, experiment: Experiment) -> None:
         """A real run; each round's result becomes a point as it comes."""
         run, started = Run(experiment, "local"), time.perf_counter()
         points: list[Point] = []
         for _ in run.steps():
-            if self._cancel.is_set():
+            if self.cancelled:
                 return
             self._take(name, run, points, started)
         self._take(name, run, points, started)

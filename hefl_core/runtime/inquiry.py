@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.blindness import Blindness, full_test, look_at
 from hefl_core.runtime.events import EventBus, Progress
+from hefl_core.runtime.job import Job
 from hefl_core.runtime.result import RoundResult, RunResult
 from hefl_core.runtime.run import Run
 
@@ -16,30 +16,19 @@ FULL_ROUNDS = 20
 Conduct = Callable[[EventBus, threading.Event], Blindness]
 
 
-class Inquiry:
-    """One test in a thread. ``found`` is None until it is over, ``error`` is what stopped it."""
+class Inquiry(Job):
+    """One test. ``found`` is None until it is over; what a cancelled one saw until then proves nothing."""
 
     def __init__(self, conduct: Conduct, rounds: int = 0) -> None:
+        super().__init__("blindness test")
         self.found: Blindness | None = None
-        self.error: HeflError | None = None
         self._conduct, self._rounds = conduct, rounds
-        self._bus, self._cancel = EventBus(), threading.Event()
-        self._thread = threading.Thread(target=self._work, name="inquiry", daemon=True)
+        self._bus = EventBus()
 
     @property
     def full(self) -> bool:
         """Whether it runs rounds of its own, or looks into a run that is there."""
         return self._rounds > 0
-
-    @property
-    def running(self) -> bool:
-        """Whether it is under way."""
-        return self._thread.is_alive()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether its audience ended it."""
-        return self._cancel.is_set()
 
     @property
     def progress(self) -> Progress:
@@ -53,26 +42,9 @@ class Inquiry:
         last = said[-1].fraction if said else None
         return Progress(text, min(0.99, last or 0.0) if not self.full or done else 0.0)
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def cancel(self) -> None:
-        """End it at its next look; what it saw until then proves nothing."""
-        self._cancel.set()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the end; whether it came in time."""
-        self._thread.join(seconds)
-        return not self.running
-
-    def _work(self) -> None:
-        try:
-            self.found = self._conduct(self._bus, self._cancel)
-        except HeflError as error:
-            self.error = error
-        except Exception as error:  # a process that was freed meanwhile, in Ray's words
-            self.error = RuntimeUnavailable(f"blindness test: stopped by {type(error).__name__}; start it again")
+    def work(self) -> None:
+        """Conduct it."""
+        self.found = self._conduct(self._bus, self._cancel)
 
 
 def of_run(run: Run, result: RunResult) -> Inquiry:
