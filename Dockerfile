@@ -31,7 +31,7 @@ ENV PATH=/opt/hefl/bin:$PATH \
     HEFL_METRICS=127.0.0.1:9464
 USER 10001:10001
 # Every role answers /ready where HEFL_METRICS says; the probe asks there.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=180s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['HEFL_METRICS'].rsplit(':')[-1] + '/ready', timeout=4)"]
 ENTRYPOINT ["python", "-m", "hefl_core"]
 CMD ["--help"]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hefl_core.runtime.service import Service
 
 OBJECT_STORE_BYTES: Final = 128 << 20
-START_SECONDS: Final = 90.0
+START_SECONDS: Final = 180.0
 STOP_SECONDS: Final = 15.0
 DRAIN_SECONDS: Final = "5"
 """Ray waits so long for what runs on a node that is told to leave; Docker's time of grace is ten seconds unless told."""

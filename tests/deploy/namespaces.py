@@ -21,6 +21,7 @@ SYSTEM = ("usr", "bin", "sbin", "lib", "lib64", "etc", "opt")
 TOOLS = ("ip", "unshare", "nsenter", "setpriv", "mount")
 BRIDGE = "hefl0"
 SUBNET = "10.203.7"
+READY = '"event": "ready"'
 
 
 def why_not():
@@ -70,6 +71,10 @@ class Network:
 
     def namespace(self, name):
         return f"{self.tag}-{name}"
+
+    def processes(self, name):
+        """Who is still in a service's network namespace."""
+        return subprocess.check_output(["ip", "netns", "pids", self.namespace(name)], text=True).split()
 
     def cut(self, name):
         """Pull the plug."""
@@ -140,7 +145,7 @@ class Container:
     def start(self):
         command = [*self._entry, *self.service["command"]]
         wrapped = ["ip", "netns", "exec", self.network.namespace(self.name)]
-        wrapped += ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=KILL"]
+        wrapped += ["unshare", "--mount", "--uts", "--ipc", "--pid", "--fork"]
         wrapped += ["sh", "-c", self._script, "sh", str(self.folder / "root"), *command]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -167,12 +172,12 @@ class Container:
 
     def wait_until_healthy(self, seconds=120):
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if self.process.poll() is not None:
-                break
-            if self.inner is not None and self.healthy():
+        while time.monotonic() < end and self.process.poll() is None:
+            if (
+                READY in self.log.read_text() and self.healthy()
+            ):  # the probe is a Python of its own: no need to ask often
                 return
-            time.sleep(0.3)
+            time.sleep(0.2)
         raise AssertionError(f"{self.name} did not become healthy:\n{self.log.read_text()[-3000:]}")
 
     def ask_to_stop(self):
@@ -189,7 +194,13 @@ class Container:
             return None
 
     def kill(self):
-        """The end of process 1 of a namespace is the end of everything in it."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        """The end of process 1 of a namespace is the end of everything in it.
+
+        unshare's --kill-child does not reach it: the signal for a parent's death is lost with the change of user.
+        """
+        if self.process is None or self.process.poll() is not None:
+            return
+        if self.inner is not None:
+            os.kill(self.inner, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()

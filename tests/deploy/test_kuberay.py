@@ -82,11 +82,11 @@ def test_a_pod_starts_what_compose_starts(name):
     pod, service = PODS[name], SERVICES[name]
     assert container(pod)["command"] == ["python", "-m", "hefl_core"] and container(pod)["args"] == service["command"]
     assert container(pod)["image"] == service["image"]
-    own = {"RAY_ADDRESS", "RAY_AUTH_TOKEN_PATH", "HEFL_LISTEN", "POD_IP"}
+    own = {"RAY_ADDRESS", "RAY_AUTH_TOKEN_PATH", "HEFL_LISTEN", "HEFL_HOME", "POD_IP"}
     found, asked = environment(pod), service["environment"]
     assert {k: v for k, v in found.items() if k not in own} == {k: v for k, v in asked.items() if k not in own}
     address = "$(POD_IP):6379" if name == "ray-head" else f"{CLUSTER['metadata']['name']}-head-svc:6379"
-    assert found["RAY_ADDRESS"] == address
+    assert found["RAY_ADDRESS"] == address and found["HEFL_HOME"] == "/var/lib/hefl"
     assert found.get("HEFL_LISTEN", "127.0.0.1:").startswith("127.0.0.1:")
 
 

@@ -75,6 +75,7 @@ class Cluster:
         with driver:
             try:
                 self.before = json.loads(driver.stdout.readline())
+                self.while_it_ran = self.network.processes("kms")
                 self.volumes = {name: self._volume(name) for name in self.containers}
                 self.network.cut("client-4")
                 driver.stdin.write("go\n")
@@ -97,6 +98,7 @@ class Cluster:
         self.containers["client-4"].kill()  # unplugged, it would only wait for a head that it cannot reach
         for names in (["gui"], [name for name in PARTIES if name != "client-4"], ["ray-head"]):
             self._stop(names)
+        self.left = {name: left for name in self.containers if (left := self.network.processes(name))}
 
     def _metrics(self, name):
         """What Prometheus would read, a second after the run: the node's service looks twice a second."""
@@ -178,3 +180,7 @@ def test_prometheus_reads_what_the_record_says(cluster, name):
 
 def test_every_service_stops_in_order_when_it_is_told_to(cluster):
     assert cluster.exit_codes == dict.fromkeys(set(cluster.containers) - {"client-4"}, 0)
+
+
+def test_no_process_stays_behind(cluster):
+    assert cluster.while_it_ran and cluster.left == {}
