@@ -280,6 +280,8 @@ class Party:
                 f"replayed, the {header.kind} of round {header.position.round} differs from the one that was sent"
             )
         self._answers[header.position, header.kind] = Letter.of(event)  # sealing it again would give other bytes
+        if self.name in header.recipients:
+            self.receive(event)  # a partial decryption goes to its own sender too, and stands in the log once
 
     @contextmanager
     def working(self, step: str) -> Iterator[None]:

@@ -47,6 +47,7 @@ def test_faults_by_chance_lose_nothing():
         (Fault("client-3", "apply", "store", 1), ALONE, {FEWER}),
         (Fault("coordinator", "receive update", "store", 2), ALONE, {STOPPED}),
         (Fault("auditor", "receive sum", "corrupt", 1), ALONE, {KEPT}),
+        (Fault("client-1", "receive roster", "kill before", 2), TOGETHER, {KEPT}),
         (Fault("client-3", "receive ceremony key commitment", "kill before", 2), NO_DEALER, {KEPT}),
         (Fault("client-1", "receive ceremony approval", "disk full for long", 2), NO_DEALER, {KEPT}),
         (Fault("client-4", "receive ceremony partial", "partition", 1), NO_DEALER, {KEPT}),
