@@ -57,7 +57,9 @@ SEARCH_STEPS, SEARCH_STARTS = 120, 2
 class Order:
     """What to run. None: the attack's own choice. ``threshold``: holders needed to decrypt (1: individual custody).
 
-    ``hidden``: units of the victim's model. Raises: ParameterError naming the field that makes no sense.
+    ``hidden``: units of the victim's model; ``search``: how an inversion matches (``inversion.SEARCHES``).
+
+    Raises: ParameterError naming the field that makes no sense.
     """
 
     seat: str
@@ -71,9 +73,12 @@ class Order:
     noise: float = 0.0
     trials: int | None = None
     hidden: int | None = None
+    search: str = "dlg"
     seed: int = 7
 
     def __post_init__(self) -> None:
+        if self.search not in inversion.SEARCHES:
+            raise ParameterError(f"search: expected {' or '.join(inversion.SEARCHES)}, found {self.search!r}")
         for name, low, high in (
             ("batch", 1, 10_000),
             ("clients", 2, 1000),
@@ -243,7 +248,8 @@ def _psnr_of(found: inversion.Inversion, truth: Truth) -> float:
 def _inversion(order: Order) -> AttackResult:
     """The same search, with the same patience, in every seat."""
     side = load_dataset(order.dataset or "digits").image_side
-    guess = partial(inversion.invert, side=side, steps=SEARCH_STEPS, restarts=SEARCH_STARTS)
+    metric, tv = inversion.SEARCHES[order.search]
+    guess = partial(inversion.invert, metric=metric, tv=tv, side=side, steps=SEARCH_STEPS, restarts=SEARCH_STARTS)
     trials = CHANCE_TRIALS if order.seat == COORDINATOR else 8
     how = OnUpdate(
         guess, _psnr_of, _likeness_of, "PSNR in dB", setting={"activation": "sigmoid", "hidden": 32}, trials=trials

@@ -16,6 +16,10 @@ from hefl_core.errors import ParameterError
 from hefl_core.learning.models import Activation, Dense, Model
 from hefl_core.vectors import Array, unflatten
 
+Metric = Literal["euclidean", "cosine"]
+SEARCHES: dict[str, tuple[Metric, float]] = {"dlg": ("euclidean", 0.0), "cosine-tv": ("cosine", 1e-4)}
+"""Metric and weight of total variation: DLG's squared distance, or Geiping's cosine, which ignores how long the update is."""
+
 
 @dataclass(frozen=True)
 class Inversion:
@@ -30,7 +34,7 @@ class Inversion:
 def invert(
     view: View,
     *,
-    metric: Literal["euclidean", "cosine"] = "euclidean",
+    metric: Metric = "euclidean",
     tv: float = 0.0,
     side: int | None = None,
     steps: int = 300,
@@ -42,10 +46,14 @@ def invert(
 
     ``cosine`` with ``tv`` (total variation, pictures of this ``side``) is the variant for larger networks.
 
-    Raises: ParameterError for a model with another shape than one hidden dense layer.
+    Raises: ParameterError for a model with another shape than one hidden dense layer, or total variation on a table's rows.
     Source: Zhu 2019 (DLG), algorithm 1; Geiping 2020 (Inverting Gradients), equation 4.
     """
     _check(view.public.model)
+    if tv and side is None:
+        raise ParameterError(
+            "inversion: expected pictures for total variation, found a table's rows", "use dlg, or digits"
+        )
     observed = gradient(view)
     best: Inversion | None = None
     for start in range(restarts):
@@ -82,7 +90,7 @@ def _search(
         value, of_rows, of_logits = value / size, of_rows / size, of_logits / size
         if metric == "cosine":
             value, of_rows, of_logits = value * size, of_rows * size, of_logits * size
-        if tv and side:
+        if tv and side is not None:
             extra, slope = total_variation(rows, side)
             value, of_rows = value + tv * extra, of_rows + tv * slope
         return value, np.concatenate([of_rows.reshape(-1), of_logits.reshape(-1)])

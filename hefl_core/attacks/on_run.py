@@ -92,12 +92,15 @@ def threat(seat: str) -> str:
 
 
 def _whom(victims: Sequence[Victim]) -> str:
-    """How many, and what an update of theirs is made of."""
+    """What an update is taken for; a seat that reads nothing takes the largest that the manifest allows."""
     sizes, steps = [one.examples for one in victims], [one.steps for one in victims]
-    records_ = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-    passes = f"{min(steps)}" if min(steps) == max(steps) else f"{min(steps)} to {max(steps)}"
-    who = victims[0].name if len(victims) == 1 else f"{len(victims)} victims"
-    return f"{who}: {records_} records in {passes} step{'s' * (max(steps) > 1)}"
+    who = victims[0].name if len(victims) == 1 else "each update"
+    return f"{who} taken for {_span(sizes)} records in {_span(steps)} step{'s' * (max(steps) > 1)}"
+
+
+def _span(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 # -- the attacks -----------------------------------------------------------------------------------------------------

@@ -116,10 +116,18 @@ class Film:
     side: int
 
 
-def film(record: int = 0, *, seat: str = PLAIN, scheme: str = "bfv-lean", batch: int = 1, seed: int = 7) -> Film:
+def film(
+    record: int = 0,
+    *,
+    seat: str = PLAIN,
+    scheme: str = "bfv-lean",
+    batch: int = 1,
+    search: str = "dlg",
+    seed: int = 7,
+) -> Film:
     """Invert the gradient of one picture of the digits, from the plain update or from ciphertext bytes.
 
-    Source: Zhu 2019 (DLG), algorithm 1.
+    Source: Zhu 2019 (DLG), algorithm 1; ``search`` cosine-tv: Geiping 2020, equation 4.
     """
     setting = Setting(
         batch=batch, activation="sigmoid", seat=seat, scheme=scheme if seat != PLAIN else "plaintext", seed=seed
@@ -130,7 +138,9 @@ def film(record: int = 0, *, seat: str = PLAIN, scheme: str = "bfv-lean", batch:
     chosen = np.concatenate([[record], rng.choice(others, batch - 1, replace=False)]).astype(np.int64)
     view, truth = lab.trial(record, examples=lab.data.train.take(chosen))
     crowd = lab.data.train.take(np.concatenate([[record], rng.choice(others, CROWD - 1, replace=False)]))
-    found = inversion.invert(view, side=8, steps=250 if batch > 1 else 120, restarts=1, seed=seed)
+    metric, tv = inversion.SEARCHES[search]
+    steps = 250 if batch > 1 else 120
+    found = inversion.invert(view, metric=metric, tv=tv, side=8, steps=steps, restarts=1, seed=seed)
     target = truth.examples.features[0].astype(np.float64)
     best = int(np.argmax([scoring.psnr(guess, target) for guess in found.records]))
     frames = found.frames[:, best]

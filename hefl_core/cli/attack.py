@@ -35,6 +35,7 @@ def attack(
     batch: Annotated[int | None, typer.Option(help="records per client and step")] = None,
     local_epochs: Annotated[int, typer.Option(help="local steps before the update is sent")] = 1,
     threshold: Annotated[int, typer.Option(help="holders needed to decrypt; 1: individual custody")] = 1,
+    search: Annotated[str, typer.Option(help="of inversion: dlg, or cosine-tv (pictures only)")] = "dlg",
     trials: Annotated[int | None, typer.Option(help="without it the attack's own number")] = None,
     seed: Annotated[int, typer.Option(help="of data and models; keys are always fresh")] = 7,
     transcript: Annotated[

@@ -14,6 +14,8 @@ from hefl_core.attacks.view import Doubles
 from hefl_core.figures.style import COLOURS, figure, line
 
 GREY = "Greys_r"
+FEW = 2
+"""Lines whose names fit above a picture."""
 TITLES = {"private": "private", "plain FL": "plain FL", "coordinator": "HE coordinator", "client": "decrypted mean"}
 
 
@@ -183,9 +185,9 @@ def roc(results: Sequence[AttackResult], names: Sequence[str], *, dark: bool = F
     )
     for update in (picture.update_xaxes, picture.update_yaxes):
         update(type="log", range=[-3, 0.05], dtick=1)
-    picture.update_layout(
-        hovermode="closest", legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1.0, "yanchor": "top"}
-    )
+    picture.update_layout(hovermode="closest")
+    if len(results) > FEW:
+        picture.update_layout(legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1.0, "yanchor": "top"})
     return picture
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from hefl_core.attacks import catalogue, showcase
+from hefl_core.attacks import catalogue, inversion, showcase
 from hefl_core.attacks.lab import CLIENT, COORDINATOR, PLAIN, USER
 from hefl_core.attacks.result import AttackResult
 from hefl_core.attacks.showcase import Curve, Film, Noised, Row
@@ -28,8 +28,8 @@ def _row(dataset: str, record: int, scheme: str, clients: int, batch: int, noise
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _film(record: int, seat: str, scheme: str, seed: int) -> Film:
-    return showcase.film(record, seat=seat, scheme=scheme, seed=seed)
+def _film(record: int, seat: str, scheme: str, search: str, seed: int) -> Film:
+    return showcase.film(record, seat=seat, scheme=scheme, search=search, seed=seed)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -125,8 +125,8 @@ def _seats(dataset: str) -> None:
 def _search() -> None:
     st.markdown(
         _(
-            "Gradient inversion (DLG, Zhu 2019): start from noise, change it until its gradient is the update. From the plain "
-            "update it ends at the record; from ciphertext bytes it ends at nothing, with the same patience."
+            "Gradient inversion: start from noise, change it until its gradient is the update. From the plain update it ends at "
+            "the record; from ciphertext bytes it ends at nothing, with the same patience."
         )
     )
     left, right = st.columns([1, 3], gap="large")
@@ -138,9 +138,25 @@ def _search() -> None:
             format_func={PLAIN: _("server of plain FL"), COORDINATOR: _("coordinator, ciphertext")}.get,
             key="attack:film:seat",
         )
+        search = st.radio(
+            _("It compares gradients by"),
+            tuple(inversion.SEARCHES),
+            format_func={
+                "dlg": _("squared distance (DLG, Zhu 2019)"),
+                "cosine-tv": _("cosine + total variation (Geiping 2020)"),
+            }.get,
+            key="attack:film:search",
+            help=_(
+                "Cosine ignores how long the update is; total variation prefers smooth pictures, which costs decibels where the "
+                "gradient alone says everything."
+            ),
+        )
+        st.caption(
+            _("The search is written out for one hidden dense layer, not for convolutions; pictures of the digits.")
+        )
     with right:
         with st.spinner(_("Searching …")):
-            film = _film(record, str(seat), encrypting_scheme(), frame.experiment().seed)
+            film = _film(record, str(seat), encrypting_scheme(), str(search), frame.experiment().seed)
         st.plotly_chart(figures.animation(film, dark=frame.dark()), key="attack:film")
         st.caption(figures.animation_caption(film))
 

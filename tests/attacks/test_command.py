@@ -47,6 +47,8 @@ def test_from_every_seat_as_a_table_and_refusals():
         ("record", "--seat", "client", "--clients", "1"),
         ("collusion", "--threshold", "9"),
         ("label", "--local-epochs", "0"),
+        ("inversion", "--search", "luck"),
+        ("inversion", "--search", "cosine-tv", "--dataset", "breast_cancer", "--trials", "1"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(wrong):

@@ -90,6 +90,11 @@ def test_cosine_and_total_variation_find_a_picture_too():
     view, truth = Lab(Setting(hidden=64)).trial(0)
     found = inversion.invert(view, metric="cosine", tv=1e-4, side=8)
     assert scoring.best_psnr(found.records, truth) > 25
+    ordered = run("inversion", PLAIN, search="cosine-tv", trials=3)
+    assert ordered.low > 50 and ordered.prior < 20, "total variation biases, it does not hide"
+    assert run("inversion", COORDINATOR, search="cosine-tv", trials=12).value < 15
+    with pytest.raises(ParameterError, match="found a table"):
+        run("inversion", PLAIN, search="cosine-tv", dataset="breast_cancer", trials=1)
 
 
 # -- the same code on ciphertexts ------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def test_your_run_is_attacked_on_its_own_messages(app):
     assert verdicts(at, "bfv-lean") == verdicts(at, "not encrypted"), "with one share, what is sent is as good as open"
     assert verdicts(at, "bfv-lean")[0] == "reads it"
     at.select_slider(key="own-run:round").set_value(2).run()
-    assert not at.exception and "3 victims" in said(at)
+    assert not at.exception and "3 trials" in said(at)
     at.selectbox(key="own-run:seat").set_value("kms").run()
     assert "no update" in said(at) and not verdicts(at, "bfv-lean")
 
@@ -80,6 +80,19 @@ def test_a_record_that_is_not_there_is_said(app):
     at = on_tab(app, "A patient")
     at.number_input(key="attack:breast_cancer:record").set_value(300).run()
     assert not at.exception and not at.error
+
+
+def test_both_searches_find_the_picture_in_the_plain_update_only(app):
+    at = on_tab(app, "Search")
+    ends = {}
+    for seat in (PLAIN, COORDINATOR):
+        for search in ("dlg", "cosine-tv"):
+            at.radio(key="attack:film:seat").set_value(seat)
+            at.radio(key="attack:film:search").set_value(search).run()
+            ends[seat, search] = next(c.value for c in at.caption if "frames of the search" in c.value)
+    assert len(set(ends.values())) == 4 and not at.exception
+    assert all("it names the record" in said for (seat, _), said in ends.items() if seat == PLAIN)
+    assert all("true record is at place" in said for (seat, _), said in ends.items() if seat == COORDINATOR)
 
 
 def test_every_limit_is_drawn_and_the_liar_is_not_caught(app):
