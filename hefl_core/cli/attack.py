@@ -69,6 +69,7 @@ def attack(
                 batch=batch,
                 local_epochs=local_epochs,
                 threshold=threshold,
+                search=search,
                 trials=trials,
                 seed=seed,
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hefl_core.attacks.result import AttackResult
 from hefl_core.figures.knowledge import Secret
 from pages.parts.words import _
@@ -19,6 +21,14 @@ def party(seat: str) -> str:
     first, *others = seat.split("+")
     named = known.get(first) or _("Client {n}").format(n=first.removeprefix("client-"))
     return " + ".join([named, *(_("client {n}").format(n=name.removeprefix("client-")) for name in others)])
+
+
+def several(parties: Sequence[str]) -> str:
+    """Parties in a row; many clients are counted."""
+    clients = [name for name in parties if name.startswith("client-")]
+    others = [party(name) for name in parties if name not in clients]
+    said = [_("{n} clients").format(n=len(clients))] if len(clients) > 2 else [party(name) for name in clients]
+    return ", ".join([*others, *said])
 
 
 def steps() -> dict[str, str]:

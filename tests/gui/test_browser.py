@@ -255,38 +255,53 @@ def test_a_table_of_ones_own_is_uploaded_and_the_report_downloaded(page, address
     assert "What was promised, and what the checks found" in html and "FAILS" not in html
 
 
-def test_the_attack_lab_is_clicked_through(page, address):
-    page.goto(f"{address}/attack")
+def open_tab(page, tab, said):
+    """Click a tab and wait for what only its content says."""
+    page.get_by_role("tab", name=tab, exact=True).click()
+    page.get_by_role("tabpanel").get_by_text(said).first.wait_for()
+
+
+def test_every_tab_of_the_attack_lab_is_clicked_through(page, address):
+    page.set_default_timeout(60_000)
+    page.goto(f"{address}/attack?{SMALL}&scheme=bfv-lean")
     page.get_by_text("plain FL (reads the update)").first.wait_for()
+    assert page.get_by_role("tab").count() == 6
     for tab, said in (
+        ("Your run", "no better than guessing"),
         ("A patient", "mean radius"),
         ("Search", "frames of the search"),
         ("Who was in the data?", "A coin has 0.50"),
         ("More clients, larger batches", "K = 32"),
     ):
-        page.get_by_role("tab", name=tab).click()
-        page.get_by_role("tabpanel").get_by_text(said).first.wait_for()
-    page.get_by_role("tab", name="Search").click()
+        open_tab(page, tab, said)
+    open_tab(page, "Search", "frames of the search")
     page.get_by_text("coordinator, ciphertext").click()
     page.get_by_text("at the end the true record is at place").wait_for()
+    open_tab(page, "Your run", "no better than guessing")
+    page.get_by_role("combobox", name="You are").click()
+    page.get_by_role("option", name="Coordinator + client 1").click()
+    page.get_by_text("their shares of the key").wait_for()
+    page.get_by_role("tabpanel").get_by_text("reads it").nth(1).wait_for()
     assert not page.locator("[data-testid=stException]").count()
 
 
-def test_what_encryption_does_not_stop_is_clicked_through(page, address):
+def test_every_tab_of_what_encryption_does_not_stop_is_clicked_through(page, address):
+    page.set_default_timeout(60_000)
     page.goto(f"{address}/limits")
     page.get_by_text("1 client and the coordinator open another's update").wait_for()
-    page.get_by_role("tab", name="Key heist").click()
-    page.get_by_text("100% of the updates opened").wait_for()
+    assert page.get_by_role("tab").count() == 7
+    open_tab(page, "The sum itself", "found among 20")
+    open_tab(page, "Key heist", "100% of the updates opened")
     page.get_by_text("Rotate the key after the answer").click()
     page.get_by_text("No update opened").wait_for()
-    page.get_by_role("tab", name="Tampering desk").click()
+    open_tab(page, "Tampering desk", "caught by")
     assert page.get_by_text("caught by").count() == 6
     page.get_by_text("re-adding by the auditor", exact=True).click()
     page.get_by_text("tag", exact=True).click()
     page.get_by_text("nobody notices").first.wait_for()
-    page.get_by_role("tab", name="The liar").click()
-    page.get_by_text("Not caught.").wait_for()
-    page.get_by_role("tab", name="Matrix").click()
+    open_tab(page, "Wrong use", "Pixels told ink or no ink")
+    open_tab(page, "The liar", "refused by 0, applied in 2 rounds")
+    open_tab(page, "Matrix", "Each cell holds the number")
     page.locator("[class*='limits-run-label-coordinator'] button").first.click()
     page.get_by_text("smallest corrected p-value").wait_for()
     assert not page.locator("[data-testid=stException]").count()

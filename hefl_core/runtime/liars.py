@@ -1,0 +1,248 @@
+"""Clients that cheat in a real run, each in one way: which lies a party refuses, and which pass every check.
+
+Like attacks/poisoning.py, but through the whole protocol: commitment, signature, admission, decryption, count and tag.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from hefl_core.errors import HeflError
+from hefl_core.federation.client import Client
+from hefl_core.federation.experiment import Experiment, Manifest
+from hefl_core.federation.messages import RoundPlan
+from hefl_core.ids import client_name
+from hefl_core.keys.identity import Identity
+from hefl_core.keys.roster import Member
+from hefl_core.runtime.household import home_of, model_of
+from hefl_core.runtime.run import Run
+from hefl_core.runtime.stage import Stage, local_stage_of, make_auditor, make_client, make_coordinator, make_kms
+from hefl_core.schemes.base import CiphertextVector, Vector
+from hefl_core.wire.canonical import encode
+from hefl_core.wire.envelope import Envelope, Position
+
+FACTOR = -4.0
+"""What a liar multiplies its update by: within the bound, and the wrong way."""
+
+
+class Liar(Client):
+    """A client that follows the protocol but for one thing; ``title`` says which."""
+
+    title = ""
+
+    def _otherwise(self, values: Vector, plan: RoundPlan, position: Position, **changed: Any) -> CiphertextVector:
+        """An encryption with other arguments than an honest client's, tagged all the same, labelled as the plan wants it."""
+        scheme, bound = self.scheme, self._bound(plan)
+        how: dict[str, Any] = {
+            "key": self.enrolment.share if scheme.preset.symmetric else self.public_key,
+            "bound": bound,
+            "max_terms": plan.max_terms,
+            "integers": (self._weight, 1),
+            "tag": self._tag(position, self.name) if scheme.preset.tagged else None,
+        }
+        how |= changed
+        made = scheme.encrypt(how.pop("key"), values, declare_bound=plan.bound is not None, **how)
+        return replace(made, key_id=self.public_key.id, bound=plan.bound, max_terms=plan.max_terms)
+
+
+class Honest(Liar):
+    """The control: through the same machinery nobody refuses anything."""
+
+    title = "no lie"
+
+
+class SignedByAStranger(Liar):
+    """The signature on its upload is not of the roster's key."""
+
+    title = "an upload signed with a key that is not in the roster"
+
+    def _make_upload(self, position: Position) -> Envelope:
+        envelope = super()._make_upload(position)
+        return replace(envelope, signature=Identity("stranger", "client").sign(encode(envelope.header)))
+
+
+class SentBefore(Liar):
+    """From the second round on it sends the first round's ciphertext."""
+
+    title = "last round's ciphertext again (replay)"
+    _first: CiphertextVector | None = None
+
+    def _encrypt(self, weighted: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
+        self._first = self._first or super()._encrypt(weighted, plan, position)
+        return self._first
+
+
+class OtherThanCommitted(Liar):
+    """It commits to one ciphertext and uploads another."""
+
+    title = "another ciphertext than it committed to"
+
+    def _make_upload(self, position: Position) -> Envelope:
+        plan = self.current_plan(position)
+        self._ciphertext = self._encrypt(np.zeros(plan.length), plan, position).to_bytes()
+        return super()._make_upload(position)
+
+
+class Malformed(Liar):
+    """A block of its ciphertext is cut short."""
+
+    title = "a ciphertext with a block cut short"
+
+    def _encrypt(self, weighted: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
+        vector = super()._encrypt(weighted, plan, position)
+        return replace(vector, blocks=(vector.blocks[0][:-16], *vector.blocks[1:]))
+
+
+class UnderAnotherKey(Liar):
+    """It encrypts under a key of its own and writes the round's key on it."""
+
+    title = "a ciphertext under another key, labelled with the round's"
+
+    def _encrypt(self, weighted: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
+        key, shares = self.scheme.keygen(self.public_key.quorum)
+        return self._otherwise(weighted, plan, position, key=shares[0] if self.scheme.preset.symmetric else key)
+
+
+class CountedTwice(Liar):
+    """It counts itself as two contributors."""
+
+    title = "a hidden count of two contributors"
+
+    def _encrypt(self, weighted: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
+        return self._otherwise(weighted, plan, position, integers=(self._weight, 2))
+
+
+class TooManyExamples(Liar):
+    """It claims more examples than all clients together may have."""
+
+    title = "more examples than the manifest allows all clients together"
+
+    def _encrypt(self, weighted: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
+        return self._otherwise(weighted, plan, position, integers=(plan.max_terms * plan.examples_max + 1, 1))
+
+
+class PastTheBound(Liar):
+    """It encodes for two terms and says that it was for all: in schemes with fields each number is then read as more.
+
+    Without fields (CKKS) the clients check that the sum's numbers stay within K times the bound, and no more.
+    """
+
+    title = "numbers past the agreed bound, in the room left for the sum"
+
+    def _encrypt(self, weighted: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
+        bound = self._bound(plan)
+        if getattr(self.scheme.preset, "field_bits", 0):
+            return self._otherwise(np.full(len(weighted), -bound), plan, position, max_terms=2)
+        past = (plan.max_terms - 1) * bound  # the sum of all may be max_terms times the bound
+        return self._otherwise(np.full(len(weighted), -past), plan, position, bound=past)
+
+
+class MoreExamples(Liar):
+    """It claims as many examples as one client may have, and weighs its update accordingly."""
+
+    title = "as many examples as one client may have, to weigh more"
+
+    def _make_commitment(self, position: Position) -> Envelope:
+        self._weight = self.manifest.examples_max
+        return super()._make_commitment(position)
+
+
+class WellFormed(Liar):
+    """It sends a multiple of its update, properly encrypted, committed, tagged and signed."""
+
+    title = f"{FACTOR:g} times its update, well formed and within the bound"
+
+    def _train(self, plan: RoundPlan, round_: int) -> Vector:
+        bound = self._bound(plan) * plan.examples_max / self._weight
+        return np.clip(FACTOR * super()._train(plan, round_), -bound, bound)
+
+
+LIES: tuple[type[Liar], ...] = (
+    SignedByAStranger,
+    SentBefore,
+    OtherThanCommitted,
+    Malformed,
+    UnderAnotherKey,
+    CountedTwice,
+    TooManyExamples,
+    PastTheBound,
+    MoreExamples,
+    WellFormed,
+)
+"""What is tried, from the crude to the one that nothing stops."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a lie. ``refused_by``: the parties that refused something, ``reason``: the first one's; empty: nobody did.
+
+    ``applied``: rounds that the clients applied all the same; ``accuracy`` after the last, by the observer (0 before any).
+    """
+
+    title: str
+    refused_by: tuple[str, ...]
+    reason: str
+    applied: int
+    accuracy: float
+
+    @property
+    def decrypted(self) -> bool:
+        """Whether it took a decryption to find out: then it was clients that refused."""
+        return any(name.startswith("client-") for name in self.refused_by)
+
+
+def tell(lie: type[Liar], experiment: Experiment) -> Outcome:
+    """A run in which client 1 lies; the others, coordinator and auditor are honest.
+
+    A lie that is refused ends the run: nobody is thrown out by it. Raises: HeflError when the run ends and nobody refused.
+    """
+    run = Run(experiment, stage=partial(_stage, lie))
+    ended: HeflError | None = None
+    try:
+        for _ in run.steps():
+            pass
+    except HeflError as error:
+        ended = error
+    said = run.transcript.left_out
+    if ended is not None and not said:
+        raise ended
+    accuracy = run.rounds[-1].accuracy if run.rounds else None
+    by = tuple(dict.fromkeys(entry.party for entry in said))
+    return Outcome(lie.title, by, said[0].reason if said else "", len(run.rounds), accuracy or 0.0)
+
+
+@dataclass(frozen=True)
+class Lies:
+    """The honest run, and every lie in its place."""
+
+    honest: Outcome
+    told: tuple[Outcome, ...]
+
+    @property
+    def caught(self) -> tuple[Outcome, ...]:
+        """Those that somebody refused."""
+        return tuple(one for one in self.told if one.refused_by)
+
+    @property
+    def missed(self) -> tuple[Outcome, ...]:
+        """Those that nobody did."""
+        return tuple(one for one in self.told if not one.refused_by)
+
+
+def tell_all(experiment: Experiment) -> Lies:
+    """Each lie in a run of its own, in this process. Raises: HeflError."""
+    return Lies(tell(Honest, experiment), tuple(tell(lie, experiment) for lie in LIES))
+
+
+def _stage(lie: type[Liar], manifest: Manifest, observer: Member | None) -> Stage:
+    """As the local stage, with a liar in client 1's place."""
+    kms = make_kms(manifest)
+    root, experiment = kms.member, manifest.experiment
+    liar = lie(client_name(1), manifest, root, home_of(experiment, 1), model_of(manifest).init, observer)
+    others = (make_client(manifest, root, index, observer) for index in range(2, experiment.clients + 1))
+    coordinator, auditor = make_coordinator(manifest, root), make_auditor(manifest, root)
+    return local_stage_of(kms, coordinator, auditor, (liar, *others), manifest)

@@ -1,0 +1,48 @@
+"""A client that cheats: what is refused, by whom, and the lies that nothing here stops."""
+
+import pytest
+
+from hefl_core.federation.experiment import Experiment
+from hefl_core.runtime.liars import LIES, Honest, MoreExamples, PastTheBound, SentBefore, WellFormed, tell, tell_all
+
+RUN = Experiment(dataset="digits", clients=5, rounds=2, seed=7)
+MISSED = {PastTheBound, MoreExamples, WellFormed}
+
+
+@pytest.fixture(scope="module")
+def found():
+    lies = tell_all(RUN)
+    return lies, dict(zip(LIES, lies.told, strict=True))
+
+
+def test_an_honest_client_in_the_same_place_is_refused_by_nobody(found):
+    lies, _ = found
+    assert not lies.honest.refused_by and lies.honest.applied == 2 and lies.honest.accuracy > 0.35
+
+
+@pytest.mark.parametrize("lie", [lie for lie in LIES if lie not in MISSED], ids=lambda lie: lie.__name__)
+def test_what_is_refused_changes_no_model(found, lie):
+    _, by_lie = found
+    outcome = by_lie[lie]
+    assert outcome.refused_by and outcome.reason and outcome.applied == (1 if lie is SentBefore else 0)
+    assert set(outcome.refused_by) <= {"coordinator", "auditor"} or len(outcome.refused_by) == 5
+
+
+@pytest.mark.parametrize("lie", sorted(MISSED, key=lambda lie: lie.__name__), ids=lambda lie: lie.__name__)
+def test_a_lie_that_is_well_formed_is_not_caught(found, lie):
+    lies, by_lie = found
+    assert by_lie[lie] in lies.missed and by_lie[lie].applied == 2
+    if lie is not MoreExamples:
+        assert by_lie[lie].accuracy < lies.honest.accuracy - 0.2
+
+
+@pytest.mark.parametrize("scheme", ["ckks-lean", "bfv-compact-2048-seeded", "INSECURE_paillier-512"])
+def test_under_other_schemes_the_same_is_caught_and_missed(scheme):
+    lies = tell_all(RUN.but(scheme=scheme, clients=3))
+    caught = {one.title for one in lies.caught}
+    assert caught == {lie.title for lie in LIES if lie not in MISSED}, (lies.missed, lies.caught)
+
+
+def test_under_custody_of_three_the_well_formed_lie_passes_too():
+    assert not tell(WellFormed, RUN.but(scheme="bfv-threshold", custody="3-of-5")).refused_by
+    assert not tell(Honest, RUN.but(scheme="bfv-threshold", custody="3-of-5")).refused_by
