@@ -11,6 +11,7 @@ from hefl_core.cli.output import STDERR
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.federation.experiment import Experiment, Schema
 from hefl_core.ids import COORDINATOR
+from hefl_core.runtime.household import OWN
 from hefl_core.runtime.kit import Kit, read_json
 from hefl_core.runtime.provision import (
     DAYS,
@@ -72,7 +73,7 @@ def issue_kits(
     agreed = read_experiment(experiment)
     columns = None if schema is None else read_json(schema, Schema)
     if schema is not None:
-        agreed = agreed.but(dataset=f"own:{schema.stem}")
+        agreed = agreed.but(dataset=f"{OWN}{schema.stem}")
     manifest = terms(agreed, columns, examples_max)
     kits = issue(out, manifest, read_requests(requests, agreed.clients), days)
     _say(agreed, kits, out)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 
-from hefl_core.errors import ParameterError
+from hefl_core.errors import DataError, ParameterError
 from hefl_core.federation.client import Home
 from hefl_core.federation.experiment import Experiment, Manifest, Schema
 from hefl_core.learning.base import Dataset, Examples, LocalTraining, Parameters, training_seed
@@ -15,6 +16,9 @@ from hefl_core.learning.datasets import load_dataset
 from hefl_core.learning.models import Model, model_for, model_for_dataset
 from hefl_core.learning.partition import partition
 from hefl_core.learning.trainers import open_trainer
+
+OWN: Final = "own:"
+"""Terms whose data set begins so are about tables that the clients keep (runtime/own_data.py)."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,11 @@ def _estate(dataset: str, model: str, clients: int, alpha: float | None, by: str
 def estate(experiment: Experiment) -> Estate:
     """Load and deal. Raises: DataError, ParameterError."""
     e = experiment
+    if e.dataset.startswith(OWN):
+        raise DataError(
+            f"dataset: {e.dataset[:40]} stands for tables that clients keep; nothing of them can be dealt, and only services under "
+            "TLS read them: provision issue --schema (docs/strict.md)"
+        )
     return _estate(e.dataset, e.model, e.clients, e.alpha, e.partition, e.seed)
 
 

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from hefl_core.errors import ParameterError, RuntimeUnavailable
 from hefl_core.runtime.gui import run_gui
+from hefl_core.runtime.own_data import refuse_own_data
 from hefl_core.runtime.settings import GUI, RAY_HEAD
 from hefl_core.runtime.tally import Tally
 
@@ -131,9 +132,11 @@ class RayNode:
 def run_node(service: Service) -> None:
     """Join the cluster at ``RAY_ADDRESS`` (or be its head) until the service ends; the screen's service also shows it.
 
-    Raises: ParameterError without an address or a token; RuntimeUnavailable when the node does not come up, or ends.
+    Raises: ParameterError without an address or a token; DataError for a client with a table of its own;
+        RuntimeUnavailable when the node does not come up, or ends.
     """
     settings = service.settings
+    refuse_own_data(service.home)
     party = () if settings.role in (RAY_HEAD, GUI) else (settings.party,)
     screen = settings.role == GUI
     node = RayNode(os.environ.get("RAY_ADDRESS", ""), party, head=settings.role == RAY_HEAD, cpus=int(screen))

@@ -53,6 +53,18 @@ def home_from_files(manifest: Manifest, index: int, folder: Path) -> Home:
     return home_with(manifest.experiment, model_of(manifest), index, own.train, own.held_out)
 
 
+def refuse_own_data(home: Path) -> None:
+    """For a client whose data is dealt to it: a table in its home would lie there unread, and nobody would notice.
+
+    Raises: DataError when there is one.
+    """
+    for path in sorted((home / FOLDER).glob(f"{TRAIN}.*")):
+        raise DataError(
+            f"own data: on Ray the run deals the data and {path} would not be read; use the TLS transport "
+            "(HEFL_TRANSPORT=tls, docs/strict.md), or take the file away"
+        )
+
+
 def read_own_data(schema: Schema, folder: Path) -> OwnData:
     """Read a client's folder. Raises: DataError."""
     train, held_out = (_file(folder, name) for name in (TRAIN, HOLD_OUT))

@@ -8,8 +8,9 @@ from hefl_core.federation.experiment import Experiment, Schema
 from hefl_core.keys.roster import Member
 from hefl_core.runtime import provision, stage
 from hefl_core.runtime.kit import MEMBERS, Kit
-from hefl_core.runtime.own_data import home_from_files, read_own_data
+from hefl_core.runtime.own_data import home_from_files, read_own_data, refuse_own_data
 from hefl_core.runtime.provision import Request
+from hefl_core.runtime.run import run_experiment
 from tests.conftest import SMALL
 
 OWN = Experiment(model="logistic", clients=3, rounds=1)
@@ -152,3 +153,12 @@ def test_more_rows_than_agreed_or_no_file_is_refused(tmp_path):
         home_from_files(manifest, 1, tmp_path / "data")
     with pytest.raises(ParameterError, match="examples_max"):
         provision.terms(OWN, HEART)
+
+
+def test_where_data_is_dealt_a_table_of_ones_own_is_not_passed_over_in_silence(tmp_path):
+    refuse_own_data(tmp_path)
+    table(tmp_path / "data" / "train.csv", ["1,2,ill"])
+    with pytest.raises(DataError, match=r"train\.csv would not be read; use the TLS transport"):
+        refuse_own_data(tmp_path)
+    with pytest.raises(DataError, match="tables that clients keep"):
+        run_experiment(OWN.but(dataset="own:heart"), "ray")
