@@ -3,12 +3,16 @@
 Each pair is one run of objects and one of services (threads over real mutual TLS), read by the same tests.
 """
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hefl_core.cli.main import main
+from hefl_core.errors import RoundError
 from hefl_core.federation.messages import EncryptedSum
 from hefl_core.federation.transcript import Transcript
 from hefl_core.federation.verify import verify
@@ -20,6 +24,7 @@ from tests.conftest import SMALL, finished
 from tests.runtime.strict_world import world
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+STRICT_DOC = Path(__file__).parents[2] / "docs" / "strict.md"
 CLIENTS = ("client-1", "client-2", "client-3")
 SMALLER = SMALL.but(observed=False, model="logistic")
 PAIRS = {
@@ -114,3 +119,25 @@ def test_each_key_has_its_rounds(pair):
     used = [sent.position.epoch for sent in pair.strict.sent if sent.step == "sum"]
     assert used == [sent.position.epoch for sent in pair.local.sent if sent.step == "sum"]
     assert sorted(set(used)) == keys
+
+
+def test_whom_the_owner_of_the_kms_revokes_while_it_runs_is_out_under_the_next_key(tmp_path, monkeypatch):
+    """The very command of docs/strict.md, typed beside the running service; the coordinator may not ask for it."""
+    command = next(line for line in STRICT_DOC.read_text().splitlines() if "hefl_core keys revoke" in line)
+    words = command.split("`python -m hefl_core ")[1].split("`")[0]
+    with world(SMALLER.but(clients=4, rounds=3, epoch_rounds=2), tmp_path) as made:
+        run = made.run()
+        for sent in run.steps():
+            if (sent.step, sent.sender, sent.position.round) == ("receipt", "client-4", 1):
+                with pytest.raises(RoundError, match="a kms answers nothing else"):
+                    made.exchange.ask("kms", "revoke", "client-3")
+                home = str(made.machine.folder / "kms")
+                monkeypatch.setattr(sys, "argv", ["hefl_core", *words.replace("HOME", home).split()])
+                with pytest.raises(SystemExit) as left:
+                    main()
+                assert left.value.code == 0
+        rounds = [[s.sender for s in run.transcript.of_round(number) if s.step == "update"] for number in (1, 2, 3)]
+        everybody, others = ["client-1", "client-2", "client-3", "client-4"], ["client-1", "client-2", "client-4"]
+        assert [sorted(names) for names in rounds] == [everybody, everybody, others]
+        assert verify(run.transcript).signers == (3, 3)
+        assert len(read_rounds(made.machine.folder / "client-3")) == 2
