@@ -12,6 +12,7 @@ from hefl_core.teaching import lessons
 from hefl_core.teaching.lessons import Lesson
 
 SECONDS_PER_CELL = 180
+FIGURE = "application/vnd.plotly.v1+json"
 
 
 def executed(lesson: Lesson) -> nbformat.NotebookNode:
@@ -26,6 +27,11 @@ def executed(lesson: Lesson) -> nbformat.NotebookNode:
     where = {"metadata": {"path": str(lessons.FOLDER)}}
     NotebookClient(notebook, timeout=SECONDS_PER_CELL, kernel_name="python3", resources=where).execute()
     return notebook
+
+
+def figures(notebook: nbformat.NotebookNode) -> int:
+    """How many figures it shows."""
+    return sum(FIGURE in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ()))
 
 
 def refused(notebook: nbformat.NotebookNode) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 import time
 
+import plotly.graph_objects as go
+
 from hefl_core.teaching import lessons
 from hefl_core.teaching.exercise import Verdict
 from hefl_core.teaching.lessons import Lesson
@@ -24,22 +26,24 @@ def main(arguments: list[str]) -> int:
         lesson, begin = lessons.read(name), time.perf_counter()
         lesson = lesson if "--stubs" in arguments else lesson.solved()
         lesson = lesson.full() if "--full" in arguments else lesson
-        wrong = _in_kernel(lesson) if "--kernel" in arguments else _in_process(lesson)
+        wrong, drawn = _in_kernel(lesson) if "--kernel" in arguments else _in_process(lesson)
         refused += wrong
-        print(f"{name}: {time.perf_counter() - begin:.1f} s, {wrong} refused", flush=True)
+        print(f"{name}: {time.perf_counter() - begin:.1f} s, {drawn} figures, {wrong} refused", flush=True)
     return refused
 
 
-def _in_kernel(lesson: Lesson) -> int:
+def _in_kernel(lesson: Lesson) -> tuple[int, int]:
     from lessons import kernel  # nbclient belongs to the extras; running without a kernel needs it not
 
-    return kernel.refused(kernel.executed(lesson))
+    notebook = kernel.executed(lesson)
+    return kernel.refused(notebook), kernel.figures(notebook)
 
 
-def _in_process(lesson: Lesson) -> int:
+def _in_process(lesson: Lesson) -> tuple[int, int]:
     bench = Bench()
     shown = [thing for cell in lesson.cells if not cell.markdown for thing in bench.run(cell)]
-    return sum(isinstance(thing, Verdict) and not thing.ok for thing in shown)
+    refused = sum(isinstance(thing, Verdict) and not thing.ok for thing in shown)
+    return refused, sum(isinstance(thing, go.Figure) for thing in shown)
 
 
 if __name__ == "__main__":
