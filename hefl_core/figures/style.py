@@ -10,6 +10,8 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#9
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star", "triangle-down")
 MOST_LINES = 8
+_INK_AND_GRID = {False: ("#1b2733", "#dde3e8"), True: ("#e6edf3", "#33404d")}
+"""By whether the page is dark."""
 
 
 def line(place: int) -> dict[str, Any]:
@@ -23,7 +25,7 @@ def line(place: int) -> dict[str, Any]:
 
 def figure(*, dark: bool, height: int = 380, x: str = "", y: str = "") -> go.Figure:
     """An empty figure in the house style; transparent, so that it lies on the page's own ground."""
-    ink, grid = ("#e6edf3", "#33404d") if dark else ("#1b2733", "#dde3e8")
+    ink, grid = _INK_AND_GRID[dark]
     axis = {"gridcolor": grid, "zerolinecolor": grid, "linecolor": grid, "title_standoff": 8, "automargin": True}
     return go.Figure(
         layout={
@@ -38,6 +40,20 @@ def figure(*, dark: bool, height: int = 380, x: str = "", y: str = "") -> go.Fig
             "yaxis": axis | {"title": {"text": y}},
         }
     )
+
+
+def on_ground(picture: go.Figure, *, dark: bool) -> go.Figure:
+    """A picture that was drawn before anybody knew the page, with the page's own ink and grid.
+
+    >>> on_ground(figure(dark=False), dark=True).layout.font.color
+    '#e6edf3'
+    """
+    ink, grid = _INK_AND_GRID[dark]
+    again = go.Figure(picture)
+    again.update_layout(font_color=ink)
+    again.update_xaxes(gridcolor=grid, zerolinecolor=grid, linecolor=grid)
+    again.update_yaxes(gridcolor=grid, zerolinecolor=grid, linecolor=grid)
+    return again
 
 
 def embed(picture: go.Figure, *, with_library: bool) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from hefl_core.figures.style import on_ground
 from hefl_core.teaching import lessons
 from hefl_core.teaching.exercise import Choice, Exercise, Number, Verdict
 from hefl_core.teaching.glossary import TERMS
@@ -131,7 +132,7 @@ def _code(lesson: Lesson, number: int, solutions: tuple[Cell, ...]) -> None:
         st.rerun()
     for place, thing in enumerate(shown[number]):
         if isinstance(thing, go.Figure):
-            st.plotly_chart(thing, key=f"figure:{lesson.name}:{number}:{place}")
+            st.plotly_chart(on_ground(thing, dark=frame.dark()), key=f"figure:{lesson.name}:{number}:{place}")
         elif isinstance(thing, pd.DataFrame):
             st.dataframe(thing)
         elif isinstance(thing, Exception):
