@@ -11,7 +11,7 @@ from hefl_core.teaching import lessons
 from tests.gui.conftest import ROOT, run_on
 
 EXTRACT = runpy.run_path(str(ROOT / "locale" / "extract.py"))
-FRAME = ("app.py", "pages/parts/frame.py", "pages/parts/names.py")
+FRAME = ("app.py", "pages/parts/frame.py")
 FOLDER = ROOT / "locale" / "de" / "LC_MESSAGES"
 
 
