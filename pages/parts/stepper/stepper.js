@@ -135,7 +135,7 @@ class Stepper {
     this.svg.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
     this.svg.style.height = `${this.height}px`;
     const lanes = this.data.lanes;
-    const weights = lanes.map((name) => name.startsWith("client-") ? 1 : lanes.length > 9 ? 2.3 : 1.35);
+    const weights = lanes.map((name) => name.startsWith("client-") ? 1 : lanes.length > 9 ? 2.3 : big ? 1.8 : 1.35);
     const unit = (width - this.gutter - 8) / weights.reduce((a, b) => a + b, 0);
     this.narrow = unit < (big ? 74 : 54);
     let at = this.gutter;
