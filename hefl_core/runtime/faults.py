@@ -77,7 +77,7 @@ CEREMONY_POINTS: Final[dict[str, tuple[str, ...]]] = {
 """What a key without a dealer adds."""
 SIGNED_ONCE: Final = {KMS: (APPROVAL_KIND,)}
 """Nobody is lied to by a second one: the KMS signs each enrolment in its own process, and takes one approval per client."""
-DEALER_POINTS: Final = ("open_epoch", "rotate")
+DEALER_POINTS: Final = ("open_epoch", "rotate", "roster_envelope")
 ONCE: Final = ("begin_ceremony", "register", "open_epoch", "rotate", "destroy", "destroy_epoch", "sign_closing")
 
 

@@ -15,74 +15,54 @@ import sys
 import time
 from pathlib import Path
 
+from hefl_core.runtime import network
 from tests.deploy.files import ROOT, arguments, image_environment
 
 SYSTEM = ("usr", "bin", "sbin", "lib", "lib64", "etc", "opt")
-TOOLS = ("ip", "unshare", "nsenter", "setpriv", "mount")
-BRIDGE = "hefl0"
-SUBNET = "10.203.7"
+TOOLS = ("nsenter", "setpriv", "mount")
 READY = '"event": "ready"'
 
 
 def why_not():
     """Why namespaces cannot be had here, or nothing."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        return "needs Linux and root"
     missing = [name for name in TOOLS if shutil.which(name) is None]
     if missing:
         return f"not installed: {', '.join(missing)}"
-    tried = subprocess.run(["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "true"], capture_output=True)
+    if reason := network.why_not():
+        return reason
+    tried = subprocess.run(["unshare", "--mount", "--uts", "--pid", "--fork", "true"], capture_output=True)
     return "" if tried.returncode == 0 else "this kernel or container gives no namespaces"
 
 
-def ip(*words, within=None):
-    command = ["ip", *(["-n", within] if within else []), *words]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-
-
-class Network:
-    """A bridge in a namespace of its own, and a leg of it for every name."""
+class Network(network.Network):
+    """With a hosts file, as an engine gives its services names."""
 
     def __init__(self, names, folder):
-        self.tag = f"hefl{os.getpid()}"
-        self.switch = f"{self.tag}-switch"
-        self.addresses = {name: f"{SUBNET}.{number}" for number, name in enumerate(names, start=2)}
+        super().__init__(tuple(names))
         self.hosts = folder / "hosts"
         lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in self.addresses.items())]
         self.hosts.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-    def __enter__(self):
-        ip("netns", "add", self.switch)
-        ip("link", "add", BRIDGE, "type", "bridge", within=self.switch)
-        ip("link", "set", BRIDGE, "up", within=self.switch)
-        for number, name in enumerate(self.addresses):
-            self._plug(name, f"leg{number}")
-        return self
-
-    def _plug(self, name, leg):
-        inside = self.namespace(name)
-        ip("netns", "add", inside)
-        ip("link", "add", leg, "type", "veth", "peer", "name", "eth0", "netns", inside, within=self.switch)
-        ip("link", "set", leg, "master", BRIDGE, within=self.switch)
-        ip("link", "set", leg, "up", within=self.switch)
-        ip("address", "add", f"{self.addresses[name]}/24", "dev", "eth0", within=inside)
-        ip("link", "set", "eth0", "up", within=inside)
-        ip("link", "set", "lo", "up", within=inside)
-
-    def namespace(self, name):
-        return f"{self.tag}-{name}"
 
     def processes(self, name):
         """Who is still in a service's network namespace."""
         return subprocess.check_output(["ip", "netns", "pids", self.namespace(name)], text=True).split()
 
-    def cut(self, name):
-        """Pull the plug."""
-        ip("link", "set", f"leg{list(self.addresses).index(name)}", "down", within=self.switch)
 
-    def __exit__(self, *_):
-        for name in (*map(self.namespace, self.addresses), self.switch):
-            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+class Tap:
+    """Every packet that passes a service's line, until it is closed: ``seen``."""
+
+    def __init__(self, net, name, path):
+        self._path = path
+        command = [*net.enter(name), "tcpdump", "-i", "eth0", "-U", "-Z", "root", "-s", "0", "-w", str(path)]
+        self._tcpdump = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def close(self):
+        self._tcpdump.terminate()
+        self._tcpdump.wait()
+
+    @property
+    def seen(self):
+        return self._path.read_bytes()
 
 
 def script(service, volume, hosts, secret):

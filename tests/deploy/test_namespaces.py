@@ -18,7 +18,7 @@ from hefl_core.errors import RuntimeUnavailable
 from hefl_core.runtime.run import Run
 from tests.conftest import SMALL
 from tests.deploy.files import CLIENTS, PARTIES, compose
-from tests.deploy.namespaces import Container, Network, why_not
+from tests.deploy.namespaces import Container, Network, Tap, why_not
 
 pytestmark = [pytest.mark.ray, pytest.mark.skipif(bool(why_not()), reason=f"namespaces: {why_not()}")]
 WORDS = {"clients": 4, "rounds": 3, "local_epochs": 4}
@@ -38,19 +38,9 @@ class Cluster:
         self.containers = {n: Container(n, s, self.network, folder, secret) for n, s in services.items()}
         for container in self.containers.values():
             held.callback(container.kill)
-        self.capture = folder / "coordinator.pcap"
-        self._listen(held)
+        self.tap = Tap(self.network, "coordinator", folder / "coordinator.pcap")
+        held.callback(self.tap.close)
         self._start(services)
-
-    def _listen(self, held):
-        command = ["ip", "netns", "exec", self.network.namespace("coordinator")]
-        command += ["tcpdump", "-i", "eth0", "-U", "-Z", "root", "-s", "0", "-w", str(self.capture)]
-        self.tcpdump = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        held.callback(self.stop_listening)
-
-    def stop_listening(self):
-        self.tcpdump.terminate()
-        self.tcpdump.wait()
 
     def _start(self, services):
         """In the order of depends_on, everybody who may start at once."""
@@ -92,8 +82,8 @@ class Cluster:
         with self.containers["client-1"].exec(["python", "-c", send]) as sender:
             assert sender.wait() == 0
         time.sleep(1)
-        self.stop_listening()
-        self.seen = self.capture.read_bytes()
+        self.tap.close()
+        self.seen = self.tap.seen
         self.exit_codes = {}
         self.containers["client-4"].kill()  # unplugged, it would only wait for a head that it cannot reach
         for names in (["gui"], [name for name in PARTIES if name != "client-4"], ["ray-head"]):

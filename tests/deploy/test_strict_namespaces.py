@@ -18,12 +18,13 @@ from hefl_core.runtime.results import read_rounds
 from tests.conftest import SMALL, finished
 from tests.deploy.driver import needles
 from tests.deploy.files import compose
-from tests.deploy.namespaces import Container, Network, why_not
+from tests.deploy.namespaces import Container, Network, Tap, why_not
 
 pytestmark = [pytest.mark.ray, pytest.mark.skipif(bool(why_not()), reason=f"namespaces: {why_not()}")]
 SERVICES = compose("compose.strict.yaml")["services"]
 CLIENTS = [name for name in SERVICES if name.startswith("client")]
-EXPERIMENT = SMALL.but(observed=False)
+EXPERIMENT = SMALL.but(rounds=6, observed=False)
+"""Rounds enough that the coordinator is caught in the middle, on a slow machine too."""
 END_SECONDS = 150
 
 
@@ -38,18 +39,8 @@ class Organisations:
         for name, container in self.containers.items():
             held.callback(container.kill)
             move_in(whole / name, container)
-        self.capture = folder / "coordinator.pcap"
-        self._listen(held)
-
-    def _listen(self, held):
-        command = ["ip", "netns", "exec", self.network.namespace("coordinator")]
-        command += ["tcpdump", "-i", "eth0", "-U", "-Z", "root", "-s", "0", "-w", str(self.capture)]
-        self.tcpdump = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        held.callback(self.stop_listening)
-
-    def stop_listening(self):
-        self.tcpdump.terminate()
-        self.tcpdump.wait()
+        self.tap = Tap(self.network, "coordinator", folder / "coordinator.pcap")
+        held.callback(self.tap.close)
 
     def run(self, planted):
         """The coordinator last: whoever comes before it keeps calling."""
@@ -65,8 +56,8 @@ class Organisations:
         self.exit_codes = {
             name: container.exit_code(max(1, end - time.monotonic())) for name, container in self.containers.items()
         }
-        self.stop_listening()
-        self.seen = self.capture.read_bytes()
+        self.tap.close()
+        self.seen = self.tap.seen
 
     def _lose(self, name):
         """Killed in the middle of the run, and started again as ``restart: on-failure`` says."""
@@ -107,7 +98,7 @@ def private(local):
     models = [item.theta for items in seen.values() for item in items if item.theta]
     found = [bytes.fromhex(needle) for needle in needles(seen)]
     found += [theta[start : start + 32] for theta in models for start in range(0, len(theta) - 32, len(theta) // 16)]
-    assert len(models) == 2 and len(found) >= 100
+    assert len(models) == EXPERIMENT.rounds and len(found) >= 100
     return found
 
 
@@ -131,7 +122,7 @@ def test_the_run_ends_where_a_local_one_ends(organisations, local):
         assert [line.model for line in lines] == models
         assert [line.accuracy for line in lines] == [item.accuracy for item in local.rounds]
     verdict = verify(Transcript.load(organisations.home("coordinator") / "results" / "transcript.jsonl"))
-    assert (verdict.rounds, verdict.sums, verdict.signers) == (2, 2, (3, 3))
+    assert (verdict.rounds, verdict.sums, verdict.signers) == (EXPERIMENT.rounds, EXPERIMENT.rounds, (3, 3))
 
 
 def test_a_killed_coordinator_went_on_from_what_it_had_written(organisations):
