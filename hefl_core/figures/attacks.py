@@ -184,7 +184,7 @@ def roc(results: Sequence[AttackResult], names: Sequence[str], *, dark: bool = F
         x=[1e-3, 1], y=[1e-3, 1], name="a coin", mode="lines", line={"color": COLOURS[6], "dash": "dot"}
     )
     for update in (picture.update_xaxes, picture.update_yaxes):
-        update(type="log", range=[-3, 0.05], dtick=1)
+        update(type="log", range=[-3.03, 0.05], dtick=1)
     picture.update_layout(hovermode="closest")
     if len(results) > FEW:
         picture.update_layout(legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1.0, "yanchor": "top"})
@@ -301,12 +301,13 @@ def coalition(result: AttackResult, *, dark: bool = False) -> go.Figure:
 
 def liar(result: AttackResult, *, dark: bool = False) -> go.Figure:
     """Accuracy per round with and without one client that lies."""
-    picture = figure(dark=dark, height=300, x="round", y="accuracy (observer, hold-out)")
+    picture = figure(dark=dark, height=300, x="round", y="accuracy (hold-out)")
     for place, (name, what) in enumerate((("all honest", "honest"), ("one liar", "poisoned"))):
         values = result.array(what)
         picture.add_scatter(
             x=list(range(1, len(values) + 1)), y=values, name=name, mode="lines+markers", **line(place * 5)
         )
+    picture.update_xaxes(dtick=1)
     picture.update_yaxes(range=[0, 1])
     return picture
 

@@ -17,7 +17,7 @@ MOST_FEATURES = 30
 
 def label_shares(results: Sequence[AttackResult], names: Sequence[str], *, dark: bool = False) -> go.Figure:
     """Every label's share at every victim: what is true against what was read. On the diagonal: read exactly."""
-    picture = figure(dark=dark, height=300, x="true share of a label", y="share that this seat reads")
+    picture = figure(dark=dark, height=300, x="true share of a label", y="share read")
     picture.add_scatter(
         x=[0, 1], y=[0, 1], mode="lines", line={"color": "grey", "dash": "dot"}, name="exact", hoverinfo="skip"
     )

@@ -12,6 +12,8 @@ MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star", "
 MOST_LINES = 8
 _INK_AND_GRID = {False: ("#1b2733", "#dde3e8"), True: ("#e6edf3", "#33404d")}
 """By whether the page is dark."""
+FONT = "Source Sans, Source Sans 3, Source Sans Pro, sans-serif"
+"""The pages' own face first: a legend that is measured in another one is cut off."""
 
 
 def line(place: int) -> dict[str, Any]:
@@ -26,13 +28,13 @@ def line(place: int) -> dict[str, Any]:
 def figure(*, dark: bool, height: int = 380, x: str = "", y: str = "") -> go.Figure:
     """An empty figure in the house style; transparent, so that it lies on the page's own ground."""
     ink, grid = _INK_AND_GRID[dark]
-    axis = {"gridcolor": grid, "zerolinecolor": grid, "linecolor": grid, "title_standoff": 8, "automargin": True}
+    axis = {"gridcolor": grid, "zerolinecolor": grid, "linecolor": grid, "title_standoff": 14, "automargin": True}
     return go.Figure(
         layout={
             "height": height,
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"color": ink, "size": 14, "family": "Source Sans 3, Source Sans Pro, sans-serif"},
+            "font": {"color": ink, "size": 14, "family": FONT},
             "margin": {"l": 60, "r": 15, "t": 15, "b": 50},
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
             "hovermode": "x unified",
