@@ -12,8 +12,9 @@ MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star", "
 MOST_LINES = 8
 _INK_AND_GRID = {False: ("#1b2733", "#dde3e8"), True: ("#e6edf3", "#33404d")}
 """By whether the page is dark."""
-FONT = "Source Sans, Source Sans 3, Source Sans Pro, sans-serif"
-"""The pages' own face first: a legend that is measured in another one is cut off."""
+FONT = "Source Sans, Source Sans Pro, sans-serif"
+"""The pages' own face. No name with a digit: unquoted it is invalid, the browser drops the whole list, and legends are measured
+in one face and drawn, cut off, in another."""
 
 
 def line(place: int) -> dict[str, Any]:

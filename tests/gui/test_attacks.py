@@ -4,6 +4,7 @@ import time
 
 from hefl_core.attacks.catalogue import ATTACKS
 from hefl_core.attacks.lab import COORDINATOR, PLAIN
+from hefl_core.figures.style import FONT
 from tests.gui.conftest import run_on
 
 
@@ -165,3 +166,8 @@ def test_a_cell_of_the_matrix_is_run_and_kept(app):
     assert any("badge[1]" in block.value for block in at.markdown)
     assert any("smallest corrected p-value" in block.value for block in at.success)
     assert sum(len(attack.seats) for attack in ATTACKS) > len(results)
+
+
+def test_the_figures_face_is_a_list_that_browsers_take():
+    names = [name.strip() for name in FONT.split(",")]
+    assert names[0] == "Source Sans" and not any(part[0].isdigit() for name in names for part in name.split())
