@@ -13,7 +13,8 @@ HeflError
 ├── RoundError                      out of order, duplicate, late, equivocating, empty cohort
 ├── IntegrityError                  count, tag, noise or the re-added sum disagree
 ├── DataError(ValueError)           a data set or file that cannot be used
-└── RuntimeUnavailable              Ray, a party or a deadline
+├── RuntimeUnavailable              Ray, a party or a deadline
+└── Stopped                         whoever works was told to stop; the next process goes on
 
 A message says what was expected, what was found and what to do. What refuses raises; nothing returns False.
 """
@@ -91,6 +92,10 @@ class DataError(HeflError, ValueError):
 
 class RuntimeUnavailable(HeflError):
     """Ray, a party or a deadline failed."""
+
+
+class Stopped(HeflError):
+    """The service was told to stop in the middle of its work: nothing failed, and nobody is to be gone on without."""
 
 
 def _rebuild(kind: type[HeflError], args: tuple[Any, ...], state: dict[str, Any]) -> HeflError:

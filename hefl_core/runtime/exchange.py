@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from hefl_core.errors import HeflError, ParameterError, RuntimeUnavailable, WireError
+from hefl_core.errors import HeflError, ParameterError, RuntimeUnavailable, Stopped, WireError
 from hefl_core.runtime.errands import (
     LEAVE,
     STEPS,
@@ -78,7 +78,7 @@ class _Seat:
 class Exchange:
     """Seats for the named parties (name to role). Thread-safe; ``ask`` may be called from anywhere.
 
-    ``stop``: once it is set nobody is waited for any more.
+    ``stop``: once it is set nobody is waited for any more; who asks is stopped too.
     """
 
     def __init__(
@@ -256,14 +256,20 @@ class Exchange:
             )
 
     def ask(self, party: str, step: str, *arguments: object) -> Any:
-        """One party's answer. Raises: whatever it raises; RuntimeUnavailable past the deadline or without the party."""
+        """One party's answer.
+
+        Raises: whatever it raises; RuntimeUnavailable past the deadline or without the party; Stopped.
+        """
         answer = next(iter(self.ask_all([party], step, *arguments)))[1]
         if isinstance(answer, HeflError):
             raise answer
         return answer
 
     def ask_all(self, parties: Sequence[str], step: str, *arguments: object) -> Iterator[tuple[str, Any]]:
-        """Ask several at once; answers, or the errors that stand for them, as they come."""
+        """Ask several at once; answers, or the errors that stand for them, as they come.
+
+        Raises: Stopped once the desk closes: that is nobody's absence.
+        """
         data, end = encode(arguments), time.monotonic() + self._deadline
         waiting = {party: self._put(party, step, data) for party in parties}
         while waiting:
@@ -273,6 +279,8 @@ class Exchange:
                 late = list(waiting) if time.monotonic() >= end and not settled else []
                 for party in (*settled, *late):
                     self._seats[party].asked.pop(waiting[party][0], None)
+            if self._closing.is_set():
+                raise Stopped("coordinator: told to stop; start it again to go on")
             for party in (*settled, *late):
                 yield party, self._answer(party, step, waiting.pop(party)[1])
 

@@ -83,9 +83,20 @@ class Minutes:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / MEASURED
         _cut_torn_line(self._path)
-        lines = self._path.read_bytes().splitlines() if self._path.exists() else []
-        self.rounds: tuple[RoundResult, ...] = tuple(msgspec.json.decode(line, type=RoundResult) for line in lines)
+        self.rounds = self._read()
         self.transcript = KeptTranscript(folder / TRANSCRIPT, manifest, kms)
+
+    def _read(self) -> tuple[RoundResult, ...]:
+        lines = self._path.read_bytes().splitlines() if self._path.exists() else []
+        try:
+            found = tuple(msgspec.json.decode(line, type=RoundResult) for line in lines)
+        except msgspec.MsgspecError as error:
+            raise IntegrityError(
+                f"{self._path.name}: expected one round a line, found {error}; do not go on"
+            ) from error
+        if [item.round for item in found] != list(range(1, len(found) + 1)):
+            raise IntegrityError(f"{self._path.name}: expected rounds 1 to {len(found)}, found others; do not go on")
+        return found
 
     def add(self, result: RoundResult) -> None:
         """A round is over. One that was taken up again is measured from there on."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from hefl_core.errors import HeflError, RuntimeUnavailable
+from hefl_core.errors import HeflError, RuntimeUnavailable, Stopped
 from hefl_core.federation.transcript import LeftOut, Sent
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys.store import KeyStore
@@ -137,7 +138,8 @@ def _coordinate(service: Service, kit: Kit, store: KeyStore) -> None:
         )
         if _drained(service, run, bus):
             _keep(service, run)
-            exchange.farewell()
+            with suppress(Stopped):
+                exchange.farewell()
     finally:
         exchange.close()
 

@@ -164,6 +164,13 @@ def test_a_torn_last_line_is_cut_and_a_changed_record_is_refused(place):
     with pytest.raises(IntegrityError, match="the chain breaks at line 4"):
         here.begin()
     path.write_bytes(b"".join(lines))
+    measured = here.folder / MEASURED
+    for changed in (b"[]\n", measured.read_bytes().splitlines(keepends=True)[1]):
+        kept = measured.read_bytes()
+        measured.write_bytes(changed)
+        with pytest.raises(IntegrityError, match=r"measured\.jsonl"):
+            here.begin()
+        measured.write_bytes(kept)
     here.manifest = replace(here.manifest, nonce=bytes(16))
     with pytest.raises(IntegrityError, match="a home serves one experiment"):
         here.begin()

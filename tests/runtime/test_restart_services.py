@@ -1,17 +1,24 @@
 """Real processes under mutual TLS, killed with SIGKILL in the middle of a round and started again by a supervisor."""
 
 import threading
+import time
 
 import pytest
 
-from hefl_core.federation.transcript import Sent, read_line
+from hefl_core.federation.transcript import Sent, Transcript, read_line
 from hefl_core.federation.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.runtime import one_machine
 from hefl_core.runtime.events import EventBus
+from hefl_core.runtime.logs import Log
+from hefl_core.runtime.metrics import Metrics
 from hefl_core.runtime.minutes import TRANSCRIPT
 from hefl_core.runtime.one_machine import OneMachine, run_strict
+from hefl_core.runtime.provision import role_of
 from hefl_core.runtime.results import read_rounds
+from hefl_core.runtime.service import Service
+from hefl_core.runtime.settings import Settings
+from hefl_core.runtime.strict_service import run_tls
 from tests.conftest import SMALL, finished
 
 EXPERIMENT = SMALL.but(rounds=3, observed=False)
@@ -109,3 +116,60 @@ def test_the_logs_say_what_happened(disturbed):
         assert [line["event"] for line in lines[name]].count("start") == 2
     told = [event.text for event in bus.since(0)[0] if "was killed" in getattr(event, "text", "")]
     assert len(told) == len(KILLS)
+
+
+class House:
+    """The services of one experiment in threads of this process, each with an order to stop of its own."""
+
+    def __init__(self, experiment, folder):
+        self.machine = OneMachine(experiment, folder / "parties")
+        self.running = {}
+
+    def start(self, *names):
+        for name in names:
+            settings = Settings.load(role_of(name), self.machine.folder / name / "service.toml", {})
+            log = self.machine.log_path(name).open("a", encoding="utf-8")
+            service = Service(settings, Log(name, "debug", log), Metrics(name), threading.Event(), threading.Event())
+            thread = threading.Thread(target=run_tls, args=(service,), daemon=True)
+            thread.start()
+            self.running[name] = (thread, service.stop, log)
+
+    def join(self, name, seconds=120):
+        thread, stop, log = self.running[name]
+        thread.join(seconds)
+        assert not thread.is_alive()
+        stop.set()
+        log.close()
+
+    def close(self):
+        for thread, stop, log in self.running.values():
+            stop.set()
+            thread.join(60)
+            log.close()
+
+
+@pytest.fixture
+def house(tmp_path):
+    made = House(EXPERIMENT, tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_coordinator_that_is_told_to_stop_leaves_nobody_out_and_the_next_one_goes_on(house):
+    """SIGTERM, as at a reboot: no further attempt is begun on the way out."""
+    house.start(*house.machine.names)
+    end = time.monotonic() + 120
+    while ("commitment", 2) not in said(house.machine) and time.monotonic() < end:
+        time.sleep(0.002)
+    house.running[COORDINATOR][1].set()
+    house.join(COORDINATOR)
+    before = said(house.machine)
+    house.start(COORDINATOR)
+    for name in house.machine.names:
+        house.join(name)
+    record = Transcript.load(house.machine.folder / COORDINATOR / "results" / TRANSCRIPT)
+    assert ("receipt", 3) not in before and said(house.machine)[: len(before)] == before
+    assert not record.left_out and {sent.position.attempt for sent in record.sent} == {1}
+    assert verify(record).sums == 3
+    models = {tuple(line.model for line in read_rounds(house.machine.folder / f"client-{k}")) for k in (1, 2, 3)}
+    assert models == {tuple(item.model for item in finished(EXPERIMENT.but(observed=True)).result().rounds)}

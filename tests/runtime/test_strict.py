@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hefl_core.errors import DataError, KeyUseError, RoundError, RuntimeUnavailable, WireError
+from hefl_core.errors import DataError, KeyUseError, RoundError, RuntimeUnavailable, Stopped, WireError
 from hefl_core.federation.verify import verify
 from hefl_core.ids import COORDINATOR, KMS
 from hefl_core.keys.certificates import Authority, TLSKey, check_certificate
@@ -27,7 +27,7 @@ from hefl_core.runtime.rpc import OPTIONS, REPORT, SERVICE, grpc
 from hefl_core.runtime.run import run_experiment
 from hefl_core.runtime.settings import Address
 from hefl_core.wire.canonical import encode
-from hefl_core.wire.envelope import Envelope
+from hefl_core.wire.envelope import Envelope, Position
 from tests.conftest import SMALL, finished
 from tests.runtime.strict_world import world
 
@@ -226,6 +226,18 @@ def test_a_report_of_a_life_that_holds_no_seat_is_sent_back_and_does_not_end_the
                 report = encode(Report(b"another life", 1, None, b""))
                 channel.unary_unary(f"/{SERVICE}/{REPORT}")(report, timeout=20, wait_for_ready=True)
     assert refused.value.code() is grpc.StatusCode.ABORTED and grpc.StatusCode.ABORTED not in _FINAL
+
+
+def test_an_order_to_stop_ends_what_is_being_asked_and_is_nobodys_absence():
+    """Else every attempt of the round would be gone through on the way out. Control: without the order it waits."""
+    stop = threading.Event()
+    exchange = Exchange("x", {"client-2": "client"}, Log("x", "error"), Metrics("x"), deadline_seconds=1, stop=stop)
+    exchange._seats["client-2"].connected = True
+    with pytest.raises(RuntimeUnavailable, match="no answer to commit within 1 s"):
+        exchange.ask("client-2", "commit", Position(1, 1))
+    threading.Timer(0.2, stop.set).start()
+    with pytest.raises(Stopped):
+        exchange.ask("client-2", "commit", Position(1, 1))
 
 
 def test_a_replay_across_rounds_is_refused_and_the_run_ends_as_a_local_one(small_world):
