@@ -60,6 +60,7 @@ bench-peers: setup
 
 docs: setup-test
 	$(BIN)/python -m hefl_core claims --markdown docs/claims.md
+	$(BIN)/python docs/diagrams.py
 
 # Every package with the hashes of its files, for `pip install --require-hashes -r requirements.lock`.
 lock: setup-test
