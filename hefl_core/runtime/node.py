@@ -14,9 +14,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
+
+import psutil
 
 from hefl_core.errors import ParameterError, RuntimeUnavailable
 from hefl_core.runtime.gui import run_gui
@@ -33,6 +36,8 @@ STOP_SECONDS: Final = 15.0
 DRAIN_SECONDS: Final = "5"
 """Ray waits so long for what runs on a node that is told to leave; Docker's time of grace is ten seconds unless told."""
 STARTED: Final = "Ray runtime started"
+MAX_STARTS: Final = 3
+SERVERS: Final = ("raylet", "gcs_server")
 TOKEN_VARIABLES: Final = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -87,8 +92,8 @@ class RayNode:
         require_token()
         self.host, self.port = address_of(address)
         self.ip = own_address(self.host, self.port)
-        self.lines: IO[str] | None = None
         self._child: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
         self._command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         self._command += ["--node-ip-address", self.ip, "--num-cpus", str(cpus), "--num-gpus", "0"]
         self._command += ["--object-store-memory", str(OBJECT_STORE_BYTES), "--include-log-monitor", "false"]
@@ -98,9 +103,9 @@ class RayNode:
             self._command += ["--address", f"{socket.gethostbyname(self.host)}:{self.port}"]
             self._command += ["--resources", json.dumps(dict.fromkeys(resources, 1))]
 
-    def start(self, home: Path) -> None:
-        """Begin; what it says is in ``lines``. Actors on this node find their party's folder in ``HEFL_HOME``."""
-        self._child = subprocess.Popen(
+    def start(self, home: Path, told: Callable[[str], None]) -> None:
+        """Begin; ``told`` gets every line. Actors on this node find their party's folder in ``HEFL_HOME``."""
+        self._child = child = subprocess.Popen(
             self._command,
             env=os.environ | {"HEFL_HOME": str(home.resolve()), "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": DRAIN_SECONDS},
             stdin=subprocess.DEVNULL,
@@ -109,24 +114,43 @@ class RayNode:
             text=True,
             start_new_session=True,
         )
-        self.lines = self._child.stdout
+        self._reader = threading.Thread(target=_relay, args=(child.stdout, told), name="ray-lines", daemon=True)
+        self._reader.start()
 
     @property
     def ended(self) -> int | None:
         """The exit code, None while the node's processes run."""
         return None if self._child is None else self._child.poll()
 
+    @property
+    def broken(self) -> bool:
+        """Whether one of Ray's servers died while the node came up: `ray start` waits for it for ever."""
+        if self._child is None:
+            return False
+        try:
+            children = psutil.Process(self._child.pid).children()
+            return any(one.status() == psutil.STATUS_ZOMBIE and one.name() in SERVERS for one in children)
+        except psutil.Error:
+            return False
+
     def stop(self) -> None:
         """End the node and everything on it: politely, then by force."""
-        child = self._child
-        if child is None:
+        if self._child is not None:
+            self._child.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(STOP_SECONDS)
+            self.kill()
+
+    def kill(self) -> None:
+        """End it by force, and read what it still said."""
+        if self._child is None or self._reader is None:
             return
-        child.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(STOP_SECONDS)
         with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+            os.killpg(self._child.pid, signal.SIGKILL)
+        self._child.wait()
+        self._reader.join(STOP_SECONDS)
+        if self._child.stdout is not None:
+            self._child.stdout.close()
 
 
 def run_node(service: Service) -> None:
@@ -140,13 +164,10 @@ def run_node(service: Service) -> None:
     party = () if settings.role in (RAY_HEAD, GUI) else (settings.party,)
     screen = settings.role == GUI
     node = RayNode(os.environ.get("RAY_ADDRESS", ""), party, head=settings.role == RAY_HEAD, cpus=int(screen))
-    up, tally = threading.Event(), Tally(service.home)
+    tally = Tally(service.home)
     tally.begin()
-    node.start(service.home)
-    reader = threading.Thread(target=_relay, args=(node, service, up), name="ray-lines", daemon=True)
-    reader.start()
     try:
-        _wait_until_it_is_up(node, service, up)
+        _bring_up(node, service)
         service.log.info("ray node", address=node.ip, head=f"{node.host}:{node.port}", offers=", ".join(party))
         if screen:
             run_gui(service)
@@ -159,23 +180,41 @@ def run_node(service: Service) -> None:
     finally:
         node.stop()
         tally.end()
-        reader.join(STOP_SECONDS)
 
 
-def _wait_until_it_is_up(node: RayNode, service: Service, up: threading.Event) -> None:
+def _bring_up(node: RayNode, service: Service) -> None:
+    """Start the node, and again where a server of Ray's dies at its start: several that begin at once on one host may
+    choose the same socket. Raises: RuntimeUnavailable when it is not up in time.
+    """
     end = time.monotonic() + START_SECONDS
-    while not up.wait(0.2) and not service.stop.is_set():
-        if node.ended is not None or time.monotonic() > end:
-            raise RuntimeUnavailable(
-                f"ray: expected a node at {node.host}:{node.port} within {START_SECONDS:.0f} s; "
-                "is the head up, the token the same, the version of Ray the same?"
-            )
+    for _ in range(MAX_STARTS):
+        up = threading.Event()
+        node.start(service.home, lambda line, up=up: _told(service, up, line))  # type: ignore[misc]
+        while not up.wait(0.2) and not service.stop.is_set() and not node.broken:
+            if node.ended is not None or time.monotonic() > end:
+                raise _no_node(node)
+        if up.is_set() or service.stop.is_set():
+            return
+        service.log.warning("ray node", text="a server of Ray's died at its start; once more")
+        node.kill()
+    raise _no_node(node)
 
 
-def _relay(node: RayNode, service: Service, up: threading.Event) -> None:
+def _no_node(node: RayNode) -> RuntimeUnavailable:
+    return RuntimeUnavailable(
+        f"ray: expected a node at {node.host}:{node.port} within {START_SECONDS:.0f} s; "
+        "is the head up, the token the same, the version of Ray the same?"
+    )
+
+
+def _told(service: Service, up: threading.Event, line: str) -> None:
     """Ray says in one line that the node is registered; its other lines go to the log."""
-    for line in node.lines or ():
-        if STARTED in line:
-            up.set()
-        if line.strip():
-            service.log.debug("ray", text=line.strip()[:300])
+    if STARTED in line:
+        up.set()
+    if line.strip():
+        service.log.debug("ray", text=line.strip()[:300])
+
+
+def _relay(lines: IO[str] | None, told: Callable[[str], None]) -> None:
+    for line in lines or ():
+        told(line)

@@ -1,9 +1,16 @@
 """What a Ray node refuses before it starts, and where parties are put. With a real cluster: tests/deploy."""
 
+import shutil
+import sys
+import threading
+
 import pytest
 
 from hefl_core.errors import ParameterError, RuntimeUnavailable
-from hefl_core.runtime.node import RayNode, address_of
+from hefl_core.runtime.logs import Log
+from hefl_core.runtime.metrics import Metrics
+from hefl_core.runtime.node import MAX_STARTS, RayNode, _bring_up, address_of
+from hefl_core.runtime.service import Service
 from hefl_core.runtime.settings import Settings
 
 
@@ -36,3 +43,40 @@ def test_only_ray_has_a_head():
     assert Settings.load("ray-head", environment={}).transport == "ray"
     with pytest.raises(ParameterError, match="expected ray, found 'tls'"):
         Settings.load("ray-head", environment={"HEFL_TRANSPORT": "tls"})
+
+
+DIES = """
+import subprocess, sys, time
+from pathlib import Path
+starts = Path(sys.argv[1]) / "starts"
+starts.write_text(starts.read_text() + "." if starts.exists() else ".")
+if len(starts.read_text()) > int(sys.argv[2]):
+    print("Ray runtime started.", flush=True)
+else:
+    subprocess.Popen([str(Path(sys.argv[1]) / "raylet")])
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
+@pytest.mark.parametrize("deaths", [0, 1, MAX_STARTS])
+def test_a_node_whose_raylet_dies_at_its_start_is_started_again(deaths, monkeypatch, tmp_path, capsys):
+    """In place of Ray a program whose child named raylet ends at once, so often, and then says what Ray says."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    shutil.copy(shutil.which("false"), tmp_path / "raylet")
+    settings = Settings.load("kms", environment={"HEFL_HOME": str(tmp_path), "HEFL_TRANSPORT": "ray"})
+    service = Service(settings, Log("kms", "warning"), Metrics("kms"), threading.Event(), threading.Event())
+    node = RayNode("127.0.0.1:6379", ("kms",))
+    node._command = [sys.executable, "-c", DIES, str(tmp_path), str(deaths)]
+    try:
+        if deaths == MAX_STARTS:
+            with pytest.raises(RuntimeUnavailable, match=r"expected a node at 127\.0\.0\.1:6379"):
+                _bring_up(node, service)
+        else:
+            _bring_up(node, service)
+            assert node.ended is None and not node.broken
+    finally:
+        node.kill()
+    assert len((tmp_path / "starts").read_text()) == min(deaths + 1, MAX_STARTS)
+    assert capsys.readouterr().err.count("once more") == deaths
