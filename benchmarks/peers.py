@@ -203,7 +203,7 @@ def main() -> None:
 
 def _start(experiment: Experiment) -> Any:
     """theta_0 as the run draws it."""
-    return initial_parameters(experiment, estate(experiment).manifest(experiment).initialisation)
+    return initial_parameters(estate(experiment).manifest(experiment))
 
 
 if __name__ == "__main__":

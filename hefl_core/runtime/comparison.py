@@ -93,7 +93,7 @@ class Comparison(Job):
     def _baseline(self, train: Callable[..., T]) -> T:
         e, whole = self.experiment, estate(self.experiment)
         trainer = open_trainer("numpy", whole.model)
-        theta = initial_parameters(e, whole.manifest(e).initialisation)
+        theta = initial_parameters(whole.manifest(e))
         how = LocalTraining(e.local_epochs, e.batch, e.learning_rate, e.seed)
         return train(trainer, theta, whole.parts, whole.dataset.test, e.rounds, how)
 

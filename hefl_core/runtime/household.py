@@ -89,6 +89,6 @@ def model_of(manifest: Manifest) -> Model:
     return model_for(manifest.experiment.model, len(schema.columns), len(schema.classes))
 
 
-def initial_parameters(experiment: Experiment, seed: bytes) -> Parameters:
-    """θ_0 from the manifest's digest. Shapes: float32 (d,)."""
-    return np.asarray(estate(experiment).model.init(seed), dtype=np.float32)
+def initial_parameters(manifest: Manifest) -> Parameters:
+    """θ_0, which everybody draws from the manifest alone. Shapes: float32 (d,). Raises: as :func:`model_of`."""
+    return np.asarray(model_of(manifest).init(manifest.initialisation), dtype=np.float32)

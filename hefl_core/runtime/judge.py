@@ -39,7 +39,7 @@ def judge(run: Run) -> Verdict:
     """Judge all rounds that a run says it did; whether they are all the experiment asked for is told apart."""
     experiment = run.experiment
     wrong = [(item.round, f"recorded as round {n}") for n, item in enumerate(run.rounds, 1) if item.round != n]
-    theta = initial_parameters(experiment, run.transcript.manifest.initialisation)
+    theta = initial_parameters(run.transcript.manifest)
     checked, unseen, largest = 0, 0, 0.0
     for item in run.rounds:
         seen = run.observer.observations[item.round]
@@ -84,7 +84,7 @@ def judge_last(
 
     For parties elsewhere, whose models between are known by their digests alone. Shapes: ``model`` float32 (d,).
     """
-    theta = initial_parameters(experiment, manifest.initialisation)
+    theta = initial_parameters(manifest)
     allowed = 0.0
     for item in rounds:
         theta = step(experiment, theta, item)

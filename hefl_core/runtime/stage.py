@@ -23,7 +23,7 @@ from hefl_core.keys.kms import KMS
 from hefl_core.keys.roster import Member
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.unlock import KeyFile
-from hefl_core.runtime.household import home_of, model_of
+from hefl_core.runtime.household import home_of, initial_parameters, model_of
 
 
 def make_kms(manifest: Manifest, store: KeyStore | None = None) -> KMS:
@@ -41,7 +41,7 @@ def make_coordinator(manifest: Manifest, kms: Member, store: KeyStore | None = N
 
 def first_model(manifest: Manifest) -> bytes:
     """θ_0, public, as the plan of round 1 carries it. The manifest's schema gives the shapes; no data is read."""
-    return model_of(manifest).init(manifest.initialisation).astype("<f4").tobytes()
+    return initial_parameters(manifest).astype("<f4").tobytes()
 
 
 def open_store(home: Path, party: str, kind: type[KeyStore] = KeyStore) -> KeyStore:

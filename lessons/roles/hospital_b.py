@@ -58,7 +58,7 @@ print("your update begins:", " ".join(f"{value:+.4f}" for value in update[:4]))
 # your own update, and there is only one other. (How many records the data set has is public.)
 
 # %%
-theta_0 = initial_parameters(manifest.experiment, manifest.initialisation).astype(np.float64)
+theta_0 = initial_parameters(manifest).astype(np.float64)
 mean = me.theta.astype(np.float64) - theta_0
 mine, every = seen.examples, len(estate(manifest.experiment).dataset.train)
 theirs = (every * mean - mine * update) / (every - mine)
