@@ -24,7 +24,7 @@ from hefl_core.runtime.strict_service import run_tls
 class World:
     """A provisioned machine; ``run`` is a Run whose steps the test takes itself."""
 
-    def __init__(self, experiment, folder):
+    def __init__(self, experiment, folder, absence_seconds):
         self.machine = OneMachine(experiment, folder / "parties")
         self.home = self.machine.folder / COORDINATOR
         self.kit = Kit.load(self.home)
@@ -33,7 +33,13 @@ class World:
         self.threads = []
         roles, log = self.kit.roles, Log(COORDINATOR, "error")
         self.exchange = Exchange(
-            self.kit.manifest.id, roles, log, self.metrics, lease_seconds=3, absence_seconds=3, stop=self.stop
+            self.kit.manifest.id,
+            roles,
+            log,
+            self.metrics,
+            lease_seconds=3,
+            absence_seconds=absence_seconds,
+            stop=self.stop,
         )
         self.store = stage.open_store(self.home, COORDINATOR)
         settings = Settings.load(COORDINATOR, self.home / "service.toml", {})
@@ -76,9 +82,9 @@ class World:
 
 
 @contextmanager
-def world(experiment, folder, *, as_processes=()):
+def world(experiment, folder, *, as_processes=(), absence_seconds=3):
     """Everybody is there: these as processes, the others in threads."""
-    made = World(experiment, folder)
+    made = World(experiment, folder, absence_seconds)
     try:
         made.start(*as_processes)
         made.start_here(*[name for name in made.machine.names if name not in (COORDINATOR, *as_processes)])

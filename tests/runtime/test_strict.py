@@ -347,3 +347,22 @@ def test_collective_custody_and_rotation(tmp_path, custody):
         assert len(models[0]) == 2 and models[0] == models[1] == models[2]
         assert models[0] == own_models(SMALL.but(scheme="bfv-threshold", custody="2-of-3"))
         assert run.parties.kms.epochs[0].state.value == "destroyed" and KMS in made.exchange.attending()
+
+
+def test_a_holder_that_comes_back_in_the_middle_of_a_round_keeps_its_place_and_answers_nothing_new(tmp_path):
+    """Its process is killed after it committed; the next one uploads what was committed, two others decrypt."""
+    experiment = UNSEEN.but(scheme="INSECURE_paillier-512", custody="2-of-3", model="logistic")
+    with world(experiment, tmp_path, as_processes=["client-1"], absence_seconds=120) as made:
+        run = made.run()
+        for sent in run.steps():
+            if (sent.step, sent.position.round) == ("commitments", 2):
+                made.machine.processes["client-1"].kill()
+                made.gone("client-1")
+                made.machine.start("client-1")
+        said = [[s.sender for s in run.transcript.of_round(2) if s.step == step] for step in ("update", "partial")]
+        assert sorted(said[0]) == ["client-1", "client-2", "client-3"]
+        assert sorted(said[1]) == ["client-2", "client-3"]
+        assert [item.attempts for item in run.rounds] == [1, 1] and not run.transcript.left_out
+        assert wait_for(lambda: len(models_at(made, "client-1")) == 2)
+        expected = own_models(SMALL.but(scheme="INSECURE_paillier-512", custody="2-of-3", model="logistic"))
+        assert models_at(made, "client-1") == models_at(made, "client-3") == expected
