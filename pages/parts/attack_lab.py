@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import streamlit as st
@@ -68,19 +67,17 @@ def page() -> None:
                 "victims are dealt, trained and encrypted in a laboratory, as often as an interval needs."
             )
         )
-    drawn: dict[str, Callable[[], None]] = {
-        _("A picture"): partial(_seats, PICTURES),
-        _("Your run"): own_run.section,
-        _("A patient"): partial(_seats, PATIENTS),
-        _("Search"): _search,
-        _("Who was in the data?"): _members,
-        _("More clients, larger batches"): _more,
-    }
-    tabs = st.tabs(tuple(drawn), key="attack:tab", on_change="rerun")
-    for tab, draw in zip(tabs, drawn.values(), strict=True):
-        if tab.open:  # what nobody looks at is not attacked
-            with tab:
-                draw()
+    frame.tabs(
+        {
+            _("A picture"): partial(_seats, PICTURES),
+            _("Your run"): own_run.section,
+            _("A patient"): partial(_seats, PATIENTS),
+            _("Search"): _search,
+            _("Who was in the data?"): _members,
+            _("More clients, larger batches"): _more,
+        },
+        key="attack:tab",
+    )
 
 
 # -- five seats --------------------------------------------------------------------------------------------------

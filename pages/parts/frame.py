@@ -6,6 +6,7 @@ Pages ask here and nowhere else: :func:`experiment`, :func:`session`, :func:`pre
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from urllib.parse import urlencode
 
@@ -79,6 +80,14 @@ def explain(error: HeflError) -> None:
         RuntimeUnavailable: _("A part of the machinery did not answer."),
     }.get(type(error), _("This was refused."))
     st.error(f"**{what}** {error}", icon=":material/error:")
+
+
+def tabs(drawn: dict[str, Callable[[], None]], key: str) -> None:
+    """A tab per entry; only the one that is looked at is drawn, and does work."""
+    for tab, draw in zip(st.tabs(tuple(drawn), key=key, on_change="rerun"), drawn.values(), strict=True):
+        if tab.open:
+            with tab:
+                draw()
 
 
 def redraw() -> None:

@@ -57,20 +57,18 @@ def page() -> None:
                 "here catches · then run the **Matrix**: every attack from every seat. Every number is measured in this session."
             )
         )
-    drawn = {
-        _("Collusion"): _collude,
-        _("The sum itself"): _aggregate,
-        _("Key heist"): _steal,
-        _("Tampering desk"): _tamper,
-        _("Wrong use"): _misuse,
-        _("The liar"): _lie,
-        _("Matrix"): _matrix,
-    }
-    tabs = st.tabs(tuple(drawn), key="limits:tab", on_change="rerun")
-    for tab, draw in zip(tabs, drawn.values(), strict=True):
-        if tab.open:  # what nobody looks at is not measured
-            with tab:
-                draw()
+    frame.tabs(
+        {
+            _("Collusion"): _collude,
+            _("The sum itself"): _aggregate,
+            _("Key heist"): _steal,
+            _("Tampering desk"): _tamper,
+            _("Wrong use"): _misuse,
+            _("The liar"): _lie,
+            _("Matrix"): _matrix,
+        },
+        key="limits:tab",
+    )
 
 
 # -- collusion and the sum -----------------------------------------------------------------------------------------

@@ -59,7 +59,10 @@ def section() -> None:
     _about(experiment, str(seat))
     sides = [Side(experiment.scheme, capture)]
     if PRESETS[experiment.scheme].family != "plaintext":
-        sides.append(Side(_("not encrypted"), _twin(experiment)))
+        try:
+            sides.append(Side(_("not encrypted"), _twin(experiment)))
+        except HeflError as error:
+            frame.explain(error)
     for name, question in _questions().items():
         with st.container(border=True):
             with st.spinner(_("Attacking …")):
