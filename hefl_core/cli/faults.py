@@ -33,6 +33,8 @@ RESULTS = {
     WRONG: WRONG,
 }
 
+PLACES = {"objects": "objects", "processes": "Ray", "network namespaces": "network"}
+
 
 def faults(
     seed: Annotated[int, typer.Option(help="of the choice of faults (never of the cryptography)")] = 1,
@@ -89,18 +91,21 @@ def _said(outcome: Outcome) -> Outcome:
 def _table(report: Report) -> Table:
     """One line per kind of fault."""
     table = Table(
+        box=None,
+        padding=(0, 1, 0, 0),
         title=f"{len(report.outcomes)} faults, seed {report.seed}, {report.seconds:.0f} s",
         caption="kept: nothing lost; fewer: it went on without somebody; again: in another attempt; stopped: by a named error, "
         "as nobody stands in for a coordinator, auditor or KMS whose store is destroyed; missed: the point was not reached; "
         f"s: longest standstill, for SIGSTOP beyond the deadline of {report.deadline_seconds:g} s",
     )
-    table.add_column("fault, and where")
+    for column in ("fault", "on"):
+        table.add_column(column, no_wrap=True)
     for column in ("", *RESULTS.values(), "s"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", min_width=len(column))
     by_kind: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
     for outcome in report.outcomes:
         by_kind[outcome.where, outcome.fault.kind].append(outcome)
     for (where, kind), found in sorted(by_kind.items()):
         ends = [str(sum(one.result == result for one in found) or "") for result in RESULTS]
-        table.add_row(f"{kind} ({where})", str(len(found)), *ends, f"{max(one.recovery_seconds for one in found):.2f}")
+        table.add_row(kind, PLACES[where], str(len(found)), *ends, f"{max(one.recovery_seconds for one in found):.2f}")
     return table
