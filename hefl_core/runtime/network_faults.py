@@ -29,7 +29,7 @@ from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.results import FOLDER, MODEL
 from hefl_core.runtime.rpc import KEEPALIVE_MS
 
-CUT, BLINK, SLOW = "plug pulled", "plug pulled for a moment", "slow line"
+CUT, BLINK, SLOW = "plug pulled", "plug out and in", "slow line"
 KINDS: Final = (CUT, BLINK, SLOW)
 POINTS: Final = ("plan", "commitment", "commitments", "update", "sum", "confirmation")
 SECONDS: Final = {CUT: 45.0, BLINK: 2.0, SLOW: 3.0}
