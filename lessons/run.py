@@ -18,6 +18,9 @@ from lessons.bench import Bench
 
 def main(arguments: list[str]) -> int:
     """One line per lesson; the number of exercises whose solution was refused."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
     refused = 0
     for name in lessons.names():
         wanted = [a for a in arguments if not a.startswith("-")]
