@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from hefl_core.attacks import on_run
 from hefl_core.attacks.capture import Capture
@@ -25,6 +26,7 @@ from pages.parts.words import _
 
 SMALL_CLIENTS, SKEW = 12, 0.05
 """Where some clients are left with two records."""
+KEPT_SEAT = "own-run:kept-seat"
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,14 @@ def section() -> None:
         return
     experiment = capture.transcript.manifest.experiment
     cells = st.columns([2, 1, 2], vertical_alignment="bottom")
-    seat = cells[0].selectbox(_("You are"), capture.seats, format_func=names.party, key="own-run:seat")
+    seat = _seat(cells[0], capture.seats)
     rounds = capture.rounds
     round_ = rounds[0]
     if len(rounds) > 1:
         round_ = int(cells[1].select_slider(_("Round"), rounds, rounds[0], key="own-run:round"))
     with cells[2]:
         _unequal(experiment)
-    _about(experiment, str(seat))
+    _about(experiment, seat)
     sides = [Side(experiment.scheme, capture)]
     if PRESETS[experiment.scheme].family != "plaintext":
         try:
@@ -66,13 +68,22 @@ def section() -> None:
     for name, question in _questions().items():
         with st.container(border=True):
             with st.spinner(_("Attacking …")):
-                found = [_result_of(side.capture, name, str(seat), round_) for side in sides]
+                found = [_result_of(side.capture, name, seat, round_) for side in sides]
             if isinstance(found[0], str):
                 st.info(found[0], icon=":material/block:")
                 if name == "membership":
                     return  # it fits every model: this seat has nothing to attack
                 continue
             _row(name, question, [side.name for side in sides], found, experiment)
+
+
+def _seat(place: DeltaGenerator, seats: Sequence[str]) -> str:
+    """Who the visitor is; remembered while another run is under way, when there is no seat to choose."""
+    kept = st.session_state.get(KEPT_SEAT)
+    first = seats.index(kept) if kept in seats else 0
+    seat = str(place.selectbox(_("You are"), seats, first, format_func=names.party, key="own-run:seat"))
+    st.session_state[KEPT_SEAT] = seat
+    return seat
 
 
 def _questions() -> dict[str, str]:
