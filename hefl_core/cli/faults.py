@@ -58,11 +58,10 @@ def faults(
     skipped: tuple[tuple[str, str], ...] = ()
     outcomes: list[Outcome] = []
     if wired:
-        from hefl_core.runtime.network_faults import network_faults
-        from hefl_core.runtime.network_faults import skipped as not_here
+        from hefl_core.runtime import network_faults
 
-        skipped = not_here()
-        outcomes += [_said(one) for one in network_faults(seed, wired)]
+        skipped = network_faults.skipped()
+        outcomes += [_said(one) for one in network_faults.network_faults(seed, wired)]
     outcomes += [_said(one) for one in local_faults(seed, count - on_ray - len(outcomes), durable=not without_log)]
     if on_ray:
         from hefl_core.runtime.process_faults import process_faults

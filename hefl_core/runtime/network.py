@@ -84,18 +84,20 @@ class Network:
 
     def slow(self, name: str) -> None:
         """Let no more than a trickle through, both ways."""
-        for command in ([*self._tc(name), "dev", "eth0"], [*self._tc(None), "dev", self._leg(name)]):
-            subprocess.run([*command, "root", "tbf", *SLOW_LINE], check=True, capture_output=True)
-
-    def _tc(self, name: str | None) -> list[str]:
-        return ["tc", "-n", self.switch if name is None else self.namespace(name), "qdisc", "replace"]
+        for place, device in self._ends(name):
+            command = ["tc", "-n", place, "qdisc", "replace", "dev", device, "root", "tbf", *SLOW_LINE]
+            subprocess.run(command, check=True, capture_output=True)
 
     def heal(self, name: str) -> None:
         """The line is as it was."""
         _ip("link", "set", self._leg(name), "up", within=self.switch)
-        for within, device in ((self.namespace(name), "eth0"), (self.switch, self._leg(name))):
-            command = ["tc", "-n", within, "qdisc", "del", "dev", device, "root"]
+        for place, device in self._ends(name):
+            command = ["tc", "-n", place, "qdisc", "del", "dev", device, "root"]
             subprocess.run(command, capture_output=True, check=False)  # there is none unless it was slow
+
+    def _ends(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Both ends of its line: namespace and device."""
+        return (self.namespace(name), "eth0"), (self.switch, self._leg(name))
 
     def __exit__(self, *_: object) -> None:
         for name in (*map(self.namespace, self.addresses), self.switch):
