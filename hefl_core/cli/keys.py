@@ -24,7 +24,10 @@ PASSPHRASE = "HEFL_PASSPHRASE"
 PIN = "HEFL_TOKEN_PIN"
 
 keys = typer.Typer(
-    help="Make, list, rotate, revoke and audit the keys of an experiment kept on this machine.", no_args_is_help=True
+    name="keys",
+    help="Make, list, rotate, revoke and audit the keys of an experiment kept on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 Store = Annotated[Path, typer.Option(help="the encrypted key store (SQLite, 0600)")]
 KeyFileOption = Annotated[

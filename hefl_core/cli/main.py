@@ -6,36 +6,92 @@ Exit codes: 0 done, 1 a check failed, 2 bad arguments or input, 3 the run broke.
 from __future__ import annotations
 
 import sys
+from typing import Final
 
 import typer
 from rich.console import Console
 
-from hefl_core.cli.attack import attack
-from hefl_core.cli.blindness import blindness
-from hefl_core.cli.corrupt import corrupt
-from hefl_core.cli.demo import demo
-from hefl_core.cli.faults import faults
-from hefl_core.cli.inspect import claims, schemes, verify
-from hefl_core.cli.keys import keys
-from hefl_core.cli.provision import provision
-from hefl_core.cli.room import room
-from hefl_core.cli.run import run
-from hefl_core.cli.serve import serve
+from hefl_core.cli.lazy import LazyCommand, lazy_group
 from hefl_core.errors import DataError, EncodingError, HeflError, IntegrityError, KeyUseError, ParameterError
+
+COMMANDS: Final = (
+    LazyCommand(
+        "run",
+        "hefl_core.cli.run",
+        "Run an experiment and report accuracy, error, bytes, seconds and the claims checked on it.",
+    ),
+    LazyCommand(
+        "demo",
+        "hefl_core.cli.demo",
+        "Five hospitals train a tumour classifier without showing their data: every step, every byte, and a verdict.",
+    ),
+    LazyCommand(
+        "verify",
+        "hefl_core.cli.inspect",
+        "Recompute a transcript's chain, signatures and sums, offline and without secrets. Exit 1 names the first break.",
+    ),
+    LazyCommand("schemes", "hefl_core.cli.inspect", "List the presets with every number and its source."),
+    LazyCommand(
+        "claims",
+        "hefl_core.cli.inspect",
+        "Show the ledger: every promised sentence, its check or its source, and what is not promised.",
+    ),
+    LazyCommand(
+        "attack",
+        "hefl_core.cli.attack",
+        "Attack messages from one seat: the same code whether the seat sees updates or ciphertext.",
+    ),
+    LazyCommand(
+        "blindness",
+        "hefl_core.cli.blindness",
+        "Search the keyless processes for everything private, on Ray, every party alone. Exit code 1 if anything is found.",
+    ),
+    LazyCommand(
+        "corrupt",
+        "hefl_core.cli.corrupt",
+        "Damage every kind of input, each batch in a process of its own. Exit 1 when one is accepted wrongly or kills it.",
+    ),
+    LazyCommand(
+        "faults",
+        "hefl_core.cli.faults",
+        "Kill, stop, cut off, lie to and corrupt parties at every point of the protocol; fails when a round is lost or wrong.",
+    ),
+    LazyCommand(
+        "serve",
+        "hefl_core.cli.serve",
+        "Run one party as a service until SIGTERM: health and metrics over HTTP, one JSON object per line on stderr.",
+    ),
+    LazyCommand(
+        "room",
+        "hefl_core.cli.room",
+        "Open a room for the role play in lessons/roles, on this machine only, until Ctrl-C.",
+    ),
+    LazyCommand(
+        "keys",
+        "hefl_core.cli.keys",
+        "Make, list, rotate, revoke and audit the keys of an experiment kept on this machine.",
+    ),
+    LazyCommand(
+        "provision",
+        "hefl_core.cli.provision",
+        "Each party makes its own keys and a public request; the organiser answers each with a kit.",
+    ),
+)
 
 app = typer.Typer(
     name="hefl_core",
-    help="Federated learning under homomorphic encryption that one can see, step through and check.",
+    cls=lazy_group(COMMANDS),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, demo, verify, schemes, claims, attack, blindness, corrupt, faults, serve, room):
-    app.command()(command)
-app.add_typer(keys, name="keys")
-app.add_typer(provision, name="provision")
 
-BAD_INPUT: tuple[type[Exception], ...] = (ParameterError, DataError, EncodingError, OSError)
+BAD_INPUT: Final[tuple[type[Exception], ...]] = (ParameterError, DataError, EncodingError, OSError)
+
+
+@app.callback()
+def hefl() -> None:
+    """Federated learning under homomorphic encryption that one can see, step through and check."""
 
 
 def main() -> None:

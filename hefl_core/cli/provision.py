@@ -28,8 +28,10 @@ from hefl_core.runtime.provision import (
 from hefl_core.runtime.settings import LISTEN
 
 provision = typer.Typer(
+    name="provision",
     help="Each party makes its own keys and a public request; the organiser answers each with a kit.",
     no_args_is_help=True,
+    add_completion=False,
 )
 Terms = Annotated[
     str,
