@@ -1,4 +1,4 @@
-"""The answer key, made from the exercises so that it cannot drift: `python -m lessons.answers` writes docs/answers.md."""
+"""The answer key, made from the exercises so that it cannot drift: `python -m lessons.answers` writes build/answers.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hefl_core.teaching import lessons
 from hefl_core.teaching.exercise import Choice, Exercise, Number
 from hefl_core.teaching.lessons import Lesson
 
-FILE = Path(__file__).parents[1] / "docs" / "answers.md"
+FILE = Path(__file__).parents[1] / "build" / "answers.md"
 
 
 def key() -> str:
@@ -38,5 +38,6 @@ def _answer(one: Exercise, lesson: Lesson) -> str:
 
 
 if __name__ == "__main__":
+    FILE.parent.mkdir(exist_ok=True)
     FILE.write_text(key(), encoding="utf-8")
     print(f"{FILE.name} written", file=sys.stderr)

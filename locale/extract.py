@@ -1,13 +1,14 @@
 """Collect the strings of the interface, the glossary and the claims: `python locale/extract.py > locale/hefl.pot`.
 
 `python locale/extract.py --missing de` says how much of them a language has, and prints the template of what it lacks.
-A translation is locale/<language>/LC_MESSAGES/hefl.mo, made from a filled copy of the template with pybabel.
+A translation is locale/<language>/LC_MESSAGES/hefl.po, a filled copy of the template.
 """
 
 import ast
 import sys
-from gettext import GNUTranslations
 from pathlib import Path
+
+from babel.messages.pofile import read_po
 
 from hefl_core.claims import LEDGER, NOT_PROMISED
 from hefl_core.teaching.exercise import SAID
@@ -41,9 +42,9 @@ def places() -> dict[str, list[str]]:
 
 
 def missing(language: str) -> dict[str, list[str]]:
-    """What the compiled catalogue of a language does not have; a word that stays as it is has an entry too."""
-    with (ROOT / "locale" / language / "LC_MESSAGES" / "hefl.mo").open("rb") as compiled:
-        known = GNUTranslations(compiled)._catalog  # gettext itself hands out the English for what it lacks
+    """What the catalogue of a language does not have; a word that stays as it is has an entry too."""
+    with (ROOT / "locale" / language / "LC_MESSAGES" / "hefl.po").open("rb") as text:
+        known = {message.id for message in read_po(text) if message.string}
     return {text: found for text, found in places().items() if text not in known}
 
 

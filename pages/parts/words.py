@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import gettext
+import io
 import os
 from functools import lru_cache
 from pathlib import Path
 
 import streamlit as st
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
 
 _FOLDER = Path(__file__).parents[2] / "locale"
 
 
 @lru_cache(maxsize=8)
 def _translation(language: str) -> gettext.NullTranslations:
-    return gettext.translation("hefl", _FOLDER, languages=[language], fallback=True)
+    """The translators' file itself: nothing is compiled beforehand, so nothing can be out of date."""
+    source = _FOLDER / Path(language).name / "LC_MESSAGES" / "hefl.po"
+    if not source.is_file():
+        return gettext.NullTranslations()
+    with source.open("rb") as text:
+        catalogue = read_po(text, locale=Path(language).name)
+    compiled = io.BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
 
 
 def language() -> str:
