@@ -8,61 +8,31 @@ Source: Fan and Vercauteren 2012 (eprint 2012/144); packing after BatchCrypt (Zh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tenseal.sealapi as sealapi
 
-from hefl_core.errors import EncodingError, IntegrityError, WireError
-from hefl_core.ids import KeyId, digest
+from hefl_core.errors import EncodingError, IntegrityError
 from hefl_core.schemes import blocks, rlwe, seal, threshold
-from hefl_core.schemes.base import (
-    CiphertextVector,
-    Opened,
-    PartialDecryption,
-    PublicKey,
-    SecretShare,
-    Tag,
-    Vector,
-    check_label,
-    check_partials,
-    check_quorum,
-    expose_secret,
-    require_key,
-)
-from hefl_core.schemes.fixed_point import FixedPoint, check_bound, check_integers, check_max_terms, pack, unpack
-from hefl_core.schemes.joint import JointKeys
+from hefl_core.schemes.base import CiphertextVector, Opened, PublicKey, SecretShare, Tag, Vector, expose_secret
+from hefl_core.schemes.fixed_point import FixedPoint, check_integers, check_max_terms, pack, unpack
 from hefl_core.schemes.presets import BFVPreset
-from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.ring_scheme import RingScheme
 
 Words64 = npt.NDArray[np.uint64]
 LARGEST_NOISE = 0.49
 """In units of q/t: decryption is right below 0.5, and of 1024 uniform coefficients one is above 0.49 but for 2^-29."""
 
 
-class BFVScheme(JointKeys):
-    """BFV under one preset. Under 1 of n each share is the whole key; under t of n see threshold.py."""
-
-    preset: BFVPreset
+class BFVScheme(RingScheme[BFVPreset]):
+    """BFV under one preset. A decrypted block is its words, one per coefficient."""
 
     def __init__(self, preset: BFVPreset) -> None:
-        self.preset = preset
-        self.ring = seal.open_ring(preset)
-
-    def keygen(self, quorum: Quorum, *, epoch: int = 1) -> tuple[PublicKey, tuple[SecretShare, ...]]:
-        """A fresh key; every holder gets a copy, or under t > 1 a Shamir share, and the key is forgotten.
-
-        Raises: ParameterError for t > 1 where the ring has no room to flood (so many) partial decryptions.
-        """
-        check_quorum(self.preset, quorum)
-        self.preset.require_room(quorum)
-        public, secret = seal.make_keys(self.ring)
-        key_id = KeyId(self.preset.family, self.preset.name, epoch, seal.fingerprint(self.preset, quorum, public))
-        dealt = threshold.deal(self.ring, secret, quorum) if quorum.collective else (secret,) * quorum.holders
-        shares = tuple(SecretShare(key_id, quorum, index, part) for index, part in enumerate(dealt, 1))
-        return PublicKey(key_id, quorum, public), shares
+        super().__init__(preset)
+        self.per_block = self.ring.degree
 
     def fields(self, max_terms: int) -> FixedPoint:
         """The quantiser for sums of at most ``max_terms``. Raises: EncodingError past the preset's limit."""
@@ -117,56 +87,19 @@ class BFVScheme(JointKeys):
         room = (self.ring.plain_modulus - 1) // max_terms
         return np.array(check_integers(integers, room), dtype=np.uint64)
 
-    def check(self, key: PublicKey, vector: CiphertextVector) -> None:
-        """Key, block count, and each block's SEAL header, size, level and residues. Raises: KeyMismatch, WireError."""
-        self._require_shape(key, vector)
-        blocks.check_all(self.preset, self.ring, vector)
+    def count_in_blocks(self, vector: CiphertextVector) -> int:
+        """Integers, tag, and packed fields."""
+        return vector.integers + vector.tagged + -(-vector.length // self.preset.fields)
 
-    def _require_shape(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> None:
-        require_key(key, vector)
-        check_label(vector, self.preset.max_terms)
-        words = vector.integers + vector.tagged + -(-vector.length // self.preset.fields)
-        expected = -(-words // self.ring.degree)
-        if len(vector.blocks) != expected:
-            raise WireError(
-                f"{self.preset.name}: expected {expected} blocks for d = {vector.length}, found {len(vector.blocks)}"
-            )
+    # -- decrypt ------------------------------------------------------------------------------------------------
 
-    def add(self, key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> CiphertextVector:
-        """Add two encrypted vectors without any secret: Dec(a ⊞ b) = Dec(a) + Dec(b), exactly.
-
-        Leaks: d, the number of terms and the key id; nothing about the entries.
-        Raises: KeyMismatch if key ids differ; WireError for other shapes; EncodingError past the head-room.
-        """
-        running = self.accumulator(key)
-        running.add(a)
-        running.add(b)
-        return running.total()
-
-    def accumulator(self, key: PublicKey) -> blocks.Accumulator:
-        """A running sum."""
-        return blocks.Accumulator(self.preset, self.ring, key, self._require_shape)
-
-    # -- decrypt -----------------------------------------------------------------------------------------------
-
-    def partial_decrypt(self, share: SecretShare, total: CiphertextVector, active: Iterable[int]) -> PartialDecryption:
-        """Under t of n: this holder's flooded part. Under 1 of n: the whole decryption, plaintext that never travels.
-
-        Raises: KeyMismatch; IntegrityError when the noise says that this key did not make the ciphertext; for t > 1 as
-            :func:`~hefl_core.schemes.threshold.partial_decrypt`.
-        """
-        members = threshold.check_active(share, active)
-        if share.quorum.collective:
-            self._require_shape(share, total)
-            return threshold.partial_decrypt(self.preset, self.ring, share, total, members)
-        self._require_shape(share, total)
-        ciphertexts = blocks.load(self.preset, self.ring, total)
-        decryptor = seal.decryptor(self.ring, expose_secret(share))
+    def check_decryptable(
+        self, share: SecretShare, total: CiphertextVector, decryptor: Any, ciphertexts: Sequence[Any]
+    ) -> None:
+        """The noise says whether this key made the ciphertexts. Raises: IntegrityError."""
         for number, ciphertext in enumerate(ciphertexts):
             if decryptor.invariant_noise_budget(ciphertext) <= 0:
                 self._require_exact(share, total, number)
-        opened = tuple(self._decrypt_block(decryptor, ciphertext) for ciphertext in ciphertexts)
-        return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), opened)
 
     def _require_exact(self, share: SecretShare, total: CiphertextVector, number: int) -> None:
         """Whether the noise is below q/2t: SEAL's budget, in whole bits, is 0 from half of that on.
@@ -184,54 +117,22 @@ class BFVScheme(JointKeys):
                 "belongs to another key, was damaged or holds too many terms; never retry on it"
             )
 
-    def _decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:
+    def decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:
+        """The plaintext polynomial's coefficients."""
         plaintext = sealapi.Plaintext()
         decryptor.decrypt(ciphertext, plaintext)
         return seal.read_plaintext(self.ring, plaintext).tobytes()
 
-    def open(
-        self,
-        key: PublicKey,
-        total: CiphertextVector,
-        partials: Sequence[PartialDecryption],
-        *,
-        bound: float | None = None,
-    ) -> Opened:
-        """Decode the decrypted words. Raises: QuorumError, KeyMismatch, IntegrityError."""
-        seal.check_public_key(self.preset, key)
-        check_partials(key, total, partials)
-        parts = partials[0].blocks
-        if key.quorum.collective:
-            self._require_shape(key, total)
-            sums = threshold.combine(self.preset, self.ring, key, total, partials)
-            parts = tuple(self._decrypt_block(threshold.opener(self.ring), ciphertext) for ciphertext in sums)
-        words = seal.join(parts, len(total.blocks), self.ring.degree)
+    def decode_sum(self, words: Words64, total: CiphertextVector, bound: float) -> Opened:
+        """Split summed words into integers, tag and values. Raises: IntegrityError when a field overflowed."""
         if np.any(words >= np.uint64(self.ring.plain_modulus)):
             raise IntegrityError("partial: expected words below the plaintext modulus, found a larger one")
-        return self.decode(words, total, bound)
-
-    def mask_digests(self, total: CiphertextVector) -> tuple[bytes, ...]:
-        """What must not repeat, one digest per block: the residues of c1, or the seed of a seeded upload.
-
-        A share holder answers each once at most; a coordinator refuses an upload with one that it has seen.
-        Raises: WireError.
-        """
-        if self.preset.seeded and total.terms == 1:
-            blocks.check_all(self.preset, self.ring, total)
-            return blocks.seeds(total)
-        return threshold.mask_digests(self.preset, self.ring, total)
-
-    def decode(self, words: Words64, total: CiphertextVector, bound: float | None) -> Opened:
-        """Split summed words into integers, tag and values. Raises: IntegrityError when a field overflowed."""
-        bound = total.bound if bound is None else bound
-        if bound is None:
-            raise EncodingError("open: expected the bound, the ciphertext does not declare one; pass bound=")
         count, first = total.integers, total.integers + total.tagged
         packed = words[first:][: -(-total.length // self.preset.fields)]
         if np.any(words[first + len(packed) :]):
             raise IntegrityError("words: expected zeros after the last field, found others; another key or damage")
         fields = unpack(packed, self.preset.fields, self.preset.field_bits, total.length)
-        values = self.fields(total.max_terms).restore(fields, check_bound(bound), total.terms)
+        values = self.fields(total.max_terms).restore(fields, bound, total.terms)
         return Opened(
             values=values,
             integers=tuple(int(word) for word in words[:count]),
@@ -239,17 +140,6 @@ class BFVScheme(JointKeys):
             tag=int(words[count]) if total.tagged else None,
             modulus=self.ring.plain_modulus,
         )
-
-    def combine(
-        self,
-        key: PublicKey,
-        total: CiphertextVector,
-        partials: Sequence[PartialDecryption],
-        *,
-        bound: float | None = None,
-    ) -> Vector:
-        """The values of :meth:`open`."""
-        return self.open(key, total, partials, bound=bound).values
 
     def sum_error(self, bound: float, terms: int, max_terms: int) -> float:
         """Half a quantisation step per term; the encryption itself adds nothing."""

@@ -8,33 +8,18 @@ Source: Cheon, Kim, Kim, Song 2017 (eprint 2016/421).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tenseal.sealapi as sealapi
 
-from hefl_core.errors import EncodingError, IntegrityError, WireError
-from hefl_core.ids import KeyId, digest
-from hefl_core.schemes import blocks, seal, threshold
-from hefl_core.schemes.base import (
-    CiphertextVector,
-    Opened,
-    PartialDecryption,
-    PublicKey,
-    SecretShare,
-    Tag,
-    Vector,
-    check_label,
-    check_partials,
-    check_quorum,
-    expose_secret,
-    require_key,
-)
+from hefl_core.errors import EncodingError, IntegrityError
+from hefl_core.schemes import seal
+from hefl_core.schemes.base import CiphertextVector, Opened, PublicKey, SecretShare, Tag, Vector
 from hefl_core.schemes.fixed_point import check_bound, check_integers, check_max_terms, check_vector
-from hefl_core.schemes.joint import JointKeys
 from hefl_core.schemes.presets import CKKSPreset
-from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.ring_scheme import RingScheme
 
 INTEGER_UNIT = 2.0**-16
 LARGEST_INTEGER = 1 << 20
@@ -44,33 +29,19 @@ SIGMAS = 32.0
 exponential, not Gaussian: beyond 32 deviations with probability about exp(-sqrt(2)·32) < 2^-64 per slot."""
 
 
-class CKKSScheme(JointKeys):
-    """CKKS under one preset. Under 1 of n each share is the whole key; under t of n see threshold.py.
+class CKKSScheme(RingScheme[CKKSPreset]):
+    """CKKS under one preset. A decrypted block is its slots.
 
     Leaks: a decryption given to somebody who holds the ciphertext gives the secret key away (Li and Micciancio 2021,
     eprint 2020/1533). In this protocol decryptions stay with the clients, who hold the key anyway.
     """
 
-    preset: CKKSPreset
+    block_type = "<f8"
 
     def __init__(self, preset: CKKSPreset) -> None:
-        self.preset = preset
-        self.ring = seal.open_ring(preset)
+        super().__init__(preset)
         self._encoder = sealapi.CKKSEncoder(self.ring.context)
-        self._slots = preset.degree // 2
-
-    def keygen(self, quorum: Quorum, *, epoch: int = 1) -> tuple[PublicKey, tuple[SecretShare, ...]]:
-        """A fresh key; every holder gets a copy, or under t > 1 a Shamir share, and the key is forgotten.
-
-        Raises: ParameterError for t > 1 where the ring has no room to flood (so many) partial decryptions.
-        """
-        check_quorum(self.preset, quorum)
-        self.preset.require_room(quorum)
-        public, secret = seal.make_keys(self.ring)
-        key_id = KeyId(self.preset.family, self.preset.name, epoch, seal.fingerprint(self.preset, quorum, public))
-        dealt = threshold.deal(self.ring, secret, quorum) if quorum.collective else (secret,) * quorum.holders
-        shares = tuple(SecretShare(key_id, quorum, index, part) for index, part in enumerate(dealt, 1))
-        return PublicKey(key_id, quorum, public), shares
+        self.per_block = preset.degree // 2
 
     def encrypt(
         self,
@@ -97,8 +68,8 @@ class CKKSScheme(JointKeys):
         max_terms = check_max_terms(max_terms, self.largest_sum(bound), f"{self.preset.name} at bound {bound:.6g}")
         exact = check_integers(integers, LARGEST_INTEGER)
         slots = np.concatenate([np.array(exact, dtype=np.float64) * INTEGER_UNIT, check_vector(x, bound)])
-        starts = range(0, len(slots), self._slots)
-        made = tuple(self._encrypt_block(encryptor, slots[start:][: self._slots]) for start in starts)
+        starts = range(0, len(slots), self.per_block)
+        made = tuple(self._encrypt_block(encryptor, slots[start:][: self.per_block]) for start in starts)
         declared = bound if declare_bound else None
         return CiphertextVector(key.id, len(x), len(exact), False, declared, max_terms, 1, made)
 
@@ -113,90 +84,23 @@ class CKKSScheme(JointKeys):
         self._encoder.encode(slots.tolist(), self.ring.scale, plaintext)
         return seal.encrypt(self.preset, encryptor, plaintext)
 
-    def check(self, key: PublicKey, vector: CiphertextVector) -> None:
-        """Key, block count, and each block's SEAL header, size, level, scale and residues. Raises: KeyMismatch, WireError."""
-        self._require_shape(key, vector)
-        blocks.check_all(self.preset, self.ring, vector)
+    def count_in_blocks(self, vector: CiphertextVector) -> int:
+        """Integers and entries, one slot each."""
+        return vector.integers + vector.length
 
-    def _require_shape(self, key: PublicKey | SecretShare, vector: CiphertextVector) -> None:
-        require_key(key, vector)
-        check_label(vector, self.preset.max_terms)
-        expected = -(-(vector.integers + vector.length) // self._slots)
-        if vector.tagged or len(vector.blocks) != expected:
-            raise WireError(
-                f"{self.preset.name}: expected {expected} blocks for d = {vector.length}, found {len(vector.blocks)}"
-            )
-
-    def add(self, key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> CiphertextVector:
-        """Dec(a ⊞ b) = Dec(a) + Dec(b) within :meth:`sum_error`, without any secret.
-
-        Leaks: d, the number of terms and the key id; nothing about the entries.
-        Raises: KeyMismatch if key ids differ; WireError for other shapes; EncodingError past the head-room.
-        """
-        running = self.accumulator(key)
-        running.add(a)
-        running.add(b)
-        return running.total()
-
-    def accumulator(self, key: PublicKey) -> blocks.Accumulator:
-        """A running sum."""
-        return blocks.Accumulator(self.preset, self.ring, key, self._require_shape)
-
-    def partial_decrypt(self, share: SecretShare, total: CiphertextVector, active: Iterable[int]) -> PartialDecryption:
-        """Under t of n: this holder's flooded part. Under 1 of n: the whole decryption, slot values that never travel.
-
-        Raises: KeyMismatch; for t > 1 as :func:`~hefl_core.schemes.threshold.partial_decrypt`.
-        """
-        members = threshold.check_active(share, active)
-        if share.quorum.collective:
-            self._require_shape(share, total)
-            return threshold.partial_decrypt(self.preset, self.ring, share, total, members)
-        self._require_shape(share, total)
-        ciphertexts = blocks.load(self.preset, self.ring, total)
-        decryptor = seal.decryptor(self.ring, expose_secret(share))
-        opened = tuple(self._decrypt_block(decryptor, ciphertext) for ciphertext in ciphertexts)
-        return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), opened)
-
-    def _decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:
+    def decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:
+        """The slots' values, which never travel."""
         plaintext = sealapi.Plaintext()
         decryptor.decrypt(ciphertext, plaintext)
         return np.array(self._encoder.decode_double(plaintext), dtype=np.float64).tobytes()
 
-    def open(
-        self,
-        key: PublicKey,
-        total: CiphertextVector,
-        partials: Sequence[PartialDecryption],
-        *,
-        bound: float | None = None,
-    ) -> Opened:
-        """Decode slots into integers and values.
+    def decode_sum(self, slots: Vector, total: CiphertextVector, bound: float) -> Opened:
+        """Split summed slots into integers and values.
 
         Another key or damage shows as entries beyond terms · bound, as integers that are none, or as unused slots that
         are not zero; a small change of an entry shows as nothing: re-adding by the auditor is what stops that.
-
-        Raises: QuorumError, KeyMismatch, IntegrityError.
+        Raises: IntegrityError where the slots cannot be a sum of valid terms.
         """
-        seal.check_public_key(self.preset, key)
-        check_partials(key, total, partials)
-        parts = partials[0].blocks
-        if key.quorum.collective:
-            self._require_shape(key, total)
-            sums = threshold.combine(self.preset, self.ring, key, total, partials)
-            parts = tuple(self._decrypt_block(threshold.opener(self.ring), ciphertext) for ciphertext in sums)
-        slots = seal.join(parts, len(total.blocks), self._slots, "<f8")
-        return self.decode(slots, total, bound)
-
-    def mask_digests(self, total: CiphertextVector) -> tuple[bytes, ...]:
-        """What a holder answers once at most, one digest per block: the residues of c1. Raises: WireError."""
-        return threshold.mask_digests(self.preset, self.ring, total)
-
-    def decode(self, slots: Vector, total: CiphertextVector, bound: float | None) -> Opened:
-        """Split summed slots into integers and values. Raises: IntegrityError where they cannot be a sum of valid terms."""
-        bound = total.bound if bound is None else bound
-        if bound is None:
-            raise EncodingError("open: expected the bound, the ciphertext does not declare one; pass bound=")
-        bound = check_bound(bound)
         count, end = total.integers, total.integers + total.length
         error = self.sum_error(bound, total.terms, total.max_terms)
         exact = slots[:count] / INTEGER_UNIT
@@ -215,17 +119,6 @@ class CKKSScheme(JointKeys):
                 "another key, an overflow or damage"
             )
         return Opened(values, tuple(int(v) for v in np.rint(exact)), None, None, 0)
-
-    def combine(
-        self,
-        key: PublicKey,
-        total: CiphertextVector,
-        partials: Sequence[PartialDecryption],
-        *,
-        bound: float | None = None,
-    ) -> Vector:
-        """The values of :meth:`open`."""
-        return self.open(key, total, partials, bound=bound).values
 
     def sum_error(self, bound: float, terms: int, max_terms: int) -> float:
         """32 standard deviations of a slot's noise after ``terms`` additions, and float64 rounding of the encoding.
