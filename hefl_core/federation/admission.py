@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hefl_core.errors import IntegrityError, KeyMismatch, RoundError, WireError
-from hefl_core.federation.messages import Commitment, CommitmentList, RoundPlan
+from hefl_core.federation.messages import Commitment, CommitmentList, RoundPlan, senders
 from hefl_core.ids import KeyId
 from hefl_core.schemes.base import CiphertextVector, PublicKey, Scheme
 from hefl_core.wire.canonical import decode
@@ -43,15 +43,15 @@ def check_place(header: Header, *, position: Position, key_id: KeyId, state: byt
 
 def check_listed(listed: CommitmentList, cohort: Sequence[str], min_cohort: int) -> None:
     """A published list names cohort members, once each, and enough of them. Raises: RoundError."""
-    senders = listed.senders
-    if len(set(senders)) != len(senders) or not set(senders) <= set(cohort):
-        raise RoundError(f"commitments: expected distinct members of the cohort, found {', '.join(senders)}")
-    if len(senders) < min_cohort:
+    names = listed.senders
+    if len(set(names)) != len(names) or not set(names) <= set(cohort):
+        raise RoundError(f"commitments: expected distinct members of the cohort, found {', '.join(names)}")
+    if len(names) < min_cohort:
         raise RoundError(
-            f"commitments: expected at least {min_cohort} (min_cohort), found {len(senders)}; wait for more clients"
+            f"commitments: expected at least {min_cohort} (min_cohort), found {len(names)}; wait for more clients"
         )
-    if len(listed.commitments) != len(senders):
-        raise RoundError(f"commitments: {len(senders)} headers but {len(listed.commitments)} commitments")
+    if len(listed.commitments) != len(names):
+        raise RoundError(f"commitments: {len(names)} headers but {len(listed.commitments)} commitments")
 
 
 def check_upload(header: Header, listed: CommitmentList, lengths: tuple[int, int]) -> Commitment:
@@ -114,9 +114,24 @@ def check_agreed(vector: CiphertextVector, plan: RoundPlan, tagged: bool, what: 
         )
 
 
+def check_members(listed: Sequence[str], summed: Sequence[str] | None) -> None:
+    """A round has one set of members. ``summed``: those of its first sum, None before there is one.
+
+    The difference of two sums of one round would be the update of whoever is in one of them only. Raises: IntegrityError.
+    """
+    if summed is None or set(listed) == set(summed):
+        return
+    without, added = sorted(set(summed) - set(listed)), sorted(set(listed) - set(summed))
+    raise IntegrityError(
+        f"commitments: expected the members of this round's first sum ({', '.join(summed)}), found "
+        f"{', '.join(listed)} ({', '.join(without) or 'nobody'} left out, {', '.join(added) or 'nobody'} added); "
+        "the difference of the two sums would be somebody's update: take part in no other sum of this round"
+    )
+
+
 def check_contributors(updates: Sequence[SignedHeader], listed: CommitmentList) -> None:
     """The sum holds exactly the listed clients, in order: no one dropped, doubled or added. Raises: IntegrityError."""
-    found = tuple(item.header.sender for item in updates)
+    found = senders(updates)
     if found != listed.senders:
         raise IntegrityError(
             f"sum: expected the {len(listed.senders)} listed updates ({', '.join(listed.senders)}), "

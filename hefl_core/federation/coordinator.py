@@ -205,8 +205,9 @@ class Coordinator(Party):
     def commitments(self, position: Position) -> Letter:
         """Publish the commitments that arrived in time, in the cohort's order.
 
-        In a further attempt the uploads of clients that died since are carried over: a retry keeps its members, or the
-        difference of two sums would be somebody's update.
+        In a further attempt the uploads of clients that died since are carried over, and once there was a sum its members
+        are those of every later one: the difference of two sums would be somebody's update. Who comes back in between
+        waits for the next round.
 
         Raises: RoundError when they are fewer than min_cohort.
         """
@@ -219,6 +220,8 @@ class Coordinator(Party):
         listed = {name: (env.signed_header, decode(env.body, Commitment)) for name, env in arrived.items()}
         for name, upload in self._uploads.items():
             listed.setdefault(name, (upload.committed, upload.commitment))
+        if (members := self._summed(position.round)) is not None:
+            listed = {name: listed[name] for name in members}
         if len(listed) < floor:
             missing = ", ".join(name for name in cohort if name not in listed)
             raise RoundError(
@@ -228,6 +231,13 @@ class Coordinator(Party):
         in_order = [listed[name] for name in cohort if name in listed]
         message = CommitmentList(tuple(header for header, _ in in_order), tuple(found for _, found in in_order))
         return self._compose(m.COMMITMENTS, position, (AUDITOR, *cohort), encode(message), commitments=message.digest)
+
+    def _summed(self, number: int) -> tuple[str, ...] | None:
+        """The members of this round's first sum; None before it is made."""
+        for (position, kind), answer in self._answers.items():
+            if kind == m.SUM and position.round == number:
+                return decode(answer.envelope.body, EncryptedSum).members
+        return None
 
     def aggregate(self, position: Position) -> Letter:
         """⊞ over the listed uploads, with the public key alone.

@@ -6,7 +6,9 @@ those in brackets under collective custody only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from hefl_core.ids import digest
 from hefl_core.schemes.base import CiphertextVector
@@ -16,6 +18,8 @@ from hefl_core.wire.envelope import SignedHeader
 PLAN, COMMITMENT, COMMITMENTS = "plan", "commitment", "commitments"
 UPDATE, SUM, CONFIRMATION = "update", "sum", "confirmation"
 READY, REQUEST, PARTIAL, RECEIPT = "ready", "request", "partial", "receipt"
+MAX_ATTEMPTS: Final = 3
+"""A round that does not end in so many attempts is given up: witnesses follow no further one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class CommitmentList:
     @property
     def senders(self) -> tuple[str, ...]:
         """The listed clients."""
-        return tuple(item.header.sender for item in self.listed)
+        return senders(self.listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,11 @@ class EncryptedSum:
 
     total: CiphertextVector
     updates: tuple[SignedHeader, ...]
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Whose updates are in it."""
+        return senders(self.updates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,11 @@ class Receipt:
 
     sum: bytes
     state: bytes
+
+
+def senders(headers: Sequence[SignedHeader]) -> tuple[str, ...]:
+    """Who signed these, in order."""
+    return tuple(item.header.sender for item in headers)
 
 
 def next_state(state: bytes, plan: bytes, updates: tuple[bytes, ...], total: bytes) -> bytes:

@@ -9,7 +9,7 @@ import hashlib
 
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
-from hefl_core.federation.admission import check_agreed, check_contributors, check_listed, check_place
+from hefl_core.federation.admission import check_agreed, check_contributors, check_listed, check_members, check_place
 from hefl_core.federation.messages import CommitmentList, EncryptedSum, RoundPlan
 from hefl_core.federation.party import Party
 from hefl_core.ids import COORDINATOR
@@ -77,6 +77,8 @@ class Witness(Party):
             raise RoundError(
                 f"plan: round {header.position.round}, attempt {header.position.attempt} is over; a replay"
             )
+        if header.position.attempt > m.MAX_ATTEMPTS:
+            raise RoundError(f"plan: expected attempt 1..{m.MAX_ATTEMPTS}, found {header.position.attempt}; give up")
         if header.position.round != self._rounds_done + 1:
             raise RoundError(f"plan: expected round {self._rounds_done + 1}, found {header.position.round}")
         check_place(
@@ -106,11 +108,24 @@ class Witness(Party):
             )
         if plan.min_cohort < manifest.experiment.cohort_floor:
             raise RoundError(f"plan: expected min_cohort ≥ {manifest.experiment.cohort_floor}, found {plan.min_cohort}")
+        self._check_same_key(header.position)
         self.check_start(plan)
         if self._position is None or header.position.round > self._position.round:
             self.end_round()
         self._position, self._plan = header.position, header.digest
         self.forget(header.position)
+
+    def _check_same_key(self, position: Position) -> None:
+        """A round ends under the key that it began with: what a witness knows of its members must not be lost between.
+
+        Raises: RoundError once a roster for another key has come.
+        """
+        begun, newest = self._position, self.enrolment.newest_roster
+        if begun is not None and begun.round == position.round and begun.epoch != newest:
+            raise RoundError(
+                f"plan: round {position.round} began under the key of epoch {begun.epoch}, and epoch {newest} was "
+                "announced since; a key is changed between two rounds: refuse every further attempt of this one"
+            )
 
     def check_start(self, plan: RoundPlan) -> None:
         """What a role additionally checks of a plan."""
@@ -120,6 +135,7 @@ class Witness(Party):
         listed = decode(envelope.body, CommitmentList)
         plan = self.current_plan(header.position)
         check_listed(listed, plan.cohort, plan.min_cohort)
+        check_members(listed.senders, self._summed(header.position.round))
         if header.commitments != listed.digest:
             raise RoundError("commitments: the header names another list than the body holds")
         for signed, commitment in zip(listed.listed, listed.commitments, strict=True):
@@ -128,6 +144,18 @@ class Witness(Party):
             self._check_origin(item, header.position)
             if item.kind != m.COMMITMENT or item.content_digest != hashlib.sha256(encode(commitment)).digest():
                 raise RoundError(f"commitments: what is listed for {item.sender} is not what {item.sender} signed")
+            if item.position != header.position and signed not in self.current_list(item.position).listed:
+                raise RoundError(
+                    f"commitments: expected what {item.sender} had on the list of attempt {item.position.attempt}, found "
+                    "another commitment with that date; refuse the list"
+                )
+
+    def _summed(self, number: int) -> tuple[str, ...] | None:
+        """The members of the first sum of this round that was admitted here, in whichever attempt; None before one."""
+        for (position, kind, _), envelope in self._inbox.items():
+            if kind == m.SUM and position.round == number:
+                return decode(envelope.body, EncryptedSum).members
+        return None
 
     def _admit_sum(self, envelope: Envelope) -> None:
         header = envelope.header

@@ -19,6 +19,7 @@ from hefl_core.errors import (
 from hefl_core.federation.client import Observation
 from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment, Manifest
+from hefl_core.federation.messages import MAX_ATTEMPTS
 from hefl_core.federation.post import Post
 from hefl_core.federation.round import Parties, federated_round
 from hefl_core.federation.transcript import Sent, Transcript
@@ -31,7 +32,6 @@ from hefl_core.runtime.result import Environment, RoundResult, RunResult
 from hefl_core.runtime.stage import Host, Runtime, Stage, local_stage
 from hefl_core.wire.envelope import Position
 
-MAX_ATTEMPTS = 3
 ROSTER = "roster"
 
 

@@ -160,3 +160,55 @@ def test_a_holder_that_dies_costs_at_most_one_attempt(step, attempts, members):
     last = run.rounds[-1]
     assert (last.attempts, len(last.contributors)) == (attempts, members)
     assert verify(run.transcript).sums >= 2
+
+
+class Away:
+    """Wraps a client that cannot be reached until it is back."""
+
+    def __init__(self, client):
+        self._client, self.back = client, False
+
+    def __getattr__(self, name):
+        from hefl_core.errors import RuntimeUnavailable
+
+        def gone(*_):
+            raise RuntimeUnavailable(f"{self._client.name}: no answer in time")
+
+        return getattr(self._client, name) if self.back or name == "name" else gone
+
+
+def with_a_newcomer():
+    """Client 5 is away, client 1 dies when it is asked for its part; before the second attempt client 5 is back."""
+    from dataclasses import replace
+
+    run = Run(TOGETHER.but(clients=5, custody="3-of-5", rounds=2))
+    steps = run.steps()
+    for sent in steps:
+        if sent.step == "share" and sent.receivers == ("client-5",):
+            break
+    clients = run.parties.clients
+    away = Away(clients[4])
+    run._parties = replace(run.parties, clients=(Dying(clients[0], "partial_decryption"), *clients[1:4], away))
+    for sent in steps:
+        if sent.step == "partial":
+            away.back = True
+    return run
+
+
+def test_a_retry_takes_no_newcomer_in_and_loses_no_round():
+    run = with_a_newcomer()
+    assert [(item.attempts, len(item.contributors)) for item in run.rounds] == [(2, 4), (1, 4)]
+    first, second = run.rounds
+    assert "client-5" not in first.contributors and "client-5" in second.contributors
+    assert any(
+        entry.party == "client-5" and "not on the published list" in entry.reason for entry in run.transcript.left_out
+    )
+    assert verify(run.transcript).sums >= 2
+
+
+def test_a_coordinator_that_took_the_newcomer_in_would_lose_it(monkeypatch):
+    from hefl_core.federation.coordinator import Coordinator
+
+    monkeypatch.setattr(Coordinator, "_summed", lambda self, number: None)
+    with pytest.raises(HeflError, match="client-5 added"):
+        with_a_newcomer()
