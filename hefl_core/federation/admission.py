@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hefl_core.errors import IntegrityError, KeyMismatch, RoundError, WireError
-from hefl_core.federation.messages import Commitment, CommitmentList, RoundPlan, senders
+from hefl_core.federation.messages import MAX_ATTEMPTS, Commitment, CommitmentList, RoundPlan, senders
 from hefl_core.ids import KeyId
 from hefl_core.schemes.base import CiphertextVector, PublicKey, Scheme
 from hefl_core.wire.canonical import decode
@@ -111,6 +111,37 @@ def check_agreed(vector: CiphertextVector, plan: RoundPlan, tagged: bool, what: 
         raise WireError(
             f"{what}: expected (d, integers, tagged, bound, max_terms) = {agreed} as the plan says, found {found}; "
             "refuse it"
+        )
+
+
+def check_spares(signed: SignedHeader, commitment: Commitment, collective: bool) -> None:
+    """A spare for each later attempt under collective custody, none otherwise. Raises: RoundError."""
+    header = signed.header
+    expected = MAX_ATTEMPTS - header.position.attempt if collective else 0
+    if len(commitment.spares) != expected:
+        raise RoundError(
+            f"commitment of {header.sender}: expected {expected} spares, found {len(commitment.spares)}; commit again"
+        )
+
+
+def check_foreseen(signed: SignedHeader, commitment: Commitment, first: CommitmentList) -> None:
+    """In a later attempt nobody chooses any more: a commitment is the spare that stood on the round's ``first`` list.
+
+    Uploads may have been seen since. A ciphertext that is chosen then can hold another's, and the sum gives it away.
+    Raises: RoundError for a newcomer, or for another ciphertext than the spare.
+    """
+    name, attempt = signed.header.sender, signed.header.position.attempt
+    if name not in first.senders:
+        raise RoundError(
+            f"commitment of {name}: expected one of {', '.join(first.senders)}, on the first list of this round; "
+            "uploads may have been seen since: wait for the next round"
+        )
+    place = first.senders.index(name)
+    began = first.listed[place].header.position.attempt
+    if attempt > began and commitment.ciphertext_digest != first.commitments[place].spares[attempt - began - 1]:
+        raise RoundError(
+            f"commitment of {name}: expected its spare for attempt {attempt}, found "
+            f"{commitment.ciphertext_digest.hex()[:12]}; a ciphertext chosen after uploads were seen is refused"
         )
 
 

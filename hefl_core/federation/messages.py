@@ -1,7 +1,7 @@
 """What the parties say to each other in a round. Each message is the content of one signed envelope.
 
-Kinds, in the order of a round: plan, commitment, commitments, update, sum, confirmation, [ready, request, partial], receipt;
-those in brackets under collective custody only.
+Kinds, in the order of a round: plan, commitment, commitments, [acknowledgement], update, sum, confirmation, [ready, request,
+partial], receipt; those in brackets under collective custody only.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from hefl_core.wire.envelope import SignedHeader
 
 PLAN, COMMITMENT, COMMITMENTS = "plan", "commitment", "commitments"
 UPDATE, SUM, CONFIRMATION = "update", "sum", "confirmation"
+ACKNOWLEDGEMENT = "acknowledgement"
 READY, REQUEST, PARTIAL, RECEIPT = "ready", "request", "partial", "receipt"
 MAX_ATTEMPTS: Final = 3
 """A round that does not end in so many attempts is given up: witnesses follow no further one."""
@@ -45,11 +46,14 @@ class RoundPlan:
 class Commitment:
     """SHA-256 and size of the ciphertext that this client will upload.
 
+    ``spares``: under collective custody, SHA-256 of what it will upload in each later attempt of this round: the same
+    update, encrypted afresh. Whoever has seen the others' uploads of one attempt chooses nothing for the next.
     Leaks: participation, size and time; the ciphertext itself stays at home for now.
     """
 
     ciphertext_digest: bytes
     nbytes: int
+    spares: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,16 @@ class CommitmentList:
     def senders(self) -> tuple[str, ...]:
         """The listed clients."""
         return senders(self.listed)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The auditor's word that it has the list with this header, before anybody uploads (collective custody).
+
+    Without it a coordinator could show a client a list of its own, and have an accomplice commit after seeing the upload.
+    """
+
+    listed: bytes
 
 
 @dataclass(frozen=True, slots=True)

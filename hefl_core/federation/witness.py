@@ -9,7 +9,15 @@ import hashlib
 
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
-from hefl_core.federation.admission import check_agreed, check_contributors, check_listed, check_members, check_place
+from hefl_core.federation.admission import (
+    check_agreed,
+    check_contributors,
+    check_foreseen,
+    check_listed,
+    check_members,
+    check_place,
+    check_spares,
+)
 from hefl_core.federation.messages import CommitmentList, EncryptedSum, RoundPlan
 from hefl_core.federation.party import Party
 from hefl_core.ids import COORDINATOR
@@ -136,6 +144,7 @@ class Witness(Party):
         plan = self.current_plan(header.position)
         check_listed(listed, plan.cohort, plan.min_cohort)
         check_members(listed.senders, self._summed(header.position.round))
+        first = self._first_list(header.position)
         if header.commitments != listed.digest:
             raise RoundError("commitments: the header names another list than the body holds")
         for signed, commitment in zip(listed.listed, listed.commitments, strict=True):
@@ -149,6 +158,21 @@ class Witness(Party):
                     f"commitments: expected what {item.sender} had on the list of attempt {item.position.attempt}, found "
                     "another commitment with that date; refuse the list"
                 )
+            check_spares(signed, commitment, self._collective)
+            if first is not None:
+                check_foreseen(signed, commitment, first)
+
+    @property
+    def _collective(self) -> bool:
+        return self.enrolment.record.quorum.collective
+
+    def _first_list(self, position: Position) -> CommitmentList | None:
+        """Under collective custody, the first list of this round that was admitted here in an earlier attempt, if any."""
+        if not self._collective:
+            return None
+        lists = [where for where, kind, _ in self._inbox if kind == m.COMMITMENTS and where.round == position.round]
+        first = min((where for where in lists if where.attempt < position.attempt), key=_key, default=None)
+        return None if first is None else self.current_list(first)
 
     def _summed(self, number: int) -> tuple[str, ...] | None:
         """The members of the first sum of this round that was admitted here, in whichever attempt; None before one."""

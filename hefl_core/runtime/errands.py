@@ -97,6 +97,7 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
     },
     AUDITOR: {
         **_RECEIVE,
+        "acknowledge": _SAY,
         "confirm": _SAY,
         "evidence": Step(tuple[Position, str], bytes),
         "close": Step(tuple[Position], None),

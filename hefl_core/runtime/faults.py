@@ -67,7 +67,8 @@ POINTS: Final[dict[str, tuple[str, ...]]] = {
 }
 HOLDER_POINTS: Final[dict[str, tuple[str, ...]]] = {
     COORDINATOR: ("receive ready", "request_decryption"),
-    "client": ("ready", "receive request", "partial_decryption", "receive partial"),
+    AUDITOR: ("acknowledge",),
+    "client": ("receive acknowledgement", "ready", "receive request", "partial_decryption", "receive partial"),
 }
 """What collective custody adds."""
 CEREMONY_POINTS: Final[dict[str, tuple[str, ...]]] = {

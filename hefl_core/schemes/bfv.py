@@ -198,6 +198,13 @@ class BFVScheme(JointKeys):
         bound: float | None = None,
     ) -> Opened:
         """Decode the decrypted words. Raises: QuorumError, KeyMismatch, IntegrityError."""
+        return self.decode(self.words(key, total, partials), total, bound)
+
+    def words(self, key: PublicKey, total: CiphertextVector, partials: Sequence[PartialDecryption]) -> Words64:
+        """Every word of the decrypted blocks, as it is. Shapes: uint64 (blocks · N,).
+
+        Raises: QuorumError, KeyMismatch, IntegrityError.
+        """
         seal.check_public_key(self.preset, key)
         check_partials(key, total, partials)
         parts = partials[0].blocks
@@ -208,7 +215,7 @@ class BFVScheme(JointKeys):
         words = seal.join(parts, len(total.blocks), self.ring.degree)
         if np.any(words >= np.uint64(self.ring.plain_modulus)):
             raise IntegrityError("partial: expected words below the plaintext modulus, found a larger one")
-        return self.decode(words, total, bound)
+        return words
 
     def mask_digests(self, total: CiphertextVector) -> tuple[bytes, ...]:
         """What must not repeat, one digest per block: the residues of c1, or the seed of a seeded upload.

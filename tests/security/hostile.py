@@ -41,6 +41,9 @@ class Choosing(Coordinator):
     def _summed(self, number: int) -> None:
         """It does not keep to the members of an earlier sum."""
 
+    def _first_list(self, position: Position) -> None:
+        """Nor to the spares of an earlier list."""
+
     def _make_list(self, position: Position) -> Envelope:
         self._uploads = {name: upload for name, upload in self._uploads.items() if name in self.carried}
         return super()._make_list(position)
@@ -106,6 +109,10 @@ class World:
                 self.deliver(self.said(name, "commit", position), COORDINATOR)
         return self.coordinator.commitments(position).envelope
 
+    def acknowledge(self, position: Position, members: Sequence[str]) -> None:
+        if self.parties.collective:
+            self.deliver(self.auditor.acknowledge(position).envelope, *members)
+
     def uploads(self, position: Position, members: Sequence[str], carried: Sequence[str] = ()) -> None:
         for name in members:
             if name not in carried:
@@ -114,6 +121,7 @@ class World:
     def sum_of(self, position: Position, members: Sequence[str], carried: Sequence[str] = ()) -> EncryptedSum:
         """An attempt among these members up to the auditor's confirmation."""
         self.deliver(self.list_of(position, members, carried), AUDITOR, *members)
+        self.acknowledge(position, members)
         self.uploads(position, members, carried)
         total = self.coordinator.aggregate(position).envelope
         self.deliver(total, AUDITOR, *members)
