@@ -117,6 +117,7 @@ class Witness(Party):
         if plan.min_cohort < manifest.experiment.cohort_floor:
             raise RoundError(f"plan: expected min_cohort ≥ {manifest.experiment.cohort_floor}, found {plan.min_cohort}")
         self._check_same_key(header.position)
+        self._check_key_serves(header.position)
         self.check_start(plan)
         if self._position is None or header.position.round > self._position.round:
             self.end_round()
@@ -133,6 +134,16 @@ class Witness(Party):
             raise RoundError(
                 f"plan: round {position.round} began under the key of epoch {begun.epoch}, and epoch {newest} was "
                 "announced since; a key is changed between two rounds: refuse every further attempt of this one"
+            )
+
+    def _check_key_serves(self, position: Position) -> None:
+        """No key serves more rounds than its record and the terms say. Raises: RoundError."""
+        record, terms = self.enrolment.record, self.manifest.experiment
+        last = min(record.last_round, terms.last_round_of(record.first_round))
+        if not record.first_round <= position.round <= last:
+            raise RoundError(
+                f"plan: expected a round from {record.first_round} to {last} under the key of epoch {record.epoch}, "
+                f"found {position.round}; the key is to be changed"
             )
 
     def check_start(self, plan: RoundPlan) -> None:

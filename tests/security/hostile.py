@@ -86,9 +86,14 @@ class World:
         self.new_key(1)
 
     def new_key(self, first_round: int) -> None:
+        last = self.manifest.experiment.last_round_of(first_round)
         if self.parties.kms.epochs:
-            self.parties.kms.rotate(first_round, self.rounds)
-        for _ in key_epoch(first_round, self.rounds, self.parties, self.post):
+            self.parties.kms.rotate(first_round, last)
+        self.announce(first_round, last)
+
+    def announce(self, first_round: int, last_round: int) -> None:
+        """The KMS's newest key, to everybody."""
+        for _ in key_epoch(first_round, last_round, self.parties, self.post):
             pass
 
     def deliver(self, envelope: Envelope, *names: str) -> None:

@@ -237,3 +237,75 @@ def test_individual_custody_has_neither_spares_nor_the_auditors_word():
     world.sum_of(FIRST, EVERYBODY)
     listed = decode(world.coordinator.said(FIRST, m.COMMITMENTS).body, CommitmentList)
     assert all(commitment.spares == () for commitment in listed.commitments)
+
+
+# -- from round to round -----------------------------------------------------------------------------------------------
+
+
+def after_the_first_round(terms):
+    """A whole round, applied by all; client 2 has client 1's upload of it."""
+    world = World(terms, {2: Mixing})
+    world.sum_of(FIRST, EVERYBODY)
+    old = upload_of(world, "client-1")
+    world.coordinator.active = names(1, 3, 4)
+    world.deliver(world.coordinator.request_decryption(FIRST).envelope, *EVERYBODY)
+    for name in names(1, 3, 4):
+        world.deliver(world.said(name, "partial_decryption", FIRST), *EVERYBODY)
+    truth = words_of(world, old)[: word_count(old)]
+    world.applied(FIRST, *EVERYBODY)
+    world.coordinator.close(FIRST)
+    world.auditor.close(FIRST)
+    world.clients["client-2"].old = old
+    return world, old, truth
+
+
+def test_under_one_key_for_two_rounds_the_old_upload_is_read_from_the_next_sum():
+    """What several rounds per key epoch cost, as the threat model says: nothing refuses it."""
+    world, old, truth = after_the_first_round(TOGETHER)
+    position = Position(1, 2, 1)
+    world.sum_of(position, EVERYBODY)
+    found = read(opened(world, position, names(1, 3, 4)), old, word_count(old))
+    assert np.array_equal(found, truth) and np.any(truth[3:])
+
+
+def test_with_a_key_for_each_round_the_mixture_opens_to_nothing():
+    world, _, _ = after_the_first_round(TOGETHER.but(epoch_rounds=None))
+    world.new_key(2)
+    position = Position(2, 2, 1)
+    world.sum_of(position, EVERYBODY)
+    with pytest.raises(IntegrityError, match="noise of block 1"):
+        opened(world, position, names(1, 3, 4))
+
+
+def test_a_coordinator_that_keeps_the_key_is_refused():
+    """The second fault: it asks the KMS for no new key."""
+    world, _, _ = after_the_first_round(TOGETHER.but(epoch_rounds=None))
+    plan = world.coordinator.plan(Position(1, 2, 1)).envelope
+    for name in (AUDITOR, "client-1"):
+        with pytest.raises(RoundError, match="expected a round from 1 to 1 under the key of epoch 1, found 2"):
+            world.deliver(plan, name)
+
+
+def test_nor_does_a_key_for_more_rounds_than_the_terms_say_serve_them():
+    """The third: a key whose record says that it is for all rounds."""
+    world = World(TOGETHER.but(epoch_rounds=None, rounds=3), {2: Mixing})
+    world.parties.kms.rotate(1, 3)
+    world.announce(1, 3)
+    assert world.clients["client-1"].enrolment.record.last_round == 3
+    world.sum_of(Position(2, 1, 1), EVERYBODY)
+    plan = world.coordinator.plan
+    for client in world.clients.values():
+        client._rounds_done = 1
+    world.coordinator._position = None
+    with pytest.raises(RoundError, match="expected a round from 1 to 1 under the key of epoch 2, found 2"):
+        world.deliver(plan(Position(2, 2, 1)).envelope, "client-1")
+
+
+@pytest.mark.parametrize(
+    ("custody", "chosen", "expected"),
+    [("3-of-5", None, 1), ("dealer-free:3-of-5", None, 4), ("individual", None, 4), ("3-of-5", 3, 3), ("3-of-5", 9, 9)],
+)
+def test_how_many_rounds_a_key_serves(custody, chosen, expected):
+    terms = TOGETHER.but(custody=custody, epoch_rounds=chosen, rounds=4)
+    assert terms.rounds_per_epoch == expected
+    assert [terms.last_round_of(number) for number in (1, 4)] == [min(4, expected), 4]
