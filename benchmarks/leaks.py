@@ -98,6 +98,7 @@ def rounds(scheme: str, custody: str, count: int) -> Callable[[int], object]:
         custody=custody,
         clients=3,
         rounds=count,
+        epoch_rounds=count,
         observed=False,
     )
     manifest = estate(experiment).manifest(experiment)

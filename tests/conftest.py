@@ -8,8 +8,8 @@ from hefl_core.runtime.run import Run
 SMALL = Experiment(dataset="digits", model="mlp", trainer="numpy", scheme="bfv-lean", clients=3, rounds=2, seed=7)
 
 
-def finished(experiment):
-    run = Run(experiment)
+def finished(experiment, **how):
+    run = Run(experiment, **how)
     for _ in run.steps():
         pass
     return run

@@ -56,7 +56,7 @@ class Weighted:
 class Capture:
     """A finished run, or its first rounds. ``auxiliary``: the hold-out set, which everybody may have.
 
-    ``parts`` is the truth: client k's examples at k - 1. ``shares``: what clients hold, where this process has it;
+    ``parts`` is the truth: client k's examples at k - 1. ``shares``: what clients hold or held, where this process has it;
     ``private``: per round what the clients sealed to the observer. A seat gets of both only what its own members have.
     ``last``: later rounds are still under way (None: none is).
     """
@@ -65,7 +65,7 @@ class Capture:
     model: Model
     auxiliary: Examples
     parts: tuple[Examples, ...] = field(repr=False)
-    shares: Mapping[str, SecretShare] = field(default_factory=dict, repr=False)
+    shares: Mapping[str, tuple[SecretShare, ...]] = field(default_factory=dict, repr=False)
     private: Mapping[int, tuple[Observation, ...]] = field(default_factory=dict, repr=False)
     last: int | None = None
 
@@ -122,7 +122,7 @@ class Capture:
             manifest.examples_max,
             self.auxiliary,
         )
-        keys = [self.shares[name] for name in members if name in self.shares]
+        keys = [share for name in members for share in self.shares.get(name, ())]
         view = View.of_transcript(self.transcript, seat, public, keys=keys)
         view = replace(view, public_key=_key(view, round_))
         return replace(view, public=replace(public, theta=self._model_before(view, members, round_)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hefl_core.errors import IntegrityError, KeyMismatch, RoundError, WireError
-from hefl_core.federation.messages import Commitment, CommitmentList, RoundPlan
+from hefl_core.federation.messages import MAX_ATTEMPTS, Commitment, CommitmentList, RoundPlan, senders
 from hefl_core.ids import KeyId
 from hefl_core.schemes.base import CiphertextVector, PublicKey, Scheme
 from hefl_core.wire.canonical import decode
@@ -43,15 +43,15 @@ def check_place(header: Header, *, position: Position, key_id: KeyId, state: byt
 
 def check_listed(listed: CommitmentList, cohort: Sequence[str], min_cohort: int) -> None:
     """A published list names cohort members, once each, and enough of them. Raises: RoundError."""
-    senders = listed.senders
-    if len(set(senders)) != len(senders) or not set(senders) <= set(cohort):
-        raise RoundError(f"commitments: expected distinct members of the cohort, found {', '.join(senders)}")
-    if len(senders) < min_cohort:
+    names = listed.senders
+    if len(set(names)) != len(names) or not set(names) <= set(cohort):
+        raise RoundError(f"commitments: expected distinct members of the cohort, found {', '.join(names)}")
+    if len(names) < min_cohort:
         raise RoundError(
-            f"commitments: expected at least {min_cohort} (min_cohort), found {len(senders)}; wait for more clients"
+            f"commitments: expected at least {min_cohort} (min_cohort), found {len(names)}; wait for more clients"
         )
-    if len(listed.commitments) != len(senders):
-        raise RoundError(f"commitments: {len(senders)} headers but {len(listed.commitments)} commitments")
+    if len(listed.commitments) != len(names):
+        raise RoundError(f"commitments: {len(names)} headers but {len(listed.commitments)} commitments")
 
 
 def check_upload(header: Header, listed: CommitmentList, lengths: tuple[int, int]) -> Commitment:
@@ -114,9 +114,55 @@ def check_agreed(vector: CiphertextVector, plan: RoundPlan, tagged: bool, what: 
         )
 
 
+def check_spares(signed: SignedHeader, commitment: Commitment, collective: bool) -> None:
+    """A spare for each later attempt under collective custody, none otherwise. Raises: RoundError."""
+    header = signed.header
+    expected = MAX_ATTEMPTS - header.position.attempt if collective else 0
+    if len(commitment.spares) != expected:
+        raise RoundError(
+            f"commitment of {header.sender}: expected {expected} spares, found {len(commitment.spares)}; commit again"
+        )
+
+
+def check_foreseen(signed: SignedHeader, commitment: Commitment, first: CommitmentList) -> None:
+    """In a later attempt nobody chooses any more: a commitment is the spare that stood on the round's ``first`` list.
+
+    Uploads may have been seen since. A ciphertext that is chosen then can hold another's, and the sum gives it away.
+    Raises: RoundError for a newcomer, or for another ciphertext than the spare.
+    """
+    name, attempt = signed.header.sender, signed.header.position.attempt
+    if name not in first.senders:
+        raise RoundError(
+            f"commitment of {name}: expected one of {', '.join(first.senders)}, on the first list of this round; "
+            "uploads may have been seen since: wait for the next round"
+        )
+    place = first.senders.index(name)
+    began = first.listed[place].header.position.attempt
+    if attempt > began and commitment.ciphertext_digest != first.commitments[place].spares[attempt - began - 1]:
+        raise RoundError(
+            f"commitment of {name}: expected its spare for attempt {attempt}, found "
+            f"{commitment.ciphertext_digest.hex()[:12]}; a ciphertext chosen after uploads were seen is refused"
+        )
+
+
+def check_members(listed: Sequence[str], summed: Sequence[str] | None) -> None:
+    """A round has one set of members. ``summed``: those of its first sum, None before there is one.
+
+    The difference of two sums of one round would be the update of whoever is in one of them only. Raises: IntegrityError.
+    """
+    if summed is None or set(listed) == set(summed):
+        return
+    without, added = sorted(set(summed) - set(listed)), sorted(set(listed) - set(summed))
+    raise IntegrityError(
+        f"commitments: expected the members of this round's first sum ({', '.join(summed)}), found "
+        f"{', '.join(listed)} ({', '.join(without) or 'nobody'} left out, {', '.join(added) or 'nobody'} added); "
+        "the difference of the two sums would be somebody's update: take part in no other sum of this round"
+    )
+
+
 def check_contributors(updates: Sequence[SignedHeader], listed: CommitmentList) -> None:
     """The sum holds exactly the listed clients, in order: no one dropped, doubled or added. Raises: IntegrityError."""
-    found = tuple(item.header.sender for item in updates)
+    found = senders(updates)
     if found != listed.senders:
         raise IntegrityError(
             f"sum: expected the {len(listed.senders)} listed updates ({', '.join(listed.senders)}), "

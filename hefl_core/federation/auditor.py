@@ -10,7 +10,7 @@ from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import check_agreed, check_upload, read_ciphertext
 from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.messages import Confirmation, EncryptedSum, Receipt
+from hefl_core.federation.messages import Acknowledgement, Confirmation, EncryptedSum, Receipt
 from hefl_core.federation.party import Letter
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.witness import Witness
@@ -34,8 +34,8 @@ class Auditor(Witness):
 
     @property
     def steps(self) -> Mapping[str, Callable[[Position], Letter | None]]:
-        """Its one word in a round."""
-        return {m.CONFIRMATION: self.confirm}
+        """Its word on the sum; under collective custody on the list as well."""
+        return {m.ACKNOWLEDGEMENT: self.acknowledge, m.CONFIRMATION: self.confirm}
 
     def catch_up(self, position: Position) -> None:
         """A receipt closes the round, also where the process was lost before it was told to."""
@@ -68,6 +68,27 @@ class Auditor(Witness):
     def kept(self, envelope: Envelope) -> Envelope:
         """Uploads lie in the spool, so that memory does not grow with the number of clients."""
         return replace(envelope, body=b"") if envelope.header.kind == m.UPDATE else envelope
+
+    def acknowledge(self, position: Position) -> Letter:
+        """Say which list it has: clients upload for that one only, and it takes no other in this attempt.
+
+        Leaks: nothing; the list is everybody's.
+        Raises: RoundError before a list has come.
+        """
+        return self.answer(position, m.ACKNOWLEDGEMENT, lambda: self._make_acknowledgement(position))
+
+    def _make_acknowledgement(self, position: Position) -> Envelope:
+        listed = self.envelope(position, m.COMMITMENTS, COORDINATOR).header.digest
+        return self._outbox.compose(
+            m.ACKNOWLEDGEMENT,
+            position,
+            self.enrolment.roster.clients,
+            encode(Acknowledgement(listed)),
+            key_id=str(self.public_key.id),
+            plan=self._plan,
+            state=self.state,
+            length=self.manifest.parameters,
+        )
 
     def confirm(self, position: Position) -> Letter:
         """Re-add the listed updates and sign what was added.

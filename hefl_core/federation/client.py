@@ -174,24 +174,43 @@ class Client(Holder):
     def commit(self, position: Position) -> Letter:
         """Train, encrypt, and tell only the digest of the ciphertext.
 
+        Under collective custody the ciphertexts of every later attempt are made now, and their digests told.
+
         Leaks: participation, time (training time grows with n_k) and size.
-        Raises: RoundError without a plan; EncodingError when the weighted update exceeds the bound.
+        Raises: RoundError without a plan, or where this round's members are fixed without this client; EncodingError when
+            the weighted update exceeds the bound.
         """
         return self.answer(position, m.COMMITMENT, lambda: self._make_commitment(position))
 
     def _make_commitment(self, position: Position) -> Envelope:
         plan = self.current_plan(position)
+        self._check_open(position)
         if self._update is None or self._update[0] != position.round:
             with self.working("train"):
                 trained = self.once("update", lambda: self._train(plan, position.round).tobytes())
                 self._update = (position.round, np.frombuffer(trained, dtype=np.float64))
         weighted = self._weighted(self._update[1], plan, position)
+        last = m.MAX_ATTEMPTS if self._collective else position.attempt
+        attempts = [replace(position, attempt=number) for number in range(position.attempt, last + 1)]
         with self.working("encrypt"):
-            name = f"ciphertext/{position.attempt}"
-            self._ciphertext = self.once(name, lambda: self._encrypt(weighted, plan, position).to_bytes())
-        self.enrolment.holder.commit(position, hashlib.sha256(self._ciphertext).digest())
-        commitment = Commitment(hashlib.sha256(self._ciphertext).digest(), len(self._ciphertext))
+            made = [self._encrypted(weighted, plan, place) for place in attempts]
+        self._ciphertext, digests = made[0], [hashlib.sha256(one).digest() for one in made]
+        self.enrolment.holder.commit(position, digests[0])
+        commitment = Commitment(digests[0], len(self._ciphertext), tuple(digests[1:]))
         return self.compose(m.COMMITMENT, position, (COORDINATOR,), encode(commitment))
+
+    def _check_open(self, position: Position) -> None:
+        """Whoever comes back in the middle may find the round's members fixed. Raises: RoundError."""
+        first, summed = self._first_list(position), self._summed(position.round)
+        fixed = summed if summed is not None else first.senders if first is not None else None
+        if fixed is not None and self.name not in fixed:
+            raise RoundError(
+                f"{self.name}: the members of round {position.round} are fixed ({', '.join(fixed)}); wait for the next"
+            )
+
+    def _encrypted(self, weighted: Vector, plan: RoundPlan, position: Position) -> bytes:
+        """This update's ciphertext for an attempt; it is made once."""
+        return self.once(f"ciphertext/{position.attempt}", lambda: self._encrypt(weighted, plan, position).to_bytes())
 
     def _train(self, plan: RoundPlan, round_: int) -> Vector:
         """Δ_k = θ_k - θ after local training, clipped by norm and noised where the experiment says so.
@@ -266,6 +285,7 @@ class Client(Holder):
         mine = self.said(position, m.COMMITMENT).signed_header
         if mine not in listed.listed:
             raise RoundError(f"{self.name}: my commitment is not on the published list; I send nothing")
+        self.check_acknowledged(position)
         vector = decode(self._ciphertext, CiphertextVector)
         readers = [self.enrolment.roster.member(name) for name in (COORDINATOR, AUDITOR)]
         info = self.sealing_info(m.UPDATE, position, self.name)

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 
 from hefl_core.errors import IntegrityError, QuorumError, RoundError
 from hefl_core.federation import messages as m
-from hefl_core.federation.admission import check_agreed, check_place, check_upload, read_ciphertext
+from hefl_core.federation.admission import (
+    check_agreed,
+    check_foreseen,
+    check_place,
+    check_spares,
+    check_upload,
+    read_ciphertext,
+)
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import (
     Commitment,
@@ -129,17 +136,35 @@ class Coordinator(Party):
         elif header.kind == m.RECEIPT:
             self._admit_receipt(envelope)
         elif header.kind == m.COMMITMENT:
-            decode(envelope.body, Commitment)
-            if (self._position, m.COMMITMENTS) in self._answers:
-                raise RoundError(
-                    f"commitment of {header.sender}: too late, the list is published; wait for the next round"
-                )
+            self._admit_commitment(envelope)
         elif header.kind == m.CONFIRMATION:
             decode(envelope.body, Confirmation)
         elif header.kind == m.READY:
             decode(envelope.body, Ready)
         else:
             raise RoundError(f"coordinator: a {header.kind} is not expected from {header.sender}")
+
+    def _admit_commitment(self, envelope: Envelope) -> None:
+        header, commitment = envelope.header, decode(envelope.body, Commitment)
+        if (header.position, m.COMMITMENTS) in self._answers:
+            raise RoundError(f"commitment of {header.sender}: too late, the list is published; wait for the next round")
+        check_spares(envelope.signed_header, commitment, self._collective)
+        if (first := self._first_list(header.position)) is not None:
+            check_foreseen(envelope.signed_header, commitment, first)
+
+    @property
+    def _collective(self) -> bool:
+        return self.enrolment.record.quorum.collective
+
+    def _first_list(self, position: Position) -> CommitmentList | None:
+        """Under collective custody, the first list that was published in this round, if any."""
+        lists = [
+            answer.envelope
+            for (where, kind), answer in self._answers.items()
+            if kind == m.COMMITMENTS and where.round == position.round and self._collective
+        ]
+        first = min(lists, key=lambda listed: listed.header.position.attempt, default=None)
+        return None if first is None else decode(first.body, CommitmentList)
 
     def _admit_update(self, envelope: Envelope) -> None:
         header = envelope.header
@@ -205,8 +230,9 @@ class Coordinator(Party):
     def commitments(self, position: Position) -> Letter:
         """Publish the commitments that arrived in time, in the cohort's order.
 
-        In a further attempt the uploads of clients that died since are carried over: a retry keeps its members, or the
-        difference of two sums would be somebody's update.
+        In a further attempt the uploads of clients that died since are carried over, and once there was a sum its members
+        are those of every later one: the difference of two sums would be somebody's update. Who comes back in between
+        waits for the next round.
 
         Raises: RoundError when they are fewer than min_cohort.
         """
@@ -219,6 +245,8 @@ class Coordinator(Party):
         listed = {name: (env.signed_header, decode(env.body, Commitment)) for name, env in arrived.items()}
         for name, upload in self._uploads.items():
             listed.setdefault(name, (upload.committed, upload.commitment))
+        if (members := self._summed(position.round)) is not None:
+            listed = {name: listed[name] for name in members}
         if len(listed) < floor:
             missing = ", ".join(name for name in cohort if name not in listed)
             raise RoundError(
@@ -228,6 +256,13 @@ class Coordinator(Party):
         in_order = [listed[name] for name in cohort if name in listed]
         message = CommitmentList(tuple(header for header, _ in in_order), tuple(found for _, found in in_order))
         return self._compose(m.COMMITMENTS, position, (AUDITOR, *cohort), encode(message), commitments=message.digest)
+
+    def _summed(self, number: int) -> tuple[str, ...] | None:
+        """The members of this round's first sum; None before it is made."""
+        for (position, kind), answer in self._answers.items():
+            if kind == m.SUM and position.round == number:
+                return decode(answer.envelope.body, EncryptedSum).members
+        return None
 
     def aggregate(self, position: Position) -> Letter:
         """⊞ over the listed uploads, with the public key alone.

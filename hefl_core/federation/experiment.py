@@ -39,7 +39,7 @@ class Experiment:
     ``dp_noise``: standard deviation of the noise on the sum over ``clip_norm``, when only ``min_cohort`` clients contribute; every
     update then has the same weight, and the bound follows from the noise (None: no differential privacy).
     ``min_cohort``: fewer contributors are refused (None: max(3, t + 1)).
-    ``epoch_rounds``: rounds per key epoch, then the KMS rotates (None: one epoch for all).
+    ``epoch_rounds``: rounds per key epoch, then the KMS rotates (None: one where clients hold a dealt key together, else all).
     ``observed``: whether the audience may see the clients' private side, sealed to the observer.
 
     Raises: ParameterError naming the field, what was expected and what was found.
@@ -130,6 +130,23 @@ class Experiment:
     def quorum(self) -> Quorum:
         """Who must come together to decrypt."""
         return Custody.parse(self.custody, self.clients).quorum
+
+    @property
+    def rounds_per_epoch(self) -> int:
+        """After so many rounds the key is changed.
+
+        Under one key a client that deviates can mix an old upload into its own and read it from the next sum
+        (attacks/related.py). A dealt key that is held together is therefore changed with every round; one made without a
+        dealer costs every client a ceremony, so that the user chooses.
+        """
+        if self.epoch_rounds is not None:
+            return self.epoch_rounds
+        custody = Custody.parse(self.custody, self.clients)
+        return 1 if custody.quorum.collective and not custody.dealer_free else self.rounds
+
+    def last_round_of(self, first_round: int) -> int:
+        """The last round under a key that is new in this one, if nothing changes it before."""
+        return min(self.rounds, first_round + self.rounds_per_epoch - 1)
 
     @property
     def adaptive(self) -> bool:

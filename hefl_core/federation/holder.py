@@ -11,7 +11,7 @@ from typing import cast
 from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.messages import Confirmation, DecryptionRequest, EncryptedSum, Ready
+from hefl_core.federation.messages import Acknowledgement, Confirmation, DecryptionRequest, EncryptedSum, Ready
 from hefl_core.federation.party import Letter
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.witness import Witness
@@ -93,6 +93,8 @@ class Holder(Witness):
         header = envelope.header
         if header.kind == m.CONFIRMATION and header.sender == AUDITOR:
             decode(envelope.body, Confirmation)
+        elif header.kind == m.ACKNOWLEDGEMENT and header.sender == AUDITOR:
+            decode(envelope.body, Acknowledgement)
         elif header.kind == m.REQUEST:
             decode(envelope.body, DecryptionRequest)
         elif header.kind == m.PARTIAL:
@@ -110,6 +112,21 @@ class Holder(Witness):
             return False
         need = self.enrolment.record.quorum.threshold if self.enrolment.record.quorum.collective else 0
         return len(self.received(position, m.PARTIAL)) >= need
+
+    def check_acknowledged(self, position: Position) -> None:
+        """Under collective custody nothing is uploaded for a list that the auditor does not have.
+
+        Raises: RoundError before its word has come; IntegrityError when it has another list.
+        """
+        if not self._collective:
+            return
+        told = self.message(position, m.ACKNOWLEDGEMENT, AUDITOR, Acknowledgement)
+        mine = self.envelope(position, m.COMMITMENTS, COORDINATOR).header.digest
+        if told.listed != mine:
+            raise IntegrityError(
+                f"list: expected {mine.hex()[:12]} as received, found that the auditor has {told.listed.hex()[:12]}; "
+                "the coordinator equivocates: upload nothing"
+            )
 
     def check_confirmed(self, position: Position, message: EncryptedSum) -> None:
         """My update is in the sum, and the auditor confirmed these bytes. Raises: IntegrityError, RoundError."""

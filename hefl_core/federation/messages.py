@@ -1,12 +1,14 @@
 """What the parties say to each other in a round. Each message is the content of one signed envelope.
 
-Kinds, in the order of a round: plan, commitment, commitments, update, sum, confirmation, [ready, request, partial], receipt;
-those in brackets under collective custody only.
+Kinds, in the order of a round: plan, commitment, commitments, [acknowledgement], update, sum, confirmation, [ready, request,
+partial], receipt; those in brackets under collective custody only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from hefl_core.ids import digest
 from hefl_core.schemes.base import CiphertextVector
@@ -15,7 +17,10 @@ from hefl_core.wire.envelope import SignedHeader
 
 PLAN, COMMITMENT, COMMITMENTS = "plan", "commitment", "commitments"
 UPDATE, SUM, CONFIRMATION = "update", "sum", "confirmation"
+ACKNOWLEDGEMENT = "acknowledgement"
 READY, REQUEST, PARTIAL, RECEIPT = "ready", "request", "partial", "receipt"
+MAX_ATTEMPTS: Final = 3
+"""A round that does not end in so many attempts is given up: witnesses follow no further one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +46,14 @@ class RoundPlan:
 class Commitment:
     """SHA-256 and size of the ciphertext that this client will upload.
 
+    ``spares``: under collective custody, SHA-256 of what it will upload in each later attempt of this round: the same
+    update, encrypted afresh. Whoever has seen the others' uploads of one attempt chooses nothing for the next.
     Leaks: participation, size and time; the ciphertext itself stays at home for now.
     """
 
     ciphertext_digest: bytes
     nbytes: int
+    spares: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,17 @@ class CommitmentList:
     @property
     def senders(self) -> tuple[str, ...]:
         """The listed clients."""
-        return tuple(item.header.sender for item in self.listed)
+        return senders(self.listed)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The auditor's word that it has the list with this header, before anybody uploads (collective custody).
+
+    Without it a coordinator could show a client a list of its own, and have an accomplice commit after seeing the upload.
+    """
+
+    listed: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +93,11 @@ class EncryptedSum:
 
     total: CiphertextVector
     updates: tuple[SignedHeader, ...]
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Whose updates are in it."""
+        return senders(self.updates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +135,11 @@ class Receipt:
 
     sum: bytes
     state: bytes
+
+
+def senders(headers: Sequence[SignedHeader]) -> tuple[str, ...]:
+    """Who signed these, in order."""
+    return tuple(item.header.sender for item in headers)
 
 
 def next_state(state: bytes, plan: bytes, updates: tuple[bytes, ...], total: bytes) -> bytes:

@@ -85,6 +85,7 @@ class Party:
         self._inbox: dict[tuple[Position, str, str], Envelope] = {}
         self._answers: dict[tuple[Position, str], Letter] = {}
         self.refusals: Counter[str] = Counter()
+        self._made: dict[str, bytes] = {}
         self._work: list[Work] = []
         self._position: Position | None = None
         self._plan = NO_DIGEST
@@ -231,10 +232,15 @@ class Party:
 
     def once(self, name: str, make: Callable[[], bytes]) -> bytes:
         """What would come out differently a second time is made once, and kept until the round is over."""
-        return self._log.once(name, make) if self._log else make()
+        if self._log:
+            return self._log.once(name, make)
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
     def end_round(self) -> None:
         """Put a checkpoint in the place of the round's events."""
+        self._made = {}
         if self._log:
             place = self._outbox.place
             left = (self._position, self._rounds_done, self.state, self._plan, *place, self.remembered())

@@ -40,6 +40,9 @@ def federated_round(position: Position, parties: Parties, post: Post) -> Iterato
         yield post.send(commitment, client, to=[coordinator])
     listed = coordinator.commitments(position)                                    # those who arrived in time, in order
     yield post.send(listed, coordinator, to=[auditor, *clients])
+    if parties.collective:
+        acknowledged = auditor.acknowledge(position)                              # it has this list: now nobody chooses any more
+        yield post.send(acknowledged, auditor, to=clients)
     for client, update in post.each(clients, "upload", position):                 # Enc_pk([n_k, 1, tag, w_k·Δ_k])
         yield post.send(update, client, to=[coordinator, auditor])                # sealed to these two
     total = coordinator.aggregate(position)                                       # ⊞_k, with the public key alone

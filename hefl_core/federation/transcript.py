@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from hefl_core.errors import WireError
+from hefl_core.errors import KeyUseError, WireError
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.party import Letter, Work
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
@@ -125,11 +125,15 @@ def closing_statement(experiment: str, count: int, head: bytes) -> bytes:
 
 
 class Transcript:
-    """Entries in order, and the blobs. ``keep_bodies`` False records digests only (very large runs)."""
+    """Entries in order, and the blobs. ``keep_bodies`` False records digests only (very large runs).
+
+    ``released``: whether the keys of its epochs are destroyed, so that its bodies may leave; True for one from a file.
+    """
 
     def __init__(self, manifest: Manifest, kms: Member, *, keep_bodies: bool = True) -> None:
         self.lines: list[Line] = []
         self.blobs: dict[bytes, bytes] = {}
+        self.released = False
         self._keep_bodies = keep_bodies
         self._head = b""
         self._append(Opening(manifest, kms))
@@ -138,10 +142,12 @@ class Transcript:
     def _restore(cls, lines: Sequence[Line], blobs: dict[bytes, bytes]) -> Transcript:
         self = cls.__new__(cls)
         self._take_over(lines, blobs)
+        self.released = True
         return self
 
     def _take_over(self, lines: Sequence[Line], blobs: dict[bytes, bytes]) -> None:
         self.lines, self.blobs, self._keep_bodies = list(lines), blobs, bool(blobs)
+        self.released = False
         self._head = hashlib.sha256(lines[-1].to_json()).digest()
 
     # -- writing -----------------------------------------------------------------------------------------------
@@ -260,9 +266,24 @@ class Transcript:
         """The file's exact bytes."""
         return b"".join(line.to_json() + b"\n" for line in self.lines)
 
-    def save(self, path: str | Path) -> None:
-        """Write ``path`` and, beside it, ``<name>.d/`` with one blob per file."""
+    def require_released(self) -> None:
+        """Bodies and a key together are the updates. Raises: KeyUseError while a key of this record's epochs lives."""
+        if self.blobs and not self.released:
+            raise KeyUseError(
+                "record: expected the keys of its epochs destroyed before its bodies leave, found that one may live; end "
+                "the run's keys first, or leave the bodies out"
+            )
+
+    def save(self, path: str | Path, *, bodies: bool = True) -> None:
+        """Write ``path`` and, with ``bodies``, beside it ``<name>.d/`` with one blob per file.
+
+        Raises: as :meth:`require_released`.
+        """
         path = Path(path)
+        if not bodies:
+            path.write_bytes(self.to_bytes())
+            return
+        self.require_released()
         folder = blob_folder(path)
         folder.mkdir(parents=True, exist_ok=True)
         for digest, blob in self.blobs.items():

@@ -9,7 +9,15 @@ import hashlib
 
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
-from hefl_core.federation.admission import check_agreed, check_contributors, check_listed, check_place
+from hefl_core.federation.admission import (
+    check_agreed,
+    check_contributors,
+    check_foreseen,
+    check_listed,
+    check_members,
+    check_place,
+    check_spares,
+)
 from hefl_core.federation.messages import CommitmentList, EncryptedSum, RoundPlan
 from hefl_core.federation.party import Party
 from hefl_core.ids import COORDINATOR
@@ -77,6 +85,8 @@ class Witness(Party):
             raise RoundError(
                 f"plan: round {header.position.round}, attempt {header.position.attempt} is over; a replay"
             )
+        if header.position.attempt > m.MAX_ATTEMPTS:
+            raise RoundError(f"plan: expected attempt 1..{m.MAX_ATTEMPTS}, found {header.position.attempt}; give up")
         if header.position.round != self._rounds_done + 1:
             raise RoundError(f"plan: expected round {self._rounds_done + 1}, found {header.position.round}")
         check_place(
@@ -106,11 +116,35 @@ class Witness(Party):
             )
         if plan.min_cohort < manifest.experiment.cohort_floor:
             raise RoundError(f"plan: expected min_cohort ≥ {manifest.experiment.cohort_floor}, found {plan.min_cohort}")
+        self._check_same_key(header.position)
+        self._check_key_serves(header.position)
         self.check_start(plan)
         if self._position is None or header.position.round > self._position.round:
             self.end_round()
         self._position, self._plan = header.position, header.digest
         self.forget(header.position)
+
+    def _check_same_key(self, position: Position) -> None:
+        """A round ends under the key that it began with: what a witness knows of its members must not be lost between.
+
+        Raises: RoundError once a roster for another key has come.
+        """
+        begun, newest = self._position, self.enrolment.newest_roster
+        if begun is not None and begun.round == position.round and begun.epoch != newest:
+            raise RoundError(
+                f"plan: round {position.round} began under the key of epoch {begun.epoch}, and epoch {newest} was "
+                "announced since; a key is changed between two rounds: refuse every further attempt of this one"
+            )
+
+    def _check_key_serves(self, position: Position) -> None:
+        """No key serves more rounds than its record and the terms say. Raises: RoundError."""
+        record, terms = self.enrolment.record, self.manifest.experiment
+        last = min(record.last_round, terms.last_round_of(record.first_round))
+        if not record.first_round <= position.round <= last:
+            raise RoundError(
+                f"plan: expected a round from {record.first_round} to {last} under the key of epoch {record.epoch}, "
+                f"found {position.round}; the key is to be changed"
+            )
 
     def check_start(self, plan: RoundPlan) -> None:
         """What a role additionally checks of a plan."""
@@ -120,6 +154,8 @@ class Witness(Party):
         listed = decode(envelope.body, CommitmentList)
         plan = self.current_plan(header.position)
         check_listed(listed, plan.cohort, plan.min_cohort)
+        check_members(listed.senders, self._summed(header.position.round))
+        first = self._first_list(header.position)
         if header.commitments != listed.digest:
             raise RoundError("commitments: the header names another list than the body holds")
         for signed, commitment in zip(listed.listed, listed.commitments, strict=True):
@@ -128,6 +164,33 @@ class Witness(Party):
             self._check_origin(item, header.position)
             if item.kind != m.COMMITMENT or item.content_digest != hashlib.sha256(encode(commitment)).digest():
                 raise RoundError(f"commitments: what is listed for {item.sender} is not what {item.sender} signed")
+            if item.position != header.position and signed not in self.current_list(item.position).listed:
+                raise RoundError(
+                    f"commitments: expected what {item.sender} had on the list of attempt {item.position.attempt}, found "
+                    "another commitment with that date; refuse the list"
+                )
+            check_spares(signed, commitment, self._collective)
+            if first is not None:
+                check_foreseen(signed, commitment, first)
+
+    @property
+    def _collective(self) -> bool:
+        return self.enrolment.record.quorum.collective
+
+    def _first_list(self, position: Position) -> CommitmentList | None:
+        """Under collective custody, the first list of this round that was admitted here in an earlier attempt, if any."""
+        if not self._collective:
+            return None
+        lists = [where for where, kind, _ in self._inbox if kind == m.COMMITMENTS and where.round == position.round]
+        first = min((where for where in lists if where.attempt < position.attempt), key=_key, default=None)
+        return None if first is None else self.current_list(first)
+
+    def _summed(self, number: int) -> tuple[str, ...] | None:
+        """The members of the first sum of this round that was admitted here, in whichever attempt; None before one."""
+        for (position, kind, _), envelope in self._inbox.items():
+            if kind == m.SUM and position.round == number:
+                return decode(envelope.body, EncryptedSum).members
+        return None
 
     def _admit_sum(self, envelope: Envelope) -> None:
         header = envelope.header

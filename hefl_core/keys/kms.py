@@ -40,8 +40,8 @@ from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import NO_DIGEST, Envelope, SignedHeader
 
-DECRYPTIONS_PER_ROUND: Final = 2
-"""Where a preset sets no cap: each round's sum once, and as many again for retried rounds and self-tests."""
+DECRYPTIONS_PER_ROUND: Final = 4
+"""Where a preset sets no cap: a round's sum in each of three attempts, and a self-test."""
 MEMBER_ROLES: Final = (COORDINATOR, AUDITOR, CLIENT)
 
 
@@ -183,6 +183,18 @@ class KMS(Hidden):
         if known.state not in (EpochState.DECRYPT_ONLY, EpochState.PENDING):
             raise KeyNotActive(f"destroy: epoch {epoch} is {known.state.value}; expected a decrypt-only one")
         self._end(known, "destroy")
+
+    def end(self, epoch: int) -> None:
+        """End the last epoch when the rounds are over: nothing is active any more, and its sealed shares are deleted.
+
+        Raises: KeyNotActive when it was destroyed before.
+        """
+        known = self._archive.epoch(epoch)
+        with self._archive.store.transaction():
+            if known.state is EpochState.ACTIVE:
+                self._archive.move(known, EpochState.DECRYPT_ONLY)
+                self._issuer.note("retire", f"epoch-{epoch}")
+            self.destroy(epoch)
 
     def _end(self, epoch: KeyEpoch, action: str) -> None:
         with self._archive.store.transaction():

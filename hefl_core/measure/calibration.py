@@ -153,7 +153,10 @@ def _two_sizes(scheme: str) -> tuple[int, int]:
 
 
 def _experiment(scheme: str, custody: str, clients: int) -> Experiment:
-    return Experiment(scheme=scheme, custody=custody, clients=clients, rounds=ROUNDS + 1, observed=False)
+    rounds = ROUNDS + 1
+    return Experiment(
+        scheme=scheme, custody=custody, clients=clients, rounds=rounds, epoch_rounds=rounds, observed=False
+    )
 
 
 def _parties(experiment: Experiment, parameters: int) -> tuple[Parties, Manifest]:

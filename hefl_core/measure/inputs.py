@@ -18,6 +18,7 @@ from hefl_core.errors import WireError
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import (
+    Acknowledgement,
     Commitment,
     CommitmentList,
     Confirmation,
@@ -40,6 +41,7 @@ READABLE: Final[dict[str, type]] = {
     m.PLAN: RoundPlan,
     m.COMMITMENT: Commitment,
     m.COMMITMENTS: CommitmentList,
+    m.ACKNOWLEDGEMENT: Acknowledgement,
     m.UPDATE: CiphertextVector,
     m.SUM: EncryptedSum,
     m.CONFIRMATION: Confirmation,
@@ -85,7 +87,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "epoch_record": DIGEST, "previous": DIGEST, "cohort": NAME, "min_cohort": NUMBER, "bound": NUMBER,
         "max_terms": NUMBER, "examples_max": NUMBER, "length": NUMBER, "theta_0": START,
     },
-    "Commitment": {"ciphertext_digest": DIGEST, "nbytes": SIZE},
+    "Commitment": {"ciphertext_digest": DIGEST, "nbytes": SIZE, "spares": DIGEST},
+    "Acknowledgement": {"listed": DIGEST},
     "CiphertextVector": {
         "length": NUMBER, "integers": NUMBER, "tagged": FLAG, "bound": NUMBER, "max_terms": NUMBER, "terms": NUMBER,
         "blocks": CIPHERTEXT,

@@ -16,6 +16,7 @@ import numpy as np
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.messages import (
+    Acknowledgement,
     Commitment,
     CommitmentList,
     Confirmation,
@@ -135,12 +136,13 @@ class _Scale:
         keyless = (COORDINATOR, AUDITOR)
         up = self._envelope(m.UPDATE, "client-1", keyless, self._sealed(keyless, fresh), fresh, sealed=True)
         signed = SignedHeader(self._header(m.UPDATE, "client-1", keyless, fresh, sealed=True), SIGNATURE)
-        commitment = len(encode(Commitment(DIGEST, fresh)))
+        spares = (DIGEST,) * (m.MAX_ATTEMPTS - 1) if self.quorum.collective else ()
+        commitment = len(encode(Commitment(DIGEST, fresh, spares)))
         committed = SignedHeader(self._header(m.COMMITMENT, "client-1", (COORDINATOR,), commitment), SIGNATURE)
         headers = {name: self._renamed(signed, name) for name in self.clients}
         commits = tuple(self._renamed(committed, name) for name in self.clients)
         plan, extra = self._plan()
-        listed = len(encode(CommitmentList(commits, (Commitment(DIGEST, fresh),) * k)))
+        listed = len(encode(CommitmentList(commits, (Commitment(DIGEST, fresh, spares),) * k)))
         total = self._sum(tuple(headers.values()))
         confirmed = len(encode(Confirmation(DIGEST, (DIGEST,) * k, (DIGEST,) * self.count)))
         everyone = (AUDITOR, *self.clients)
@@ -150,7 +152,7 @@ class _Scale:
             self._envelope(m.SUM, COORDINATOR, everyone, total, total),
         ]
         confirmation = self._envelope(m.CONFIRMATION, AUDITOR, (COORDINATOR, *self.clients), confirmed, confirmed)
-        request, partials = self._together()
+        acknowledged, request, partials = self._together()
         receipt = len(encode(m.Receipt(DIGEST, DIGEST)))
         inward = (
             k * up
@@ -160,7 +162,7 @@ class _Scale:
         )
         return RoundBytes(
             up=up,
-            down=sum(to_clients) + confirmation + request + partials,
+            down=sum(to_clients) + confirmation + acknowledged + request + partials,
             first_extra=extra,
             coordinator_in=inward,
             coordinator_out=sum(to_clients) * (k + 1) + request * k,
@@ -194,10 +196,10 @@ class _Scale:
         empty = len(encode(EncryptedSum(vector, headers))) - len(encode(vector))
         return empty + self._vector(terms=len(headers))
 
-    def _together(self) -> tuple[int, int]:
-        """The request, and all partial decryptions that one client receives; nothing under individual custody."""
+    def _together(self) -> tuple[int, int, int]:
+        """What one client receives under collective custody only: acknowledgement, request, all partial decryptions."""
         if not self.quorum.collective:
-            return 0, 0
+            return 0, 0, 0
         active = self.clients[: self.quorum.threshold]
         asked = len(encode(DecryptionRequest(active, DIGEST, DIGEST)))
         indices = tuple(range(1, self.quorum.threshold + 1))
@@ -205,7 +207,12 @@ class _Scale:
         content = empty - _array(0) + _blocks(self.count, block_sizes(self.preset.name).partial)
         body = self._sealed(self.clients, content)
         one = self._envelope(m.PARTIAL, "client-1", self.clients, body, content, sealed=True)
-        return self._envelope(m.REQUEST, COORDINATOR, self.clients, asked, asked), one * len(active)
+        told = len(encode(Acknowledgement(DIGEST)))
+        return (
+            self._envelope(m.ACKNOWLEDGEMENT, AUDITOR, self.clients, told, told),
+            self._envelope(m.REQUEST, COORDINATOR, self.clients, asked, asked),
+            one * len(active),
+        )
 
     # -- envelopes ---------------------------------------------------------------------------------------------
 

@@ -431,7 +431,7 @@ def full_test(
 
     require_encryption(experiment)
     bus = bus or EventBus()
-    run = Run(experiment, "ray", bus=bus, stage=RayRuntime(1, bus, host=WatchedHost))
+    run = Run(experiment, "ray", bus=bus, stage=RayRuntime(1, bus, host=WatchedHost), keep_keys=True)
     with closing(run):
         examination = Examination(run, experiment.seed, pieces, bus, cancel or threading.Event())
         done = 0

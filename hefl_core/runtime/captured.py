@@ -18,10 +18,11 @@ from hefl_core.schemes.base import SecretShare
 
 
 def of_run(run: Run) -> Capture:
-    """A run under way or finished. On Ray the shares stay in their processes. Raises: RoundError before its first step."""
-    local = run.runtime == "local"
-    shares = {client.name: client.enrolment.share for client in run.parties.clients} if local else {}
-    found = _capture(run.transcript, shares, run.observer.observations)
+    """A run under way or finished. Shares: those that it kept for the labs.
+
+    Raises: RoundError before its first step.
+    """
+    found = _capture(run.transcript, run.captured, run.observer.observations)
     return replace(found, last=len(run.rounds))
 
 
@@ -39,7 +40,9 @@ def of_transcript(transcript: Transcript) -> Capture:
 
 
 def _capture(
-    transcript: Transcript, shares: Mapping[str, SecretShare], private: Mapping[int, tuple[Observation, ...]]
+    transcript: Transcript,
+    shares: Mapping[str, tuple[SecretShare, ...]],
+    private: Mapping[int, tuple[Observation, ...]],
 ) -> Capture:
     whole = estate(transcript.manifest.experiment)
     return Capture(transcript, whole.model, whole.dataset.test, whole.parts, shares, dict(private))

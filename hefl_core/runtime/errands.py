@@ -97,6 +97,7 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
     },
     AUDITOR: {
         **_RECEIVE,
+        "acknowledge": _SAY,
         "confirm": _SAY,
         "evidence": Step(tuple[Position, str], bytes),
         "close": Step(tuple[Position], None),
@@ -109,6 +110,7 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
         "begin_ceremony": Step(tuple[int, int], Envelope),
         "register": Step(tuple[PublicKey, CeremonyResult, tuple[SignedHeader, ...]], None),
         "destroy": Step(tuple[int], None),
+        "end": Step(tuple[int], None),
         "epochs": Step(tuple[()], tuple[KeyEpoch, ...]),
         "roster_envelope": Step(tuple[()], Envelope),
         "epoch_envelope": Step(tuple[()], Envelope),

@@ -51,7 +51,7 @@ KINDS: Final = (*ANYWHERE, *ON_ARRIVAL)
 _ROUND: Final = ("receive plan", "receive commitments", "receive sum")
 _KEY: Final = ("receive roster", "receive epoch")
 POINTS: Final[dict[str, tuple[str, ...]]] = {
-    KMS: ("open_epoch", "rotate", "roster_envelope", "epoch_envelope", "share_envelope", "destroy"),
+    KMS: ("open_epoch", "rotate", "roster_envelope", "epoch_envelope", "share_envelope", "destroy", "end"),
     COORDINATOR: (
         *_KEY,
         *("plan", "receive commitment", "commitments", "receive update", "aggregate", "receive confirmation"),
@@ -67,7 +67,8 @@ POINTS: Final[dict[str, tuple[str, ...]]] = {
 }
 HOLDER_POINTS: Final[dict[str, tuple[str, ...]]] = {
     COORDINATOR: ("receive ready", "request_decryption"),
-    "client": ("ready", "receive request", "partial_decryption", "receive partial"),
+    AUDITOR: ("acknowledge",),
+    "client": ("receive acknowledgement", "ready", "receive request", "partial_decryption", "receive partial"),
 }
 """What collective custody adds."""
 CEREMONY_POINTS: Final[dict[str, tuple[str, ...]]] = {
@@ -78,7 +79,7 @@ CEREMONY_POINTS: Final[dict[str, tuple[str, ...]]] = {
 SIGNED_ONCE: Final = {KMS: (APPROVAL_KIND,)}
 """Nobody is lied to by a second one: the KMS signs each enrolment in its own process, and takes one approval per client."""
 DEALER_POINTS: Final = ("open_epoch", "rotate", "roster_envelope")
-ONCE: Final = ("begin_ceremony", "register", "open_epoch", "rotate", "destroy", "destroy_epoch", "sign_closing")
+ONCE: Final = ("begin_ceremony", "register", "open_epoch", "rotate", "destroy", "end", "destroy_epoch", "sign_closing")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ DEEDS: Final = {
     "rotate": "activate",
     "register": "activate",
     "destroy": "destroy",
+    "end": "destroy",
 }
 """The KMS's methods that change something, and the entry in its audit log that says it is done."""
 

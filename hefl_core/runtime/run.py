@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
@@ -16,9 +16,10 @@ from hefl_core.errors import (
     RoundError,
     RuntimeUnavailable,
 )
-from hefl_core.federation.client import Observation
+from hefl_core.federation.client import Client, Observation
 from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment, Manifest
+from hefl_core.federation.messages import MAX_ATTEMPTS
 from hefl_core.federation.post import Post
 from hefl_core.federation.round import Parties, federated_round
 from hefl_core.federation.transcript import Sent, Transcript
@@ -29,9 +30,9 @@ from hefl_core.runtime.minutes import Minutes
 from hefl_core.runtime.observer import Observer
 from hefl_core.runtime.result import Environment, RoundResult, RunResult
 from hefl_core.runtime.stage import Host, Runtime, Stage, local_stage
+from hefl_core.schemes.base import SecretShare
 from hefl_core.wire.envelope import Position
 
-MAX_ATTEMPTS = 3
 ROSTER = "roster"
 
 
@@ -73,9 +74,11 @@ class _Begun:
 class Run:
     """A run that can be stepped: ``steps`` yields every message as it is sent, ``result`` sums it up.
 
-    ``stage``: another way to set the parties up than ``runtime`` names (runtime/restart.py). ``manifest``: terms that were
-    agreed on beforehand; without them fresh ones are drawn. ``minutes``: what an earlier process of this one wrote down;
-    the run goes on from there, for parties that outlive their processes.
+    ``keep_keys``: the last key lives on when the rounds are over, for labs and for looks into the processes; until
+    :meth:`end_keys` the record's bodies do not leave. ``stage``: another way to set the parties up than ``runtime`` names
+    (runtime/restart.py). ``manifest``: terms that were agreed on beforehand; without them fresh ones are drawn.
+    ``minutes``: what an earlier process of this one wrote down; the run goes on from there, for parties that outlive their
+    processes.
     """
 
     def __init__(
@@ -89,8 +92,11 @@ class Run:
         stage: Runtime | None = None,
         manifest: Manifest | None = None,
         minutes: Minutes | None = None,
+        keep_keys: bool = False,
     ) -> None:
         self.experiment = experiment
+        self._keep_keys = keep_keys
+        self._copied: dict[str, dict[int, SecretShare]] = {}
         self._manifest = manifest
         self._minutes = minutes
         self.runtime = runtime
@@ -115,8 +121,9 @@ class Run:
             if self._rotation_due(number) and self._left_at(number) is None:
                 yield from self._open_epoch(number, begun)
             yield from self._round(number, begun)
-            self._destroy_old(begun)
-        self._destroy_old(begun)
+            self._destroy(range(1, self._epoch), self.parties.clients, begun)
+        if not self._keep_keys:
+            self.end_keys()
         self._close_transcript(begun)
 
     def rotate(self) -> None:
@@ -129,8 +136,7 @@ class Run:
         self._rotate = True
 
     def _rotation_due(self, number: int) -> bool:
-        every = self.experiment.epoch_rounds
-        return number == 1 or self._rotate or (every is not None and (number - 1) % every == 0)
+        return self._rotate or (number - 1) % self.experiment.rounds_per_epoch == 0
 
     def _open_epoch(self, number: int, begun: _Begun) -> Iterator[Sent]:
         """A new key for this round and those after it; whoever is not in the new roster is out."""
@@ -138,7 +144,8 @@ class Run:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             begun.post.begin(self.parties.coordinator)
             try:
-                for sent in key_epoch(number, self.experiment.rounds, self.parties, begun.post):
+                last = self.experiment.last_round_of(number)
+                for sent in key_epoch(number, last, self.parties, begun.post):
                     if sent.step == ROSTER:
                         self._follow(sent)
                     yield sent
@@ -152,27 +159,55 @@ class Run:
         clients = tuple(client for client in self.parties.clients if client.name in roster.receivers)
         self._parties = replace(self.parties, clients=clients)
 
-    def _destroy_old(self, begun: _Begun) -> None:
-        """After the first round under a new key the old ones are destroyed, at the KMS and at every client.
+    def end_keys(self) -> tuple[str, ...]:
+        """Destroy every key of this run, at the KMS and at every client that ever had one; who may still hold one.
 
-        Who cannot be reached is asked again after the next round.
+        Whoever has the record's bodies and a key reads the updates in it: the bodies leave once nobody is named here.
         """
-        kms = self.parties.kms
-        for old in range(1, self._epoch):
-            keepers = self._keepers.setdefault(old, {kms.name, *(client.name for client in self.parties.clients)})
+        begun = self._ready()
+        self._destroy(range(1, self._epoch + 1), begun.stage.parties.clients, begun)
+        left = tuple(sorted(set().union(*self._keepers.values())))
+        begun.transcript.released = not left
+        return left
+
+    def _destroy(self, epochs: Iterable[int], clients: Sequence[Client], begun: _Begun) -> None:
+        """Destroy these epochs' keys at the KMS and these clients. Who cannot be reached is asked again the next time."""
+        self._copy_shares()
+        kms, everybody = self.parties.kms, begun.stage.parties.clients
+        for epoch in epochs:
+            keepers = self._keepers.setdefault(epoch, {kms.name, *(client.name for client in everybody)})
             if kms.name in keepers:
                 try:
                     with suppress(KeyNotActive):  # abandoned before it was used
-                        kms.destroy(old)
+                        kms.end(epoch) if epoch == self._epoch else kms.destroy(epoch)
                     keepers.discard(kms.name)
                 except RuntimeUnavailable as error:
-                    begun.post.note(kms.name, "destroy", Position(old, 0), error)
-            asked = [client for client in self.parties.clients if client.name in keepers]
-            for client, answer in begun.stage.carrier.gather(asked, "destroy_epoch", old):
-                if isinstance(answer, RuntimeUnavailable):
-                    begun.post.note(client.name, "destroy_epoch", Position(old, 0), answer)
-                else:
+                    self._note(kms.name, "destroy", epoch, error, begun)
+            asked = [client for client in clients if client.name in keepers]
+            for client, answer in begun.stage.carrier.gather(asked, "destroy_epoch", epoch) if asked else ():
+                if isinstance(answer, HeflError) and not isinstance(answer, KeyNotActive):
+                    self._note(client.name, "destroy_epoch", epoch, answer, begun)
+                else:  # KeyNotActive: it never had this key
                     keepers.discard(client.name)
+
+    def _note(self, name: str, step: str, epoch: int, error: HeflError, begun: _Begun) -> None:
+        if not begun.transcript.closed:
+            begun.post.note(name, step, Position(epoch, 0), error)
+
+    @property
+    def captured(self) -> dict[str, tuple[SecretShare, ...]]:
+        """With ``keep_keys``, what somebody in this process could have copied in time: the clients' shares, for the labs.
+
+        Leaks: every key that a client of this process ever had. Where clients live elsewhere it is empty.
+        """
+        self._copy_shares()
+        return {name: tuple(shares.values()) for name, shares in self._copied.items()}
+
+    def _copy_shares(self) -> None:
+        for client in self.parties.clients if self._keep_keys and self.runtime == "local" else ():
+            with suppress(KeyNotActive):  # not dealt yet, or destroyed
+                share = client.enrolment.share
+                self._copied.setdefault(client.name, {})[share.id.epoch] = share
 
     def _begin(self) -> _Begun:
         self.bus.publish(Progress("dealing the data and setting up the parties"))

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.transcript import Transcript
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
+from hefl_core.runtime.transcript_file import pack
 
 if TYPE_CHECKING:
     from hefl_core.runtime.blindness import Blindness
@@ -123,7 +125,7 @@ class Session:
             self._cancel = threading.Event()
             self.experiment, self.result, self.error = experiment, None, None
             self.bus = EventBus()
-            self.run = Run(experiment, runtime or default_runtime(experiment), bus=self.bus)
+            self.run = Run(experiment, runtime or default_runtime(experiment), bus=self.bus, keep_keys=True)
             self.number += 1
             self._thread = threading.Thread(
                 target=self._drain, args=(self.run, self._cancel), name="runner", daemon=True
@@ -157,6 +159,13 @@ class Session:
         """A look into this session's run becomes part of its result, and of its claims."""
         if self.result is not None:
             self.result = self._finish(replace(self.result, blindness=found))
+
+    def record(self, transcript: Transcript) -> bytes:
+        """A record as a file. This session's finished run ends its keys first; of one under way the bodies stay here."""
+        run = self.run
+        if run is not None and not self.running and not transcript.released and run.transcript is transcript:
+            run.end_keys()
+        return pack(transcript, bodies=transcript.released)
 
     def cancel(self) -> None:
         """End the run under way, if there is one; what is on record stays."""

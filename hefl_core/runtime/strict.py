@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, cast
 
-from hefl_core.errors import HeflError, IntegrityError, KeyNotActive, RoundError
+from hefl_core.errors import HeflError, IntegrityError, KeyUseError, RoundError
 from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.client import Client
 from hefl_core.federation.coordinator import Coordinator
@@ -106,7 +106,8 @@ def strict_stage(kit: Kit, coordinator: Coordinator, exchange: Exchange, close: 
 
 
 class KeyDesk:
-    """What the KMS does for the coordinator, and under which policy: one key per first round, none past the last round.
+    """What the KMS does for the coordinator, and under which policy: one key per first round, for no more rounds
+    than the terms say.
 
     Who takes part stands in the KMS's own kit; revoking is for its owner (``keys revoke``). A question that comes again
     changes nothing.
@@ -114,7 +115,7 @@ class KeyDesk:
 
     def __init__(self, kms: KMS, kit: Kit) -> None:
         self._kms = kms
-        self._rounds = kit.manifest.experiment.rounds
+        self._terms = kit.manifest.experiment
         enrolled = {entry.subject: dict(entry.details) for entry in kms.audit_log.entries if entry.action == "enrol"}
         for member in kit.members:
             if member.name == KMS_NAME:
@@ -158,6 +159,21 @@ class KeyDesk:
             return
         self._kms.destroy(epoch)
 
+    def end(self, epoch: int) -> None:
+        """End the last epoch, on the coordinator's word: clients have their shares, and keep them until their last round.
+
+        Raises: KeyNotActive for an epoch that never was; RoundError for another than the last round's.
+        """
+        known = {one.epoch: one for one in self.epochs}.get(epoch)
+        if known is not None and known.state is EpochState.DESTROYED:
+            return
+        if known is not None and known.last_round != self._terms.rounds:
+            raise RoundError(
+                f"KMS: expected the end of the key for round {self._terms.rounds}, found epoch {epoch}, which serves up "
+                f"to {known.last_round}; rotate"
+            )
+        self._kms.end(epoch)
+
     def receive(self, envelope: Envelope) -> None:
         """A client's approval. Raises: as :meth:`KMS.receive`."""
         self._kms.receive(envelope)
@@ -176,10 +192,10 @@ class KeyDesk:
 
     def _is_new(self, first_round: int, last_round: int) -> bool:
         """Whether a key from this round on is still to be made. Raises: RoundError when the terms do not allow it."""
-        if last_round != self._rounds or not 1 <= first_round <= last_round:
+        if not 1 <= first_round <= last_round or last_round != self._terms.last_round_of(first_round):
             raise RoundError(
-                f"KMS: expected a key for some rounds up to the agreed last, {self._rounds}, found {first_round} to "
-                f"{last_round}; the terms say otherwise"
+                f"KMS: expected a key for {self._terms.rounds_per_epoch} of {self._terms.rounds} rounds, found "
+                f"{first_round} to {last_round}; the terms say otherwise"
             )
         active = [epoch for epoch in self.epochs if epoch.state is EpochState.ACTIVE]
         if active and active[0].first_round > first_round:
@@ -197,8 +213,10 @@ class ClientDesk:
         return getattr(self.client, method)
 
     def destroy_epoch(self, epoch: int) -> None:
-        """Forget an old epoch's secrets. Raises: KeyNotActive for the newest."""
-        newest = self.client.enrolment.record.epoch
-        if epoch >= newest:
-            raise KeyNotActive(f"destroy: expected an epoch before {newest}, found {epoch}; it is needed")
+        """Forget an epoch's secrets. Raises: KeyUseError for the newest before this client saw the last round end."""
+        newest, rounds = self.client.enrolment.record.epoch, self.client.manifest.experiment.rounds
+        if epoch >= newest and self.client.rounds_done < rounds:
+            raise KeyUseError(
+                f"destroy: expected an epoch before {newest}, found {epoch}; it is needed up to round {rounds}"
+            )
         self.client.destroy_epoch(epoch)

@@ -31,12 +31,17 @@ _BROKEN = (
 """What the zip module and its decompressors raise on damage."""
 
 
-def pack(transcript: Transcript) -> bytes:
-    """The zip: unpacked, it is what ``Transcript.save`` writes and the command line verifies."""
+def pack(transcript: Transcript, *, bodies: bool = True) -> bytes:
+    """The zip: unpacked, it is what ``Transcript.save`` writes and the command line verifies.
+
+    Raises: KeyUseError with bodies while a key of its epochs may live.
+    """
+    if bodies:
+        transcript.require_released()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as folder:
         folder.writestr(LINES, transcript.to_bytes(), zipfile.ZIP_DEFLATED)
-        for digest, blob in transcript.blobs.items():
+        for digest, blob in transcript.blobs.items() if bodies else ():
             folder.writestr(BLOBS + digest.hex(), blob)
     return buffer.getvalue()
 

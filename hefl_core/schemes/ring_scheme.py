@@ -151,6 +151,13 @@ class RingScheme(JointKeys, Generic[P]):
         bound: float | None = None,
     ) -> Opened:
         """Combine the partial decryptions and decode. Raises: QuorumError, KeyMismatch, IntegrityError."""
+        return self.decode(self.words(key, total, partials), total, bound)
+
+    def words(self, key: PublicKey, total: CiphertextVector, partials: Sequence[PartialDecryption]) -> npt.NDArray[Any]:
+        """Every word or slot of the decrypted blocks, as it is. Shapes: (blocks · per_block,), uint64 or float64.
+
+        Raises: QuorumError, KeyMismatch, IntegrityError.
+        """
         seal.check_public_key(self.preset, key)
         check_partials(key, total, partials)
         parts = partials[0].blocks
@@ -159,7 +166,7 @@ class RingScheme(JointKeys, Generic[P]):
             sums = threshold.combine(self.preset, self.ring, key, total, partials)
             # The key of the opener is nobody's: these ciphertexts have c1 = 0, any key opens them.
             parts = tuple(self.decrypt_block(threshold.opener(self.ring), ciphertext) for ciphertext in sums)
-        return self.decode(seal.join(parts, len(total.blocks), self.per_block, self.block_type), total, bound)
+        return seal.join(parts, len(total.blocks), self.per_block, self.block_type)
 
     def decode(self, numbers: npt.NDArray[Any], total: CiphertextVector, bound: float | None) -> Opened:
         """Read summed words or slots under the declared bound, or the given one. Raises: EncodingError, IntegrityError."""

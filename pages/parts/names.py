@@ -40,6 +40,7 @@ def steps() -> dict[str, str]:
         "plan": _("plan"),
         "commitment": _("commitment"),
         "commitments": _("all commitments"),
+        "acknowledgement": _("the auditor has the list"),
         "update": _("encrypted update"),
         "sum": _("encrypted sum"),
         "confirmation": _("confirmation"),

@@ -8,7 +8,6 @@ import streamlit.components.v1 as components
 from hefl_core.federation.verify import pin_of
 from hefl_core.report import to_html
 from hefl_core.runtime.result import RunResult
-from hefl_core.runtime.transcript_file import pack
 from pages.parts import frame, running
 from pages.parts.words import _
 
@@ -55,7 +54,7 @@ def _downloads(result: RunResult, html: str) -> None:
         )
         st.download_button(
             _("Transcript (zip)"),
-            lambda: pack(result.transcript),
+            lambda: frame.session().record(result.transcript),
             "transcript.zip",
             "application/zip",
             icon=":material/receipt_long:",

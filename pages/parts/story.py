@@ -38,6 +38,9 @@ def tell(message: Message, *, plain: bool) -> str:
         "commitments": _(
             "All fingerprints are published: from here on nobody can choose a ciphertext after seeing others."
         ),
+        "acknowledgement": _(
+            "The auditor has the same list. Before that nobody uploads: a second list for somebody else would be found."
+        ),
         "update": _("{who} hands over its encrypted update. The coordinator can count it and add it, not read it."),
         "sum": _("The coordinator added the ciphertexts without any key. The sum is still locked, also for itself."),
         "confirmation": _(

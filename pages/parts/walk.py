@@ -18,7 +18,7 @@ from hefl_core.figures.sequence import Message, load_plain, picture, sequence
 from hefl_core.figures.thing import Observations, thing
 from hefl_core.ids import OBSERVER
 from hefl_core.runtime.result import Finding, RoundResult
-from hefl_core.runtime.transcript_file import pack, unpack
+from hefl_core.runtime.transcript_file import unpack
 from pages.parts import frame, look, names, running, story
 from pages.parts.frame import presenter
 from pages.parts.stepper import stepper
@@ -259,7 +259,7 @@ def _files(walked: Walked) -> None:
         left, right = st.columns(2)
         left.download_button(
             _("Download this transcript (zip)"),
-            lambda: pack(walked.transcript),
+            lambda: frame.session().record(walked.transcript),
             file_name="transcript.zip",
             mime="application/zip",
             icon=":material/download:",

@@ -36,7 +36,7 @@ def plain():
 
 @pytest.fixture(scope="module")
 def even():
-    return of_run(finished(EVEN))
+    return of_run(finished(EVEN, keep_keys=True))
 
 
 @pytest.mark.parametrize("seat", ["coordinator", "auditor"])
@@ -67,7 +67,7 @@ def test_on_an_encrypted_run_the_coordinator_and_the_auditor_read_nothing(experi
 
 def test_what_is_planted_is_found(plain):
     """Positive controls: the same code, seat and check, after a share or the open updates got to the coordinator."""
-    capture = of_run(finished(PLAIN.but(scheme="bfv-lean", rounds=1)))
+    capture = of_run(finished(PLAIN.but(scheme="bfv-lean", rounds=1), keep_keys=True))
     with_key = replace(capture, shares={"coordinator": capture.shares["client-3"]})
     # records are not among them: two of 256 weights leave few of the fixed point's steps to a small client's update
     assert all(reads(attack_run(with_key, name, "coordinator"), 1000) for name in ("property", "membership"))
@@ -90,7 +90,7 @@ def test_with_one_clients_share_a_coordinator_reads_what_individual_custody_prot
 
 
 def test_fewer_than_t_together_have_the_mean_only():
-    capture = of_run(finished(EVEN.but(scheme="bfv-threshold", custody="3-of-5", rounds=1)))
+    capture = of_run(finished(EVEN.but(scheme="bfv-threshold", custody="3-of-5", rounds=1), keep_keys=True))
     assert capture.seats[3:6] == ("coordinator+client-1", "coordinator+client-1+client-2", capture.seats[5])
     (victim,) = capture.victims("coordinator+client-1+client-2", 1)
     assert victim.name == "3 clients together"
@@ -132,12 +132,12 @@ def test_who_has_nothing_and_what_does_not_fit_is_said(even):
             attack_run(convolution, name, "coordinator")
 
 
-def test_the_command_attacks_a_transcript_from_a_file(plain, even, tmp_path):
+def test_the_command_attacks_a_transcript_from_a_file(plain, tmp_path):
     def command(*args):
         return CliRunner().invoke(app, ["attack", *args], standalone_mode=False)
 
-    for name, capture in (("plain", plain), ("even", even)):
-        capture.transcript.save(tmp_path / f"{name}.jsonl")
+    for name, transcript in (("plain", plain.transcript), ("even", finished(EVEN).transcript)):
+        transcript.save(tmp_path / f"{name}.jsonl")
     told = json.loads(command("property", "--transcript", str(tmp_path / "plain.jsonl"), "--json", "-").stdout)
     same = attack_run(plain, "property", "coordinator")
     assert told["value"] == same.value and told["seat"] == "coordinator" and told["evidence"]["read"]

@@ -188,7 +188,7 @@ def forbidden(view, needles):
 
 
 def test_on_a_real_run_the_coordinators_view_reaches_no_plaintext_and_no_key():
-    run_ = finished(SMALL.but(rounds=1))
+    run_ = finished(SMALL.but(rounds=1), keep_keys=True)
     seen, share = run_.result().observations[1], run_.parties.clients[0].enrolment.share
     view = View.of_transcript(run_.transcript, "coordinator", Lab(Setting()).public)
     updates = [np.frombuffer(item.update) for item in seen]

@@ -2,10 +2,12 @@
 
 import pytest
 
-from hefl_core.errors import HeflError, KeyNotActive, RoundError
+from hefl_core.errors import HeflError, KeyNotActive, KeyUseError, RoundError
 from hefl_core.federation import messages as m
+from hefl_core.federation.transcript import Transcript
 from hefl_core.federation.verify import verify
 from hefl_core.runtime.run import Run, run_experiment
+from hefl_core.runtime.transcript_file import pack, unpack
 from tests.conftest import SMALL, finished
 
 TOGETHER = SMALL.but(scheme="INSECURE_paillier-512", custody="2-of-3", rounds=2, model="logistic")
@@ -64,7 +66,7 @@ def test_a_coordinator_without_a_confirmation_gets_no_partial(monkeypatch):
 
 def test_rotation_in_mid_experiment_loses_no_round():
     experiment = SMALL.but(rounds=5, epoch_rounds=2)
-    run = finished(experiment)
+    run = finished(experiment, keep_keys=True)
     assert [sent.position.epoch for sent in run.transcript.sent if sent.step == "sum"] == [1, 1, 2, 2, 3]
     plain = finished(SMALL.but(rounds=5))
     assert [r.model for r in run.rounds] == [r.model for r in plain.rounds]
@@ -160,3 +162,119 @@ def test_a_holder_that_dies_costs_at_most_one_attempt(step, attempts, members):
     last = run.rounds[-1]
     assert (last.attempts, len(last.contributors)) == (attempts, members)
     assert verify(run.transcript).sums >= 2
+
+
+class Away:
+    """Wraps a client that cannot be reached until it is back."""
+
+    def __init__(self, client):
+        self._client, self.back = client, False
+
+    def __getattr__(self, name):
+        from hefl_core.errors import RuntimeUnavailable
+
+        def gone(*_):
+            raise RuntimeUnavailable(f"{self._client.name}: no answer in time")
+
+        return getattr(self._client, name) if self.back or name == "name" else gone
+
+
+def with_a_newcomer():
+    """Client 5 is away, client 1 dies when it is asked for its part; before the second attempt client 5 is back."""
+    from dataclasses import replace
+
+    run = Run(TOGETHER.but(clients=5, custody="3-of-5", rounds=2))
+    steps = run.steps()
+    for sent in steps:
+        if sent.step == "share" and sent.receivers == ("client-5",):
+            break
+    clients = run.parties.clients
+    away = Away(clients[4])
+    run._parties = replace(run.parties, clients=(Dying(clients[0], "partial_decryption"), *clients[1:4], away))
+    for sent in steps:
+        if sent.step == "partial":
+            away.back = True
+    return run
+
+
+def test_a_retry_takes_no_newcomer_in_and_loses_no_round():
+    run = with_a_newcomer()
+    assert [(item.attempts, len(item.contributors)) for item in run.rounds] == [(2, 4), (1, 4)]
+    first, second = run.rounds
+    assert "client-5" not in first.contributors and "client-5" in second.contributors
+    assert any(
+        entry.party == "client-5" and "the members of round 1 are fixed" in entry.reason
+        for entry in run.transcript.left_out
+    )
+    assert verify(run.transcript).sums >= 2
+
+
+def test_a_coordinator_that_took_the_newcomer_in_would_lose_it(monkeypatch):
+    from hefl_core.federation.client import Client
+    from hefl_core.federation.coordinator import Coordinator
+
+    monkeypatch.setattr(Coordinator, "_summed", lambda self, number: None)
+    monkeypatch.setattr(Coordinator, "_first_list", lambda self, position: None)
+    monkeypatch.setattr(Client, "_check_open", lambda self, position: None)
+    with pytest.raises(HeflError, match="client-5 added"):
+        with_a_newcomer()
+
+
+# -- a record and a key are never in one hand --------------------------------------------------------------------------
+
+
+def test_after_the_last_round_nobody_holds_a_key_and_the_record_may_leave(tmp_path):
+    run = finished(TOGETHER)
+    assert [epoch.state.value for epoch in run.parties.kms.epochs] == ["destroyed", "destroyed"]
+    for client in run.parties.clients:
+        assert client.enrolment.holder.epochs == ()
+        with pytest.raises(KeyNotActive):
+            client.enrolment.tag_key.check  # noqa: B018
+    assert run.captured == {} and run.transcript.released
+    run.transcript.save(tmp_path / "t.jsonl")
+    assert verify(Transcript.load(tmp_path / "t.jsonl")).sums == 2
+    assert [entry for entry in run.transcript.left_out if entry.step.startswith("destroy")] == []
+
+
+def test_a_record_whose_last_key_lives_leaves_without_bodies(tmp_path):
+    run = finished(TOGETHER, keep_keys=True)
+    assert run.parties.clients[0].enrolment.share.id.epoch == 2
+    for leave in (lambda: run.transcript.save(tmp_path / "t.jsonl"), lambda: pack(run.transcript)):
+        with pytest.raises(KeyUseError, match="expected the keys of its epochs destroyed before its bodies leave"):
+            leave()
+    run.transcript.save(tmp_path / "t.jsonl", bodies=False)
+    assert not (tmp_path / "t.jsonl.d").exists() and not unpack(pack(run.transcript, bodies=False)).blobs
+    kept = run.captured
+    assert {share.id.epoch for share in kept["client-1"]} == {1, 2} and len(kept) == 3
+    assert run.end_keys() == () and run.captured == kept
+    assert verify(unpack(pack(run.transcript))).sums == 2
+
+
+def test_a_client_out_of_reach_may_still_hold_its_key(tmp_path):
+    """The second fault: the key that somebody could not be asked to destroy."""
+    from hefl_core.errors import RuntimeUnavailable
+
+    def gone(epoch):
+        raise RuntimeUnavailable("client-2: no answer in time")
+
+    run = Run(SMALL.but(rounds=1))
+    steps = run.steps()
+    for sent in steps:
+        if sent.step == "receipt":
+            run.parties.clients[1].destroy_epoch = gone
+    assert run.parties.clients[1].enrolment.share and not run.transcript.released
+    assert verify(run.transcript).sums == 1
+    with pytest.raises(KeyUseError):
+        run.transcript.save(tmp_path / "t.jsonl")
+    assert run.end_keys() == ("client-2",)
+    assert verify(run.transcript).sums == 1, "nothing is written after the end that the clients signed"
+
+
+def test_a_revoked_client_destroys_its_key_too():
+    """The third: who left with the key of an old epoch."""
+    run = Run(SMALL.but(clients=4, rounds=2))
+    for sent in run.steps():
+        if sent.step == "receipt" and sent.position.round == 1 and sent.sender == "client-4":
+            leaver = run.parties.clients[3]
+            run.revoke("client-4")
+    assert leaver.enrolment.holder.epochs == () and run.transcript.released

@@ -58,7 +58,7 @@ def test_an_example_count_has_nowhere_to_hide(small_result):
         (m.RECEIPT, encode(replace(body, sum=EXAMPLES.to_bytes(2, "big")))),
         (m.UPDATE, encode(replace(vector, integers=EXAMPLES))),
         (m.UPDATE, encode(replace(vector, length=EXAMPLES))),
-        (m.COMMITMENT, encode(m.Commitment(bytes(32), EXAMPLES))),
+        (m.COMMITMENT, encode(m.Commitment(bytes(32), EXAMPLES, ()))),
         (m.UPDATE, encode(vector) + EXAMPLES.to_bytes(2, "big")),
     ):
         assert examine(changed(small_result, step, lambda _, c=content: c), COORDINATOR).findings, (step, content[:40])

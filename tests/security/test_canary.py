@@ -48,7 +48,7 @@ def told(request):
     level = root.level
     root.addHandler(listener)
     root.setLevel(logging.DEBUG)
-    run = Run(TOGETHER if together else TOGETHER.but(scheme="bfv-lean", custody="individual"))
+    run = Run(TOGETHER if together else TOGETHER.but(scheme="bfv-lean", custody="individual"), keep_keys=True)
     try:
         for _ in run.steps():
             pass

@@ -23,7 +23,7 @@ def victims_upload(run):
 
 
 def test_coordinator_and_one_client_open_everything_under_individual_custody():
-    run = finished(SMALL.but(rounds=1))
+    run = finished(SMALL.but(rounds=1), keep_keys=True)
     vector, truth, examples = victims_upload(run)
     share = run.parties.clients[0].enrolment.share
     scheme = open_scheme("bfv-lean")
@@ -37,7 +37,7 @@ def together():
     experiment = SMALL.but(
         scheme="INSECURE_bfv-threshold-1024", custody="3-of-5", clients=5, rounds=1, model="logistic"
     )
-    return finished(experiment)
+    return finished(experiment, keep_keys=True)
 
 
 def opened_with(run, vector, holders, active):
