@@ -59,16 +59,26 @@ def test_each_row_has_faults_of_two_kinds_and_says_which():
 # -- faults that no control plants: in the parties themselves ---------------------------------------------------
 
 
+def key_over(ring, secret):
+    """A fresh public key over this secret, and the secret, in SEAL's bytes."""
+    public = sealapi.PublicKey()
+    sealapi.KeyGenerator(ring.context, secret).create_public_key(public)
+    return seal.to_bytes(public), seal.to_bytes(secret)
+
+
 def finding(result, name):
     return next(one for one in check_claims(result).claims if one.id == name)
 
 
 def test_a_run_without_noise_is_not_called_private(monkeypatch):
-    """As the issue has it: nobody adds noise, and entries are as large as the noise. Control: the run with it holds."""
-    private = SMALL.but(model="logistic", clip_norm=1.0, dp_noise=0.1, rounds=1)
+    """Nobody adds noise, and the updates' entries are larger than the noise. Control: the run with it holds."""
+    private = SMALL.but(model="logistic", clip_norm=1.0, dp_noise=0.03, rounds=1)
     assert finding(run_experiment(private), "noise-added").verdict is Verdict.HOLDS
     monkeypatch.setattr(Mechanism, "noised", lambda self, clipped, step: np.trunc(clipped / step) * step)
-    found = finding(run_experiment(private), "noise-added")
+    bare = run_experiment(private)
+    share = 0.03 / private.cohort_floor**0.5
+    assert all(np.sqrt(np.mean(np.frombuffer(seen.update) ** 2)) > share for seen in bare.observations[1])
+    found = finding(bare, "noise-added")
     assert found.verdict is Verdict.FAILS and "variance" in found.evidence
 
 
@@ -103,10 +113,7 @@ def test_epochs_over_one_secret_are_seen(monkeypatch, scheme, custody):
     first = {}
 
     def over_one_secret(ring):
-        kept = first.setdefault("secret", sealapi.KeyGenerator(ring.context).secret_key())
-        public = sealapi.PublicKey()
-        sealapi.KeyGenerator(ring.context, kept).create_public_key(public)
-        return seal.to_bytes(public), seal.to_bytes(kept)
+        return key_over(ring, first.setdefault("secret", sealapi.KeyGenerator(ring.context).secret_key()))
 
     run = ROTATING.but(scheme=scheme, custody=custody)
     if scheme.startswith("INSECURE"):
@@ -114,6 +121,22 @@ def test_epochs_over_one_secret_are_seen(monkeypatch, scheme, custody):
     monkeypatch.setattr(seal, "make_keys", over_one_secret)
     found = finding(run_experiment(run), "epochs-apart")
     assert found.verdict is Verdict.FAILS and found.evidence == "epochs 1 and 2 have one secret"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "custody"), [("INSECURE_ckks-1024", "individual"), ("INSECURE_bfv-threshold-1024", "2-of-3")]
+)
+def test_a_secret_that_comes_back_after_another_is_seen(monkeypatch, scheme, custody):
+    """No two epochs in a row have one secret: the first and the third have."""
+    kept = []
+
+    def in_turn(ring):
+        kept.append(kept[0] if len(kept) == 2 else sealapi.KeyGenerator(ring.context).secret_key())
+        return key_over(ring, kept[-1])
+
+    monkeypatch.setattr(seal, "make_keys", in_turn)
+    found = finding(run_experiment(ROTATING.but(scheme=scheme, custody=custody, rounds=3)), "epochs-apart")
+    assert found.verdict is Verdict.FAILS and found.evidence == "epochs 1 and 3 have one secret"
 
 
 def test_plaintext_is_not_called_blind():
