@@ -13,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import hefl_core  # noqa: F401
 from benchmarks.common import Verdict, median, parser, repetitions, report, table
 from hefl_core.federation.experiment import Experiment
-from hefl_core.measure.forecast import Outlook, outlook
+from hefl_core.measure.forecast import Outlook
+from hefl_core.runtime.result import outlook_of
 from hefl_core.runtime.run import run_experiment
 
 _DIGITS, _CANCER = Experiment(rounds=4), Experiment(dataset="breast_cancer", batch=16, rounds=4)
@@ -37,7 +38,7 @@ def main() -> None:
     chosen = parser(__doc__).parse_args()
     rows = []
     for experiment in CONFIGURATIONS:
-        found = [outlook(run_experiment(experiment).transcript) for _ in range(repetitions(chosen))]
+        found = [outlook_of(run_experiment(experiment)) for _ in range(repetitions(chosen))]
         rows.append(_row(experiment, found))
         print("*", *rows[-1], file=sys.stderr)
     verdicts = [

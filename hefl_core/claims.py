@@ -1,47 +1,65 @@
 """The ledger of claims: every sentence that a screen, a report or a page of the docs promises, and the check behind it.
 
-An *executed* claim has a check that runs on a result, and a control: a result with a planted fault on which the check
-must fail. An *argued* claim has a source instead. A claim with neither does not load.
+An *executed* claim has a check that runs on a result, and controls: results with a planted fault on which the check
+must fail. An *argued* claim has a source instead. A claim with neither does not load. A check that lacks what it needs says
+"not checked": that is neither green nor red.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from itertools import combinations
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from hefl_core.errors import HeflError, ParameterError
+from hefl_core.errors import HeflError, NotChecked, ParameterError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import check_place
-from hefl_core.federation.messages import (
-    DecryptionRequest,
-    EncryptedSum,
-    Receipt,
-)
-from hefl_core.federation.transcript import Line, Sent, Transcript
+from hefl_core.federation.client import Observation
+from hefl_core.federation.messages import Confirmation, DecryptionRequest, EncryptedSum, Receipt, RoundPlan
+from hefl_core.federation.party import Work
+from hefl_core.federation.precision import noise_step
+from hefl_core.federation.transcript import LeftOut, Line, Sent, Transcript
 from hefl_core.federation.verify import verify
-from hefl_core.ids import AUDITOR, COORDINATOR, KeyId
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS, KeyId
+from hefl_core.keys.approval import PREFIX
+from hefl_core.keys.ceremony import DEAL
+from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.keys.roster import Roster
-from hefl_core.measure.inputs import MEANINGS, READABLE, examine
-from hefl_core.measure.memory import Hit
+from hefl_core.measure.inputs import MEANINGS, READABLE, examine, examine_record
+from hefl_core.measure.masks import masks_of, under_mask_of, without_mask
+from hefl_core.measure.memory import Hit, Search
+from hefl_core.measure.noise import NoiseShare, check_noise
 from hefl_core.measure.uniformity import compare, rows_of
-from hefl_core.runtime.result import Finding, RunResult
-from hefl_core.schemes.base import CiphertextVector
-from hefl_core.schemes.registry import load_preset
+from hefl_core.runtime.blindness import PLANTED, observed_forms
+from hefl_core.runtime.observer import fedavg_error
+from hefl_core.runtime.result import Finding, RoundResult, RunResult, Verdict
+from hefl_core.schemes.base import CiphertextVector, PublicKey
+from hefl_core.schemes.imprint import of_one_secret, share_a_factor, whole_imprint
+from hefl_core.schemes.presets import PaillierPreset, RingPreset
+from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.registry import load_preset, open_scheme
 from hefl_core.wire.canonical import decode, encode
-from hefl_core.wire.envelope import Header
+from hefl_core.wire.envelope import Header, Position
+from hefl_core.wire.fingerprint import Salt
 
-Check = Callable[[RunResult], str]
-"""Returns the evidence as a sentence; raises AssertionError or a HeflError when the claim does not hold."""
+Check: TypeAlias = Callable[[RunResult], str]
+"""Returns the evidence as a sentence; raises AssertionError or a HeflError when the claim does not hold, NotChecked
+where it lacks what it needs."""
+Control: TypeAlias = Callable[[RunResult], RunResult]
+"""Returns the result with a planted fault; its docstring says which."""
+MIN_CONTROLS = 2
 
 
 @dataclass(frozen=True)
 class Claim:
     """One promised sentence. ``applies`` says of which runs it speaks (collective custody, several epochs, …).
 
+    ``controls``: faults of different kinds. The second is chosen to slip past a check that only knows the first.
     Raises: ParameterError without a check that can fail, or without a source.
     """
 
@@ -51,16 +69,17 @@ class Claim:
     kind: Literal["executed", "argued"]
     source: str
     check: Check | None = None
-    control: Callable[[RunResult], RunResult] | None = None
+    controls: tuple[Control, ...] = ()
     applies: Callable[[RunResult], bool] = lambda result: True
 
     def __post_init__(self) -> None:
         if not self.source:
             raise ParameterError(f"claim {self.id}: expected a source, found none", "name the page or paper")
-        if self.kind == "executed" and (self.check is None or self.control is None):
+        if self.kind == "executed" and (self.check is None or len(self.controls) < MIN_CONTROLS):
             raise ParameterError(
-                f"claim {self.id}: expected a check and a control on which it fails, found none",
-                "write both, or call the claim argued",
+                f"claim {self.id}: expected a check and {MIN_CONTROLS} controls on which it fails, found "
+                f"{'a' if self.check else 'no'} check and {len(self.controls)} controls",
+                "write all of them, or call the claim argued",
             )
 
     def examine(self, result: RunResult) -> Finding:
@@ -68,9 +87,11 @@ class Claim:
         if self.check is None:
             raise ParameterError(f"claim {self.id} is argued, not executed", f"read {self.source}")
         try:
-            return Finding(self.id, True, self.check(result))
+            return Finding(self.id, Verdict.HOLDS, self.check(result))
+        except NotChecked as missing:
+            return Finding(self.id, Verdict.NOT_CHECKED, str(missing))
         except (AssertionError, HeflError) as error:
-            return Finding(self.id, False, str(error))
+            return Finding(self.id, Verdict.FAILS, str(error))
 
 
 def check_claims(result: RunResult) -> RunResult:
@@ -84,91 +105,221 @@ def _demand(condition: bool, message: str) -> None:
         raise AssertionError(message)
 
 
+def _need(condition: bool, message: str) -> None:
+    """Stop without a verdict where the check lacks something."""
+    if not condition:
+        raise NotChecked(message)
+
+
+# -- what several checks read --------------------------------------------------------------------------------
+
+
+def _bodies(result: RunResult) -> Transcript:
+    """The record with its bodies. Raises: NotChecked for one that came without."""
+    _need(bool(result.transcript.blobs), "the record came without its bodies; keep them to have this checked")
+    return result.transcript
+
+
+def _observed(result: RunResult) -> list[Observation]:
+    """What the clients showed the observer. Raises: NotChecked for a run that was not observed."""
+    found = [seen for round_ in sorted(result.observations) for seen in result.observations[round_]]
+    _need(bool(found), "the run was not observed: nobody saw the clients' private side; run it with observation on")
+    return found
+
+
+def _rosters(transcript: Transcript) -> dict[int, Roster]:
+    rosters = [decode(s.inline, Roster) for s in transcript.sent if s.inline is not None]
+    return {roster.epoch: roster for roster in rosters}
+
+
+def _public_keys(transcript: Transcript) -> dict[str, PublicKey]:
+    """The announced keys, by name."""
+    announced = [decode(transcript.body(s), EpochAnnouncement) for s in transcript.sent if s.step == "epoch"]
+    return {str(one.public_key.id): one.public_key for one in announced}
+
+
+def _vectors(transcript: Transcript) -> Iterator[tuple[Sent, CiphertextVector]]:
+    """Every upload that is on record in the open."""
+    for sent in transcript.sent:
+        if sent.step == m.UPDATE and (content := transcript.content(sent)) is not None:
+            yield sent, decode(content, CiphertextVector)
+
+
+def _encrypts(result: RunResult) -> None:
+    family = load_preset(result.experiment.scheme).family
+    _demand(
+        family != "plaintext", "the scheme is plaintext: there is no ciphertext, whoever carries an update reads it"
+    )
+
+
+@dataclass(frozen=True)
+class _Applied:
+    """The sum that a round's result speaks of, and the messages of its attempt in order."""
+
+    line: RoundResult
+    sent: Sent
+    message: EncryptedSum
+    attempt: tuple[Sent, ...]
+
+    @property
+    def before(self) -> tuple[Sent, ...]:
+        """What was sent before the sum."""
+        return self.attempt[: self.attempt.index(self.sent)]
+
+
+def _applied_sums(result: RunResult) -> Iterator[_Applied]:
+    transcript = _bodies(result)
+    _demand(bool(result.rounds), "the result speaks of no round")
+    for line in result.rounds:
+        here = transcript.of_round(line.round)
+        sums = [s for s in here if s.step == m.SUM and s.position.attempt == line.attempts]
+        _demand(len(sums) == 1, f"round {line.round}: {len(sums)} sums on record for attempt {line.attempts}")
+        attempt = tuple(s for s in here if s.position == sums[0].position)
+        yield _Applied(line, sums[0], decode(transcript.body(sums[0]), EncryptedSum), attempt)
+
+
+def _confirmed(transcript: Transcript, applied: _Applied, until: Sent | None = None) -> Sent:
+    """The auditor's word on this very sum, after the sum and before ``until``. AssertionError when it is missing or wrong."""
+    where, attempt = f"round {applied.line.round}", applied.attempt
+    stretch = attempt[attempt.index(applied.sent) : None if until is None else attempt.index(until)]
+    found = [s for s in stretch if s.step == m.CONFIRMATION and s.sender == AUDITOR]
+    when = "" if until is None else f" before the {until.step}"
+    _demand(len(found) == 1, f"{where}: {len(found)} confirmations of the auditor{when} on record, expected one")
+    auditor = _rosters(transcript)[applied.sent.position.epoch].member(AUDITOR)
+    found[0].head.verify(auditor.signing)
+    said = decode(transcript.body(found[0]), Confirmation)
+    mine = Confirmation(
+        plan=applied.sent.head.header.plan,
+        updates=tuple(item.header.digest for item in applied.message.updates),
+        blocks=tuple(hashlib.sha256(block).digest() for block in applied.message.total.blocks),
+    )
+    _demand(said == mine, f"{where}: the auditor confirmed another sum than the one that was applied")
+    return found[0]
+
+
 # -- the coordinator learns nothing ----------------------------------------------------------------------------
 
 CLAIM_ALPHA = 1e-9
 """Every run is examined: at the blindness test's 1e-3, one honest run in a thousand would be accused."""
-NEEDLE_ENTRIES = 4
-"""Consecutive entries of an update that make one search pattern: 16 bytes as float32, 32 as float64."""
+NEEDLES_PER_FORM = 4
+"""Pieces of each vector in each form: floats of both widths and orders, quantised, packed into words."""
 
 
-def needles(result: RunResult) -> Iterator[bytes]:
-    """Pieces of the plaintext updates and of the aggregate, as float32 and float64, weighted and not."""
-    for observations in result.observations.values():
-        for seen in observations:
-            update = np.frombuffer(seen.update, dtype=np.float64)
-            weight = seen.examples / result.transcript.manifest.examples_max
-            vectors = [update, update * weight]
-            if seen.applied:
-                vectors.append(np.frombuffer(seen.applied, dtype=np.float64))
-            for vector in vectors:
-                start = int(np.argmax(np.abs(vector)))
-                piece = vector[max(0, start - NEEDLE_ENTRIES + 1) :][:NEEDLE_ENTRIES]
-                yield piece.tobytes()
-                yield piece.astype(np.float32).tobytes()
+def _search_of(result: RunResult) -> Search:
+    """A search for everything that the audience saw and the coordinator must not have, in every form of it."""
+    salt = Salt(os.urandom(16))
+    search = Search(salt)
+    examples_max = result.transcript.manifest.examples_max
+    for found in result.observations.values():
+        search.add(map(salt.fingerprint, observed_forms(result.experiment, examples_max, found, NEEDLES_PER_FORM, 7)))
+    return search
 
 
 def _coordinator_blind(result: RunResult) -> str:
-    preset = load_preset(result.experiment.scheme)
-    _demand(preset.family != "plaintext", "the scheme is plaintext: the coordinator reads every update")
-    patterns = list(needles(result))
-    _demand(bool(patterns), "the run was not observed: there is nothing to search for; run with observation on")
+    _encrypts(result)
+    transcript, search = _bodies(result), _search_of(result)
+    scheme, keys = open_scheme(result.experiment.scheme), _public_keys(transcript)
     messages = nbytes = 0
-    for seen in result.transcript.seen_by(COORDINATOR):
+    for seen in transcript.seen_by(COORDINATOR):
         header = seen.sent.head.header
-        _demand(header.kind in READABLE, f"the coordinator got a {header.kind} of {header.sender}")
+        where = f"{header.kind} of {header.sender}"
+        _demand(header.kind in READABLE, f"the coordinator got a {where}")
         for data in (seen.body, seen.content):
-            if data is None:
-                continue
-            hit = next((p for p in patterns if p in data), None)
-            _demand(hit is None, f"{header.kind} of {header.sender} contains plaintext of an update")
-            nbytes += len(data)
+            hits = search.in_bytes(data) if data is not None else ()
+            _demand(not hits, f"{where} contains a {hits[0].kind if hits else ''}: {hits[0].name if hits else ''}")
+            nbytes += len(data or b"")
         if seen.content is not None:
-            decode(seen.content, READABLE[header.kind])
+            content: object = decode(seen.content, READABLE[header.kind])
+            if isinstance(content, CiphertextVector):
+                scheme.check(keys[header.key_id], content)
         messages += 1
+    _observed(result)
     return (
-        f"{messages} messages ({nbytes} bytes) decoded against an allow-list of {len(READABLE)} kinds and searched "
-        f"for {len(patterns)} plaintext patterns: none found"
+        f"{messages} messages ({nbytes} bytes) decoded against an allow-list of {len(READABLE)} kinds, every ciphertext well "
+        f"formed, and searched for {len(search.fingerprints)} pieces of updates, sums and models: none found"
     )
 
 
 def _plant_plaintext(result: RunResult) -> RunResult:
-    """Control: an update's float64 bytes lie in a body that the coordinator received."""
+    """An update's float64 bytes lie in a body that the coordinator received."""
     first = next(iter(result.observations.values()))[0]
     target = next(s for s in result.transcript.sent if s.step == m.UPDATE)
     return _with_blob(result, target.head.header.content_digest, lambda old: old + first.update)
 
 
+def _plant_quantised(result: RunResult) -> RunResult:
+    """An update stands in a ciphertext's place as whole numbers of steps: no float of it is anywhere, and it decodes."""
+    first = next(iter(result.observations.values()))[0]
+    update = np.frombuffer(first.update, dtype=np.float64)
+    sent, vector = next(_vectors(result.transcript))
+    whole = np.rint(update * 2**15).astype(">i4").tobytes()
+    content = replace(vector, blocks=(whole, *vector.blocks[1:])).to_bytes()
+    return _with_blob(result, sent.head.header.content_digest, lambda _: content)
+
+
 def _inputs_allowed(result: RunResult) -> str:
+    transcript = _bodies(result)
     messages = nbytes = fields = 0
     for seat in (COORDINATOR, AUDITOR):
-        found = examine(result.transcript, seat)
+        found = examine(transcript, seat)
         _demand(not found.findings, f"{seat}: {'; '.join(found.findings[:3])}")
         messages, nbytes = messages + found.messages, nbytes + found.nbytes
         fields += sum(count for _, count in found.meanings)
+    beside = examine_record(transcript)
+    _demand(not beside, f"on record: {'; '.join(beside[:3])}")
     handed = result.blindness.handed if result.blindness else None
     _demand(handed is None or not handed.findings, f"handed to the process: {handed.findings[:3] if handed else ''}")
     more = f"; {handed.messages} objects that Ray handed to the process likewise" if handed else ""
     return (
         f"{messages} messages ({nbytes} bytes), {fields} fields, each with a meaning on the list; none of the "
-        f"{len(set(MEANINGS))} meanings is an example count{more}"
+        f"{len(set(MEANINGS))} meanings is an example count; no cost report of a client on {len(transcript.lines)} lines and no "
+        f"number in a client's refusal{more}"
     )
 
 
 def _smuggle_count(result: RunResult) -> RunResult:
-    """Control: a receipt carries one number more, how many examples the client has."""
+    """A receipt carries one number more, how many examples the client has."""
     target = next(s for s in result.transcript.sent if s.step == m.RECEIPT)
     receipt = decode(result.transcript.content(target) or b"", Receipt)
     content = encode({"sum": receipt.sum, "state": receipt.state, "examples": 113})
     return _with_blob(result, target.head.header.content_digest, lambda _: content)
 
 
+def _report_cost(result: RunResult) -> RunResult:
+    """A commitment stands on record with what training cost the client, in no field of any message."""
+    cost = (Work("train", 0.113, 0.113),)
+    return _with_sent(result, m.COMMITMENT, lambda s: _entry(s, work=cost))
+
+
+def _tell_entry(result: RunResult) -> RunResult:
+    """A client's refusal names the largest entry of its update."""
+    copy = _copy(result.transcript)
+    place = copy.sent[-1].position
+    copy.note(LeftOut("client-1", "commit", place, "EncodingError: |entry| 1.3 exceeds the bound 1.0"))
+    return replace(result, transcript=copy)
+
+
+def _hide_count(result: RunResult) -> RunResult:
+    """A receipt's digest of the state is no digest of anything: it is 32 bytes with the number of examples in them."""
+    target = next(s for s in result.transcript.sent if s.step == m.RECEIPT)
+    receipt = decode(result.transcript.content(target) or b"", Receipt)
+    content = encode(replace(receipt, state=(113).to_bytes(32, "big")))
+    return _with_blob(result, target.head.header.content_digest, lambda _: content)
+
+
 def _memory_clean(result: RunResult) -> str:
     found = result.blindness
-    _demand(found is not None, "no process was looked into")
-    assert found is not None
+    if found is None:
+        raise NotChecked("no process was looked into; run it on Ray and look (blindness)")
     blind = [control.planted for control in found.controls if not control.found]
     _demand(not blind, f"the test is blind itself, it did not find {'; '.join(blind)}")
+    planted = {control.name for control in found.controls}
+    _demand(
+        set(PLANTED) <= planted, f"the test was not tried: nothing was planted for {sorted(set(PLANTED) - planted)}"
+    )
+    looked_into = {one.party for one in found.looked if one.looks and one.nbytes}
+    _demand({COORDINATOR, AUDITOR} <= looked_into, f"looked into {sorted(looked_into)} only")
+    _demand(found.needle_count > 0, "there was nothing to look for")
     _demand(not found.findings, "; ".join(found.findings[:3]))
     looked = ", ".join(f"{one.party} ({one.nbytes / 2**20:.0f} MiB, {one.looks} looks)" for one in found.looked)
     return (
@@ -178,79 +329,169 @@ def _memory_clean(result: RunResult) -> str:
 
 
 def _plant_hit(result: RunResult) -> RunResult:
-    """Control: the search found a piece of an update in the coordinator's heap."""
+    """The search found a piece of an update in the coordinator's heap."""
     found = result.blindness
     if found is None:
         return result
     return replace(result, blindness=replace(found, hits=(Hit(0, "plaintext update", "planted", "[heap]"),)))
 
 
+def _plant_nothing(result: RunResult) -> RunResult:
+    """The search was never tried on anything that it must find, so its "nothing found" means nothing."""
+    found = result.blindness
+    return result if found is None else replace(result, blindness=replace(found, controls=()))
+
+
 # -- ciphertexts -----------------------------------------------------------------------------------------------
 
 
 def _fresh(result: RunResult) -> str:
-    blocks = [
-        block
-        for sent in result.transcript.sent
-        if sent.step == m.UPDATE and (content := result.transcript.content(sent)) is not None
-        for block in decode(content, CiphertextVector).blocks
-    ]
-    _demand(bool(blocks), "no upload is on record")
-    distinct = len({hashlib.sha256(block).digest() for block in blocks})
-    _demand(distinct == len(blocks), f"{len(blocks) - distinct} of {len(blocks)} ciphertext blocks appear twice")
-    return f"{len(blocks)} ciphertext blocks, all different"
+    _encrypts(result)
+    transcript = _bodies(result)
+    found = list(_vectors(transcript))
+    _demand(bool(found), "no upload is on record")
+    blocks = [hashlib.sha256(block).digest() for _, vector in found for block in vector.blocks]
+    _demand(len(set(blocks)) == len(blocks), f"{len(blocks) - len(set(blocks))} of {len(blocks)} blocks appear twice")
+    _masks_differ(transcript)
+    return f"{len(blocks)} ciphertext blocks of {len(found)} uploads: all different, and so are their masks"
+
+
+def _masks_differ(transcript: Transcript) -> None:
+    """No mask hides two plaintexts: their difference would be in the open."""
+    keys = _public_keys(transcript)
+    masks = [mask for sent, vector in _vectors(transcript) for mask in masks_of(keys[sent.head.header.key_id], vector)]
+    _demand(len(set(masks)) == len(masks), f"{len(masks) - len(set(masks))} of {len(masks)} masks appear twice")
 
 
 def _repeat_upload(result: RunResult) -> RunResult:
-    """Control: one client's ciphertext stands for another's."""
+    """One client's ciphertext stands for another's."""
     uploads = [s for s in result.transcript.sent if s.step == m.UPDATE]
     first = result.transcript.content(uploads[0]) or b""
     return _with_blob(result, uploads[1].head.header.content_digest, lambda _: first)
 
 
+def _share_mask(result: RunResult) -> RunResult:
+    """Two clients that are no neighbours use one mask for different updates: no two ciphertexts are equal."""
+    (first, one), *_, (last, other) = [
+        found
+        for found in _vectors(result.transcript)
+        if found[0].position == next(_vectors(result.transcript))[0].position
+    ]
+    key = _public_keys(result.transcript)[first.head.header.key_id]
+    content = replace(other, blocks=under_mask_of(key, one, other)).to_bytes()
+    return _with_blob(result, last.head.header.content_digest, lambda _: content)
+
+
 def _uniform(result: RunResult) -> str:
-    preset = load_preset(result.experiment.scheme)
-    _demand(preset.family != "plaintext", "the scheme is plaintext: there is no ciphertext")
-    found = compare(*rows_of(result.transcript), CLAIM_ALPHA)
-    _demand(found.holds, f"p {found.p_text} in {len(found.tests)} tests of {found.uploads} uploads")
+    _encrypts(result)
+    transcript = _bodies(result)
+    epochs = sorted({sent.position.epoch for sent, _ in _vectors(transcript)})
+    _demand(bool(epochs), "no upload is on record")
+    _masks_differ(transcript)
+    tests = numbers = uploads = 0
+    worst = 1.0
+    for epoch in epochs:
+        found = compare(*rows_of(transcript, epoch=epoch), CLAIM_ALPHA / len(epochs))
+        _demand(found.holds, f"epoch {epoch}: p {found.p_text} in {len(found.tests)} tests of {found.uploads} uploads")
+        tests, numbers, uploads = tests + len(found.tests), numbers + found.numbers, uploads + found.uploads
+        worst = min(worst, found.smallest_p)
     return (
-        f"{len(found.tests)} χ² tests of {found.numbers} numbers in {found.uploads} uploads, alone and between uploads: "
-        f"the smallest p {found.p_text}"
+        f"{tests} χ² tests of {numbers} numbers in {uploads} uploads under {len(epochs)} keys, alone and between uploads: "
+        f"the smallest p = {worst:.2g}"
     )
 
 
+def _unmask_early(result: RunResult) -> RunResult:
+    """One upload of the first key is sent without its noise: c0 holds small numbers. Later keys are clean."""
+    sent, vector = next(_vectors(result.transcript))
+    key = _public_keys(result.transcript)[sent.head.header.key_id]
+    content = replace(vector, blocks=without_mask(key, vector)).to_bytes()
+    return _with_blob(result, sent.head.header.content_digest, lambda _: content)
+
+
 def _equals_fedavg(result: RunResult) -> str:
+    observed, transcript = _observed(result), _bodies(result)
+    _keeps_clip(result, observed)
     worst, compared = 0.0, 0
-    for item in result.rounds:
-        if item.max_abs_error is None or item.error_bound is None:
+    for applied in _applied_sums(result):
+        contributors = tuple(item.header.sender for item in applied.message.updates)
+        plan = next(s for s in applied.before if s.step == m.PLAN)
+        terms = decode(transcript.body(plan), RoundPlan)
+        seen = result.observations.get(applied.line.round, ())
+        found = fedavg_error(transcript.manifest, seen, contributors, terms)
+        if found is None:
             continue
+        error, bound = found
+        _demand(error <= bound, f"round {applied.line.round}: error {error:.3e} exceeds the bound {bound:.3e}")
+        told = (applied.line.max_abs_error or 0.0, applied.line.error_bound or 0.0)
         _demand(
-            item.max_abs_error <= item.error_bound,
-            f"round {item.round}: error {item.max_abs_error:.3e} exceeds the bound {item.error_bound:.3e}",
+            np.allclose(told, found, rtol=1e-6, atol=0), f"round {applied.line.round}: reported {told}, found {found}"
         )
-        worst, compared = max(worst, item.max_abs_error / item.error_bound), compared + 1
-    _demand(compared > 0, "no round was observed: there is nothing to compare with; run with observation on")
+        worst, compared = max(worst, error / bound), compared + 1
+    _need(compared > 0, "in no round were all contributors observed: there is nothing to compare with")
     gone = len(result.rounds) - compared
     note = f" ({gone} could not be compared: a contributor had died)" if gone else ""
-    return f"{compared} rounds; the largest error is {worst:.0%} of its bound{note}"
+    return f"{compared} rounds computed anew from the clients' updates; the largest error is {worst:.0%} of its bound{note}"
+
+
+def _keeps_clip(result: RunResult, observed: Sequence[Observation]) -> None:
+    """Every clipped update is within the clip; one that noise was added to, before it was."""
+    limit = result.experiment.clip_norm
+    if limit is None or result.experiment.adaptive:  # an adaptive bound carries what was left out along
+        return
+    for seen in observed:
+        norm = float(np.linalg.norm(np.frombuffer(seen.before_noise or seen.update, dtype=np.float64)))
+        _demand(norm <= limit * (1 + 1e-9), f"{seen.client}: an update of norm {norm:.6g}, clipped to {limit:g}")
 
 
 def _enlarge_error(result: RunResult) -> RunResult:
-    """Control: one round's error is twice its bound."""
+    """One round's error is twice its bound."""
     first, *others = result.rounds
     return replace(result, rounds=(replace(first, max_abs_error=2 * (first.error_bound or 1.0)), *others))
 
 
+def _move_mean(result: RunResult) -> RunResult:
+    """The clients applied a mean that is off in one entry; what the result says of its error stays as it was."""
+
+    def moved(seen: Observation) -> Observation:
+        mean = np.frombuffer(seen.applied, dtype=np.float64).copy()
+        mean[len(mean) // 2] += 0.01
+        return replace(seen, applied=mean.tobytes())
+
+    return _with_observations(result, min(result.observations), lambda seen: moved(seen) if seen.applied else seen)
+
+
 def _one_model(result: RunResult) -> str:
+    transcript = result.transcript
+    clients = []
     for item in result.rounds:
-        _demand(item.model is not None, f"round {item.round}: the clients' models differ or were not observed")
-    return f"after each of {len(result.rounds)} rounds all clients held bit-equal models"
+        seen = {one.theta_digest.hex() for one in result.observations.get(item.round, ())} | set(item.models)
+        _need(bool(seen), f"round {item.round}: nobody saw the clients' models; run it with observation on")
+        _demand(len(seen) == 1, f"round {item.round}: {len(seen)} different models at the clients")
+        receipts = [s for s in transcript.of_round(item.round) if s.step == m.RECEIPT]
+        said = {decode(body, Receipt) for s in receipts if (body := transcript.content(s)) is not None}
+        _demand(len({receipt.state for receipt in said}) <= 1, f"round {item.round}: receipts of different histories")
+        clients.append(len(result.observations.get(item.round, ())))
+    seen_by = (
+        f"{min(clients)} to {max(clients)} clients that were observed" if any(clients) else "the clients' own folders"
+    )
+    return f"after each of {len(result.rounds)} rounds all models were bit-equal ({seen_by})"
 
 
-def _forget_model(result: RunResult) -> RunResult:
-    """Control: in one round the clients' models differ."""
+def _split_model(result: RunResult) -> RunResult:
+    """In one round two different models were seen."""
     first, *others = result.rounds
-    return replace(result, rounds=(replace(first, model=None), *others))
+    return replace(result, rounds=(replace(first, model=None, models=("00" * 32, "11" * 32)), *others))
+
+
+def _drift(result: RunResult) -> RunResult:
+    """One client's model is another one; the result says that all are equal."""
+    last = max(result.observations)
+    chosen = result.observations[last][-1].client
+    other = hashlib.sha256(b"another model").digest()
+    return _with_observations(
+        result, last, lambda seen: replace(seen, theta_digest=other) if seen.client == chosen else seen
+    )
 
 
 def is_private(result: RunResult) -> bool:
@@ -259,45 +500,99 @@ def is_private(result: RunResult) -> bool:
 
 
 def _noise_added(result: RunResult) -> str:
-    mechanism = result.experiment.mechanism
-    assert mechanism is not None
-    share = mechanism.noise * mechanism.clip_norm / mechanism.survivors**0.5
-    least = float("inf")
-    for seen in (item for found in result.observations.values() for item in found):
-        noised = np.frombuffer(seen.update, dtype=np.float64)
-        found_std = float(np.sqrt(np.mean(noised**2)))
-        least = min(least, found_std / share)
-        _demand(found_std >= 0.85 * share, f"{seen.client}: noise of {found_std:.3g} per entry, expected {share:.3g}")
+    mechanism, privacy = result.experiment.mechanism, result.privacy
+    assert mechanism is not None and privacy is not None
+    observed = _observed(result)
+    _keeps_clip(result, observed)
+    for seen in observed:
         _demand(seen.examples == 1, f"{seen.client}: weighs {seen.examples}, which would scale its noise")
-    _demand(least < float("inf"), "the run was not observed: nobody saw the noised updates")
-    privacy = result.privacy
-    assert privacy is not None
+    step = _noise_step(result, mechanism.bound)
+    shares = [
+        NoiseShare.of(
+            seen.client,
+            seen.position.round,
+            np.frombuffer(seen.update, dtype=np.float64),
+            np.frombuffer(seen.before_noise, dtype=np.float64),
+            step,
+        )
+        for seen in observed
+    ]
+    std = mechanism.share_std(step)
+    least, most = check_noise(shares, std)
     return (
-        f"every update carried at least {least:.2f} of its share of the noise before it was encrypted, at weight 1; "
+        f"the noise on {len(shares)} updates, taken off again, is whole steps with {least:.2f} to {most:.2f} of the stated "
+        f"variance, in the discrete Gaussian's shape, fresh and independent of the updates; clipped before it, at weight 1; "
         f"ε = {privacy.epsilon:.3g} at δ = {privacy.delta:g}"
     )
 
 
+def _noise_step(result: RunResult, bound: float) -> float:
+    """The grid of the noise, from the first plan on record."""
+    transcript = _bodies(result)
+    plan = next(s for s in transcript.sent if s.step == m.PLAN)
+    terms = decode(transcript.body(plan), RoundPlan).max_terms
+    return noise_step(open_scheme(result.experiment.scheme), bound, terms)
+
+
+def _no_noise(result: RunResult) -> RunResult:
+    """Nobody adds noise: the updates go out as they were clipped, which have entries of the noise's size."""
+    bare = {
+        round_: tuple(replace(seen, update=_on_grid(result, seen)) for seen in found)
+        for round_, found in result.observations.items()
+    }
+    return replace(result, observations=bare)
+
+
+def _on_grid(result: RunResult, seen: Observation) -> bytes:
+    mechanism = result.experiment.mechanism
+    step = _noise_step(result, mechanism.bound) if mechanism else 1.0
+    under = np.frombuffer(seen.before_noise, dtype=np.float64)
+    return np.asarray(np.trunc(under / step) * step, dtype=np.float64).tobytes()
+
+
 def _thin_noise(result: RunResult) -> RunResult:
-    """Control: one client adds half of its noise."""
+    """One client adds half of its noise."""
     first, *others = result.observations[1]
-    half = (np.frombuffer(first.update, dtype=np.float64) / 2).tobytes()
+    before = np.frombuffer(_on_grid(result, first), dtype=np.float64)
+    step = _noise_step(result, result.experiment.mechanism.bound if result.experiment.mechanism else 1.0)
+    noise = np.frombuffer(first.update, dtype=np.float64) - before
+    half = (before + np.rint(noise / step / 2) * step).tobytes()
     return replace(result, observations={**result.observations, 1: (replace(first, update=half), *others)})
+
+
+def _shared_noise(result: RunResult) -> RunResult:
+    """One client adds the noise of another: as much as it should, in the right shape, and the other can take it off."""
+    first, second, *others = result.observations[1]
+    one, two = (np.frombuffer(_on_grid(result, seen), dtype=np.float64) for seen in (first, second))
+    noise = np.frombuffer(first.update, dtype=np.float64) - one
+    changed = replace(second, update=(two + noise).tobytes())
+    return replace(result, observations={**result.observations, 1: (first, changed, *others)})
 
 
 # -- integrity -------------------------------------------------------------------------------------------------
 
 
 def _sums_confirmed(result: RunResult) -> str:
-    verdict = verify(result.transcript)
-    _demand(verdict.sums == len(result.rounds), f"{verdict.sums} sums on record for {len(result.rounds)} rounds")
-    return str(verdict)
+    transcript = _bodies(result)
+    verdict = verify(transcript)
+    for applied in _applied_sums(result):
+        _confirmed(transcript, applied)
+        contributors = tuple(item.header.sender for item in applied.message.updates)
+        told = applied.line.contributors
+        _demand(contributors == told, f"round {applied.line.round}: a sum of {contributors}, the result says {told}")
+    return f"the auditor confirmed each of {len(result.rounds)} applied sums; {verdict}"
 
 
 def _tamper_sum(result: RunResult) -> RunResult:
-    """Control: one upload was exchanged after the sum was made."""
+    """One upload was exchanged after the sum was made."""
     target = next(s for s in result.transcript.sent if s.step == m.UPDATE)
     return _with_blob(result, target.head.header.content_digest, lambda old: old[:-1] + bytes([old[-1] ^ 1]))
+
+
+def _miss_contributor(result: RunResult) -> RunResult:
+    """The record is whole, but the result speaks of another sum than the one that was confirmed: one with a client more."""
+    first, *others = result.rounds
+    return replace(result, rounds=(replace(first, contributors=(*first.contributors, "client-99")), *others))
 
 
 _WRONG_LABELS: tuple[tuple[str, Callable[[Header], Header]], ...] = (
@@ -307,53 +602,91 @@ _WRONG_LABELS: tuple[tuple[str, Callable[[Header], Header]], ...] = (
     ("attempt", lambda h: replace(h, position=replace(h.position, attempt=h.position.attempt + 1))),
     ("client", lambda h: replace(h, sender="client-1" if h.sender != "client-1" else "client-2")),
 )
+_LABELLED = (m.COMMITMENT, m.UPDATE, m.READY, m.PARTIAL, m.RECEIPT)
+"""Everything that a client says in a round."""
 
 
 def _wrong_labels(result: RunResult) -> str:
-    tried = 0
-    rosters = [decode(s.inline, Roster) for s in result.transcript.sent if s.inline is not None]
-    for sent in (s for s in result.transcript.sent if s.step == m.UPDATE):
-        header = sent.head.header
-        roster = next(r for r in rosters if r.epoch == header.position.epoch)
-        key_id = KeyId.parse(header.key_id, load_preset(result.experiment.scheme).family)
-        for what, change in _WRONG_LABELS:
-            wrong = change(header)
+    tried = labelled = 0
+    rosters, family = _rosters(result.transcript), load_preset(result.experiment.scheme).family
+    plans = {s.position: s.head.header for s in result.transcript.sent if s.step == m.PLAN and s.sender == COORDINATOR}
+    for sent in (s for s in result.transcript.sent if s.step in _LABELLED):
+        header, roster = sent.head.header, rosters[sent.position.epoch]
+        plan = plans.get(header.position)
+        _demand(plan is not None, f"{header.kind} of {header.sender}: on record without a plan for its place")
+        assert plan is not None
+        expected = (plan.position, KeyId.parse(plan.key_id, family), plan.state, plan.digest)
+        _admitted(sent, header, expected, roster)
+        labelled += 1
+        for what, change in _WRONG_LABELS if sent.step == m.UPDATE else ():
             try:
-                check_place(wrong, position=header.position, key_id=key_id, state=header.state, plan=header.plan)
-                replace(sent.head, header=wrong).verify(roster.member(wrong.sender).signing)
+                _admitted(sent, change(header), expected, roster)
             except HeflError:
                 tried += 1
             else:
                 raise AssertionError(f"an update labelled with another {what} was accepted")
-        sent.head.verify(roster.member(header.sender).signing)
-    return f"{tried} wrongly labelled copies of the run's own uploads refused by header and signature alone"
+    _demand(tried > 0, "no upload is on record: nothing was tried")
+    return (
+        f"{labelled} messages of clients bear the labels of the plan in force and their sender's signature; {tried} wrongly "
+        "labelled copies of uploads were refused by header and signature alone"
+    )
+
+
+def _admitted(sent: Sent, header: Header, expected: tuple[Position, KeyId, bytes, bytes], roster: Roster) -> None:
+    """The checks of whoever receives it, before anything is parsed. Raises: whatever refuses it."""
+    position, key_id, state, plan = expected
+    check_place(header, position=position, key_id=key_id, state=state, plan=plan)
+    replace(sent.head, header=header).verify(roster.member(header.sender).signing)
 
 
 def _unsign(result: RunResult) -> RunResult:
-    """Control: an upload's signature is not its sender's, so the true label is refused as well."""
+    """An upload's signature is not its sender's, so the true label is refused as well."""
     return _with_sent(result, m.UPDATE, lambda s: replace_struct(s, signature=bytes(64)))
 
 
+def _unsign_receipt(result: RunResult) -> RunResult:
+    """A receipt's signature is not its sender's; the uploads are as they should be."""
+    return _with_sent(result, m.RECEIPT, lambda s: replace_struct(s, signature=bytes(64)))
+
+
+_SECRETS = ("share", f"{PREFIX}{DEAL}")
+"""Kinds of messages that bring a share, or a part of one."""
+
+
 def _no_share_leaves(result: RunResult) -> str:
-    shares = [s for s in result.transcript.sent if s.step == "share"]
-    _demand(bool(shares), "no share was dealt on record")
-    for sent in shares:
-        _demand(sent.head.header.sealed, f"the share for {', '.join(sent.receivers)} travelled unsealed")
+    transcript, rosters = result.transcript, _rosters(result.transcript)
+    found = [s for s in transcript.sent if s.step in _SECRETS]
+    _demand(any(s.step == "share" for s in found), "no share was dealt on record")
+    taken: set[tuple[str, int, str]] = set()
+    for sent in found:
+        what, roster = f"a {sent.step} of epoch {sent.position.epoch}", rosters[sent.position.epoch]
+        _demand(sent.head.header.sealed, f"{what} for {', '.join(sent.receivers)} travelled unsealed")
+        addressed = {*sent.receivers, *sent.head.header.recipients}
         _demand(
-            len(sent.receivers) == 1 and sent.receivers[0] not in (COORDINATOR, AUDITOR),
-            f"a share was addressed to {', '.join(sent.receivers)}",
+            len(addressed) == 1 and addressed <= set(roster.clients), f"{what} was addressed to {', '.join(addressed)}"
         )
-        _demand(result.transcript.content(sent) is None, "a share's content is on record")
-    return f"{len(shares)} shares, each sealed to one client; coordinator and auditor received none"
+        _demand(transcript.content(sent) is None, f"the content of {what} is on record")
+        if sent.step == "share":
+            place = (sent.step, sent.position.epoch, sent.receivers[0])
+            _demand(sent.sender == KMS, f"{what} came from {sent.sender}")
+            _demand(place not in taken, f"{what}: {sent.receivers[0]} got two")
+            taken.add(place)
+    dealt = len(found) - len(taken)
+    more = f", and {dealt} parts of shares between clients" if dealt else ""
+    return f"{len(taken)} shares{more}, each sealed to one client; coordinator and auditor received none"
 
 
 def _misaddress_share(result: RunResult) -> RunResult:
-    """Control: a share goes to the coordinator as well."""
+    """A share goes to the coordinator as well."""
+    return _with_sent(result, "share", lambda s: _entry(s, receivers=(*s.receivers, COORDINATOR)))
 
-    def change(sent: Sent) -> Sent:
-        return Sent(sent.step, sent.head, (*sent.receivers, COORDINATOR), sent.nbytes, sent.body, sent.work)
 
-    return _with_sent(result, "share", change)
+def _second_share(result: RunResult) -> RunResult:
+    """One client gets another's share too, sealed and addressed to it alone: together they may open a sum."""
+    first, second, *_ = [s for s in result.transcript.sent if s.step == "share"]
+    header = replace(second.head.header, recipients=first.receivers)
+    other = _entry(second, receivers=first.receivers, header=header)
+    return _with_sent(result, "share", lambda s: other, which=1)
 
 
 # -- custody ---------------------------------------------------------------------------------------------------
@@ -375,63 +708,151 @@ def has_epochs(result: RunResult) -> bool:
 
 
 def _quorum_kept(result: RunResult) -> str:
-    transcript, need = result.transcript, result.experiment.quorum.threshold
+    transcript, need = _bodies(result), result.experiment.quorum.threshold
     answered = 0
-    for total in (s for s in transcript.sent if s.step == m.SUM):
-        here = [s for s in transcript.of_round(total.position.round) if s.position == total.position]
-        request = next((s for s in here if s.step == m.REQUEST), None)
-        if request is None:
-            continue
-        active = decode(transcript.body(request), DecryptionRequest).active
-        members = [item.header.sender for item in decode(transcript.body(total), EncryptedSum).updates]
-        partials = [s for s in here if s.step == m.PARTIAL]
+    for applied in _applied_sums(result):
+        where = f"round {applied.line.round}"
+        asked = [s for s in applied.attempt if s.step == m.REQUEST and s.sender == COORDINATOR]
+        _demand(len(asked) == 1, f"{where}: {len(asked)} requests to decrypt the sum, expected one")
+        confirmation = _confirmed(transcript, applied, until=asked[0])
+        request = decode(transcript.body(asked[0]), DecryptionRequest)
         _demand(
-            len(active) == need and set(active) <= set(members), f"the active set {active} is not {need} contributors"
+            (request.sum, request.confirmation) == (applied.sent.head.header.digest, confirmation.head.header.digest),
+            f"{where}: the request names another sum or confirmation",
         )
-        _demand({s.sender for s in partials} <= set(active), "a holder outside the active set answered")
+        members = [item.header.sender for item in applied.message.updates]
         _demand(
-            all(s.head.header.sealed and COORDINATOR not in s.receivers for s in partials), "a partial was readable"
+            len(set(request.active)) == len(request.active) == need and set(request.active) <= set(members),
+            f"{where}: the active set {request.active} is not {need} contributors",
         )
-        answered += len(partials)
-    _demand(
-        answered >= need * len(result.rounds), f"only {answered} partial decryptions for {len(result.rounds)} rounds"
+        answered += _answers(transcript, applied, asked[0], request.active)
+    _no_stray_answers(transcript)
+    return (
+        f"{answered} partial decryptions, each by one of the {need} holders named first, after the auditor's word on that very "
+        "sum, signed, and sealed to the clients"
     )
-    return f"{answered} partial decryptions, each by one of the {need} holders named first, sealed to the clients"
+
+
+def _answers(transcript: Transcript, applied: _Applied, asked: Sent, active: Sequence[str]) -> int:
+    """How many partials this sum got: one of each active holder, after the request."""
+    where, attempt = f"round {applied.line.round}", applied.attempt
+    partials = [s for s in attempt if s.step == m.PARTIAL]
+    _demand(sorted(s.sender for s in partials) == sorted(active), f"{where}: answers of {[s.sender for s in partials]}")
+    _demand(all(attempt.index(s) > attempt.index(asked) for s in partials), f"{where}: an answer before the request")
+    return len(partials)
+
+
+def _no_stray_answers(transcript: Transcript) -> None:
+    """Every partial on record, of attempts that came to nothing too: signed, sealed to clients, asked for."""
+    rosters = _rosters(transcript)
+    requests = {s.position: s for s in transcript.sent if s.step == m.REQUEST and s.sender == COORDINATOR}
+    for sent in (s for s in transcript.sent if s.step == m.PARTIAL):
+        where, roster = f"round {sent.position.round}: the partial of {sent.sender}", rosters[sent.position.epoch]
+        _demand(sent.position in requests, f"{where} was not asked for")
+        active = decode(transcript.body(requests[sent.position]), DecryptionRequest).active
+        _demand(sent.sender in active, f"{where} came from outside of the active set")
+        readers = {*sent.receivers, *sent.head.header.recipients}
+        _demand(sent.head.header.sealed and readers <= set(roster.clients), f"{where} was readable by others")
+        _demand(transcript.content(sent) is None, f"{where} is on record in the open")
+        sent.head.verify(roster.member(sent.sender).signing)
 
 
 def _drop_partials(result: RunResult) -> RunResult:
-    """Control: one partial decryption came from somebody else."""
+    """One partial decryption came from somebody else."""
+    return _with_sent(result, m.PARTIAL, lambda s: _entry(s, header=replace(s.head.header, sender="client-99")))
 
-    def change(sent: Sent) -> Sent:
-        head = replace(sent.head, header=replace(sent.head.header, sender="client-99"))
-        return Sent(sent.step, head, sent.receivers, sent.nbytes, sent.body, sent.work)
 
-    return _with_sent(result, m.PARTIAL, change)
+def _unconfirm(result: RunResult) -> RunResult:
+    """The sum of the first round was decrypted without the auditor's word on it; holders and seals are as they should be."""
+    copy = _copy(result.transcript)
+    number = next(n for n, x in enumerate(copy.lines) if isinstance(x.entry, Sent) and x.entry.step == m.CONFIRMATION)
+    del copy.lines[number]
+    return replace(result, transcript=copy)
+
+
+def _confirm_oneself(result: RunResult) -> RunResult:
+    """The confirmation bears the auditor's name, and a signature that is not the auditor's."""
+    return _with_sent(result, m.CONFIRMATION, lambda s: replace_struct(s, signature=s.head.signature[::-1]))
 
 
 def _epochs_apart(result: RunResult) -> str:
+    transcript = _bodies(result)
     keys: dict[int, set[str]] = {}
-    for sent in result.transcript.sent:
+    for sent in transcript.sent:
         if sent.step in (m.UPDATE, m.SUM):
             keys.setdefault(sent.position.epoch, set()).add(sent.head.header.key_id)
     _demand(all(len(found) == 1 for found in keys.values()), "one epoch used two keys")
     distinct = {key for found in keys.values() for key in found}
     _demand(len(distinct) == len(keys), "two epochs used one key")
-    return f"{len(keys)} epochs, {len(distinct)} different keys; every upload and sum is labelled with its epoch's"
+    announced = _public_keys(transcript)
+    _demand(distinct <= set(announced), "a key was used that was never announced")
+    chosen = {epoch: announced[min(found)] for epoch, found in keys.items()}
+    pairs = _secrets_apart(result, chosen)
+    return f"{len(keys)} epochs, {len(distinct)} different keys over different secrets ({pairs} pairs compared)"
+
+
+def _secrets_apart(result: RunResult, keys: Mapping[int, PublicKey]) -> int:
+    """Compare every two epochs' secrets; how many pairs. Raises: NotChecked where an epoch left nothing to compare."""
+    preset = load_preset(result.experiment.scheme)
+    pairs = list(combinations(sorted(keys), 2))
+    if isinstance(preset, PaillierPreset):
+        for a, b in pairs:
+            _demand(not share_a_factor(keys[a], keys[b]), f"epochs {a} and {b} have one secret: a common factor")
+        return len(pairs)
+    _encrypts(result)
+    assert isinstance(preset, RingPreset)
+    imprints = {epoch: _imprint_of(result, epoch, key.quorum, preset) for epoch, key in keys.items()}
+    for a, b in pairs:
+        quorum = max(keys[a].quorum, keys[b].quorum, key=lambda one: one.threshold)
+        _demand(not of_one_secret(preset, quorum, imprints[a], imprints[b]), f"epochs {a} and {b} have one secret")
+    return len(pairs)
+
+
+def _imprint_of(result: RunResult, epoch: int, quorum: Quorum, preset: RingPreset) -> bytes:
+    """An epoch's imprint, from what its holders showed the observer."""
+    parts = {seen.client: seen.imprint for seen in _observed(result) if seen.position.epoch == epoch and seen.imprint}
+    holders = _rosters(result.transcript)[epoch].clients[: quorum.threshold] if quorum.collective else tuple(parts)
+    missing = [name for name in holders if name not in parts]
+    _need(
+        bool(parts) and not missing,
+        f"epoch {epoch}: its secret left no imprint ({', '.join(missing) or 'no client'} was not observed)",
+    )
+    return whole_imprint(preset, quorum, [parts[name] for name in holders])
 
 
 def _reuse_key(result: RunResult) -> RunResult:
-    """Control: a later epoch's upload carries the first epoch's key."""
-    first = next(s for s in result.transcript.sent if s.step == m.UPDATE).head.header.key_id
-    copy = _copy(result.transcript)
-    number, last = [
-        (n, x.entry) for n, x in enumerate(copy.lines) if isinstance(x.entry, Sent) and x.entry.step == m.UPDATE
-    ][-1]
-    assert isinstance(last, Sent)
-    head = replace(last.head, header=replace(last.head.header, key_id=first))
-    entry = Sent(last.step, head, last.receivers, last.nbytes, last.body, last.work)
-    copy.lines[number] = Line(copy.lines[number].previous, entry)
-    return replace(result, transcript=copy)
+    """A later epoch's upload carries the first epoch's key."""
+    uploads = [s for s in result.transcript.sent if s.step == m.UPDATE]
+    header = replace(uploads[-1].head.header, key_id=uploads[0].head.header.key_id)
+    return _with_sent(result, m.UPDATE, lambda s: _entry(s, header=header), which=-1)
+
+
+def _one_secret(result: RunResult) -> RunResult:
+    """The last epoch's key is new in name and in bytes, and its secret is the first epoch's."""
+    return _with_first_modulus(_with_first_imprints(result))
+
+
+def _with_first_imprints(result: RunResult) -> RunResult:
+    observed = [seen for found in result.observations.values() for seen in found]
+    first = {seen.client: seen.imprint for seen in observed if seen.position.epoch == 1}
+    last = max((seen.position.epoch for seen in observed), default=1)
+    for round_ in result.observations:
+        result = _with_observations(
+            result,
+            round_,
+            lambda seen: replace(seen, imprint=first[seen.client]) if seen.position.epoch == last else seen,
+        )
+    return result
+
+
+def _with_first_modulus(result: RunResult) -> RunResult:
+    """For Paillier, where the secret is the modulus' factors: the last epoch announces the first one's modulus."""
+    announced = [s for s in result.transcript.sent if s.step == "epoch"]
+    if not isinstance(load_preset(result.experiment.scheme), PaillierPreset):
+        return result
+    first, last = (decode(result.transcript.body(s), EpochAnnouncement) for s in (announced[0], announced[-1]))
+    key = replace(last.public_key, material=first.public_key.material)
+    return _with_blob(result, announced[-1].body, lambda _: encode(replace(last, public_key=key)))
 
 
 # -- controls change copies, never the run itself ------------------------------------------------------------
@@ -447,13 +868,32 @@ def _with_blob(result: RunResult, digest: bytes, change: Callable[[bytes], bytes
     return replace(result, transcript=copy)
 
 
-def _with_sent(result: RunResult, step: str, change: Callable[[Sent], Sent]) -> RunResult:
+def _with_sent(result: RunResult, step: str, change: Callable[[Sent], Sent], which: int = 0) -> RunResult:
+    """One message of a kind changed, the first unless told otherwise; the lines around it stay."""
     copy = _copy(result.transcript)
-    for number, line in enumerate(copy.lines):
-        if isinstance(line.entry, Sent) and line.entry.step == step:
-            copy.lines[number] = Line(line.previous, change(line.entry))
-            break
+    found = [n for n, line in enumerate(copy.lines) if isinstance(line.entry, Sent) and line.entry.step == step]
+    line = copy.lines[found[which]]
+    assert isinstance(line.entry, Sent)
+    copy.lines[found[which]] = Line(line.previous, change(line.entry))
     return replace(result, transcript=copy)
+
+
+def _with_observations(result: RunResult, round_: int, change: Callable[[Observation], Observation]) -> RunResult:
+    changed = tuple(change(seen) for seen in result.observations[round_])
+    return replace(result, observations={**result.observations, round_: changed})
+
+
+def _entry(
+    sent: Sent,
+    *,
+    receivers: tuple[str, ...] | None = None,
+    header: Header | None = None,
+    work: tuple[Work, ...] | None = None,
+) -> Sent:
+    """A copy of a transcript entry with something else in it."""
+    head = sent.head if header is None else replace(sent.head, header=header)
+    to, done = sent.receivers if receivers is None else receivers, sent.work if work is None else work
+    return Sent(sent.step, head, to, sent.nbytes, sent.body, done, sent.inline)
 
 
 def replace_struct(sent: Sent, *, signature: bytes) -> Sent:
@@ -471,17 +911,17 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/protocol.md, what is promised",
         _coordinator_blind,
-        _plant_plaintext,
+        (_plant_plaintext, _plant_quantised),
     ),
     Claim(
         "inputs-allowed",
-        "Everything that coordinator and auditor send or receive is on an allow-list, field by field; no field carries "
-        "an example count.",
+        "Everything that coordinator and auditor send, receive or find on record is on an allow-list, field by field, cost "
+        "reports and refusals too; no field carries an example count.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, steps of a round; hefl_core/measure/inputs.py",
         _inputs_allowed,
-        _smuggle_count,
+        (_smuggle_count, _report_cost, _tell_entry, _hide_count),
     ),
     Claim(
         "coordinator-memory",
@@ -491,7 +931,7 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/reliability.md, blindness; python -m hefl_core blindness",
         _memory_clean,
-        _plant_hit,
+        (_plant_hit, _plant_nothing),
         was_looked_into,
     ),
     Claim(
@@ -501,7 +941,7 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "Lyubashevsky, Peikert, Regev 2010; Paillier 1999 (what is uniform); hefl_core/measure/uniformity.py",
         _uniform,
-        _repeat_upload,
+        (_repeat_upload, _share_mask, _unmask_early),
     ),
     Claim(
         "shares-sealed",
@@ -510,16 +950,16 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/protocol.md, step 0; RFC 9180 (HPKE)",
         _no_share_leaves,
-        _misaddress_share,
+        (_misaddress_share, _second_share),
     ),
     Claim(
         "fresh-ciphertexts",
-        "No two ciphertexts are equal, not even of equal updates.",
+        "No two ciphertexts are equal, not even of equal updates, and no two have one mask.",
         COORDINATOR,
         "executed",
         "Goldwasser and Micali 1984 (probabilistic encryption)",
         _fresh,
-        _repeat_upload,
+        (_repeat_upload, _share_mask),
     ),
     Claim(
         "equals-fedavg",
@@ -528,7 +968,7 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/protocol.md, numbers inside a ciphertext",
         _equals_fedavg,
-        _enlarge_error,
+        (_enlarge_error, _move_mean),
     ),
     Claim(
         "one-model",
@@ -537,7 +977,7 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/protocol.md, step 8",
         _one_model,
-        _forget_model,
+        (_split_model, _drift),
     ),
     Claim(
         "noise-added",
@@ -547,7 +987,7 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/dp.md; Kairouz, Liu, Steinke 2021 (distributed discrete Gaussian)",
         _noise_added,
-        _thin_noise,
+        (_no_noise, _thin_noise, _shared_noise),
         is_private,
     ),
     Claim(
@@ -558,7 +998,7 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/protocol.md, step 6",
         _sums_confirmed,
-        _tamper_sum,
+        (_tamper_sum, _miss_contributor),
     ),
     Claim(
         "labels-checked",
@@ -568,7 +1008,7 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/protocol.md, step 5",
         _wrong_labels,
-        _unsign,
+        (_unsign, _unsign_receipt),
     ),
     Claim(
         "quorum-kept",
@@ -577,17 +1017,17 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/protocol.md, custody; Asharov et al. 2012, Mouchet et al. 2021 (threshold RLWE); Fouque, Poupard, Stern 2000",
         _quorum_kept,
-        _drop_partials,
+        (_drop_partials, _unconfirm, _confirm_oneself),
         is_collective,
     ),
     Claim(
         "epochs-apart",
-        "A key opens the rounds of its own epoch only.",
+        "A key opens the rounds of its own epoch only: no two epochs have one key, or one secret.",
         "whoever stole a key",
         "executed",
         "docs/protocol.md, custody",
         _epochs_apart,
-        _reuse_key,
+        (_reuse_key, _one_secret),
         has_epochs,
     ),
     Claim(
@@ -612,12 +1052,18 @@ LEDGER: tuple[Claim, ...] = (
 NOT_PROMISED: tuple[str, ...] = (
     "The decrypted aggregate and the final model leak (few clients, few records, differencing, membership): more clients, "
     "or DP noise. Individual custody falls to coordinator + one client: choose collective, against fewer than t.",
-    "A malicious client poisons under encryption (the clip is enforced by honest clients only; the aggregate's norm is "
-    "checked after decryption). Anyone can encrypt; only signatures keep outsiders out. Auditor + client, KMS + coordinator.",
+    "A malicious client poisons under encryption: the clip is enforced by honest clients only. With a clip the norm of the "
+    "decrypted mean and the sum of the example counts are checked before anything is applied; without a clip nothing is checked, "
+    "and the screen says so. Anyone can encrypt; only signatures keep outsiders out. Auditor + client, KMS + coordinator.",
+    "Related ciphertexts: a client that deviates, together with the coordinator, the auditor or the record's bodies, can mix "
+    "another's old upload of the same key epoch into its own and read it from the next opened sum. A key epoch per round prevents "
+    'it; "no more than that client\'s own" holds for clients that follow the protocol.',
     "Paillier is exact. BFV is exact while the noise stays below q/2t. CKKS decryptions given to somebody who holds the "
     "ciphertext give the key away (Li and Micciancio 2021); a published CKKS-trained model is a returned decryption: flood "
     "before export, rotate.",
-    "Traffic metadata; training time grows with n_k (release uploads at a fixed time).",
+    "Traffic metadata: training time grows with n_k, so whoever sees when a client's commitment arrives on the wire learns about "
+    "it (release commitments at a fixed time). What coordinator and auditor keep tells how long a round took, of no client "
+    "alone.",
 )
 """What this system does not promise, in the same words everywhere."""
 
@@ -631,8 +1077,9 @@ def to_markdown() -> str:
             "# Claims",
             "",
             "Generated by `python -m hefl_core claims --markdown docs/claims.md` from `hefl_core/claims.py`.",
-            "Every run with `--json` reports a finding for each executed claim. Each check has a control, a planted fault on",
-            "which it must fail; `tests/claims` runs both.",
+            "Every run with `--json` reports a finding for each executed claim: `holds`, `fails`, or `not checked` where the check",
+            "lacks what it needs. Each check has two planted faults or more on which it must fail, the second chosen to slip past",
+            "a check that only knows the first; `tests/claims` plants them all, and runs honest runs on which none may fail.",
             "",
             "| id | sentence | seat | kind | source |",
             "|-|-|-|-|-|",

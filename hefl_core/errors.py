@@ -13,6 +13,7 @@ HeflError
 ├── RoundError                      out of order, duplicate, late, equivocating, empty cohort
 ├── IntegrityError                  count, tag, noise or the re-added sum disagree
 ├── DataError(ValueError)           a data set or file that cannot be used
+├── NotChecked                      a check lacks what it needs: it neither passed nor failed
 ├── RuntimeUnavailable              Ray, a party or a deadline
 └── Stopped                         whoever works was told to stop; the next process goes on
 
@@ -88,6 +89,10 @@ class IntegrityError(HeflError):
 
 class DataError(HeflError, ValueError):
     """A data set, file or column cannot be used as it is."""
+
+
+class NotChecked(HeflError):
+    """A check lacks what it needs. It is no failure: the message names what is missing, and how to have it."""
 
 
 class RuntimeUnavailable(HeflError):

@@ -15,6 +15,11 @@ def client_name(index: int) -> str:
     return f"client-{index}"
 
 
+def is_client(name: str) -> bool:
+    """Whether this is a client's name."""
+    return name.startswith("client-")
+
+
 def digest(*parts: bytes) -> bytes:
     """SHA-256 over length-prefixed parts, so that no two lists of parts collide by concatenation."""
     state = hashlib.sha256()

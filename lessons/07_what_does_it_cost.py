@@ -16,9 +16,9 @@ import time
 from hefl_core.federation.experiment import Experiment
 from hefl_core.figures import costs as pictures
 from hefl_core.measure.costs import bills, most_clients, side_by_side, with_cohort, with_model_size
-from hefl_core.measure.forecast import outlook
 from hefl_core.measure.sizes import block_count, block_sizes, round_bytes
 from hefl_core.measure.specimen import Specimen, sample_update
+from hefl_core.runtime.result import outlook_of
 from hefl_core.runtime.run import run_experiment
 from hefl_core.schemes.registry import load_preset
 from hefl_core.teaching import check, hint
@@ -182,7 +182,7 @@ for name, (ns, size) in found.items():
 # %%
 job = Experiment(dataset="digits", clients=5, rounds=ROUNDS, scheme="bfv-compact")
 result = run_experiment(job)
-said = outlook(result.transcript)
+said = outlook_of(result)
 for what, guess, came in (
     ("bytes up", said.forecast.bytes_up, said.measured.bytes_up),
     ("bytes down", said.forecast.bytes_down, said.measured.bytes_down),

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from hefl_core.runtime.events import EventBus, Progress
-from hefl_core.runtime.result import RoundResult, RunResult
+from hefl_core.runtime.result import RoundResult, RunResult, Verdict
 
 STDERR = Console(stderr=True)
 STDOUT = Console()
@@ -91,10 +92,17 @@ def forecast_table(result: RunResult) -> Table:
         down = said.bytes_down + (said.first_extra if came.first else 0)
         table.add_row("bytes up", f"{said.bytes_up:,}", f"{came.bytes_up:,}", f"{off.bytes_up:.1%}")
         table.add_row("bytes down", f"{down:,}", f"{came.bytes_down:,}", f"{off.bytes_down:.1%}")
-        for name in ("encrypt", "aggregate", "decrypt"):
+        for name in ("encrypt", "aggregate", "decrypt") if came.cpu is not None else ():
             ms = (f"{1000 * getattr(cpu, name):.1f} ms" for cpu in (said.cpu, came.cpu))
             table.add_row(f"CPU {name}", *ms, f"{getattr(off, name):.0%}")
     return table
+
+
+_VERDICTS = {
+    Verdict.HOLDS: "[green]holds[/]",
+    Verdict.FAILS: "[red]FAILS[/]",
+    Verdict.NOT_CHECKED: "[dim]not checked[/]",
+}
 
 
 def findings_table(result: RunResult) -> Table:
@@ -103,7 +111,7 @@ def findings_table(result: RunResult) -> Table:
     for column in ("", "claim", "evidence"):
         table.add_column(column)
     for finding in result.claims:
-        table.add_row("[green]holds[/]" if finding.holds else "[red]FAILS[/]", finding.id, finding.evidence)
+        table.add_row(_VERDICTS[finding.verdict], finding.id, escape(finding.evidence))
     return table
 
 

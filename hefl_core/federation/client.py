@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
-from hefl_core.federation.dp import grid
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.holder import Holder
 from hefl_core.federation.messages import (
@@ -24,8 +23,8 @@ from hefl_core.federation.messages import (
     Receipt,
     RoundPlan,
 )
-from hefl_core.federation.party import Letter
-from hefl_core.federation.precision import FieldScheme, Fitted, Precision
+from hefl_core.federation.party import Letter, Spent, Work
+from hefl_core.federation.precision import FieldScheme, Fitted, Precision, noise_step
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.transcript import closing_statement
 from hefl_core.ids import AUDITOR, COORDINATOR, OBSERVER, digest
@@ -33,6 +32,7 @@ from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import seal, sealer
 from hefl_core.schemes.base import CiphertextVector, Opened, Vector
 from hefl_core.schemes.fixed_point import FixedPoint
+from hefl_core.schemes.imprint import imprint
 from hefl_core.vectors import clip_norm
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
@@ -49,7 +49,9 @@ Evaluate: TypeAlias = Callable[[Parameters], tuple[float, float]]
 class Observation:
     """What the audience sees of a client's private side, when the experiment is observed. Arrays as raw bytes.
 
-    ``update``: Δ_k after clipping, float64; with its noise under differential privacy, where ``examples`` is 1.
+    ``update``: Δ_k after clipping, float64; with its noise under differential privacy, where ``examples`` is 1 and
+    ``before_noise`` is what it was without. ``spent``: what this round's messages cost. ``imprint``: this client's part
+    of its key's, by which epochs over one secret are recognised (schemes/imprint.py).
     Under an adaptive ``bound``, with what earlier rounds left out, as it was sent;
     ``clipped`` of its entries were cut to the bound. ``theta_digest``: SHA-256 of the model this client now has. The first
     contributor adds the decrypted mean ``applied`` (float64), ``theta`` (float32), accuracy and loss on the hold-out set.
@@ -67,6 +69,9 @@ class Observation:
     loss: float | None = None
     bound: float | None = None
     clipped: int = 0
+    before_noise: bytes = field(default=b"", repr=False)
+    spent: tuple[Spent, ...] = ()
+    imprint: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,9 @@ class Client(Holder):
         )
         self._fitted: tuple[int, float, Fitted] | None = None
         self._mean: Vector | None = None
+        self._before_noise: Vector | None = None
+        self._spent: dict[int, tuple[Spent, ...]] = {}
+        self._imprints: dict[int, bytes] = {}
         self.resume()
 
     # -- what outlives the process -----------------------------------------------------------------------------
@@ -187,8 +195,7 @@ class Client(Holder):
         self._check_open(position)
         if self._update is None or self._update[0] != position.round:
             with self.working("train"):
-                trained = self.once("update", lambda: self._train(plan, position.round).tobytes())
-                self._update = (position.round, np.frombuffer(trained, dtype=np.float64))
+                self._update = (position.round, self._trained(plan, position.round))
         weighted = self._weighted(self._update[1], plan, position)
         last = m.MAX_ATTEMPTS if self._collective else position.attempt
         attempts = [replace(position, attempt=number) for number in range(position.attempt, last + 1)]
@@ -212,21 +219,27 @@ class Client(Holder):
         """This update's ciphertext for an attempt; it is made once."""
         return self.once(f"ciphertext/{position.attempt}", lambda: self._encrypt(weighted, plan, position).to_bytes())
 
-    def _train(self, plan: RoundPlan, round_: int) -> Vector:
-        """Δ_k = θ_k - θ after local training, clipped by norm and noised where the experiment says so.
+    def _trained(self, plan: RoundPlan, round_: int) -> Vector:
+        """Δ_k, noised where the experiment says so.
 
         The noise is drawn once per round: another attempt that drew again would let two sums be averaged.
         """
+        clipped = np.frombuffer(self.once("update", lambda: self._train(plan, round_).tobytes()), dtype=np.float64)
+        if self._mechanism is None:
+            return clipped
+        self._before_noise = clipped
+        noised = self._mechanism.noised
+        return np.frombuffer(self.once("noised", lambda: noised(clipped, self._step(plan)).tobytes()), dtype=np.float64)
+
+    def _train(self, plan: RoundPlan, round_: int) -> Vector:
+        """Δ_k = θ_k - θ after local training, clipped by norm where the experiment says so."""
         theta = self.theta
         update = self._home.train(theta, round_).astype(np.float64) - theta.astype(np.float64)
         limit = self.manifest.experiment.clip_norm
-        clipped = update if limit is None else np.asarray(clip_norm(update, limit), dtype=np.float64)
-        return clipped if self._mechanism is None else self._mechanism.noised(clipped, self._step(plan))
+        return update if limit is None else np.asarray(clip_norm(update, limit), dtype=np.float64)
 
     def _step(self, plan: RoundPlan) -> float:
-        """The scheme's own steps where it has some, so that its rounding changes nothing."""
-        bound = self._bound(plan)
-        return self._fields(plan).step(bound) if getattr(self.scheme.preset, "field_bits", 0) else grid(bound)
+        return noise_step(self.scheme, self._bound(plan), plan.max_terms)
 
     def _weighted(self, update: Vector, plan: RoundPlan, position: Position) -> Vector:
         """n_k/n_max · Δ_k, made to fit an adaptive bound."""
@@ -373,6 +386,19 @@ class Client(Holder):
         bound = self._bound(plan) if self._fitted is None else self._fitted[1]
         return Private(round_, update, weighted, bound, plan.max_terms, self._mean, self.theta)
 
+    def reported(self, position: Position, step: str) -> tuple[Work, ...]:
+        """Nothing: training time grows with n_k. What the message cost is kept, for the observer and the owner."""
+        spent = Spent(step, super().reported(position, step))
+        self._spent = {position.round: (*self.spent(position.round), spent)}
+        return ()
+
+    def spent(self, round_: int) -> tuple[Spent, ...]:
+        """What this client's messages of a round cost, in all attempts; of the newest round only.
+
+        Leaks: training time grows with n_k; for the owner, and sealed to the observer.
+        """
+        return self._spent.get(round_, ())
+
     def observe(self, position: Position) -> bytes:
         """This round's private side, sealed to the observer. Raises: RoundError unless the experiment is observed."""
         if self._observer is None:
@@ -386,6 +412,9 @@ class Client(Holder):
             examples=self._weight,
             update=self._update[1].tobytes(),
             theta_digest=hashlib.sha256(theta).digest(),
+            before_noise=b"" if self._before_noise is None else self._before_noise.tobytes(),
+            spent=self.spent(position.round),
+            imprint=self._imprint(position.epoch),
         )
         if self._fitted is not None:
             _, bound, fitted = self._fitted
@@ -396,6 +425,12 @@ class Client(Holder):
             seen = replace(seen, applied=self._mean.tobytes(), theta=theta, accuracy=accuracy, loss=loss)
         info = self.sealing_info(OBSERVER, position, self.name)
         return seal(encode(seen), self._observer, info)
+
+    def _imprint(self, epoch: int) -> bytes:
+        """Of the share of this epoch, made once; one label for the whole run, so that epochs can be compared."""
+        if epoch not in self._imprints:
+            self._imprints = {epoch: imprint(self.enrolment.share, self.manifest.id.encode())}
+        return self._imprints[epoch]
 
     def sign_closing(self, tail: tuple[int, bytes]) -> bytes:
         """Sign the end of a transcript: so many lines, the last with this digest."""

@@ -48,8 +48,16 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What the making of one message of this kind cost its sender."""
+
+    kind: str
+    work: tuple[Work, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
-    """A message ready for the post, and what making it cost.
+    """A message ready for the post, and what making it cost: of a keyless party only, a client's costs stay at home.
 
     Between processes a large body travels beside its letter: ``reference`` then stands for the bytes.
     """
@@ -211,10 +219,14 @@ class Party:
         key = (position, step)
         if key not in self._answers:
             envelope = make()
-            self._answers[key] = Letter.of(envelope, self._work)
-            self._work = []
+            self._answers[key] = Letter.of(envelope, self.reported(position, step))
         self._write_down(self._answers[key].envelope)
         return self._answers[key]
+
+    def reported(self, position: Position, step: str) -> tuple[Work, ...]:
+        """The work since the last message: it goes with the letter."""
+        work, self._work = tuple(self._work), []
+        return work
 
     # -- what outlives the process -----------------------------------------------------------------------------
 

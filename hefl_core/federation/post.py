@@ -10,9 +10,12 @@ from typing import Any, Protocol
 
 from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireError
 from hefl_core.federation.messages import CONFIRMATION, RECEIPT
+from hefl_core.federation.outside import reason
 from hefl_core.federation.party import ENROLMENT_KINDS, Letter
 from hefl_core.federation.transcript import LeftOut, Sent, Transcript
 from hefl_core.wire.envelope import Envelope, Position
+
+TRAINING_STEP = "commit"
 
 
 class Correspondent(Protocol):
@@ -186,10 +189,24 @@ class Post:
         self.note(party, step, position, error)
 
     def note(self, party: str, step: str, position: Position, error: HeflError) -> None:
-        """Put a refusal or an absence on record."""
-        entry = LeftOut(party=party, step=step, position=position, reason=f"{type(error).__name__}: {error}")
+        """Put a refusal or an absence on record; of a client without the numbers in its text."""
+        entry = LeftOut(party=party, step=step, position=position, reason=reason(party, error))
         self.transcript.note(entry)
         self._notify(entry)
+
+
+def untimed(
+    step: str, parties: Sequence[Correspondent], answers: Iterator[tuple[Any, Any]]
+) -> Iterator[tuple[Any, Any]]:
+    """The answers as they come; those that say how long somebody trained all together at the end, in the parties' order.
+
+    Who has more examples trains longer: neither the order nor the time of a commitment goes on a record or into a log.
+    """
+    if step != TRAINING_STEP:
+        yield from answers
+        return
+    place = {party.name: number for number, party in enumerate(parties)}
+    yield from sorted(answers, key=lambda found: place[found[0].name])
 
 
 def _missed(entry: Sent, had: Position | None) -> bool:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
 from hefl_core.errors import EncodingError
-from hefl_core.schemes.base import Vector
+from hefl_core.federation.dp import grid
+from hefl_core.schemes.base import Scheme, Vector
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.wire.canonical import decode, encode
 
@@ -32,6 +33,13 @@ class FieldScheme(Protocol):
 
     def fields(self, max_terms: int) -> FixedPoint:
         """The quantiser for sums of at most ``max_terms``."""
+
+
+def noise_step(scheme: Scheme, bound: float, max_terms: int) -> float:
+    """The grid of a noised update: the scheme's own steps where it has some, so that its rounding changes nothing."""
+    if getattr(scheme.preset, "field_bits", 0):
+        return cast(FieldScheme, scheme).fields(max_terms).step(bound)
+    return grid(bound)
 
 
 @dataclass(frozen=True, slots=True)

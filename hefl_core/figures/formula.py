@@ -11,8 +11,8 @@ from hefl_core.federation.client import Observation
 from hefl_core.federation.messages import DecryptionRequest, EncryptedSum, RoundPlan
 from hefl_core.federation.transcript import Transcript
 from hefl_core.figures.knowledge import EPOCH, ROSTER, SHARE, Matrix
-from hefl_core.figures.sequence import Message
-from hefl_core.figures.thing import Observations, ciphertext_of
+from hefl_core.figures.sequence import Message, Observations
+from hefl_core.figures.thing import ciphertext_of
 from hefl_core.ids import OBSERVER
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.schemes.presets import BFVPreset, CKKSPreset, PaillierPreset, Preset

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 from hefl_core.federation import messages as m
+from hefl_core.federation.client import Observation
+from hefl_core.federation.party import Work
 from hefl_core.federation.transcript import EAVESDROPPER, Sent, Transcript
 from hefl_core.figures.knowledge import State, clients_of, knowledge, parties_in
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, OBSERVER
 
 CARRIES_CIPHERTEXT = (m.UPDATE, m.SUM)
 MAX_LANES = 15
+Observations: TypeAlias = Mapping[int, Sequence[Observation]]
+"""By round, what the clients sealed to the observer."""
+NOTHING_OBSERVED: Observations = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +75,33 @@ def chapter_at(transcript: Transcript, sent: int) -> Chapter | None:
     return next((c for c in chapters(transcript) if c.first <= max(1, sent) <= c.last), None)
 
 
-def sequence(transcript: Transcript, seat: str = OBSERVER) -> tuple[Message, ...]:
-    """Every message as this seat has it.
+def sequence(
+    transcript: Transcript, seat: str = OBSERVER, observations: Observations = NOTHING_OBSERVED
+) -> tuple[Message, ...]:
+    """Every message as this seat has it. ``observations``: what the clients told the observer, their costs among it.
 
     Leaks: for a seat other than the observer, no size, digest or timing of a message that it never gets.
     """
     parties = parties_in(seat)
-    opens = _opened_by(transcript, seat)
+    opens, costs, plain = _opened_by(transcript, seat), _costs(observations), load_plain(transcript)
     return tuple(
-        _message(number, sent, parties, opens, load_plain(transcript))
+        _message(number, sent, parties, opens, plain, costs.get(_place(sent), sent.work))
         for number, sent in enumerate(transcript.sent, start=1)
     )
+
+
+def _costs(observations: Observations) -> dict[tuple[str, int, str], tuple[Work, ...]]:
+    """By client, round and kind of message: clients' costs are not on the record."""
+    return {
+        (seen.client, round_, one.kind): one.work
+        for round_, found in observations.items()
+        for seen in found
+        for one in seen.spent
+    }
+
+
+def _place(sent: Sent) -> tuple[str, int, str]:
+    return sent.sender, sent.position.round, sent.step
 
 
 def load_plain(transcript: Transcript) -> bool:
@@ -105,7 +128,9 @@ def _opened_by(transcript: Transcript, seat: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def _message(number: int, sent: Sent, parties: frozenset[str], opened: frozenset[int], plain: bool) -> Message:
+def _message(
+    number: int, sent: Sent, parties: frozenset[str], opened: frozenset[int], plain: bool, work: Sequence[Work]
+) -> Message:
     lock = lock_of(number, sent, parties, opened, plain)
     seen = lock != "absent"
     mine = OBSERVER in parties or sent.sender in parties
@@ -121,7 +146,7 @@ def _message(number: int, sent: Sent, parties: frozenset[str], opened: frozenset
         sealed=sent.head.header.sealed,
         nbytes=sent.nbytes if seen else None,
         digest=sent.body.hex() if seen else None,
-        work=_work(sent) if mine else (),
+        work=_work(work) if mine else (),
     )
 
 
@@ -140,20 +165,20 @@ def lock_of(number: int, sent: Sent, parties: frozenset[str], opened: frozenset[
     return "open"
 
 
-def _work(sent: Sent) -> tuple[tuple[str, float], ...]:
+def _work(works: Sequence[Work]) -> tuple[tuple[str, float], ...]:
     """Seconds per kind of work, repeated kinds together."""
     total: dict[str, float] = {}
-    for work in sent.work:
+    for work in works:
         total[work.step] = total.get(work.step, 0.0) + work.seconds
     return tuple(total.items())
 
 
-def picture(transcript: Transcript, seat: str) -> dict[str, Any]:
+def picture(transcript: Transcript, seat: str, observations: Observations = NOTHING_OBSERVED) -> dict[str, Any]:
     """What the component in the browser gets: lanes, chapters and messages, ready for JSON."""
     return {
         "lanes": list(lanes(transcript)),
         "clients": len(clients_of(transcript)),
         "chapters": [asdict(chapter) for chapter in chapters(transcript)],
-        "messages": [asdict(message) for message in sequence(transcript, seat)],
+        "messages": [asdict(message) for message in sequence(transcript, seat, observations)],
         "mine": sorted(parties_in(seat)),
     }

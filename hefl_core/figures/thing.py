@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hefl_core.federation import messages as m
-from hefl_core.federation.client import Observation
 from hefl_core.federation.messages import Commitment, CommitmentList, Confirmation, DecryptionRequest, EncryptedSum
 from hefl_core.federation.transcript import Sent, Transcript
 from hefl_core.figures.knowledge import EPOCH, ROSTER, Matrix
-from hefl_core.figures.sequence import Message
+from hefl_core.figures.sequence import Message, Observations
 from hefl_core.ids import OBSERVER
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.keys.roster import Roster
@@ -21,7 +19,6 @@ from hefl_core.wire.canonical import decode
 
 SAMPLE_BYTES = 176
 SAMPLE_VALUES = 240
-Observations = Mapping[int, Sequence[Observation]]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import threading
 import tracemalloc
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,13 +24,14 @@ from hefl_core.federation.client import Client, Home, Parameters
 from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment, Manifest
-from hefl_core.federation.party import Letter
+from hefl_core.federation.party import Letter, Spent
 from hefl_core.federation.post import ByCall, Post
 from hefl_core.federation.round import Parties, federated_round
 from hefl_core.federation.transcript import Sent, Transcript
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.kms import KMS
+from hefl_core.measure.phases import work_on_record
 from hefl_core.measure.sizes import block_count
 from hefl_core.schemes.presets import BFVPreset, PaillierPreset, PlaintextPreset, load_preset
 from hefl_core.wire.envelope import Position
@@ -149,6 +151,14 @@ def _two_sizes(scheme: str) -> tuple[int, int]:
     return per_block // 2, 4 * per_block - 100
 
 
+@dataclass(frozen=True)
+class _Round:
+    """What was sent, and what the clients' messages cost them."""
+
+    sent: Sequence[Sent]
+    spent: Sequence[Spent]
+
+
 # -- one point ---------------------------------------------------------------------------------------------------
 
 
@@ -180,15 +190,17 @@ def _client(manifest: Manifest, kms: KMS, number: int, theta: Parameters) -> Cli
     return Client(client_name(number), manifest, kms.member, home, lambda _seed: theta)
 
 
-def _rounds(parties: Parties, manifest: Manifest, count: int, carrier: ByCall) -> Iterator[list[Sent]]:
-    """The messages of each of so many rounds."""
+def _rounds(parties: Parties, manifest: Manifest, count: int, carrier: ByCall) -> Iterator[_Round]:
+    """Each of so many rounds."""
     transcript = Transcript(manifest, parties.kms.member, keep_bodies=False)
     post = Post(transcript, carrier)
     for _ in key_epoch(1, count, parties, post):
         pass
     for number in range(1, count + 1):
         post.begin(parties.coordinator)
-        yield list(federated_round(Position(1, number, 1), parties, post))
+        sent = list(federated_round(Position(1, number, 1), parties, post))
+        spent = [one for client in parties.clients for one in client.spent(number)]
+        yield _Round(sent, spent)
         if post.absent:
             raise next(iter(post.absent.values()))
 
@@ -197,8 +209,8 @@ def _measure(scheme: str, custody: str, clients: int, parameters: int) -> _Point
     """Run a warm-up round and a few more; medians of what each step cost."""
     parties, manifest = _parties(_experiment(scheme, custody, clients), parameters)
     found: list[_Point] = []
-    for number, sent in enumerate(_rounds(parties, manifest, ROUNDS + 1, ByCall())):
-        point = _read(scheme, parameters, sent, clients)
+    for number, done in enumerate(_rounds(parties, manifest, ROUNDS + 1, ByCall())):
+        point = _read(scheme, parameters, done, clients)
         if number:
             found.append(point)
         if found and point.total * clients > PATIENCE_SECONDS:
@@ -212,14 +224,15 @@ def _measure(scheme: str, custody: str, clients: int, parameters: int) -> _Point
     )
 
 
-def _read(scheme: str, parameters: int, sent: Sequence[Sent], clients: int) -> _Point:
+def _read(scheme: str, parameters: int, done: _Round, clients: int) -> _Point:
     """One round's CPU seconds, per client, per upload and per holder."""
-    steps: dict[str, float] = {}
-    holders = sum(entry.step == m.PARTIAL for entry in sent)
-    for entry in sent:
-        for work in entry.work if entry.sender != AUDITOR else ():
-            name = "partial" if entry.step == m.PARTIAL else work.step
-            steps[name] = steps.get(name, 0.0) + work.cpu_seconds
+    steps: defaultdict[str, float] = defaultdict(float)
+    holders = sum(entry.step == m.PARTIAL for entry in done.sent)
+    for work in work_on_record(done.sent):
+        steps[work.step] += work.cpu_seconds
+    for one in done.spent:
+        for work in one.work:
+            steps["partial" if one.kind == m.PARTIAL else work.step] += work.cpu_seconds
     return _Point(
         units=units(scheme, parameters),
         encrypt=(steps.get("encrypt", 0.0) + steps.get("seal", 0.0)) / clients,

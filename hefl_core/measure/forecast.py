@@ -10,7 +10,6 @@ from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.messages import SUM, UPDATE
 from hefl_core.federation.transcript import Sent, Transcript
 from hefl_core.measure.calibration import Calibration, calibrate, units
-from hefl_core.measure.phases import phase_totals
 from hefl_core.measure.sizes import round_bytes
 
 
@@ -101,26 +100,26 @@ def _cpu(lines: Calibration, n: int, experiment: Experiment) -> PhaseSeconds:
 
 @dataclass(frozen=True, slots=True)
 class ForecastError:
-    """|forecast - measured| / measured. ``cpu``: of all encryption work together."""
+    """|forecast - measured| / measured. ``cpu``: of all encryption work together, None where the clients told nobody."""
 
     bytes_up: float
     bytes_down: float
-    cpu: float
-    encrypt: float
-    aggregate: float
-    decrypt: float
+    cpu: float | None
+    encrypt: float | None
+    aggregate: float | None
+    decrypt: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """The same quantities as a run had them: medians over its rounds, the first (which warms up) left out if there are more.
 
-    ``first``: there was only the first, which brings θ_0.
+    ``first``: there was only the first, which brings θ_0. ``cpu``: None where the clients told nobody.
     """
 
     bytes_up: int
     bytes_down: int
-    cpu: PhaseSeconds
+    cpu: PhaseSeconds | None
     first: bool
 
 
@@ -133,21 +132,29 @@ class Outlook:
     error: ForecastError
 
 
-def measured(transcript: Transcript) -> Measured:
-    """Read the costs of a round off a transcript. Raises: ValueError when no round is on record."""
+def measured(transcript: Transcript, cpu: Sequence[PhaseSeconds | None]) -> Measured:
+    """Read the bytes of a round off a transcript. ``cpu``: of each round, where it is known.
+
+    Raises: ValueError when no round is on record.
+    """
     rounds = _rounds(transcript)
     if not rounds:
         raise ValueError("forecast: expected a transcript with at least one round, found none")
     later = rounds[1:] or rounds
-    phases = [phase_totals(sent, "cpu_seconds") for sent in later]
-    middle = {name: statistics.median(found[name] for found in phases) for name in ("encrypt", "aggregate", "decrypt")}
     traffic = [_traffic(sent) for sent in later]
     return Measured(
         bytes_up=round(statistics.median(up for up, _ in traffic)),
         bytes_down=round(statistics.median(down for _, down in traffic)),
-        cpu=PhaseSeconds(**middle),
+        cpu=_middle([found for found in (cpu[1:] or cpu) if found is not None]),
         first=len(rounds) == 1,
     )
+
+
+def _middle(found: Sequence[PhaseSeconds]) -> PhaseSeconds | None:
+    if not found:
+        return None
+    names = ("encrypt", "aggregate", "decrypt")
+    return PhaseSeconds(*(statistics.median(getattr(one, name) for one in found) for name in names))
 
 
 def _rounds(transcript: Transcript) -> list[list[Sent]]:
@@ -164,22 +171,25 @@ def _traffic(sent: Sequence[Sent]) -> tuple[int, int]:
     return max(entry.nbytes for entry in uploads), down
 
 
-def outlook(transcript: Transcript, calibration: Calibration | None = None) -> Outlook:
+def outlook(
+    transcript: Transcript, cpu: Sequence[PhaseSeconds | None], calibration: Calibration | None = None
+) -> Outlook:
     """Forecast what a transcript's run had to cost, beside what it did cost. Raises: as :func:`forecast`, :func:`measured`."""
     manifest = transcript.manifest
-    said, found = forecast(manifest.experiment, manifest.parameters, calibration), measured(transcript)
+    said, found = forecast(manifest.experiment, manifest.parameters, calibration), measured(transcript, cpu)
     return Outlook(said, found, forecast_error(said, found))
 
 
 def forecast_error(said: Forecast, found: Measured) -> ForecastError:
     """How far off a forecast was."""
+    came = found.cpu
     return ForecastError(
         bytes_up=_off(said.bytes_up, found.bytes_up),
         bytes_down=_off(said.bytes_down + (said.first_extra if found.first else 0), found.bytes_down),
-        cpu=_off(said.cpu.total, found.cpu.total),
-        encrypt=_off(said.cpu.encrypt, found.cpu.encrypt),
-        aggregate=_off(said.cpu.aggregate, found.cpu.aggregate),
-        decrypt=_off(said.cpu.decrypt, found.cpu.decrypt),
+        cpu=None if came is None else _off(said.cpu.total, came.total),
+        encrypt=None if came is None else _off(said.cpu.encrypt, came.encrypt),
+        aggregate=None if came is None else _off(said.cpu.aggregate, came.aggregate),
+        decrypt=None if came is None else _off(said.cpu.decrypt, came.decrypt),
     )
 
 

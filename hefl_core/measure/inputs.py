@@ -3,11 +3,15 @@
 Each field has a meaning, and each meaning a check that leaves no room for a number of a client's: a count must count, a size
 must be the size of what is there, a public number must be one of the manifest's. No meaning stands for an example count.
 What cannot be decoded, has a field that is not listed, or fails its check, is a finding.
+
+The record's own lines are held against the same list: a client's cost report (training time grows with n_k) and a client's
+refusal with a number in it are findings.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -28,12 +32,15 @@ from hefl_core.federation.messages import (
     Receipt,
     RoundPlan,
 )
-from hefl_core.federation.transcript import LeftOut, Seen, Transcript
+from hefl_core.federation.outside import is_public_reason
+from hefl_core.federation.transcript import LeftOut, Seen, Sent, Transcript
+from hefl_core.ids import KMS, is_client
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.keys.roster import Roster
 from hefl_core.schemes.base import CiphertextVector
+from hefl_core.schemes.registry import load_preset
 from hefl_core.wire.canonical import decode
-from hefl_core.wire.envelope import VERSION, Header
+from hefl_core.wire.envelope import DOMAIN, NO_DIGEST, VERSION, Header
 
 READABLE: Final[dict[str, type]] = {
     "roster": Roster,
@@ -128,7 +135,8 @@ class Decoder:
     """Walks messages and values; keeps what it found.
 
     ``sizes`` and ``blocks``: what the run's messages really have. ``order``: which message of its sender each one is;
-    where parties were left out, up to ``gaps`` numbers may be missing.
+    where parties were left out, up to ``gaps`` numbers may be missing. ``names`` and ``digests``: all that the run knows; a
+    client says no other.
     """
 
     manifest: Manifest
@@ -137,13 +145,17 @@ class Decoder:
     gaps: int = 0
     bodies: set[bytes] = field(default_factory=set)
     blocks: set[int] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    digests: set[bytes] = field(default_factory=set)
     meanings: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
+    _of_client: bool = False
 
     @classmethod
     def of(cls, transcript: Transcript) -> Decoder:
         """For one run."""
         found = cls(transcript.manifest, gaps=sum(isinstance(line.entry, LeftOut) for line in transcript.lines))
+        found.names, found.digests = known_names(transcript), known_digests(transcript)
         said: Counter[str] = Counter()
         for sent in transcript.sent:
             found.bodies.add(sent.body)
@@ -171,6 +183,7 @@ class Decoder:
         """One message as the party has it: header, and content where it can read."""
         head, header = seen.sent.head, seen.sent.head.header
         where = f"{header.kind} of {header.sender}, round {header.position.round}"
+        self._of_client = is_client(header.sender)
         self.walk(head, where)
         kind = READABLE.get(header.kind)
         if kind is None:
@@ -193,7 +206,7 @@ class Decoder:
             meaning = FIELDS.get(kind, {}).get(name)
             if meaning is None:
                 self.findings.append(f"{where}: {kind}.{name} is not on the list")
-            elif not self._means(meaning, leaf):
+            elif not (self._means(meaning, leaf) and self._is_known(kind, meaning, leaf)):
                 self.findings.append(f"{where}: {kind}.{name} is no {meaning}")
             else:
                 self.meanings[meaning] += 1
@@ -212,6 +225,14 @@ class Decoder:
                     self.findings.append(f"{where}: text that is no name")
             elif part is not None:
                 self.walk(part, where)
+
+    def _is_known(self, kind: str, meaning: str, leaf: object) -> bool:
+        """What a client says in a name or a digest is something that the run knows; only commitments say something new."""
+        if not self._of_client or kind == "Commitment":
+            return True
+        if meaning == NAME:
+            return leaf in self.names
+        return meaning != DIGEST or leaf in self.digests
 
     def _means(self, meaning: str, leaf: object) -> bool:
         if meaning == NAME:
@@ -248,6 +269,60 @@ def examine(transcript: Transcript, seat: str) -> Inputs:
         meanings=tuple(sorted(decoder.meanings.items())),
         findings=tuple(decoder.findings),
     )
+
+
+def known_names(transcript: Transcript) -> set[str]:
+    """Parties, kinds and keys of a run, as its keyless parties and its KMS say them."""
+    manifest = transcript.manifest
+    found = {
+        manifest.id,
+        DOMAIN,
+        manifest.experiment.scheme,
+        load_preset(manifest.experiment.scheme).family,
+        KMS,
+        *READABLE,
+    }
+    for sent in transcript.sent:
+        if not is_client(sent.sender):
+            key_id = sent.head.header.key_id
+            found |= {sent.step, sent.sender, *sent.receivers, key_id, key_id.rpartition("/")[2]}
+    return found
+
+
+def known_digests(transcript: Transcript) -> set[bytes]:
+    """Digests of a run's messages and ciphertexts, and its states. Raises: nothing; what is unreadable is a finding elsewhere."""
+    found = {NO_DIGEST}
+    for sent in transcript.sent:
+        header = sent.head.header
+        found |= {header.digest, header.content_digest, sent.body}
+        if not is_client(sent.sender):
+            found |= {header.plan, header.state, header.commitments, header.previous}
+        if sent.step == m.SUM and (content := transcript.content(sent)) is not None:
+            with suppress(WireError):
+                updates = tuple(item.header.digest for item in decode(content, EncryptedSum).updates)
+                found.add(m.next_state(header.state, header.plan, updates, header.digest))
+    return found
+
+
+def examine_record(transcript: Transcript) -> tuple[str, ...]:
+    """Findings in the record's own lines: what stands beside the messages, on the coordinator's disk."""
+    return tuple(_in_lines(transcript))
+
+
+def _in_lines(transcript: Transcript) -> Iterator[str]:
+    experiment = transcript.manifest.experiment
+    most = {"client": experiment.clients, "round": experiment.rounds, "attempt": MOST_ATTEMPTS}
+    for number, line in enumerate(transcript.lines, 1):
+        entry = line.entry
+        if isinstance(entry, Sent) and is_client(entry.sender) and entry.work:
+            yield f"line {number}: a cost report of {entry.sender}; training time grows with its number of examples"
+        if isinstance(entry, LeftOut) and is_client(entry.party):
+            places = [(what, int(value)) for what, value in _PLACE.findall(entry.reason)]
+            if not is_public_reason(entry.reason) or any(value > most.get(what, value) for what, value in places):
+                yield f"line {number}: a refusal of {entry.party} that says more than its kind and rule"
+
+
+_PLACE: Final = re.compile(r"\b(client|round|attempt)[ -](\d+)")
 
 
 def examine_handed(transcript: Transcript, handed: Sequence[tuple[int, object]], known: Sequence[bytes]) -> Inputs:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
+from hefl_core.federation.party import Spent, Work
 from hefl_core.federation.transcript import Sent
+from hefl_core.ids import COORDINATOR
 
+Unit = Literal["seconds", "cpu_seconds"]
 Phase = Literal["train", "encrypt", "aggregate", "decrypt"]
 PHASE_NAMES: tuple[Phase, ...] = ("train", "encrypt", "aggregate", "decrypt")
 PHASES: Mapping[str, Phase] = {
@@ -21,13 +24,23 @@ PHASES: Mapping[str, Phase] = {
 """By the name of the step. The auditor's work is not the coordinator's and counts in the wall time only."""
 
 
-def phase_totals(sent: Iterable[Sent], unit: Literal["seconds", "cpu_seconds"]) -> dict[str, float]:
-    """Seconds per phase of these messages' work, all parties but the auditor together."""
-    totals: dict[str, float] = dict.fromkeys(PHASE_NAMES, 0.0)
+def work_on_record(sent: Iterable[Sent]) -> Iterator[Work]:
+    """The coordinator's work, as its messages say it. Clients' costs are on no record: they grow with n_k."""
     for entry in sent:
-        if entry.sender == "auditor":
-            continue
-        for work in entry.work:
-            if phase := PHASES.get(work.step):
-                totals[phase] += getattr(work, unit)
+        if entry.sender == COORDINATOR:
+            yield from entry.work
+
+
+def work_of(spent: Iterable[Spent]) -> Iterator[Work]:
+    """All work of some messages."""
+    for one in spent:
+        yield from one.work
+
+
+def phase_totals(works: Iterable[Work], unit: Unit) -> dict[Phase, float]:
+    """Seconds per phase."""
+    totals = dict.fromkeys(PHASE_NAMES, 0.0)
+    for work in works:
+        if phase := PHASES.get(work.step):
+            totals[phase] += getattr(work, unit)
     return totals

@@ -97,12 +97,17 @@ class Uniformity:
         return sum(test.numbers for test in self.tests)
 
 
-def rows_of(transcript: Transcript, most: int = MOST_UPLOADS) -> tuple[tuple[str, ...], tuple[Row, ...]]:
-    """(senders, rows) of at most ``most`` uploads of the newest key. Raises: WireError for bytes that are no ciphertext."""
+def rows_of(
+    transcript: Transcript, most: int = MOST_UPLOADS, epoch: int | None = None
+) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+    """(senders, rows) of at most ``most`` uploads of one key, the newest unless told otherwise.
+
+    Raises: WireError for bytes that are no ciphertext.
+    """
     sent = [one for one in transcript.sent if one.step == m.UPDATE and transcript.content(one) is not None]
     if not sent:
         return (), ()
-    sent = [one for one in sent if one.position.epoch == sent[-1].position.epoch][:most]
+    sent = [one for one in sent if one.position.epoch == (epoch or sent[-1].position.epoch)][:most]
     vectors = [decode(transcript.content(one) or b"", CiphertextVector) for one in sent]
     announced = [decode(transcript.body(one), EpochAnnouncement) for one in transcript.sent if one.step == "epoch"]
     key = next(one.public_key for one in reversed(announced) if one.public_key.id == vectors[0].key_id)

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from hefl_core import errors
 from hefl_core.errors import HeflError, RoundError, WireError
-from hefl_core.federation.party import Letter, Work
+from hefl_core.federation.outside import public_text
+from hefl_core.federation.party import Letter
 from hefl_core.ids import AUDITOR, KMS
 from hefl_core.keys.approval import CeremonyResult
 from hefl_core.keys.archive import KeyEpoch
 from hefl_core.keys.roster import CLIENT
-from hefl_core.runtime.logs import public_text
 from hefl_core.schemes.base import PublicKey
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position, SignedHeader
@@ -48,10 +48,9 @@ class Errand:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A party's letter: its envelope, and what making it cost."""
+    """A party's letter: its envelope alone. What making it cost stays with the party."""
 
     envelope: Envelope
-    work: tuple[Work, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ def pack_result(result: object) -> bytes:
 
 def _said(result: object) -> object:
     if isinstance(result, Letter):
-        return Said(result.envelope, result.work)
+        return Said(result.envelope)
     return tuple(_said(item) for item in result) if isinstance(result, tuple) else result
 
 
@@ -146,9 +145,9 @@ def unpack_result(step: Step, data: bytes) -> Any:
 
 def _letters(result: Any) -> Any:
     if isinstance(result, Said):
-        return Letter.of(result.envelope, result.work)
+        return Letter.of(result.envelope)
     if isinstance(result, tuple) and result and isinstance(result[0], Said):
-        return tuple(Letter.of(said.envelope, said.work) for said in result)
+        return tuple(Letter.of(said.envelope) for said in result)
     return result
 
 
@@ -159,7 +158,7 @@ def unpack_arguments(step: Step, data: bytes) -> Sequence[Any]:
 
 
 def refusal_of(error: HeflError, *, private: bool) -> Refusal:
-    """An error for the way. ``private``: a client's, whose text stays at home where it may depend on private numbers."""
+    """An error for the way. ``private``: a client's, of which only the kind and the rule may leave."""
     text = public_text(error) if private else str(error)
     have, need = getattr(error, "have", 0), getattr(error, "need", 0)
     return Refusal(type(error).__name__, text[:MAX_TEXT], have, need)

@@ -16,18 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, TextIO, TypeAlias
 
-from hefl_core.errors import (
-    DataError,
-    EncodingError,
-    HeflError,
-    IntegrityError,
-    ParameterError,
-)
-
 Value: TypeAlias = str | int | float | bool
 _RANK: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-PRIVATE_KINDS: Final = (EncodingError, DataError, ParameterError, IntegrityError)
-"""Their texts may name entries of an update, cells of a table, or a decrypted count."""
 
 
 class Log:
@@ -97,12 +87,3 @@ def place_of(error: BaseException | None) -> str:
         return "?"
     code = where.tb_frame.f_code
     return f"{Path(code.co_filename).name}:{code.co_name}:{where.tb_lineno}"
-
-
-def public_text(error: HeflError) -> str:
-    """What may be said of an error outside its party: its text, unless it may depend on private numbers.
-
-    >>> public_text(EncodingError("|entry| 1.3 exceeds the bound 1.0"))
-    'details stay with the party'
-    """
-    return "details stay with the party" if isinstance(error, PRIVATE_KINDS) else str(error)

@@ -10,12 +10,13 @@ from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import EncryptedSum, RoundPlan
+from hefl_core.federation.party import Spent
 from hefl_core.federation.transcript import Sent, Transcript
 from hefl_core.ids import OBSERVER, client_name
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import SealingInfo, open_sealed
-from hefl_core.measure.phases import phase_totals
+from hefl_core.measure.phases import Unit, phase_totals, work_of, work_on_record
 from hefl_core.runtime.result import Phases, RoundResult, Traffic, WallPhases
 from hefl_core.schemes.base import PublicKey
 from hefl_core.schemes.registry import open_scheme
@@ -56,14 +57,16 @@ class Observer:
         """One line of the result: numbers from the transcript, and from the observations where there are any."""
         round_ = position.round
         self.observations[round_] = tuple(observations)
-        sent = [entry for entry in transcript.of_round(round_) if entry.position == position]
+        here = transcript.of_round(round_)
+        sent = [entry for entry in here if entry.position == position]
+        spent = [one for seen in observations for one in seen.spent]
         total = next(entry for entry in sent if entry.step == m.SUM)
         message = decode(transcript.body(total), EncryptedSum)
         contributors = tuple(item.header.sender for item in message.updates)
         plan = decode(transcript.body(next(entry for entry in sent if entry.step == m.PLAN)), RoundPlan)
-        errors = self._errors(observations, contributors, plan)
+        errors = fedavg_error(self.manifest, observations, contributors, plan)
         first = next((seen for seen in observations if seen.theta), None)
-        models = {seen.theta_digest for seen in observations}
+        models = tuple(sorted({seen.theta_digest.hex() for seen in observations}))
         return RoundResult(
             round=round_,
             attempts=position.attempt,
@@ -72,36 +75,60 @@ class Observer:
             loss=first.loss if first else None,
             max_abs_error=errors[0] if errors else None,
             error_bound=errors[1] if errors else None,
-            model=models.pop().hex() if len(models) == 1 else None,
-            seconds=WallPhases(**phase_totals(sent, "seconds"), total=wall_seconds),
-            cpu_seconds=Phases(**phase_totals(sent, "cpu_seconds")),
+            model=models[0] if len(models) == 1 else None,
+            models=models,
+            seconds=wall_phases(_aggregate(here, "seconds"), spent, wall_seconds),
+            cpu_seconds=phases(_aggregate(here, "cpu_seconds"), spent, "cpu_seconds"),
             bytes=_traffic(sent, contributors, self.manifest.parameters),
         )
 
-    def _errors(
-        self, observations: Sequence[Observation], contributors: Sequence[str], plan: RoundPlan
-    ) -> tuple[float, float] | None:
-        """Largest |decrypted mean - plaintext weighted mean| over the entries, and the bound it must keep."""
-        seen = {item.client: item for item in observations}
-        first = next((item for item in observations if item.applied), None)
-        if first is None or not set(contributors) <= set(seen):
-            return None
-        examples = sum(seen[name].examples for name in contributors)
-        mean = np.zeros(self.manifest.parameters)
-        for name in contributors:
-            mean += np.frombuffer(seen[name].update, dtype=np.float64) * (seen[name].examples / examples)
-        found = float(np.max(np.abs(np.frombuffer(first.applied, dtype=np.float64) - mean)))
-        scheme = open_scheme(self.manifest.experiment.scheme)
-        bounds = [seen[name].bound if plan.bound is None else plan.bound for name in contributors]
-        bound = min(found for found in bounds if found is not None)  # clients that disagree break the claim
-        of_sum = scheme.sum_error(bound, len(contributors), plan.max_terms)
-        if plan.bound is None and self.manifest.experiment.clip_norm is not None:
-            of_sum *= 2  # without error feedback the clients round at random
-        return found, of_sum * plan.examples_max / examples + _ROUNDING
+
+def fedavg_error(
+    manifest: Manifest, observations: Sequence[Observation], contributors: Sequence[str], plan: RoundPlan
+) -> tuple[float, float] | None:
+    """Largest |decrypted mean - plaintext weighted mean| over the entries, and the bound it must keep.
+
+    None where a contributor was not observed.
+    """
+    seen = {item.client: item for item in observations}
+    first = next((item for item in observations if item.applied), None)
+    if first is None or not set(contributors) <= set(seen):
+        return None
+    examples = sum(seen[name].examples for name in contributors)
+    mean = np.zeros(manifest.parameters)
+    for name in contributors:
+        mean += np.frombuffer(seen[name].update, dtype=np.float64) * (seen[name].examples / examples)
+    found = float(np.max(np.abs(np.frombuffer(first.applied, dtype=np.float64) - mean)))
+    scheme = open_scheme(manifest.experiment.scheme)
+    bounds = [seen[name].bound if plan.bound is None else plan.bound for name in contributors]
+    bound = min(found for found in bounds if found is not None)  # clients that disagree break the claim
+    of_sum = scheme.sum_error(bound, len(contributors), plan.max_terms)
+    if plan.bound is None and manifest.experiment.clip_norm is not None:
+        of_sum *= 2  # without error feedback the clients round at random
+    return found, of_sum * plan.examples_max / examples + _ROUNDING
 
 
 _ROUNDING = 1e-12
 """Head-room for float64 rounding in computing the reference itself."""
+
+
+def phases(aggregate: float, spent: Sequence[Spent], unit: Unit) -> Phases:
+    """The coordinator's seconds, and the clients' as they told them, in all attempts of a round; None where nobody told."""
+    if not spent:
+        return Phases(None, None, aggregate, None)
+    found = phase_totals(work_of(spent), unit)
+    return Phases(found["train"], found["encrypt"], aggregate, found["decrypt"])
+
+
+def wall_phases(aggregate: float, spent: Sequence[Spent], total: float) -> WallPhases:
+    """The same on the wall clock."""
+    found = phases(aggregate, spent, "seconds")
+    return WallPhases(found.train, found.encrypt, found.aggregate, found.decrypt, total)
+
+
+def _aggregate(sent: Sequence[Sent], unit: Unit) -> float:
+    """The coordinator's part, from the record."""
+    return phase_totals(work_on_record(sent), unit)["aggregate"]
 
 
 def _traffic(sent: Sequence[Sent], contributors: Sequence[str], parameters: int) -> Traffic:

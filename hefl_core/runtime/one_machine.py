@@ -29,6 +29,7 @@ from hefl_core.ids import COORDINATOR, client_name
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.minutes import TRANSCRIPT
 from hefl_core.runtime.network import Network
+from hefl_core.runtime.observer import phases, wall_phases
 from hefl_core.runtime.provision import party_names, provision_all, role_of
 from hefl_core.runtime.result import Environment, RoundResult, RunResult
 from hefl_core.runtime.results import FOLDER, RoundLine, read_rounds
@@ -174,10 +175,16 @@ def result_of(experiment: Experiment, machine: OneMachine, cold_start: float) ->
 
 
 def _with_own(item: RoundResult, lines: Sequence[RoundLine]) -> RoundResult:
-    models = {line.model for line in lines}
+    models = tuple(sorted({line.model for line in lines}))
+    spent = [one for line in lines for one in line.spent]
+    found = replace(
+        item,
+        seconds=wall_phases(item.seconds.aggregate, spent, item.seconds.total),
+        cpu_seconds=phases(item.cpu_seconds.aggregate, spent, "cpu_seconds"),
+    )
     if len(models) != 1:
-        return item
-    return replace(item, accuracy=lines[0].accuracy, loss=lines[0].loss, model=lines[0].model)
+        return replace(found, models=models)
+    return replace(found, accuracy=lines[0].accuracy, loss=lines[0].loss, model=models[0], models=models)
 
 
 def _line(text: str) -> dict[str, object] | None:

@@ -23,8 +23,9 @@ from typing import Any, Final
 from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.client import Client
 from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.outside import public_error
 from hefl_core.federation.party import Letter
-from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
 from hefl_core.keys.roster import Member
 from hefl_core.keys.store import KeyStore
 from hefl_core.measure.traces import client_fingerprints
@@ -41,6 +42,7 @@ from hefl_core.runtime.ray_carrier import (
     RemoteParty,
 )
 from hefl_core.runtime.restart import perform
+from hefl_core.runtime.results import note_refusal
 from hefl_core.runtime.tally import MESSAGE, REFUSAL, ROUNDS, STEP, Line, Tally
 from hefl_core.wire.envelope import Envelope
 from hefl_core.wire.fingerprint import Salt
@@ -80,7 +82,7 @@ class PartyHost:
 
     def come_back(self, name: str) -> Any:
         """Make a party from its store (a new one at the first start). As :meth:`settled`."""
-        return self._guarded(lambda: self._settle(self._settlers[name]))
+        return self._outside(name, self._guarded(lambda: self._settle(self._settlers[name])))
 
     def _move_in(self) -> None:
         """Make the folder. Raises: RuntimeUnavailable naming it, where it cannot be had."""
@@ -120,7 +122,7 @@ class PartyHost:
     def _counted(self, name: str, step: str, work: Callable[[], Any], arrived: int | None = None) -> Any:
         """Do it, and tell the node's service what passed. ``arrived``: bytes of the message that it is about."""
         before, started = self._rounds_done(name), time.perf_counter()
-        answer = self._guarded(work)
+        answer = self._outside(name, self._guarded(work))
         lines: list[Line] = [] if arrived is None else [(MESSAGE, IN, arrived)]
         if isinstance(answer, HeflError):
             lines.append((REFUSAL, type(answer).__name__, 1))
@@ -139,7 +141,8 @@ class PartyHost:
     def fingerprints(self, salt: Salt, count: int, seed: int) -> Any:
         """Of everything private of the clients here, for a search in other processes: no secret leaves."""
         clients = [party for party in self._parties.values() if isinstance(party, Client)]
-        return self._guarded(lambda: [one for c in clients for one in client_fingerprints(c, salt, count, seed)])
+        found = self._guarded(lambda: [one for c in clients for one in client_fingerprints(c, salt, count, seed)])
+        return public_error(found) if isinstance(found, HeflError) else found
 
     def deliver(self, name: str, envelope: Envelope, body: bytes | None) -> Any:
         """Hand a message to a party; Ray has already turned the reference into bytes."""
@@ -151,6 +154,14 @@ class PartyHost:
         for store in self._stores.values():
             store.close()
         shutil.rmtree(self._home, ignore_errors=True)
+
+    def _outside(self, name: str, answer: Any) -> Any:
+        """A client's error leaves its process without its numbers; the full text stays in its home."""
+        if not (is_client(name) and isinstance(answer, HeflError)):
+            return answer
+        with suppress(OSError):  # a text that cannot be kept is lost, never sent
+            note_refusal(self._home, answer)
+        return public_error(answer)
 
     @staticmethod
     def _guarded(work: Callable[[], Any]) -> Any:

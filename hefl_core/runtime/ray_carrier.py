@@ -16,6 +16,7 @@ import psutil
 
 from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.party import Letter
+from hefl_core.federation.post import untimed
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys.roster import Member
 from hefl_core.runtime.cluster import ray
@@ -114,7 +115,8 @@ class RayCarrier:
 
     def gather(self, parties: Sequence[RemoteParty], step: str, argument: object) -> Iterator[tuple[RemoteParty, Any]]:
         """Ask every party at once."""
-        yield from self._all(parties, lambda p: p.host.call.remote(p.name, step, (argument,)))
+        answers = self._all(parties, lambda p: p.host.call.remote(p.name, step, (argument,)))
+        yield from untimed(step, parties, answers)
 
     def _all(self, parties: Sequence[RemoteParty], ask: Callable[[RemoteParty], Any]) -> Iterator[tuple[Any, Any]]:
         end = time.monotonic() + self._deadline

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from hefl_core.federation.client import Observation
 from hefl_core.federation.dp import Guarantee
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.transcript import LeftOut, Transcript
-from hefl_core.measure.forecast import Outlook, outlook
+from hefl_core.measure.forecast import Outlook, PhaseSeconds, outlook
 
 if TYPE_CHECKING:
     from hefl_core.runtime.blindness import Blindness
@@ -23,22 +24,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """Seconds per phase; train, encrypt and decrypt are summed over the clients."""
+    """Seconds per phase; train, encrypt and decrypt are summed over the clients that told the observer, else None."""
 
-    train: float
-    encrypt: float
+    train: float | None
+    encrypt: float | None
     aggregate: float
-    decrypt: float
+    decrypt: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class WallPhases:
     """Like Phases, on the wall clock, with the whole round."""
 
-    train: float
-    encrypt: float
+    train: float | None
+    encrypt: float | None
     aggregate: float
-    decrypt: float
+    decrypt: float | None
     total: float
 
 
@@ -56,7 +57,8 @@ class RoundResult:
     """One round as the observer measured it.
 
     ``accuracy`` and ``loss`` on the common hold-out set and ``max_abs_error`` (against the plaintext weighted mean of the
-    same updates) are None when the experiment is not observed. ``model``: SHA-256 of θ, equal at all clients.
+    same updates) are None when the experiment is not observed. ``model``: SHA-256 of θ, equal at all clients that were seen;
+    ``models``: all that were seen.
     """
 
     round: int
@@ -70,6 +72,7 @@ class RoundResult:
     seconds: WallPhases
     cpu_seconds: Phases
     bytes: Traffic
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +103,29 @@ class Environment:
         )
 
 
+class Verdict(StrEnum):
+    """What a check says of a claim. ``NOT_CHECKED``: it lacked what it needs, so it says neither."""
+
+    HOLDS = "holds"
+    FAILS = "fails"
+    NOT_CHECKED = "not checked"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one claim's check found on one run. ``evidence`` is a sentence with the numbers."""
+    """What one claim's check found on one run. ``evidence``: a sentence with the numbers, or what was missing.
+
+    ``holds`` says the verdict to programs: true, false, or null where nothing was checked.
+    """
 
     id: str
-    holds: bool
+    verdict: Verdict
     evidence: str
+    holds: bool | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        holds = {Verdict.HOLDS: True, Verdict.FAILS: False}.get(self.verdict)
+        object.__setattr__(self, "holds", holds)
 
 
 @dataclass(frozen=True)
@@ -138,6 +157,11 @@ class RunResult:
     def left_out(self) -> tuple[LeftOut, ...]:
         """Who refused a letter or gave no answer, and why, as it is on record."""
         return self.transcript.left_out
+
+    @property
+    def failed(self) -> tuple[Finding, ...]:
+        """The claims that do not hold of this run. What was not checked is none of them."""
+        return tuple(finding for finding in self.claims if finding.verdict is Verdict.FAILS)
 
     @property
     def privacy(self) -> Guarantee | None:
@@ -172,7 +196,18 @@ _JSON_FIELDS = (
 
 def with_forecast(result: RunResult) -> RunResult:
     """The result with what it should have cost beside what it did cost; calibrates this machine once per preset."""
-    return replace(result, forecast=outlook(result.transcript))
+    return replace(result, forecast=outlook_of(result))
+
+
+def outlook_of(result: RunResult) -> Outlook:
+    """What a run should have cost beside what it did cost; the clients' CPU only where they told the observer."""
+    return outlook(result.transcript, [_encryption(item.cpu_seconds) for item in result.rounds])
+
+
+def _encryption(cpu: Phases) -> PhaseSeconds | None:
+    if cpu.encrypt is None or cpu.decrypt is None:
+        return None
+    return PhaseSeconds(cpu.encrypt, cpu.aggregate, cpu.decrypt)
 
 
 def _version(package: str) -> str:

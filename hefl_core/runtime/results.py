@@ -1,4 +1,7 @@
-"""What a client keeps for itself: its accuracy after each round, and the model. Written in its own folder, sent nowhere."""
+"""What a client keeps for itself: accuracy and cost of each round, its refusals in full, and the model.
+
+Written in its own folder, sent nowhere.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,23 @@ import numpy as np
 
 from hefl_core.errors import HeflError
 from hefl_core.federation.client import Client, Evaluate
+from hefl_core.federation.party import Spent
 
 FOLDER: Final = "results"
 ROUNDS, MODEL, REFUSALS = "rounds.jsonl", "model.npy", "refusals.txt"
 
 
 class RoundLine(msgspec.Struct, frozen=True):
-    """One round at one client. ``model``: SHA-256 of θ, 64 hex digits; accuracy and loss on its hold-out rows."""
+    """One round at one client. ``model``: SHA-256 of θ, 64 hex digits; accuracy and loss on its hold-out rows.
+
+    ``spent``: what the round cost here; nobody else is told, because training time grows with n_k.
+    """
 
     round: int
     accuracy: float
     loss: float
     model: str
+    spent: tuple[Spent, ...] = ()
 
 
 class Results:
@@ -42,7 +50,7 @@ class Results:
         theta = client.theta
         accuracy, loss = self._evaluate(theta)
         model = hashlib.sha256(theta.tobytes()).hexdigest()
-        line = RoundLine(client.rounds_done, accuracy, loss, model)
+        line = RoundLine(client.rounds_done, accuracy, loss, model, client.spent(client.rounds_done))
         temporary = self._folder / (MODEL + ".new")
         with temporary.open("wb") as file:
             np.save(file, theta, allow_pickle=False)
@@ -53,9 +61,14 @@ class Results:
         return True
 
     def refused(self, error: HeflError) -> None:
-        """Write down in full what this client refused or could not do; outside only the kind is said where it is private."""
-        with (self._folder / REFUSALS).open("a", encoding="utf-8") as file:
-            file.write(f"{type(error).__name__}: {error}\n")
+        """Write down in full what this client refused or could not do; outside only kind and rule are said."""
+        note_refusal(self._folder, error)
+
+
+def note_refusal(folder: Path, error: HeflError) -> None:
+    """A client's error in full, for its owner. Raises: OSError."""
+    with (folder / REFUSALS).open("a", encoding="utf-8") as file:
+        file.write(f"{type(error).__name__}: {error}\n")
 
 
 def read_rounds(home: Path) -> tuple[RoundLine, ...]:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import IO, Final
 
 from hefl_core.errors import HeflError, ParameterError
+from hefl_core.federation.outside import public_text
 from hefl_core.runtime.gui import run_gui
-from hefl_core.runtime.logs import Log, place_of, public_text
+from hefl_core.runtime.logs import Log, place_of
 from hefl_core.runtime.metrics import Endpoint, Metrics
 from hefl_core.runtime.node import run_node
 from hefl_core.runtime.settings import GUI, RAY, TLS, Settings

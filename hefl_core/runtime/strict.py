@@ -16,6 +16,7 @@ from hefl_core.federation.client import Client
 from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.party import Letter
+from hefl_core.federation.post import untimed
 from hefl_core.federation.round import Parties
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.ids import KMS as KMS_NAME
@@ -66,7 +67,7 @@ class StrictCarrier:
 
     def gather(self, parties: Sequence[Any], step: str, argument: object) -> Iterator[tuple[Any, Any]]:
         """Ask each party for its answer."""
-        yield from self._ask(parties, step, argument)
+        yield from untimed(step, parties, self._ask(parties, step, argument))
 
     def _ask(self, parties: Sequence[Any], step: str, argument: object) -> Iterator[tuple[Any, Any]]:
         distant = {party.name: party for party in parties if isinstance(party, DistantParty)}

@@ -188,7 +188,7 @@ def _tell_one(service: Service, event: Event) -> None:
     log = service.log
     if isinstance(event, Sent):
         log.debug("sent", step=event.step, sender=event.sender, round=event.position.round, nbytes=event.nbytes)
-        for work in event.work if event.sender == COORDINATOR else ():
+        for work in event.work:
             service.metrics.step(work.step, work.seconds)
     elif isinstance(event, LeftOut):
         log.warning("left out", who=event.party, step=event.step, round=event.position.round, reason=event.reason)

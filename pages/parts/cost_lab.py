@@ -86,7 +86,7 @@ def _after() -> Outlook | None:
     if result is None or result.experiment != frame.experiment():
         return None
     found = with_forecast(result).forecast
-    if found is not None:
+    if found is not None and found.measured.cpu is not None and found.error.cpu is not None:
         bytes_off, cpu_off = found.error.bytes_up, found.error.cpu
         st.success(
             _(

@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from hefl_core.claims import LEDGER, NOT_PROMISED, Claim
-from hefl_core.runtime.result import Finding, RunResult
+from hefl_core.runtime.result import Finding, RunResult, Verdict
 from pages.parts import blind_test, frame, running
 from pages.parts.words import _
 
@@ -20,7 +20,8 @@ def page() -> None:
         st.title(_("Guarantees"), anchor=False)
     st.write(
         _(
-            "Every sentence below has a check that ran on this session's run, or a source. Plant a fault and watch it fail."
+            "Every sentence below has a check that ran on this session's run, or a source. Plant a fault and watch it fail. "
+            "A check that lacks what it needs says so: it is neither green nor red."
         )
     )
     running.ensure_run()
@@ -47,34 +48,35 @@ def _row(claim: Claim, finding: Finding | None, result: RunResult | None) -> Non
         shown = planted or finding
         seat = _("seen from: {seat}").format(seat=claim.seat)
         left.caption(f"`{claim.id}` · {seat} · {claim.source}" + (f"  \n{shown.evidence}" if shown else ""))
-        if finding is not None and claim.control is not None and result is not None:
-            if planted is None:
+        if planted is not None:
+            right.button(_("Take it back"), on_click=_take_back, args=(claim,), key=f"plant-{claim.id}")
+        elif finding is not None and result is not None and finding.verdict is not Verdict.NOT_CHECKED:
+            for number, control in enumerate(claim.controls):
                 right.button(
-                    _("Plant the fault"),
+                    _("Plant fault {number}").format(number=number + 1),
                     on_click=_plant,
-                    args=(claim, result),
-                    key=f"plant-{claim.id}",
-                    help=claim.control.__doc__,
+                    args=(claim, result, number),
+                    key=f"plant-{claim.id}" + (f"-{number + 1}" if number else ""),
+                    help=control.__doc__,
                 )
-            else:
-                right.button(_("Take it back"), on_click=_take_back, args=(claim,), key=f"plant-{claim.id}")
 
 
 def _badge(claim: Claim, finding: Finding | None, result: RunResult | None) -> str:
     if claim.kind == "argued":
         return f":gray-badge[:material/menu_book: {_('argued')}]"
     if finding is not None:
-        if finding.holds:
-            return f":green-badge[:material/check: {_('executed: holds')}]"
-        return f":red-badge[:material/close: {_('executed: FAILS')}]"
+        return {
+            Verdict.HOLDS: f":green-badge[:material/check: {_('executed: holds')}]",
+            Verdict.FAILS: f":red-badge[:material/close: {_('executed: FAILS')}]",
+            Verdict.NOT_CHECKED: f":gray-badge[:material/question_mark: {_('not checked')}]",
+        }[finding.verdict]
     if result is not None:
         return f":gray-badge[{_('executed: does not speak of this run')}]"
     return f":gray-badge[{_('executed: not run yet')}]"
 
 
-def _plant(claim: Claim, result: RunResult) -> None:
-    if claim.control is not None:
-        st.session_state[f"planted:{claim.id}"] = claim.examine(claim.control(result))
+def _plant(claim: Claim, result: RunResult, number: int) -> None:
+    st.session_state[f"planted:{claim.id}"] = claim.examine(claim.controls[number](result))
 
 
 def _take_back(claim: Claim) -> None:

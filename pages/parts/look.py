@@ -12,7 +12,7 @@ from hefl_core.claims import LEDGER
 from hefl_core.figures.knowledge import Matrix, Secret, State
 from hefl_core.figures.sequence import parties_in
 from hefl_core.figures.thing import SAMPLE_VALUES, Private, Thing
-from hefl_core.runtime.result import Finding
+from hefl_core.runtime.result import Finding, Verdict
 from pages.parts import names
 from pages.parts.frame import dark
 from pages.parts.words import _
@@ -174,8 +174,10 @@ def badges(ids: Sequence[str], findings: Sequence[Finding]) -> None:
             badge, said = f":gray-badge[:material/menu_book: {_('argued')}]", claim.source
         elif finding is None:
             badge, said = f":gray-badge[:material/hourglass_empty: {_('not checked here')}]", claim.source
-        elif finding.holds:
+        elif finding.verdict is Verdict.HOLDS:
             badge, said = f":green-badge[:material/check: {_('executed')}]", finding.evidence
+        elif finding.verdict is Verdict.NOT_CHECKED:
+            badge, said = f":gray-badge[:material/question_mark: {_('not checked')}]", finding.evidence
         else:
             badge, said = f":red-badge[:material/close: {_('FAILED')}]", finding.evidence
         st.markdown(f"{badge} {_(claim.sentence)}", help=f"`{claim.id}`: {said}")

@@ -16,10 +16,16 @@ from hefl_core.federation.experiment import Experiment
 from hefl_core.learning.base import Dataset
 from hefl_core.learning.datasets import load_csv
 from hefl_core.runtime.comparison import Choice, Comparison
+from hefl_core.runtime.result import Verdict
 from pages.parts import frame, training_lab
 from pages.parts.words import _
 
 NAME = "own-comparison"
+_SIGNS = {
+    Verdict.HOLDS: ("green", "check"),
+    Verdict.FAILS: ("red", "close"),
+    Verdict.NOT_CHECKED: ("gray", "question_mark"),
+}
 
 
 class Kept:
@@ -110,5 +116,5 @@ def _train(experiment: Experiment) -> None:
     result = comparison.results.get(experiment.scheme)
     if result is not None:
         for finding in check_claims(result).claims:
-            colour, icon = ("green", "check") if finding.holds else ("red", "close")
+            colour, icon = _SIGNS[finding.verdict]
             st.markdown(f":{colour}-badge[:material/{icon}: {finding.id}] {finding.evidence}")

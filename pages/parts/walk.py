@@ -14,8 +14,8 @@ from hefl_core.federation.verify import verify
 from hefl_core.figures.formula import error_line, formula
 from hefl_core.figures.knowledge import Matrix, clients_of, knowledge, seats_of
 from hefl_core.figures.questions import question_before
-from hefl_core.figures.sequence import Message, load_plain, picture, sequence
-from hefl_core.figures.thing import Observations, thing
+from hefl_core.figures.sequence import Message, Observations, load_plain, picture, sequence
+from hefl_core.figures.thing import thing
 from hefl_core.ids import OBSERVER
 from hefl_core.runtime.result import Finding, RoundResult
 from hefl_core.runtime.transcript_file import unpack
@@ -167,19 +167,19 @@ def _absent(transcript: Transcript, cursor: int) -> None:
 
 def _picture(walked: Walked, seat: str) -> dict[str, Any]:
     """The stepper's picture, made once per seat and state of the transcript."""
-    wanted = (walked.name, len(walked.transcript.lines), seat)
+    wanted = (walked.name, len(walked.transcript.lines), len(walked.observations), seat)
     kept = st.session_state.get("picture")
     if kept is None or kept[0] != wanted:
-        kept = st.session_state["picture"] = (wanted, picture(walked.transcript, seat))
+        kept = st.session_state["picture"] = (wanted, picture(walked.transcript, seat, walked.observations))
     return kept[1]  # type: ignore[no-any-return]
 
 
 def _messages(walked: Walked, seat: str) -> tuple[Message, ...]:
     """Every message as this seat has it, made once."""
-    wanted = (walked.name, len(walked.transcript.lines), seat)
+    wanted = (walked.name, len(walked.transcript.lines), len(walked.observations), seat)
     kept = st.session_state.get("messages")
     if kept is None or kept[0] != wanted:
-        kept = st.session_state["messages"] = (wanted, sequence(walked.transcript, seat))
+        kept = st.session_state["messages"] = (wanted, sequence(walked.transcript, seat, walked.observations))
     return kept[1]  # type: ignore[no-any-return]
 
 

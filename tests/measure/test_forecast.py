@@ -7,9 +7,9 @@ import pytest
 
 from hefl_core.federation.experiment import Experiment
 from hefl_core.measure.calibration import Line, calibrate, units
-from hefl_core.measure.forecast import forecast, outlook
+from hefl_core.measure.forecast import forecast
 from hefl_core.measure.sizes import block_count, round_bytes
-from hefl_core.runtime.result import with_forecast
+from hefl_core.runtime.result import outlook_of, with_forecast
 from hefl_core.runtime.run import run_experiment
 from hefl_core.schemes.presets import PRESETS
 from hefl_core.schemes.registry import load_preset
@@ -68,7 +68,7 @@ def test_a_round_costs_about_what_was_forecast():
     for scheme, clients in (("bfv-lean", 5), ("plaintext", 6), ("INSECURE_paillier-512", 4)):
         result = run_experiment(SMALL.but(scheme=scheme, clients=clients, rounds=4, dataset="digits", model="mlp-large"
                                           if scheme != "INSECURE_paillier-512" else "mlp"))  # fmt: skip
-        errors.append(outlook(result.transcript).error.cpu)
+        errors.append(outlook_of(result).error.cpu)
     assert statistics.median(errors) < 0.6, errors
 
 

@@ -1,0 +1,58 @@
+"""What may be said outside of a client when it refuses: the kind of error and the rule, never a number from its data.
+
+The full text stays at home. A number counts as one from data unless it says a place: a client, a round, an attempt, an epoch.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from hefl_core import errors
+from hefl_core.errors import DataError, EncodingError, HeflError, ParameterError, QuorumError
+from hefl_core.ids import is_client
+
+AT_HOME: Final = "details stay with the party"
+WHOLLY_PRIVATE: Final = (EncodingError, DataError, ParameterError)
+"""Their texts are about entries of an update or cells of a table, in words too."""
+_NUMBER: Final = re.compile(
+    r"(?P<place>\b(?:client-|round |attempt |epoch |epoch-)\d{1,4}\b(?!\.?\d))|[-+]?(?:\d[\w.+^-]*|\b(?:nan|inf)\b)"
+)
+HIDDEN: Final = "#"
+
+
+def public_text(error: HeflError) -> str:
+    """What may be said of a client's error outside of the client.
+
+    >>> public_text(EncodingError("|entry| 1.3 exceeds the bound 1.0"))
+    'details stay with the party'
+    >>> public_text(errors.IntegrityError("examples: in round 2 a sum of 5 counts cannot be 113"))
+    'examples: in round 2 a sum of # counts cannot be #'
+    """
+    return AT_HOME if isinstance(error, WHOLLY_PRIVATE) else without_numbers(str(error))
+
+
+def without_numbers(text: str) -> str:
+    """The text with a sign in the place of every number, however long, that says no place."""
+    return _NUMBER.sub(lambda found: found["place"] or HIDDEN, text)
+
+
+def reason(party: str, error: HeflError) -> str:
+    """The line on record for a refusal or an absence: of a client only what may leave it."""
+    return f"{type(error).__name__}: {public_text(error) if is_client(party) else error}"
+
+
+def public_error(error: HeflError) -> HeflError:
+    """An error of the same kind that carries nothing but what may leave a client: no bound, no entry, no trace."""
+    if isinstance(error, QuorumError):
+        return QuorumError(public_text(error), have=error.have, need=error.need)
+    return type(error)(public_text(error))
+
+
+def is_public_reason(text: str) -> bool:
+    """Whether a line on record could have come from :func:`reason` for a client."""
+    kind, _, told = text.partition(": ")
+    known = getattr(errors, kind, None)
+    if not (isinstance(known, type) and issubclass(known, HeflError)):
+        return False
+    return told == AT_HOME if issubclass(known, WHOLLY_PRIVATE) else told == without_numbers(told)

@@ -1,0 +1,129 @@
+"""Is the noise of differential privacy there, as it is stated? Tests of (noised - clipped) against the discrete Gaussian.
+
+Too little noise breaks the guarantee, too much spoils the model; noise that is not fresh, or follows the update, can be taken
+off again. Every bound holds for the discrete Gaussian itself and for any number of entries, so an honest run fails with
+probability ``alpha`` at most (Bonferroni over all tests):
+
+- sum of squares, both ways: Chernoff's bound of χ²; the discrete Gaussian's moments differ by less than 1e-100 from s ≥ 4 on;
+- shape: Dvoretzky, Kiefer, Wolfowitz 1956 with Massart's constant 1990, for the largest distance of the distributions;
+- inner products with the update, with other clients' noise and with the noise of the round before: a discrete Gaussian is
+  sub-Gaussian with its own s (Canonne, Kamath, Steinke 2020, fact 22).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hefl_core.errors import IntegrityError, NotChecked
+from hefl_core.schemes.base import Vector
+
+ALPHA: Final = 1e-9
+TESTS_OF_ONE: Final = 4
+"""Of one share of noise alone: too little, too much, shape, and along the update."""
+FEWEST: Final = 32
+"""Entries; with fewer the moments of a coarse discrete Gaussian are not the normal's nearly enough."""
+OFF_GRID: Final = 1e-6
+"""In steps; float64 holds a whole number of steps far better."""
+ROUNDING: Final = 1e-3
+"""How far the normal distribution may be from the discrete one, from s = 4 on: less than φ'(1)/(24·s²)."""
+
+Whole = npt.NDArray[np.float64]
+"""Whole numbers of steps."""
+
+
+@dataclass(frozen=True)
+class NoiseShare:
+    """One client's noise in one round, in whole steps, and the update under it."""
+
+    client: str
+    round: int
+    noise: Whole
+    under: Whole
+
+    @classmethod
+    def of(cls, client: str, round_: int, noised: Vector, clipped: Vector, step: float) -> NoiseShare:
+        """Take the noise off. Raises: IntegrityError when the noised update is not on the grid."""
+        if noised.shape != clipped.shape:
+            raise IntegrityError(
+                f"{client}, round {round_}: expected the update before its noise, found none of its shape"
+            )
+        whole = np.rint(noised / step)
+        off = float(np.max(np.abs(noised / step - whole)))
+        if not off <= OFF_GRID:
+            raise IntegrityError(f"{client}, round {round_}: the noised update is {off:.2g} steps off the grid")
+        under = np.trunc(clipped / step)
+        return cls(client, round_, whole - under, under)
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.client}, round {self.round}"
+
+    def strength(self, std: int) -> float:
+        """Mean square over the stated one."""
+        return float(np.mean((self.noise / std) ** 2))
+
+
+def check_noise(shares: Sequence[NoiseShare], std: int, alpha: float = ALPHA) -> tuple[float, float]:
+    """Test all shares; the smallest and the largest strength found.
+
+    ``std``: the stated standard deviation of one share, in steps.
+    Raises: IntegrityError naming the first share that fails; NotChecked without enough noise to test.
+    """
+    fewest = min((len(share.noise) for share in shares), default=0)
+    if fewest < FEWEST:
+        raise NotChecked(f"noise: expected {FEWEST} entries or more to test, found {fewest}; take a larger model")
+    budget = math.log(2 * (TESTS_OF_ONE * len(shares) + sum(1 for _ in _pairs(shares)) + 1) / alpha)
+    for share in shares:
+        _check_strength(share.name, share.strength(std), len(share.noise), budget)
+        _check_shape(share, std, budget)
+        _check_along(f"{share.name}: its noise follows its own update", share.noise, share.under, std, budget)
+    together = float(np.mean([share.strength(std) for share in shares]))
+    _check_strength("all clients together", together, sum(len(share.noise) for share in shares), budget)
+    for a, b in _pairs(shares):
+        _check_along(f"{a.name}: its noise follows that of {b.name}", a.noise, b.noise, std, budget)
+    found = [share.strength(std) for share in shares]
+    return min(found), max(found)
+
+
+def _check_strength(name: str, strength: float, count: int, budget: float) -> None:
+    """-ln P(mean square ≤, or ≥, this) is at least count/2 · (u - 1 - ln u)."""
+    unlikely = math.inf if strength <= 0 else count / 2 * (strength - 1 - math.log(strength))
+    if not unlikely <= budget:
+        raise IntegrityError(f"{name}: noise of {strength:.3g} times the stated variance in {count} entries")
+
+
+def _check_shape(share: NoiseShare, std: int, budget: float) -> None:
+    from scipy.special import ndtr  # takes its time to import; most callers never test anything
+
+    values, counts = np.unique(share.noise, return_counts=True)
+    reached = np.cumsum(counts) / len(share.noise)
+    before = reached - counts / len(share.noise)
+    off = max(
+        float(np.max(np.abs(reached - ndtr((values + 0.5) / std)))),
+        float(np.max(np.abs(before - ndtr((values - 0.5) / std)))),
+    )
+    if off > math.sqrt(budget / (2 * len(share.noise))) + ROUNDING:
+        raise IntegrityError(f"{share.name}: the noise is no discrete Gaussian, its distribution is {off:.2g} away")
+
+
+def _check_along(what: str, noise: Whole, direction: Whole, std: int, budget: float) -> None:
+    length = float(np.linalg.norm(direction))
+    if abs(float(noise @ direction)) > std * length * math.sqrt(2 * budget):
+        raise IntegrityError(f"{what}; it can be taken off again")
+
+
+def _pairs(shares: Sequence[NoiseShare]) -> Iterator[tuple[NoiseShare, NoiseShare]]:
+    """All of one round with each other, and each with the same client's before."""
+    last: dict[str, NoiseShare] = {}
+    for at, share in enumerate(shares):
+        yield from ((share, other) for other in shares[at + 1 :] if other.round == share.round)
+        if share.client in last:
+            yield share, last[share.client]
+        last[share.client] = share
