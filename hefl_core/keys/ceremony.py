@@ -75,7 +75,7 @@ class DealerFreeScheme(Scheme, Protocol):
     def joint_public_key(self, seed: bytes, parts: Sequence[bytes], quorum: Quorum, *, epoch: int = 1) -> PublicKey:
         """The public key (Σ b_i, a(seed)). Raises: WireError for a part that is no ring element."""
 
-    def joint_deal(self, secret: bytes, quorum: Quorum) -> tuple[bytes, ...]:
+    def joint_deal(self, secret: bytes, quorum: Quorum, index: int) -> tuple[bytes, ...]:
         """Shamir shares of s_i for the holders 1..n."""
 
     def joint_share(self, key: PublicKey, index: int, dealt: Sequence[bytes]) -> SecretShare:
@@ -295,7 +295,7 @@ class Participant(Hidden):
         """One sealed point of f_i to each other client; s_i is forgotten afterwards."""
         if self._secret is None:
             raise RoundError("ceremony deal: expected a contribution of this client's own; start again")
-        dealt = self._scheme.joint_deal(self._secret.expose(), self.quorum)
+        dealt = self._scheme.joint_deal(self._secret.expose(), self.quorum, self.index)
         self._secret = None
         envelopes = []
         for name, point in zip(self.roster.clients, dealt, strict=True):
