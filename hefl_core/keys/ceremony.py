@@ -358,8 +358,9 @@ class Participant(Hidden):
 
     @property
     def self_tests(self) -> int:
-        """How many decryptions this client's share was used for in the self-test: they count against the cap."""
-        return sum(self.index in active for active in self._sets())
+        """How many ciphertexts this client's share answered in the self-test: they count against the cap."""
+        mine = decode(self._reveals[TEST].content, list[CiphertextVector])
+        return sum(len(one.blocks) for one, active in zip(mine, self._sets(), strict=True) if self.index in active)
 
     def result(self) -> CeremonyResult:
         """What this client approves, after the self-test. Raises: RoundError before its time; IntegrityError."""

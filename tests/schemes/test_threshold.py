@@ -318,6 +318,8 @@ def test_sampled_noise_is_what_gap_bits_says(monkeypatch):
     measured, stated = float(np.std(errors)), held.scheme.preset.aggregate_noise_std(10)
     print(f"noise of a sum of 10: measured {measured:.1f}, stated {stated:.1f}")
     assert 0.9 * stated < measured < 1.1 * stated
+    mean = float(np.mean(np.abs(np.array(errors, dtype=np.float64))))
+    assert 0.9 * held.scheme.preset.mean_noise(10) < mean < 1.08 * held.scheme.preset.mean_noise(10)
 
 
 # -- arithmetic ----------------------------------------------------------------------------------------------------
