@@ -85,7 +85,7 @@ class Case:
         n, seed = self.quorum.holders, os.urandom(32)
         made = [self.scheme.joint_contribution(seed) for _ in range(n)]
         key = self.scheme.joint_public_key(seed, [part for _, part in made], self.quorum)
-        dealt = [self.scheme.joint_deal(secret, self.quorum) for secret, _ in made]
+        dealt = [self.scheme.joint_deal(secret, self.quorum, i) for i, (secret, _) in enumerate(made, 1)]
         return key, tuple(self.scheme.joint_share(key, j, [row[j - 1] for row in dealt]) for j in range(1, n + 1))
 
     def timed(self, what: str, work: Callable[..., Any], *operands: Any, **options: Any) -> Any:

@@ -17,6 +17,7 @@ from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.holder import Holder
+from hefl_core.federation.mean import Sending, allowance, check_examples, check_length
 from hefl_core.federation.messages import (
     Commitment,
     EncryptedSum,
@@ -319,7 +320,8 @@ class Client(Holder):
         """Check the sum, decrypt it, and move the model: θ ← θ + Σ w_k Δ_k / Σ w_k.
 
         Raises: RoundError or IntegrityError before anything is decrypted when the sum is not the confirmed sum of the
-        listed updates, mine among them; IntegrityError afterwards when count or tag disagree (θ stays as it was).
+        listed updates, mine among them; IntegrityError afterwards when count or tag disagree, when Σ n_k cannot be, or,
+        under a clip, when the mean is longer than the clip (θ stays as it was).
         """
         return self.answer(position, m.RECEIPT, lambda: self._make_receipt(position))
 
@@ -330,6 +332,7 @@ class Client(Holder):
         with self.working("decrypt"):
             opened = self.decrypt(position, self._bound(plan), message)
             self._check_opened(opened, message, position)
+            self._check_mean(opened, message, plan)
             mean = opened.values * (plan.examples_max / opened.integers[0])
         self._theta = (self.theta.astype(np.float64) + mean).astype(np.float32)
         self._mean = mean
@@ -358,8 +361,8 @@ class Client(Holder):
         contributors = [item.header.sender for item in message.updates]
         if count != len(contributors):
             raise IntegrityError(f"count: expected {len(contributors)} contributors in the sum, found {count}")
-        if not count <= examples <= count * self.manifest.examples_max:
-            raise IntegrityError(f"examples: a sum of {count} counts cannot be {examples}")
+        mine = self._weight if self._is_in(message) else None
+        check_examples(examples, count, self.manifest.examples_max, mine)
         if self.scheme.preset.tagged:
             carried = {
                 item.header.sender: item.header.position.attempt
@@ -367,6 +370,18 @@ class Client(Holder):
                 if item.header.position != position
             }
             self.enrolment.tag_key.check(opened, contributors, self.manifest.id, position, carried=carried)
+
+    def _check_mean(self, opened: Opened, message: EncryptedSum, plan: RoundPlan) -> None:
+        """Under a clip, the mean is no longer than that. Without one nothing is checked, and the screen says so."""
+        clip = self.manifest.experiment.clip_norm
+        if clip is None:
+            return
+        at_random = self._precision is not None  # under a clip there is no error feedback (see __init__)
+        step = 0.0 if self._mechanism is None else self._step(plan)
+        sending = Sending(self._bound(plan), plan.max_terms, at_random, step)
+        terms, length = len(message.updates), self.manifest.parameters
+        room = allowance(self.scheme, sending, clip, terms, length, self._mechanism)
+        check_length(opened.values, opened.integers[0] / plan.examples_max, clip, room)
 
     # -- the private side --------------------------------------------------------------------------------------
 

@@ -43,11 +43,12 @@ def kept_identities(store: KeyStore) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a KMS was set up for; it never changes."""
+    """What a KMS was set up for; it never changes. ``sum_blocks``: ciphertexts of one sum, public like the model's size."""
 
     experiment: str
     preset: str
     custody: Custody
+    sum_blocks: int = 1
 
 
 @dataclass(frozen=True, slots=True)

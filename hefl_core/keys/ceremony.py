@@ -75,7 +75,7 @@ class DealerFreeScheme(Scheme, Protocol):
     def joint_public_key(self, seed: bytes, parts: Sequence[bytes], quorum: Quorum, *, epoch: int = 1) -> PublicKey:
         """The public key (Σ b_i, a(seed)). Raises: WireError for a part that is no ring element."""
 
-    def joint_deal(self, secret: bytes, quorum: Quorum) -> tuple[bytes, ...]:
+    def joint_deal(self, secret: bytes, quorum: Quorum, index: int) -> tuple[bytes, ...]:
         """Shamir shares of s_i for the holders 1..n."""
 
     def joint_share(self, key: PublicKey, index: int, dealt: Sequence[bytes]) -> SecretShare:
@@ -295,7 +295,7 @@ class Participant(Hidden):
         """One sealed point of f_i to each other client; s_i is forgotten afterwards."""
         if self._secret is None:
             raise RoundError("ceremony deal: expected a contribution of this client's own; start again")
-        dealt = self._scheme.joint_deal(self._secret.expose(), self.quorum)
+        dealt = self._scheme.joint_deal(self._secret.expose(), self.quorum, self.index)
         self._secret = None
         envelopes = []
         for name, point in zip(self.roster.clients, dealt, strict=True):
@@ -358,8 +358,9 @@ class Participant(Hidden):
 
     @property
     def self_tests(self) -> int:
-        """How many decryptions this client's share was used for in the self-test: they count against the cap."""
-        return sum(self.index in active for active in self._sets())
+        """How many ciphertexts this client's share answered in the self-test: they count against the cap."""
+        mine = decode(self._reveals[TEST].content, list[CiphertextVector])
+        return sum(len(one.blocks) for one, active in zip(mine, self._sets(), strict=True) if self.index in active)
 
     def result(self) -> CeremonyResult:
         """What this client approves, after the self-test. Raises: RoundError before its time; IntegrityError."""

@@ -16,6 +16,7 @@ from hefl_core.keys.sealing import pack_share, unpack_share
 from hefl_core.keys.secret import Hidden
 from hefl_core.keys.store import KeyStore
 from hefl_core.schemes.base import PartialDecryption, Scheme, SecretShare
+from hefl_core.schemes.flooding import answers_cap
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.wire.envelope import Position
 
@@ -196,7 +197,7 @@ class ShareHolder(Hidden):
                 return PartialDecryption.from_bytes(given)
             check_question(question, self.name, share, record, roster, without)
             masks = mask_digests(scheme, question.total)
-            answers.check(question, masks, record.max_decryptions, without)
+            answers.check(question, masks, _most_answers(record, scheme), without)
             if not self.answers_in(question.position):
                 raise RuntimeUnavailable(
                     f"{self.name}: expected a round that this life of it began, found round {question.position.round}, "
@@ -210,3 +211,9 @@ class ShareHolder(Hidden):
     def forget(self, before_round: int) -> None:
         """Drop the bytes of old answers. That they were given stays written, so they are never made anew."""
         self._answers.forget(before_round)
+
+
+def _most_answers(record: EpochRecord, scheme: Scheme) -> int:
+    """The record's cap, and no more than the flooding carries: whoever signs records cannot raise it."""
+    free, n = record.dealer == DEALER_FREE, record.quorum.holders
+    return answers_cap(scheme.preset, record.quorum, n, record.max_decryptions, dealer_free=free)

@@ -41,7 +41,7 @@ class EpochRecord:
     """What the KMS signs about one key. ``previous`` is the digest of the record before it (empty in the first).
 
     ``dealer`` says who knew the whole key for a moment: 'kms', or nobody ('dealer-free').
-    ``max_decryptions`` is the number of sums a holder answers in this epoch.
+    ``max_decryptions`` is the number of ciphertexts a holder answers in this epoch: a sum is as many as it has blocks.
     Raises: ParameterError for values that contradict each other.
     """
 

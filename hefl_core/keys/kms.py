@@ -36,19 +36,20 @@ from hefl_core.keys.secret import Hidden
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.tag import TagKey
 from hefl_core.schemes.base import PublicKey, SecretShare
+from hefl_core.schemes.flooding import flooding, wanted_answers
+from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import NO_DIGEST, Envelope, SignedHeader
 
-DECRYPTIONS_PER_ROUND: Final = 4
-"""Where a preset sets no cap: a round's sum in each of three attempts, and a self-test."""
 MEMBER_ROLES: Final = (COORDINATOR, AUDITOR, CLIENT)
 
 
 class KMS(Hidden):
     """One experiment's key management service over an encrypted store (in memory unless one is given).
 
-    ``clock`` gives whole seconds since 1970 for the audit log.
+    ``clock`` gives whole seconds since 1970 for the audit log. ``sum_blocks``: ciphertexts of one sum, for the cap on how many
+    each holder answers in an epoch (schemes/flooding.py).
     Raises: ParameterError when the store belongs to another experiment, preset or custody.
     """
 
@@ -62,18 +63,19 @@ class KMS(Hidden):
         *,
         store: KeyStore | None = None,
         clock: Callable[[], float] = time.time,
+        sum_blocks: int = 1,
     ) -> None:
         self._archive = Archive(store or KeyStore())
         self._scheme = open_scheme(preset)
-        wanted = Settings(experiment, preset, custody)
+        wanted = Settings(experiment, preset, custody, sum_blocks)
         with self._archive.store.transaction():
             if self._archive.settings() is None:
                 self._archive.create(wanted)
         self.settings = self._archive.settings() or wanted
         if self.settings != wanted:
             raise ParameterError(
-                f"key store: expected experiment {experiment[:16]} with {preset}, {custody}; found "
-                f"{self.settings.experiment[:16]} with {self.settings.preset}, {self.settings.custody}",
+                f"key store: expected experiment {experiment[:16]} with {preset}, {custody}, sums of {sum_blocks} blocks; found "
+                f"{self.settings.experiment[:16]} with {self.settings.preset}, {self.settings.custody}, {self.settings.sum_blocks}",
                 "use another store",
             )
         self._identity = self._archive.identity()
@@ -87,7 +89,8 @@ class KMS(Hidden):
             raise KeyUseError(
                 "key store: expected one that a KMS was set up in, found a new one; run the ceremony first"
             )
-        return cls(settings.experiment, settings.preset, settings.custody, store=store, clock=clock)
+        blocks = settings.sum_blocks
+        return cls(settings.experiment, settings.preset, settings.custody, store=store, clock=clock, sum_blocks=blocks)
 
     def _label(self) -> str:
         return f"{self.settings.experiment[:16]}, {self.settings.preset}, {self.settings.custody}"
@@ -323,7 +326,7 @@ class KMS(Hidden):
             roster_digest=epoch.roster.digest,
             first_round=epoch.first_round,
             last_round=epoch.last_round,
-            max_decryptions=self._max_decryptions(epoch),
+            max_decryptions=self._max_decryptions(epoch, key.quorum),
         )
         details = (
             ("record", record.digest.hex()),
@@ -340,9 +343,15 @@ class KMS(Hidden):
             self._issuer.share(epoch.roster, epoch.roster.member(name), share, tag_key)
         self._point("preparing")
 
-    def _max_decryptions(self, epoch: KeyEpoch) -> int:
-        cap = getattr(self._scheme.preset, "max_decryptions", None)
-        return int(cap) if cap else DECRYPTIONS_PER_ROUND * (epoch.last_round - epoch.first_round + 1)
+    def _max_decryptions(self, epoch: KeyEpoch, quorum: Quorum) -> int:
+        """Ciphertexts that each holder answers: enough for the epoch's rounds and attempts, within what flooding allows.
+
+        Raises: ParameterError where one sum is more than that.
+        """
+        free, blocks = self.settings.custody.dealer_free, self.settings.sum_blocks
+        wanted = wanted_answers(blocks, epoch.last_round - epoch.first_round + 1, dealer_free=free)
+        stated = flooding(self._scheme.preset, quorum, quorum.holders, wanted, blocks=blocks, dealer_free=free)
+        return wanted if stated is None else stated.per_holder
 
     def _activate(self, number: int) -> None:
         """The one step that changes which epoch is active: old and new in a single transaction."""

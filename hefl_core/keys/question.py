@@ -10,7 +10,7 @@ one set per mask      two active sets on one c1 leak the share
 one sum per round     the difference of two sums is somebody's update (a retry has the same members: who is alive encrypts
                       the same update again, the ciphertext of a holder that died is carried over)
 cohort                a sum of few contributors is nearly one update
-cap                   the flooding distance is stated for so many decryptions, and no more
+cap                   the flooding distance is stated for so many ciphertexts, and no more
 same bytes            the same question answered with fresh flooding each time averages away
 ====================  =============================================================================================
 
@@ -230,7 +230,7 @@ class AnsweredSet:
         return max(((int(p[1]), int(p[2])) for p in places if p[0] == "commitment"), default=(0, 0))
 
     def count_self_tests(self, epoch: int, decryptions: int) -> None:
-        """Count what a ceremony's self-test decrypted, once per epoch: the first call counts."""
+        """Count the ciphertexts that a ceremony's self-test decrypted, once per epoch: the first call counts."""
         with self._store.transaction():
             if self._store.find(self._table, f"count/{epoch:08d}") is None:
                 self._store.put(self._table, f"count/{epoch:08d}", encode(decryptions))
@@ -248,7 +248,7 @@ class AnsweredSet:
         earlier = self._answered(position.round)
         now = Answered(position, name, question.contributors)
         self._store.put(self._table, f"round/{position.round:08d}", encode((*earlier, now)))
-        self._store.put(self._table, f"count/{position.epoch:08d}", encode(self._count(position.epoch) + 1))
+        self._store.put(self._table, f"count/{position.epoch:08d}", encode(self._count(position.epoch) + len(masks)))
         for mask in masks:
             self._store.put(self._table, f"mask/{mask.hex()}", encode((active, name)))
         self._store.put(self._table, f"answer/{name.hex()}", answer)
@@ -282,9 +282,15 @@ class AnsweredSet:
             self._check_round(question)
         if "one set per mask" not in without:
             self._check_masks(masks)
-        count = self._count(question.position.epoch)
-        if "cap" not in without and count >= max_decryptions:
-            raise refuse("cap", f"fewer than {max_decryptions} answered sums in this epoch", count, "rotate the key")
+        if "cap" not in without:
+            self._check_cap(question.position.epoch, len(masks), max_decryptions)
+
+    def _check_cap(self, epoch: int, more: int, most: int) -> None:
+        """Every block of a sum is a ciphertext of its own, and gives away as much as any other."""
+        count = self._count(epoch)
+        if count + more > most:
+            found = f"{count} answered and {more} more"
+            raise refuse("cap", f"at most {most} answered ciphertexts in this epoch", found, "rotate the key")
 
     def _check_masks(self, masks: tuple[bytes, ...]) -> None:
         if len(set(masks)) != len(masks):

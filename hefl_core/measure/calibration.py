@@ -32,8 +32,8 @@ from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.kms import KMS
 from hefl_core.measure.phases import work_on_record
-from hefl_core.measure.sizes import block_count
 from hefl_core.schemes.presets import BFVPreset, PaillierPreset, PlaintextPreset, load_preset
+from hefl_core.schemes.registry import block_count
 from hefl_core.wire.envelope import Position
 
 ROUNDS = 2
@@ -173,7 +173,8 @@ def _parties(experiment: Experiment, parameters: int) -> tuple[Parties, Manifest
     """Real parties around clients that draw their updates instead of training."""
     manifest = Manifest.draw(experiment, parameters, 100)
     custody = Custody.parse(experiment.custody, experiment.clients)
-    kms = KMS(manifest.id, experiment.scheme, custody)
+    blocks = block_count(load_preset(experiment.scheme), parameters)
+    kms = KMS(manifest.id, experiment.scheme, custody, sum_blocks=blocks)
     theta = np.zeros(parameters, dtype=np.float32)
     coordinator = Coordinator(COORDINATOR, manifest, kms.member, theta.astype("<f4").tobytes())
     auditor = Auditor(AUDITOR, manifest, kms.member)

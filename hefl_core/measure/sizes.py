@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import cast
 
 import numpy as np
 
@@ -27,16 +26,13 @@ from hefl_core.federation.messages import (
 from hefl_core.ids import AUDITOR, COORDINATOR, KeyId, client_name
 from hefl_core.keys.sealing import SealedBody, Wrap
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption
-from hefl_core.schemes.paillier import PaillierScheme
-from hefl_core.schemes.presets import BFVPreset, PaillierPreset, PlaintextPreset, Preset, RingPreset
+from hefl_core.schemes.presets import PaillierPreset
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.schemes.registry import load_preset, open_scheme
+from hefl_core.schemes.registry import INTEGERS, block_count, load_preset, open_scheme
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Header, Position, SignedHeader
 
 DIGEST, SIGNATURE, NONCE, HPKE_BYTES, GCM_TAG = bytes(32), bytes(64), bytes(12), 32 + 32 + 16, 16
-INTEGERS = 2
-"""The exact integers of every update: examples and 1."""
 EXAMPLES = 1000
 """Stands for counts: two or three bytes on the wire whatever it is."""
 
@@ -63,19 +59,6 @@ class RoundBytes:
     coordinator_in: int
     coordinator_out: int
     ciphertext: int
-
-
-def block_count(preset: Preset, parameters: int) -> int:
-    """Ciphertext blocks of one update of d parameters."""
-    if isinstance(preset, PlaintextPreset):
-        return 2
-    if isinstance(preset, PaillierPreset):
-        scheme = cast(PaillierScheme, open_scheme(preset.name))
-        return scheme.words.layout.block_count(parameters, INTEGERS, preset.tagged)
-    ring = cast(RingPreset, preset)
-    if isinstance(preset, BFVPreset):
-        return -(-(INTEGERS + preset.tagged + -(-parameters // preset.fields)) // preset.degree)
-    return -(-(INTEGERS + parameters) // (ring.degree // 2))
 
 
 @lru_cache(maxsize=64)

@@ -7,26 +7,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from hefl_core.errors import HeflError
 from hefl_core.federation.client import Client
 from hefl_core.federation.experiment import Experiment, Manifest
-from hefl_core.federation.messages import RoundPlan
+from hefl_core.federation.messages import EncryptedSum, RoundPlan
+from hefl_core.federation.precision import FieldScheme
 from hefl_core.ids import client_name
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
 from hefl_core.runtime.household import home_of, model_of
 from hefl_core.runtime.run import Run
 from hefl_core.runtime.stage import Stage, local_stage_of, make_auditor, make_client, make_coordinator, make_kms
-from hefl_core.schemes.base import CiphertextVector, Vector
+from hefl_core.schemes.base import CiphertextVector, Opened, Vector
+from hefl_core.schemes.ckks import INTEGER_UNIT
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Envelope, Position
 
 FACTOR = -4.0
 """What a liar multiplies its update by: within the bound, and the wrong way."""
+BOOST = 10.0
+"""What another one does, past every clip that is worth its name."""
+CLIP = 0.25
+"""The norm that the lab clips to, where it clips: honest updates of its runs are longer."""
+INTEGER_FIELD = 1 << 64
+"""What Paillier's example counts wrap around (schemes/big_words.py)."""
 
 
 class Liar(Client):
@@ -125,6 +133,46 @@ class TooManyExamples(Liar):
         return self._otherwise(weighted, plan, position, integers=(plan.max_terms * plan.examples_max + 1, 1))
 
 
+class FewerExamples(Liar):
+    """From the second round on it takes the others' examples away: its count is negative, modulo what the words hold.
+
+    It knows Σ n_k of the first round and aims at one example each, so that the mean is Σ n_k / K times what it should be.
+    """
+
+    title = "a negative count of examples, so that all together seem to have one each"
+    _total = 0
+
+    def _check_opened(self, opened: Opened, message: EncryptedSum, position: Position) -> None:
+        self._total = self._total or opened.integers[0]
+        super()._check_opened(opened, message, position)
+
+    def _aim(self, plan: RoundPlan) -> int:
+        """The total that all are to see."""
+        return len(plan.cohort)
+
+    def _encrypt(self, weighted: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
+        if not self._total:
+            return super()._encrypt(weighted, plan, position)
+        claimed = self._aim(plan) - (self._total - self._weight)
+        if not hasattr(self.scheme, "fields"):
+            return self._as_slots(claimed, weighted, plan)
+        alone, agreed, bound = cast(FieldScheme, self.scheme).fields(1), self._fields(plan), self._bound(plan)
+        steps = np.rint(weighted / agreed.step(bound)) + (
+            agreed.offset - alone.offset
+        )  # the same fields, encoded for one
+        ring = getattr(self.scheme, "ring", None)
+        wrapped, count = (claimed % ring.plain_modulus, 1) if ring else (claimed % INTEGER_FIELD, int(claimed >= 0))
+        values = steps * alone.step(bound)
+        return self._otherwise(values, plan, position, max_terms=1, integers=(wrapped, count))
+
+    def _as_slots(self, claimed: int, weighted: Vector, plan: RoundPlan) -> CiphertextVector:
+        """Without fields (CKKS) the count is a slot like any other; the label says afterwards what was meant."""
+        slots = np.concatenate([np.array([claimed, 1]) * INTEGER_UNIT, weighted])
+        share = self.enrolment.share if self.scheme.preset.symmetric else self.public_key
+        made = self.scheme.encrypt(share, slots, bound=self._bound(plan), max_terms=plan.max_terms)
+        return replace(made, length=len(weighted), integers=2)
+
+
 class PastTheBound(Liar):
     """It encodes for two terms and says that it was for all: in schemes with fields each number is then read as more.
 
@@ -151,6 +199,17 @@ class MoreExamples(Liar):
         return super()._make_commitment(position)
 
 
+class PastTheClip(Liar):
+    """It clips nothing and sends ten times its update, within the bound of an entry."""
+
+    title = f"{BOOST:g} times its update, past the clip where there is one"
+
+    def _train(self, plan: RoundPlan, round_: int) -> Vector:
+        update = self._home.train(self.theta, round_).astype(np.float64) - self.theta.astype(np.float64)
+        bound = self._bound(plan) * plan.examples_max / self._weight
+        return np.clip(BOOST * update, -bound, bound)
+
+
 class WellFormed(Liar):
     """It sends a multiple of its update, properly encrypted, committed, tagged and signed."""
 
@@ -169,7 +228,9 @@ LIES: tuple[type[Liar], ...] = (
     UnderAnotherKey,
     CountedTwice,
     TooManyExamples,
+    FewerExamples,
     PastTheBound,
+    PastTheClip,
     MoreExamples,
     WellFormed,
 )

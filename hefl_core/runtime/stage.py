@@ -24,11 +24,13 @@ from hefl_core.keys.roster import Member
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.unlock import KeyFile
 from hefl_core.runtime.household import home_of, initial_parameters, model_of
+from hefl_core.schemes.registry import block_count, load_preset
 
 
 def make_kms(manifest: Manifest, store: KeyStore | None = None) -> KMS:
     """A key management service for one run; it goes on from a store that it used before. Without one: in memory."""
-    return KMS(manifest.id, manifest.experiment.scheme, custody_of(manifest), store=store)
+    blocks = block_count(load_preset(manifest.experiment.scheme), manifest.parameters)
+    return KMS(manifest.id, manifest.experiment.scheme, custody_of(manifest), store=store, sum_blocks=blocks)
 
 
 def make_coordinator(manifest: Manifest, kms: Member, store: KeyStore | None = None) -> Coordinator:

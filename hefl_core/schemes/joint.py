@@ -18,7 +18,7 @@ import numpy as np
 
 from hefl_core.errors import IntegrityError, ParameterError, WireError
 from hefl_core.ids import KeyId, digest
-from hefl_core.schemes import rlwe, shamir
+from hefl_core.schemes import pairwise, rlwe, shamir
 from hefl_core.schemes.base import PublicKey, SecretShare, check_quorum
 from hefl_core.schemes.presets import RingPreset
 from hefl_core.schemes.quorum import Quorum
@@ -51,20 +51,33 @@ def public_key(ring: Ring, seed: bytes, parts: Sequence[bytes]) -> bytes:
     return rlwe.write_public_key(ring, np.stack([b, common_polynomial(ring, seed)]))
 
 
-def deal(ring: Ring, secret: bytes, quorum: Quorum) -> tuple[bytes, ...]:
-    """Shamir shares of one s_i for the holders 1..n, each for one recipient's eyes. Raises: IntegrityError."""
+def deal(ring: Ring, secret: bytes, quorum: Quorum, index: int) -> tuple[bytes, ...]:
+    """Shamir shares of party ``index``'s s_i for the holders 1..n, each for one recipient's eyes. Raises: IntegrityError.
+
+    After each lies half of the seed that the two of them will share (pairwise.py).
+    """
     small = np.frombuffer(secret, dtype=np.int8)
     if len(small) != ring.degree or np.any((small < -1) | (small > 1)):
         raise IntegrityError(f"joint key: expected {ring.degree} coefficients of -1, 0, 1, found another secret")
     primes = rlwe.data_primes(ring)
     element = rlwe.ntt(rlwe.residues_of(small.astype(np.int64), primes), primes)
-    return tuple(shamir.to_bytes(point, primes) for point in shamir.split(element, primes, quorum))
+    points = shamir.split(element, primes, quorum)
+    halves = pairwise.halves(quorum.holders, index)
+    return tuple(shamir.to_bytes(point, primes) + half for point, half in zip(points, halves, strict=True))
 
 
-def share(ring: Ring, dealt: Sequence[bytes]) -> bytes:
-    """One holder's share: the sum of what all parties dealt to it. Raises: WireError for a part that is no ring element."""
+def share(ring: Ring, dealt: Sequence[bytes], index: int) -> bytes:
+    """Holder ``index``'s share: the sum of what all parties dealt to it, and its row of pairwise seeds.
+
+    Raises: WireError for a part that is no ring element, or has no half of a seed.
+    """
     primes = rlwe.data_primes(ring)
-    return shamir.to_bytes(_sum(dealt, primes, ring.degree, "share"), primes)
+    parts = [pairwise.split(part, primes, ring.degree) for part in dealt]
+    point = shamir.to_bytes(_sum([point for point, _ in parts], primes, ring.degree, "share"), primes)
+    try:
+        return point + pairwise.join(index, [half for _, half in parts])
+    except IntegrityError as error:
+        raise WireError(str(error)) from None
 
 
 def _sum(parts: Sequence[bytes], primes: tuple[int, ...], degree: int, what: str) -> Residues:
@@ -109,14 +122,14 @@ class JointKeys:
         fingerprint = digest(self.preset.digest, encode(quorum), material).hex()
         return PublicKey(KeyId(self.preset.family, self.preset.name, epoch, fingerprint), quorum, material)
 
-    def joint_deal(self, secret: bytes, quorum: Quorum) -> tuple[bytes, ...]:
-        """Shamir shares of s_i for the holders 1..n."""
-        return deal(self.ring, secret, quorum)
+    def joint_deal(self, secret: bytes, quorum: Quorum, index: int) -> tuple[bytes, ...]:
+        """Shamir shares of party ``index``'s s_i for the holders 1..n."""
+        return deal(self.ring, secret, quorum, index)
 
     def joint_share(self, key: PublicKey, index: int, dealt: Sequence[bytes]) -> SecretShare:
         """Holder ``index``'s share: the sum of what everybody dealt to it. Raises: WireError."""
         _require_all(dealt, key.quorum)
-        return SecretShare(key.id, key.quorum, index, share(self.ring, dealt))
+        return SecretShare(key.id, key.quorum, index, share(self.ring, dealt, index))
 
 
 def _require_all(parts: Sequence[bytes], quorum: Quorum) -> None:

@@ -19,6 +19,10 @@ LIMIT_2024 = {1024: 26, 2048: 53, 4096: 106, 8192: 214, 16384: 430}
 """The stricter table of the 2024 guidelines (eprint 2024/463). Presets stay under this one unless they say otherwise."""
 SMALLEST_GAP_BITS = 32
 """Least flooding over the largest noise (30 clients, no dealer, as many terms as fit) that a preset may call collective."""
+FULL_FLOODING_BITS = 40
+"""A preset whose answers may differ from keyless ones by more than 2^-40 has *demonstration flooding*, and is called so."""
+USUAL = Quorum(3, 10)
+"""What a preset's own figure is for: ten clients, three decrypt, a dealt key."""
 SMALLEST_PRECISION_BITS = 30
 """A CKKS sum keeps this many bits below 1 free of flooding."""
 FRESH_NOISE_STD = {True: 15.1, False: 172.0}
@@ -103,7 +107,8 @@ class RingPreset(Preset):
     the one uncompressed form (primes of 60 bits leave a compressor nothing).
 
     Where ``collective``: ``flood_bits`` is f of the flooding, uniform on -2^f .. 2^f - 1, that up to ``largest_threshold``
-    holders add; ``max_decryptions`` is how many sums a key may open before the flooding distance grows too far.
+    holders add; ``max_decryptions`` is how many *ciphertexts* a key may open, all holders together: a sum of d parameters is
+    as many as it has blocks. See flooding.py for what is stated of that, and for what each holder may answer.
     """
 
     degree: int
@@ -158,10 +163,31 @@ class RingPreset(Preset):
     def distance_bits(self, quorum: Quorum, terms: int, ciphertexts: int, *, dealer_free: bool = False) -> float:
         """log2 of the statistical distance between answers and what can be computed without the share.
 
-        At most N · mean|noise| / 2^(f+1) per ciphertext, times all ciphertexts ever opened under the key.
+        At most N · E|v| / 2^(f+1) per ciphertext, times all ciphertexts ever opened under the key (flooding.py).
+
+        >>> preset = PRESETS["bfv-threshold"]
+        >>> [round(preset.distance_bits(Quorum(3, 10), 10, n), 1) for n in (1, 7000)]
+        [-53.2, -40.5]
         """
-        mean = math.sqrt(2 / math.pi) * self.aggregate_noise_std(terms, quorum.holders if dealer_free else 1)
+        mean = self.mean_noise(terms, quorum.holders if dealer_free else 1)
         return math.log2(self.degree * mean * ciphertexts) - self.flood_bits - 1
+
+    def mean_noise(self, terms: int, makers: int = 1) -> float:
+        """E|v| of one coefficient: what a sum of ``terms`` has beside its plaintext, that only the key's holders could know.
+
+        The noise is a sum of thousands of independent roundings, so nearly normal. BFV's plaintexts are rounded when they are
+        scaled up to q, by half at most each, and so is their sum: a shift of (K + 1)/2 at worst.
+        """
+        std = self.aggregate_noise_std(terms, makers)
+        shift = (terms + 1) / 2 if self.family == "bfv" else 0.0
+        away = shift / (std * math.sqrt(2))
+        return std * math.sqrt(2 / math.pi) * math.exp(-away * away) + shift * math.erf(away)
+
+    @property
+    def demonstration(self) -> bool:
+        """Whether a key that opened all it may gives away more than 2^-40: shown, and not to be relied on."""
+        distance = self.distance_bits(USUAL, USUAL.holders, max(1, self.max_decryptions))
+        return self.collective and distance > -FULL_FLOODING_BITS
 
     def noise_limit(self, quorum: Quorum, terms: int) -> float:
         """Largest |noise| of an honestly combined sum: t floodings, 16 standard deviations, and the encoding's rounding."""
@@ -499,7 +525,7 @@ PRESETS: dict[str, Preset] = {
             field_bits=21,
             flood_bits=71,
             largest_threshold=16,
-            max_decryptions=1000,
+            max_decryptions=7_000,
         ),
         BFVPreset(
             name="bfv-threshold-classroom",
@@ -517,7 +543,7 @@ PRESETS: dict[str, Preset] = {
             field_bits=18,
             flood_bits=47,
             largest_threshold=16,
-            max_decryptions=100,
+            max_decryptions=1_300,
         ),
         BFVPreset(
             name="bfv-threshold-small",
@@ -535,7 +561,7 @@ PRESETS: dict[str, Preset] = {
             field_bits=20,
             flood_bits=53,
             largest_threshold=32,
-            max_decryptions=100,
+            max_decryptions=500,
         ),
         BFVPreset(
             name="bfv-threshold-strict",
@@ -553,7 +579,7 @@ PRESETS: dict[str, Preset] = {
             field_bits=20,
             flood_bits=84,
             largest_threshold=16,
-            max_decryptions=10000,
+            max_decryptions=50_000,
         ),
         CKKSPreset(
             name="ckks-threshold",
@@ -569,7 +595,7 @@ PRESETS: dict[str, Preset] = {
             max_terms=31,
             flood_bits=73,
             largest_threshold=32,
-            max_decryptions=1000,
+            max_decryptions=25_000,
         ),
         BFVPreset(
             name="INSECURE_bfv-threshold-1024",
@@ -587,7 +613,7 @@ PRESETS: dict[str, Preset] = {
             field_bits=21,
             flood_bits=71,
             largest_threshold=16,
-            max_decryptions=1000,
+            max_decryptions=7_000,
         ),
         CKKSPreset(
             name="INSECURE_ckks-threshold-1024",
@@ -603,7 +629,7 @@ PRESETS: dict[str, Preset] = {
             max_terms=31,
             flood_bits=73,
             largest_threshold=32,
-            max_decryptions=1000,
+            max_decryptions=25_000,
         ),
         BFVPreset(
             name="INSECURE_bfv-1024",

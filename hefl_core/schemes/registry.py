@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import importlib
 from functools import lru_cache
-from typing import cast
+from typing import TYPE_CHECKING, Final, cast
 
 from hefl_core.schemes.base import Scheme
-from hefl_core.schemes.presets import PRESETS, Preset, load_preset
+from hefl_core.schemes.presets import (
+    PRESETS,
+    BFVPreset,
+    PaillierPreset,
+    PlaintextPreset,
+    Preset,
+    RingPreset,
+    load_preset,
+)
 
-__all__ = ["load_preset", "load_presets", "open_scheme"]
+if TYPE_CHECKING:
+    from hefl_core.schemes.paillier import PaillierScheme
+
+__all__ = ["INTEGERS", "block_count", "load_preset", "load_presets", "open_scheme"]
+INTEGERS: Final = 2
+"""The exact integers of every update: examples and 1."""
 _HOME = {
     "plaintext": ("hefl_core.schemes.plaintext", "PlaintextScheme"),
     "paillier": ("hefl_core.schemes.paillier", "PaillierScheme"),
@@ -32,3 +45,16 @@ def open_scheme(name: str) -> Scheme:
     preset = load_preset(name)
     module, kind = _HOME[preset.family]
     return cast(Scheme, getattr(importlib.import_module(module), kind)(preset))
+
+
+def block_count(preset: Preset, parameters: int) -> int:
+    """Ciphertext blocks of one update of d parameters."""
+    if isinstance(preset, PlaintextPreset):
+        return 2
+    if isinstance(preset, PaillierPreset):
+        scheme = cast("PaillierScheme", open_scheme(preset.name))
+        return scheme.words.layout.block_count(parameters, INTEGERS, preset.tagged)
+    ring = cast(RingPreset, preset)
+    if isinstance(preset, BFVPreset):
+        return -(-(INTEGERS + preset.tagged + -(-parameters // preset.fields)) // preset.degree)
+    return -(-(INTEGERS + parameters) // (ring.degree // 2))

@@ -1,11 +1,13 @@
-"""Decrypting together, for BFV and CKKS: t holders each give d_i = λ_i·c1·s_i + e_i, and c0 + Σ d_i opens the sum.
+"""Decrypting together, for BFV and CKKS: t holders each give d_i = λ_i·c1·s_i + e_i + z_i, and c0 + Σ d_i opens the sum.
 
 The secret s is Shamir-shared over R_q. Holder i folds its Lagrange coefficient λ_i for the active set A into its answer
 and drowns the rest in e_i, uniform on -2^f .. 2^f - 1, so that nobody sees the ciphertext's own noise, from which s follows.
+The z_i of a set add up to zero (pairwise.py): without them two honest answers could be told apart, and flooding fails.
 
-Three rules make that safe, and each has its attack in docs/sharp_edges.md:
+Four rules make that safe, and each has its attack in docs/sharp_edges.md:
 
 - A is fixed before anybody answers, |A| = t, and λ_i is folded in: answers that serve any set leak s to t - 1 holders.
+- z_i is added, so that t - 1 holders outside of A read no single answer.
 - One A per c1, ever; a holder keeps a durable ledger of :func:`mask_digests` (keys/question.py).
 - The same question brings the same e_i. It is derived from the share, A and the residues of c1, and from nothing that a
   sender can change while c1 stays: not from bytes, c0 or the place of a block. Fresh e_i would average away.
@@ -27,8 +29,8 @@ import numpy.typing as npt
 import tenseal.sealapi as sealapi
 
 from hefl_core.errors import IntegrityError, KeyUseError, ParameterError, QuorumError
-from hefl_core.ids import digest
-from hefl_core.schemes import rlwe, seal, shamir
+from hefl_core.ids import KeyId, digest
+from hefl_core.schemes import pairwise, rlwe, seal, shamir
 from hefl_core.schemes.base import (
     CiphertextVector,
     PartialDecryption,
@@ -46,13 +48,17 @@ from hefl_core.wire.canonical import encode
 
 
 def deal(ring: Ring, secret: bytes, quorum: Quorum) -> tuple[bytes, ...]:
-    """Shamir shares of SEAL's secret key over the data primes, as NTT values. The dealer then forgets the key.
+    """Shamir shares of SEAL's secret key over the data primes, as NTT values, each with its row of pairwise seeds.
+
+    The dealer then forgets the key.
 
     Leaks: nothing to fewer than t holders; everything to the dealer while it lives.
     """
     primes = rlwe.data_primes(ring)
     whole = rlwe.read_secret_key(ring, secret)[: len(primes)]
-    return tuple(shamir.to_bytes(share, primes) for share in shamir.split(whole, primes, quorum))
+    points = shamir.split(whole, primes, quorum)
+    rows = pairwise.deal_seeds(quorum.holders)
+    return tuple(shamir.to_bytes(point, primes) + row for point, row in zip(points, rows, strict=True))
 
 
 def check_active(share: SecretShare, active: Iterable[int]) -> tuple[int, ...]:
@@ -89,14 +95,16 @@ def partial_decrypt(
     primes = rlwe.data_primes(ring)
     ciphertexts = read_all(preset, ring, total)  # first: where bad bytes raise, no secret is in the frame
     material = expose_secret(share)
-    part = shamir.from_bytes(material, primes, ring.degree, f"share {share.index}")
+    opened = pairwise.open_share(material, primes, ring.degree, share.quorum.holders, f"share {share.index}")
     factors = [shamir.lagrange(members, share.index, p) for p in primes]
-    operand = prepare(ring, shamir.scale(part, factors, primes))
+    operand = prepare(ring, shamir.scale(opened.element, factors, primes))
     stream_key = digest(b"hefl/flooding", material, encode((str(share.id), share.index, members)))
     blocks = []
     for _, c1 in ciphertexts:
         noise = _flooding(preset, ring, stream_key, c1)
-        blocks.append(shamir.to_bytes(answer(ring, operand, c1, noise), primes))
+        mask = pairwise.mask(opened.seeds, share.index, members, pair_label(share.id, c1), primes, ring.degree)
+        masked = shamir.add(answer(ring, operand, c1, noise), mask, primes)
+        blocks.append(shamir.to_bytes(masked, primes))
     return PartialDecryption(total.key_id, share.index, members, digest(total.to_bytes()), tuple(blocks))
 
 
@@ -117,6 +125,11 @@ def answer(ring: Ring, operand: Sequence[Fixed], c1: Residues, noise: Residues) 
     if ckks:
         return shamir.add(product, rlwe.ntt(noise, primes), primes)
     return shamir.add(rlwe.inverse_ntt(product, primes), noise, primes)
+
+
+def pair_label(key_id: KeyId, c1: Residues) -> bytes:
+    """What the masks of a set belong to. With one for all c1, the difference of two answers would be without masks."""
+    return digest(encode(str(key_id)), _mask_digest(c1))
 
 
 def _flooding(preset: RingPreset, ring: Ring, key: bytes, c1: Residues) -> Residues:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hefl_core.schemes import rlwe, seal, shamir
+from hefl_core.schemes import pairwise, rlwe, seal, shamir
 from hefl_core.schemes.base import SecretShare, expose_secret
 from hefl_core.schemes.paillier_keys import open_whole
 from hefl_core.schemes.paillier_threshold import open_share
@@ -36,7 +36,11 @@ def _ring_forms(preset: RingPreset, share: SecretShare, label: str, count: int) 
     ring, material = seal.open_ring(preset), expose_secret(share)
     primes = rlwe.data_primes(ring)
     if share.quorum.collective:
+        material, row = pairwise.split(material, primes, ring.degree)
         words = shamir.from_bytes(material, primes, ring.degree, "share")
+        others = [at for at in range(0, len(row), pairwise.SEED_BYTES) if at != (share.index - 1) * pairwise.SEED_BYTES]
+        for at in others[:count]:
+            yield from pieces(KEY, f"{label}, pairwise seed {at}", row[at:][: pairwise.SEED_BYTES], 8.0, 1)
         yield from pieces(
             KEY, f"{label}, packed residues", material, _density(primes[0], shamir.width(primes[0])), count
         )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from hefl_core.measure.sizes import block_count
 from hefl_core.schemes.presets import BFVPreset
-from hefl_core.schemes.registry import load_preset
+from hefl_core.schemes.registry import block_count, load_preset
 from hefl_core.teaching.exercise import Choice, Number, Task
 
 

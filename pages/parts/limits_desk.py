@@ -218,8 +218,8 @@ def _misuse() -> None:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _lies(scheme: str, seed: int) -> liars.Lies:
-    return liars.tell_all(Experiment(dataset="digits", clients=5, rounds=2, scheme=scheme, seed=seed))
+def _lies(scheme: str, seed: int, clip: float | None) -> liars.Lies:
+    return liars.tell_all(Experiment(dataset="digits", clients=5, rounds=2, scheme=scheme, seed=seed, clip_norm=clip))
 
 
 @st.fragment
@@ -231,8 +231,14 @@ def _lie() -> None:
             "way, everybody else is honest."
         )
     )
+    clipped = st.toggle(_("Clip every update to norm {clip}").format(clip=liars.CLIP), key="limits:clip")
+    st.caption(
+        _("Every client checks that the decrypted mean is no longer than the clip, plus rounding and noise.")
+        if clipped
+        else _("No clip: the length of the mean is not checked.")
+    )
     with st.spinner(_("Running the protocol once per lie …")):
-        lies = _lies(scheme, seed)
+        lies = _lies(scheme, seed, liars.CLIP if clipped else None)
     caught, missed = st.columns(2, gap="large")
     with caught:
         st.markdown(_("##### Caught: {n} of {all}").format(n=len(lies.caught), all=len(lies.told)))
@@ -250,8 +256,9 @@ def _lie() -> None:
             st.error(_missed(one, lies.honest), icon=":material/warning:")
         st.caption(
             _(
-                "**Remedy: none here.** A sum hides who put what into it; that is the promise, and the liar's shelter. Norm checks "
-                "under encryption need zero-knowledge proofs, which hefl does not have."
+                "**Remedy: none here.** A sum hides who put what into it; that is the promise, and the liar's shelter. A clip "
+                "limits how far a lie moves the mean, not where to. Norm checks of a single update under encryption need "
+                "zero-knowledge proofs, which hefl does not have."
             )
         )
     with st.spinner(_("Training five rounds with and without a liar …")):

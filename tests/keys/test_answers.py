@@ -21,6 +21,7 @@ from hefl_core.keys.roster import Roster
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.unlock import KeyFile
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption, SecretShare
+from hefl_core.schemes.presets import load_preset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.wire.envelope import Position
 
@@ -30,13 +31,15 @@ QUORUM = Quorum(3, 5)
 CLIENTS = tuple(f"client-{i}" for i in range(1, 6))
 ROSTER = Roster(EXPERIMENT, 1, (Identity("kms", "kms").member, *(Identity(name, "client").member for name in CLIENTS)))
 RECORD = EpochRecord(
-    EXPERIMENT, 1, b"", "bfv-threshold", b"p" * 32, b"k" * 32, QUORUM, "kms", ROSTER.digest, 1, 10, max_decryptions=4
+    EXPERIMENT, 1, b"", "bfv-threshold", b"p" * 32, b"k" * 32, QUORUM, "kms", ROSTER.digest, 1, 10, max_decryptions=8
 )
 ME = "client-1"
 
 
 class Weak:
     """Partials that differ each time, as flooding makes them; the mask is the block's first half (its "c1")."""
+
+    preset = load_preset("bfv-threshold")
 
     def __init__(self) -> None:
         self.calls = 0
@@ -85,13 +88,15 @@ def with_sum(asked: Question, sum_: CiphertextVector) -> Question:
     return replace(asked, total=sum_, confirmed_blocks=tuple(hashlib.sha256(b).digest() for b in sum_.blocks))
 
 
-def holder(store: KeyStore | None = None, *, commit: bool = True, without: Sequence[str] = ()) -> ShareHolder:
-    made = ShareHolder(ME, store, INSECURE_without=without)
-    made.take(SecretShare(ID, QUORUM, 1, b"material"))
+def holder(
+    store: KeyStore | None = None, *, commit: bool = True, without: Sequence[str] = (), name: str = ME
+) -> ShareHolder:
+    made = ShareHolder(name, store, INSECURE_without=without)
+    made.take(SecretShare(ID, QUORUM, CLIENTS.index(name) + 1, b"material"))
     if commit:
         for round_ in range(1, 8):
             for attempt in (1, 2, 3):
-                made.commit(Position(1, round_, attempt), ciphertext(ME, attempt, round_))
+                made.commit(Position(1, round_, attempt), ciphertext(name, attempt, round_))
     return made
 
 
@@ -208,9 +213,21 @@ def test_the_cap() -> None:
     one = holder()
     for round_ in range(1, 5):
         ask(one, question(round_=round_))
+    for most in (8, 9):  # two ciphertexts in each sum: counted as sums, nine would be twice as many as were opened
+        with pytest.raises(DecryptionRefused, match="cap"):
+            ask(one, question(round_=5), record=replace(RECORD, max_decryptions=most))
+    assert ask(one, question(round_=5), record=replace(RECORD, max_decryptions=10))
+
+
+def test_who_signs_the_record_cannot_raise_the_cap() -> None:
+    """2^-40 for three of five: 7,000 ciphertexts, of three holders that may answer in each other's place."""
+    one, generous = holder(), replace(RECORD, max_decryptions=10**9)
+    ask(one, question(sum_=total(blocks=2333)), record=generous)
+    with pytest.raises(DecryptionRefused, match="at most 2333 answered"):
+        ask(one, question(round_=2, sum_=total(blocks=1)), record=generous)
+    other = holder()
     with pytest.raises(DecryptionRefused, match="cap"):
-        ask(one, question(round_=5))
-    assert ask(one, question(round_=5), record=replace(RECORD, max_decryptions=5))
+        ask(other, question(sum_=total(blocks=2334)), record=generous)
 
 
 def test_individual_custody_is_not_answered() -> None:
@@ -286,7 +303,7 @@ def test_forgetting_bytes_is_not_forgetting_answers() -> None:
 def test_memory_does_not_grow_with_the_rounds(store: KeyStore) -> None:
     one, kept = holder(store), []
     for round_ in range(1, 8):
-        ask(one, question(round_=round_), record=replace(RECORD, max_decryptions=9))
+        ask(one, question(round_=round_), record=replace(RECORD, max_decryptions=18))
         names = [name for name in store.list(f"answers/{ME}") if name.startswith("answer/")]
         kept.append(sum(store.get(f"answers/{ME}", name) != b"" for name in names))
     assert kept == [1, 2, 3, 3, 3, 3, 3]

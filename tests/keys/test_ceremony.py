@@ -204,11 +204,11 @@ Wrong = Callable[[Toy], None]
 
 def deals_wrong(toy: Toy) -> None:
     honest = toy.joint_deal
-    toy.joint_deal = lambda secret, quorum: honest(b"\0" * 10 + b"\7", quorum)  # type: ignore[method-assign]
+    toy.joint_deal = lambda secret, quorum, index: honest(b"\0" * 10 + b"\7", quorum, index)  # type: ignore[method-assign]
 
 
 def deals_a_higher_degree(toy: Toy) -> None:
-    toy.joint_deal = lambda secret, quorum: Toy.joint_deal(toy, secret, Quorum(5, 5))  # type: ignore[method-assign]
+    toy.joint_deal = lambda secret, quorum, index: Toy.joint_deal(toy, secret, Quorum(5, 5), index)  # type: ignore[method-assign]
 
 
 def keeps_another_share(toy: Toy) -> None:

@@ -121,7 +121,7 @@ class Toy:
             KeyId("toy", PRESET, epoch, digest(self.preset.digest, encode(quorum), material).hex()), quorum, material
         )
 
-    def joint_deal(self, secret: bytes, quorum: Quorum) -> tuple[bytes, ...]:
+    def joint_deal(self, secret: bytes, quorum: Quorum, index: int) -> tuple[bytes, ...]:
         f = [int.from_bytes(secret, "big"), *(secrets.randbelow(Q) for _ in range(quorum.threshold - 1))]
         points = (sum(c * pow(x, k, Q) for k, c in enumerate(f)) % Q for x in range(1, quorum.holders + 1))
         return tuple(point.to_bytes(11, "big") for point in points)

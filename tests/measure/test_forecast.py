@@ -8,11 +8,11 @@ import pytest
 from hefl_core.federation.experiment import Experiment
 from hefl_core.measure.calibration import Line, calibrate, units
 from hefl_core.measure.forecast import forecast
-from hefl_core.measure.sizes import block_count, round_bytes
+from hefl_core.measure.sizes import round_bytes
 from hefl_core.runtime.result import outlook_of, with_forecast
 from hefl_core.runtime.run import run_experiment
 from hefl_core.schemes.presets import PRESETS
-from hefl_core.schemes.registry import load_preset
+from hefl_core.schemes.registry import block_count, load_preset
 
 SMALL = Experiment(dataset="breast_cancer", model="logistic", clients=3, rounds=2)
 

@@ -12,7 +12,7 @@ from hefl_core.errors import IntegrityError, ParameterError, WireError
 from hefl_core.keys.ceremony import Participant, conduct
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Roster
-from hefl_core.schemes import joint, rlwe, seal, shamir
+from hefl_core.schemes import joint, pairwise, rlwe, seal, shamir
 from hefl_core.schemes.base import expose_secret
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
@@ -31,7 +31,7 @@ class Together:
         contributions = [self.scheme.joint_contribution(SEED) for _ in range(quorum.holders)]
         self.secrets = [secret for secret, _ in contributions]
         self.key = self.scheme.joint_public_key(SEED, [part for _, part in contributions], quorum)
-        self.dealt = [self.scheme.joint_deal(secret, quorum) for secret in self.secrets]
+        self.dealt = [self.scheme.joint_deal(secret, quorum, i) for i, secret in enumerate(self.secrets, 1)]
         self.shares = [
             self.scheme.joint_share(self.key, j, [row[j - 1] for row in self.dealt])
             for j in range(1, quorum.holders + 1)
@@ -95,7 +95,8 @@ def test_the_key_is_the_sum_and_nobody_has_it(together):
     for part in parts[1:]:
         whole = rlwe.plus(whole, part, p)
     assert error(whole) < 21 * 5
-    held = [shamir.from_bytes(expose_secret(share), primes, ring.degree, "share")[0] for share in together.shares]
+    points = [pairwise.split(expose_secret(share), primes, ring.degree)[0] for share in together.shares]
+    held = [shamir.from_bytes(point, primes, ring.degree, "share")[0] for point in points]
     for wrong in (*parts, *held, rlwe.minus(whole, parts[0], p)):
         assert error(wrong) > p // 4
     everything = {secret for secret in together.secrets} | {expose_secret(share) for share in together.shares}
@@ -139,7 +140,7 @@ def test_bad_parts_are_refused(together):
             scheme.joint_share(together.key, 1, [bad, *row[1:]])
     for secret in (b"", b"\x02" * scheme.ring.degree, b"\x80" * scheme.ring.degree):
         with pytest.raises(IntegrityError):
-            scheme.joint_deal(secret, quorum)
+            scheme.joint_deal(secret, quorum, 1)
     with pytest.raises(ParameterError):
         scheme.joint_public_key(SEED, parts, Quorum(1, 5))
     with pytest.raises(ParameterError):
@@ -149,7 +150,7 @@ def test_bad_parts_are_refused(together):
 def test_one_wrong_deal_spoils_every_sum_and_shows(together):
     """Sharing is not verifiable, so a wrong deal shows only here; that is why a ceremony ends with a self-test."""
     again = Together(together.scheme.preset.name, Quorum(3, 5))
-    other = again.scheme.joint_deal(again.scheme.joint_contribution(SEED)[0], Quorum(3, 5))
+    other = again.scheme.joint_deal(again.scheme.joint_contribution(SEED)[0], Quorum(3, 5), 1)
     row = [points[0] for points in again.dealt]
     again.shares[0] = again.scheme.joint_share(again.key, 1, [other[0], *row[1:]])
     with pytest.raises(IntegrityError):

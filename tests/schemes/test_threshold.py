@@ -17,7 +17,7 @@ from hefl_core.errors import (
     QuorumError,
     WireError,
 )
-from hefl_core.schemes import rlwe, seal, shamir, threshold
+from hefl_core.schemes import pairwise, rlwe, seal, shamir, threshold
 from hefl_core.schemes.base import PartialDecryption, SecretShare, expose_secret
 from hefl_core.schemes.presets import PRESETS, load_preset
 from hefl_core.schemes.quorum import Quorum
@@ -242,7 +242,9 @@ def test_damaged_shares_and_ciphertexts(held):
 def test_t_minus_one_shares_say_nothing(bfv):
     """Interpolating through two of three shares and any guess gives a polynomial, and never a small one."""
     primes = rlwe.data_primes(bfv.scheme.ring)
-    shares = [shamir.from_bytes(expose_secret(s), primes, 1024, "share") for s in bfv.shares]
+    shares = [
+        shamir.from_bytes(pairwise.split(expose_secret(s), primes, 1024)[0], primes, 1024, "share") for s in bfv.shares
+    ]
 
     def at_zero(indices):
         parts = [shamir.scale(shares[i - 1], [shamir.lagrange(indices, i, p) for p in primes], primes) for i in indices]
@@ -316,6 +318,8 @@ def test_sampled_noise_is_what_gap_bits_says(monkeypatch):
     measured, stated = float(np.std(errors)), held.scheme.preset.aggregate_noise_std(10)
     print(f"noise of a sum of 10: measured {measured:.1f}, stated {stated:.1f}")
     assert 0.9 * stated < measured < 1.1 * stated
+    mean = float(np.mean(np.abs(np.array(errors, dtype=np.float64))))
+    assert 0.9 * held.scheme.preset.mean_noise(10) < mean < 1.08 * held.scheme.preset.mean_noise(10)
 
 
 # -- arithmetic ----------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import HeflError, IntegrityError, QuorumError
-from hefl_core.schemes import rlwe, shamir
+from hefl_core.schemes import pairwise, rlwe, shamir
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption, expose_secret
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode
@@ -72,7 +72,7 @@ def test_raw_shares_give_the_key_from_t_on_only(together, points):
     total = None
     for index in points:
         material = expose_secret(together.parties.clients[index - 1].enrolment.share)
-        share = shamir.from_bytes(material, primes, ring.degree, "share")
+        share = shamir.from_bytes(pairwise.split(material, primes, ring.degree)[0], primes, ring.degree, "share")
         term = shamir.scale(share, [shamir.lagrange(points, index, p) for p in primes], primes)
         total = term if total is None else shamir.add(total, term, primes)
     words = rlwe.inverse_ntt(total, primes)[0].astype(np.int64)

@@ -3,10 +3,25 @@
 import pytest
 
 from hefl_core.federation.experiment import Experiment
-from hefl_core.runtime.liars import LIES, Honest, MoreExamples, PastTheBound, SentBefore, WellFormed, tell, tell_all
+from hefl_core.runtime.liars import (
+    CLIP,
+    LIES,
+    FewerExamples,
+    Honest,
+    MoreExamples,
+    PastTheBound,
+    PastTheClip,
+    SentBefore,
+    WellFormed,
+    tell,
+    tell_all,
+)
 
 RUN = Experiment(dataset="digits", clients=5, rounds=2, seed=7)
-MISSED = {PastTheBound, MoreExamples, WellFormed}
+MISSED = {PastTheBound, PastTheClip, MoreExamples, WellFormed}
+MISSED_UNDER_A_CLIP = {MoreExamples, WellFormed}
+LATE = {SentBefore, FewerExamples}
+"""Lies that begin in the second round."""
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +39,7 @@ def test_an_honest_client_in_the_same_place_is_refused_by_nobody(found):
 def test_what_is_refused_changes_no_model(found, lie):
     _, by_lie = found
     outcome = by_lie[lie]
-    assert outcome.refused_by and outcome.reason and outcome.applied == (1 if lie is SentBefore else 0)
+    assert outcome.refused_by and outcome.reason and outcome.applied == (1 if lie in LATE else 0)
     assert set(outcome.refused_by) <= {"coordinator", "auditor"} or len(outcome.refused_by) == 5
 
 
@@ -32,15 +47,26 @@ def test_what_is_refused_changes_no_model(found, lie):
 def test_a_lie_that_is_well_formed_is_not_caught(found, lie):
     lies, by_lie = found
     assert by_lie[lie] in lies.missed and by_lie[lie].applied == 2
-    if lie is not MoreExamples:
+    if lie in (PastTheBound, WellFormed):
         assert by_lie[lie].accuracy < lies.honest.accuracy - 0.2
 
 
+def test_under_a_clip_what_is_too_long_is_caught_as_well():
+    """After decrypting, by all five; a lie that keeps the mean short is missed as before."""
+    lies = tell_all(RUN.but(clip_norm=CLIP))
+    assert not lies.honest.refused_by and lies.honest.applied == 2
+    assert {one.title for one in lies.missed} == {lie.title for lie in MISSED_UNDER_A_CLIP}
+    long = [one for one in lies.caught if one.title in {PastTheBound.title, PastTheClip.title}]
+    assert len(long) == 2 and all("mean: expected a norm" in one.reason and one.decrypted for one in long)
+
+
+@pytest.mark.parametrize("clip", [None, CLIP])
 @pytest.mark.parametrize("scheme", ["ckks-lean", "bfv-compact-2048-seeded", "INSECURE_paillier-512"])
-def test_under_other_schemes_the_same_is_caught_and_missed(scheme):
-    lies = tell_all(RUN.but(scheme=scheme, clients=3))
+def test_under_other_schemes_the_same_is_caught_and_missed(scheme, clip):
+    lies = tell_all(RUN.but(scheme=scheme, clients=3, clip_norm=clip))
+    missed = MISSED if clip is None else MISSED_UNDER_A_CLIP
     caught = {one.title for one in lies.caught}
-    assert caught == {lie.title for lie in LIES if lie not in MISSED}, (lies.missed, lies.caught)
+    assert caught == {lie.title for lie in LIES if lie not in missed}, (lies.missed, lies.caught)
 
 
 def test_under_custody_of_three_the_well_formed_lie_passes_too():

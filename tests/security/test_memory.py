@@ -9,7 +9,7 @@ from hefl_core.federation.experiment import Experiment
 from hefl_core.measure.memory import Search
 from hefl_core.runtime import ray_actors
 from hefl_core.runtime.run import Run
-from hefl_core.schemes import rlwe, shamir
+from hefl_core.schemes import pairwise, rlwe, shamir
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.fingerprint import Form, Salt
 
@@ -42,7 +42,7 @@ def joint_key(ring, shares):
     primes = rlwe.data_primes(ring)
     total = None
     for index, material in shares.items():
-        share = shamir.from_bytes(material, primes, ring.degree, "share")
+        share = shamir.from_bytes(pairwise.split(material, primes, ring.degree)[0], primes, ring.degree, "share")
         term = shamir.scale(share, [shamir.lagrange(shares, index, p) for p in primes], primes)
         total = term if total is None else shamir.add(total, term, primes)
     return total

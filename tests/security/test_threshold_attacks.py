@@ -22,7 +22,7 @@ from hefl_core.keys.epochs import EpochRecord
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.question import Contribution, Question
 from hefl_core.keys.roster import Roster
-from hefl_core.schemes import rlwe, shamir, threshold
+from hefl_core.schemes import pairwise, rlwe, shamir, threshold
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption, expose_secret
 from hefl_core.schemes.presets import PRESETS
 from hefl_core.schemes.quorum import Quorum
@@ -107,7 +107,7 @@ class Scene:
 
     def __init__(self, quorum=QUORUM, without=()):
         self.key, self.shares = SCHEME.keygen(quorum)
-        self.secrets = [element(expose_secret(share)) for share in self.shares]
+        self.secrets = [element(pairwise.split(expose_secret(share), PRIMES, N)[0]) for share in self.shares]
         self.total = self.sum_of(quorum.holders)
         self.words = rlwe.read_ciphertext(RING, self.total.blocks[0], "sum")
         self.c0, self.c1 = self.words[0], self.words[1]
@@ -403,3 +403,110 @@ def test_the_last_to_speak_shapes_the_sum_unless_all_commit_first():
     scene = Scene()
     committed_before = difference(constant(), Scene().c1)
     assert not is_a_key(attack(committed_before))
+
+
+# -- 6: honest answers, read one by one ------------------------------------------------------------------------------------
+
+SET, FIVE = (1, 2, 3, 5, 6, 9), (4, 5, 7, 8, 10)
+"""An active set, and the five of ten that it tells most: one of them is in it, five honest answers are seen."""
+HONEST = tuple(h for h in SET if h not in FIVE)
+
+
+def left_of(h):
+    """b: how much of c1·s stands in h's answer once the five take away what their own shares say about it."""
+    left = weight(SET, h)
+    for c in FIVE:
+        left *= Fraction(h - c, -c)
+    return left
+
+
+def bare(scene, h, c1, answer):
+    """b·c1·s + e: an answer without what the five know of it, the mask that holder 5 shares with h among that."""
+    for c in FIVE:
+        factor = weight(SET, h) * Fraction(h, c)
+        for other in FIVE:
+            if other != c:
+                factor *= Fraction(h - other, c - other)
+        part = times(ntt(c1), constant_times(scene.secrets[c - 1], modular(factor)))
+        answer = difference(answer, rlwe.inverse_ntt(part, PRIMES))
+    fifth = pairwise.open_share(expose_secret(scene.shares[4]), PRIMES, N, 10, "share")
+    shared = pairwise.of_pair(fifth.seeds[h - 1], SET, threshold.pair_label(scene.key.id, c1), PRIMES, N)
+    return difference(answer, shared) if h < 5 else shamir.add(answer, shared, PRIMES)
+
+
+def message_of(total, scene):
+    """The opened sum as the ring has it, the same for everybody."""
+    partials = [SCHEME.partial_decrypt(scene.shares[i - 1], total, SET) for i in SET]
+    words = [int(w) for w in SCHEME.open(scene.key, total, partials).words]
+    return residues([(w * Q + T // 2) // T for w in words + [0] * (N - len(words))])
+
+
+def key_beside(c1, c0, message, rests):
+    """s from b·c1·s + e of each honest holder: with b = x/y, y·(b·c1·s + e) - x·(message - c0) is x·noise modulo y."""
+    remainders = {}
+    for h, rest in rests.items():
+        x, y = left_of(h).as_integer_ratio()
+        apart = difference(constant_times(rest, y), constant_times(difference(message, c0), x))
+        remainders[y] = [v * pow(x, -1, y) % y for v in integers(apart)]
+    noise, known = by_remainders({y: rest for y, rest in remainders.items() if y > 1})
+    assert known == 156_800, "far more than the noise is wide"
+    return over(ntt(difference(shamir.add(message, residues(noise), PRIMES), c0)), ntt(c1))
+
+
+def without_masks(seeds, index, members, label, primes, degree):
+    return np.zeros((len(primes), degree), dtype=np.uint64)
+
+
+def test_five_of_ten_beside_the_set_take_the_key_from_one_sum_unless_answers_are_masked(monkeypatch):
+    def attack():
+        scene = Scene(Quorum(6, 10))
+        rests = {h: bare(scene, h, scene.c1, shipped(scene, h, SET)) for h in HONEST}
+        return key_beside(scene.c1, scene.c0, message_of(scene.total, scene), rests)
+
+    assert not is_a_key(attack())
+    monkeypatch.setattr(pairwise, "mask", without_masks)
+    monkeypatch.setattr(pairwise, "of_pair", lambda *_: np.zeros_like(Scene().c1))
+    assert is_a_key(attack()), "the control: flooded with 2^71, and open all the same"
+
+
+def test_masks_that_are_one_for_all_sums_cancel_in_a_difference(monkeypatch):
+    """The second fault: masks are there and add up to zero, but two sums of one set have the same."""
+
+    def attack():
+        scene = Scene(Quorum(6, 10))
+        other = scene.sum_of(10)
+        words = rlwe.read_ciphertext(RING, other.blocks[0], "sum")
+        c0, c1 = difference(scene.c0, words[0]), difference(scene.c1, words[1])
+        message = difference(message_of(scene.total, scene), message_of(other, scene))
+        rests = {}
+        for h in HONEST:
+            second = element(SCHEME.partial_decrypt(scene.shares[h - 1], other, SET).blocks[0])
+            one, two = bare(scene, h, scene.c1, shipped(scene, h, SET)), bare(scene, h, words[1], second)
+            rests[h] = difference(one, two)
+        return key_beside(c1, c0, message, rests)
+
+    assert not is_a_key(attack())
+    monkeypatch.setattr(threshold, "pair_label", lambda key_id, c1: b"one for all")
+    assert is_a_key(attack())
+
+
+def test_masks_of_a_set_are_zero_together_and_uniform_alone():
+    rows = pairwise.deal_seeds(5)
+    for members in ((1, 2, 3), (1, 4, 5), (2, 5)):
+        masks = [
+            pairwise.mask([rows[i - 1][32 * j : 32 * j + 32] for j in range(5)], i, members, b"label", PRIMES, N)
+            for i in members
+        ]
+        total = masks[0]
+        for one in masks[1:]:
+            total = shamir.add(total, one, PRIMES)
+        assert not total.any() and all(len(np.unique(one)) == one.size for one in masks)
+
+
+def test_a_pair_without_a_dealer_has_one_seed_and_nobody_else_has_it():
+    dealt = [pairwise.halves(4, i) for i in range(1, 5)]
+    rows = [pairwise.join(j, [row[j - 1] for row in dealt]) for j in range(1, 5)]
+    seeds = [[row[32 * j : 32 * j + 32] for j in range(4)] for row in rows]
+    assert all(seeds[i][j] == seeds[j][i] for i in range(4) for j in range(4))
+    assert len({seeds[i][j] for i in range(4) for j in range(i)}) == 6
+    assert all(seeds[i][i] == bytes(32) for i in range(4))
