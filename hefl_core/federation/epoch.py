@@ -38,8 +38,9 @@ def key_epoch(first_round: int, last_round: int, parties: Parties, post: Post) -
         members = _members(parties, roster.header.recipients)
         yield post.send(Letter.of(roster), kms, to=members)
     yield post.send(Letter.of(kms.epoch_envelope()), kms, to=members)
+    epoch = roster.header.position.epoch
     for client in _clients(members, parties):
-        yield post.send(Letter.of(kms.share_envelope(client.name)), kms, to=[client])
+        yield post.send(Letter.of(kms.share_envelope(client.name, epoch)), kms, to=[client])
 
 
 def _make_together(position: Position, members: Sequence[Any], parties: Parties, post: Post) -> Iterator[Sent]:

@@ -112,7 +112,7 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
         "epochs": Step(tuple[()], tuple[KeyEpoch, ...]),
         "roster_envelope": Step(tuple[()], Envelope),
         "epoch_envelope": Step(tuple[()], Envelope),
-        "share_envelope": Step(tuple[str], Envelope),
+        "share_envelope": Step(tuple[str, int], Envelope),
     },
 }
 """By role: what a party answers."""

@@ -190,7 +190,7 @@ class Run:
         self.rounds = list(minutes.rounds)
         for roster in [sent for sent in begun.transcript.sent if sent.step == ROSTER]:
             self._follow(roster)
-        begun.post.resume(COORDINATOR)
+        begun.post.resume(COORDINATOR, self.parties.kms)
 
     def _left_at(self, number: int) -> Position | None:
         """Where an earlier process left this round; None when it had not planned it."""

@@ -170,9 +170,9 @@ class KeyDesk:
         """Of the active epoch."""
         return self._kms.epoch_envelope()
 
-    def share_envelope(self, client: str) -> Envelope:
-        """Sealed to this client alone."""
-        return self._kms.share_envelope(client)
+    def share_envelope(self, client: str, epoch: int) -> Envelope:
+        """Sealed to this client alone. Raises: KeyNotActive when the epoch is destroyed."""
+        return self._kms.share_envelope(client, epoch)
 
     def _is_new(self, first_round: int, last_round: int) -> bool:
         """Whether a key from this round on is still to be made. Raises: RoundError when the terms do not allow it."""
