@@ -21,7 +21,7 @@ from hefl_core.federation.messages import (
     EncryptedSum,
     Receipt,
 )
-from hefl_core.federation.transcript import Line, Sent, Transcript
+from hefl_core.federation.transcript import UNKEPT_KINDS, Line, Sent, Transcript
 from hefl_core.federation.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KeyId
 from hefl_core.keys.roster import Roster
@@ -335,7 +335,7 @@ def _unsign(result: RunResult) -> RunResult:
 
 
 def _no_share_leaves(result: RunResult) -> str:
-    shares = [s for s in result.transcript.sent if s.step == "share"]
+    shares = [s for s in result.transcript.sent if s.step in UNKEPT_KINDS]
     _demand(bool(shares), "no share was dealt on record")
     for sent in shares:
         _demand(sent.head.header.sealed, f"the share for {', '.join(sent.receivers)} travelled unsealed")
@@ -353,7 +353,8 @@ def _misaddress_share(result: RunResult) -> RunResult:
     def change(sent: Sent) -> Sent:
         return Sent(sent.step, sent.head, (*sent.receivers, COORDINATOR), sent.nbytes, sent.body, sent.work)
 
-    return _with_sent(result, "share", change)
+    kind = next(sent.step for sent in result.transcript.sent if sent.step in UNKEPT_KINDS)
+    return _with_sent(result, kind, change)
 
 
 # -- custody ---------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from hefl_core.federation.party import Letter, Work
 from hefl_core.ids import AUDITOR, KMS
 from hefl_core.keys.approval import CeremonyResult
 from hefl_core.keys.archive import KeyEpoch
+from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.roster import CLIENT
 from hefl_core.runtime.logs import public_text
 from hefl_core.schemes.base import PublicKey
@@ -88,6 +89,7 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
     CLIENT: {
         **_RECEIVE,
         **dict.fromkeys(("commit", "upload", "ready", "partial_decryption", "apply"), _SAY),
+        "sealing_keys": Step(tuple[int], tuple[Prekey, ...]),
         "ceremony": Step(tuple[str], tuple[Said, ...]),
         "ceremony_key": Step(tuple[()], PublicKey),
         "ceremony_result": Step(tuple[()], CeremonyResult),
@@ -104,6 +106,8 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
     },
     KMS: {
         **_RECEIVE,
+        "clients_to_ask": Step(tuple[()], tuple[str, ...]),
+        "deposit": Step(tuple[tuple[Prekey, ...]], None),
         "open_epoch": Step(tuple[int, int], None),
         "rotate": Step(tuple[int, int], None),
         "begin_ceremony": Step(tuple[int, int], Envelope),

@@ -138,19 +138,20 @@ class Run:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             begun.post.begin(self.parties.coordinator)
             try:
-                for sent in key_epoch(number, self.experiment.rounds, self.parties, begun.post):
+                for sent in key_epoch(number, self.experiment.rounds, begun.stage.parties, begun.post):
                     if sent.step == ROSTER:
                         self._follow(sent)
                     yield sent
                 return
-            except (IntegrityError, RoundError, RuntimeUnavailable) as error:
+            except (IntegrityError, QuorumError, RoundError, RuntimeUnavailable) as error:
                 _give_up_unless_dropped(error, begun.post.absent, last=attempt == MAX_ATTEMPTS)
 
     def _follow(self, roster: Sent) -> None:
         """The epoch under way, and who takes part in it."""
         self._epoch = roster.position.epoch
-        clients = tuple(client for client in self.parties.clients if client.name in roster.receivers)
-        self._parties = replace(self.parties, clients=clients)
+        everybody = self._ready().stage.parties
+        clients = tuple(client for client in everybody.clients if client.name in roster.receivers)
+        self._parties = replace(everybody, clients=clients)
 
     def _destroy_old(self, begun: _Begun) -> None:
         """After the first round under a new key the old ones are destroyed, at the KMS and at every client.
@@ -171,7 +172,7 @@ class Run:
             for client, answer in begun.stage.carrier.gather(asked, "destroy_epoch", old):
                 if isinstance(answer, RuntimeUnavailable):
                     begun.post.note(client.name, "destroy_epoch", Position(old, 0), answer)
-                else:
+                elif not isinstance(answer, HeflError):  # else it still needs the key: it is asked again
                     keepers.discard(client.name)
 
     def _begin(self) -> _Begun:

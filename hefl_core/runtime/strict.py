@@ -23,6 +23,7 @@ from hefl_core.keys.approval import CeremonyResult
 from hefl_core.keys.archive import KeyEpoch
 from hefl_core.keys.epochs import EpochState, public_key_digest
 from hefl_core.keys.kms import KMS
+from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.roster import Member
 from hefl_core.runtime.exchange import Exchange
 from hefl_core.runtime.kit import Kit
@@ -128,6 +129,14 @@ class KeyDesk:
     def epochs(self) -> tuple[KeyEpoch, ...]:
         """All epochs: public."""
         return self._kms.epochs
+
+    def clients_to_ask(self) -> tuple[str, ...]:
+        """Who is running short of sealing keys."""
+        return self._kms.clients_to_ask()
+
+    def deposit(self, prekeys: tuple[Prekey, ...]) -> None:
+        """Keep a client's sealing keys. Raises: as :meth:`KMS.deposit`."""
+        self._kms.deposit(prekeys)
 
     def open_epoch(self, first_round: int, last_round: int) -> None:
         """Deal the first key. Raises: RoundError against the policy."""
