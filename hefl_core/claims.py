@@ -23,11 +23,9 @@ from hefl_core.federation.client import Observation
 from hefl_core.federation.messages import Confirmation, DecryptionRequest, EncryptedSum, Receipt, RoundPlan
 from hefl_core.federation.party import Work
 from hefl_core.federation.precision import noise_step
-from hefl_core.federation.transcript import LeftOut, Line, Sent, Transcript
+from hefl_core.federation.transcript import UNKEPT_KINDS, LeftOut, Line, Sent, Transcript
 from hefl_core.federation.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, KeyId
-from hefl_core.keys.approval import PREFIX
-from hefl_core.keys.ceremony import DEAL
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.keys.roster import Roster
 from hefl_core.measure.inputs import MEANINGS, READABLE, examine, examine_record
@@ -649,14 +647,10 @@ def _unsign_receipt(result: RunResult) -> RunResult:
     return _with_sent(result, m.RECEIPT, lambda s: replace_struct(s, signature=bytes(64)))
 
 
-_SECRETS = ("share", f"{PREFIX}{DEAL}")
-"""Kinds of messages that bring a share, or a part of one."""
-
-
 def _no_share_leaves(result: RunResult) -> str:
     transcript, rosters = result.transcript, _rosters(result.transcript)
-    found = [s for s in transcript.sent if s.step in _SECRETS]
-    _demand(any(s.step == "share" for s in found), "no share was dealt on record")
+    found = [s for s in transcript.sent if s.step in UNKEPT_KINDS]
+    _demand(bool(found), "no share was dealt on record")
     taken: set[tuple[str, int, str]] = set()
     for sent in found:
         what, roster = f"a {sent.step} of epoch {sent.position.epoch}", rosters[sent.position.epoch]

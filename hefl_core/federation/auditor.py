@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from hefl_core.errors import IntegrityError, RoundError
@@ -27,8 +27,15 @@ class Auditor(Witness):
 
     role = "auditor"
 
-    def __init__(self, name: str, manifest: Manifest, kms: Member, log: RoundLog | None = None) -> None:
-        super().__init__(name, manifest, kms, log)
+    def __init__(
+        self,
+        name: str,
+        manifest: Manifest,
+        kms: Member,
+        log: RoundLog | None = None,
+        members: Sequence[Member] = (),
+    ) -> None:
+        super().__init__(name, manifest, kms, log, members)
         self._contents = Spool[tuple[Position, str]]()
         self.resume()
 

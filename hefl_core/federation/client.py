@@ -6,7 +6,7 @@ The way out is clip → weight → encode → encrypt; the way back mirrors it: 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, cast
 
@@ -113,8 +113,9 @@ class Client(Holder):
         initialise: Callable[[bytes], Parameters],
         observer: Member | None = None,
         log: RoundLog | None = None,
+        members: Sequence[Member] = (),
     ) -> None:
-        super().__init__(name, manifest, kms, log)
+        super().__init__(name, manifest, kms, log, members)
         self._home = home
         self._mechanism = manifest.experiment.mechanism
         self._weight = home.examples if self._mechanism is None else 1

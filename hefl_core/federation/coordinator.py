@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hefl_core.errors import IntegrityError, QuorumError, RoundError
@@ -51,8 +51,16 @@ class Coordinator(Party):
 
     role = "coordinator"
 
-    def __init__(self, name: str, manifest: Manifest, kms: Member, theta_0: bytes, log: RoundLog | None = None) -> None:
-        super().__init__(name, manifest, kms, log)
+    def __init__(
+        self,
+        name: str,
+        manifest: Manifest,
+        kms: Member,
+        theta_0: bytes,
+        log: RoundLog | None = None,
+        members: Sequence[Member] = (),
+    ) -> None:
+        super().__init__(name, manifest, kms, log, members)
         self._theta_0 = theta_0
         self._uploads: dict[str, Upload] = {}
         self._ciphertexts = Spool[str]()

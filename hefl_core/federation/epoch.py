@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hefl_core.errors import IntegrityError, RuntimeUnavailable
+from hefl_core.errors import HeflError, IntegrityError, RuntimeUnavailable
 from hefl_core.federation.party import Letter
 from hefl_core.federation.post import Post
 from hefl_core.federation.round import Parties
@@ -18,14 +18,16 @@ from hefl_core.wire.envelope import Position, SignedHeader
 
 
 def key_epoch(first_round: int, last_round: int, parties: Parties, post: Post) -> Iterator[Sent]:
-    """Open the first epoch, or rotate to the next: roster, (ceremony,) record and public key, sealed shares.
+    """Open the first epoch, or rotate to the next: roster, (ceremony,) record and public key, sealed shares of a dealt key.
 
-    Where somebody dropped out of it, it may be begun again.
+    ``parties``: everybody of the run; who takes part now is in the roster. Where somebody dropped out of it, it may be begun again.
 
     Yields every message as it is sent. Only who is in the new roster hears of the new key: the revoked do not.
     """
     kms = parties.kms
     made = any(epoch.state is EpochState.ACTIVE and epoch.first_round == first_round for epoch in kms.epochs)
+    if not made:
+        _gather_sealing_keys(parties, post)
     if parties.dealer_free and not made:
         roster = kms.begin_ceremony(first_round, last_round)
         members = _members(parties, roster.header.recipients)
@@ -38,8 +40,26 @@ def key_epoch(first_round: int, last_round: int, parties: Parties, post: Post) -
         members = _members(parties, roster.header.recipients)
         yield post.send(Letter.of(roster), kms, to=members)
     yield post.send(Letter.of(kms.epoch_envelope()), kms, to=members)
-    for client in _clients(members, parties):
-        yield post.send(Letter.of(kms.share_envelope(client.name)), kms, to=[client])
+    epoch = roster.header.position.epoch
+    for client in () if parties.dealer_free else _clients(members, parties):
+        yield post.send(Letter.of(kms.share_envelope(client.name, epoch)), kms, to=[client])
+
+
+def _gather_sealing_keys(parties: Parties, post: Post) -> None:
+    """Bring the KMS the sealing keys of clients that are running short of them, each signed by its client.
+
+    Who has none left and cannot be reached is left out of the epoch; that it gave none is on record.
+    """
+    kms = parties.kms
+    first, short = len(kms.epochs) + 1, kms.clients_to_ask()
+    asked = [client for client in parties.clients if client.name in short]
+    for client, prekeys in post.each(asked, "sealing_keys", Position(first, 0), first):
+        try:
+            kms.deposit(prekeys)
+        except RuntimeUnavailable:
+            raise
+        except HeflError as error:
+            post.note(client.name, "sealing_keys", Position(first, 0), error)
 
 
 def _make_together(position: Position, members: Sequence[Any], parties: Parties, post: Post) -> Iterator[Sent]:

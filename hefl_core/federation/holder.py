@@ -6,6 +6,7 @@ Like witness.py, but it has a share. The rules by which it answers stand in keys
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import cast
 
 from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
@@ -19,6 +20,7 @@ from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.keys.approval import PREFIX, CeremonyResult
 from hefl_core.keys.ceremony import APPROVAL, DealerFreeScheme, Participant
 from hefl_core.keys.custody import Custody
+from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.question import Contribution, Question
 from hefl_core.keys.roster import Member, Roster
 from hefl_core.keys.sealing import sealer
@@ -32,9 +34,23 @@ class Holder(Witness):
 
     role = "client"
 
-    def __init__(self, name: str, manifest: Manifest, kms: Member, log: RoundLog | None = None) -> None:
-        super().__init__(name, manifest, kms, log)
+    def __init__(
+        self,
+        name: str,
+        manifest: Manifest,
+        kms: Member,
+        log: RoundLog | None = None,
+        members: Sequence[Member] = (),
+    ) -> None:
+        super().__init__(name, manifest, kms, log, members)
         self._participant: Participant | None = None
+
+    def sealing_keys(self, first: int) -> tuple[Prekey, ...]:
+        """Public keys for what will be sealed to this client in the epochs from ``first`` on, for the KMS. Leaks: nothing.
+
+        Raises: as :meth:`Enrolment.sealing_keys`.
+        """
+        return self.enrolment.sealing_keys(first)
 
     # -- making a key without a dealer -------------------------------------------------------------------------
 
@@ -57,7 +73,8 @@ class Holder(Witness):
             self.enrolment.abandon(roster.epoch)
             quorum = custody.for_clients(len(roster.clients)).quorum
             scheme = cast(DealerFreeScheme, self.scheme)
-            self._participant = Participant(self.identity, roster, scheme, quorum, outbox=self._outbox)
+            reader = self.enrolment.reader(roster.epoch)
+            self._participant = Participant(self.identity, roster, scheme, quorum, reader, outbox=self._outbox)
 
     def _taking_part(self) -> Participant:
         if self._participant is None and self.enrolment.awaits_key:
@@ -74,7 +91,7 @@ class Holder(Witness):
         participant = self._taking_part()
         said = participant.say(step)
         if step == APPROVAL:
-            self.enrolment.adopt(participant.share(), self_tests=participant.self_tests)
+            self.enrolment.adopt(participant.share(), participant.tag_key(), self_tests=participant.self_tests)
         self.end_round()  # it is between two rounds: only its place in the chain of its messages moves on
         return tuple(Letter.of(envelope) for envelope in said)
 

@@ -75,17 +75,29 @@ class Letter:
 
 
 class Party:
-    """A named participant with an identity, an enrolment and a mailbox; with a ``log`` it outlives its process."""
+    """A named participant with an identity, an enrolment and a mailbox; with a ``log`` it outlives its process.
+
+    ``members``: who may stand in a roster, where that was agreed on beforehand (a kit); empty: whom the KMS names.
+    """
 
     role = ""
 
-    def __init__(self, name: str, manifest: Manifest, kms: Member, log: RoundLog | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        manifest: Manifest,
+        kms: Member,
+        log: RoundLog | None = None,
+        members: Sequence[Member] = (),
+    ) -> None:
         self.name = name
         self.manifest = manifest
         self.identity = log.identity(name, self.role) if log else Identity(name, self.role)
         custody = Custody.parse(manifest.experiment.custody, manifest.experiment.clients)
         store = log.store if log else None
-        self.enrolment = Enrolment(self.identity, manifest.id, kms.signing, custody=custody, store=store)
+        self.enrolment = Enrolment(
+            self.identity, manifest.id, kms.signing, custody=custody, members=members, store=store
+        )
         self.scheme: Scheme = open_scheme(manifest.experiment.scheme)
         self.state = digest(b"start", manifest.id.encode())
         self._kms = kms
@@ -189,7 +201,8 @@ class Party:
     def open_content(self, envelope: Envelope) -> bytes:
         """Open a sealed body and compare it with the signed digest. Raises: WireError."""
         header = envelope.header
-        return open_envelope(self.identity, envelope, self.sealing_info(header.kind, header.position, header.sender))
+        reader = self.enrolment.reader(header.position.epoch)
+        return open_envelope(reader, envelope, self.sealing_info(header.kind, header.position, header.sender))
 
     def sealing_info(self, purpose: str, position: Position, sender: str) -> SealingInfo:
         """The context that a sealed message is bound to; each reader's name is filled in when sealing and opening."""

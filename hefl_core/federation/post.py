@@ -12,7 +12,7 @@ from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireErro
 from hefl_core.federation.messages import CONFIRMATION, RECEIPT
 from hefl_core.federation.outside import reason
 from hefl_core.federation.party import ENROLMENT_KINDS, Letter
-from hefl_core.federation.transcript import LeftOut, Sent, Transcript
+from hefl_core.federation.transcript import UNKEPT_KINDS, LeftOut, Sent, Transcript
 from hefl_core.wire.envelope import Envelope, Position
 
 TRAINING_STEP = "commit"
@@ -76,23 +76,27 @@ class Post:
         self.absent: dict[str, HeflError] = {}
         self._carrier = carrier or ByCall()
         self._notify = notify or (lambda _: None)
-        self._undelivered: dict[str, list[Letter]] = {}
+        self._undelivered: dict[str, list[Letter | Sent]] = {}
+        self._dealer: Any = None
         self._known: dict[bytes, Sent] = {}
 
-    def resume(self, here: str) -> None:
+    def resume(self, here: str, kms: Any) -> None:
         """Go on with a record that an earlier process wrote.
 
         What is on record is not recorded again. Whatever somebody may have missed, that is all since the last word that
         shows it had everything, is delivered once more before anything else; whoever has it is not changed by it.
-        ``here``: who lives in this process and needs nothing.
+        ``here``: who lives in this process and needs nothing. ``kms`` is asked for shares again: their bodies are not on
+        record.
         """
+        self._dealer = kms
         sent = self.transcript.sent
         self._known = {entry.head.header.digest: entry for entry in sent}
         had = {entry.sender: entry.position for entry in sent if entry.step in (RECEIPT, CONFIRMATION)}
         for entry in sent:
             missed = [name for name in entry.receivers if name != here and _missed(entry, had.get(name))]
             for name in missed:
-                self._undelivered.setdefault(name, []).append(_again(entry, self.transcript.body(entry)))
+                missing = entry if entry.step in UNKEPT_KINDS else _again(entry, self.transcript.body(entry))
+                self._undelivered.setdefault(name, []).append(missing)
 
     def begin(self, first: Correspondent) -> None:
         """Forget who was absent: a new attempt asks everybody again. Who speaks ``first`` gets now what it missed."""
@@ -173,12 +177,27 @@ class Post:
             return False
         missed = self._undelivered.get(receiver.name, [])
         while missed:
-            for _, error in self._carrier.deliver(missed[0], [receiver]):
+            for error in self._deliver_again(missed[0], receiver):
                 if isinstance(error, RuntimeUnavailable):
                     self.absent[receiver.name] = error
                     return False
             del missed[0]
         return True
+
+    def _deliver_again(self, missed: Letter | Sent, receiver: Any) -> Iterator[HeflError | None]:
+        """What came of a letter that was missed. A share whose epoch is destroyed by now cannot be had: that is noted."""
+        try:
+            letter = missed if isinstance(missed, Letter) else self._dealt_again(missed, receiver.name)
+        except HeflError as error:
+            if not isinstance(missed, Letter) and not isinstance(error, RuntimeUnavailable):
+                self.note(receiver.name, f"receive {missed.step}", missed.position, error)
+            yield error
+            return
+        yield from (answer for _, answer in self._carrier.deliver(letter, [receiver]))
+
+    def _dealt_again(self, share: Sent, client: str) -> Letter:
+        """The KMS gives out the same bytes, as long as the epoch lives. Raises: whatever it refuses with."""
+        return Letter.of(self._dealer.share_envelope(client, share.position.epoch))
 
     def _unreachable(self) -> set[str]:
         return {name for name, error in self.absent.items() if isinstance(error, RuntimeUnavailable)}

@@ -2,7 +2,7 @@
 
 A transcript is JSON Lines. The first line opens it (manifest, the KMS's key), one line follows per message, the last one
 closes it (count and head, signed by every client). Each line names the digest of the line before. Bodies are kept
-beside it as blobs, named by their SHA-256.
+beside it as blobs, named by their SHA-256; those of shares and deals are not (:data:`UNKEPT_KINDS`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -19,11 +19,15 @@ from hefl_core.errors import KeyUseError, WireError
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.party import Letter, Work
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
+from hefl_core.keys.approval import PREFIX
+from hefl_core.keys.ceremony import DEAL
 from hefl_core.keys.roster import Member
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Position, SignedHeader
 
 EAVESDROPPER = "eavesdropper"
+UNKEPT_KINDS: Final = ("share", f"{PREFIX}{DEAL}")
+"""Sealed pieces of a key, from the KMS or between clients: on record stands their digest, and nothing to open later."""
 MAX_LINE_BYTES = 4 << 20
 
 
@@ -164,7 +168,8 @@ class Transcript:
             work=letter.work,
             inline=body if header.kind == "roster" else None,
         )
-        self._keep(letter.body_digest, body)
+        if header.kind not in UNKEPT_KINDS:
+            self._keep(letter.body_digest, body)
         self._append(entry)
         return entry
 

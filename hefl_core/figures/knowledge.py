@@ -15,11 +15,13 @@ from functools import cached_property, lru_cache
 from hefl_core.federation import messages as m
 from hefl_core.federation.transcript import EAVESDROPPER, Sent, Transcript
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
+from hefl_core.keys import ceremony
+from hefl_core.keys.approval import PREFIX
 from hefl_core.keys.epochs import EpochAnnouncement, EpochRecord
 from hefl_core.schemes.registry import load_preset
 from hefl_core.wire.canonical import decode
 
-ROSTER, EPOCH, SHARE = "roster", "epoch", "share"
+ROSTER, EPOCH, SHARE, DEAL = "roster", "epoch", "share", f"{PREFIX}{ceremony.DEAL}"
 KEY, UPDATE, SUM, MODEL, RECORDS = "key", "update", "sum", "model", "records"
 
 
@@ -197,7 +199,7 @@ class _View:
         return self._keys[epoch]
 
     def _find_key(self, epoch: int) -> Cell:
-        shares = self.ledger.once(SHARE, epoch)
+        shares = self.ledger.once(SHARE, epoch) or self.ledger.once(DEAL, epoch)
         record = self.ledger.records.get(epoch)
         need = record.quorum.threshold if record else self.ledger.transcript.manifest.experiment.quorum.threshold
         mine = [(n, s) for n, s in shares if self.parties & set(s.receivers)]

@@ -20,7 +20,7 @@ APPROVAL_KIND: Final = PREFIX + "approval"
 
 @dataclass(frozen=True, slots=True)
 class CeremonyResult:
-    """The joint key, and the digest of every message that went to all. Public."""
+    """The joint key, the digest of every message that went to all, and that of the tag key made along with it. Public."""
 
     experiment: str
     epoch: int
@@ -28,6 +28,7 @@ class CeremonyResult:
     quorum: Quorum
     public_key_digest: bytes
     transcript: bytes
+    tag_key_digest: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from hefl_core.keys.audit import AuditEntry, AuditLog
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.epochs import EpochRecord, EpochState
 from hefl_core.keys.identity import Identity
+from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.roster import Member, Roster
 from hefl_core.keys.store import KeyStore
 from hefl_core.wire.canonical import decode, encode
@@ -20,6 +21,7 @@ TABLE: Final = "kms"
 AUDIT: Final = "kms/audit"
 EPOCHS: Final = "kms/epochs"
 MESSAGES: Final = "kms/messages"
+PREKEYS: Final = "kms/prekeys"
 IDENTITIES: Final = "identities"
 
 
@@ -159,6 +161,21 @@ class Archive:
     def put_message(self, epoch: int, name: str, envelope: Envelope) -> None:
         """Keep a message, so that asking again brings the same bytes."""
         self.store.put(MESSAGES, f"{epoch:08d}/{name}", envelope.to_bytes())
+
+    def prekeys(self) -> dict[tuple[int, str], Prekey]:
+        """Every sealing key that clients deposited and no epoch has passed, by epoch and client."""
+        rows = (decode(self.store.get(PREKEYS, name), Prekey) for name in self.store.list(PREKEYS))
+        return {(prekey.epoch, prekey.client): prekey for prekey in rows}
+
+    def put_prekey(self, prekey: Prekey) -> None:
+        """Keep a deposited sealing key."""
+        self.store.put(PREKEYS, f"{prekey.epoch:08d}/{prekey.client}", encode(prekey))
+
+    def drop_prekeys(self, epoch: int) -> None:
+        """Delete the sealing keys of the epochs up to this one: each is used once."""
+        for name in self.store.list(PREKEYS):
+            if int(name.partition("/")[0]) <= epoch:
+                self.store.delete(PREKEYS, name)
 
     def delete_messages(self, epoch: int, prefix: str) -> None:
         """Delete an epoch's messages whose names begin with ``prefix``."""

@@ -2,7 +2,8 @@
 
     nonce      commit to ν_i, then reveal it          a = XOF(H(experiment, epoch, preset, quorum, roster, ν_1 … ν_n))
     key        commit to b_i = e_i - a·s_i, reveal    b = Σ b_i, public key (b, a); no client can choose it last
-    deal       f_i(j) to client j, sealed             f_i(0) = s_i, degree t - 1; client j's share is Σ_i f_i(j)
+    deal       f_i(j), ρ_i to client j, sealed        f_i(0) = s_i, degree t - 1; client j's share is Σ_i f_i(j)
+                                                      the clients' tag key is H(ρ_1 … ρ_n)
     test       commit to Enc(v), reveal; partials     every share takes part in one sum of known v; all must open right
     approval   everybody signs the same result        the KMS registers the public key, and knows nothing else
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 
@@ -29,10 +30,11 @@ from hefl_core.errors import IntegrityError, ParameterError, RoundError, WireErr
 from hefl_core.ids import KMS, digest
 from hefl_core.keys.approval import APPROVAL_KIND, PREFIX, CeremonyResult
 from hefl_core.keys.epochs import public_key_digest
-from hefl_core.keys.identity import Identity
+from hefl_core.keys.identity import Identity, Reader
 from hefl_core.keys.roster import Roster
 from hefl_core.keys.sealing import SealingInfo, open_envelope, sealer
 from hefl_core.keys.secret import Hidden, SecretBytes
+from hefl_core.keys.tag import KEY_BYTES, TagKey, joint_tag_key, tag_key_digest
 from hefl_core.schemes.base import (
     CiphertextVector,
     PartialDecryption,
@@ -47,6 +49,7 @@ from hefl_core.wire.envelope import Envelope, Position
 from hefl_core.wire.limits import MAX_MESSAGE_BYTES
 from hefl_core.wire.outbox import Outbox
 
+T = TypeVar("T")
 NONCE_BYTES: Final = 32
 COMMITMENT, REVEAL = "commitment", "reveal"
 NONCE, KEY, DEAL, TEST, PARTIAL, APPROVAL = "nonce", "key", "deal", "test", "partial", "approval"
@@ -90,13 +93,23 @@ class Reveal:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """What one client deals to another, sealed: a point of its polynomial, and its part of the tag key (the same to all)."""
+
+    point: bytes
+    tag_part: bytes
+
+
 def commitment(step: str, name: str, reveal: Reveal) -> bytes:
     """The digest that stands for a reveal until everybody has committed."""
     return digest(b"hefl/ceremony/commitment", step.encode(), name.encode(), reveal.salt, reveal.content)
 
 
 class Participant(Hidden):
-    """One client in a ceremony. ``outbox`` signs its messages (a new one unless the party has one)."""
+    """One client in a ceremony. ``reader`` opens what is sealed to it in this epoch; ``outbox`` signs its messages (a new
+    one unless the party has one).
+    """
 
     def __init__(
         self,
@@ -104,6 +117,7 @@ class Participant(Hidden):
         roster: Roster,
         scheme: DealerFreeScheme,
         quorum: Quorum,
+        reader: Reader,
         *,
         outbox: Outbox | None = None,
     ) -> None:
@@ -121,6 +135,7 @@ class Participant(Hidden):
         self.index = roster.index(identity.name)
         self._public_key: PublicKey | None = None
         self._scheme = scheme
+        self._reader = reader
         self._outbox = outbox or Outbox(identity.name, identity, roster.experiment)
         self._said: dict[str, tuple[Envelope, ...]] = {}
         self._heard: dict[str, dict[str, bytes]] = {step: {} for step in STEPS}
@@ -129,6 +144,7 @@ class Participant(Hidden):
         self._secret: SecretBytes | None = None
         self._dealt: dict[str, SecretBytes] = {}
         self._share: SecretShare | None = None
+        self._tag_key: TagKey | None = None
         self._result: CeremonyResult | None = None
 
     def _label(self) -> str:
@@ -188,7 +204,7 @@ class Participant(Hidden):
         self._require_all_before(step)
         content = envelope.body
         if header.sealed:
-            content = open_envelope(self.identity, envelope, self._info(step, header.sender, self.index))
+            content = open_envelope(self._reader, envelope, self._info(step, header.sender, self.index))
         elif step in (DEAL, PARTIAL):
             raise WireError(
                 f"ceremony {step} of {header.sender}: expected it sealed, found it in the open; start again"
@@ -215,11 +231,15 @@ class Participant(Hidden):
         self._heard[step][sender] = content
         self._headers[step, sender] = header
 
-    def _set_aside(self, sender: str, point: bytes) -> bytes:
-        """Keep a dealt point out of sight until the share is made of it; its digest stands for it."""
+    def _set_aside(self, sender: str, content: bytes) -> bytes:
+        """Keep what was dealt out of sight until the share is made of it; its digest stands for it."""
+        if len(decode(content, Dealt).tag_part) != KEY_BYTES:
+            raise WireError(
+                f"ceremony deal of {sender}: expected {KEY_BYTES} bytes for the tag key; start again without it"
+            )
         if self._share is None:
-            self._dealt.setdefault(sender, SecretBytes(point))
-        return digest(b"hefl/ceremony/point", point)
+            self._dealt.setdefault(sender, SecretBytes(content))
+        return digest(b"hefl/ceremony/deal", content)
 
     def _require_all_before(self, step: str) -> None:
         place = STEPS.index(step)
@@ -265,8 +285,9 @@ class Participant(Hidden):
             secret, public = self._scheme.joint_contribution(self._seed())
             self._secret = SecretBytes(secret)
             return public
-        dealt = [self._dealt.pop(name).expose() for name in self.roster.clients]
-        self._share = self._scheme.joint_share(self._key(), self.index, dealt)
+        dealt = [decode(self._dealt.pop(name).expose(), Dealt) for name in self.roster.clients]
+        self._share = self._scheme.joint_share(self._key(), self.index, [one.point for one in dealt])
+        self._tag_key = joint_tag_key([one.tag_part for one in dealt])
         return encode([self._scheme.encrypt(self._key(), v, max_terms=self.quorum.holders) for v in self._known()])
 
     def _in_order(self, step: str) -> list[bytes]:
@@ -292,19 +313,20 @@ class Participant(Hidden):
         return self._public_key
 
     def _deals(self) -> tuple[Envelope, ...]:
-        """One sealed point of f_i to each other client; s_i is forgotten afterwards."""
+        """One sealed point of f_i, and ρ_i, to each other client; both are forgotten afterwards."""
         if self._secret is None:
             raise RoundError("ceremony deal: expected a contribution of this client's own; start again")
         dealt = self._scheme.joint_deal(self._secret.expose(), self.quorum, self.index)
         self._secret = None
-        envelopes = []
+        envelopes, tag_part = [], os.urandom(KEY_BYTES)
         for name, point in zip(self.roster.clients, dealt, strict=True):
+            content = encode(Dealt(point, tag_part))
             if name == self.name:
-                self._keep(DEAL, self.name, point, b"")
+                self._keep(DEAL, self.name, content, b"")
                 continue
             info = self._info(DEAL, self.name, self.roster.index(name))
             seal = sealer([self.roster.member(name)], info)
-            envelopes.append(self._outbox.compose(PREFIX + DEAL, self._position, (name,), point, seal=seal))
+            envelopes.append(self._outbox.compose(PREFIX + DEAL, self._position, (name,), content, seal=seal))
         return tuple(envelopes)
 
     # -- the self-test --------------------------------------------------------------------------------------------
@@ -377,6 +399,7 @@ class Participant(Hidden):
             quorum=self.quorum,
             public_key_digest=public_key_digest(self._key()),
             transcript=digest(b"hefl/ceremony/transcript", *headers),
+            tag_key_digest=tag_key_digest(self._made(self._tag_key)),
         )
         return self._result
 
@@ -386,9 +409,18 @@ class Participant(Hidden):
         Raises: as :meth:`result`.
         """
         self.result()
-        if self._share is None:
-            raise RoundError("ceremony: expected a share of this client's own; start again")
-        return self._share
+        return self._made(self._share)
+
+    def tag_key(self) -> TagKey:
+        """The clients' tag key, the same at each: another one would be another result. Raises: as :meth:`result`."""
+        self.result()
+        return self._made(self._tag_key)
+
+    @staticmethod
+    def _made(secret: T | None) -> T:
+        if secret is None:
+            raise RoundError("ceremony: expected a share and tag key of this client's own; start again")
+        return secret
 
 
 def conduct(participants: Sequence[Participant]) -> Iterator[Envelope]:

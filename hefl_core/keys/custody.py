@@ -15,6 +15,7 @@ from hefl_core.keys.roster import Roster
 from hefl_core.keys.sealing import pack_share, unpack_share
 from hefl_core.keys.secret import Hidden
 from hefl_core.keys.store import KeyStore
+from hefl_core.keys.tag import TagKey
 from hefl_core.schemes.base import PartialDecryption, Scheme, SecretShare
 from hefl_core.schemes.flooding import answers_cap
 from hefl_core.schemes.quorum import Quorum
@@ -80,7 +81,7 @@ class Custody:
 
 
 class ShareHolder(Hidden):
-    """A client's secret shares, by epoch, and the rules by which it answers (keys/question.py).
+    """A client's secret shares and tag keys, by epoch, and the rules by which it answers (keys/question.py).
 
     With a ``store`` the answered set and destroyed epochs survive a restart; the shares themselves do not lie in it
     (they are opened again from the KMS's sealed messages, see keys/enrolment.py). A life that begins in the middle of a
@@ -90,20 +91,21 @@ class ShareHolder(Hidden):
     Leaks: the epochs, to whoever sees its repr.
     """
 
-    __slots__ = ("__earlier", "__gone", "__shares", "__store", "insecure_without", "name")
+    __slots__ = ("__earlier", "__gone", "__shares", "__store", "__tags", "insecure_without", "name")
 
     def __init__(self, name: str, store: KeyStore | None = None, *, INSECURE_without: Iterable[str] = ()) -> None:
         self.name = name
         self.insecure_without = left_out(INSECURE_without)
         self.__shares: dict[int, SecretShare] = {}
+        self.__tags: dict[int, TagKey] = {}
         self.__store = store
         self.__gone: set[int] = set()
         self.__earlier = (0, 0)
         if store is not None:
             self.__earlier = self._answers.last_commitment
             for row in store.list(f"shares/{name}"):
-                share, _ = unpack_share(store.get(f"shares/{name}", row))
-                self.__shares[share.id.epoch] = share
+                share, tag_key = unpack_share(store.get(f"shares/{name}", row))
+                self.take(share, tag_key)
 
     def _label(self) -> str:
         lab = f", INSECURE without {', '.join(sorted(self.insecure_without))}" if self.insecure_without else ""
@@ -119,8 +121,8 @@ class ShareHolder(Hidden):
         """Whether the share of an epoch was destroyed."""
         return epoch in self.__gone or (self.__store is not None and self._answers.is_destroyed(epoch))
 
-    def take(self, share: SecretShare) -> None:
-        """Keep the share of an epoch.
+    def take(self, share: SecretShare, tag_key: TagKey | None = None) -> None:
+        """Keep the share and the tag key of an epoch.
 
         Raises: KeyUseError when another share of that epoch is held; KeyNotActive when it was destroyed.
         """
@@ -130,14 +132,16 @@ class ShareHolder(Hidden):
         held = self.__shares.setdefault(epoch, share)
         if (held.id, held.index) != (share.id, share.index):
             raise KeyUseError(f"epoch {epoch}: holding share {held.index} of {held.id.short}, found another; refuse it")
+        if tag_key is not None:
+            self.__tags.setdefault(epoch, tag_key)
 
-    def adopt(self, share: SecretShare, self_tests: int = 0) -> None:
-        """Keep a share made in a ceremony; with a store it is written there. Raises: as :meth:`take`."""
-        self.take(share)
+    def adopt(self, share: SecretShare, tag_key: TagKey | None = None, self_tests: int = 0) -> None:
+        """Keep what was made in a ceremony; with a store it is written there. Raises: as :meth:`take`."""
+        self.take(share, tag_key)
         if self.__store is not None:
             with self.__store.transaction():
                 self._answers.count_self_tests(share.id.epoch, self_tests)
-                self.__store.put(f"shares/{self.name}", f"{share.id.epoch:08d}", pack_share(share))
+                self.__store.put(f"shares/{self.name}", f"{share.id.epoch:08d}", pack_share(share, tag_key))
         else:
             self._answers.count_self_tests(share.id.epoch, self_tests)
 
@@ -159,14 +163,22 @@ class ShareHolder(Hidden):
             raise KeyNotActive(f"{self.name}: the share of epoch {epoch} {gone}; ask the KMS for the active epoch")
         return self.__shares[epoch]
 
+    def tag_key(self, epoch: int) -> TagKey:
+        """The tag key of this epoch. Raises: KeyNotActive when there is none (any more)."""
+        if epoch not in self.__tags:
+            gone = "was destroyed" if self.is_destroyed(epoch) else "was never received"
+            raise KeyNotActive(f"{self.name}: the tag key of epoch {epoch} {gone}; ask for the active epoch")
+        return self.__tags[epoch]
+
     def destroy(self, epoch: int) -> None:
-        """Forget the share for good. Python may leave copies in freed memory until they are overwritten."""
+        """Forget share and tag key for good. Python may leave copies in freed memory until they are overwritten."""
         self.__gone.add(epoch)
         if self.__store is not None:
             with self.__store.transaction():
                 self._answers.destroy(epoch)
                 self.__store.delete(f"shares/{self.name}", f"{epoch:08d}")
         self.__shares.pop(epoch, None)
+        self.__tags.pop(epoch, None)
 
     def commit(self, position: Position, ciphertext_digest: bytes) -> None:
         """Note, before it leaves, which ciphertext this client commits to: it answers for no sum without it.

@@ -1,11 +1,14 @@
-"""The receiving side of the KMS: one party's roster, epoch record, public key and, for clients, share and tag key.
+"""The receiving side of the KMS: one party's roster, epoch record, public key and, for clients, share, tag and sealing keys.
 
 Everything hangs on one pinned key, the KMS's: it signs the roster, the roster names everybody else's keys. The relaying
-coordinator can withhold these messages; it cannot change one, nor lead a party back to an older epoch.
+coordinator can withhold these messages; it cannot change one, nor lead a party back to an older epoch. Where members were
+agreed on beforehand (a kit), the KMS cannot name others either.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Final
 
 from hefl_core.errors import IntegrityError, KeyMismatch, KeyNotActive, RoundError, SecretKeyEscape, WireError
@@ -21,10 +24,11 @@ from hefl_core.keys.epochs import (
     preset_digest,
     public_key_digest,
 )
-from hefl_core.keys.identity import Identity
+from hefl_core.keys.identity import Identity, Reader, SealingKey
+from hefl_core.keys.prekeys import Prekey, Prekeys
 from hefl_core.keys.question import Question
-from hefl_core.keys.roster import CLIENT, Roster, RosterPin
-from hefl_core.keys.sealing import is_empty, open_envelope, share_info, unpack_share
+from hefl_core.keys.roster import CLIENT, Member, Roster, RosterPin
+from hefl_core.keys.sealing import open_envelope, share_info, unpack_share
 from hefl_core.keys.secret import Hidden
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.tag import TagKey
@@ -38,14 +42,15 @@ KINDS: Final = ("roster", "epoch", "share")
 
 
 class Enrolment(Hidden):
-    """What one party has accepted from the KMS. ``kms_signing_key`` is the pinned root; ``pin`` additionally a roster.
+    """What one party has accepted from the KMS. ``kms_signing_key`` is the pinned root; ``pin`` additionally a roster;
+    ``members`` (empty: anybody) who may stand in one at all, and who the auditor and the coordinator are.
 
     Messages are taken in the order roster, epoch, share; one that is refused changes nothing, the same one again
     changes nothing. The properties speak of the newest epoch.
 
     ``custody``: what the experiment agreed on; a record with another threshold or dealer is refused then.
     With a ``store`` a party that is started again is where it was: the accepted messages are kept and taken again, with
-    all their checks; secrets lie there only in the sealed form in which they came.
+    all their checks; a dealt share lies there in the sealed form in which it came, beside the key that opens it.
     """
 
     def __init__(
@@ -56,18 +61,20 @@ class Enrolment(Hidden):
         *,
         pin: RosterPin | None = None,
         custody: Custody | None = None,
+        members: Sequence[Member] = (),
         store: KeyStore | None = None,
     ) -> None:
         self.identity = identity
         self.experiment = experiment
         self.ledger = EpochLedger(experiment)
         self.holder = ShareHolder(identity.name, store)
+        self._prekeys = Prekeys(identity, experiment, store) if identity.role == CLIENT else None
         self._root = kms_signing_key
         self._pin = pin
         self._custody = custody
+        self._members = tuple(members)
         self._rosters: dict[int, Roster] = {}
         self._keys: dict[int, PublicKey] = {}
-        self._tag_keys: dict[int, TagKey] = {}
         self._audit_seen = (0, NO_DIGEST)
         self._store = store
         self._resume()
@@ -135,17 +142,46 @@ class Enrolment(Hidden):
 
     def tag_key_of(self, epoch: int) -> TagKey:
         """An accepted epoch's tag key. Raises: KeyNotActive when it did not arrive, or is destroyed."""
-        if epoch not in self._tag_keys:
-            raise KeyNotActive(f"{self.identity.name}: no tag key of epoch {epoch}; ask the KMS for the share")
-        return self._tag_keys[epoch]
+        self.ledger.record(epoch)
+        return self.holder.tag_key(epoch)
+
+    def sealing_keys(self, first: int) -> tuple[Prekey, ...]:
+        """This client's public sealing keys for the epochs from ``first`` on (keys/prekeys.py), for the KMS.
+
+        Raises: SecretKeyEscape for another role; KeyNotActive for a destroyed epoch; KeyUseError for too many.
+        """
+        if self._prekeys is None:
+            raise SecretKeyEscape(
+                f"{self.identity.name}: a {self.identity.role} is sealed to with the key that it enrolled"
+            )
+        return self._prekeys.offer(first)
+
+    def reader(self, epoch: int) -> Reader:
+        """What opens what is sealed to this party in an epoch. Raises: KeyNotActive when a client's key is destroyed."""
+        return self.identity if self._prekeys is None else self.sealing_key(epoch)
+
+    def sealing_key(self, epoch: int) -> SealingKey:
+        """A client's private key of an epoch. Raises: KeyNotActive where there is none."""
+        if self._prekeys is None:
+            raise KeyNotActive(f"{self.identity.name}: a {self.identity.role} has no sealing key of an epoch")
+        return self._prekeys.key(epoch)
 
     def destroy(self, epoch: int) -> None:
-        """Forget the secrets of an epoch for good. Raises: KeyNotActive when it was never accepted."""
-        self.ledger.destroy(epoch)
-        self.holder.destroy(epoch)
-        self._tag_keys.pop(epoch, None)
-        if self._store is not None:
-            self._store.delete(*self._row("share", epoch))
+        """Forget the secrets of an epoch for good: share, tag key, and the key that opened what was sealed in it.
+
+        An older epoch that never came here is refused from now on.
+        Raises: KeyNotActive for an epoch that is still to come.
+        """
+        if epoch > self.ledger.highest:
+            raise KeyNotActive(f"destroy: expected an epoch up to {self.ledger.highest}, found {epoch}; it is to come")
+        with nullcontext() if self._store is None else self._store.transaction():
+            self.holder.destroy(epoch)
+            if self._prekeys is not None:
+                self._prekeys.destroy(epoch)
+            if self._store is not None:
+                self._store.delete(*self._row("share", epoch))
+        if epoch in {record.epoch for record in self.ledger.records}:
+            self.ledger.destroy(epoch)
 
     def answer(self, question: Question, scheme: Scheme) -> PartialDecryption:
         """This client's part in decrypting a confirmed sum, by the rules of :meth:`ShareHolder.answer`.
@@ -208,7 +244,10 @@ class Enrolment(Hidden):
         if known is None and roster.epoch < max(self._rosters, default=0):
             raise KeyNotActive(f"roster of epoch {roster.epoch}: expected one after {max(self._rosters)}; a rollback")
         (self._pin or RosterPin(self.experiment, self._root, 0, b"")).check(roster)
-        if roster.member(self.identity.name) != self.identity.member:
+        if self._members:
+            roster.check_members(self._members)
+        roster.check_vouchers()
+        if roster.member(self.identity.name).lasting != self.identity.member:
             raise IntegrityError(
                 f"roster of epoch {roster.epoch}: the keys listed for {self.identity.name} are not mine; "
                 "somebody substituted them: refuse to take part"
@@ -288,26 +327,24 @@ class Enrolment(Hidden):
         record = self.ledger.record(header.position.epoch)
         key = self.public_key_of(record.epoch)
         index = self._rosters[record.epoch].index(self.identity.name)
+        if record.dealer == DEALER_FREE:
+            raise IntegrityError(f"share: expected none of epoch {record.epoch}, its clients made the key; refuse it")
         if header.key_id != str(key.id):
             raise KeyMismatch(f"share: expected one of {key.id.short}, found {header.key_id[:80]}; refuse it")
         if not header.sealed:
             raise WireError("share: expected it sealed, found it in the open; the key is burnt, rotate it")
         info = share_info(self.experiment, key.id, record.quorum, index, KMS)
-        share, tag_key = unpack_share(open_envelope(self.identity, envelope, info))
+        share, tag_key = unpack_share(open_envelope(self.reader(record.epoch), envelope, info))
         if share.id != key.id:
             raise KeyMismatch(f"share: expected one of {key.id.short}, found one of {share.id.short}; refuse it")
         if (share.index, share.quorum) != (index, record.quorum):
             raise IntegrityError(f"share: expected number {index} of {record.quorum}, found {share!r}; refuse it")
         if tag_key is None:
             raise WireError("share: expected a tag key with it, found none; ask the KMS again")
-        if is_empty(share) != (record.dealer == DEALER_FREE):
-            raise IntegrityError(f"share: dealer {record.dealer!r} and the share contradict each other; refuse it")
-        if not is_empty(share):
-            self.holder.take(share)
-        self._tag_keys.setdefault(record.epoch, tag_key)
+        self.holder.take(share, tag_key)
 
-    def adopt(self, share: SecretShare, *, self_tests: int = 0) -> None:
-        """Keep the share that this client made in a ceremony; ``self_tests`` decryptions count against its cap.
+    def adopt(self, share: SecretShare, tag_key: TagKey, *, self_tests: int = 0) -> None:
+        """Keep the share and tag key that this client made in a ceremony; ``self_tests`` decryptions count against its cap.
 
         With a store it is written there, encrypted: nobody could give it out again.
         Raises: SecretKeyEscape for another role; KeyMismatch when the KMS registered another key.
@@ -318,7 +355,7 @@ class Enrolment(Hidden):
         if epoch in self._keys and self._keys[epoch].id != share.id:
             raise KeyMismatch(f"epoch {epoch}: expected {self._keys[epoch].id.short}, made {share.id.short}; refuse it")
         if not self.has_made(epoch):
-            self.holder.adopt(share, self_tests)
+            self.holder.adopt(share, tag_key, self_tests)
 
     def has_made(self, epoch: int) -> bool:
         """Whether this client keeps a share of an epoch that the KMS has not announced."""

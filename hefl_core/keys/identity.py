@@ -1,14 +1,19 @@
-"""A party's own two private keys: one signs what it says, one opens what is sealed to it."""
+"""A party's own private keys: one signs what it says, one opens what is sealed to it.
+
+A client's identity only signs: what is sealed to a client opens with a key of one epoch, which ends with it (keys/prekeys.py).
+"""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from hefl_core.errors import IntegrityError, WireError
-from hefl_core.keys.roster import Member
+from hefl_core.errors import IntegrityError, KeyUseError, WireError
+from hefl_core.keys.roster import CLIENT, Member
 from hefl_core.keys.secret import Hidden
 from hefl_core.wire.canonical import decode, encode
 
@@ -21,8 +26,62 @@ def bind(info: bytes, aad: bytes = b"") -> bytes:
     return encode((info, aad))
 
 
+class Reader(Protocol):
+    """Whoever opens what is sealed to ``name``: an identity, or a client's key of one epoch."""
+
+    name: str
+
+    def open(self, sealed: bytes, info: bytes, aad: bytes = b"") -> bytes:
+        """The content. Raises: WireError for every failure alike."""
+
+
+class SealingKey(Hidden):
+    """A fresh X25519 private key: it opens what is sealed to ``name``. Leaks: nothing but ``public``."""
+
+    __slots__ = ("__private", "name", "public")
+
+    name: str
+    public: bytes
+
+    def __init__(self, name: str) -> None:
+        self._adopt(name, X25519PrivateKey.generate())
+
+    def _adopt(self, name: str, private: X25519PrivateKey) -> None:
+        self.name = name
+        self.__private = private
+        self.public = private.public_key().public_bytes_raw()
+
+    def _label(self) -> str:
+        return self.name
+
+    def open(self, sealed: bytes, info: bytes, aad: bytes = b"") -> bytes:
+        """Open what was sealed to this key for exactly this purpose.
+
+        Raises: WireError for every failure alike; the message does not say which.
+        """
+        try:
+            return HPKE.decrypt(sealed, self.__private, bind(info, aad))
+        except (InvalidTag, ValueError, TypeError):
+            raise WireError(
+                f"sealed message: {self.name} cannot open it; expected one sealed to its key for this purpose"
+            ) from None
+
+    def _export(self) -> bytes:
+        """Private bytes for the encrypted key store, nothing else (a test counts the callers)."""
+        return self.__private.private_bytes_raw()
+
+    @classmethod
+    def _import(cls, name: str, data: bytes) -> SealingKey:
+        key = cls.__new__(cls)
+        try:
+            key._adopt(name, X25519PrivateKey.from_private_bytes(data))
+        except ValueError as error:
+            raise IntegrityError("sealing key: the stored key cannot be read; restore the store") from error
+        return key
+
+
 class Identity(Hidden):
-    """One party's fresh Ed25519 and X25519 private keys. It signs envelopes (a wire ``Signer``) and opens sealed bytes.
+    """One party's fresh private keys. It signs envelopes (a wire ``Signer``); all but a client's opens sealed bytes.
 
     Leaks: nothing but ``member``, which is public.
     """
@@ -34,16 +93,15 @@ class Identity(Hidden):
     role: str
 
     def __init__(self, name: str, role: str) -> None:
-        self._adopt(name, role, Ed25519PrivateKey.generate(), X25519PrivateKey.generate())
+        self._adopt(name, role, Ed25519PrivateKey.generate(), None if role == CLIENT else SealingKey(name))
 
-    def _adopt(self, name: str, role: str, signing: Ed25519PrivateKey, sealing: X25519PrivateKey) -> None:
+    def _adopt(self, name: str, role: str, signing: Ed25519PrivateKey, sealing: SealingKey | None) -> None:
         self.name = name
         self.role = role
         self.__signing = signing
         self.__sealing = sealing
-        self.member = Member(
-            name, role, signing.public_key().public_bytes_raw(), sealing.public_key().public_bytes_raw()
-        )
+        public = b"" if sealing is None else sealing.public
+        self.member = Member(name, role, signing.public_key().public_bytes_raw(), public)
 
     def _label(self) -> str:
         return f"{self.name}, {self.role}"
@@ -55,27 +113,26 @@ class Identity(Hidden):
     def open(self, sealed: bytes, info: bytes, aad: bytes = b"") -> bytes:
         """Open what was sealed to this party for exactly this purpose.
 
-        Raises: WireError for every failure alike; the message does not say which.
+        Raises: WireError for every failure alike; KeyUseError for a client's identity, which opens nothing.
         """
-        try:
-            return HPKE.decrypt(sealed, self.__sealing, bind(info, aad))
-        except (InvalidTag, ValueError, TypeError):
-            raise WireError(
-                f"sealed message: {self.name} cannot open it; expected one sealed to its key for this purpose"
-            ) from None
+        if self.__sealing is None:
+            raise KeyUseError(
+                f"{self.name}: expected its sealing key of the epoch, found its identity, which only signs"
+            )
+        return self.__sealing.open(sealed, info, aad)
 
     def _export(self) -> bytes:
         """Private bytes for the encrypted key store, nothing else (a test counts the callers)."""
-        return encode((self.name, self.role, self.__signing.private_bytes_raw(), self.__sealing.private_bytes_raw()))
+        sealing = b"" if self.__sealing is None else self.__sealing._export()
+        return encode((self.name, self.role, self.__signing.private_bytes_raw(), sealing))
 
     @classmethod
     def _import(cls, data: bytes) -> Identity:
         name, role, signing, sealing = decode(data, tuple[str, str, bytes, bytes])
         identity = cls.__new__(cls)
+        opener = None if role == CLIENT else SealingKey._import(name, sealing)
         try:
-            identity._adopt(
-                name, role, Ed25519PrivateKey.from_private_bytes(signing), X25519PrivateKey.from_private_bytes(sealing)
-            )
+            identity._adopt(name, role, Ed25519PrivateKey.from_private_bytes(signing), opener)
         except ValueError as error:
             raise IntegrityError("identity: the stored keys cannot be read; restore the store") from error
         return identity

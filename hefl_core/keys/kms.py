@@ -5,6 +5,9 @@ the change from one active epoch to the next is a single one, so a restart at an
 
 The KMS is named on the screen as the dealer: while :meth:`KMS.open_epoch` runs it knows the whole key (unless custody
 is dealer-free); it keeps the sealed shares only. Python gives no guarantee that freed memory is overwritten.
+
+What it seals to a client, it seals to the client's key for that epoch, deposited beforehand and signed by the client. Who has
+deposited none is left out of the epoch.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from hefl_core.errors import IntegrityError, KeyNotActive, KeyUseError, ParameterError, RoundError
+from hefl_core.errors import IntegrityError, KeyNotActive, KeyUseError, ParameterError, QuorumError, RoundError
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.ids import KMS as NAME
 from hefl_core.keys.approval import APPROVAL_KIND, Approvals, CeremonyResult, approvals
@@ -30,8 +33,9 @@ from hefl_core.keys.epochs import (
     public_key_digest,
 )
 from hefl_core.keys.issuing import EPOCH, ROSTER, SHARE, Issuer
-from hefl_core.keys.roster import CLIENT, Member, Roster
-from hefl_core.keys.sealing import NO_MATERIAL, only_clients
+from hefl_core.keys.prekeys import AHEAD, MOST, Prekey
+from hefl_core.keys.roster import CLIENT, Member, Roster, check_voucher
+from hefl_core.keys.sealing import only_clients
 from hefl_core.keys.secret import Hidden
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.tag import TagKey
@@ -136,8 +140,9 @@ class KMS(Hidden):
                 raise RoundError(f"enrol {member.name}: an epoch is open; only clients join now, from the next one on")
             if any(known.member.role == member.role for known in enrolled):
                 raise RoundError(f"enrol {member.name}: there is a {member.role} already; expected one")
+        fresh = {member.name, member.signing, member.sealing} - {b""}
         for known in (self.member, *(e.member for e in enrolled)):
-            if {known.name, known.signing, known.sealing} & {member.name, member.signing, member.sealing}:
+            if {known.name, known.signing, known.sealing} & fresh:
                 raise RoundError(f"enrol {member.name}: its name or one of its keys is {known.name}'s; make fresh ones")
         with self._archive.store.transaction():
             self._archive.set_members((*enrolled, Enrolled(member)))
@@ -154,6 +159,46 @@ class KMS(Hidden):
         with self._archive.store.transaction():
             self._archive.set_members(tuple(replace(e, revoked=e.revoked or e.member.name == client) for e in enrolled))
             self._issuer.note("revoke", client)
+
+    def clients_to_ask(self) -> tuple[str, ...]:
+        """Clients whose deposit reaches fewer than half of ``AHEAD`` epochs: ask them for more before the next one."""
+        opened = len(self.epochs)
+        coming = [client for epoch, client in self._archive.prekeys() if epoch > opened]
+        return tuple(name for name in self._clients() if coming.count(name) < AHEAD // 2)
+
+    def deposit(self, prekeys: Sequence[Prekey]) -> None:
+        """Keep clients' sealing keys for epochs to come; the same ones again change nothing.
+
+        Raises: RoundError for a stranger, an epoch that is past or too far away, a second key for one epoch, or a key that
+            is in use; IntegrityError for one that its client did not sign.
+        """
+        kept, members = self._archive.prekeys(), {m.name: m for m in self._taking_part()}
+        epochs = range(len(self.epochs) + 1, len(self.epochs) + 1 + MOST)
+        used = {prekey.sealing for prekey in kept.values()} | {member.sealing for member in members.values()}
+        fresh = [prekey for prekey in prekeys if kept.get((prekey.epoch, prekey.client)) != prekey]
+        for prekey in fresh:
+            if prekey.client not in members or members[prekey.client].role != CLIENT or prekey.epoch not in epochs:
+                raise RoundError(
+                    f"deposit: expected an enrolled client's key for epoch {epochs[0]} to {epochs[-1]}, found "
+                    f"{prekey.client[:40]!r}'s for {prekey.epoch}"
+                )
+            if (prekey.epoch, prekey.client) in kept or prekey.sealing in used:
+                raise RoundError(
+                    f"deposit: expected a fresh key of {prekey.client} for epoch {prekey.epoch}, found another"
+                )
+            check_voucher(self.settings.experiment, prekey.epoch, prekey.line(members[prekey.client]))
+            used.add(prekey.sealing)
+        with self._archive.store.transaction():
+            for prekey in fresh:
+                self._archive.put_prekey(prekey)
+
+    def _taking_part(self) -> list[Member]:
+        """Everybody who is not revoked, by roles."""
+        members = [e.member for e in self._archive.members() if not e.revoked]
+        return [m for role in MEMBER_ROLES for m in members if m.role == role]
+
+    def _clients(self) -> list[str]:
+        return [m.name for m in self._taking_part() if m.role == CLIENT]
 
     # -- the life of a key --------------------------------------------------------------------------------------
 
@@ -216,20 +261,35 @@ class KMS(Hidden):
         for left_over in [e for e in self.epochs if e.state is EpochState.PENDING]:
             self._end(left_over, "abandon")
         self._point("cleared")
-        members = [e.member for e in self._archive.members() if not e.revoked]
-        ordered = [m for role in MEMBER_ROLES for m in members if m.role == role]
-        roster = Roster(self.settings.experiment, len(self.epochs) + 1, (self.member, *ordered))
-        wanted = self.settings.custody
-        if not roster.clients:
+        clients, wanted = self._clients(), self.settings.custody
+        if not clients:
             raise RoundError("open an epoch: expected enrolled clients, found none")
-        if not self._history() and len(roster.clients) != wanted.quorum.holders:
+        if not self._history() and len(clients) != wanted.quorum.holders:
             raise ParameterError(
-                f"custody {wanted}: expected {wanted.quorum.holders} clients, found {len(roster.clients)}",
+                f"custody {wanted}: expected {wanted.quorum.holders} clients, found {len(clients)}",
                 "enrol as many as the custody says",
             )
+        roster = self._next_roster()
         if not 1 <= first_round <= last_round:
             raise ParameterError(f"epoch: expected 1 ≤ first ≤ last round, found {first_round} to {last_round}")
         return roster, wanted.for_clients(len(roster.clients))
+
+    def _next_roster(self) -> Roster:
+        """Who takes part in the next epoch: every client with a sealing key for it. Raises: QuorumError for too few."""
+        number, need = len(self.epochs) + 1, self.settings.custody.quorum.threshold
+        kept, clients = self._archive.prekeys(), self._clients()
+        prekeys = {name: kept[number, name] for name in clients if (number, name) in kept}
+        without = [name for name in clients if name not in prekeys]
+        if without and len(prekeys) < need:
+            raise QuorumError(
+                f"epoch {number}: expected sealing keys of {need} clients at least, found {len(prekeys)}, none of "
+                f"{', '.join(without)}; ask them for theirs",
+                have=len(prekeys),
+                need=need,
+            )
+        members = [member for member in self._taking_part() if member.name not in without]
+        lines = [prekeys[m.name].line(m) if m.role == CLIENT else m for m in members]
+        return Roster(self.settings.experiment, number, (self.member, *lines))
 
     def _history(self) -> tuple[EpochRecord, ...]:
         """The records that went out, oldest first."""
@@ -285,9 +345,8 @@ class KMS(Hidden):
             )
         if (key.id.epoch, key.id.preset, key.quorum) != (epoch.epoch, self.settings.preset, custody.quorum):
             raise IntegrityError(f"register: expected a key of epoch {epoch.epoch}, {custody}, found {key.id.short}")
-        shares = tuple(SecretShare(key.id, key.quorum, i + 1, NO_MATERIAL) for i in range(key.quorum.holders))
         with self._archive.store.transaction():
-            self._keep(epoch, key, shares, gathered)
+            self._keep(epoch, key, (), gathered)
         self._point("prepared")
         self._activate(epoch.epoch)
 
@@ -305,13 +364,16 @@ class KMS(Hidden):
     def _announce_roster(self, roster: Roster, first_round: int, last_round: int) -> KeyEpoch:
         epoch = KeyEpoch(roster.epoch, EpochState.PENDING, roster, first_round, last_round)
         self._archive.put_epoch(epoch)
+        self._archive.drop_prekeys(roster.epoch)
+        for name in [name for name in self._clients() if name not in roster]:
+            self._issuer.note("leave out", name, (("epoch", str(roster.epoch)), ("reason", "no sealing key")))
         self._issuer.to_all(roster, ROSTER, encode(roster))
         return epoch
 
     def _keep(
         self, epoch: KeyEpoch, key: PublicKey, shares: Sequence[SecretShare], approved: Approvals | None = None
     ) -> None:
-        """Write a pending epoch's record and messages; nothing secret but what is sealed to the clients."""
+        """Write a pending epoch's record and messages; nothing secret but dealt shares, each sealed to its client."""
         dealer = NAME if approved is None else DEALER_FREE
         history = self._history()
         record = EpochRecord(
@@ -338,9 +400,10 @@ class KMS(Hidden):
         self._issuer.note("prepare", f"epoch-{epoch.epoch}", details)
         announcement = EpochAnnouncement(record, key, history, self.audit_log.entries, approved)
         self._issuer.to_all(epoch.roster, EPOCH, encode(announcement), key_id=str(key.id))
-        tag_key = TagKey()
-        for name, share in zip(epoch.roster.clients, shares, strict=True):
-            self._issuer.share(epoch.roster, epoch.roster.member(name), share, tag_key)
+        if approved is None:
+            tag_key = TagKey()
+            for name, share in zip(epoch.roster.clients, shares, strict=True):
+                self._issuer.share(epoch.roster, epoch.roster.member(name), share, tag_key)
         self._point("preparing")
 
     def _max_decryptions(self, epoch: KeyEpoch, quorum: Quorum) -> int:
@@ -385,11 +448,11 @@ class KMS(Hidden):
         return self._given(epoch, EPOCH)
 
     def share_envelope(self, client: str, epoch: int | None = None) -> Envelope:
-        """A client's share (none under dealer-free custody) and tag key, sealed to it alone; the same bytes each time.
+        """A client's share and tag key, sealed to it alone; the same bytes each time.
 
         Leaks: to the relay: who holds a share of which key; nothing of the share.
         Raises: SecretKeyEscape for a coordinator, auditor or KMS; KeyUseError for a revoked client; RoundError for an
-            unknown one; KeyNotActive for an epoch that is pending or destroyed.
+            unknown one, or where the clients made the key themselves; KeyNotActive for an epoch that is pending or destroyed.
         """
         known = self._epoch(epoch)
         for enrolled in self._archive.members():
@@ -398,6 +461,10 @@ class KMS(Hidden):
                 if enrolled.revoked and client not in known.roster:
                     raise KeyUseError(f"epoch {known.epoch}: {client} was revoked; it holds no share of this key")
         only_clients(known.roster.member(client))
+        if self.settings.custody.dealer_free:
+            raise RoundError(
+                f"share: expected a dealt key, found custody {self.settings.custody}; the KMS holds no share of it"
+            )
         return self._given(epoch, f"{SHARE}/{client}")
 
     def _epoch(self, epoch: int | None) -> KeyEpoch:

@@ -205,8 +205,13 @@ class AnsweredSet:
     # -- what it notes ------------------------------------------------------------------------------------------
 
     def destroy(self, epoch: int) -> None:
-        """Note that the share of an epoch is gone."""
-        self._store.put(self._table, f"destroyed/{epoch:08d}", b"")
+        """Note that the share of an epoch is gone, and empty the answers that it gave."""
+        with self._store.transaction():
+            self._store.put(self._table, f"destroyed/{epoch:08d}", b"")
+            for name in [name for name in self._store.list(self._table) if name.startswith("round/")]:
+                for answered in self._answered(int(name.removeprefix("round/"))):
+                    if answered.position.epoch == epoch:
+                        self._store.put(self._table, f"answer/{answered.question.hex()}", b"")
 
     def is_destroyed(self, epoch: int) -> bool:
         """Whether the share of an epoch was destroyed."""

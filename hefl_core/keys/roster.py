@@ -1,10 +1,19 @@
-"""Who takes part: names, roles and public keys, signed by the KMS so that nobody can put in keys of their own."""
+"""Who takes part: names, roles and public keys, signed by the KMS so that nobody can put in keys of their own.
+
+A client has one key that lasts, its signing key. What is sealed to it in an epoch is sealed to a key for that epoch alone,
+which it vouches for with a signature; the roster names both (keys/prekeys.py).
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hefl_core.errors import DataError, IntegrityError, ParameterError, RoundError
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, OBSERVER, digest
@@ -13,6 +22,7 @@ from hefl_core.wire.canonical import encode
 CLIENT = "client"
 ROLES = (CLIENT, COORDINATOR, AUDITOR, KMS, OBSERVER)
 KEY_BYTES = 32
+SIGNATURE_BYTES: Final = 64
 MAX_NAME = 64
 PIN_FORMAT = "hefl/roster-pin/1"
 
@@ -21,6 +31,8 @@ PIN_FORMAT = "hefl/roster-pin/1"
 class Member:
     """One party: its Ed25519 verification key ``signing`` and its X25519 encryption key ``sealing`` (32 bytes each).
 
+    A client's line has a ``sealing`` key in the roster of an epoch only, with its signature under it (``voucher``);
+    elsewhere both are empty.
     Raises: ParameterError for an unknown role, an unusable name or keys of another length.
     """
 
@@ -28,6 +40,7 @@ class Member:
     role: str
     signing: bytes
     sealing: bytes
+    voucher: bytes = b""
 
     def __post_init__(self) -> None:
         if not (0 < len(self.name) <= MAX_NAME and self.name.isprintable() and "/" not in self.name):
@@ -37,17 +50,54 @@ class Member:
             )
         if self.role not in ROLES:
             raise ParameterError(f"{self.name}: expected one of {', '.join(ROLES)}, found role {self.role[:40]!r}")
-        if len(self.signing) != KEY_BYTES or len(self.sealing) != KEY_BYTES:
+        forms = {(KEY_BYTES, KEY_BYTES, 0)}
+        if self.role == CLIENT:
+            forms = {(KEY_BYTES, 0, 0), (KEY_BYTES, KEY_BYTES, SIGNATURE_BYTES)}
+        found = (len(self.signing), len(self.sealing), len(self.voucher))
+        if found not in forms:
             raise ParameterError(
-                f"{self.name}: expected keys of {KEY_BYTES} bytes, found {len(self.signing)} and {len(self.sealing)}"
+                f"{self.name}: expected a signing key, a sealing key and a voucher of "
+                f"{' or '.join(map(str, sorted(forms)))} bytes, found {found}"
             )
+
+    @property
+    def lasting(self) -> Member:
+        """The line without what belongs to one epoch."""
+        return Member(self.name, self.role, self.signing, b"") if self.role == CLIENT else self
+
+
+def sealing_statement(experiment: str, epoch: int, client: str, sealing: bytes) -> bytes:
+    """What a client signs of its sealing key for one epoch."""
+    return encode(("hefl/sealing-key", experiment, epoch, client, sealing))
+
+
+def check_voucher(experiment: str, epoch: int, member: Member) -> None:
+    """Check that a client vouches for the sealing key in its line. Raises: IntegrityError when its signature does not fit."""
+    statement = sealing_statement(experiment, epoch, member.name, member.sealing)
+    try:
+        Ed25519PublicKey.from_public_bytes(member.signing).verify(member.voucher, statement)
+    except (InvalidSignature, ValueError) as error:
+        raise IntegrityError(
+            f"{member.name}: expected its own signature under its sealing key of epoch {epoch}, found another; "
+            "somebody substituted the key: seal nothing to it"
+        ) from error
+
+
+def fingerprint(experiment: str, members: Sequence[Member]) -> str:
+    """64 hex digits over an experiment and its members' names, roles and lasting keys, in whatever order they come.
+
+    Whoever has the same sees the same parties. Compared by another way than the messages, it shows a member that somebody
+    put in, left out, or gave other keys.
+    """
+    lines = sorted((m.name, m.role, m.lasting.signing, m.lasting.sealing) for m in members)
+    return digest(b"hefl/members", experiment.encode(), encode(lines)).hex()
 
 
 @dataclass(frozen=True, slots=True)
 class Roster:
     """The parties of one key epoch, the KMS among them, in the order of their enrolment.
 
-    Raises: ParameterError when two members share a name or a key.
+    Raises: ParameterError when two members share a name or a key, or one has no sealing key.
     Leaks: it is public; the relaying coordinator reads it, and cannot change it without the KMS's signature.
     """
 
@@ -63,6 +113,8 @@ class Roster:
         ):
             if len(set(values)) != len(values):
                 raise ParameterError(f"roster: expected {len(values)} different {what}s, found {len(set(values))}")
+        if without := [m.name for m in self.members if not m.sealing]:
+            raise ParameterError(f"roster: expected a sealing key of each member, found none of {', '.join(without)}")
 
     def member(self, name: str) -> Member:
         """The member of this name. Raises: RoundError when nobody has it."""
@@ -97,6 +149,34 @@ class Roster:
     def digest(self) -> bytes:
         """SHA-256 of the canonical roster."""
         return digest(b"hefl/roster", encode(self))
+
+    @property
+    def fingerprint(self) -> str:
+        """As :func:`fingerprint`: the same in every epoch with the same parties."""
+        return fingerprint(self.experiment, self.members)
+
+    def check_vouchers(self) -> None:
+        """Check each client's signature under its sealing key. Raises: IntegrityError naming the client."""
+        for client in self.clients:
+            check_voucher(self.experiment, self.epoch, self.member(client))
+
+    def check_members(self, agreed: Sequence[Member]) -> None:
+        """Compare with the members that were agreed on beforehand: clients may be missing (revoked), nobody may be new.
+
+        Raises: IntegrityError naming those who are not among them, or who must be there and are not.
+        """
+        lasting = {member.lasting for member in agreed}
+        strangers = [member.name for member in self.members if member.lasting not in lasting]
+        missing = [m.name for m in agreed if m.role != CLIENT and m not in self.members]
+        if strangers:
+            raise IntegrityError(
+                f"roster of epoch {self.epoch}: expected only the kit's members, with their keys, found others as "
+                f"{', '.join(strangers)}; somebody put them in, or they need a new kit, whose fingerprint all compare: refuse"
+            )
+        if missing:
+            raise IntegrityError(
+                f"roster of epoch {self.epoch}: expected the kit's {', '.join(missing)}, found it left out: refuse"
+            )
 
 
 @dataclass(frozen=True, slots=True)

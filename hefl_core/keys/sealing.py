@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hefl_core.errors import KeyUseError, ParameterError, SecretKeyEscape, WireError
 from hefl_core.ids import KeyId
-from hefl_core.keys.identity import HPKE, Identity, bind
+from hefl_core.keys.identity import HPKE, Reader, bind
 from hefl_core.keys.roster import CLIENT, Member
 from hefl_core.keys.tag import TagKey, expose_tag_key
 from hefl_core.schemes.base import SecretShare, expose_secret
@@ -31,8 +31,6 @@ DOMAIN = "hefl/seal"
 VERSION = 1
 CONTENT_KEY_BYTES = 32
 NONCE_BYTES = 12
-NO_MATERIAL = b""
-"""Instead of a share's material: the KMS deals none, the share comes from a ceremony."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +109,16 @@ def seal(content: bytes, recipient: Member, info: SealingInfo) -> bytes:
     return _hpke(content, recipient, info, b"")
 
 
-def open_sealed(identity: Identity, sealed: bytes, info: SealingInfo) -> bytes:
+def open_sealed(reader: Reader, sealed: bytes, info: SealingInfo) -> bytes:
     """Open what :func:`seal` made for this party and this purpose.
 
     Raises: WireError for every failure alike.
     """
-    return identity.open(sealed, info.to(identity.name).to_bytes())
+    return reader.open(sealed, info.to(reader.name).to_bytes())
 
 
-def _unreadable(identity: Identity) -> WireError:
-    return WireError(f"sealed message: {identity.name} cannot open it; expected one sealed to its key for this purpose")
+def _unreadable(reader: Reader) -> WireError:
+    return WireError(f"sealed message: {reader.name} cannot open it; expected one sealed to its key for this purpose")
 
 
 def seal_body(content: bytes, readers: Sequence[Member], info: SealingInfo, header_digest: bytes) -> bytes:
@@ -137,20 +135,20 @@ def seal_body(content: bytes, readers: Sequence[Member], info: SealingInfo, head
     return encode(SealedBody(wraps, nonce, AESGCM(key).encrypt(nonce, content, header_digest)))
 
 
-def open_body(identity: Identity, body: bytes, info: SealingInfo, header_digest: bytes) -> bytes:
+def open_body(reader: Reader, body: bytes, info: SealingInfo, header_digest: bytes) -> bytes:
     """Open a body as one of its readers.
 
     Raises: WireError for every failure alike.
     """
     sealed = decode(body, SealedBody)
     for wrap in sealed.wraps:
-        if wrap.recipient == identity.name:
-            key = identity.open(wrap.wrapped, info.to(identity.name).to_bytes(), header_digest)
+        if wrap.recipient == reader.name:
+            key = reader.open(wrap.wrapped, info.to(reader.name).to_bytes(), header_digest)
             try:
                 return AESGCM(key).decrypt(sealed.nonce, sealed.ciphertext, header_digest)
             except (InvalidTag, ValueError):
                 break
-    raise _unreadable(identity)
+    raise _unreadable(reader)
 
 
 def sealer(readers: Sequence[Member], info: SealingInfo) -> Seal:
@@ -158,13 +156,13 @@ def sealer(readers: Sequence[Member], info: SealingInfo) -> Seal:
     return lambda content, header_digest: seal_body(content, readers, info, header_digest)
 
 
-def open_envelope(identity: Identity, envelope: Envelope, info: SealingInfo) -> bytes:
+def open_envelope(reader: Reader, envelope: Envelope, info: SealingInfo) -> bytes:
     """The content of a (checked) envelope: opened where it is sealed, compared with its signed digest either way.
 
     Raises: WireError.
     """
     header = envelope.header
-    content = open_body(identity, envelope.body, info, header.digest) if header.sealed else envelope.body
+    content = open_body(reader, envelope.body, info, header.digest) if header.sealed else envelope.body
     check_content(header, content)
     return content
 
@@ -183,11 +181,6 @@ def unpack_share(content: bytes) -> tuple[SecretShare, TagKey | None]:
     return SecretShare(key_id, quorum, index, material), TagKey.from_material(tag) if tag else None
 
 
-def is_empty(share: SecretShare) -> bool:
-    """Whether this stands in for a share that comes from a ceremony."""
-    return expose_secret(share) == NO_MATERIAL
-
-
 def share_info(experiment: str, key_id: KeyId, quorum: Quorum, index: int, sender: str) -> SealingInfo:
     """The purpose under which share number ``index`` of this key travels."""
     return SealingInfo(
@@ -201,24 +194,6 @@ def share_info(experiment: str, key_id: KeyId, quorum: Quorum, index: int, sende
         threshold=quorum.threshold,
         holders=quorum.holders,
     )
-
-
-def seal_share(share: SecretShare, tag_key: TagKey, member: Member, info: SealingInfo) -> bytes:
-    """Seal a share and the epoch's tag key to the client that holds it.
-
-    Leaks: the length.
-    Raises: SecretKeyEscape when the member is not a client; KeyUseError when its key is unusable.
-    """
-    return seal(pack_share(share, tag_key), only_clients(member), info)
-
-
-def open_share(identity: Identity, sealed: bytes, info: SealingInfo) -> tuple[SecretShare, TagKey | None]:
-    """Open what :func:`seal_share` made for this client.
-
-    Raises: WireError for every failure alike; SecretKeyEscape when the party is not a client.
-    """
-    only_clients(identity.member)
-    return unpack_share(open_sealed(identity, sealed, info))
 
 
 def only_clients(member: Member) -> Member:

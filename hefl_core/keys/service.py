@@ -19,11 +19,13 @@ from hefl_core.keys.custody import Custody, ShareHolder
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.kms import KMS
+from hefl_core.keys.prekeys import Prekeys
 from hefl_core.keys.roster import CLIENT, Roster, RosterPin
 from hefl_core.keys.secret import Hidden
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.token import Token, find_module
 from hefl_core.keys.unlock import KeyFile, Passphrase
+from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode
 
@@ -98,6 +100,7 @@ class KeyService(Hidden):
             if held.dealer_free:
                 _make_together(store, kms, last_round)
             else:
+                _deposit(store, kms)
                 kms.open_epoch(1, last_round)
         return cls(store)
 
@@ -129,6 +132,7 @@ class KeyService(Hidden):
             last = last_round or max(first_round, self.kms.active.last_round)
             _make_together(self._store, self.kms, last, first_round)
         else:
+            _deposit(self._store, self.kms)
             self.kms.rotate(first_round, last_round)
         if destroy_old:
             for line in self.lines():
@@ -164,7 +168,7 @@ class KeyService(Hidden):
         )
         enrolment.receive(self.kms.roster_envelope())
         enrolment.receive(self.kms.epoch_envelope())
-        if identity.role == CLIENT:
+        if identity.role == CLIENT and not self.kms.settings.custody.dealer_free:
             enrolment.receive(self.kms.share_envelope(name))
         return enrolment
 
@@ -175,18 +179,31 @@ def _take_in(store: KeyStore, kms: KMS, name: str, role: str) -> None:
     kms.enrol(identity.member)
 
 
+def _deposit(store: KeyStore, kms: KMS) -> None:
+    """The clients of this store give the KMS sealing keys for the epochs to come."""
+    first = len(kms.epochs) + 1
+    for name in kms.clients_to_ask():
+        kms.deposit(Prekeys(recall_identity(store, name), kms.settings.experiment, store).offer(first))
+
+
 def _make_together(store: KeyStore, kms: KMS, last_round: int, first_round: int = 1) -> None:
     """A dealer-free ceremony among the clients of this store."""
+    _deposit(store, kms)
     roster = decode(kms.begin_ceremony(first_round, last_round).body, Roster)
     scheme = cast(DealerFreeScheme, open_scheme(kms.settings.preset))
     quorum = kms.settings.custody.for_clients(len(roster.clients)).quorum
-    people = [Participant(recall_identity(store, name), roster, scheme, quorum) for name in roster.clients]
+    people = [_participant(store, name, roster, scheme, quorum) for name in roster.clients]
     for _ in conduct(people):
         pass
     for person in people:
-        ShareHolder(person.name, store).adopt(person.share(), person.self_tests)
+        ShareHolder(person.name, store).adopt(person.share(), person.tag_key(), person.self_tests)
     headers = [person.say(APPROVAL)[0].signed_header for person in people]
     kms.register(people[0].joint_key, people[0].result(), headers)
+
+
+def _participant(store: KeyStore, name: str, roster: Roster, scheme: DealerFreeScheme, quorum: Quorum) -> Participant:
+    identity = recall_identity(store, name)
+    return Participant(identity, roster, scheme, quorum, Prekeys(identity, roster.experiment, store).key(roster.epoch))
 
 
 def _key_id(log: AuditLog, epoch: int) -> str:

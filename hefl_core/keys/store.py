@@ -4,6 +4,9 @@
   by a passphrase, a key file or a token (keys/unlock.py).
 * Versions come from one counter of the whole store. A census (the XOR of a keyed hash of every row's place and version,
   itself encrypted) makes a deleted, swapped or rolled-back row visible when the store is opened.
+* What is deleted is gone when the call returns: SQLite overwrites it in the pages (secure_delete), and the write-ahead
+  log, where the row still stands as it was written, is zeroed and truncated. What is replaced goes with the next
+  deletion, or when the store is closed.
 
 What it does not do: somebody who puts back an *older copy of the whole file* is not noticed here. For keys the clients'
 epoch ledger refuses the rollback; for the answered set, restoring a backup must end the epoch (docs/sharp_edges.md).
@@ -17,7 +20,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +42,8 @@ from hefl_core.wire.canonical import decode, encode
 MEMORY: Final = ":memory:"
 FORMAT: Final = b"hefl/key-store/1"
 BUSY_SECONDS: Final = 10.0
+SCRUB_TRIES: Final = 20
+ZEROS_NBYTES: Final = 1 << 20
 NOTHING: Final = (0, 0, bytes(32))
 """The census of an empty store: last version, number of rows, XOR of their hashes."""
 
@@ -53,7 +58,7 @@ class KeyStore(Hidden):
         that was changed.
     """
 
-    __slots__ = ("__data_key", "__database", "__depth", "__lock", "path")
+    __slots__ = ("__data_key", "__database", "__depth", "__lock", "__stale", "path")
 
     def __init__(self, path: str | Path = MEMORY, unlock: KeyEncryptionKey | None = None) -> None:
         self.path = str(path)
@@ -63,6 +68,7 @@ class KeyStore(Hidden):
             )
         self.__lock = threading.RLock()
         self.__depth = 0
+        self.__stale = self._log_nbytes() > 0  # an earlier process died before it scrubbed its log
         fresh = self.path == MEMORY or not Path(path).exists()
         if self.path != MEMORY:
             if fresh:
@@ -87,6 +93,7 @@ class KeyStore(Hidden):
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=FULL")
         database.execute("PRAGMA secure_delete=ON")
+        database.execute("PRAGMA temp_store=MEMORY")
         database.execute("BEGIN IMMEDIATE")
         try:
             data_key = self._key(unlock, fresh)
@@ -207,6 +214,7 @@ class KeyStore(Hidden):
             self.__depth -= 1
             if self.__depth == 0:
                 self._commit()
+                self._scrub()
 
     def _commit(self) -> None:
         try:
@@ -216,12 +224,54 @@ class KeyStore(Hidden):
                 self.__database.execute("ROLLBACK")
             raise
 
+    # -- nothing deleted stands in the log ----------------------------------------------------------------------
+
+    def _log_nbytes(self) -> int:
+        log = Path(f"{self.path}-wal")
+        return log.stat().st_size if self.path != MEMORY and log.exists() else 0
+
+    def _scrub(self) -> None:
+        """After a deletion: empty the write-ahead log. One that could not be emptied is tried again at the next commit.
+
+        Raises: RuntimeUnavailable while another process keeps reading: the row is deleted, its bytes are not yet gone.
+        """
+        if not self.__stale or self.path == MEMORY:
+            return
+        if not any(self._empty_log() for _ in range(SCRUB_TRIES)):
+            raise RuntimeUnavailable(
+                "key store: expected an empty log after a deletion, found it in use by another process; ask again"
+            )
+        self.__stale = False
+
+    def _empty_log(self) -> bool:
+        """Move the log into the pages, overwrite it with zeros, cut it off; False where another process came between.
+
+        The zeros are written while nobody can write and nobody reads the log: all of it is in the pages, and no other
+        connection has committed since (data_version). A process that dies in between leaves a log without a header,
+        which SQLite takes for an empty one.
+        """
+        database = self.__database
+        before = database.execute("PRAGMA data_version").fetchone()
+        if database.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0]:
+            return False
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            if database.execute("PRAGMA data_version").fetchone() != before:
+                return False
+            _write_zeros(Path(f"{self.path}-wal"), self._log_nbytes())
+        finally:
+            database.execute("ROLLBACK")
+        cut = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        return cut and self._log_nbytes() == 0
+
+    # -- rows ---------------------------------------------------------------------------------------------------
+
     def _version(self, place: str, name: str) -> int | None:
         row = self.__database.execute("SELECT version FROM rows WHERE place = ? AND name = ?", (place, name)).fetchone()
         return None if row is None else int(row[0])
 
     def put(self, table: str, name: str, value: bytes) -> None:
-        """Write or replace one row."""
+        """Write or replace one row. The bytes that it replaces may stand in the log until the next deletion."""
         with self.transaction():
             census, old = self._census(), self._version(table, name)
             version, nonce = census[0] + 1, os.urandom(NONCE_BYTES)
@@ -255,12 +305,13 @@ class KeyStore(Hidden):
         return value
 
     def delete(self, table: str, name: str) -> None:
-        """Remove a row (SQLite overwrites it); a missing one is no error."""
+        """Remove a row; when the outermost transaction ends its bytes are gone. A missing one is no error."""
         with self.transaction():
             old = self._version(table, name)
             if old is not None:
                 self.__database.execute("DELETE FROM rows WHERE place = ? AND name = ?", (table, name))
                 self._count(table, name, old, None, self._census())
+                self.__stale = True
 
     def list(self, table: str) -> tuple[str, ...]:
         """Names of the rows of one table, sorted."""
@@ -272,10 +323,14 @@ class KeyStore(Hidden):
         """Open with another passphrase, file or token from now on. An old copy of the file still opens the old way."""
         with self.transaction():
             self._set_meta("data key", unlock.wrap(self.__data_key))
+            self.__stale = True
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the file. Its log is emptied first, for SQLite deletes it as it is."""
         with self.__lock:
+            if self.__depth == 0 and self._log_nbytes():
+                with suppress(sqlite3.Error, RuntimeUnavailable):  # in use elsewhere, or damaged: the next to open it
+                    self._empty_log()
             self.__database.close()
 
     def __enter__(self) -> KeyStore:
@@ -283,6 +338,18 @@ class KeyStore(Hidden):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _write_zeros(path: Path, nbytes: int) -> None:
+    """Overwrite a file's bytes where they lie; on return the zeros are on disk. Raises: RuntimeUnavailable."""
+    try:
+        with path.open("r+b") as file:
+            for start in range(0, nbytes, ZEROS_NBYTES):
+                file.write(bytes(min(ZEROS_NBYTES, nbytes - start)))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise RuntimeUnavailable(f"key store: its log cannot be overwritten ({error.strerror}); ask again") from error
 
 
 def _damaged(what: object) -> IntegrityError:

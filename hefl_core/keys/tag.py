@@ -3,8 +3,9 @@
     tag_k = Σ_j r_j·x_kj + PRF(k_mac; experiment, epoch, round, attempt, client k)   mod t
     Σ_k tag_k = Σ_j r_j·(Σ_k x_kj) + Σ_k PRF(k_mac; …, k)                            mod t
 
-The clients hold ``r`` and ``k_mac`` (sealed to them by the KMS, new in each epoch), the coordinator does not: whatever
-it adds to, drops from or swaps in a sum leaves the tag right with probability about 1/t for prime t.
+The clients hold ``r`` and ``k_mac``, new in each epoch: sealed to them by the KMS with a dealt key; made of a part of each
+client's in a ceremony without a dealer, so that the KMS does not know them. The coordinator does not: whatever it adds to,
+drops from or swaps in a sum leaves the tag right with probability about 1/t for prime t.
 
 *Words modulo t* (a uint64 array, BFV): t is the plaintext modulus, a prime; every word is below it.
 *Integer words* (Python ints of any size, Paillier): a shift by a multiple of a public modulus would go unnoticed, so
@@ -33,6 +34,7 @@ import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 
 from hefl_core.errors import EncodingError, IntegrityError, ParameterError, WireError
+from hefl_core.ids import digest
 from hefl_core.keys.secret import Hidden
 from hefl_core.schemes.base import Opened, Tag, Words
 from hefl_core.wire.canonical import encode
@@ -197,13 +199,29 @@ class TagKey(Hidden):
         return int.from_bytes(hmac.digest(self.__pads, message, hashlib.sha512), "big") % field
 
 
+def joint_tag_key(parts: Sequence[bytes]) -> TagKey:
+    """The tag key that several parties made together, of one random part each: who lacks one of them knows nothing of it.
+
+    Shapes: parts of 32 bytes each, in an order that all have agreed on.
+    Raises: WireError for a part of another length.
+    """
+    if not parts or any(len(part) != KEY_BYTES for part in parts):
+        raise WireError(f"tag key: expected parts of {KEY_BYTES} bytes, found {[len(part) for part in parts]}")
+    return TagKey.from_material(digest(b"hefl/tag/joint words", *parts) + digest(b"hefl/tag/joint pads", *parts))
+
+
+def tag_key_digest(key: TagKey) -> bytes:
+    """SHA-256 of a tag key: what those who made it together compare. Leaks: nothing of its 64 random bytes."""
+    return digest(b"hefl/tag/key", expose_tag_key(key))
+
+
 def _secret_prime(seed: bytes) -> int:
     low = 1 << (SECRET_PRIME_BITS - 1)
     return int(gmpy2.next_prime(low + int.from_bytes(seed, "big") % (low - (low >> 8))))
 
 
 def expose_tag_key(key: TagKey) -> bytes:
-    """The key's 64 bytes. Caller: keys/sealing.py, nobody else (a test counts them)."""
+    """The key's 64 bytes. Caller: keys/sealing.py, hardly anybody else (a test counts them)."""
     words: bytes = key._TagKey__words  # type: ignore[attr-defined]
     pads: bytes = key._TagKey__pads  # type: ignore[attr-defined]
     return words + pads

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from hefl_core.errors import KeyNotActive, RoundError
 from hefl_core.federation.client import Client, Private
 from hefl_core.federation.precision import FieldScheme
-from hefl_core.keys.traces import identity_forms, tag_forms
+from hefl_core.keys.traces import identity_forms, sealing_forms, tag_forms
 from hefl_core.schemes.base import Vector
 from hefl_core.schemes.fixed_point import FixedPoint, pack
 from hefl_core.schemes.paillier_words import PaillierWords
@@ -156,6 +156,7 @@ def _client_forms(client: Client, count: int, seed: int) -> Iterator[Form]:
         epoch = client.enrolment.record.epoch
         yield from tag_forms(client.enrolment.tag_key, epoch)
         yield from share_forms(client.enrolment.share, KEY_PIECES)
+        yield from sealing_forms(client.enrolment.sealing_key(epoch), epoch)
     with suppress(RoundError):  # before the first training
         yield from _private_forms(client.name, client.private_side(), client.manifest.experiment.scheme, count, seed)
 

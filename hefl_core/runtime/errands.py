@@ -17,6 +17,7 @@ from hefl_core.federation.party import Letter
 from hefl_core.ids import AUDITOR, KMS
 from hefl_core.keys.approval import CeremonyResult
 from hefl_core.keys.archive import KeyEpoch
+from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.roster import CLIENT
 from hefl_core.schemes.base import PublicKey
 from hefl_core.wire.canonical import decode, encode
@@ -87,6 +88,7 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
     CLIENT: {
         **_RECEIVE,
         **dict.fromkeys(("commit", "upload", "ready", "partial_decryption", "apply"), _SAY),
+        "sealing_keys": Step(tuple[int], tuple[Prekey, ...]),
         "ceremony": Step(tuple[str], tuple[Said, ...]),
         "ceremony_key": Step(tuple[()], PublicKey),
         "ceremony_result": Step(tuple[()], CeremonyResult),
@@ -104,6 +106,8 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
     },
     KMS: {
         **_RECEIVE,
+        "clients_to_ask": Step(tuple[()], tuple[str, ...]),
+        "deposit": Step(tuple[tuple[Prekey, ...]], None),
         "open_epoch": Step(tuple[int, int], None),
         "rotate": Step(tuple[int, int], None),
         "begin_ceremony": Step(tuple[int, int], Envelope),
@@ -113,7 +117,7 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
         "epochs": Step(tuple[()], tuple[KeyEpoch, ...]),
         "roster_envelope": Step(tuple[()], Envelope),
         "epoch_envelope": Step(tuple[()], Envelope),
-        "share_envelope": Step(tuple[str], Envelope),
+        "share_envelope": Step(tuple[str, int], Envelope),
     },
 }
 """By role: what a party answers."""

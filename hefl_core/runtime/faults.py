@@ -51,7 +51,17 @@ KINDS: Final = (*ANYWHERE, *ON_ARRIVAL)
 _ROUND: Final = ("receive plan", "receive commitments", "receive sum")
 _KEY: Final = ("receive roster", "receive epoch")
 POINTS: Final[dict[str, tuple[str, ...]]] = {
-    KMS: ("open_epoch", "rotate", "roster_envelope", "epoch_envelope", "share_envelope", "destroy", "end"),
+    KMS: (
+        "clients_to_ask",
+        "deposit",
+        "open_epoch",
+        "rotate",
+        "roster_envelope",
+        "epoch_envelope",
+        "share_envelope",
+        "destroy",
+        "end",
+    ),
     COORDINATOR: (
         *_KEY,
         *("plan", "receive commitment", "commitments", "receive update", "aggregate", "receive confirmation"),
@@ -60,6 +70,7 @@ POINTS: Final[dict[str, tuple[str, ...]]] = {
     AUDITOR: (*_KEY, *_ROUND, "receive update", "confirm", "receive receipt", "close", "evidence"),
     "client": (
         *_KEY,
+        "sealing_keys",
         "receive share",
         *_ROUND,
         *("commit", "upload", "receive confirmation", "apply", "observe", "destroy_epoch", "sign_closing"),
@@ -78,8 +89,19 @@ CEREMONY_POINTS: Final[dict[str, tuple[str, ...]]] = {
 """What a key without a dealer adds."""
 SIGNED_ONCE: Final = {KMS: (APPROVAL_KIND,)}
 """Nobody is lied to by a second one: the KMS signs each enrolment in its own process, and takes one approval per client."""
-DEALER_POINTS: Final = ("open_epoch", "rotate", "roster_envelope")
-ONCE: Final = ("begin_ceremony", "register", "open_epoch", "rotate", "destroy", "end", "destroy_epoch", "sign_closing")
+DEALER_POINTS: Final = ("open_epoch", "rotate", "roster_envelope", "share_envelope", "receive share")
+ONCE: Final = (
+    "begin_ceremony",
+    "register",
+    "open_epoch",
+    "rotate",
+    "destroy",
+    "end",
+    "destroy_epoch",
+    "sign_closing",
+    "deposit",
+    "sealing_keys",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,8 @@ class KeyRoom:
 
     def _open(self, make: Callable[[], None]) -> None:
         started = time.perf_counter()
+        for name in self.kms.clients_to_ask():
+            self.kms.deposit(self.parties[name].sealing_keys(len(self.kms.epochs) + 1))
         make()
         active = self.kms.active
         for name, enrolment in self.parties.items():

@@ -17,14 +17,13 @@ import msgspec
 
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.federation.experiment import Manifest
-from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, digest
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.keys.archive import recall_identity
 from hefl_core.keys.certificates import TLSKey, check_certificate
-from hefl_core.keys.roster import Member
+from hefl_core.keys.roster import Member, fingerprint
 from hefl_core.keys.store import KeyStore
 from hefl_core.runtime.exchange import Credentials
 from hefl_core.runtime.stage import open_store
-from hefl_core.wire.canonical import encode
 
 FOLDER: Final = "kit"
 MANIFEST, MEMBERS = "manifest.json", "members.json"
@@ -61,11 +60,12 @@ class Kit:
 
     @property
     def fingerprint(self) -> str:
-        """64 hex digits over the terms and all members' keys: whoever has the same took the same kit.
+        """64 hex digits over the terms and all members' lasting keys: whoever has the same took the same kit.
 
-        Parties compare it by another way than the organiser: that is what shows an organiser who put in keys of its own.
+        Parties compare it by another way than the organiser: that is what shows an organiser who put in keys of its own. A
+        party accepts no roster with other members, so a roster of all of them has the same fingerprint.
         """
-        return digest(b"hefl/kit", self.manifest.id.encode(), encode(self.members)).hex()
+        return fingerprint(self.manifest.id, self.members)
 
     def member(self, name: str) -> Member:
         """The line of one member. Raises: DataError."""

@@ -18,7 +18,8 @@ import msgspec
 from hefl_core.errors import RuntimeUnavailable
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.party import Letter
-from hefl_core.keys.roster import Member
+from hefl_core.keys.prekeys import Prekey
+from hefl_core.keys.roster import CLIENT, Member
 from hefl_core.wire.envelope import Envelope, SignedHeader
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class Table:
     def __init__(self) -> None:
         self._terms: tuple[Manifest, Member] | None = None
         self._members: dict[str, Member] = {}
+        self._sealing_keys: dict[str, tuple[Prekey, ...]] = {}
         self._boxes: dict[str, list[Envelope]] = defaultdict(list)
         self._headers: list[SignedHeader] = []
 
@@ -58,13 +60,18 @@ class Table:
         """The public terms and the KMS's line; None before the KMS sat down."""
         return self._terms
 
-    def sit(self, member: Member) -> None:
-        """Take a place; its public line is for the KMS to enrol."""
+    def sit(self, member: Member, sealing_keys: tuple[Prekey, ...]) -> None:
+        """Take a place; its public line is for the KMS to enrol, a client's public sealing keys for it to seal to."""
         self._members[member.name] = member
+        self._sealing_keys[member.name] = sealing_keys
 
     def members(self) -> tuple[Member, ...]:
         """Who sits here, in the order of sitting down."""
         return tuple(self._members.values())
+
+    def sealing_keys(self, name: str) -> tuple[Prekey, ...]:
+        """Those that a client brought."""
+        return self._sealing_keys[name]
 
     def put(self, envelope: Envelope) -> None:
         """Lay a letter into each recipient's box."""
@@ -107,8 +114,14 @@ class Seat:
         return found
 
     def sit(self, party: Any) -> None:
-        """Take this party's place."""
-        self._ask("sit", party.member)
+        """Take this party's place; a client brings its public sealing keys."""
+        keys = party.sealing_keys(1) if party.member.role == CLIENT else ()
+        self._ask("sit", party.member, keys)
+
+    def sealing_keys(self, name: str) -> tuple[Prekey, ...]:
+        """What a client that sits here wants its share to be sealed to, each signed by it."""
+        found: tuple[Prekey, ...] = self._ask("sealing_keys", name)
+        return found
 
     def players(self, names: Sequence[str]) -> tuple[Member, ...]:
         """Wait until all of them sit."""

@@ -145,19 +145,20 @@ class Run:
             begun.post.begin(self.parties.coordinator)
             try:
                 last = self.experiment.last_round_of(number)
-                for sent in key_epoch(number, last, self.parties, begun.post):
+                for sent in key_epoch(number, last, begun.stage.parties, begun.post):
                     if sent.step == ROSTER:
                         self._follow(sent)
                     yield sent
                 return
-            except (IntegrityError, RoundError, RuntimeUnavailable) as error:
+            except (IntegrityError, QuorumError, RoundError, RuntimeUnavailable) as error:
                 _give_up_unless_dropped(error, begun.post.absent, last=attempt == MAX_ATTEMPTS)
 
     def _follow(self, roster: Sent) -> None:
         """The epoch under way, and who takes part in it."""
         self._epoch = roster.position.epoch
-        clients = tuple(client for client in self.parties.clients if client.name in roster.receivers)
-        self._parties = replace(self.parties, clients=clients)
+        everybody = self._ready().stage.parties
+        clients = tuple(client for client in everybody.clients if client.name in roster.receivers)
+        self._parties = replace(everybody, clients=clients)
 
     def end_keys(self) -> tuple[str, ...]:
         """Destroy every key of this run, at the KMS and at every client that ever had one; who may still hold one.
@@ -225,7 +226,7 @@ class Run:
         self.rounds = list(minutes.rounds)
         for roster in [sent for sent in begun.transcript.sent if sent.step == ROSTER]:
             self._follow(roster)
-        begun.post.resume(COORDINATOR)
+        begun.post.resume(COORDINATOR, self.parties.kms)
 
     def _left_at(self, number: int) -> Position | None:
         """Where an earlier process left this round; None when it had not planned it."""

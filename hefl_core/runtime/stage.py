@@ -33,12 +33,15 @@ def make_kms(manifest: Manifest, store: KeyStore | None = None) -> KMS:
     return KMS(manifest.id, manifest.experiment.scheme, custody_of(manifest), store=store, sum_blocks=blocks)
 
 
-def make_coordinator(manifest: Manifest, kms: Member, store: KeyStore | None = None) -> Coordinator:
+def make_coordinator(
+    manifest: Manifest, kms: Member, store: KeyStore | None = None, members: Sequence[Member] = ()
+) -> Coordinator:
     """Public things only: it makes θ_0 from the manifest, so that no client's record ever enters its process.
 
-    With a ``store`` it keeps a round log there, and goes on from one that it finds.
+    With a ``store`` it keeps a round log there, and goes on from one that it finds. ``members``: of its kit, where it has
+    one; it accepts no roster with others.
     """
-    return Coordinator(COORDINATOR, manifest, kms, first_model(manifest), _log(store))
+    return Coordinator(COORDINATOR, manifest, kms, first_model(manifest), _log(store), members)
 
 
 def first_model(manifest: Manifest) -> bytes:
@@ -52,9 +55,11 @@ def open_store(home: Path, party: str, kind: type[KeyStore] = KeyStore) -> KeySt
     return kind(home / f"{party}.db", KeyFile(key) if key.exists() else KeyFile.create(key))
 
 
-def make_auditor(manifest: Manifest, kms: Member, store: KeyStore | None = None) -> Auditor:
-    """Public things only. ``store``: as for the coordinator."""
-    return Auditor(AUDITOR, manifest, kms, _log(store))
+def make_auditor(
+    manifest: Manifest, kms: Member, store: KeyStore | None = None, members: Sequence[Member] = ()
+) -> Auditor:
+    """Public things only. ``store``, ``members``: as for the coordinator."""
+    return Auditor(AUDITOR, manifest, kms, _log(store), members)
 
 
 def make_client(
@@ -64,13 +69,14 @@ def make_client(
     observer: Member | None,
     store: KeyStore | None = None,
     home: Home | None = None,
+    members: Sequence[Member] = (),
 ) -> Client:
     """Client ``index`` (from 1) with its own home, the one that is dealt to it unless another is given.
 
-    ``store``: as for the coordinator.
+    ``store``, ``members``: as for the coordinator.
     """
     own = home or home_of(manifest.experiment, index)
-    return Client(client_name(index), manifest, kms, own, model_of(manifest).init, observer, _log(store))
+    return Client(client_name(index), manifest, kms, own, model_of(manifest).init, observer, _log(store), members)
 
 
 def _log(store: KeyStore | None) -> RoundLog | None:

@@ -24,6 +24,7 @@ from hefl_core.keys.approval import CeremonyResult
 from hefl_core.keys.archive import KeyEpoch
 from hefl_core.keys.epochs import EpochState, public_key_digest
 from hefl_core.keys.kms import KMS
+from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.roster import Member
 from hefl_core.runtime.exchange import Exchange
 from hefl_core.runtime.kit import Kit
@@ -131,6 +132,14 @@ class KeyDesk:
         """All epochs: public."""
         return self._kms.epochs
 
+    def clients_to_ask(self) -> tuple[str, ...]:
+        """Who is running short of sealing keys."""
+        return self._kms.clients_to_ask()
+
+    def deposit(self, prekeys: tuple[Prekey, ...]) -> None:
+        """Keep a client's sealing keys. Raises: as :meth:`KMS.deposit`."""
+        self._kms.deposit(prekeys)
+
     def open_epoch(self, first_round: int, last_round: int) -> None:
         """Deal the first key. Raises: RoundError against the policy."""
         if self._is_new(first_round, last_round):
@@ -187,9 +196,9 @@ class KeyDesk:
         """Of the active epoch."""
         return self._kms.epoch_envelope()
 
-    def share_envelope(self, client: str) -> Envelope:
-        """Sealed to this client alone."""
-        return self._kms.share_envelope(client)
+    def share_envelope(self, client: str, epoch: int) -> Envelope:
+        """Sealed to this client alone. Raises: KeyNotActive when the epoch is destroyed."""
+        return self._kms.share_envelope(client, epoch)
 
     def _is_new(self, first_round: int, last_round: int) -> bool:
         """Whether a key from this round on is still to be made. Raises: RoundError when the terms do not allow it."""

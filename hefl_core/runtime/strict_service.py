@@ -93,13 +93,13 @@ def _kms(service: Service, kit: Kit, store: KeyStore) -> tuple[object, Diary]:
 
 
 def _auditor(service: Service, kit: Kit, store: KeyStore) -> tuple[object, Diary]:
-    return stage.make_auditor(kit.manifest, kit.member(KMS), store), _Counts(service)
+    return stage.make_auditor(kit.manifest, kit.member(KMS), store, kit.members), _Counts(service)
 
 
 def _client(service: Service, kit: Kit, store: KeyStore) -> tuple[object, Diary]:
     index = int(service.settings.party.rpartition("-")[2])
     home = home_from_files(kit.manifest, index, service.home / DATA)
-    client = stage.make_client(kit.manifest, kit.member(KMS), index, None, store, home)
+    client = stage.make_client(kit.manifest, kit.member(KMS), index, None, store, home, kit.members)
     desk, own = ClientDesk(client), results.Results(service.home, home.evaluate)
     journal = _Journal(service, desk, own)
     journal.note("start")  # the round that an earlier process ended and did not write down
@@ -114,7 +114,7 @@ _MAKERS: Final[dict[str, Callable[..., tuple[object, Diary]]]] = {KMS: _kms, AUD
 
 def _coordinate(service: Service, kit: Kit, store: KeyStore) -> None:
     """Listen, wait for the parties, run all rounds, keep the record; go on where an earlier process stopped."""
-    coordinator = stage.make_coordinator(kit.manifest, kit.member(KMS), store)
+    coordinator = stage.make_coordinator(kit.manifest, kit.member(KMS), store, kit.members)
     minutes = Minutes(service.home / results.FOLDER, kit.manifest, kit.member(KMS))
     if minutes.transcript.resumed:
         service.log.info("resumes", rounds_done=len(minutes.rounds), lines=len(minutes.transcript.lines))

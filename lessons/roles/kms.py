@@ -41,9 +41,12 @@ for member in seat.players(("coordinator", "auditor", "client-1", "client-2")):
     print("enrolled", member.name, "with the signing key", member.signing.hex()[:16], "…")
 
 # %% [markdown]
-# Make the key and deal it: a public key for all, a share sealed to each hospital, nothing secret to coordinator and auditor.
+# Make the key and deal it: a public key for all, a share sealed to each hospital, nothing secret to coordinator and auditor. Each
+# hospital has signed a sealing key for this epoch alone: when the epoch is destroyed, nothing that lasts opens its share.
 
 # %%
+for name in ("client-1", "client-2"):
+    kms.deposit(seat.sealing_keys(name))
 kms.open_epoch(1, 1)
 seat.send(kms.roster_envelope())
 seat.send(kms.epoch_envelope())

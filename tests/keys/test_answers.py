@@ -17,7 +17,6 @@ from hefl_core.keys.custody import ShareHolder
 from hefl_core.keys.epochs import EpochRecord
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.question import RULES, Contribution, Question, mask_digests
-from hefl_core.keys.roster import Roster
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.unlock import KeyFile
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption, SecretShare
@@ -25,11 +24,13 @@ from hefl_core.schemes.presets import load_preset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.wire.envelope import Position
 
+from .world import roster_of
+
 EXPERIMENT = "experiment-1"
 ID = KeyId("bfv", "bfv-threshold", 1, "0" * 64)
 QUORUM = Quorum(3, 5)
 CLIENTS = tuple(f"client-{i}" for i in range(1, 6))
-ROSTER = Roster(EXPERIMENT, 1, (Identity("kms", "kms").member, *(Identity(name, "client").member for name in CLIENTS)))
+ROSTER, _ = roster_of(EXPERIMENT, 1, *(Identity(name, "client") for name in CLIENTS))
 RECORD = EpochRecord(
     EXPERIMENT, 1, b"", "bfv-threshold", b"p" * 32, b"k" * 32, QUORUM, "kms", ROSTER.digest, 1, 10, max_decryptions=8
 )

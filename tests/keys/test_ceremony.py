@@ -22,7 +22,7 @@ from hefl_core.errors import (
     SecretKeyEscape,
     WireError,
 )
-from hefl_core.keys.ceremony import STEPS, Participant, Reveal, commitment, conduct
+from hefl_core.keys.ceremony import STEPS, Dealt, Participant, Reveal, commitment, conduct
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.epochs import EpochAnnouncement, fingerprint, public_key_digest
@@ -30,6 +30,7 @@ from hefl_core.keys.identity import Identity
 from hefl_core.keys.kms import KMS
 from hefl_core.keys.roster import Roster
 from hefl_core.keys.store import KeyStore
+from hefl_core.keys.tag import TagKey
 from hefl_core.keys.unlock import KeyFile
 from hefl_core.schemes.base import SecretShare, expose_secret
 from hefl_core.schemes.quorum import Quorum
@@ -38,16 +39,23 @@ from hefl_core.wire.envelope import Envelope, Position
 from hefl_core.wire.outbox import Outbox
 
 from .toy import PRESET, Toy
+from .world import roster_of
 
 EXPERIMENT = "experiment-1"
 IDENTITIES = [Identity(f"client-{i}", "client") for i in range(1, 6)]
 COORDINATOR = Identity("coordinator", "coordinator")
-ROSTER = Roster(EXPERIMENT, 1, (Identity("kms", "kms").member, COORDINATOR.member, *(i.member for i in IDENTITIES)))
+ROSTER, KEYS = roster_of(EXPERIMENT, 1, COORDINATOR, *IDENTITIES)
 QUORUM = Quorum(3, 5)
 
 
 def participants(roster: Roster = ROSTER, scheme: Any = None, quorum: Quorum = QUORUM) -> list[Participant]:
-    return [Participant(i, roster, scheme or Toy(), quorum) for i in IDENTITIES]
+    return [participant(i, roster, scheme or Toy(), quorum) for i in IDENTITIES]
+
+
+def participant(
+    identity: Identity, roster: Roster = ROSTER, scheme: Any = None, quorum: Quorum = QUORUM
+) -> Participant:
+    return Participant(identity, roster, scheme or Toy(), quorum, KEYS[identity.name].key(roster.epoch))
 
 
 def up_to(people: list[Participant], last: str) -> None:
@@ -67,7 +75,7 @@ def deliver(envelope: Envelope, people: list[Participant]) -> None:
 def test_any_t_decrypt_and_fewer_do_not(t: int, n: int) -> None:
     roster = replace(ROSTER, members=ROSTER.members[: 2 + n])
     scheme, quorum = Toy(), Quorum(t, n)
-    people = [Participant(i, roster, scheme, quorum) for i in IDENTITIES[:n]]
+    people = [participant(i, roster, scheme, quorum) for i in IDENTITIES[:n]]
     sent = list(conduct(people))
     assert len(sent) == 8 * n + n * (n - 1)
     keys = {p.result().public_key_digest for p in people}
@@ -102,7 +110,8 @@ def test_nothing_secret_is_in_sight_on_the_way() -> None:
     people = participants(scheme=scheme)
     up_to(people, "test commitment")
     assert len(people[0]._dealt) == 5
-    points = [point.expose() for p in people for point in p._dealt.values()]
+    dealt = [decode(one.expose(), Dealt) for p in people for one in p._dealt.values()]
+    points = [secret for one in dealt for secret in (one.point, one.tag_part)]
     seen = "".join(repr(vars(p)) for p in people)
     for secret in (*scheme.seen, *points):
         assert repr(secret)[2:-1] not in seen and secret.hex() not in seen
@@ -127,7 +136,7 @@ def test_nobody_speaks_or_hears_out_of_order() -> None:
         first.result()
     up_to(people, "nonce reveal")
     (reveal,) = first.say("nonce reveal")
-    fresh = Participant(IDENTITIES[1], ROSTER, Toy(), QUORUM)
+    fresh = participant(IDENTITIES[1])
     with pytest.raises(RoundError):  # a reveal before everybody committed
         fresh.receive(reveal)
     second.receive(reveal)
@@ -226,7 +235,7 @@ def test_the_self_test_sees_wrong_shares(wrong: Wrong, who: int) -> None:
     people = participants()
     bad = Toy()
     wrong(bad)
-    people[who] = Participant(IDENTITIES[who], ROSTER, bad, QUORUM)
+    people[who] = participant(IDENTITIES[who], scheme=bad)
     with pytest.raises(IntegrityError):
         list(conduct(people))
     assert not any(p._heard["approval"] and p.name for p in people if p.name != people[who].name)
@@ -267,9 +276,9 @@ def test_equivocation_shows_in_the_transcript() -> None:
 def test_it_is_for_collective_custody_of_all_clients() -> None:
     for quorum in (Quorum(1, 5), Quorum(2, 4)):
         with pytest.raises(ParameterError):
-            Participant(IDENTITIES[0], ROSTER, Toy(), quorum)
+            participant(IDENTITIES[0], quorum=quorum)
     with pytest.raises(RoundError):
-        Participant(COORDINATOR, ROSTER, Toy(), QUORUM)
+        Participant(COORDINATOR, ROSTER, Toy(), QUORUM, COORDINATOR)
 
 
 # -- with the KMS -------------------------------------------------------------------------------------------------------
@@ -292,11 +301,15 @@ class Hall:
         ]
 
     def ceremony(self, first: int = 1, last: int = 10) -> list[Participant]:
+        for client in self.clients:
+            self.kms.deposit(client.sealing_keys(len(self.kms.epochs) + 1))
         roster = self.kms.begin_ceremony(first, last)
         for enrolment in (self.coordinator, *self.clients):
             enrolment.receive(roster)
         epoch = roster.header.position.epoch
-        people = [Participant(c.identity, c.roster_of(epoch), self.scheme, QUORUM) for c in self.clients]
+        people = [
+            Participant(c.identity, c.roster_of(epoch), self.scheme, QUORUM, c.reader(epoch)) for c in self.clients
+        ]
         list(conduct(people))
         return people
 
@@ -306,9 +319,8 @@ class Hall:
 
     def enrol(self, people: list[Participant]) -> None:
         for client, person in zip(self.clients, people, strict=True):
-            client.adopt(person.share(), self_tests=person.self_tests)
+            client.adopt(person.share(), person.tag_key(), self_tests=person.self_tests)
             client.receive(self.kms.epoch_envelope())
-            client.receive(self.kms.share_envelope(client.identity.name))
         self.coordinator.receive(self.kms.epoch_envelope())
 
 
@@ -320,7 +332,7 @@ def hall(monkeypatch: pytest.MonkeyPatch) -> Hall:
 def test_a_share_is_kept_before_it_is_approved_and_used_by_nobody_before_the_record(hall: Hall) -> None:
     people = hall.ceremony()
     client, person = hall.clients[0], people[0]
-    client.adopt(person.share(), self_tests=person.self_tests)
+    client.adopt(person.share(), person.tag_key(), self_tests=person.self_tests)
     epoch = person.roster.epoch
     assert client.has_made(epoch)
     with pytest.raises(KeyNotActive):
@@ -468,12 +480,12 @@ def test_a_kms_that_registers_another_key_is_noticed(hall: Hall) -> None:
     stranger = SecretShare(replace(other.id, fingerprint="0" * 64), other.quorum, 1, b"x" * 11)
     hall.clients[1].receive(honest)
     with pytest.raises(KeyMismatch):
-        hall.clients[1].adopt(stranger)
-    hall.clients[2].adopt(stranger)
+        hall.clients[1].adopt(stranger, TagKey())
+    hall.clients[2].adopt(stranger, TagKey())
     with pytest.raises(KeyMismatch):
         hall.clients[2].receive(honest)
     with pytest.raises(SecretKeyEscape):
-        hall.coordinator.adopt(other)
+        hall.coordinator.adopt(other, TagKey())
 
 
 def test_a_share_from_a_ceremony_survives_a_restart(

@@ -27,7 +27,7 @@ from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.epochs import EpochAnnouncement, EpochState, fingerprint, public_key_digest
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.kms import KMS
-from hefl_core.keys.roster import Roster, RosterPin
+from hefl_core.keys.roster import Member, Roster, RosterPin
 from hefl_core.keys.sealing import pack_share, sealer, share_info
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.tag import TagKey
@@ -39,7 +39,7 @@ from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 from hefl_core.wire.outbox import Outbox, Seal
 
-from .world import EXPERIMENT, PRESET, World
+from .world import EXPERIMENT, PRESET, World, roster_of
 
 
 def signed(
@@ -138,9 +138,23 @@ def test_signatures_addressees_experiments_and_kinds(world: World) -> None:
             fresh.receive(signed(world, kind, b""))
 
 
+def line(name: str) -> Member:
+    """Somebody else's line under this name, whole and vouched for."""
+    return roster_of(EXPERIMENT, 1, Identity(name, "client"))[0].member(name)
+
+
 Change = Callable[[Roster], Any]
 SUBSTITUTIONS: dict[str, Change] = {
-    "my keys": lambda r: replace(r, members=(*r.members[:3], Identity("client-1", "client").member, *r.members[4:])),
+    "my keys": lambda r: replace(r, members=(*r.members[:3], line("client-1"), *r.members[4:])),
+    "my sealing key": lambda r: replace(
+        r, members=(*r.members[:3], replace(r.members[3], sealing=line("client-1").sealing), *r.members[4:])
+    ),
+    "another's sealing key": lambda r: replace(
+        r, members=(*r.members[:4], replace(r.members[4], sealing=line("client-2").sealing), *r.members[5:])
+    ),
+    "a sealing key of another epoch": lambda r: replace(
+        r, members=(*r.members[:4], replace(r.members[4], voucher=line("client-2").voucher), *r.members[5:])
+    ),
     "another KMS": lambda r: replace(r, members=(Identity("kms", "kms").member, *r.members[1:])),
     "no KMS": lambda r: replace(r, members=r.members[1:]),
     "another experiment": lambda r: replace(r, experiment="experiment-2"),
@@ -165,7 +179,7 @@ def test_a_pinned_roster_is_compared_whole(world: World) -> None:
     roster = decode(world.kms.roster_envelope().body, Roster)
     pin = RosterPin.of(roster, world.kms.member.signing)
     Enrolment(world.clients[0], EXPERIMENT, pin.signing_key, pin=pin).receive(world.kms.roster_envelope())
-    other = replace(roster, members=(*roster.members[:-1], Identity("client-3", "client").member))
+    other = replace(roster, members=(*roster.members[:-1], line("client-3")))
     with pytest.raises(IntegrityError):
         Enrolment(world.clients[0], EXPERIMENT, pin.signing_key, pin=pin).receive(
             signed(world, "roster", encode(other))
@@ -175,7 +189,7 @@ def test_a_pinned_roster_is_compared_whole(world: World) -> None:
 def test_two_rosters_for_one_epoch_are_refused(world: World) -> None:
     enrolled = world.enrolled(world.clients[0])
     roster = decode(world.kms.roster_envelope().body, Roster)
-    other = replace(roster, members=(*roster.members[:-1], Identity("client-3", "client").member))
+    other = replace(roster, members=(*roster.members[:-1], line("client-3")))
     with pytest.raises(RoundError):
         enrolled.receive(signed(world, "roster", encode(other)))
     assert enrolled.roster == roster
@@ -239,11 +253,11 @@ def test_every_scheme_binds_its_key_into_the_fingerprint(preset: str) -> None:
 def test_another_custody_than_agreed_is_refused(world: World) -> None:
     for agreed in ("2-of-3", "dealer-free:2-of-3"):
         custody = Custody.parse(agreed, 3)
-        fresh = Enrolment(world.clients[0], EXPERIMENT, world.kms.member.signing, custody=custody)
+        fresh = world.enrolment(world.clients[0], custody=custody)
         fresh.receive(world.kms.roster_envelope())
         with pytest.raises(IntegrityError, match="as agreed"):
             fresh.receive(world.kms.epoch_envelope())
-    fresh = Enrolment(world.clients[0], EXPERIMENT, world.kms.member.signing, custody=Custody.parse("individual", 3))
+    fresh = world.enrolment(world.clients[0], custody=Custody.parse("individual", 3))
     follow(fresh, world)
 
 
@@ -254,7 +268,7 @@ def test_shares_that_contradict_the_record_are_refused(world: World) -> None:
     key = announcement(world).public_key
     info = share_info(EXPERIMENT, key.id, key.quorum, 1, "kms")
     other_id = replace(key.id, fingerprint="0" * 64)
-    client = world.clients[0].member
+    client, another = (fresh.roster.member(name) for name in ("client-1", "client-2"))
 
     def share(id_: Any = key.id, quorum: Quorum = key.quorum, index: int = 1) -> bytes:
         return pack_share(SecretShare(id_, quorum, index, b"material"), TagKey())
@@ -267,7 +281,7 @@ def test_shares_that_contradict_the_record_are_refused(world: World) -> None:
         (share(index=4), str(key.id), sealer([client], info), WireError),
         (share(), str(other_id), sealer([client], info), KeyMismatch),
         (share(), str(key.id), sealer([client], wrong), WireError),
-        (share(), str(key.id), sealer([world.clients[1].member], info), WireError),
+        (share(), str(key.id), sealer([another], info), WireError),
         (share(), str(key.id), None, WireError),
         (b"no share", str(key.id), sealer([client], info), WireError),
     ):
@@ -321,6 +335,7 @@ def test_who_missed_epochs_catches_up_and_joiners_start_late(world: World) -> No
     world.kms.rotate(3)
     joiner = Identity("client-4", "client")
     world.kms.enrol(joiner.member)
+    world.deposit(joiner)
     world.kms.rotate(5)
     follow(enrolled, world)
     assert [record.epoch for record in enrolled.ledger.records] == [1, 2, 3]
@@ -350,6 +365,8 @@ def test_a_forked_history_is_refused(world: World) -> None:
     kms = KMS.reopen(store)
     for identity in world.identities:
         kms.enrol(identity.member)
+    for prekeys in world.prekeys.values():
+        kms.deposit(prekeys.offer(1))
     kms.open_epoch(1, 10)
     kms.rotate(3)
     enrolled.receive(kms.roster_envelope())
@@ -368,10 +385,17 @@ def test_a_revoked_client_is_left_behind(world: World) -> None:
     assert enrolled.record.epoch == 1
 
 
+def keep_sealing_keys(store: KeyStore, world: World) -> None:
+    """Client 1's, that the KMS was given."""
+    for epoch in (1, 2):
+        store.put("sealing/client-1", f"{epoch:08d}", world.prekeys["client-1"].key(epoch)._export())
+
+
 def test_a_party_is_where_it_was_after_a_restart(world: World, tmp_path: Path, key_file: KeyFile) -> None:
     path, client, root = tmp_path / "client.db", world.clients[0], world.kms.member.signing
     with KeyStore(path, key_file) as store:
         keep_identity(store, client)
+        keep_sealing_keys(store, world)
         follow(Enrolment(client, EXPERIMENT, root, store=store), world)
         first = world.kms.epoch_envelope()
         world.kms.rotate(3)

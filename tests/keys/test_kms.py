@@ -60,6 +60,8 @@ def test_recipients_do_not_depend_on_the_order_of_enrolment() -> None:
     kms = KMS(EXPERIMENT, PRESET, Custody.parse("individual", 3))
     for identity in reversed(world.identities):
         kms.enrol(identity.member)
+    world.kms = kms
+    world.deposit()
     kms.open_epoch(1, 2)
     assert kms.roster_envelope().header.recipients == ("coordinator", "auditor", "client-3", "client-2", "client-1")
 
@@ -142,13 +144,13 @@ def gc_bytes(root: object) -> bytes:
 def test_who_may_enrol() -> None:
     world = make_world(clients=2)
     kms, taken = world.kms, world.clients[0].member
-    fresh = Identity("client-3", "client").member
+    joiner = Identity("client-3", "client")
+    fresh = joiner.member
     for refused in (
         taken,
         Identity("client-1", "client").member,
-        type(fresh)("client-3", "client", taken.signing, fresh.sealing),
-        type(fresh)("client-3", "client", fresh.signing, taken.sealing),
-        type(fresh)("client-3", "client", fresh.signing, kms.member.sealing),
+        type(fresh)("client-3", "client", taken.signing, b""),
+        type(fresh)("client-3", "client", kms.member.signing, b""),
         Identity("coordinator-2", "coordinator").member,
         Identity("auditor-2", "auditor").member,
         Identity("observer", "observer").member,
@@ -163,6 +165,7 @@ def test_who_may_enrol() -> None:
     kms.enrol(fresh)
     with pytest.raises(RoundError):
         kms.share_envelope("client-3")
+    world.deposit(joiner)
     kms.rotate(5)
     assert kms.share_envelope("client-3").header.recipients == ("client-3",)
 

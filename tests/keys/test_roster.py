@@ -10,14 +10,22 @@ from hefl_core.errors import DataError, IntegrityError, ParameterError, RoundErr
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member, Roster, RosterPin
 
+from .world import roster_of
+
 KMS = Identity("kms", "kms")
 PEOPLE = [Identity("coordinator", "coordinator"), *(Identity(f"client-{i}", "client") for i in (1, 2))]
-ROSTER = Roster("experiment-1", 1, (KMS.member, *(p.member for p in PEOPLE)))
+ROSTER, KEYS = roster_of("experiment-1", 1, KMS, *PEOPLE)
+
+
+def line(name: str) -> Member:
+    """A client's line in the roster of epoch 1."""
+    return roster_of("experiment-1", 1, Identity(name, "client"))[0].member(name)
 
 
 def test_it_knows_its_members() -> None:
     assert ROSTER.clients == ("client-1", "client-2")
     assert ROSTER.member("coordinator") == PEOPLE[0].member
+    assert ROSTER.member("client-1").lasting == PEOPLE[1].member
     assert (ROSTER.index("client-1"), ROSTER.index("client-2")) == (1, 2)
     assert "client-1" in ROSTER and "client-3" not in ROSTER
     assert ROSTER.names("kms") == ("kms",)
@@ -29,11 +37,13 @@ def test_it_knows_its_members() -> None:
 
 
 def test_duplicates_are_refused() -> None:
-    mallory = Identity("client-3", "client").member
+    mallory = line("client-3")
     for double in (
-        mallory.__class__("client-1", "client", mallory.signing, mallory.sealing),
+        replace(mallory, name="client-1"),
         replace(mallory, signing=PEOPLE[1].member.signing),
-        replace(mallory, sealing=PEOPLE[1].member.sealing),
+        replace(mallory, sealing=ROSTER.member("client-1").sealing),
+        PEOPLE[1].member,
+        Identity("client-3", "client").member,
     ):
         with pytest.raises(ParameterError):
             Roster("experiment-1", 1, (*ROSTER.members, double))
@@ -52,11 +62,27 @@ def test_duplicates_are_refused() -> None:
 )
 def test_unusable_members_are_refused(name: str, role: str, signing: bytes) -> None:
     with pytest.raises(ParameterError):
-        Member(name, role, signing, b"s" * 32)
+        Member(name, role, signing, b"s" * 32, b"v" * 64)
+    Member("x", "client", b"k" * 32, b"s" * 32, b"v" * 64)
+
+
+@pytest.mark.parametrize(
+    ("role", "sealing", "voucher"),
+    [
+        ("client", b"s" * 32, b""),
+        ("client", b"", b"v" * 64),
+        ("client", b"s" * 31, b"v" * 64),
+        ("auditor", b"", b""),
+        ("auditor", b"s" * 32, b"v" * 64),
+    ],
+)
+def test_only_a_client_s_sealing_key_is_vouched_for(role: str, sealing: bytes, voucher: bytes) -> None:
+    with pytest.raises(ParameterError, match="voucher"):
+        Member("x", role, b"k" * 32, sealing, voucher)
 
 
 def test_every_change_changes_the_digest() -> None:
-    swapped = replace(ROSTER, members=(*ROSTER.members[:-1], Identity("client-2", "client").member))
+    swapped = replace(ROSTER, members=(*ROSTER.members[:-1], line("client-2")))
     digests = {r.digest for r in (ROSTER, replace(ROSTER, epoch=2), replace(ROSTER, experiment="e"), swapped)}
     assert len(digests) == 4
 

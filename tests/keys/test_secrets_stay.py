@@ -16,6 +16,7 @@ from hefl_core.errors import SecretKeyEscape
 from hefl_core.ids import KeyId
 from hefl_core.keys.custody import ShareHolder
 from hefl_core.keys.identity import Identity
+from hefl_core.keys.prekeys import Prekeys
 from hefl_core.keys.sealing import pack_share
 from hefl_core.keys.secret import SecretBytes
 from hefl_core.keys.store import KeyStore
@@ -30,7 +31,10 @@ MARK = b"\xde\xad\xbe\xef" * 8
 
 def secrets(tmp_path: Path) -> list[tuple[object, list[bytes]]]:
     """Each secret object, and byte strings that must not show."""
-    identity = Identity("client-1", "client")
+    identity, client = Identity("auditor", "auditor"), Identity("client-1", "client")
+    prekeys = Prekeys(client, "experiment-1")
+    prekeys.offer(1)
+    sealing_key = prekeys.key(1)
     _, _, signing, sealing = decode(identity._export(), tuple[str, str, bytes, bytes])
     tag = TagKey()
     share = SecretShare(KeyId("plaintext", "plaintext", 1, "0" * 64), Quorum(2, 3), 1, MARK)
@@ -42,6 +46,9 @@ def secrets(tmp_path: Path) -> list[tuple[object, list[bytes]]]:
     store.put("t", "n", MARK)
     return [
         (identity, [signing, sealing]),
+        (client, [decode(client._export(), tuple[str, str, bytes, bytes])[2]]),
+        (sealing_key, [sealing_key._export()]),
+        (prekeys, [sealing_key._export()]),
         (tag, [expose_tag_key(tag)[:32], expose_tag_key(tag)[32:]]),
         (holder, [MARK]),
         (key_file, [(tmp_path / "k").read_bytes()]),
@@ -109,7 +116,7 @@ CALLERS = {
         "runtime/corruption/ciphertexts.py",  # damages throw-away keys of its own
         "runtime/corruption/messages.py",
     },
-    "_export": {"keys/identity.py", "keys/archive.py", "keys/traces.py"},
+    "_export": {"keys/identity.py", "keys/archive.py", "keys/prekeys.py", "keys/traces.py"},
 }
 
 

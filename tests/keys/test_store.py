@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hefl_core.errors import IntegrityError, KeyUseError, ParameterError, RuntimeUnavailable
+from hefl_core.keys import store as store_module
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.unlock import KeyFile, Passphrase
 
@@ -196,6 +197,139 @@ def test_threads_and_processes_share_it(tmp_path: Path, key_file: KeyFile) -> No
             thread.join()
     with KeyStore(path, key_file) as store:
         assert len(store.list("t")) == 30
+
+
+def body_of(path: Path, name: str) -> bytes:
+    """The encrypted row as it stands in the file."""
+    database = sqlite3.connect(path)
+    (body,) = database.execute("SELECT body FROM rows WHERE name = ?", (name,)).fetchone()
+    database.close()
+    assert isinstance(body, bytes)
+    return body
+
+
+@pytest.mark.parametrize("nbytes", [40, 700, 200_000])
+@pytest.mark.parametrize("scrubbed", [True, False], ids=["", "control"])
+def test_a_deleted_row_stands_nowhere(
+    tmp_path: Path,
+    key_file: KeyFile,
+    monkeypatch: pytest.MonkeyPatch,
+    nbytes: int,
+    scrubbed: bool,
+) -> None:
+    """Pages, log and index are searched while the store is open: a stolen disk has no process to close it.
+
+    The control is the store as it was: the row is deleted, and the log still has it, for the key file to open.
+    """
+    path = tmp_path / "keys.db"
+    if not scrubbed:
+        monkeypatch.setattr(KeyStore, "_scrub", lambda self: None)
+    with KeyStore(path, key_file) as store:
+        store.put("t", "b", b"stays")
+        store.put("t", "a", os.urandom(nbytes))
+        body = body_of(path, "a")
+        with store.transaction():
+            store.delete("t", "a")
+            store.put("t", "c", b"written along")
+        left = raw(path)
+        assert (body[-32:] not in left and body[:32] not in left) == scrubbed
+        assert (store.get("t", "b"), store.get("t", "c")) == (b"stays", b"written along")
+    with KeyStore(path, key_file) as store:
+        assert store.get("t", "b") == b"stays"
+
+
+def test_a_replaced_row_goes_with_the_next_deletion_or_at_the_end(tmp_path: Path, key_file: KeyFile) -> None:
+    path = tmp_path / "keys.db"
+    with KeyStore(path, key_file) as store:
+        bodies = []
+        for end in (lambda: store.delete("t", "b"), store.close):
+            store.put("t", "a", SECRET)
+            store.put("t", "b", b"")
+            bodies.append(body_of(path, "a"))
+            store.put("t", "a", b"newer")
+            assert bodies[-1] in raw(path)
+            end()
+            assert not any(body in raw(path) for body in bodies)
+
+
+def test_the_log_is_zeroed_before_it_is_cut_off(
+    tmp_path: Path, key_file: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is only cut off leaves its blocks on the disk: when the cut comes, there are zeros in it."""
+    path, found = tmp_path / "keys.db", []
+    honest = store_module._write_zeros
+
+    def watched(log: Path, nbytes: int) -> None:
+        before = log.read_bytes()
+        honest(log, nbytes)
+        found.append((body in before, set(log.read_bytes()), len(before) == nbytes))
+
+    monkeypatch.setattr(store_module, "_write_zeros", watched)
+    with KeyStore(path, key_file) as store:
+        store.put("t", "a", SECRET * 90)
+        body = body_of(path, "a")[:32]
+        store.delete("t", "a")
+        assert found == [(True, {0}, True)]
+        assert raw(path).count(body) == 0
+
+
+def test_a_death_between_zeros_and_cut_loses_nothing(
+    tmp_path: Path, key_file: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, copy = tmp_path / "keys.db", tmp_path / "copy.db"
+
+    def die(log: Path, nbytes: int) -> None:
+        honest(log, nbytes)
+        for end in ("", "-wal"):  # what a new process finds: the shared index went with the old one
+            (tmp_path / f"copy.db{end}").write_bytes((tmp_path / f"keys.db{end}").read_bytes())
+        copy.chmod(0o600)
+
+    honest = store_module._write_zeros
+    with KeyStore(path, key_file) as store, monkeypatch.context() as dying:
+        dying.setattr(store_module, "_write_zeros", die)
+        store.put("t", "a", SECRET)
+        store.put("t", "b", b"stays")
+        store.delete("t", "a")
+        assert (tmp_path / "copy.db-wal").stat().st_size > 0
+    with KeyStore(copy, key_file) as store:
+        assert (store.get("t", "b"), store.find("t", "a")) == (b"stays", None)
+
+
+def test_a_log_that_an_earlier_process_left_is_emptied_at_the_next_commit(
+    tmp_path: Path, key_file: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It died after the deletion and before the scrubbing; the row is missing now, so nothing is deleted again."""
+    path = tmp_path / "keys.db"
+    with monkeypatch.context() as dying:
+        dying.setattr(KeyStore, "_scrub", lambda self: None)
+        dead = KeyStore(path, key_file)
+        dead.put("t", "a", SECRET)
+        body = body_of(path, "a")
+        dead.delete("t", "a")
+    with KeyStore(path, key_file) as store:
+        assert body in raw(path)
+        store.delete("t", "a")
+        assert body not in raw(path)
+    dead.close()
+
+
+def test_a_log_in_use_elsewhere_is_said(tmp_path: Path, key_file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process reads from the log: the deletion is not reported as done, and asking again finishes it."""
+    monkeypatch.setattr("hefl_core.keys.store.BUSY_SECONDS", 0.01)
+    path = tmp_path / "keys.db"
+    with KeyStore(path, key_file) as store:
+        store.put("t", "a", SECRET)
+        body = body_of(path, "a")
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM rows").fetchone()
+        with pytest.raises(RuntimeUnavailable, match="empty log"):
+            store.delete("t", "a")
+        assert store.find("t", "a") is None and body in raw(path)
+        reader.execute("COMMIT")
+        store.delete("t", "a")
+        assert body not in raw(path)
+        reader.close()
 
 
 def test_memory_is_the_embedded_default() -> None:

@@ -26,13 +26,12 @@ from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.kms import KMS
 from hefl_core.keys.question import Contribution, Question
-from hefl_core.keys.roster import Roster
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.envelope import Position
 
-from .world import EXPERIMENT
+from .world import EXPERIMENT, roster_of
 
 CLIENTS = tuple(client_name(i) for i in (1, 2, 3))
 
@@ -44,6 +43,8 @@ def enrolled(preset: str, custody: str) -> tuple[KMS, list[Enrolment]]:
     for person in people:
         kms.enrol(person.member)
     enrolments = [Enrolment(p, EXPERIMENT, kms.member.signing, custody=agreed) for p in people]
+    for one in enrolments:
+        kms.deposit(one.sealing_keys(1))
     if agreed.dealer_free:
         make_together(kms, enrolments)
     else:
@@ -59,18 +60,20 @@ def make_together(kms: KMS, clients: list[Enrolment]) -> None:
     participants = []
     for one in clients:
         one.receive(roster)
-        participants.append(Participant(one.identity, one.roster_of(1), scheme, kms.settings.custody.quorum))
+        quorum = kms.settings.custody.quorum
+        participants.append(Participant(one.identity, one.roster_of(1), scheme, quorum, one.reader(1)))
     list(conduct(participants))
     approvals = [p.say(APPROVAL)[0].signed_header for p in participants]
     kms.register(participants[0].joint_key, participants[0].result(), approvals)
     for one, participant in zip(clients, participants, strict=True):
-        one.adopt(participant.share(), self_tests=participant.self_tests)
+        one.adopt(participant.share(), participant.tag_key(), self_tests=participant.self_tests)
 
 
 def follow(kms: KMS, one: Enrolment) -> None:
     one.receive(kms.roster_envelope())
     one.receive(kms.epoch_envelope())
-    one.receive(kms.share_envelope(one.identity.name))
+    if not kms.settings.custody.dealer_free:
+        one.receive(kms.share_envelope(one.identity.name))
 
 
 def committed_sum(scheme: Any, clients: list[Enrolment], x: list[Any], position: Position) -> tuple[Question, Any]:
@@ -178,8 +181,8 @@ def test_every_three_of_five_open_a_key_that_nobody_holds(preset: str) -> None:
     """All ten active sets give the same vector; each on a fresh encryption, for a mask is answered once."""
     scheme: Any = open_scheme(preset)
     people = [Identity(client_name(i), "client") for i in range(1, 6)]
-    roster = Roster(EXPERIMENT, 1, (Identity("kms", "kms").member, *(p.member for p in people)))
-    participants = [Participant(p, roster, scheme, Quorum(3, 5)) for p in people]
+    roster, keys = roster_of(EXPERIMENT, 1, *people)
+    participants = [Participant(p, roster, scheme, Quorum(3, 5), keys[p.name].key(1)) for p in people]
     list(conduct(participants))
     key, bound = participants[0].joint_key, scheme.preset.default_bound
     x = np.linspace(-bound, bound, 30)

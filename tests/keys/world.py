@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from hefl_core.ids import AUDITOR, COORDINATOR, KeyId, client_name, digest
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.kms import KMS
+from hefl_core.keys.prekeys import Prekeys
+from hefl_core.keys.roster import Roster
 from hefl_core.keys.store import KeyStore
 from hefl_core.schemes.base import PublicKey, SecretShare
 from hefl_core.schemes.quorum import Quorum
@@ -31,8 +34,25 @@ class World:
     def identities(self) -> tuple[Identity, ...]:
         return (self.coordinator, self.auditor, *self.clients)
 
-    def enrolment(self, identity: Identity) -> Enrolment:
-        return Enrolment(identity, EXPERIMENT, self.kms.member.signing)
+    def __post_init__(self) -> None:
+        self.prekeys = {client.name: Prekeys(client, EXPERIMENT) for client in self.clients}
+
+    def enrolment(self, identity: Identity, **more: Any) -> Enrolment:
+        """A party that knows nothing yet; a client has the sealing keys that the KMS was given."""
+        enrolment = Enrolment(identity, EXPERIMENT, self.kms.member.signing, **more)
+        enrolment._prekeys = self.prekeys.get(identity.name)
+        return enrolment
+
+    def deposit(self, *identities: Identity) -> None:
+        """Sealing keys of these clients (of all) for the epochs to come."""
+        for identity in identities or self.clients:
+            self.kms.deposit(
+                self.prekeys.setdefault(identity.name, Prekeys(identity, EXPERIMENT)).offer(self.next_epoch)
+            )
+
+    @property
+    def next_epoch(self) -> int:
+        return len(self.kms.epochs) + 1
 
     def enrolled(self, identity: Identity) -> Enrolment:
         enrolment = self.enrolment(identity)
@@ -49,7 +69,16 @@ def make_world(clients: int = 3, *, custody: str = "individual", store: KeyStore
     world = World(kms, Identity(COORDINATOR, "coordinator"), Identity(AUDITOR, "auditor"), people)
     for identity in world.identities:
         kms.enrol(identity.member)
+    world.deposit()
     return world
+
+
+def roster_of(experiment: str, epoch: int, *people: Identity) -> tuple[Roster, dict[str, Prekeys]]:
+    """A roster of these and a KMS, as a KMS would sign it, and the clients' private halves."""
+    keys = {person.name: Prekeys(person, experiment) for person in people if person.role == "client"}
+    lines = [keys[p.name].offer(epoch)[0].line(p.member) if p.name in keys else p.member for p in people]
+    kms = () if any(person.role == "kms" for person in people) else (Identity("kms", "kms").member,)
+    return Roster(experiment, epoch, (*kms, *lines)), keys
 
 
 class Dealer:

@@ -11,11 +11,11 @@ import pytest
 from hefl_core.errors import IntegrityError, ParameterError, WireError
 from hefl_core.keys.ceremony import Participant, conduct
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.roster import Roster
 from hefl_core.schemes import joint, pairwise, rlwe, seal, shamir
 from hefl_core.schemes.base import expose_secret
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from tests.keys.world import roster_of
 
 RNG = np.random.default_rng(3)
 SEED = bytes(range(32))
@@ -161,10 +161,9 @@ def test_one_wrong_deal_spoils_every_sum_and_shows(together):
 @pytest.mark.parametrize("name", SMALL)
 def test_a_whole_ceremony(name):
     identities = [Identity(f"client-{i}", "client") for i in range(1, 4)]
-    others = [Identity("kms", "kms").member, Identity("coordinator", "coordinator").member]
-    roster = Roster("experiment-1", 1, (*others, *(one.member for one in identities)))
+    roster, keys = roster_of("experiment-1", 1, Identity("coordinator", "coordinator"), *identities)
     scheme = open_scheme(name)
-    people = [Participant(one, roster, scheme, Quorum(2, 3)) for one in identities]
+    people = [Participant(one, roster, scheme, Quorum(2, 3), keys[one.name].key(1)) for one in identities]
     wire = b"".join(envelope.to_bytes() for envelope in conduct(people))
     assert len({person.result() for person in people}) == 1
     key = people[0].joint_key

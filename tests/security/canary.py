@@ -26,7 +26,11 @@ def secrets_of(run):
     everybody = (parties.coordinator, parties.auditor, *parties.clients)
     for identity in (*(party.identity for party in everybody), parties.kms._identity):
         _, _, signing, sealing = decode(identity._export(), tuple[str, str, bytes, bytes])
-        found |= {f"signing key of {identity.name}": signing, f"sealing key of {identity.name}": sealing}
+        found[f"signing key of {identity.name}"] = signing
+        found |= {f"sealing key of {identity.name}": sealing} if sealing else {}
+    for client in parties.clients:
+        epoch = client.enrolment.record.epoch
+        found[f"sealing key of {client.name}"] = client.enrolment.sealing_key(epoch)._export()
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 from hefl_core.errors import HeflError
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Experiment
-from hefl_core.keys.sealing import open_share, seal_share, share_info
+from hefl_core.keys.sealing import open_sealed, pack_share, seal, share_info
 from hefl_core.report import to_html
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.base import CiphertextVector, SecretShare
@@ -120,12 +120,12 @@ def _errors(run):
     threshold = share.quorum.threshold
     active = set(range(1, threshold + 1))
     info = share_info("e", share.id, share.quorum, share.index, "kms")
-    sealed = seal_share(share, enrolment.tag_key, client.member, info)
+    sealed = seal(pack_share(share, enrolment.tag_key), enrolment.roster.member(client.name), info)
     yield lambda: scheme.partial_decrypt(share, replace(total, blocks=(b"", *total.blocks[1:])), active)
     yield lambda: scheme.partial_decrypt(share, total, set())
     yield lambda: scheme.open(key, damaged, [scheme.partial_decrypt(share, total, active)])
-    yield lambda: open_share(client.identity, sealed[:-1], info)
-    yield lambda: open_share(run.parties.auditor.identity, sealed, info)
+    yield lambda: open_sealed(enrolment.reader(share.id.epoch), sealed[:-1], info)
+    yield lambda: open_sealed(run.parties.auditor.identity, sealed, info)
     yield lambda: client.enrolment.tag_key_of(99)
     yield lambda: enrolment.holder.take(
         SecretShare(replace(share.id, fingerprint="0" * 64), share.quorum, 1, b"x" * 32)

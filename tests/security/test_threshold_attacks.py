@@ -21,13 +21,13 @@ from hefl_core.keys.custody import ShareHolder
 from hefl_core.keys.epochs import EpochRecord
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.question import Contribution, Question
-from hefl_core.keys.roster import Roster
 from hefl_core.schemes import pairwise, rlwe, shamir, threshold
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption, expose_secret
 from hefl_core.schemes.presets import PRESETS
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.envelope import Position
+from tests.keys.world import roster_of
 
 NAME = "INSECURE_bfv-threshold-1024"
 SCHEME = open_scheme(NAME)
@@ -112,7 +112,7 @@ class Scene:
         self.words = rlwe.read_ciphertext(RING, self.total.blocks[0], "sum")
         self.c0, self.c1 = self.words[0], self.words[1]
         names = [f"client-{i}" for i in range(1, quorum.holders + 1)]
-        self.roster = Roster("e", 1, (Identity("kms", "kms").member, *(Identity(n, "client").member for n in names)))
+        self.roster, _ = roster_of("e", 1, *(Identity(n, "client") for n in names))
         self.record = EpochRecord(
             "e", 1, b"", NAME, b"p" * 32, b"k" * 32, quorum, "kms", self.roster.digest, 1, 9, max_decryptions=1000
         )

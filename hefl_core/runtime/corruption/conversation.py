@@ -99,7 +99,8 @@ class Tamperer(ByCall):
         identity = sender._identity if header.sender == KMS else sender.identity  # a bad party has its own key
         body = damaged
         if info is not None:
-            readers = [self.party(name).identity.member for name in header.recipients]
+            roster = self.party(header.recipients[0]).enrolment.roster_of(header.position.epoch)
+            readers = [roster.member(name) for name in header.recipients]
             body = sealer(readers, info)(damaged, header.digest)
         return Envelope(header, identity.sign(encode(header)), body)
 
@@ -114,7 +115,8 @@ class Tamperer(ByCall):
     def open(self, envelope: Envelope) -> bytes:
         """What a sealed share, update or partial says, as its first reader opens it. Raises: WireError."""
         reader = self.party(envelope.header.recipients[0])
-        return open_envelope(reader.identity, envelope, self._info(envelope))
+        opener = reader.enrolment.reader(envelope.header.position.epoch)
+        return open_envelope(opener, envelope, self._info(envelope))
 
     def _info(self, envelope: Envelope) -> SealingInfo:
         header = envelope.header

@@ -17,8 +17,18 @@ from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.kms import KMS as Service
+from hefl_core.keys.prekeys import Prekeys
 from hefl_core.keys.roster import CLIENT
-from hefl_core.keys.sealing import SealingInfo, open_body, open_share, pack_share, seal_body, seal_share, share_info
+from hefl_core.keys.sealing import (
+    SealingInfo,
+    open_body,
+    open_sealed,
+    pack_share,
+    seal,
+    seal_body,
+    share_info,
+    unpack_share,
+)
 from hefl_core.keys.tag import TagKey
 from hefl_core.measure.damage import Bench
 from hefl_core.runtime.corruption.conversation import Tamperer, undisturbed
@@ -70,6 +80,8 @@ def _service() -> tuple[Service, Identity]:
     identities = [Identity(client_name(number), CLIENT) for number in (1, 2, 3)]
     for identity in (*identities, Identity(COORDINATOR, COORDINATOR)):
         kms.enrol(identity.member)
+    for identity in identities:
+        kms.deposit(Prekeys(identity, EXPERIMENT).offer(1))
     kms.open_epoch(1, 5)
     return kms, identities[0]
 
@@ -109,18 +121,20 @@ def sealed_shares() -> Bench:
     scheme = open_scheme(PRESET)
     _, shares = scheme.keygen(Quorum(1, 3))
     share, tag_key, identity = shares[0], TagKey(), Identity(client_name(1), CLIENT)
+    client = Prekeys(identity, EXPERIMENT)
     info = share_info(EXPERIMENT, share.id, share.quorum, 1, KMS)
-    sealed = tuple(seal_share(share, tag_key, identity.member, info) for _ in range(2))
+    line = client.offer(1)[0].line(identity.member)
+    sealed = tuple(seal(pack_share(share, tag_key), line, info) for _ in range(2))
 
     def door(data: bytes) -> bytes:
-        return sha256(pack_share(*open_share(identity, data, info))).digest()
+        return sha256(pack_share(*unpack_share(open_sealed(client.key(1), data, info)))).digest()
 
     return Bench(sealed, door, (sha256(pack_share(share, tag_key)).digest(),) * 2)
 
 
 def sealed_bodies() -> Bench:
     """A body sealed to two readers."""
-    readers = [Identity(client_name(number), CLIENT) for number in (1, 2)]
+    readers = [Identity(name, name) for name in (COORDINATOR, AUDITOR)]
     info = SealingInfo("update", EXPERIMENT, 1, "key", 1, client_name(3))
     content, head = b"a ciphertext" * 99, sha256(b"header").digest()
     body = seal_body(content, [reader.member for reader in readers], info, head)
