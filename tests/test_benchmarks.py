@@ -64,3 +64,10 @@ def test_leaks_are_measured_and_a_planted_one_is_seen(bench, tmp_path):
     files = psutil.Process().num_fds()
     with open(tmp_path / "left", "wb"):
         assert leaks.leftovers(str(tmp_path), files)[-2:] == ["file left", "1 open files more"]
+
+
+def test_a_rotation_is_measured_beside_a_round(bench):
+    rotation = bench("rotation")
+    row = rotation.measure("INSECURE_bfv-threshold-1024:3-of-5", 3)
+    assert row.rotation_bytes > 10_000 and row.round_cpu > 0 and row.rotation_cpu > 0
+    assert row.encrypt_one_cpu == pytest.approx(row.encrypt_cpu / 3) and "| 3-of-5" not in rotation.table([row])

@@ -25,6 +25,7 @@ from hefl_core.attacks import (
     misuse,
     poisoning,
     records,
+    related,
     scoring,
     tampering,
 )
@@ -58,6 +59,7 @@ class Order:
     """What to run. None: the attack's own choice. ``threshold``: holders needed to decrypt (1: individual custody).
 
     ``hidden``: units of the victim's model; ``search``: how an inversion matches (``inversion.SEARCHES``).
+    ``epoch_rounds``: rounds under one key, of ``related`` (1: every round has its own).
 
     Raises: ParameterError naming the field that makes no sense.
     """
@@ -68,6 +70,7 @@ class Order:
     batch: int | None = None
     clients: int = 5
     threshold: int = 1
+    epoch_rounds: int = 2
     local_epochs: int = 1
     clip: float | None = None
     noise: float = 0.0
@@ -83,6 +86,7 @@ class Order:
             ("batch", 1, 10_000),
             ("clients", 2, 1000),
             ("threshold", 1, self.clients),
+            ("epoch_rounds", 1, 10_000),
             ("local_epochs", 1, 1000),
             ("trials", 1, 1_000_000),
             ("hidden", 1, 10_000),
@@ -478,6 +482,27 @@ def _collusion(order: Order) -> AttackResult:
     )
 
 
+def _related(order: Order) -> AttackResult:
+    """Words of an old update that a client reads from the next round's sum. Evidence: read or not, word by word."""
+    together = order.scheme if order.scheme.startswith(("bfv-threshold", "INSECURE_bfv-threshold")) else "bfv-threshold"
+    threshold = order.threshold if order.threshold > 1 else min(3, order.clients)
+    started = time.process_time()
+    one_key = order.epoch_rounds > 1
+    view, truth = related.stage(together, threshold, order.clients, one_key=one_key, seed=order.seed)
+    reading = related.open_mixture(view)
+    seconds = time.process_time() - started
+    right, count = related.recovered(reading, truth), len(truth.words)
+    score = Score(right, *scoring.wilson(right * count, count), truth.guessed, None)
+    note = (
+        f"{round(right * count)} of {count} words of client 1's update of round 1, read from round 2's sum"
+        if not reading.refusal
+        else f"the mixture opens to nothing: {reading.refusal}"
+    )
+    words = np.array([float(word) for word in reading.words == truth.words]) if right else np.zeros(count)
+    metric, prior = "words of an old update read", "the attacker's own words"
+    return _result("related", order, together, metric, score, prior, count, seconds, [Evidence("read", words)], note)
+
+
 def _tampering(order: Order) -> AttackResult:
     """Evidence: per forgery (rows) the error it makes, and which of the checks refuse it (columns after the first)."""
     scheme = "bfv-lean" if order.scheme.startswith(("paillier", "plaintext", "INSECURE_paillier")) else order.scheme
@@ -687,6 +712,15 @@ ATTACKS: tuple[Attack, ...] = (
         (COALITION,),
         "collective custody, against fewer than t",
         _collusion,
+    ),
+    Attack(
+        "related",
+        "An old upload, mixed into one's own",
+        "use",
+        "Cortier and Smyth 2011; docs/threat_model.md, related ciphertexts",
+        (COALITION,),
+        "a key epoch per round; within a round commitments with spares, and the auditor's word before uploads",
+        _related,
     ),
     Attack(
         "tampering",

@@ -66,10 +66,10 @@ def _scheme(vector: CiphertextVector) -> BFVScheme:
 
 @dataclass(frozen=True)
 class RelatedTruth:
-    """Every word of the victim's old update, as it was encrypted, and the update itself."""
+    """Every word of the victim's old update, as it was encrypted; how many of them the attacker's own update has anyway."""
 
     words: Words64
-    update: Doubles
+    guessed: float
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def stage(
     model = dense_model("related", (1, PARAMETERS))
     public = Public(model, model.init(digest(b"related")), 0.1, 1, clients)
     view = View("coordinator+client", public, messages, (Held(OWN, 2, own),), public_key=key)
-    return view, RelatedTruth(_words(scheme, victims, clients), victims)
+    words = _words(scheme, victims, clients)
+    return view, RelatedTruth(words, float(np.mean(words == _words(scheme, own, clients))))
 
 
 def _encrypted(scheme: BFVScheme, key: PublicKey, update: Doubles, clients: int) -> CiphertextVector:

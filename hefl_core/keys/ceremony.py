@@ -69,6 +69,15 @@ STEPS: Final = (
 assert PREFIX + APPROVAL == APPROVAL_KIND
 
 
+def message_count(clients: int) -> int:
+    """Messages of one ceremony: everybody speaks once in each step, and deals to every other client.
+
+    >>> message_count(5)
+    60
+    """
+    return clients * (len(STEPS) - 1) + clients * (clients - 1)
+
+
 class DealerFreeScheme(Scheme, Protocol):
     """What a scheme offers besides :class:`Scheme` so that a key can be made without a dealer."""
 

@@ -73,7 +73,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     "SignedHeader": {"signature": SIGNATURE},
     "Position": {"epoch": PLACE, "round": PLACE, "attempt": PLACE},
     "Roster": {"experiment": NAME, "epoch": PLACE},
-    "Member": {"name": NAME, "role": NAME, "signing": KEY, "sealing": KEY},
+    "Member": {"name": NAME, "role": NAME, "signing": KEY, "sealing": KEY, "voucher": SIGNATURE},
     "EpochRecord": {
         "experiment": NAME, "epoch": PLACE, "previous": DIGEST, "preset": NAME, "preset_digest": DIGEST,
         "public_key_digest": DIGEST, "dealer": NAME, "roster_digest": DIGEST, "first_round": PLACE, "last_round": PLACE,

@@ -266,6 +266,12 @@ def hold(threshold: int, *, dealer_free: bool = False) -> None:
     st.session_state["cursor"] = 0
 
 
+def live(rounds: int) -> None:
+    """From now on a key serves so many rounds."""
+    _remember(experiment().but(epoch_rounds=rounds))
+    st.session_state["cursor"] = 0
+
+
 def _custody(before: Experiment, clients: int) -> None:
     """How many holders must come together: the slider starts at 1, where each client holds the key."""
     scheme = st.session_state.get("w:scheme", before.scheme)

@@ -8,11 +8,13 @@ from html import escape
 import streamlit as st
 
 from hefl_core.errors import HeflError, ParameterError
+from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.transcript import Transcript
 from hefl_core.figures.knowledge import knowledge
 from hefl_core.figures.sequence import chapters, picture
 from hefl_core.ids import OBSERVER
-from hefl_core.keys.epochs import EpochState
+from hefl_core.keys.ceremony import message_count
+from hefl_core.keys.epochs import DEALER_FREE, EpochState
 from hefl_core.runtime.keyroom import EpochLine, KeyRoom, Sizes, Tried
 from hefl_core.schemes.presets import PRESETS
 from pages.parts import frame, look, names, running, walk
@@ -83,6 +85,42 @@ def _head() -> None:
             quorum=_holders(chosen.quorum.threshold, chosen.clients),
         )
     )
+    _rounds_per_key(chosen)
+
+
+def _rounds_per_key(chosen: Experiment) -> None:
+    """How long a key that is held together lives, and what a longer or a shorter life costs."""
+    if chosen.quorum.threshold == 1:
+        return
+    left, right = st.columns([30, 70], vertical_alignment="center", gap="medium")
+    left.number_input(
+        _("Rounds under one key"),
+        1,
+        chosen.rounds,
+        min(chosen.rounds, chosen.rounds_per_epoch),
+        key=f"keys:rounds:{chosen.custody}:{chosen.rounds}",
+        on_change=_live,
+        args=(chosen,),
+    )
+    if chosen.rounds_per_epoch == 1:
+        right.caption(_("A new key for each round: an old upload that is mixed into a later one opens to nothing."))
+    else:
+        right.caption(
+            _(
+                "One key for {n} rounds: a client that deviates can, with the coordinator, mix another's old upload into its own "
+                "and read it from the next sum."
+            ).format(n=min(chosen.rounds, chosen.rounds_per_epoch))
+        )
+    if chosen.custody.startswith(DEALER_FREE):
+        count = message_count(chosen.clients)
+        right.caption(
+            _("Each new key costs a ceremony of {count} messages, and every client must be there.").format(count=count)
+        )
+
+
+def _live(chosen: Experiment) -> None:
+    rounds = st.session_state[f"keys:rounds:{chosen.custody}:{chosen.rounds}"]
+    frame.live(int(rounds))
 
 
 def _holders(threshold: int, clients: int) -> str:

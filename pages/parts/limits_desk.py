@@ -46,6 +46,11 @@ def _desk(scheme: str, seed: int) -> Desk:
     return tampering.set_desk(scheme, seed=seed)
 
 
+@st.cache_data(max_entries=32, show_spinner=False)
+def _related(scheme: str, epoch_rounds: int, seed: int) -> AttackResult:
+    return catalogue.run("related", scheme=scheme, epoch_rounds=epoch_rounds, seed=seed)
+
+
 def page() -> None:
     """The whole page."""
     if not frame.presenter():
@@ -87,6 +92,17 @@ def _collude() -> None:
         found = _collusion(encrypting_scheme(), threshold, 5, frame.experiment().seed)
     st.plotly_chart(figures.coalition(found, dark=frame.dark()), key="limits:coalition")
     st.caption(found.note)
+    st.markdown(
+        _(
+            "Below the threshold one client that **deviates** is enough, if the key stays: it mixes another's old upload into its "
+            "own, and reads it from the next sum. **Remedy: a key epoch per round.**"
+        )
+    )
+    fresh = st.toggle(_("A new key for each round"), False, key="limits:related")
+    with st.spinner(_("Mixing and decrypting …")):
+        mixed = _related(encrypting_scheme(), 1 if fresh else 2, frame.experiment().seed)
+    st.metric(_("Words of an old update read"), f"{mixed.value:.0%}", border=True)
+    st.caption(mixed.note)
 
 
 @st.fragment

@@ -126,6 +126,15 @@ def test_an_older_epoch_is_refused():
     assert client.enrolment.record.epoch == before == 2
 
 
+def take_the_place_of(run, clients):
+    """From now on these stand for the run's clients, under later keys too."""
+    from dataclasses import replace
+
+    parties = replace(run.parties, clients=clients)
+    run._begun = replace(run._begun, stage=replace(run._begun.stage, parties=parties))
+    run._parties = parties
+
+
 class Dying:
     """Wraps a client: at the named step its process is gone, and stays gone."""
 
@@ -148,15 +157,13 @@ class Dying:
     [("upload", 2, 3), ("ready", 1, 4), ("partial_decryption", 2, 4)],
 )
 def test_a_holder_that_dies_costs_at_most_one_attempt(step, attempts, members):
-    from dataclasses import replace
-
     run = Run(TOGETHER.but(clients=4, custody="2-of-4", rounds=2))
     steps = run.steps()
     for sent in steps:
         if sent.step == "receipt" and sent.position.round == 1 and sent.sender == "client-4":
             break
     dying = Dying(run.parties.clients[0], step)
-    run._parties = replace(run.parties, clients=(dying, *run.parties.clients[1:]))
+    take_the_place_of(run, (dying, *run.parties.clients[1:]))
     for _ in steps:
         pass
     last = run.rounds[-1]
@@ -181,8 +188,6 @@ class Away:
 
 def with_a_newcomer():
     """Client 5 is away, client 1 dies when it is asked for its part; before the second attempt client 5 is back."""
-    from dataclasses import replace
-
     run = Run(TOGETHER.but(clients=5, custody="3-of-5", rounds=2))
     steps = run.steps()
     for sent in steps:
@@ -190,7 +195,7 @@ def with_a_newcomer():
             break
     clients = run.parties.clients
     away = Away(clients[4])
-    run._parties = replace(run.parties, clients=(Dying(clients[0], "partial_decryption"), *clients[1:4], away))
+    take_the_place_of(run, (Dying(clients[0], "partial_decryption"), *clients[1:4], away))
     for sent in steps:
         if sent.step == "partial":
             away.back = True

@@ -146,6 +146,10 @@ def test_the_remedies_move_the_numbers(app):
     at.run()
     assert any("1 client and the coordinator open" in c.value for c in at.caption)
     at.select_slider(key="limits:threshold").set_value(3).run()
+    (read,) = [one for one in at.metric if one.label == "Words of an old update read"]
+    assert read.value == "100%"
+    at.toggle(key="limits:related").set_value(True).run()
+    assert [one.value for one in at.metric if one.label == "Words of an old update read"] == ["0%"]
     assert any("3 clients and the coordinator open" in c.value for c in at.caption)
 
 

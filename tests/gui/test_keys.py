@@ -86,3 +86,22 @@ def test_custody_that_leaves_no_cohort_is_explained(app):
     app.select_slider(key="keys:threshold").set_value(3).run()
     assert not app.exception
     assert app.error and "min_cohort" in app.error[0].value
+
+
+def test_rounds_under_one_key_are_chosen_with_cost_and_limit_beside(app):
+    run_on(app, "keys", clients=4, rounds=3, custody="2-of-4", scheme="bfv-threshold")
+
+    def said():
+        return " ".join(item.value for item in app.caption)
+
+    (chosen,) = [one for one in app.number_input if one.label == "Rounds under one key"]
+    assert chosen.value == 1 and "A new key for each round" in said()
+    chosen.set_value(3).run()
+    assert app.session_state["experiment"].epoch_rounds == 3
+    assert "One key for 3 rounds: a client that deviates" in said() and "ceremony of" not in said()
+
+
+def test_a_key_without_a_dealer_says_what_a_new_one_costs(app):
+    run_on(app, "keys", clients=4, rounds=3, custody="dealer-free:2-of-4", scheme="bfv-threshold")
+    said = " ".join(item.value for item in app.caption)
+    assert "One key for 3 rounds" in said and "a ceremony of 44 messages" in said
