@@ -236,7 +236,7 @@ ceremony = [s for s in run.steps() if s.position.round == 0]
 for step in dict.fromkeys(s.step for s in ceremony):
     some = [s for s in ceremony if s.step == step]
     print(f"{step:22s} {len(some):2d} message(s), first {some[0].sender} → {', '.join(some[0].receivers[:3])} …")
-print("dealer in the record:", run.parties.kms.active.record.dealer)
+print("dealer in the record:", run.parties.kms.epochs[-1].record.dealer)
 
 # %% [markdown]
 # First everybody *commits* to its part, then reveals it, or the last to speak could choose the key. The price: messages

@@ -57,7 +57,7 @@ def run(
     dp_noise: Annotated[
         float | None, typer.Option(help="noise on the sum over clip-norm (differential privacy); omitted: none")
     ] = None,
-    epoch_rounds: Annotated[int | None, typer.Option(help="rounds per key epoch; omitted: one epoch")] = None,
+    epoch_rounds: Annotated[int | None, typer.Option(help="rounds per key epoch; omitted: one where a dealt key is held together, else all")] = None,
     runtime: Annotated[
         str,
         typer.Option(help="local (one process), ray (processes of their own) or strict (services under mutual TLS)"),

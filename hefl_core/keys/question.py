@@ -8,7 +8,8 @@ auditor               a coordinator's "sum" that is not the sum of the listed up
 active set            partials that serve any active set give the key to t-1 colluders
 one set per mask      two active sets on one c1 leak the share
 one sum per round     the difference of two sums is somebody's update (a retry has the same members: who is alive encrypts
-                      the same update again, the ciphertext of a holder that died is carried over)
+                      the same update again, the ciphertext of a holder that died is carried over); for all holders
+                      together the auditor and every witness see to it (federation/witness.py)
 cohort                a sum of few contributors is nearly one update
 cap                   the flooding distance is stated for so many ciphertexts, and no more
 same bytes            the same question answered with fresh flooding each time averages away
