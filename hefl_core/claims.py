@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -32,6 +32,7 @@ from hefl_core.measure.inputs import MEANINGS, READABLE, examine, examine_record
 from hefl_core.measure.masks import masks_of, under_mask_of, without_mask
 from hefl_core.measure.memory import Hit, Search
 from hefl_core.measure.noise import NoiseShare, check_noise
+from hefl_core.measure.traces import FLOATS
 from hefl_core.measure.uniformity import compare, rows_of
 from hefl_core.runtime.blindness import PLANTED, observed_forms
 from hefl_core.runtime.observer import fedavg_error
@@ -43,7 +44,7 @@ from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset, open_scheme
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Header, Position
-from hefl_core.wire.fingerprint import Salt
+from hefl_core.wire.fingerprint import SMALLEST_BITS, Form, Salt
 
 Check: TypeAlias = Callable[[RunResult], str]
 """Returns the evidence as a sentence; raises AssertionError or a HeflError when the claim does not hold, NotChecked
@@ -199,18 +200,46 @@ def _confirmed(transcript: Transcript, applied: _Applied, until: Sent | None = N
 
 CLAIM_ALPHA = 1e-9
 """Every run is examined: at the blindness test's 1e-3, one honest run in a thousand would be accused."""
-NEEDLES_PER_FORM = 4
+NEEDLE_ENTRIES = 8
+"""Consecutive entries of a vector that make one search pattern: 32 bytes as float32, 64 as float64."""
+NEEDLES_PER_FORM = 2
 """Pieces of each vector in each form: floats of both widths and orders, quantised, packed into words."""
+MOST_IN_EVERY_FORM = 12
+"""Updates that are looked for in every form, in rounds spread over the run; all others as floats around their largest entry."""
 
 
 def _search_of(result: RunResult) -> Search:
-    """A search for everything that the audience saw and the coordinator must not have, in every form of it."""
+    """A search for everything that the audience saw and the coordinator must not have."""
     salt = Salt(os.urandom(16))
     search = Search(salt)
     examples_max = result.transcript.manifest.examples_max
-    for found in result.observations.values():
-        search.add(map(salt.fingerprint, observed_forms(result.experiment, examples_max, found, NEEDLES_PER_FORM, 7)))
+    rounds = [round_ for round_, found in result.observations.items() if found]
+    many = max((len(result.observations[round_]) for round_ in rounds), default=1)
+    chosen = rounds[:: max(1, -(-len(rounds) * many // MOST_IN_EVERY_FORM))]
+    for round_, found in result.observations.items():
+        forms = _largest_entries(found, examples_max)
+        if round_ in chosen:
+            some = found[:MOST_IN_EVERY_FORM]
+            forms = chain(forms, observed_forms(result.experiment, examples_max, some, NEEDLES_PER_FORM, 7))
+        search.add(map(salt.fingerprint, forms))
     return search
+
+
+def _largest_entries(observations: Sequence[Observation], examples_max: int) -> Iterator[Form]:
+    """Updates, weighted updates and means as floats, around their largest entry."""
+    for seen in observations:
+        update = np.frombuffer(seen.update, dtype=np.float64)
+        vectors = {"update": update, "weighted update": update * (seen.examples / examples_max)}
+        if seen.applied:
+            vectors["mean"] = np.frombuffer(seen.applied, dtype=np.float64)
+        for what, vector in vectors.items():
+            start = max(0, min(int(np.argmax(np.abs(vector))) - NEEDLE_ENTRIES // 2, len(vector) - NEEDLE_ENTRIES))
+            piece = vector[start : start + NEEDLE_ENTRIES]
+            if len(np.unique(piece[piece != 0])) < NEEDLE_ENTRIES - 1:
+                continue  # few entries say little, and could stand anywhere
+            for order in FLOATS:
+                name = f"{seen.client}, round {seen.position.round}, {what}, {order} at {start}"
+                yield Form("plaintext", name, piece.astype(order).tobytes(), SMALLEST_BITS)
 
 
 def _coordinator_blind(result: RunResult) -> str:
@@ -222,10 +251,10 @@ def _coordinator_blind(result: RunResult) -> str:
         header = seen.sent.head.header
         where = f"{header.kind} of {header.sender}"
         _demand(header.kind in READABLE, f"the coordinator got a {where}")
-        for data in (seen.body, seen.content):
-            hits = search.in_bytes(data) if data is not None else ()
+        for data in {id(data): data for data in (seen.body, seen.content) if data is not None}.values():
+            hits = search.in_bytes(data)
             _demand(not hits, f"{where} contains a {hits[0].kind if hits else ''}: {hits[0].name if hits else ''}")
-            nbytes += len(data or b"")
+            nbytes += len(data)
         if seen.content is not None:
             content: object = decode(seen.content, READABLE[header.kind])
             if isinstance(content, CiphertextVector):
