@@ -138,7 +138,8 @@ class Run:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             begun.post.begin(self.parties.coordinator)
             try:
-                for sent in key_epoch(number, self.experiment.rounds, self.parties, begun.post):
+                last = self.experiment.last_round_of_epoch(number)
+                for sent in key_epoch(number, last, self.parties, begun.post):
                     if sent.step == ROSTER:
                         self._follow(sent)
                     yield sent

@@ -15,7 +15,7 @@ from hefl_core.ids import OBSERVER
 from hefl_core.keys.epochs import EpochState
 from hefl_core.runtime.keyroom import EpochLine, KeyRoom, Sizes, Tried
 from hefl_core.schemes.presets import PRESETS
-from pages.parts import frame, look, names, running, walk
+from pages.parts import frame, look, names, noted, running, walk
 from pages.parts.stepper import stepper
 from pages.parts.words import _
 
@@ -83,6 +83,7 @@ def _head() -> None:
             quorum=_holders(chosen.quorum.threshold, chosen.clients),
         )
     )
+    noted.say_custody(chosen)
 
 
 def _holders(threshold: int, clients: int) -> str:
