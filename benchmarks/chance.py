@@ -18,6 +18,7 @@ from hefl_core.attacks.catalogue import ATTACKS, run
 from hefl_core.attacks.lab import COORDINATOR, PLAIN
 from hefl_core.attacks.matrix import family_at_chance
 from hefl_core.attacks.result import AttackResult
+from hefl_core.schemes.registry import load_preset
 
 ON_UPDATES = tuple(one.name for one in ATTACKS if one.family == "update" and one.name != "inversion")
 """Gradient inversion searches for each trial anew; it runs under the first scheme only."""
@@ -69,7 +70,9 @@ def main() -> None:
         found += these.values()
         smallest = min(one.p_value for one in these.values() if one.p_value is not None)
         custody = "individual" if threshold == 1 else f"{threshold} of 5"
-        rows.append((scheme, custody, *(cell(these.get(name)) for name in ON_UPDATES), f"{smallest:.2g}"))
+        flooded = getattr(load_preset(scheme), "demonstration", False)
+        named = f"{scheme} (demonstration flooding)" if flooded else scheme
+        rows.append((named, custody, *(cell(these.get(name)) for name in ON_UPDATES), f"{smallest:.2g}"))
     chance, corrected = family_at_chance(found)
     what = f"smallest p-value × {len(found)} cells: below 10⁻³ something leaks"
     verdicts = [Verdict(0, what, "≥", 1e-3, corrected, "")]

@@ -20,6 +20,7 @@ from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.keyroom import KeyRoom
 from hefl_core.runtime.run import Run
+from hefl_core.schemes.flooding import at_ceiling
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset, open_scheme
 from hefl_core.teaching import check, hint
@@ -92,7 +93,8 @@ print("secrets that two shares leave possible:", len(possible), "of", p)
 #
 # A ring ciphertext is a pair (c₀, c₁), and the plaintext sits in c₀ + c₁·s. With s = Σ λᵢ sᵢ, each active holder sends its
 # **partial decryption** dᵢ = λᵢ·c₁·sᵢ + eᵢ, and anybody who gets t of them adds up: c₀ + Σ dᵢ. The key itself never appears.
-# The large random eᵢ is the **flooding**; the next section needs it.
+# The large random eᵢ is the **flooding**; the next section needs it. (hefl also adds masks that cancel in the sum, so
+# that nobody reads a single dᵢ.)
 
 # %%
 scheme = open_scheme(SHARED)
@@ -165,13 +167,14 @@ print("error against the plain mean:", f"{run.result().rounds[0].max_abs_error:.
 # %% [markdown]
 # The coordinator relays the partials and cannot read one: they are sealed to the clients.
 #
-# **How much flooding?** It is a ratio: noise over the largest noise that could give the share away, as a number of bits, the
-# **gap**. Lean presets have no room for it, and refuse:
+# **How much flooding?** So much that answers look almost as if they were made without the key. How far they are from that is a
+# **statistical distance**, and it adds up over every ciphertext opened under one key: so their number is capped.
+# Where the distance stays too large hefl calls it a demonstration. Lean presets have no room for flooding at all, and refuse:
 
 # %%
 for name in ("bfv-threshold-classroom", "bfv-threshold", "bfv-threshold-strict"):
     preset = load_preset(name)
-    print(f"{name:24s} flooding of {preset.flood_bits} bits, at most {preset.max_decryptions} sums under one key")
+    print(f"{name:24s} {at_ceiling(preset, Quorum(3, 5))}")
 try:
     open_scheme("bfv-lean").keygen(Quorum(3, 5))
 except HeflError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from babel.messages.pofile import read_po
 
 from hefl_core.claims import LEDGER, NOT_PROMISED
+from hefl_core.federation import remarks
 from hefl_core.teaching.exercise import SAID
 from hefl_core.teaching.glossary import TERMS
 
@@ -31,6 +32,8 @@ def strings():
         yield text, "hefl_core/claims.py"
     for text in SAID:
         yield text, "hefl_core/teaching/exercise.py"
+    for text in remarks.SAID:
+        yield text, "hefl_core/federation/remarks.py"
 
 
 def places() -> dict[str, list[str]]:

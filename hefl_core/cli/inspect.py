@@ -12,11 +12,14 @@ from rich.table import Table
 
 from hefl_core.claims import LEDGER, to_markdown
 from hefl_core.cli.output import STDOUT, write_json
-from hefl_core.errors import IntegrityError
+from hefl_core.errors import IntegrityError, ParameterError
 from hefl_core.federation.heads import Heads
 from hefl_core.federation.verify import verify_file
+from hefl_core.keys.custody import Custody
 from hefl_core.keys.roster import RosterPin
-from hefl_core.schemes.registry import load_presets
+from hefl_core.schemes.flooding import Flooding, at_ceiling, flooding, wanted_answers
+from hefl_core.schemes.presets import Preset
+from hefl_core.schemes.registry import block_count, load_presets
 
 
 def verify(
@@ -43,14 +46,28 @@ def verify(
         typer.echo(f"verified: {verdict}")
 
 
-def schemes(json: Annotated[str | None, typer.Option(help="every number as JSON; - is stdout")] = None) -> None:
-    """List the presets with every number and its source."""
+def schemes(
+    custody: Annotated[str, typer.Option(help="whose flooding is stated: T-of-N or dealer-free:T-of-N")] = "3-of-10",
+    parameters: Annotated[
+        int | None, typer.Option(help="of the model; omitted: as much as a key may ever open")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="rounds per key epoch, with --parameters")] = 1,
+    json: Annotated[str | None, typer.Option(help="every number as JSON; - is stdout")] = None,
+) -> None:
+    """List the presets with every number and its source; and what a key held together gives away at its cap."""
     presets = load_presets()
+    clients = custody.rpartition("-of-")[2]
+    held = Custody.parse(custody, int(clients) if clients.isdecimal() else 2)
+    stated = {preset.name: _flooding(preset, held, parameters, rounds) for preset in presets}
     if json:
-        write_json(json, msgspec.json.encode(presets).decode())
+        lines = [
+            msgspec.to_builtins(one) | {"flooding": stated[one.name], "security": _security(one, stated[one.name])}
+            for one in presets
+        ]
+        write_json(json, msgspec.json.encode(lines).decode())
         if json == "-":
             return
-    table = Table(title="presets", show_lines=True)
+    table = Table(title="presets", show_lines=True, caption=_CAPTION.format(custody=held))
     for column in ("name", "family", "security", "numbers", "source"):
         table.add_column(column)
     common = {"name", "family", "security_bits", "security_standard", "source"}
@@ -58,8 +75,33 @@ def schemes(json: Annotated[str | None, typer.Option(help="every number as JSON;
         fields = msgspec.to_builtins(preset)
         numbers = ", ".join(f"{key} {value}" for key, value in fields.items() if key not in common)
         name = f"[red]{preset.name}[/]" if preset.insecure else preset.name
-        table.add_row(name, preset.family, f"{preset.security_bits} bits", numbers, preset.source)
+        table.add_row(name, preset.family, _security(preset, stated[preset.name]), numbers, preset.source)
     STDOUT.print(table)
+
+
+_CAPTION = (
+    "flooding: held {custody}, the statistical distance between holders' answers and answers made without the key, at the cap on "
+    "ciphertexts; over 2^-40 it is a demonstration"
+)
+
+
+def _flooding(preset: Preset, held: Custody, parameters: int | None, rounds: int) -> Flooding | str | None:
+    """The statement, the reason why there is none, or None where nothing is flooded."""
+    free, quorum = held.dealer_free, held.quorum
+    try:
+        if parameters is None:
+            return at_ceiling(preset, quorum, dealer_free=free)
+        blocks = block_count(preset, parameters)
+        wanted = wanted_answers(blocks, rounds, dealer_free=free)
+        return flooding(preset, quorum, quorum.holders, wanted, blocks=blocks, dealer_free=free)
+    except ParameterError as error:
+        return f"refused: {error}"
+
+
+def _security(preset: Preset, stated: Flooding | str | None) -> str:
+    """Never the bits of the ring alone where a key can be held together."""
+    bits = f"{preset.security_bits} bits"
+    return bits if stated is None else f"{bits}; held together: {stated}"
 
 
 def claims(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -119,6 +119,12 @@ def warn_insecure(result: RunResult) -> None:
     """Say in red why a run protects nobody, where that is so."""
     for reason in result.insecure:
         STDERR.print(f"[bold red]INSECURE[/] {reason}")
+
+
+def say_remarks(remarks: Iterable[object]) -> None:
+    """What a run should be read with."""
+    for remark in remarks:
+        STDERR.print(f"[yellow]NOTE[/] {remark}")
 
 
 def _number(value: float | None, form: str) -> str:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from hefl_core.cli.output import STDERR
+from hefl_core.cli.output import STDERR, say_remarks
 from hefl_core.errors import DataError, ParameterError
-from hefl_core.federation.experiment import Experiment, Schema
+from hefl_core.federation.experiment import Experiment, Manifest, Schema
+from hefl_core.federation.remarks import remarks_on
 from hefl_core.ids import COORDINATOR
 from hefl_core.runtime.household import OWN
 from hefl_core.runtime.kit import Kit, read_json
@@ -78,14 +79,14 @@ def issue_kits(
         agreed = agreed.but(dataset=f"{OWN}{schema.stem}")
     manifest = terms(agreed, columns, examples_max)
     kits = issue(out, manifest, read_requests(requests, agreed.clients), days)
-    _say(agreed, kits, out)
+    _say(manifest, kits, out)
 
 
 @provision.command("renew")
 def renew_certificates(requests: Requests, out: Out, days: Days = DAYS) -> None:
     """At the organiser: new certificates, the same terms and members."""
     kits = renew(out, requests, days)
-    _say(kits[COORDINATOR].manifest.experiment, kits, out)
+    _say(kits[COORDINATOR].manifest, kits, out)
 
 
 @provision.command()
@@ -113,7 +114,7 @@ def all_of_it(
     changes = {name: value for name, value in (("clients", clients), ("rounds", rounds)) if value is not None}
     manifest = provision_all(folder, agreed.but(**changes), coordinator=coordinator, days=days)
     kit = Kit.load(folder / COORDINATOR)
-    _say(agreed, {}, folder)
+    _say(manifest, {}, folder)
     typer.echo(f"experiment {manifest.id[:16]}, kit {kit.fingerprint}")
     typer.echo(f"start each:  python -m hefl_core serve ROLE --config {folder}/PARTY/service.toml")
 
@@ -131,11 +132,13 @@ def read_experiment(text: str) -> Experiment:
     return Experiment.from_query(text)
 
 
-def _say(experiment: Experiment, kits: dict[str, Kit], out: Path) -> None:
+def _say(manifest: Manifest, kits: dict[str, Kit], out: Path) -> None:
+    experiment = manifest.experiment
     if experiment.observed:
         STDERR.print("observation is off: services show nobody's private side; each client writes its own results")
     for reason in experiment.insecure:
         STDERR.print(f"[bold red]INSECURE[/] {reason}")
+    say_remarks(remarks_on(experiment, manifest.parameters))
     if kits:
         typer.echo(f"{len(kits)} kits in {out / KITS}; each goes to HOME/kit of its party")
         typer.echo(f"fingerprint {kits[COORDINATOR].fingerprint}: let the parties compare it by another way")

@@ -13,6 +13,7 @@ from hefl_core.cli.output import (
     forecast_table,
     progress,
     rounds_table,
+    say_remarks,
     warn_insecure,
     write_json,
 )
@@ -110,6 +111,7 @@ def run(
     if json:
         write_json(json, checked.to_json())
     warn_insecure(checked)
+    say_remarks(checked.remarks)
     if runtime == "strict":
         STDERR.print(NOTE)
     if runtime == "ray":

@@ -18,9 +18,10 @@ from hefl_core.federation.precision import BoundRange
 from hefl_core.ids import digest
 from hefl_core.keys.custody import Custody
 from hefl_core.schemes.fixed_point import FixedPoint
+from hefl_core.schemes.flooding import Flooding, flooding, wanted_answers
 from hefl_core.schemes.presets import BFVPreset, PaillierPreset
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.schemes.registry import load_preset
+from hefl_core.schemes.registry import block_count, load_preset
 from hefl_core.wire.canonical import encode
 
 NARROW_FIELD_BITS = 12
@@ -132,21 +133,36 @@ class Experiment:
         return Custody.parse(self.custody, self.clients).quorum
 
     @property
+    def dealer_free(self) -> bool:
+        """Whether the clients make the key among themselves."""
+        return Custody.parse(self.custody, self.clients).dealer_free
+
+    @property
     def rounds_per_epoch(self) -> int:
-        """After so many rounds the key is changed.
+        """How many rounds one key serves at most.
 
         Under one key a client that deviates can mix an old upload into its own and read it from the next sum
         (attacks/related.py). A dealt key that is held together is therefore changed with every round; one made without a
         dealer costs every client a ceremony, so that the user chooses.
         """
         if self.epoch_rounds is not None:
-            return self.epoch_rounds
-        custody = Custody.parse(self.custody, self.clients)
-        return 1 if custody.quorum.collective and not custody.dealer_free else self.rounds
+            return min(self.epoch_rounds, self.rounds)
+        return 1 if self.quorum.collective and not self.dealer_free else self.rounds
 
     def last_round_of(self, first_round: int) -> int:
-        """The last round under a key that is new in this one, if nothing changes it before."""
-        return min(self.rounds, first_round + self.rounds_per_epoch - 1)
+        """The last round of the key that is made for this one: a rotation in between does not move the others."""
+        every = self.rounds_per_epoch
+        return min(self.rounds, ((first_round - 1) // every + 1) * every)
+
+    def flooding(self, parameters: int) -> Flooding | None:
+        """What one key gives away at most with a model of d parameters; None where nothing is flooded.
+
+        Raises: ParameterError where one sum is more than a key may open.
+        """
+        preset, free = load_preset(self.scheme), self.dealer_free
+        blocks = block_count(preset, parameters)
+        wanted = wanted_answers(blocks, self.rounds_per_epoch, dealer_free=free)
+        return flooding(preset, self.quorum, self.clients, wanted, blocks=blocks, dealer_free=free)
 
     @property
     def adaptive(self) -> bool:

@@ -14,8 +14,10 @@ import msgspec
 from hefl_core.federation.client import Observation
 from hefl_core.federation.dp import Guarantee
 from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.remarks import remarks_on
 from hefl_core.federation.transcript import LeftOut, Transcript
 from hefl_core.measure.forecast import Outlook, PhaseSeconds, outlook
+from hefl_core.schemes.flooding import Flooding
 
 if TYPE_CHECKING:
     from hefl_core.runtime.blindness import Blindness
@@ -169,6 +171,16 @@ class RunResult:
         mechanism = self.experiment.mechanism
         return mechanism.guarantee(len(self.rounds)) if mechanism is not None and self.rounds else None
 
+    @property
+    def flooding(self) -> Flooding | None:
+        """What one key of this run gives away at most; None where nothing is flooded."""
+        return self.experiment.flooding(self.parameters)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the run should be read with: what nobody checked, what a shared key gives away."""
+        return tuple(str(remark) for remark in remarks_on(self.experiment, self.parameters))
+
     def to_json(self) -> str:
         """The stable surface of ``run --json``."""
         parts = {name: getattr(self, name) for name in _JSON_FIELDS}
@@ -183,6 +195,8 @@ _JSON_FIELDS = (
     "key_id",
     "cold_start_seconds",
     "insecure",
+    "remarks",
+    "flooding",
     "shared_processes",
     "hosts",
     "rounds",

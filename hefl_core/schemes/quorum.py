@@ -28,5 +28,10 @@ class Quorum:
         """Whether nobody can decrypt alone."""
         return self.threshold > 1
 
+    @property
+    def majority(self) -> bool:
+        """Whether two groups that can decrypt have a member in common: t > n/2."""
+        return 2 * self.threshold > self.holders
+
     def __str__(self) -> str:
         return f"{self.threshold}-of-{self.holders}"

@@ -14,7 +14,7 @@ from hefl_core.measure.forecast import Forecast, Outlook, forecast
 from hefl_core.runtime.household import estate
 from hefl_core.runtime.result import with_forecast
 from hefl_core.schemes.presets import PRESETS
-from pages.parts import frame, running
+from pages.parts import frame, noted, running
 from pages.parts.words import _
 
 OFFERED = (
@@ -37,6 +37,7 @@ def page() -> None:
         frame.explain(error)
         return
     _head(said)
+    noted.say_custody(chosen)
     found = _after()
     left, right = st.columns(2, gap="large")
     with left:

@@ -18,8 +18,10 @@ from hefl_core.errors import HeflError, ParameterError, QuorumError, RuntimeUnav
 from hefl_core.federation.experiment import Experiment
 from hefl_core.learning.datasets import DATASET_NAMES
 from hefl_core.runtime.session import SESSIONS, WARM_UP, Session
-from hefl_core.schemes.presets import PRESETS
+from hefl_core.schemes.flooding import at_ceiling
+from hefl_core.schemes.presets import PRESETS, USUAL
 from hefl_core.teaching.glossary import meaning
+from pages.parts import noted
 from pages.parts.words import _
 
 AUDIENCES = ("class", "thesis", "stakeholder")
@@ -208,6 +210,7 @@ def sidebar() -> None:
         _take(before)
         for reason in experiment().insecure:
             st.markdown(f":red-badge[:material/lock_open: INSECURE] {reason}")
+        noted.say_ceiling(experiment())
         st.divider()
         st.segmented_control(
             _("Audience"),
@@ -246,7 +249,11 @@ def _choice(name: str, label: str, options: tuple[str, ...], before: Experiment,
 def _scheme_label(name: str) -> str:
     preset = PRESETS[name]
     bits = _("INSECURE") if preset.insecure else f"{preset.security_bits} bit" if preset.security_bits else _("none")
-    return f"{name} · {bits}"
+    stated = at_ceiling(preset, USUAL)
+    if stated is None:
+        return f"{name} · {bits}"
+    kind = _("demonstration flooding") if stated.demonstration else _("flooding")
+    return f"{name} · {kind} 2^-{stated.exponent} · {bits}"
 
 
 TOGETHER = {"bfv": "bfv-threshold", "ckks": "ckks-threshold", "paillier": "paillier-packed"}

@@ -17,7 +17,7 @@ from hefl_core.keys.ceremony import message_count
 from hefl_core.keys.epochs import DEALER_FREE, EpochState
 from hefl_core.runtime.keyroom import EpochLine, KeyRoom, Sizes, Tried
 from hefl_core.schemes.presets import PRESETS
-from pages.parts import frame, look, names, running, walk
+from pages.parts import frame, look, names, noted, running, walk
 from pages.parts.stepper import stepper
 from pages.parts.words import _
 
@@ -85,6 +85,7 @@ def _head() -> None:
             quorum=_holders(chosen.quorum.threshold, chosen.clients),
         )
     )
+    noted.say_custody(chosen)
     _rounds_per_key(chosen)
 
 

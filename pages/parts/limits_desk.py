@@ -13,9 +13,10 @@ from hefl_core.attacks.result import AttackResult
 from hefl_core.attacks.tampering import Desk, Verdict
 from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.remarks import mean_remark
 from hefl_core.figures import attacks as figures
 from hefl_core.runtime import liars
-from pages.parts import frame, names
+from pages.parts import frame, names, noted
 from pages.parts.attack_lab import encrypting_scheme, result_of
 from pages.parts.names import measured
 from pages.parts.words import _
@@ -248,13 +249,10 @@ def _lie() -> None:
         )
     )
     clipped = st.toggle(_("Clip every update to norm {clip}").format(clip=liars.CLIP), key="limits:clip")
-    st.caption(
-        _("Every client checks that the decrypted mean is no longer than the clip, plus rounding and noise.")
-        if clipped
-        else _("No clip: the length of the mean is not checked.")
-    )
+    clip = liars.CLIP if clipped else None
+    noted.say([mean_remark(Experiment(clip_norm=clip))])
     with st.spinner(_("Running the protocol once per lie …")):
-        lies = _lies(scheme, seed, liars.CLIP if clipped else None)
+        lies = _lies(scheme, seed, clip)
     caught, missed = st.columns(2, gap="large")
     with caught:
         st.markdown(_("##### Caught: {n} of {all}").format(n=len(lies.caught), all=len(lies.told)))

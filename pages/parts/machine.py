@@ -70,7 +70,7 @@ def _keys(run: Run) -> None:
                 _("held"): str(one.record.quorum),
                 _("dealer"): one.record.dealer,
                 _("rounds"): f"{one.record.first_round}-{one.record.last_round}",
-                _("decryptions at most"): one.record.max_decryptions,
+                _("ciphertexts per holder, at most"): one.record.max_decryptions,
             }
             for one in announcements
         ],

@@ -6,12 +6,13 @@ import streamlit as st
 
 from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.remarks import mean_remark
 from hefl_core.figures import training
 from hefl_core.learning.partition import label_table
 from hefl_core.runtime.comparison import Choice, Comparison
 from hefl_core.runtime.household import estate
 from hefl_core.schemes.presets import PRESETS
-from pages.parts import frame
+from pages.parts import frame, noted
 from pages.parts.words import _
 
 QUICK = tuple(
@@ -68,9 +69,11 @@ def _privacy(chosen: Experiment) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.toggle(_("Differential privacy"), False, key="lab:dp")
         if not st.session_state["lab:dp"]:
+            noted.say([mean_remark(chosen)])
             return
         st.number_input(_("Clip to norm"), 0.01, 100.0, 1.0, key="lab:clip")
         st.number_input(_("Noise on the sum, in clips"), 0.01, 20.0, 1.0, key="lab:noise")
+    noted.say([mean_remark(_noised(chosen))])
     mechanism = _noised(chosen).mechanism
     if mechanism is not None:
         st.caption(mechanism.guarantee(chosen.rounds).sentence)

@@ -109,6 +109,18 @@ def test_schemes_and_claims_can_be_read():
     assert "coordinator-blind" in hefl("claims").stdout
 
 
+def test_schemes_never_say_the_rings_bits_alone_of_a_key_held_together():
+    for options in ((), ("--custody", "dealer-free:2-of-5", "--parameters", "100000", "--rounds", "3")):
+        listed = json.loads(hefl("schemes", *options, "--json", "-").stdout)
+        held = [preset for preset in listed if preset.get("flood_bits")]
+        assert len(held) >= 5
+        for preset in held:
+            assert "flooding 2^-" in preset["security"] and preset["flooding"]["distance_bits"] < 0
+            small = preset["name"] in ("bfv-threshold-small", "bfv-threshold-classroom")
+            assert ("demonstration" in preset["security"]) == small
+    assert "demonstration" in hefl("schemes").stdout
+
+
 def test_the_keys_of_one_machine(tmp_path):
     store, key_file = str(tmp_path / "k.sqlite"), str(tmp_path / "unlock.key")
     options = ("--store", store, "--key-file", key_file)

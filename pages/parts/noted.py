@@ -1,0 +1,36 @@
+"""What a run should be read with, in the language of the screen: sentences of hefl_core/federation/remarks.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import streamlit as st
+
+from hefl_core.errors import HeflError
+from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.remarks import Remark, ceiling_remarks, custody_remarks
+from hefl_core.runtime.household import estate
+from pages.parts.words import _
+
+
+def say(remarks: Iterable[Remark]) -> None:
+    """One line each."""
+    for remark in remarks:
+        st.caption(f":material/info: {_(remark.sentence).format(*remark.values)}")
+
+
+def say_ceiling(experiment: Experiment) -> None:
+    """What belongs beside a custody whatever the model."""
+    _or_why_not(lambda: ceiling_remarks(experiment))
+
+
+def say_custody(experiment: Experiment) -> None:
+    """What belongs beside this experiment's custody, for its model."""
+    _or_why_not(lambda: custody_remarks(experiment, estate(experiment).model.parameters))
+
+
+def _or_why_not(remarks: Callable[[], Iterable[Remark]]) -> None:
+    try:
+        say(remarks())
+    except HeflError as error:
+        st.caption(f":material/error: {error}")
