@@ -18,6 +18,7 @@ from hefl_core.cli.output import (
 )
 from hefl_core.federation.experiment import Experiment, read_bound
 from hefl_core.federation.heads import Heads
+from hefl_core.federation.transcript import newest_roster
 from hefl_core.federation.verify import pin_of
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.one_machine import NOTE
@@ -106,6 +107,10 @@ def run(
         STDERR.print(NOTE)
     if runtime == "ray":
         STDERR.print(whereabouts(checked.hosts))
+    if (roster := newest_roster(checked.transcript)) is not None:
+        STDERR.print(
+            f"roster fingerprint {roster.fingerprint}: parties compare it by another way, to know who takes part"
+        )
     if json != "-":
         STDERR.print(rounds_table(checked))
         STDERR.print(forecast_table(checked))

@@ -64,7 +64,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     "SignedHeader": {"signature": SIGNATURE},
     "Position": {"epoch": PLACE, "round": PLACE, "attempt": PLACE},
     "Roster": {"experiment": NAME, "epoch": PLACE},
-    "Member": {"name": NAME, "role": NAME, "signing": KEY, "sealing": KEY},
+    "Member": {"name": NAME, "role": NAME, "signing": KEY, "sealing": KEY, "voucher": SIGNATURE},
     "EpochRecord": {
         "experiment": NAME, "epoch": PLACE, "previous": DIGEST, "preset": NAME, "preset_digest": DIGEST,
         "public_key_digest": DIGEST, "dealer": NAME, "roster_digest": DIGEST, "first_round": PLACE, "last_round": PLACE,
@@ -77,6 +77,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     "EpochAnnouncement": {"approvals": ABSENT},
     "CeremonyResult": {
         "experiment": NAME, "epoch": PLACE, "preset": NAME, "public_key_digest": DIGEST, "transcript": DIGEST,
+        "tag_key_digest": DIGEST,
     },
     "Quorum": {"threshold": NUMBER, "holders": NUMBER},
     "KeyId": {"scheme": NAME, "preset": NAME, "epoch": PLACE, "fingerprint": NAME},
@@ -225,7 +226,7 @@ class Decoder:
             return isinstance(leaf, bool) if meaning == FLAG else _is_int(leaf)
         if not isinstance(leaf, bytes):
             return meaning == START and leaf is None
-        lengths = {DIGEST: (0, 32), SIGNATURE: (64,), START: (4 * self.manifest.parameters,)}.get(meaning)
+        lengths = {DIGEST: (0, 32), SIGNATURE: (0, 64), START: (4 * self.manifest.parameters,)}.get(meaning)
         return lengths is None or len(leaf) in lengths
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ from hefl_core.errors import (
     RoundError,
     RuntimeUnavailable,
 )
-from hefl_core.federation.client import Observation
+from hefl_core.federation.client import Client, Observation
 from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.post import Post
@@ -115,8 +115,8 @@ class Run:
             if self._rotation_due(number) and self._left_at(number) is None:
                 yield from self._open_epoch(number, begun)
             yield from self._round(number, begun)
-            self._destroy_old(begun)
-        self._destroy_old(begun)
+            self._destroy_old(self._present(begun), begun)
+        self._destroy_old(self.parties.clients, begun)
         self._close_transcript(begun)
 
     def rotate(self) -> None:
@@ -138,7 +138,7 @@ class Run:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             begun.post.begin(self.parties.coordinator)
             try:
-                for sent in key_epoch(number, self.experiment.rounds, begun.stage.parties, begun.post):
+                for sent in key_epoch(number, self.experiment.rounds, self._everybody(), begun.post):
                     if sent.step == ROSTER:
                         self._follow(sent)
                     yield sent
@@ -149,12 +149,21 @@ class Run:
     def _follow(self, roster: Sent) -> None:
         """The epoch under way, and who takes part in it."""
         self._epoch = roster.position.epoch
-        everybody = self._ready().stage.parties
-        clients = tuple(client for client in everybody.clients if client.name in roster.receivers)
-        self._parties = replace(everybody, clients=clients)
+        clients = tuple(client for client in self._everybody().clients if client.name in roster.receivers)
+        self._parties = replace(self.parties, clients=clients)
 
-    def _destroy_old(self, begun: _Begun) -> None:
-        """After the first round under a new key the old ones are destroyed, at the KMS and at every client.
+    def _everybody(self) -> Parties:
+        """The parties with all clients of the run: who is left out of one epoch may be in the next."""
+        now = {client.name: client for client in self.parties.clients}
+        clients = self._ready().stage.parties.clients
+        return replace(self.parties, clients=tuple(now.get(client.name, client) for client in clients))
+
+    def _present(self, begun: _Begun) -> list[Client]:
+        """Clients that were there in this round. Who comes back after it has yet to catch up, and needs its old keys for that."""
+        return [client for client in self.parties.clients if client.name not in begun.post.absent]
+
+    def _destroy_old(self, clients: Sequence[Client], begun: _Begun) -> None:
+        """After the first round under a new key the old ones are destroyed, at the KMS and at these clients.
 
         Who cannot be reached is asked again after the next round.
         """
@@ -168,7 +177,7 @@ class Run:
                     keepers.discard(kms.name)
                 except RuntimeUnavailable as error:
                     begun.post.note(kms.name, "destroy", Position(old, 0), error)
-            asked = [client for client in self.parties.clients if client.name in keepers]
+            asked = [client for client in clients if client.name in keepers]
             for client, answer in begun.stage.carrier.gather(asked, "destroy_epoch", old):
                 if isinstance(answer, RuntimeUnavailable):
                     begun.post.note(client.name, "destroy_epoch", Position(old, 0), answer)
