@@ -12,6 +12,7 @@ from babel.messages.pofile import read_po
 
 from hefl_core.claims import LEDGER, NOT_PROMISED
 from hefl_core.federation import remarks
+from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.teaching.exercise import SAID
 from hefl_core.teaching.glossary import TERMS
 
@@ -30,6 +31,8 @@ def strings():
         yield text, "hefl_core/teaching/glossary.py"
     for text in (*(claim.sentence for claim in LEDGER), *NOT_PROMISED):
         yield text, "hefl_core/claims.py"
+    for text in KMS_AND_COORDINATOR:
+        yield text, "hefl_core/keys/collusion.py"
     for text in SAID:
         yield text, "hefl_core/teaching/exercise.py"
     for text in remarks.SAID:

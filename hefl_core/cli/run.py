@@ -19,6 +19,7 @@ from hefl_core.cli.output import (
 )
 from hefl_core.federation.experiment import Experiment, read_bound
 from hefl_core.federation.heads import Heads
+from hefl_core.federation.transcript import newest_roster
 from hefl_core.federation.verify import pin_of
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.one_machine import NOTE
@@ -58,7 +59,9 @@ def run(
     dp_noise: Annotated[
         float | None, typer.Option(help="noise on the sum over clip-norm (differential privacy); omitted: none")
     ] = None,
-    epoch_rounds: Annotated[int | None, typer.Option(help="rounds per key epoch; omitted: one where a dealt key is held together, else all")] = None,
+    epoch_rounds: Annotated[
+        int | None, typer.Option(help="rounds per key epoch; omitted: one where a dealt key is held together, else all")
+    ] = None,
     runtime: Annotated[
         str,
         typer.Option(help="local (one process), ray (processes of their own) or strict (services under mutual TLS)"),
@@ -116,6 +119,10 @@ def run(
         STDERR.print(NOTE)
     if runtime == "ray":
         STDERR.print(whereabouts(checked.hosts))
+    if (roster := newest_roster(checked.transcript)) is not None:
+        STDERR.print(
+            f"roster fingerprint {roster.fingerprint}: parties compare it by another way, to know who takes part"
+        )
     if json != "-":
         STDERR.print(rounds_table(checked))
         STDERR.print(forecast_table(checked))

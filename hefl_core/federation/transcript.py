@@ -21,8 +21,8 @@ from hefl_core.federation.party import Letter, Work
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys.approval import PREFIX
 from hefl_core.keys.ceremony import DEAL
-from hefl_core.keys.roster import Member
-from hefl_core.wire.canonical import encode
+from hefl_core.keys.roster import Member, Roster
+from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Position, SignedHeader
 
 EAVESDROPPER = "eavesdropper"
@@ -324,6 +324,11 @@ class Transcript:
         restored = cls._restore(lines, blobs or {})
         restored.opening  # noqa: B018  raises when the first line is another
         return restored
+
+
+def newest_roster(transcript: Transcript) -> Roster | None:
+    """Who takes part now; None before the first roster was sent."""
+    return next((decode(sent.inline, Roster) for sent in reversed(transcript.sent) if sent.inline is not None), None)
 
 
 def blob_folder(path: Path) -> Path:

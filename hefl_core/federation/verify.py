@@ -184,6 +184,7 @@ class _Checker:
         if hashlib.sha256(sent.inline).digest() != sent.head.header.content_digest:
             raise IntegrityError("roster: its bytes are not those that the KMS signed")
         roster = decode(sent.inline, Roster)
+        roster.check_vouchers()
         if self._pin is not None:
             self._pin.check(roster)
         self._rosters[roster.epoch] = roster

@@ -33,6 +33,7 @@ from hefl_core.keys.secret import Hidden
 from hefl_core.keys.store import KeyStore
 from hefl_core.keys.tag import TagKey
 from hefl_core.schemes.base import PartialDecryption, PublicKey, Scheme, SecretShare
+from hefl_core.schemes.registry import load_preset
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import NO_DIGEST, Envelope
 from hefl_core.wire.limits import MAX_MESSAGE_BYTES
@@ -287,6 +288,12 @@ class Enrolment(Hidden):
             raise IntegrityError(
                 f"epoch {record.epoch}: expected roster {roster.digest.hex()[:16]}, "
                 f"found {record.roster_digest.hex()[:16]}"
+            )
+        cap = getattr(load_preset(record.preset), "max_decryptions", None)
+        if cap and record.max_decryptions > cap:
+            raise IntegrityError(
+                f"epoch {record.epoch}: expected at most {cap} decryptions, as {record.preset}'s flooding allows, found "
+                f"{record.max_decryptions}; refuse it"
             )
         if record.quorum.holders != len(roster.clients):
             raise IntegrityError(

@@ -121,7 +121,7 @@ class Run:
             if self._rotation_due(number) and self._left_at(number) is None:
                 yield from self._open_epoch(number, begun)
             yield from self._round(number, begun)
-            self._destroy(range(1, self._epoch), self.parties.clients, begun)
+            self._destroy(range(1, self._epoch), self._present(begun), begun)
         if not self._keep_keys:
             self.end_keys()
         self._close_transcript(begun)
@@ -145,7 +145,7 @@ class Run:
             begun.post.begin(self.parties.coordinator)
             try:
                 last = self.experiment.last_round_of(number)
-                for sent in key_epoch(number, last, begun.stage.parties, begun.post):
+                for sent in key_epoch(number, last, self._everybody(), begun.post):
                     if sent.step == ROSTER:
                         self._follow(sent)
                     yield sent
@@ -156,9 +156,18 @@ class Run:
     def _follow(self, roster: Sent) -> None:
         """The epoch under way, and who takes part in it."""
         self._epoch = roster.position.epoch
-        everybody = self._ready().stage.parties
-        clients = tuple(client for client in everybody.clients if client.name in roster.receivers)
-        self._parties = replace(everybody, clients=clients)
+        clients = tuple(client for client in self._everybody().clients if client.name in roster.receivers)
+        self._parties = replace(self.parties, clients=clients)
+
+    def _everybody(self) -> Parties:
+        """The parties with all clients of the run: who is left out of one epoch may be in the next."""
+        now = {client.name: client for client in self.parties.clients}
+        clients = self._ready().stage.parties.clients
+        return replace(self.parties, clients=tuple(now.get(client.name, client) for client in clients))
+
+    def _present(self, begun: _Begun) -> list[Client]:
+        """Clients that were there in this round. Who comes back after it has yet to catch up, and needs its old keys for that."""
+        return [client for client in self.parties.clients if client.name not in begun.post.absent]
 
     def end_keys(self) -> tuple[str, ...]:
         """Destroy every key of this run, at the KMS and at every client that ever had one; who may still hold one.
@@ -166,7 +175,7 @@ class Run:
         Whoever has the record's bodies and a key reads the updates in it: the bodies leave once nobody is named here.
         """
         begun = self._ready()
-        self._destroy(range(1, self._epoch + 1), begun.stage.parties.clients, begun)
+        self._destroy(range(1, self._epoch + 1), self._everybody().clients, begun)
         left = tuple(sorted(set().union(*self._keepers.values())))
         begun.transcript.released = not left
         return left

@@ -9,11 +9,12 @@ import streamlit as st
 
 from hefl_core.errors import HeflError, ParameterError
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.transcript import Transcript
+from hefl_core.federation.transcript import Transcript, newest_roster
 from hefl_core.figures.knowledge import knowledge
 from hefl_core.figures.sequence import chapters, picture
 from hefl_core.ids import OBSERVER
 from hefl_core.keys.ceremony import message_count
+from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.keys.epochs import DEALER_FREE, EpochState
 from hefl_core.runtime.keyroom import EpochLine, KeyRoom, Sizes, Tried
 from hefl_core.schemes.presets import PRESETS
@@ -49,6 +50,8 @@ def page() -> None:
     room = _room()
     if room is not None:
         _epochs(room)
+    with st.expander(_("What the KMS and the coordinator can do together")):
+        st.markdown("\n".join(f"- {_(sentence)}" for sentence in KMS_AND_COORDINATOR))
 
 
 def _head() -> None:
@@ -140,6 +143,13 @@ def _hold() -> None:
 
 def _ceremony() -> None:
     run = running.ensure_run()
+    if run is not None and (roster := newest_roster(run.transcript)) is not None:
+        st.caption(
+            _(
+                "Roster fingerprint `{fingerprint}`: between organisations, compare it by telephone; whoever has the same "
+                "sees the same parties with the same keys."
+            ).format(fingerprint=roster.fingerprint)
+        )
     if run is not None:
         _walk_ceremony(run.transcript, f"run-{frame.session().number}", frame.session().result is not None)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hefl_core.federation.transcript import Transcript, newest_roster
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,6 +33,8 @@ def run_files(tmp_path_factory):
         str(folder / "t.jsonl"),
     )
     assert done.returncode == 0, done.stderr
+    roster = newest_roster(Transcript.load(folder / "t.jsonl"))
+    assert roster is not None and roster.fingerprint in done.stderr
     return folder
 
 

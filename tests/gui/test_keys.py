@@ -1,6 +1,7 @@
 import pytest
 
 from hefl_core.errors import KeyNotActive, ParameterError, RoundError
+from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.keys.epochs import EpochState
 from hefl_core.runtime.keyroom import KeyRoom
 from tests.gui.conftest import run_on
@@ -62,6 +63,8 @@ def test_lean_presets_cannot_be_shared_out():
 def test_the_page(app):
     run_on(app, "keys", clients=3, rounds=1)
     assert not app.error
+    assert any(KMS_AND_COORDINATOR[0] in item.value for item in app.markdown)
+    assert any("Roster fingerprint `" in item.value for item in app.caption)
     app.button(key="key:rotate").click().run()
     app.button(key="key:play").click().run()
     assert not app.exception

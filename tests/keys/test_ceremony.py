@@ -29,17 +29,19 @@ from hefl_core.keys.epochs import EpochAnnouncement, fingerprint, public_key_dig
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.kms import KMS
 from hefl_core.keys.roster import Roster
+from hefl_core.keys.sealing import sealer
 from hefl_core.keys.store import KeyStore
-from hefl_core.keys.tag import TagKey
+from hefl_core.keys.tag import TagKey, expose_tag_key, joint_tag_key
 from hefl_core.keys.unlock import KeyFile
 from hefl_core.schemes.base import SecretShare, expose_secret
 from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 from hefl_core.wire.outbox import Outbox
 
 from .toy import PRESET, Toy
-from .world import roster_of
+from .world import make_world, roster_of
 
 EXPERIMENT = "experiment-1"
 IDENTITIES = [Identity(f"client-{i}", "client") for i in range(1, 6)]
@@ -361,6 +363,77 @@ def test_the_kms_only_registers(hall: Hall) -> None:
     for secret in (*hall.scheme.seen, *(expose_secret(p.share()) for p in people)):
         assert secret not in kept
     assert [e.action for e in hall.kms.audit_log.entries][-3:] == ["begin ceremony", "prepare", "activate"]
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Tag keys that a KMS of this process draws."""
+    drawn: list[bytes] = []
+
+    def draw() -> TagKey:
+        key = TagKey()
+        drawn.append(expose_tag_key(key))
+        return key
+
+    monkeypatch.setattr("hefl_core.keys.kms.TagKey", draw)
+    return drawn
+
+
+def test_the_kms_knows_the_tag_key_of_a_dealt_key_and_not_of_this_one(
+    hall: Hall, made: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who knows it makes the tag of a changed sum fit: KMS and coordinator could with a dealt key, and cannot here."""
+    people = hall.ceremony()
+    hall.register(people)
+    hall.enrol(people)
+    keys = {expose_tag_key(client.tag_key) for client in hall.clients}
+    assert len(keys) == 1 and not made
+    kept = b"".join(hall.kms._archive.store.get(t, n) for t in TABLES for n in hall.kms._archive.store.list(t))
+    assert not any(key[:32] in kept or key[32:] in kept for key in keys)
+    with pytest.raises(RoundError, match="holds no share"):
+        hall.kms.share_envelope("client-1")
+    monkeypatch.setattr("hefl_core.keys.kms.open_scheme", open_scheme)
+    dealt = make_world()
+    dealt.kms.open_epoch(1, 10)
+    assert made == [expose_tag_key(dealt.enrolled(dealt.clients[0]).tag_key)]
+
+
+TABLES = ("kms", "kms/audit", "kms/epochs", "kms/messages", "kms/prekeys")
+
+
+def test_every_client_has_its_part_in_the_tag_key() -> None:
+    parts = [bytes([number]) * 32 for number in range(5)]
+    keys = {expose_tag_key(joint_tag_key(parts))}
+    for number in range(5):
+        keys.add(expose_tag_key(joint_tag_key([*parts[:number], b"x" * 32, *parts[number + 1 :]])))
+    assert len(keys) == 6 and all(key[:32] != key[32:] for key in keys)
+    for wrong in ([], [b"short"], [*parts, b""]):
+        with pytest.raises(WireError, match="tag key"):
+            joint_tag_key(wrong)
+
+
+@pytest.mark.parametrize("part", [b"x" * 32, b"short"])
+def test_a_client_that_deals_another_part_to_one_is_noticed(part: bytes) -> None:
+    """Their tags would never fit; the results that they approve differ before any key is used."""
+    people, toy, dealt = participants(), Toy(), []
+    honest = toy.joint_deal
+    toy.joint_deal = lambda *of: dealt.append(honest(*of)) or dealt[-1]  # type: ignore[method-assign,func-returns-value]
+    people[1] = participant(IDENTITIES[1], scheme=toy)
+    up_to(people, "deal")
+    for envelope in [e for p in people for e in p.say("deal")]:
+        if (envelope.header.sender, envelope.header.recipients) == ("client-2", ("client-1",)):
+            seal = sealer([ROSTER.member("client-1")], people[1]._info("deal", "client-2", 1))
+            lie = encode(Dealt(dealt[0][0], part))
+            envelope = people[1]._outbox.compose("ceremony deal", Position(1, 0), ("client-1",), lie, seal=seal)
+            if part == b"short":
+                with pytest.raises(WireError, match="tag key"):
+                    people[0].receive(envelope)
+                return
+        deliver(envelope, people)
+    with pytest.raises(IntegrityError, match="another result"):
+        for step in STEPS[STEPS.index("deal") + 1 :]:
+            for envelope in [e for p in people for e in p.say(step)]:
+                deliver(envelope, people)
 
 
 def test_it_rotates_by_another_ceremony(hall: Hall) -> None:

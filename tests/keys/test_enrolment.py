@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -248,6 +249,22 @@ def test_every_scheme_binds_its_key_into_the_fingerprint(preset: str) -> None:
     key, _ = open_scheme(preset).keygen(Quorum(1, 3), epoch=4)
     assert fingerprint(key) == key.id.fingerprint
     assert fingerprint(replace(key, quorum=Quorum(1, 2))) != key.id.fingerprint
+
+
+def test_more_decryptions_than_the_flooding_allows_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The KMS writes the cap into the record; a KMS that helps the coordinator would write a large one."""
+    fresh, honest = world.enrolment(world.clients[0]), announcement(world).record
+    fresh.receive(world.kms.roster_envelope())
+    caps = {honest.max_decryptions - 1: False, honest.max_decryptions: True}
+    for cap, accepted in caps.items():
+        monkeypatch.setattr(
+            "hefl_core.keys.enrolment.load_preset", lambda _, cap=cap: SimpleNamespace(max_decryptions=cap)
+        )
+        if accepted:
+            fresh.receive(world.kms.epoch_envelope())
+        else:
+            with pytest.raises(IntegrityError, match="flooding"):
+                fresh.receive(world.kms.epoch_envelope())
 
 
 def test_another_custody_than_agreed_is_refused(world: World) -> None:
