@@ -17,6 +17,7 @@ from hefl_core.federation.heads import Heads
 from hefl_core.federation.verify import verify_file
 from hefl_core.keys.roster import RosterPin
 from hefl_core.schemes.registry import load_presets
+from hefl_core.shown import visible
 
 
 def verify(
@@ -35,7 +36,7 @@ def verify(
     except IntegrityError as error:
         if json:
             write_json(json, json_module.dumps({"verified": False, "first_break": str(error)}))
-        typer.echo(f"first break: {error}", err=True)
+        typer.echo(f"first break: {visible(error)}", err=True)
         raise typer.Exit(1) from None
     if json:
         write_json(json, msgspec.json.encode({"verified": True, "verdict": verdict}).decode())

@@ -22,6 +22,7 @@ from hefl_core.cli.room import room
 from hefl_core.cli.run import run
 from hefl_core.cli.serve import serve
 from hefl_core.errors import DataError, EncodingError, HeflError, IntegrityError, KeyUseError, ParameterError
+from hefl_core.shown import visible
 
 app = typer.Typer(
     name="hefl_core",
@@ -35,6 +36,8 @@ for command in (run, demo, verify, schemes, claims, attack, blindness, corrupt, 
 app.add_typer(keys, name="keys")
 app.add_typer(provision, name="provision")
 
+MOST_SAID = 4000
+"""Characters of an error: it may quote a file that somebody else wrote, down to a terminal's control codes."""
 BAD_INPUT: tuple[type[Exception], ...] = (ParameterError, DataError, EncodingError, OSError)
 
 
@@ -45,5 +48,7 @@ def main() -> None:
     except (HeflError, OSError) as error:
         bad_input = isinstance(error, BAD_INPUT) or type(error) is KeyUseError  # its kinds are a run's own failures
         code = 2 if bad_input else 1 if isinstance(error, IntegrityError) else 3
-        Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(f"{type(error).__name__}: {error}")
+        Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(
+            f"{type(error).__name__}: {visible(error, MOST_SAID)}"
+        )
         sys.exit(code)

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import RoundResult, RunResult
+from hefl_core.shown import visible
 
 STDERR = Console(stderr=True)
 STDOUT = Console()
@@ -103,7 +105,9 @@ def findings_table(result: RunResult) -> Table:
     for column in ("", "claim", "evidence"):
         table.add_column(column)
     for finding in result.claims:
-        table.add_row("[green]holds[/]" if finding.holds else "[red]FAILS[/]", finding.id, finding.evidence)
+        table.add_row(
+            "[green]holds[/]" if finding.holds else "[red]FAILS[/]", finding.id, escape(visible(finding.evidence))
+        )
     return table
 
 

@@ -17,6 +17,7 @@ from hefl_core.learning.base import Dataset
 from hefl_core.learning.datasets import load_csv
 from hefl_core.runtime.comparison import Choice, Comparison
 from pages.parts import frame, training_lab
+from pages.parts.quoting import quoted
 from pages.parts.words import _
 
 NAME = "own-comparison"
@@ -91,7 +92,7 @@ def _preview(dataset: Dataset) -> None:
             train=len(dataset.train),
             test=len(dataset.test),
             columns=len(dataset.feature_names),
-            classes=", ".join(dataset.classes[:8]),
+            classes=quoted(", ".join(dataset.classes[:8])),
         ),
         icon=":material/check:",
     )
@@ -111,4 +112,4 @@ def _train(experiment: Experiment) -> None:
     if result is not None:
         for finding in check_claims(result).claims:
             colour, icon = ("green", "check") if finding.holds else ("red", "close")
-            st.markdown(f":{colour}-badge[:material/{icon}: {finding.id}] {finding.evidence}")
+            st.markdown(f":{colour}-badge[:material/{icon}: {finding.id}] {quoted(finding.evidence)}")
