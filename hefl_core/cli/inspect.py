@@ -20,6 +20,7 @@ from hefl_core.keys.roster import RosterPin
 from hefl_core.schemes.flooding import Flooding, at_ceiling, flooding, wanted_answers
 from hefl_core.schemes.presets import Preset
 from hefl_core.schemes.registry import block_count, load_presets
+from hefl_core.shown import visible
 
 
 def verify(
@@ -38,7 +39,7 @@ def verify(
     except IntegrityError as error:
         if json:
             write_json(json, json_module.dumps({"verified": False, "first_break": str(error)}))
-        typer.echo(f"first break: {error}", err=True)
+        typer.echo(f"first break: {visible(error)}", err=True)
         raise typer.Exit(1) from None
     if json:
         write_json(json, msgspec.json.encode({"verified": True, "verdict": verdict}).decode())

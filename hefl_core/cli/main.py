@@ -13,6 +13,7 @@ from rich.console import Console
 
 from hefl_core.cli.lazy import LazyCommand, lazy_group
 from hefl_core.errors import DataError, EncodingError, HeflError, IntegrityError, KeyUseError, ParameterError
+from hefl_core.shown import visible
 
 COMMANDS: Final = (
     LazyCommand(
@@ -86,6 +87,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+MOST_SAID: Final = 4000
+"""Characters of an error: it may quote a file that somebody else wrote, down to a terminal's control codes."""
 BAD_INPUT: Final[tuple[type[Exception], ...]] = (ParameterError, DataError, EncodingError, OSError)
 
 
@@ -101,5 +104,7 @@ def main() -> None:
     except (HeflError, OSError) as error:
         bad_input = isinstance(error, BAD_INPUT) or type(error) is KeyUseError  # its kinds are a run's own failures
         code = 2 if bad_input else 1 if isinstance(error, IntegrityError) else 3
-        Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(f"{type(error).__name__}: {error}")
+        Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(
+            f"{type(error).__name__}: {visible(error, MOST_SAID)}"
+        )
         sys.exit(code)

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import RoundResult, RunResult, Verdict
+from hefl_core.shown import visible
 
 STDERR = Console(stderr=True)
 STDOUT = Console()
@@ -111,7 +112,7 @@ def findings_table(result: RunResult) -> Table:
     for column in ("", "claim", "evidence"):
         table.add_column(column)
     for finding in result.claims:
-        table.add_row(_VERDICTS[finding.verdict], finding.id, escape(finding.evidence))
+        table.add_row(_VERDICTS[finding.verdict], finding.id, escape(visible(finding.evidence)))
     return table
 
 

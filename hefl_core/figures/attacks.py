@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from hefl_core.attacks.result import AttackResult
 from hefl_core.attacks.showcase import CROWD, Curve, Film, Noised, Portrait, Row
 from hefl_core.attacks.view import Doubles
-from hefl_core.figures.style import COLOURS, figure, line
+from hefl_core.figures.style import COLOURS, figure, label, line
 
 GREY = "Greys_r"
 FEW = 2
@@ -82,7 +82,7 @@ def card(row: Row, *, most: int = 30, dark: bool = False) -> go.Figure:
         if one.seat == "private":
             style["marker"] |= {"symbol": "circle-open", "line": {"width": 2}}
         picture.add_scatter(
-            x=list(row.names[:most]),
+            x=[label(name) for name in row.names[:most]],
             y=np.clip(one.values[:most], -6, 6),
             name=_title(one),
             mode="markers",

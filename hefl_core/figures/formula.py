@@ -17,6 +17,7 @@ from hefl_core.ids import OBSERVER
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.schemes.presets import BFVPreset, CKKSPreset, PaillierPreset, Preset
 from hefl_core.schemes.registry import load_preset
+from hefl_core.shown import bare_name
 from hefl_core.wire.canonical import decode
 
 HIDDEN = r"\blacksquare"
@@ -228,7 +229,7 @@ class _Numbers:
 
 def _name(party: str) -> str:
     """client-2 is 2 in a subscript."""
-    return party.removeprefix("client-")
+    return bare_name(party.removeprefix("client-"))
 
 
 def _number(value: float) -> str:
@@ -240,7 +241,7 @@ def _bracket(text: str) -> str:
 
 
 def _hex(text: str) -> str:
-    return rf"\mathtt{{{text}}}\ldots"
+    return rf"\mathtt{{{bare_name(text)}}}\ldots"
 
 
 def _parameters(preset: Preset) -> str:

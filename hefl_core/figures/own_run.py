@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from hefl_core.attacks.result import AttackResult
 from hefl_core.figures.attacks import GREY, as_pictures, square
-from hefl_core.figures.style import figure, line
+from hefl_core.figures.style import figure, label, line
 
 MOST_FEATURES = 30
 
@@ -52,7 +52,7 @@ def nearest_row(
 ) -> go.Figure:
     """The same for a table: standard deviations from the mean, feature by feature."""
     picture = figure(dark=dark, height=360, y="standard deviations")
-    labels = list(columns[:MOST_FEATURES])
+    labels = [label(name) for name in columns[:MOST_FEATURES]]
     for place, (result, name) in enumerate(zip(results, names, strict=True)):
         marker = line(place * 5)["marker"]
         ring = marker | {"symbol": "circle-open", "size": 14, "line": {"width": 2}}

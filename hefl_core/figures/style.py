@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
+
+from hefl_core.shown import visible
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star", "triangle-down")
 MOST_LINES = 8
+_LABEL_LENGTH = 40
 _INK_AND_GRID = {False: ("#1b2733", "#dde3e8"), True: ("#e6edf3", "#33404d")}
 """By whether the page is dark."""
 FONT = "Source Sans, Source Sans Pro, sans-serif"
@@ -43,6 +47,15 @@ def figure(*, dark: bool, height: int = 380, x: str = "", y: str = "") -> go.Fig
             "yaxis": axis | {"title": {"text": y}},
         }
     )
+
+
+def label(text: str) -> str:
+    """A name that somebody else chose (a column, a class) for axis, legend and hover: plotly would read tags in it, links too.
+
+    >>> label("<a href='http://a.b'>x</a>")
+    "&lt;a href='http://a.b'&gt;x&lt;/a&gt;"
+    """
+    return escape(visible(text, _LABEL_LENGTH), quote=False)
 
 
 def on_ground(picture: go.Figure, *, dark: bool) -> go.Figure:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import plotly.graph_objects as go
 
-from hefl_core.figures.style import COLOURS, MOST_LINES, figure, line
+from hefl_core.figures.style import COLOURS, MOST_LINES, figure, label, line
 from hefl_core.learning.partition import LabelTable
 
 Against = Literal["round", "megabytes", "seconds"]
@@ -95,7 +95,7 @@ def labels(table: LabelTable, *, dark: bool = False) -> go.Figure:
         picture.add_bar(
             x=[f"{client}" for client in range(1, len(table.counts) + 1)],
             y=[row[place] for row in table.counts],
-            name=name,
+            name=label(name),
             marker={"color": COLOURS[place % len(COLOURS)], "pattern": {"shape": ["", "/", ".", "x"][place // 8 % 4]}},
         )
     return picture

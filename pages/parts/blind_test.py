@@ -9,6 +9,7 @@ from hefl_core.runtime.blindness import Blindness, require_encryption
 from hefl_core.runtime.inquiry import FULL_ROUNDS, Inquiry, of_experiment, of_run
 from hefl_core.runtime.session import WARM_UP, Session
 from pages.parts import frame, running
+from pages.parts.quoting import quoted
 from pages.parts.words import _
 
 LAST_LOOK, LAST_FULL, AFTER_RUN = "blind:look", "blind:full", "blind:after-run"
@@ -163,7 +164,7 @@ def _show(found: Blindness, title: str) -> None:
         )
     )
     for finding in found.findings[:10]:
-        st.error(finding, icon=":material/visibility:")
+        st.error(quoted(finding), icon=":material/visibility:")
     _controls(found)
 
 
@@ -178,16 +179,11 @@ def _verdict(found: Blindness) -> str:
 def _controls(found: Blindness) -> None:
     lines = [
         f":{'green' if control.found else 'red'}[:material/{'check' if control.found else 'close'}:] "
-        f"{_(control.planted)}: {_evidence(control.evidence)}"
+        f"{_(control.planted)}: {quoted(control.evidence)}"
         for control in found.controls
     ]
     with st.expander(_("What was planted, and whether the test found it"), expanded=not frame.presenter()):
         st.markdown("\n".join(f"- {line}" for line in lines))
-
-
-def _evidence(text: str) -> str:
-    """Names of mappings contain brackets that Markdown would read."""
-    return text.replace("[", "\\[").replace("]", "\\]")
 
 
 def _and(parts: list[str]) -> str:

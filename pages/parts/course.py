@@ -15,6 +15,7 @@ from hefl_core.teaching.glossary import TERMS
 from hefl_core.teaching.lessons import Cell, Lesson
 from lessons.bench import Bench
 from pages.parts import frame
+from pages.parts.quoting import quoted
 from pages.parts.words import _, language
 
 _HEADING = re.compile(r"^(?=#+ )", re.MULTILINE)
@@ -136,7 +137,7 @@ def _code(lesson: Lesson, number: int, solutions: tuple[Cell, ...]) -> None:
         elif isinstance(thing, pd.DataFrame):
             st.dataframe(thing)
         elif isinstance(thing, Exception):
-            st.error(f"{type(thing).__name__}: {thing}", icon=":material/error:")
+            st.error(quoted(f"{type(thing).__name__}: {thing}"), icon=":material/error:")
         else:
             st.code(thing if isinstance(thing, str) else repr(thing), language=None, wrap_lines=True)
 

@@ -22,6 +22,8 @@ from hefl_core.schemes.flooding import at_ceiling
 from hefl_core.schemes.presets import PRESETS, USUAL
 from hefl_core.teaching.glossary import meaning
 from pages.parts import noted
+from pages.parts.quoting import STYLE as QUOTED
+from pages.parts.quoting import quoted
 from pages.parts.words import _
 
 AUDIENCES = ("class", "thesis", "stakeholder")
@@ -81,7 +83,7 @@ def explain(error: HeflError) -> None:
         QuorumError: _("Too few key holders came together."),
         RuntimeUnavailable: _("A part of the machinery did not answer."),
     }.get(type(error), _("This was refused."))
-    st.error(f"**{what}** {error}", icon=":material/error:")
+    st.error(f"**{what}** {quoted(error)}", icon=":material/error:")
 
 
 def tabs(drawn: dict[str, Callable[[], None]], key: str) -> None:
@@ -357,7 +359,7 @@ def _ray_fragment(every: float | None) -> None:
         if WARM_UP.ready:
             st.caption(_(":green[●] Ray is up: runs have processes of their own"))
         elif WARM_UP.failure is not None:
-            st.caption(_(":orange[●] Ray did not start; runs stay in one process"), help=str(WARM_UP.failure))
+            st.caption(_(":orange[●] Ray did not start; runs stay in one process"), help=quoted(WARM_UP.failure))
         elif progress is None:
             st.caption(_("○ Ray is switched off; runs stay in one process"))
         else:
@@ -389,7 +391,7 @@ html { font-size: 20px; }
 
 def style() -> None:
     """Type and margins; larger in presenter mode."""
-    st.html(_STYLE + (_PRESENTER if presenter() else ""))
+    st.html(_STYLE + QUOTED + (_PRESENTER if presenter() else ""))
 
 
 def url_notice() -> None:

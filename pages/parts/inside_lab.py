@@ -17,6 +17,7 @@ from hefl_core.schemes.paillier_by_hand import LARGEST_PRIME, ByHand
 from hefl_core.schemes.presets import LIMIT_2024
 from hefl_core.schemes.registry import load_preset
 from pages.parts import frame, look
+from pages.parts.quoting import quoted
 from pages.parts.words import _
 
 LENGTH = 2410
@@ -228,7 +229,7 @@ def _flipped() -> None:
             else f":orange-badge[:material/visibility_off: {_('not noticed')}]"
         )
         st.markdown(f"{badge} **{verdict.who}**, {_(verdict.check)}")
-        st.caption(verdict.said)
+        st.caption(quoted(verdict.said))
 
 
 # -- parameters --------------------------------------------------------------------------------------------------
@@ -265,7 +266,7 @@ def _explorer() -> None:
                 preset = precision.explored_ckks(degree, primes, scale, terms)
             _performance(preset)
         except HeflError as error:
-            st.error(f"**{_('Refused.')}** {error}", icon=":material/block:")
+            st.error(f"**{_('Refused.')}** {quoted(error)}", icon=":material/block:")
 
 
 def _performance(preset: precision.Explored) -> None:

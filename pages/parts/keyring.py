@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 
 import streamlit as st
 
@@ -19,6 +18,7 @@ from hefl_core.keys.epochs import DEALER_FREE, EpochState
 from hefl_core.runtime.keyroom import EpochLine, KeyRoom, Sizes, Tried
 from hefl_core.schemes.presets import PRESETS
 from pages.parts import frame, look, names, noted, running, walk
+from pages.parts.quoting import in_html
 from pages.parts.stepper import stepper
 from pages.parts.words import _
 
@@ -335,8 +335,9 @@ def _card(line: EpochLine, opened: set[int], stolen: bool) -> str:
     )
     return (
         f'<div class="epoch" data-epoch="{line.epoch}" style="--tone:{_TONES[line.state]}">'
-        f"<h5>{escape(_('Epoch {n}').format(n=line.epoch))} · {escape(states[line.state])}</h5><code>{escape(line.key_id)}</code>"
-        f'<div class="under">{escape(under)}</div><div class="rounds">{chips}</div></div>'
+        f"<h5>{in_html(_('Epoch {n}').format(n=line.epoch))} · {in_html(states[line.state])}</h5>"
+        f"<code>{in_html(line.key_id)}</code>"
+        f'<div class="under">{in_html(under)}</div><div class="rounds">{chips}</div></div>'
     )
 
 
@@ -344,11 +345,11 @@ def _chip(number: int, opened: bool, stolen: bool) -> str:
     colour = look.VERMILLION if opened else look.BLUE
     state = _("open") if opened else _("shut")
     sign = "◑ " if opened else "🔒&#xFE0E; "
-    word = f" {escape(state)}" if stolen else ""
+    word = f" {in_html(state)}" if stolen else ""
     return (
         f'<span data-round="{number}" data-open="{int(opened)}" '
         f'style="background:color-mix(in srgb,{colour} {70 if opened else 25}%,transparent)">'
-        f"{sign}{escape(_('round'))} {number}{word}</span>"
+        f"{sign}{in_html(_('round'))} {number}{word}</span>"
     )
 
 
@@ -357,7 +358,7 @@ def _holdings(room: KeyRoom) -> str:
     lines = room.epochs
     words = {"the whole key": _("the whole key"), "public key": _("public key"), "destroyed": _("destroyed"), "": "·"}
     tones = {"the whole key": look.GREEN, "public key": look.BLUE, "destroyed": "#888888", "": "#888888"}
-    head = "".join(f"<th>{escape(_('epoch {n}').format(n=line.epoch))}</th>" for line in lines)
+    head = "".join(f"<th>{in_html(_('epoch {n}').format(n=line.epoch))}</th>" for line in lines)
     rows = ""
     for party, held in room.holdings().items():
         cells = ""
@@ -365,9 +366,9 @@ def _holdings(room: KeyRoom) -> str:
             what = held[line.epoch]
             tone = tones.get(what, look.ORANGE)
             strength = 8 if what in ("", "destroyed") else 16 if what == "public key" else 42
-            text = escape(words.get(what, what))
+            text = in_html(words.get(what, what))
             cells += f'<td style="background:color-mix(in srgb,{tone} {strength}%,transparent)">{text}</td>'
-        rows += f'<tr><th class="seat">{escape(names.party(party))}</th>{cells}</tr>'
+        rows += f'<tr><th class="seat">{in_html(names.party(party))}</th>{cells}</tr>'
     return f'<table class="know"><tr><th class="seat" style="width:8em"></th>{head}</tr>{rows}</table>'
 
 
@@ -381,8 +382,8 @@ def _sizes(sizes: Sizes) -> str:
     ]
     most = max(value for _label, value, _colour in rows)
     bars = "".join(
-        f'<b>{escape(label)}</b><i style="background:{colour};width:{look.log_share(value, most):.0f}%"></i>'
+        f'<b>{in_html(label)}</b><i style="background:{colour};width:{look.log_share(value, most):.0f}%"></i>'
         f"<span>{value:,} B</span>"
         for label, value, colour in rows
     )
-    return f'<div class="sizes">{bars}</div><div class="note">{escape(_("bars on a logarithmic scale"))}</div>'
+    return f'<div class="sizes">{bars}</div><div class="note">{in_html(_("bars on a logarithmic scale"))}</div>'

@@ -9,6 +9,7 @@ import streamlit as st
 from hefl_core.claims import LEDGER, NOT_PROMISED, Claim
 from hefl_core.runtime.result import Finding, RunResult, Verdict
 from pages.parts import blind_test, frame, running
+from pages.parts.quoting import quoted
 from pages.parts.words import _
 
 LEGAL = Path(__file__).parents[2] / "docs" / "legal.md"
@@ -47,7 +48,7 @@ def _row(claim: Claim, finding: Finding | None, result: RunResult | None) -> Non
         left.markdown(f"{_badge(claim, planted or finding, result)} **{_(claim.sentence)}**")
         shown = planted or finding
         seat = _("seen from: {seat}").format(seat=claim.seat)
-        left.caption(f"`{claim.id}` · {seat} · {claim.source}" + (f"  \n{shown.evidence}" if shown else ""))
+        left.caption(f"`{claim.id}` · {seat} · {claim.source}" + (f"  \n{quoted(shown.evidence)}" if shown else ""))
         if planted is not None:
             right.button(_("Take it back"), on_click=_take_back, args=(claim,), key=f"plant-{claim.id}")
         elif finding is not None and result is not None and finding.verdict is not Verdict.NOT_CHECKED:

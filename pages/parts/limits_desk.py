@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from functools import partial
 
 import streamlit as st
@@ -18,7 +17,7 @@ from hefl_core.figures import attacks as figures
 from hefl_core.runtime import liars
 from pages.parts import frame, names, noted
 from pages.parts.attack_lab import encrypting_scheme, result_of
-from pages.parts.names import measured
+from pages.parts.quoting import quoted
 from pages.parts.words import _
 
 SEAT_NAMES = {
@@ -127,9 +126,9 @@ def _aggregate() -> None:
         border=True,
         help=_("Mean PSNR over {trials} trials; above 30 dB it is the record.").format(trials=record.trials),
     )
-    first.caption(measured(record))
+    first.caption(names.measured(record))
     second.metric(_("The client that left, found among 20"), f"{left.value:.0%}", border=True)
-    second.caption(measured(left))
+    second.caption(names.measured(left))
 
 
 # -- the key heist ---------------------------------------------------------------------------------------------------
@@ -187,7 +186,9 @@ def _tamper() -> None:
         try:
             _row(tampering.judge(desk, forgery, on))
         except HeflError as error:
-            st.success(_("**{forgery}**: {error}").format(forgery=forgery, error=error), icon=":material/block:")
+            st.success(
+                _("**{forgery}**: {error}").format(forgery=forgery, error=quoted(error)), icon=":material/block:"
+            )
 
 
 def _row(verdict: Verdict) -> None:
@@ -279,14 +280,14 @@ def _lie() -> None:
         found = result_of("poisoning", CLIENT, scheme, 5, seed)
     st.markdown(_("**The last one, over five rounds**: accuracy lost {lost:.2f}.").format(lost=found.value))
     st.plotly_chart(figures.liar(found, dark=frame.dark()), key="limits:liar")
-    st.caption(measured(found))
+    st.caption(names.measured(found))
 
 
 def _caught(one: liars.Outcome) -> str:
     """A lie, who refused it, when, and what that party said."""
     when = _("after decrypting, before applying") if one.decrypted else _("before anything was decrypted")
-    return _("**{title}**: refused by {n} ({who}) {when}. _{reason}_").format(
-        title=one.title, n=len(one.refused_by), who=names.several(one.refused_by), when=when, reason=one.reason
+    return _("**{title}**: refused by {n} ({who}) {when}. {reason}").format(
+        title=one.title, n=len(one.refused_by), who=names.several(one.refused_by), when=when, reason=quoted(one.reason)
     )
 
 
@@ -315,7 +316,7 @@ def _matrix() -> None:
     for row in matrix.cells(tuple(results.values())):
         known = next(cell for cell in row if cell is not None)
         columns = st.columns([3, *[2] * len(SEATS)], vertical_alignment="center")
-        columns[0].markdown(html.escape(known.attack.title), help=f"{known.attack.source}. {known.attack.remedy}")
+        columns[0].markdown(known.attack.title, help=f"{known.attack.source}. {known.attack.remedy}")
         for column, cell in zip(columns[1:], row, strict=True):
             if cell is not None:
                 _cell(column, cell)
@@ -337,7 +338,7 @@ def _cell(column, cell: matrix.Cell) -> None:  # type: ignore[no-untyped-def]
         )
         return
     colour = "green" if result.at_chance() else "orange" if result.p_value is None else "red"
-    column.markdown(f":{colour}-badge[{result.value:.3g}]", help=f"{result.metric}; {measured(result)}")
+    column.markdown(f":{colour}-badge[{result.value:.3g}]", help=f"{result.metric}; {names.measured(result)}")
 
 
 def _run(name: str, seat: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 
 import streamlit as st
 
@@ -15,6 +14,7 @@ from hefl_core.figures.thing import SAMPLE_VALUES, Private, Thing
 from hefl_core.runtime.result import Finding, Verdict
 from pages.parts import names
 from pages.parts.frame import dark
+from pages.parts.quoting import in_html, quoted
 from pages.parts.words import _
 
 BLUE, ORANGE, GREEN, VERMILLION, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9"
@@ -42,7 +42,7 @@ table.know tr.me td { box-shadow: 0 0 0 1.5px currentColor inset; }
 
 def facts(thing: Thing) -> str:
     """Label and value, line by line."""
-    rows = "".join(f"<b>{escape(_(label))}</b><span>{escape(value)}</span>" for label, value in thing.facts)
+    rows = "".join(f"<b>{in_html(_(label))}</b><span>{in_html(value)}</span>" for label, value in thing.facts)
     return f'<div class="facts">{rows}</div>'
 
 
@@ -62,7 +62,7 @@ def bytes_of(thing: Thing) -> str:
     """The piece of bytes that there is room for, and where it lies."""
     raw = thing.raw[:96] if thing.private is not None else thing.raw if thing.secret else thing.raw[:64]
     where = _("bytes {a} to {b} of {n}").format(a=thing.start, b=thing.start + len(raw), n=f"{thing.total:,}")
-    return f'{heat(raw)}<div class="note">{escape(where)}</div>'
+    return f'{heat(raw)}<div class="note">{in_html(where)}</div>'
 
 
 def strip(values: Sequence[float]) -> str:
@@ -88,7 +88,7 @@ def private(vector: Private) -> str:
     note = _("{what}: {some}, … ({d} numbers; {shown} shown)").format(
         what=what, some=some, d=f"{len(vector.values):,}", shown=min(SAMPLE_VALUES, len(vector.values))
     )
-    return f'{strip([float(v) for v in vector.values[:SAMPLE_VALUES]])}<div class="note">{escape(note)}</div>'
+    return f'{strip([float(v) for v in vector.values[:SAMPLE_VALUES]])}<div class="note">{in_html(note)}</div>'
 
 
 _GLYPHS = {
@@ -105,14 +105,14 @@ _GLYPHS = {
 def matrix(found: Matrix, seat: str) -> str:
     """Who knows what: a table with a tooltip per cell that says why."""
     secrets = [secret for secret in found.secrets if secret.kind != "records"]
-    head = "".join(f'<th title="{escape(names.secret(secret))}">{names.column(secret)}</th>' for secret in secrets)
+    head = "".join(f'<th title="{in_html(names.secret(secret))}">{names.column(secret)}</th>' for secret in secrets)
     rows = "".join(_row(found, name, secrets, mine=name == seat) for name in found.seats)
     return f'<table class="know" data-sent="{found.sent}"><tr><th class="seat" style="width:11.5em"></th>{head}</tr>{rows}</table>'
 
 
 def _row(found: Matrix, seat: str, secrets: Sequence[Secret], *, mine: bool) -> str:
     cells = "".join(_cell(found, seat, secret) for secret in secrets)
-    return f'<tr class="{"me" if mine else ""}"><th class="seat">{escape(names.party(seat))}</th>{cells}</tr>'
+    return f'<tr class="{"me" if mine else ""}"><th class="seat">{in_html(names.party(seat))}</th>{cells}</tr>'
 
 
 def _cell(found: Matrix, seat: str, secret: Secret) -> str:
@@ -134,7 +134,7 @@ def _cell(found: Matrix, seat: str, secret: Secret) -> str:
         why += _(" (from message {n})").format(n=", ".join(str(number) for number in cell.evidence[:6]))
     title = f"{names.party(seat)}: {names.secret(secret)}: {why}"
     return (
-        f'<td data-cell="{escape(seat)}|{escape(secret.name)}|{cell.state.value}" title="{escape(title)}" '
+        f'<td data-cell="{in_html(seat)}|{in_html(secret.name)}|{cell.state.value}" title="{in_html(title)}" '
         f'style="background:color-mix(in srgb,{colour} {strength}%,transparent)">{glyph}</td>'
     )
 
@@ -150,8 +150,8 @@ def legend() -> str:
         ("†", "dealt"),
         ("·", "nothing"),
     ]
-    signs = " &nbsp; ".join(f"{sign} {escape(words[state])}" for sign, state in told)
-    return f'<div class="note">{signs} &nbsp; <b style="color:{VERMILLION}">■</b> {escape(_("not meant to"))}</div>'
+    signs = " &nbsp; ".join(f"{sign} {in_html(words[state])}" for sign, state in told)
+    return f'<div class="note">{signs} &nbsp; <b style="color:{VERMILLION}">■</b> {in_html(_("not meant to"))}</div>'
 
 
 def caption(found: Matrix, seat: str) -> str:
@@ -175,11 +175,11 @@ def badges(ids: Sequence[str], findings: Sequence[Finding]) -> None:
         elif finding is None:
             badge, said = f":gray-badge[:material/hourglass_empty: {_('not checked here')}]", claim.source
         elif finding.verdict is Verdict.HOLDS:
-            badge, said = f":green-badge[:material/check: {_('executed')}]", finding.evidence
+            badge, said = f":green-badge[:material/check: {_('executed')}]", quoted(finding.evidence)
         elif finding.verdict is Verdict.NOT_CHECKED:
-            badge, said = f":gray-badge[:material/question_mark: {_('not checked')}]", finding.evidence
+            badge, said = f":gray-badge[:material/question_mark: {_('not checked')}]", quoted(finding.evidence)
         else:
-            badge, said = f":red-badge[:material/close: {_('FAILED')}]", finding.evidence
+            badge, said = f":red-badge[:material/close: {_('FAILED')}]", quoted(finding.evidence)
         st.markdown(f"{badge} {_(claim.sentence)}", help=f"`{claim.id}`: {said}")
 
 

@@ -11,8 +11,10 @@ from hefl_core.measure.processes import own_processes
 from hefl_core.runtime.result import Environment, RunResult
 from hefl_core.runtime.run import Run
 from hefl_core.runtime.session import SESSIONS, WARM_UP
+from hefl_core.shown import bare_name, visible
 from hefl_core.wire.canonical import decode
 from pages.parts import frame, running
+from pages.parts.quoting import quoted
 from pages.parts.words import _
 
 
@@ -38,7 +40,7 @@ def page() -> None:
 
 def _processes(run: Run | None) -> None:
     st.subheader(_("Processes"), anchor=False)
-    state = _("up") if WARM_UP.ready else str(WARM_UP.failure) if WARM_UP.failure else _("starting, or switched off")
+    state = _("up") if WARM_UP.ready else quoted(WARM_UP.failure) if WARM_UP.failure else _("starting, or switched off")
     st.write(
         _(
             "Ray: {state}. Sessions open: {n} of {most}. The application listens on this machine only; Ray listens on every "
@@ -109,11 +111,11 @@ def _troubles(run: Run, result: RunResult | None) -> None:
         st.dataframe(
             [
                 {
-                    _("party"): one.party,
+                    _("party"): bare_name(one.party),
                     _("round"): one.position.round,
                     _("attempt"): one.position.attempt,
-                    _("step"): one.step,
-                    _("reason"): one.reason,
+                    _("step"): bare_name(one.step),
+                    _("reason"): visible(one.reason),
                 }
                 for one in absences
             ],

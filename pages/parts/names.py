@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from hefl_core.attacks.result import AttackResult
 from hefl_core.figures.knowledge import Secret
+from hefl_core.shown import bare_name
 from pages.parts.words import _
+
+MOST_TOGETHER = 8
 
 
 def party(seat: str) -> str:
@@ -18,7 +21,7 @@ def party(seat: str) -> str:
         "kms": _("KMS"),
         "eavesdropper": _("Eavesdropper"),
     }
-    first, *others = seat.split("+")
+    first, *others = (bare_name(name) for name in seat.split("+")[:MOST_TOGETHER])
     named = known.get(first) or _("Client {n}").format(n=first.removeprefix("client-"))
     return " + ".join([named, *(_("client {n}").format(n=name.removeprefix("client-")) for name in others)])
 
@@ -112,7 +115,7 @@ def secret(what: Secret) -> str:
 
 def column(what: Secret) -> str:
     """A secret, as the head of a column."""
-    number = f"<sub>{what.owner.removeprefix('client-')}</sub>"
+    number = f"<sub>{bare_name(what.owner.removeprefix('client-'))}</sub>"
     return {"key": "sk", "update": f"Δ{number}", "sum": "Σ", "model": "θ", "records": _("records")}[what.kind]
 
 

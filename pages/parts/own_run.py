@@ -22,6 +22,7 @@ from hefl_core.runtime.comparison import Comparison
 from hefl_core.runtime.run import run_experiment
 from hefl_core.schemes.presets import PRESETS
 from pages.parts import frame, names, running
+from pages.parts.quoting import quoted
 from pages.parts.words import _
 
 SMALL_CLIENTS, SKEW = 12, 0.05
@@ -70,7 +71,7 @@ def section() -> None:
             with st.spinner(_("Attacking …")):
                 found = [_result_of(side.capture, name, seat, round_) for side in sides]
             if isinstance(found[0], str):
-                st.info(found[0], icon=":material/block:")
+                st.info(quoted(found[0]), icon=":material/block:")
                 if name == "membership":
                     return  # it fits every model: this seat has nothing to attack
                 continue

@@ -18,6 +18,7 @@ from hefl_core.learning.datasets import load_csv
 from hefl_core.runtime.comparison import Choice, Comparison
 from hefl_core.runtime.result import Verdict
 from pages.parts import frame, training_lab
+from pages.parts.quoting import quoted
 from pages.parts.words import _
 
 NAME = "own-comparison"
@@ -97,7 +98,7 @@ def _preview(dataset: Dataset) -> None:
             train=len(dataset.train),
             test=len(dataset.test),
             columns=len(dataset.feature_names),
-            classes=", ".join(dataset.classes[:8]),
+            classes=quoted(", ".join(dataset.classes[:8])),
         ),
         icon=":material/check:",
     )
@@ -117,4 +118,4 @@ def _train(experiment: Experiment) -> None:
     if result is not None:
         for finding in check_claims(result).claims:
             colour, icon = _SIGNS[finding.verdict]
-            st.markdown(f":{colour}-badge[:material/{icon}: {finding.id}] {finding.evidence}")
+            st.markdown(f":{colour}-badge[:material/{icon}: {finding.id}] {quoted(finding.evidence)}")

@@ -19,8 +19,10 @@ from hefl_core.figures.thing import thing
 from hefl_core.ids import OBSERVER
 from hefl_core.runtime.result import Finding, RoundResult
 from hefl_core.runtime.transcript_file import unpack
+from hefl_core.shown import bare_name
 from pages.parts import frame, look, names, running, story
 from pages.parts.frame import presenter
+from pages.parts.quoting import quoted
 from pages.parts.stepper import stepper
 from pages.parts.words import _
 
@@ -160,7 +162,10 @@ def _absent(transcript: Transcript, cursor: int) -> None:
     for one in (absence for absence in transcript.left_out if absence.position.round == here):
         st.caption(
             _(":orange[●] round {round}, {step}: {party} was left out ({reason})").format(
-                round=one.position.round, step=one.step, party=one.party, reason=one.reason
+                round=one.position.round,
+                step=bare_name(one.step),
+                party=bare_name(one.party),
+                reason=quoted(one.reason),
             )
         )
 
@@ -208,7 +213,11 @@ def views(walked: Walked, found: Matrix, seat: str, position: int) -> None:
 
 
 def _title(message: Message) -> str:
-    return names.steps().get(message.step, message.step) if message.lock != "absent" else _("nothing to see from here")
+    return (
+        names.steps().get(message.step, bare_name(message.step))
+        if message.lock != "absent"
+        else _("nothing to see from here")
+    )
 
 
 def _show_thing(walked: Walked, message: Message, found: Matrix, seat: str) -> None:
@@ -290,6 +299,6 @@ def _load(data: bytes) -> None:
 
 def _verdict(transcript: Transcript) -> str:
     try:
-        return _("Its signatures and sums were checked: {verdict}").format(verdict=verify(transcript))
+        return _("Its signatures and sums were checked: {verdict}").format(verdict=quoted(verify(transcript)))
     except HeflError as error:
-        return _("It does NOT verify: {error}").format(error=error)
+        return _("It does NOT verify: {error}").format(error=quoted(error))
