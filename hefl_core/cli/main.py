@@ -10,6 +10,7 @@ import sys
 import typer
 from rich.console import Console
 
+from hefl_core.cli.app import app as application
 from hefl_core.cli.attack import attack
 from hefl_core.cli.blindness import blindness
 from hefl_core.cli.corrupt import corrupt
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 for command in (run, demo, verify, schemes, claims, attack, blindness, corrupt, faults, serve, room):
     app.command()(command)
+app.command("app")(application)
 app.add_typer(keys, name="keys")
 app.add_typer(provision, name="provision")
 
