@@ -6,7 +6,7 @@ import time
 from hefl_core.attacks.catalogue import ATTACKS
 from hefl_core.attacks.lab import COORDINATOR, PLAIN
 from hefl_core.figures.style import FONT
-from tests.gui.conftest import run_on
+from tests.gui.conftest import PATIENCE, run_on
 
 
 def said(at):
@@ -23,7 +23,7 @@ def on_tab(app, tab, page="attack"):
 
 def arrived(at):
     """After the run of this session, which a page does not wait for when the machine is slow."""
-    for _ in range(600):
+    for _ in range(2 * PATIENCE):
         at.run()
         if not any(button.key == "stop-run" for button in at.button):
             break
@@ -79,7 +79,7 @@ def test_your_run_with_very_small_clients_loses_records(app):
 def test_a_training_of_the_training_lab_is_attacked_too(app):
     at = run_on(app, "training", clients=3, rounds=1)
     at.button(key="lab:train").click().run()
-    at.session_state["comparison"].wait(60)
+    at.session_state["comparison"].wait(PATIENCE)
     at.switch_page("pages/attack.py").run()
     at.session_state["attack:tab"] = "Your run"
     arrived(at)
