@@ -1,10 +1,11 @@
 # Everything a user needs: `make run` (the application), `make demo` (the main job in the terminal), `make test`.
+# While working: `make test-fast` (the core), `make check` (linters), `make docs` (the site); CONTRIBUTING.md has more.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo setup setup-test setup-lessons test check docs lessons lessons-full bench bench-quick bench-peers lock clean
+.PHONY: run demo setup setup-test setup-lessons test test-fast coverage check docs wheel lessons lessons-full bench bench-quick bench-peers lock clean
 
 run: setup
 	$(BIN)/streamlit run app.py
@@ -24,7 +25,7 @@ $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-test: requirements.txt pyproject.toml $(VENV)/.installed
-	$(BIN)/pip install --quiet -e '.[test]'
+	$(BIN)/pip install --quiet -e '.[docs,test]'
 	touch $@
 
 $(VENV)/.installed-lessons: requirements.txt pyproject.toml $(VENV)/.installed
@@ -33,6 +34,16 @@ $(VENV)/.installed-lessons: requirements.txt pyproject.toml $(VENV)/.installed
 
 test: setup-test
 	$(BIN)/python -m pytest
+
+# The core: no Ray, no TensorFlow, no browser, nothing slow. Under two minutes on two cores.
+FAST := not ray and not keras and not browser and not slow
+test-fast: setup-test
+	$(BIN)/python -m pytest -m "$(FAST)"
+
+# The same under coverage.py, with the lines of the core that it does not reach.
+coverage: setup-test
+	$(BIN)/coverage run -m pytest -m "$(FAST)"
+	$(BIN)/coverage report
 
 check: setup-test
 	$(BIN)/ruff check .
@@ -61,6 +72,13 @@ bench-peers: setup
 docs: setup-test
 	$(BIN)/python -m hefl_core claims --markdown docs/claims.md
 	$(BIN)/python docs/diagrams.py
+	$(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html"
+
+# The built package, with the application in it. What an older build left must not get in.
+wheel: setup-test
+	rm -rf build/lib build/bdist.*
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 # Every package with the hashes of its files, for `pip install --require-hashes -r requirements.lock`.
 lock: setup-test

@@ -41,16 +41,27 @@ def serving(**environment: str) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
+        _wait_until_it_answers(server, address)
         yield address
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(20)
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _wait_until_it_answers(server: subprocess.Popen[bytes], address: str) -> None:
+    """Raises: SystemExit when the application ends instead, or says nothing for five minutes."""
+    end = time.monotonic() + 300
+    while server.poll() is None and time.monotonic() < end:
+        try:
+            urllib.request.urlopen(f"{address}/_stcore/health", timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit(f"application: expected an answer on {address}, found none (exit code {server.poll()})")
 
 
 @contextmanager

@@ -4,7 +4,7 @@
     python benchmarks/chance.py --quick                  lean schemes only
     python benchmarks/chance.py --only paillier-naive    one scheme's row
 
-All cells together reject guessing with probability 10⁻³ when nothing leaks (Bonferroni). The first row is the positive control:
+All cells together reject guessing with probability 10⁻⁹ when nothing leaks (Bonferroni). The first row is the positive control:
 the same code on the `plaintext` scheme's messages.
 """
 
@@ -17,7 +17,7 @@ from common import Verdict, parser, report, table
 from hefl_core.attacks.catalogue import ATTACKS, run
 from hefl_core.attacks.lab import COORDINATOR, PLAIN
 from hefl_core.attacks.matrix import family_at_chance
-from hefl_core.attacks.result import AttackResult
+from hefl_core.attacks.result import FAMILY_ALPHA, AttackResult
 from hefl_core.schemes.registry import load_preset
 
 ON_UPDATES = tuple(one.name for one in ATTACKS if one.family == "update" and one.name != "inversion")
@@ -74,8 +74,8 @@ def main() -> None:
         named = f"{scheme} (demonstration flooding)" if flooded else scheme
         rows.append((named, custody, *(cell(these.get(name)) for name in ON_UPDATES), f"{smallest:.2g}"))
     chance, corrected = family_at_chance(found)
-    what = f"smallest p-value × {len(found)} cells: below 10⁻³ something leaks"
-    verdicts = [Verdict(0, what, "≥", 1e-3, corrected, "")]
+    what = f"smallest p-value × {len(found)} cells: below 10⁻⁹ something leaks"
+    verdicts = [Verdict(0, what, "≥", FAMILY_ALPHA, corrected, "")]
     heads = ("scheme", "custody", *(f"{name} (p)" for name in ON_UPDATES), "smallest p")
     about = f"{searched} {'All at chance' if chance else 'NOT at chance'}; {found[0].trials} trials a cell."
     report(chosen, "Ciphertexts under attack", [one.to_json() for one in found], verdicts, [about, table(heads, rows)])

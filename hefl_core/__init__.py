@@ -7,7 +7,7 @@ from typing import Any
 
 import tenseal as _tenseal  # noqa: F401  first: TensorFlow loaded before it makes serialisation crash
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "CiphertextVector": "hefl_core.schemes.base",

@@ -137,7 +137,7 @@ check("08.4", believe)
 # %% [markdown]
 # That is why the rows above come in pairs. Third trap: many tests. Of a thousand attacks on noise, ten look significant at
 # one in a hundred. All ciphertext cells *together* must therefore be at chance with a **family-wise** error of one in a
-# thousand: each p-value is multiplied by the number of cells.
+# billion (this lesson is run often): each p-value is multiplied by the number of cells.
 
 # %%
 fine, smallest = family_at_chance(found)

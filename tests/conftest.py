@@ -4,8 +4,14 @@ import pytest
 
 from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.run import Run
+from tests import howlong
 
 SMALL = Experiment(dataset="digits", model="mlp", trainer="numpy", scheme="bfv-lean", clients=3, rounds=2, seed=7)
+
+
+def pytest_configure(config):
+    if howlong.whole(config):
+        config.pluginmanager.register(howlong.Clock(config), "howlong")
 
 
 def finished(experiment, **how):

@@ -31,7 +31,7 @@ def cells(results: Sequence[AttackResult] = ()) -> tuple[tuple[Cell | None, ...]
 def family_at_chance(results: Sequence[AttackResult]) -> tuple[bool, float]:
     """Whether all attacks on ciphertexts together are at chance, and the smallest p-value times their number.
 
-    Family-wise error 10⁻³ by Bonferroni: below it something leaks, or one matrix in a thousand has bad luck.
+    Family-wise error 10⁻⁹ by Bonferroni: below it something leaks.
     """
     encrypted = [r for r in results if r.seat == COORDINATOR and r.p_value is not None]
     if not encrypted:

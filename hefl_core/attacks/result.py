@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-FAMILY_ALPHA = 1e-3
-"""Chance of one false alarm in a whole matrix of attacks and seats."""
+FAMILY_ALPHA = 1e-9
+"""Chance of one false alarm in a whole matrix of attacks and seats. It is asked for in every session, lesson and test."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class AttackResult:
         raise KeyError(name)
 
     def at_chance(self, cells: int = 1) -> bool:
-        """Whether nothing speaks against guessing, in a matrix of so many cells (Bonferroni at 10⁻³ over all)."""
+        """Whether nothing speaks against guessing, in a matrix of so many cells (Bonferroni at 10⁻⁹ over all)."""
         return self.p_value is not None and self.p_value > FAMILY_ALPHA / cells
 
     def to_json(self, *, evidence: bool = False) -> str:

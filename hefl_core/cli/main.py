@@ -67,6 +67,7 @@ COMMANDS: Final = (
         "hefl_core.cli.room",
         "Open a room for the role play in lessons/roles, on this machine only, until Ctrl-C.",
     ),
+    LazyCommand("app", "hefl_core.cli.app", "Start the application and serve it until Ctrl-C."),
     LazyCommand(
         "keys",
         "hefl_core.cli.keys",

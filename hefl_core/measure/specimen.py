@@ -96,8 +96,8 @@ class Uniformity:
 
     @property
     def looks_uniform(self) -> bool:
-        """Whether a test at one in a thousand finds nothing."""
-        return self.p_value > 0.001
+        """Whether a test at one in a billion finds nothing: it is asked on every visit."""
+        return self.p_value > 1e-9
 
 
 def uniformity(fractions: Vector) -> Uniformity:

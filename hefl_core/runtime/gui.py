@@ -7,11 +7,10 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-import hefl_core
 from hefl_core.errors import ParameterError, RuntimeUnavailable
+from hefl_core.places import APPLICATION
 from hefl_core.runtime.settings import Address
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0
-APP: Final = Path(hefl_core.__file__).parents[1] / "app.py"
+APP: Final = APPLICATION / "app.py"
 
 
 def run_gui(service: Service) -> None:
@@ -27,11 +26,8 @@ def run_gui(service: Service) -> None:
 
     Raises: ParameterError without app.py; RuntimeUnavailable when Streamlit does not come up, or ends by itself.
     """
-    if not APP.is_file():
-        raise ParameterError(f"gui: expected app.py at {APP}, found none", "start it from a clone, or from the image")
     address = service.settings.listen
-    command = [sys.executable, "-m", "streamlit", "run", str(APP)]
-    command += ["--server.address", address.host, "--server.port", str(address.port)]
+    command = streamlit_command(address.host, address.port)
     child = subprocess.Popen(command, cwd=APP.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     reader = threading.Thread(target=_relay, args=(child.stdout, service), daemon=True)
     reader.start()
@@ -43,6 +39,16 @@ def run_gui(service: Service) -> None:
     finally:
         _end(child)
         reader.join(STOP_SECONDS)
+
+
+def streamlit_command(host: str, port: int) -> list[str]:
+    """What starts the application on this address. Raises: ParameterError without app.py."""
+    if not APP.is_file():
+        raise ParameterError(
+            f"application: expected app.py at {APP}, found none", "install the built wheel, or start it from a clone"
+        )
+    address = ["--server.address", host, "--server.port", str(port)]
+    return [sys.executable, "-m", "streamlit", "run", str(APP), *address]
 
 
 def _wait_until_it_answers(child: subprocess.Popen[str], service: Service, address: Address) -> None:

@@ -12,9 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from hefl_core.errors import ParameterError
+from hefl_core.places import APPLICATION
 from hefl_core.teaching.exercise import Exercise
 
-FOLDER = Path(__file__).parents[2] / "lessons"
+FOLDER = APPLICATION / "lessons"
 _MARK = re.compile(r"^# %%(?P<markdown> \[markdown\])?(?P<rest>.*)$")
 _EXERCISE = re.compile(r'exercise="(\d\d\.\d+)"')
 _TITLE = re.compile(r"^# (\d\d) · (.+)$", re.MULTILINE)

@@ -306,7 +306,7 @@ def _matrix() -> None:
     st.markdown(
         _(
             "Each cell holds the number that this session measured; :material/play_arrow: runs it. Green: at chance. Under "
-            "encryption every attack on an update must be, all cells together at α = 10⁻³."
+            "encryption every attack on an update must be, all cells together at α = 10⁻⁹."
         )
     )
     st.button(_("Run every cell (about a minute)"), key="limits:all", icon=":material/play_arrow:", on_click=_run_all)

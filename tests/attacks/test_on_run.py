@@ -1,7 +1,9 @@
 """Attacks on real runs' own messages: they read a plaintext run, and under every scheme and custody they read nothing."""
 
 import json
+import math
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -16,6 +18,11 @@ from hefl_core.runtime.captured import of_result, of_run, of_transcript
 from hefl_core.runtime.run import run_experiment
 from tests.conftest import finished
 
+RARE = 1e-13
+"""All questions of this file together raise less than one false alarm in 10^9, although scores of one update depend on each other
+(measured: their AUC spreads up to 7 % wider than the p-value assumes)."""
+ROUNDS = 6
+"""Label shares of a dozen hospitals are little evidence in one round; each round has ciphertexts of its own."""
 PLAIN = Experiment(dataset="breast_cancer", batch=16, clients=12, rounds=2, alpha=0.05, scheme="plaintext")
 """Hospitals of very different size: two of them have two patients each, and one step on those."""
 EVEN = Experiment(dataset="breast_cancer", batch=16, clients=5, rounds=2)
@@ -29,9 +36,21 @@ ENCRYPTED = [
 ]
 
 
+def pooled(results):
+    """The p-value of all results together: their normal scores added up (Stouffer 1949)."""
+    scores = [NormalDist().inv_cdf(min(1 - 1e-12, max(1e-300, result.p_value))) for result in results]
+    return NormalDist().cdf(sum(scores) / math.sqrt(len(scores)))
+
+
+def told(capture, name, seat):
+    """Whether all rounds of a run together told this seat more than guessing, beyond luck."""
+    results = [attack_run(capture, name, seat, round_) for round_ in capture.rounds]
+    return any(reads(result) for result in results) if name == "records" else pooled(results) < RARE
+
+
 @pytest.fixture(scope="module")
 def plain():
-    return of_run(finished(PLAIN))
+    return of_run(finished(PLAIN.but(rounds=ROUNDS)))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +60,7 @@ def even():
 
 @pytest.mark.parametrize("seat", ["coordinator", "auditor"])
 def test_on_a_plaintext_run_every_attack_reads(plain, seat):
-    for round_ in plain.rounds:
+    for round_ in (1, 2):
         found = {name: attack_run(plain, name, seat, round_) for name in ON_RUN}
         assert all(reads(result) for result in found.values()), {n: (r.value, r.prior) for n, r in found.items()}
         assert all(result.trials == 12 and result.source and seat in result.threat for result in found.values())
@@ -58,32 +77,33 @@ def test_the_smallest_hospitals_records_come_back_whole(plain):
 
 @pytest.mark.parametrize("experiment", ENCRYPTED, ids=lambda e: f"{e.scheme} {e.custody}")
 def test_on_an_encrypted_run_the_coordinator_and_the_auditor_read_nothing(experiment):
-    capture = of_run(finished(experiment.but(rounds=1)))
-    results = [attack_run(capture, name, seat) for name in ON_RUN for seat in ("coordinator", "auditor")]
-    assert not any(reads(result, 1000) for result in results), [(r.attack, r.value, r.p_value) for r in results]
+    capture = of_run(finished(experiment.but(rounds=ROUNDS)))
+    assert not any(told(capture, name, "coordinator") for name in ON_RUN)
+    assert not any(told(replace(capture, last=1), name, "auditor") for name in ON_RUN), "the same bytes"
     for victim in capture.victims("coordinator", 1):
         assert not victim.view.keys and not victim.view.held and len(victim.view.messages) == 1
 
 
 def test_what_is_planted_is_found(plain):
     """Positive controls: the same code, seat and check, after a share or the open updates got to the coordinator."""
-    capture = of_run(finished(PLAIN.but(scheme="bfv-lean", rounds=1), keep_keys=True))
+    assert all(told(plain, name, seat) for name in ON_RUN for seat in ("coordinator", "auditor"))
+    capture = of_run(finished(PLAIN.but(scheme="bfv-lean", rounds=ROUNDS), keep_keys=True))
     with_key = replace(capture, shares={"coordinator": capture.shares["client-3"]})
     # records are not among them: two of 256 weights leave few of the fixed point's steps to a small client's update
-    assert all(reads(attack_run(with_key, name, "coordinator"), 1000) for name in ("property", "membership"))
-    assert not any(reads(attack_run(capture, name, "coordinator"), 1000) for name in ON_RUN)
+    assert all(told(with_key, name, "coordinator") for name in ("property", "membership"))
+    assert not any(told(capture, name, "coordinator") for name in ON_RUN)
     transcripts = (capture.transcript, plain.transcript)
-    uploads = ([sent for sent in one.of_round(1) if sent.step == "update"] for one in transcripts)
+    uploads = ([sent for sent in one.sent if sent.step == "update"] for one in transcripts)
     for sealed, open_ in zip(*uploads, strict=True):
         capture.transcript.blobs[sealed.head.header.content_digest] = plain.transcript.content(open_)
-    assert all(reads(attack_run(capture, name, "coordinator"), 1000) for name in ON_RUN)
+    assert all(told(capture, name, "coordinator") for name in ON_RUN)
 
 
 def test_with_one_clients_share_a_coordinator_reads_what_individual_custody_protects(even):
     alone, together, plain = (
         attack_run(even, "membership", seat) for seat in ("coordinator", "coordinator+client-1", "auditor+client-2")
     )
-    assert not reads(alone) and reads(together) and reads(plain)
+    assert alone.p_value > RARE and reads(together) and reads(plain)
     assert together.trials == 4 and "shares of the key" in together.threat
     open_ = attack_run(of_run(finished(EVEN.but(scheme="plaintext"))), "membership", "coordinator+client-1")
     assert together.value == pytest.approx(open_.value, abs=0.02), "decrypted, it is the update of the plaintext run"
@@ -142,7 +162,7 @@ def test_the_command_attacks_a_transcript_from_a_file(plain, tmp_path):
     same = attack_run(plain, "property", "coordinator")
     assert told["value"] == same.value and told["seat"] == "coordinator" and told["evidence"]["read"]
     second = ("membership", "--seat", "auditor", "--round", "2", "--transcript", str(tmp_path / "even.jsonl"))
-    assert json.loads(command(*second, "--json", "-").stdout)["p_value"] > 1e-3
+    assert json.loads(command(*second, "--json", "-").stdout)["p_value"] > RARE
     for blob in (tmp_path / "even.jsonl.d").iterdir():
         blob.unlink()
     with pytest.raises(ParameterError, match="blobs"):

@@ -129,7 +129,7 @@ def test_the_same_statistics_see_a_leak():
 def test_with_a_share_of_the_key_the_coordinator_reads_like_in_plain():
     assert run("label", COALITION, trials=30).value == 1.0
     assert run("record", COALITION, trials=20).low > 60
-    assert run("label", COALITION, trials=100, threshold=3, scheme="bfv-threshold", clients=5).value < 0.35
+    assert run("label", COALITION, trials=100, threshold=3, scheme="bfv-threshold", clients=5).value < 0.5
 
 
 def secrets_of(lab, truth):

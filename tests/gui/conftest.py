@@ -10,6 +10,8 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest, app_test
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 300
+"""Seconds until a state that is waited for must be there; it usually is at once. Other programs may keep the machine busy."""
 
 
 class FramedPages(PagesManager):
@@ -25,7 +27,7 @@ def app(monkeypatch):
     """A fresh session of the application, not yet run."""
     monkeypatch.setattr(app_test, "PagesManager", FramedPages)
     monkeypatch.setattr("hefl_core.runtime.session.RAY_ALLOWED", False)
-    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE)
 
 
 def run_on(app, page, **query):

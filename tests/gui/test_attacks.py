@@ -1,11 +1,12 @@
 """The pages Attack lab and What HE does not stop, without a browser: the numbers on them are measured, and switches move them."""
 
+import re
 import time
 
 from hefl_core.attacks.catalogue import ATTACKS
 from hefl_core.attacks.lab import COORDINATOR, PLAIN
 from hefl_core.figures.style import FONT
-from tests.gui.conftest import run_on
+from tests.gui.conftest import PATIENCE, run_on
 
 
 def said(at):
@@ -22,25 +23,40 @@ def on_tab(app, tab, page="attack"):
 
 def arrived(at):
     """After the run of this session, which a page does not wait for when the machine is slow."""
-    for _ in range(120):
+    for _ in range(2 * PATIENCE):
         at.run()
         if not any(button.key == "stop-run" for button in at.button):
             break
         time.sleep(0.5)
-    assert not at.exception
+    assert not at.exception and not any(button.key == "stop-run" for button in at.button)
     return at
+
+
+def lines(at, side):
+    """What is said of each attack on one side."""
+    return [block.value for block in at.markdown if block.value.startswith(f"**{side}**: ")]
 
 
 def verdicts(at, side):
     """What each attack's badge says on one side."""
-    lines = [block.value for block in at.markdown if block.value.startswith(f"**{side}**: ")]
-    return [line.rsplit(": ", 1)[1].rstrip("]") for line in lines]
+    return [line.rsplit(": ", 1)[1].rstrip("]") for line in lines(at, side)]
+
+
+def nothing_read(at, side):
+    """Ciphertexts gave no records and no members: noise reaches an AUC of 0.65 less than once in 10^12 (sd 0.02).
+
+    Label shares of few clients are left out. Noise beats their prior by luck in up to 4 of 100 runs; tests/attacks/test_on_run.py
+    asks about them over several rounds.
+    """
+    (members,) = (line for line in lines(at, side) if "AUC" in line)
+    (records,) = (line for line in lines(at, side) if "records recovered" in line)
+    return float(re.search(r"AUC (\d[.\d]*)", members)[1]) < 0.65 and "no better than guessing" in records
 
 
 def test_your_run_is_attacked_on_its_own_messages(app):
     at = on_tab(app, "Your run")
     assert "breast_cancer, 4 clients, bfv-lean" in said(at) and "as it was sent" in said(at)
-    assert verdicts(at, "bfv-lean") == ["no better than guessing"] * 3
+    assert nothing_read(at, "bfv-lean") and not nothing_read(at, "not encrypted")
     assert verdicts(at, "not encrypted")[0] == "reads it"
     at.selectbox(key="own-run:seat").set_value("coordinator+client-1").run()
     assert verdicts(at, "bfv-lean") == verdicts(at, "not encrypted"), "with one share, what is sent is as good as open"
@@ -56,14 +72,14 @@ def test_your_run_with_very_small_clients_loses_records(app):
     at.button(key="own-run:small").click()
     arrived(at)
     assert "12 clients" in said(at) and "10 of 455 records whole" in said(at)
-    assert verdicts(at, "not encrypted") == ["reads it"] * 3
-    assert verdicts(at, "bfv-lean") == ["no better than guessing"] * 3
+    assert verdicts(at, "not encrypted") == ["reads it"] * 3 and not nothing_read(at, "not encrypted")
+    assert nothing_read(at, "bfv-lean")
 
 
 def test_a_training_of_the_training_lab_is_attacked_too(app):
     at = run_on(app, "training", clients=3, rounds=1)
     at.button(key="lab:train").click().run()
-    at.session_state["comparison"].wait(60)
+    at.session_state["comparison"].wait(PATIENCE)
     at.switch_page("pages/attack.py").run()
     at.session_state["attack:tab"] = "Your run"
     arrived(at)

@@ -1,8 +1,6 @@
 """The application in a real browser: keyboard, seats, reload, two sessions; the screen compared with the transcript."""
 
 import re
-import statistics
-import time
 from pathlib import Path
 
 import pytest
@@ -10,10 +8,10 @@ import pytest
 from benchmarks.browser import ARGUMENTS, CHROMIUM, serving
 from hefl_core.figures.knowledge import knowledge, seats_of
 from hefl_core.runtime.transcript_file import unpack
+from tests.gui.conftest import PATIENCE
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.flaky(reruns=2),  # a loaded machine can be slower than any wait that is worth waiting
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -36,10 +34,16 @@ def browser():
         opened.close()
 
 
+def new_context(browser, **options):
+    """A visitor, as patient as the machine is busy."""
+    context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+    context.set_default_timeout(1000 * PATIENCE)
+    return context
+
+
 @pytest.fixture
 def page(browser):
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(30_000)
+    context = new_context(browser, accept_downloads=True)
     yield context.new_page()
     context.close()
 
@@ -64,15 +68,19 @@ def count(page):
     return int(page.locator(".stepper .count").inner_text().split("/")[1])
 
 
+def followed(page, number):
+    """Until the views show this step."""
+    page.wait_for_function(f"document.querySelector('[data-testid=stMain] h5')?.innerText.startsWith('{number}. ')")
+
+
 def press(page, key, number):
     """Press and wait until the views have followed."""
     page.keyboard.press(key)
-    page.wait_for_selector(f"h5:has-text('{number}. ')")
+    followed(page, number)
 
 
 def downloaded(page):
     page.get_by_text("Transcript: download").click()
-    page.wait_for_timeout(700)  # the expander unfolds
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download this transcript").click()
     return unpack(Path(waiting.value.path()).read_bytes())
@@ -81,11 +89,9 @@ def downloaded(page):
 def test_a_whole_round_by_keyboard_says_what_the_transcript_says(page, address):
     walk(page, address)
     page.keyboard.press("Home")
-    said, cells, seconds = [], [], []
+    said, cells = [], []
     for number in range(1, count(page) + 1):
-        started = time.perf_counter()
         press(page, "ArrowRight", number)
-        seconds.append(time.perf_counter() - started)
         assert position(page) == number
         said.append(page.locator(".stepper .caption").inner_text())
         page.wait_for_function(f"document.querySelector('table.know')?.dataset.sent == '{number}'")
@@ -103,7 +109,6 @@ def test_a_whole_round_by_keyboard_says_what_the_transcript_says(page, address):
         matrix = knowledge(transcript, number, seats_of(transcript))
         for seat, secret, state in shown:
             assert matrix.cell(seat, secret).state.value == state, (number, seat, secret)
-    assert statistics.median(seconds) < 3.0, f"a step took {statistics.median(seconds):.2f} s"
 
 
 def test_back_and_space(page, address):
@@ -111,11 +116,11 @@ def test_back_and_space(page, address):
     press(page, "ArrowLeft", 4)
     press(page, "PageDown", 5)
     page.keyboard.press("End")
-    page.wait_for_function(f"document.querySelector('[data-testid=stMain] h5')?.innerText.startsWith('{count(page)}.')")
+    followed(page, count(page))
     page.keyboard.press("Home")
     page.wait_for_function("!document.querySelector('[data-testid=stMain] h5')")
     page.keyboard.press("Space")
-    page.wait_for_selector("h5:has-text('2. ')")
+    page.wait_for_function("+document.querySelector('.stepper').dataset.position >= 2")
     page.keyboard.press("Space")
 
 
@@ -143,7 +148,7 @@ def test_a_reload_finds_experiment_page_seat_and_cursor(page, address):
     key = page.locator("table.know").count()
     page.reload()
     page.wait_for_selector(".stepper .caption")
-    page.wait_for_selector("h5:has-text('3. ')")
+    followed(page, 3)
     assert key and position(page) == 3
     assert "/one_round" in page.url
     assert page.get_by_role("radio", name="Auditor").get_attribute("aria-checked") == "true"
@@ -165,7 +170,7 @@ def test_a_saved_transcript_is_walked(page, address, tmp_path):
     page.set_input_files("input[type=file]", good)
     page.wait_for_selector("text=You are walking a saved transcript")
     page.keyboard.press("ArrowRight")
-    page.wait_for_selector("h5:has-text('1. ')")
+    followed(page, 1)
     page.get_by_role("button", name="Back to the live run").click()
     page.wait_for_selector("text=You are walking a saved transcript", state="detached")
 
@@ -186,7 +191,7 @@ def test_rotate_and_steal(page, address):
 
 def test_two_sessions_share_nothing_and_the_limit_is_a_message(browser):
     with serving(HEFL_RUNTIME="local", HEFL_MAX_SESSIONS="2") as address:
-        contexts = [browser.new_context() for _ in range(3)]
+        contexts = [new_context(browser) for _ in range(3)]
         pages = [context.new_page() for context in contexts]
         transcripts = []
         for page, clients in zip(pages[:2], (3, 4), strict=True):
@@ -198,19 +203,26 @@ def test_two_sessions_share_nothing_and_the_limit_is_a_message(browser):
         pages[2].goto(f"{address}/one_round")
         pages[2].wait_for_selector("text=this machine carries 2")
         contexts[0].close()
-        time.sleep(1)
-        pages[2].get_by_role("button", name="Try again").click()
-        pages[2].wait_for_selector(".stepper .caption")
+        retried_until_in(pages[2])
         for context in contexts[1:]:
             context.close()
+
+
+def retried_until_in(page):
+    """The server notices in its own time that a visitor has left."""
+    for _ in range(PATIENCE):
+        if page.locator(".stepper .caption").count():
+            break
+        page.evaluate("document.querySelector('.st-key-try-again button')?.click()")
+        page.wait_for_timeout(1000)
+    page.wait_for_selector(".stepper .caption")
 
 
 @pytest.mark.parametrize("size", [(1440, 900), (1920, 1080)])
 @pytest.mark.parametrize("look", ["light", "dark", "presenter"])
 def test_pages_draw_without_an_exception(browser, address, size, look):
-    context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if look == "dark" else "light"
-    )
+    viewport = {"width": size[0], "height": size[1]}
+    context = new_context(browser, viewport=viewport, color_scheme="dark" if look == "dark" else "light")
     page = context.new_page()
     broken = []
     page.on("pageerror", lambda error: broken.append(str(error)))
@@ -218,7 +230,7 @@ def test_pages_draw_without_an_exception(browser, address, size, look):
         page.goto(f"{address}/{name}?{SMALL}&cursor=11" + ("&presenter=1" if look == "presenter" else ""))
         page.wait_for_selector(sign)
         settled(page)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
         if look == "presenter":
             page.wait_for_function(
                 "parseFloat(getComputedStyle(document.querySelector('[data-testid=stMain] p')).fontSize) >= 18"
@@ -255,6 +267,12 @@ def test_a_table_of_ones_own_is_uploaded_and_the_report_downloaded(page, address
     assert "What was promised, and what the checks found" in html and "FAILS" not in html
 
 
+def exactly(found, number):
+    """So many, once the last of them is there."""
+    found.nth(number - 1).wait_for()
+    assert found.count() == number
+
+
 def open_tab(page, tab, said):
     """Click a tab and wait for what only its content says."""
     page.get_by_role("tab", name=tab, exact=True).click()
@@ -262,10 +280,9 @@ def open_tab(page, tab, said):
 
 
 def test_every_tab_of_the_attack_lab_is_clicked_through(page, address):
-    page.set_default_timeout(60_000)
     page.goto(f"{address}/attack?{SMALL}&scheme=bfv-lean")
     page.get_by_text("plain FL (reads the update)").first.wait_for()
-    assert page.get_by_role("tab").count() == 6
+    exactly(page.get_by_role("tab"), 6)
     for tab, said in (
         ("Your run", "no better than guessing"),
         ("A patient", "mean radius"),
@@ -286,16 +303,15 @@ def test_every_tab_of_the_attack_lab_is_clicked_through(page, address):
 
 
 def test_every_tab_of_what_encryption_does_not_stop_is_clicked_through(page, address):
-    page.set_default_timeout(60_000)
     page.goto(f"{address}/limits")
     page.get_by_text("1 client and the coordinator open another's update").wait_for()
-    assert page.get_by_role("tab").count() == 7
+    exactly(page.get_by_role("tab"), 7)
     open_tab(page, "The sum itself", "found among 20")
     open_tab(page, "Key heist", "100% of the updates opened")
     page.get_by_text("Rotate the key after the answer").click()
     page.get_by_text("No update opened").wait_for()
     open_tab(page, "Tampering desk", "caught by")
-    assert page.get_by_text("caught by").count() == 6
+    exactly(page.get_by_text("caught by"), 6)
     page.get_by_text("re-adding by the auditor", exact=True).click()
     page.get_by_text("tag", exact=True).click()
     page.get_by_text("nobody notices").first.wait_for()
@@ -312,7 +328,6 @@ def test_the_server_is_looked_into_while_the_visitor_watches(page):
     """On Ray: a run of separate processes, a look, what was planted found, a claim that speaks now."""
     with serving(HEFL_RUNTIME="ray") as address:
         page.goto(f"{address}/guarantees?clients=3&rounds=1")
-        page.set_default_timeout(150_000)
         page.locator(".st-key-blind-look button").click()
         page.wait_for_selector(".st-key-blind-stop")
         page.wait_for_selector(".st-key-blind-test [data-testid=stMetric]")

@@ -2,6 +2,8 @@
 
 from streamlit.testing.v1 import AppTest
 
+from tests.gui.conftest import PATIENCE
+
 
 def _lab():
     from pages.parts import training_lab
@@ -10,7 +12,7 @@ def _lab():
 
 
 def test_the_switch_shows_epsilon_and_noise_lowers_it():
-    page = AppTest.from_function(_lab, default_timeout=60).run()
+    page = AppTest.from_function(_lab, default_timeout=PATIENCE).run()
     assert not any("ε =" in one.value for one in page.caption)
     page.toggle(key="lab:dp").set_value(True).run()
     (weak,) = (one.value for one in page.caption if "ε =" in one.value)

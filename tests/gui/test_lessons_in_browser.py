@@ -7,10 +7,10 @@ import pytest
 from benchmarks.browser import ARGUMENTS, CHROMIUM, serving
 from hefl_core.teaching import lessons
 from hefl_core.teaching.exercise import Choice, Number
+from tests.gui.conftest import PATIENCE
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.flaky(reruns=2),  # a loaded machine can be slower than any wait that is worth waiting
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -22,8 +22,9 @@ def page():
     playwright = pytest.importorskip("playwright.sync_api")
     with serving(HEFL_RUNTIME="local") as address, playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        opened = browser.new_page(viewport={"width": 1440, "height": 900})
-        opened.set_default_timeout(30_000)
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        context.set_default_timeout(1000 * PATIENCE)
+        opened = context.new_page()
         opened.goto(f"{address}/lessons")
         yield opened
         browser.close()

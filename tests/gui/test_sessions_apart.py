@@ -5,7 +5,7 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 from hefl_core.runtime.session import SESSIONS
-from tests.gui.conftest import ROOT, run_on
+from tests.gui.conftest import PATIENCE, ROOT, run_on
 from tests.security.canary import hits, needles, reachable, secrets_of, shown
 
 
@@ -16,9 +16,9 @@ def state_of(app):
 def test_a_second_session_holds_nothing_of_the_first(app):
     run_on(app, "one_round", clients=3, rounds=1, scheme="bfv-lean", model="logistic", dataset="breast_cancer")
     (first,) = SESSIONS._open
-    assert first.wait(60) and first.run is not None
+    assert first.wait(PATIENCE) and first.run is not None
     wanted = needles(secrets_of(first.run))
-    other = AppTest.from_file(str(Path(ROOT) / "app.py"), default_timeout=60)
+    other = AppTest.from_file(str(Path(ROOT) / "app.py"), default_timeout=PATIENCE)
     other.run()
     assert not other.exception
     theirs = list(reachable(state_of(other)))

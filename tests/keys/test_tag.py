@@ -146,7 +146,7 @@ def test_a_small_modulus_is_forged_about_once_in_t() -> None:
             hits += 1
         except IntegrityError:
             pass
-    assert 60 < hits < 180  # expected 118, six standard deviations are 63
+    assert 50 < hits < 200  # expected 118; outside once in 10^12 (exact binomial)
 
 
 def test_a_colluding_client_makes_it_useless() -> None:

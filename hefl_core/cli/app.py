@@ -1,0 +1,27 @@
+"""``app``: the application on this machine."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from typing import Annotated
+
+import typer
+
+from hefl_core.errors import RuntimeUnavailable
+
+
+def app(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="of http://ADDRESS:PORT")] = 8501,
+    address: Annotated[str, typer.Option(help="127.0.0.1: this machine only")] = "127.0.0.1",
+) -> None:
+    """Start the application and serve it until Ctrl-C."""
+    from hefl_core.runtime.gui import streamlit_command
+
+    child = subprocess.Popen(streamlit_command(address, port))
+    # A stop that reaches this process alone must reach the server too; Ctrl-C reaches both from the terminal.
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    code = child.wait()
+    if code > 0:
+        raise RuntimeUnavailable(f"application: expected Streamlit to serve {address}:{port}, it ended with {code}")
