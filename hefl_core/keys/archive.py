@@ -162,10 +162,15 @@ class Archive:
         """Keep a message, so that asking again brings the same bytes."""
         self.store.put(MESSAGES, f"{epoch:08d}/{name}", envelope.to_bytes())
 
-    def prekeys(self) -> dict[tuple[int, str], Prekey]:
-        """Every sealing key that clients deposited and no epoch has passed, by epoch and client."""
-        rows = (decode(self.store.get(PREKEYS, name), Prekey) for name in self.store.list(PREKEYS))
-        return {(prekey.epoch, prekey.client): prekey for prekey in rows}
+    def deposited(self) -> tuple[tuple[int, str], ...]:
+        """Epoch and client of every sealing key that clients deposited and no epoch has passed."""
+        places = (name.partition("/") for name in self.store.list(PREKEYS))
+        return tuple((int(epoch), client) for epoch, _, client in places)
+
+    def prekeys(self, epoch: int | None = None) -> dict[tuple[int, str], Prekey]:
+        """The deposited sealing keys (of one epoch), by epoch and client."""
+        places = [place for place in self.deposited() if epoch is None or place[0] == epoch]
+        return {(n, name): decode(self.store.get(PREKEYS, f"{n:08d}/{name}"), Prekey) for n, name in places}
 
     def put_prekey(self, prekey: Prekey) -> None:
         """Keep a deposited sealing key."""

@@ -163,7 +163,7 @@ class KMS(Hidden):
     def clients_to_ask(self) -> tuple[str, ...]:
         """Clients whose deposit reaches fewer than half of ``AHEAD`` epochs: ask them for more before the next one."""
         opened = len(self.epochs)
-        coming = [client for epoch, client in self._archive.prekeys() if epoch > opened]
+        coming = [client for epoch, client in self._archive.deposited() if epoch > opened]
         return tuple(name for name in self._clients() if coming.count(name) < AHEAD // 2)
 
     def deposit(self, prekeys: Sequence[Prekey]) -> None:
@@ -277,7 +277,7 @@ class KMS(Hidden):
     def _next_roster(self) -> Roster:
         """Who takes part in the next epoch: every client with a sealing key for it. Raises: QuorumError for too few."""
         number, need = len(self.epochs) + 1, self.settings.custody.quorum.threshold
-        kept, clients = self._archive.prekeys(), self._clients()
+        kept, clients = self._archive.prekeys(number), self._clients()
         prekeys = {name: kept[number, name] for name in clients if (number, name) in kept}
         without = [name for name in clients if name not in prekeys]
         if without and len(prekeys) < need:
