@@ -142,12 +142,15 @@ def test_every_limit_is_drawn(app):
 def test_lies_are_listed_with_what_catches_them_and_the_well_formed_one_is_not(app):
     at = on_tab(app, "The liar", "limits")
     caught, missed = ([block.value for block in blocks] for blocks in (at.success, at.error))
-    assert len(caught) == 7 and len(missed) == 3
+    assert len(caught) == 8 and len(missed) == 4 and "not checked" in said(at)
     assert any("not in the roster" in text and "Coordinator, Auditor" in text for text in caught)
     assert any("replay" in text and "before anything was decrypted" in text for text in caught)
     assert any("count" in text and "5 clients" in text and "after decrypting" in text for text in caught)
     assert all("refused by 0, applied in 2 rounds; accuracy" in text for text in missed)
     assert any("within the bound" in text for text in missed) and "Remedy: none here" in said(at)
+    at.toggle(key="limits:clip").set_value(True).run()
+    assert len(at.success) == 10 and len(at.error) == 2 and "plus rounding and noise" in said(at)
+    assert any("past the clip" in block.value and "after decrypting" in block.value for block in at.success)
 
 
 def test_the_remedies_move_the_numbers(app):
