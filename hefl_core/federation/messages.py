@@ -7,6 +7,7 @@ those in brackets under collective custody only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from hefl_core.ids import digest
 from hefl_core.schemes.base import CiphertextVector
@@ -16,6 +17,8 @@ from hefl_core.wire.envelope import SignedHeader
 PLAN, COMMITMENT, COMMITMENTS = "plan", "commitment", "commitments"
 UPDATE, SUM, CONFIRMATION = "update", "sum", "confirmation"
 READY, REQUEST, PARTIAL, RECEIPT = "ready", "request", "partial", "receipt"
+MAX_ATTEMPTS: Final = 3
+"""A round that does not end in so many attempts is given up: witnesses follow no further one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from hefl_core.errors import WireError
+from hefl_core.errors import IntegrityError, WireError
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.party import Letter, Work
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
@@ -60,8 +60,25 @@ class Sent(msgspec.Struct, frozen=True, tag="sent"):
         return self.head.header.position
 
 
+class Unsent(msgspec.Struct, frozen=True, tag="unsent"):
+    """A message that was made and signed, and whose sender's answer was lost: nobody got it, only its header is known.
+
+    With it no number of a sender is missing in an honest record; a missing one was taken out.
+    """
+
+    head: SignedHeader
+
+    @property
+    def sender(self) -> str:
+        """Party name."""
+        return self.head.header.sender
+
+
 class LeftOut(msgspec.Struct, frozen=True, tag="left-out"):
-    """Somebody who refused a message or gave no answer, and why. One that was changed on the way may have come well since."""
+    """Somebody who refused a message or gave no answer, and why. One that was changed on the way may have come well since.
+
+    A note of whoever writes the record. Nobody signs it, so it proves nothing and excuses nothing that is missing.
+    """
 
     party: str
     step: str
@@ -77,7 +94,7 @@ class Closing(msgspec.Struct, frozen=True, tag="closing"):
     signatures: tuple[tuple[str, bytes], ...]
 
 
-Entry: TypeAlias = Opening | Sent | LeftOut | Closing
+Entry: TypeAlias = Opening | Sent | Unsent | LeftOut | Closing
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -91,8 +108,15 @@ class Line(msgspec.Struct, frozen=True):
         return _json.encode(self)
 
 
+class _Link(msgspec.Struct, frozen=True):
+    """Of a line only what it names."""
+
+    previous: bytes
+
+
 _json = msgspec.json.Encoder(order="deterministic")
 _line = msgspec.json.Decoder(Line)
+_link = msgspec.json.Decoder(_Link)
 
 
 def read_line(raw: bytes) -> Line:
@@ -110,6 +134,14 @@ def read_line(raw: bytes) -> Line:
     return line
 
 
+def _previous_of(raw: bytes) -> bytes:
+    """The digest that a line names; its form is the verifier's business. Raises: WireError."""
+    try:
+        return _link.decode(raw).previous
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise WireError(f"transcript: a line that is not of this format: {error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A message as one seat has it. ``content`` is None where the seat has sealed bytes only."""
@@ -117,6 +149,35 @@ class Seen:
     sent: Sent
     body: bytes | None
     content: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a record as it is laid before a client: ``lines`` as they stand, from that client's last message on.
+
+    ``before``: how many lines precede them.
+    """
+
+    before: int
+    lines: tuple[bytes, ...]
+
+    def check(self, name: str, last: bytes) -> tuple[int, bytes]:
+        """Count and head of the record, if it holds this party's last header and is chained from there.
+
+        Raises: IntegrityError, WireError for a line of another form.
+        """
+        entry = read_line(self.lines[0]).entry if self.lines else None
+        if not isinstance(entry, Sent | Unsent) or entry.head.header.digest != last:
+            raise IntegrityError(
+                f"closing: expected a record from {name}'s last message {last.hex()[:16]} on, found another; the tail is cut "
+                "off: do not sign"
+            )
+        head = hashlib.sha256(self.lines[0]).digest()
+        for raw in self.lines[1:]:
+            if _previous_of(raw) != head:
+                raise IntegrityError("closing: the lines do not follow each other; do not sign")
+            head = hashlib.sha256(raw).digest()
+        return self.before + len(self.lines), head
 
 
 def closing_statement(experiment: str, count: int, head: bytes) -> bytes:
@@ -162,6 +223,12 @@ class Transcript:
         self._append(entry)
         return entry
 
+    def record_unsent(self, head: SignedHeader) -> Unsent:
+        """Put on record that a message was made which nobody got."""
+        entry = Unsent(head)
+        self._append(entry)
+        return entry
+
     def note(self, entry: LeftOut) -> None:
         """Put a refusal or an absence on record."""
         self._append(entry)
@@ -174,6 +241,15 @@ class Transcript:
         """Blobs come before the lines that name them."""
         if self._keep_bodies:
             self.blobs[digest] = blob
+
+    def ends(self, parties: Sequence[str]) -> dict[str, End]:
+        """What each of these parties has to see before it signs the end; whoever never said anything has nothing to sign."""
+        said = enumerate(line.entry for line in self.lines)
+        last = {entry.sender: number for number, entry in said if isinstance(entry, Sent | Unsent)}
+        wanted = {name: last[name] for name in parties if name in last}
+        first = min(wanted.values(), default=0)
+        lines = tuple(line.to_json() for line in self.lines[first:]) if wanted else ()
+        return {name: End(number, lines[number - first :]) for name, number in wanted.items()}
 
     @property
     def tail(self) -> tuple[int, bytes]:
@@ -213,6 +289,11 @@ class Transcript:
     def sent(self) -> tuple[Sent, ...]:
         """Every message, in order."""
         return tuple(line.entry for line in self.lines if isinstance(line.entry, Sent))
+
+    @property
+    def headers(self) -> tuple[SignedHeader, ...]:
+        """The signed header of every message that was made, in the order of the record."""
+        return tuple(line.entry.head for line in self.lines if isinstance(line.entry, Sent | Unsent))
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:

@@ -14,12 +14,13 @@ from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member, Roster
 from hefl_core.keys.store import KeyStore
 from hefl_core.wire.canonical import decode, encode
-from hefl_core.wire.envelope import NO_DIGEST, Envelope
+from hefl_core.wire.envelope import NO_DIGEST, Envelope, SignedHeader
 
 TABLE: Final = "kms"
 AUDIT: Final = "kms/audit"
 EPOCHS: Final = "kms/epochs"
 MESSAGES: Final = "kms/messages"
+UNSENT: Final = "kms/unsent"
 IDENTITIES: Final = "identities"
 
 
@@ -158,6 +159,18 @@ class Archive:
     def put_message(self, epoch: int, name: str, envelope: Envelope) -> None:
         """Keep a message, so that asking again brings the same bytes."""
         self.store.put(MESSAGES, f"{epoch:08d}/{name}", envelope.to_bytes())
+
+    def keep_headers(self, epoch: int) -> None:
+        """Keep the signed headers of an epoch that is abandoned: its messages have numbers and may never be sent."""
+        for name in self.store.list(MESSAGES):
+            if name.startswith(f"{epoch:08d}/"):
+                signed = Envelope.from_bytes(self.store.get(MESSAGES, name)).signed_header
+                self.store.put(UNSENT, f"{signed.header.sequence:012d}", encode(signed))
+
+    def unsent(self, after: int) -> tuple[SignedHeader, ...]:
+        """The headers of abandoned epochs past this number, in order."""
+        rows = (self.store.get(UNSENT, name) for name in self.store.list(UNSENT) if int(name) > after)
+        return tuple(decode(row, SignedHeader) for row in rows)
 
     def delete_messages(self, epoch: int, prefix: str) -> None:
         """Delete an epoch's messages whose names begin with ``prefix``."""

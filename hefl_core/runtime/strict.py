@@ -174,6 +174,10 @@ class KeyDesk:
         """Sealed to this client alone."""
         return self._kms.share_envelope(client)
 
+    def unrecorded(self, after: int) -> tuple[SignedHeader, ...]:
+        """Of epochs that came to nothing."""
+        return self._kms.unrecorded(after)
+
     def _is_new(self, first_round: int, last_round: int) -> bool:
         """Whether a key from this round on is still to be made. Raises: RoundError when the terms do not allow it."""
         if last_round != self._rounds or not 1 <= first_round <= last_round:
