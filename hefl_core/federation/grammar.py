@@ -27,7 +27,7 @@ KEYLESS_ROLES: Final = ("coordinator", "auditor")
 class Place:
     """What was said at one place: an epoch's opening, or one attempt of a round.
 
-    ``said``: kind to sender (or "sender > receiver") to header; None once the round is over. ``slots``: everything that was
+    ``said``: kind to sender (or "sender to receiver") to header; None once the round is over. ``slots``: everything that was
     made, also what nobody got. ``plan``, ``state``, ``listed``: what headers here must name. ``due``: kinds to the names that
     have to say them. ``contents``: kinds to the one content that they may have.
     """
@@ -210,7 +210,7 @@ class Conversation:
             )
         place = Place(plan=header.digest, state=header.state)
         place.said[SHARE] = self.places[Position(position.epoch, 0)].said.get(SHARE, {})
-        place.due[SHARE] = tuple(f"{KMS} > {name}" for name in self.clients(position.epoch))
+        place.due[SHARE] = tuple(f"{KMS} to {name}" for name in self.clients(position.epoch))
         if sent:
             self._move_on(position)
             self.places[position] = place
@@ -241,7 +241,7 @@ class Conversation:
         missing = self.missing(before, place, header.position.epoch)
         if (missing and row.after_all) or not (place.said.get(before) or before in place.due):
             who = f" of {', '.join(missing[:5])}" if missing else ""
-            raise IntegrityError(f"{_what(header)}: the {before}{who} before it is missing")
+            raise IntegrityError(f"{_what(header)}: expected the {before}{who} before it, found none on record")
 
     def missing(self, kind: str, place: Place, epoch: int) -> tuple[str, ...]:
         """Who has to say this here and has not."""
@@ -249,7 +249,7 @@ class Conversation:
         if kind in place.due:
             due: Iterable[str] = place.due[kind]
         elif row.when is When.CEREMONY and row.to_each:
-            due = (f"{one} > {other}" for one in clients for other in clients if one != other)
+            due = (f"{one} to {other}" for one in clients for other in clients if one != other)
         elif row.when is When.CEREMONY:
             due = clients
         else:
@@ -313,7 +313,7 @@ _MEANING: Final = {
 
 
 def _slot(header: Header, row: Row) -> str:
-    return f"{header.sender} > {header.recipients[0]}" if row.to_each else header.sender
+    return f"{header.sender} to {header.recipients[0]}" if row.to_each else header.sender
 
 
 def _what(header: Header) -> str:

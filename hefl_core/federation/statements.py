@@ -128,6 +128,8 @@ class Statements:
             return
         roster, place = self._conversation.rosters[record.epoch], self._conversation.places[Position(record.epoch, 0)]
         approved.check(roster)
+        if any(place.header(APPROVAL_KIND, signed.header.sender) != signed for signed in approved.headers):
+            raise IntegrityError(f"epoch {record.epoch}: it shows other approvals than those on record")
         said = [PREFIX + step for step in STEPS[: STEPS.index(APPROVAL_KIND.removeprefix(PREFIX))] if step != DEAL]
         headers = [_digest(place, kind, name) for kind in said for name in roster.clients]
         expected = CeremonyResult(

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -22,9 +23,16 @@ from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys.roster import Member
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Position, SignedHeader
+from hefl_core.wire.files import Folder, read_regular
+from hefl_core.wire.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 
 EAVESDROPPER = "eavesdropper"
-MAX_LINE_BYTES = 4 << 20
+DIGEST_BYTES: Final = 32
+MAX_LINE_BYTES: Final = 4 << 20
+MAX_RECORD_BYTES: Final = 16 << 30
+MAX_BLOB_BYTES: Final = MAX_BODY_BYTES + MAX_MESSAGE_BYTES
+"""A sealed body is larger than its content: a key for each of its readers."""
+MAX_BLOBS: Final = 1 << 20
 
 
 class Opening(msgspec.Struct, frozen=True, tag="opening"):
@@ -125,11 +133,12 @@ def read_line(raw: bytes) -> Line:
         raise WireError(f"transcript: expected lines of at most {MAX_LINE_BYTES} bytes, found {len(raw)}")
     try:
         line = _line.decode(raw)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        canonical = line.to_json()
+    except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError) as error:
         if isinstance(error.__cause__, WireError):
             raise error.__cause__ from error
         raise WireError(f"transcript: a line that is not of this format: {error}") from error
-    if line.to_json() != raw:
+    if canonical != raw:
         raise WireError("transcript: a line is not in canonical form; its bytes were changed")
     return line
 
@@ -352,18 +361,14 @@ class Transcript:
 
     @classmethod
     def load(cls, path: str | Path) -> Transcript:
-        """Read a transcript and whatever blobs lie beside it; nothing is checked but the form (see verify.py).
+        """Read a transcript and whatever blobs lie beside it, all into memory; only the form is checked (see verify.py).
 
-        Raises: WireError; OSError when the file cannot be read.
+        Raises: WireError; DataError for what is no regular file, or too large; OSError when the file cannot be read.
         """
         path = Path(path)
         folder = blob_folder(path)
-        blobs = {}
-        if folder.is_dir():
-            for file in folder.iterdir():
-                if len(file.name) == 64 and set(file.name) <= set("0123456789abcdef"):
-                    blobs[bytes.fromhex(file.name)] = file.read_bytes()
-        return cls.from_bytes(path.read_bytes(), blobs)
+        blobs = _blobs_in(folder) if folder.is_symlink() or folder.exists() else {}
+        return cls.from_bytes(read_regular(path, MAX_RECORD_BYTES, path.name[:80]), blobs)
 
     @classmethod
     def from_bytes(cls, raw: bytes, blobs: dict[bytes, bytes] | None = None) -> Transcript:
@@ -379,6 +384,16 @@ class Transcript:
         restored = cls._restore(lines, blobs or {})
         restored.opening  # noqa: B018  raises when the first line is another
         return restored
+
+
+def _blobs_in(path: Path) -> dict[bytes, bytes]:
+    """Files that have a digest for a name; others are not a record's. Raises: DataError."""
+    blobs: dict[bytes, bytes] = {}
+    with closing(Folder(path)) as folder:
+        for name in folder.names(MAX_BLOBS):
+            if len(name) == 2 * DIGEST_BYTES and set(name) <= set("0123456789abcdef"):
+                blobs[bytes.fromhex(name)] = folder.read(name, MAX_BLOB_BYTES, f"blob {name[:16]}") or b""
+    return blobs
 
 
 def blob_folder(path: Path) -> Path:

@@ -23,6 +23,7 @@ from hefl_core.federation.protocol_table import Row
 from hefl_core.federation.statements import Statements
 from hefl_core.federation.transcript import (
     MAX_LINE_BYTES,
+    MAX_RECORD_BYTES,
     Closing,
     LeftOut,
     Line,
@@ -41,7 +42,6 @@ from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.files import Folder, regular
 from hefl_core.wire.limits import MAX_MESSAGE_BYTES
 
-MAX_RECORD_BYTES: Final = 16 << 30
 MAX_BLOBS_BYTES: Final = 1 << 40
 """All bodies together: what a record may have verify read."""
 SMALL_BODY_BYTES: Final = 64 << 10

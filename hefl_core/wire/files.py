@@ -21,8 +21,7 @@ def regular(path: Path, limit: int, what: str) -> Iterator[BinaryIO]:
 
     Raises: DataError for a directory, pipe or device, or more than ``limit`` bytes; OSError when it cannot be opened.
     """
-    with os.fdopen(os.open(path, _FLAGS), "rb") as file:
-        _check(os.fstat(file.fileno()), limit, what)
+    with _opened(os.open(path, _FLAGS), limit, what) as file:
         yield file
 
 
@@ -33,7 +32,7 @@ def read_regular(path: Path, limit: int, what: str) -> bytes:
 
 
 class Folder:
-    """A directory with files of others, found by name. Nothing in it is listed, and no link in it is followed.
+    """A directory with files of others, found by name. No link in it is followed.
 
     Raises: DataError when there is something else than a directory under this name.
     """
@@ -50,6 +49,14 @@ class Folder:
         """Let it go."""
         os.close(self._descriptor)
 
+    def names(self, most: int) -> Iterator[str]:
+        """What lies in it. Raises: DataError past ``most`` names."""
+        with os.scandir(self._descriptor) as found:
+            for number, entry in enumerate(found, start=1):
+                if number > most:
+                    raise DataError(f"folder: expected at most {most} files, found more; it is not read")
+                yield entry.name
+
     def read(self, name: str, limit: int, what: str) -> bytes | None:
         """One file; None when there is none. Raises: DataError for anything but a regular, readable file of this size."""
         try:
@@ -58,9 +65,18 @@ class Folder:
             return None
         except OSError as error:
             raise DataError(f"{what}: expected a regular file that can be read, found {error.strerror}") from error
-        with os.fdopen(descriptor, "rb") as file:
-            _check(os.fstat(descriptor), limit, what)
+        with _opened(descriptor, limit, what) as file:
             return _whole(file, limit, what)
+
+
+def _opened(descriptor: int, limit: int, what: str) -> BinaryIO:
+    """The file of a descriptor, once it is known to be one. Raises: DataError."""
+    try:
+        _check(os.fstat(descriptor), limit, what)
+    except DataError:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
 
 
 def _whole(file: BinaryIO, limit: int, what: str) -> bytes:
