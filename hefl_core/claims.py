@@ -23,7 +23,8 @@ from hefl_core.federation.client import Observation
 from hefl_core.federation.messages import Confirmation, DecryptionRequest, EncryptedSum, Receipt, RoundPlan
 from hefl_core.federation.party import Work
 from hefl_core.federation.precision import noise_step
-from hefl_core.federation.transcript import UNKEPT_KINDS, LeftOut, Line, Sent, Transcript
+from hefl_core.federation.protocol_table import UNKEPT_KINDS
+from hefl_core.federation.transcript import LeftOut, Line, Sent, Transcript
 from hefl_core.federation.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, KeyId
 from hefl_core.keys.epochs import EpochAnnouncement

@@ -27,13 +27,14 @@ def verify(
     transcript: Annotated[Path, typer.Argument(help="a transcript written by run --transcript")],
     roster: Annotated[Path | None, typer.Option(help="the pinned roster; without it nothing is authenticated")] = None,
     heads: Annotated[
-        Path | None, typer.Option(help="what the clients remember; without it a cut tail may pass")
+        list[Path] | None,
+        typer.Option(help="what the clients remember, one file or one for each; without it a cut tail may pass"),
     ] = None,
     json: Annotated[str | None, typer.Option(help="write the verdict as JSON; - is stdout")] = None,
 ) -> None:
-    """Recompute a transcript's chain, signatures and sums, offline and without secrets. Exit 1 names the first break."""
+    """Check a record's chain, signatures, conversation and sums, offline and without secrets. Exit 1 names the first break."""
     pin = RosterPin.load(roster) if roster else None
-    remembered = Heads.load(heads) if heads else None
+    remembered = Heads.together([Heads.load(path) for path in heads]) if heads else None
     try:
         verdict = verify_file(transcript, pin, remembered)
     except IntegrityError as error:

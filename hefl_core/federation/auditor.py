@@ -138,6 +138,12 @@ class Auditor(Witness):
             blocks=len(found.blocks),
         )
 
+    def finish(self, position: Position) -> None:
+        """As every witness; a receipt shows that the confirmation was delivered, so the record has it."""
+        super().finish(position)
+        if (position, m.CONFIRMATION) in self._answers:
+            self._outbox.recorded(self.said(position, m.CONFIRMATION).header)
+
     def evidence(self, position: Position, sender: str) -> bytes:
         """The upload of one client as it was added, for the transcript: ciphertext, readable to no keyless party.
 

@@ -27,7 +27,7 @@ from hefl_core.federation.messages import (
 from hefl_core.federation.party import Letter, Spent, Work
 from hefl_core.federation.precision import FieldScheme, Fitted, Precision, noise_step
 from hefl_core.federation.round_log import RoundLog
-from hefl_core.federation.transcript import closing_statement
+from hefl_core.federation.transcript import End, closing_statement
 from hefl_core.ids import AUDITOR, COORDINATOR, OBSERVER, digest
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import seal, sealer
@@ -448,9 +448,12 @@ class Client(Holder):
             self._imprints = {epoch: imprint(self.enrolment.share, self.manifest.id.encode())}
         return self._imprints[epoch]
 
-    def sign_closing(self, tail: tuple[int, bytes]) -> bytes:
-        """Sign the end of a transcript: so many lines, the last with this digest."""
-        return self.identity.sign(closing_statement(self.manifest.id, *tail))
+    def sign_closing(self, end: End) -> bytes:
+        """Sign the end of a transcript: so many lines, the last with this digest, my own last message among them.
+
+        Raises: IntegrityError when the record ends before that message, or is not chained from there.
+        """
+        return self.identity.sign(closing_statement(self.manifest.id, *end.check(self.name, self.head[1])))
 
     @property
     def head(self) -> tuple[int, bytes]:

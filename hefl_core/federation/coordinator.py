@@ -223,6 +223,7 @@ class Coordinator(Party):
                 raise RoundError(f"round {position.round}: no client applied the sum; try another attempt")
             self.state, self._rounds_done = self._next_state(position), position.round
             self._forget_uploads()
+            self._outbox.recorded(self.said(position, m.SUM).header)
         self.end_round()
 
     def _forget_uploads(self) -> None:

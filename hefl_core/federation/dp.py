@@ -100,13 +100,13 @@ class Mechanism:
 
         Raises: ParameterError when the steps are too coarse, or too fine, for the noise.
         """
-        std = math.ceil(self.noise * self.clip_norm / step / math.sqrt(self.survivors))
-        if not SMALLEST_SHARE <= std <= LARGEST_SHARE:
+        std = self.noise * self.clip_norm / step / math.sqrt(self.survivors)
+        if not SMALLEST_SHARE - 1 < std <= LARGEST_SHARE:  # not of what is no number
             raise ParameterError(
-                f"dp_noise: expected {SMALLEST_SHARE}..{LARGEST_SHARE} steps per share of the noise, found {std}",
+                f"dp_noise: expected {SMALLEST_SHARE}..{LARGEST_SHARE} steps per share of the noise, found {std:.3g}",
                 "take more noise, fewer clients or a preset with wider fields (bfv-lean)",
             )
-        return std
+        return math.ceil(std)
 
     def noised(self, clipped: Vector, step: float, words: Words = os_words) -> Vector:
         """The update on the grid with this client's share of the noise; |entry| ≤ ``bound``.

@@ -7,16 +7,18 @@ record, or drops the tail together with its closing line, cannot take back what 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from hefl_core.errors import DataError, IntegrityError
-from hefl_core.federation.transcript import Transcript
+from hefl_core.federation.transcript import DIGEST_BYTES, Transcript
+from hefl_core.wire.files import read_regular
 
 FORMAT: Final = "hefl/heads/1"
-DIGEST_BYTES: Final = 32
+MAX_BYTES: Final = 1 << 20
 Head = tuple[int, bytes]
 """Number of a party's last message, and its header's digest."""
 
@@ -31,8 +33,22 @@ class Heads:
     @classmethod
     def of(cls, transcript: Transcript) -> Heads:
         """What the clients of this run remember when it ends (:attr:`~hefl_core.federation.client.Client.head`)."""
-        said = {sent.sender: (sent.head.header.sequence, sent.head.header.digest) for sent in transcript.sent}
+        headers = (head.header for head in transcript.headers)
+        said = {header.sender: (header.sequence, header.digest) for header in headers}
         return cls(transcript.manifest.id, {name: head for name, head in said.items() if name.startswith("client-")})
+
+    @classmethod
+    def together(cls, parts: Sequence[Heads]) -> Heads:
+        """What several clients remember, each in a file of its own.
+
+        Raises: IntegrityError when two files are of different runs, or disagree about one client.
+        """
+        heads: dict[str, Head] = {}
+        for part in parts:
+            for name, head in part.heads.items():
+                if part.experiment != parts[0].experiment or heads.setdefault(name, head) != head:
+                    raise IntegrityError(f"heads: two files contradict each other about {name}; take those of one run")
+        return cls(parts[0].experiment, heads)
 
     def check(self, experiment: str, chains: Mapping[str, Head]) -> None:
         """Compare with the last messages on record. Raises: IntegrityError naming the client whose tail is missing."""
@@ -48,16 +64,19 @@ class Heads:
                 )
 
     def save(self, path: str | Path) -> None:
-        """Write them as a small JSON file."""
+        """Write them as a small JSON file; it is there whole or as it was before."""
         heads = {name: [number, digest.hex()] for name, (number, digest) in self.heads.items()}
         fields = {"format": FORMAT, "experiment": self.experiment, "heads": heads}
-        Path(path).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+        path = Path(path)
+        fresh = path.with_name(path.name + ".new")
+        fresh.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+        os.replace(fresh, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Heads:
         """Read a file of heads. Raises: DataError when it is missing or of another form."""
         try:
-            fields = json.loads(Path(path).read_text(encoding="utf-8"))
+            fields = json.loads(read_regular(Path(path), MAX_BYTES, "heads"))
             read = {str(name): (int(number), bytes.fromhex(last)) for name, (number, last) in fields["heads"].items()}
             heads = cls(str(fields["experiment"]), read)
             usable = fields["format"] == FORMAT and all(len(last) == DIGEST_BYTES for _, last in read.values())

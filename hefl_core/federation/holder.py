@@ -20,6 +20,7 @@ from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.keys.approval import PREFIX, CeremonyResult
 from hefl_core.keys.ceremony import APPROVAL, DealerFreeScheme, Participant
 from hefl_core.keys.custody import Custody
+from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.question import Contribution, Question
 from hefl_core.keys.roster import Member, Roster
@@ -66,7 +67,7 @@ class Holder(Witness):
         newest = self.enrolment.newest_roster
         super().receive(envelope)
         if kind == "epoch":
-            self._participant = None
+            self._forget_ceremony(decode(envelope.body, EpochAnnouncement))
         custody = Custody.parse(self.manifest.experiment.custody, self.manifest.experiment.clients)
         if kind == "roster" and custody.dealer_free and self.enrolment.newest_roster > newest:
             roster = decode(envelope.body, Roster)
@@ -75,6 +76,13 @@ class Holder(Witness):
             scheme = cast(DealerFreeScheme, self.scheme)
             reader = self.enrolment.reader(roster.epoch)
             self._participant = Participant(self.identity, roster, scheme, quorum, reader, outbox=self._outbox)
+
+    def _forget_ceremony(self, announcement: EpochAnnouncement) -> None:
+        """It is over; the KMS shows everybody's approval, so the record has all that was said before."""
+        self._participant = None
+        for signed in announcement.approvals.headers if announcement.approvals else ():
+            if signed.header.sender == self.name:
+                self._outbox.recorded(signed.header)
 
     def _taking_part(self) -> Participant:
         if self._participant is None and self.enrolment.awaits_key:

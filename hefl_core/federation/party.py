@@ -27,7 +27,7 @@ from hefl_core.keys.sealing import SealingInfo, open_envelope
 from hefl_core.schemes.base import PublicKey, Scheme
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode
-from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position
+from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position, SignedHeader
 from hefl_core.wire.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 from hefl_core.wire.outbox import Outbox
 
@@ -241,6 +241,14 @@ class Party:
         work, self._work = tuple(self._work), []
         return work
 
+    def unrecorded(self, after: int) -> tuple[SignedHeader, ...]:
+        """The signed headers of this party's messages past number ``after``, as far as it keeps them.
+
+        An answer may be lost on its way to the record; the next message would leave a gap there. Leaks: nothing that the
+        messages themselves do not say in the open.
+        """
+        return tuple(one for one in self._outbox.unrecorded if one.header.sequence > after)
+
     # -- what outlives the process -----------------------------------------------------------------------------
 
     @property
@@ -267,7 +275,7 @@ class Party:
         """Put a checkpoint in the place of the round's events."""
         self._made = {}
         if self._log:
-            place = self._outbox.place
+            place = (*self._outbox.place, self._outbox.unrecorded)
             left = (self._position, self._rounds_done, self.state, self._plan, *place, self.remembered())
             self._log.end_round(Checkpoint(*left))
 
@@ -287,7 +295,10 @@ class Party:
                 left.plan,
             )
             self._outbox = Outbox(
-                self.name, self.identity, self.manifest.id, sequence=left.sequence, previous=left.previous
+                *(self.name, self.identity, self.manifest.id),
+                sequence=left.sequence,
+                previous=left.previous,
+                unrecorded=left.unrecorded,
             )
             self.recall(left.own)
         for event in self._log.replay():

@@ -6,14 +6,18 @@ It stands outside the threat model: whoever runs it is the observer of the exper
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireError
 from hefl_core.federation.messages import CONFIRMATION, RECEIPT
 from hefl_core.federation.outside import reason
 from hefl_core.federation.party import ENROLMENT_KINDS, Letter
-from hefl_core.federation.transcript import UNKEPT_KINDS, LeftOut, Sent, Transcript
-from hefl_core.wire.envelope import Envelope, Position
+from hefl_core.federation.protocol_table import UNKEPT_KINDS
+from hefl_core.federation.transcript import LeftOut, Sent, Transcript
+from hefl_core.wire.envelope import Envelope, Position, SignedHeader
+
+UNRECORDED: Final = "unrecorded"
+"""The question for headers that an earlier answer may have lost."""
 
 TRAINING_STEP = "commit"
 
@@ -79,6 +83,7 @@ class Post:
         self._undelivered: dict[str, list[Letter | Sent]] = {}
         self._dealer: Any = None
         self._known: dict[bytes, Sent] = {}
+        self._numbers = {head.header.sender: head.header.sequence for head in transcript.headers}
 
     def resume(self, here: str, kms: Any) -> None:
         """Go on with a record that an earlier process wrote.
@@ -130,6 +135,7 @@ class Post:
                 f"post: the header says {header.sender} to {', '.join(header.recipients)}; "
                 f"asked to carry it from {sender.name} to {', '.join(names)}"
             )
+        self._close_gap(letter, sender)
         sent = self._record(letter, names)
         for receiver, error in self._carrier.deliver(letter, [receiver for receiver in to if self._ready(receiver)]):
             step = f"receive {header.kind}"
@@ -147,8 +153,27 @@ class Post:
         if known is not None:
             return known
         sent = self._known[header.digest] = self.transcript.record(letter, names, self._carrier.body(letter))
+        self._numbers[header.sender] = header.sequence
         self._notify(sent)
         return sent
+
+    def _close_gap(self, letter: Letter, sender: Correspondent) -> None:
+        """An answer of this sender may have been lost on its way here: what it had made is put on record before it goes on.
+
+        Raises: RuntimeUnavailable when the sender is gone again.
+        """
+        header = letter.envelope.header
+        last = self._numbers.get(header.sender, -1)
+        if header.sequence > last + 1:
+            self.record_unsent(getattr(sender, UNRECORDED)(last), before=header.sequence)
+
+    def record_unsent(self, heads: Sequence[SignedHeader], *, before: int | None = None) -> None:
+        """Put headers of messages that nobody got on record, where they are next in their sender's numbers."""
+        for head in heads:
+            sender, number = head.header.sender, head.header.sequence
+            if number == self._numbers.get(sender, -1) + 1 and (before is None or number < before):
+                self.transcript.record_unsent(head)
+                self._numbers[sender] = number
 
     def _once_more(self, letter: Letter, receiver: Any, step: str, error: WireError) -> HeflError | None:
         for _, still in self._carrier.deliver(letter, [receiver]):

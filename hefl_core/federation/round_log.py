@@ -18,7 +18,7 @@ from hefl_core.keys.archive import keep_identity, kept_identities, recall_identi
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.store import KeyStore
 from hefl_core.wire.canonical import decode, encode
-from hefl_core.wire.envelope import Envelope, Position
+from hefl_core.wire.envelope import Envelope, Position, SignedHeader
 
 EVENTS: Final = "round-log/events"
 MADE: Final = "round-log/made"
@@ -30,7 +30,8 @@ class Checkpoint:
     """Where a party stands between two rounds.
 
     ``position`` and ``plan``: of the last plan it made or followed; ``rounds_done``: the last round that it saw end.
-    ``sequence`` and ``previous``: its place in the chain of its own messages. ``own``: what only its role remembers.
+    ``sequence``, ``previous`` and ``unrecorded``: its place in the chain of its own messages (wire/outbox.py).
+    ``own``: what only its role remembers.
     """
 
     position: Position | None
@@ -39,6 +40,7 @@ class Checkpoint:
     plan: bytes
     sequence: int
     previous: bytes
+    unrecorded: tuple[SignedHeader, ...]
     own: bytes
 
 

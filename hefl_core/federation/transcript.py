@@ -9,26 +9,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import msgspec
 
-from hefl_core.errors import KeyUseError, WireError
+from hefl_core.errors import IntegrityError, KeyUseError, WireError
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.party import Letter, Work
+from hefl_core.federation.protocol_table import UNKEPT_KINDS
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
-from hefl_core.keys.approval import PREFIX
-from hefl_core.keys.ceremony import DEAL
 from hefl_core.keys.roster import Member, Roster
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Position, SignedHeader
+from hefl_core.wire.files import Folder, read_regular
+from hefl_core.wire.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 
 EAVESDROPPER = "eavesdropper"
-UNKEPT_KINDS: Final = ("share", f"{PREFIX}{DEAL}")
-"""Sealed pieces of a key, from the KMS or between clients: on record stands their digest, and nothing to open later."""
-MAX_LINE_BYTES = 4 << 20
+DIGEST_BYTES: Final = 32
+MAX_LINE_BYTES: Final = 4 << 20
+MAX_RECORD_BYTES: Final = 16 << 30
+MAX_BLOB_BYTES: Final = MAX_BODY_BYTES + MAX_MESSAGE_BYTES
+"""A sealed body is larger than its content: a key for each of its readers."""
+MAX_BLOBS: Final = 1 << 20
 
 
 class Opening(msgspec.Struct, frozen=True, tag="opening"):
@@ -64,8 +69,25 @@ class Sent(msgspec.Struct, frozen=True, tag="sent"):
         return self.head.header.position
 
 
+class Unsent(msgspec.Struct, frozen=True, tag="unsent"):
+    """A message that was made and signed, and whose sender's answer was lost: nobody got it, only its header is known.
+
+    With it no number of a sender is missing in an honest record; a missing one was taken out.
+    """
+
+    head: SignedHeader
+
+    @property
+    def sender(self) -> str:
+        """Party name."""
+        return self.head.header.sender
+
+
 class LeftOut(msgspec.Struct, frozen=True, tag="left-out"):
-    """Somebody who refused a message or gave no answer, and why. One that was changed on the way may have come well since."""
+    """Somebody who refused a message or gave no answer, and why. One that was changed on the way may have come well since.
+
+    A note of whoever writes the record. Nobody signs it, so it proves nothing and excuses nothing that is missing.
+    """
 
     party: str
     step: str
@@ -81,7 +103,7 @@ class Closing(msgspec.Struct, frozen=True, tag="closing"):
     signatures: tuple[tuple[str, bytes], ...]
 
 
-Entry: TypeAlias = Opening | Sent | LeftOut | Closing
+Entry: TypeAlias = Opening | Sent | Unsent | LeftOut | Closing
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -95,8 +117,15 @@ class Line(msgspec.Struct, frozen=True):
         return _json.encode(self)
 
 
+class _Link(msgspec.Struct, frozen=True):
+    """Of a line only what it names."""
+
+    previous: bytes
+
+
 _json = msgspec.json.Encoder(order="deterministic")
 _line = msgspec.json.Decoder(Line)
+_link = msgspec.json.Decoder(_Link)
 
 
 def read_line(raw: bytes) -> Line:
@@ -105,13 +134,22 @@ def read_line(raw: bytes) -> Line:
         raise WireError(f"transcript: expected lines of at most {MAX_LINE_BYTES} bytes, found {len(raw)}")
     try:
         line = _line.decode(raw)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        canonical = line.to_json()
+    except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError) as error:
         if isinstance(error.__cause__, WireError):
             raise error.__cause__ from error
         raise WireError(f"transcript: a line that is not of this format: {error}") from error
-    if line.to_json() != raw:
+    if canonical != raw:
         raise WireError("transcript: a line is not in canonical form; its bytes were changed")
     return line
+
+
+def _previous_of(raw: bytes) -> bytes:
+    """The digest that a line names; its form is the verifier's business. Raises: WireError."""
+    try:
+        return _link.decode(raw).previous
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise WireError(f"transcript: a line that is not of this format: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +159,35 @@ class Seen:
     sent: Sent
     body: bytes | None
     content: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a record as it is laid before a client: ``lines`` as they stand, from that client's last message on.
+
+    ``before``: how many lines precede them.
+    """
+
+    before: int
+    lines: tuple[bytes, ...]
+
+    def check(self, name: str, last: bytes) -> tuple[int, bytes]:
+        """Count and head of the record, if it holds this party's last header and is chained from there.
+
+        Raises: IntegrityError, WireError for a line of another form.
+        """
+        entry = read_line(self.lines[0]).entry if self.lines else None
+        if not isinstance(entry, Sent | Unsent) or entry.head.header.digest != last:
+            raise IntegrityError(
+                f"closing: expected a record from {name}'s last message {last.hex()[:16]} on, found another; the tail is cut "
+                "off: do not sign"
+            )
+        head = hashlib.sha256(self.lines[0]).digest()
+        for raw in self.lines[1:]:
+            if _previous_of(raw) != head:
+                raise IntegrityError("closing: the lines do not follow each other; do not sign")
+            head = hashlib.sha256(raw).digest()
+        return self.before + len(self.lines), head
 
 
 def closing_statement(experiment: str, count: int, head: bytes) -> bytes:
@@ -173,6 +240,12 @@ class Transcript:
         self._append(entry)
         return entry
 
+    def record_unsent(self, head: SignedHeader) -> Unsent:
+        """Put on record that a message was made which nobody got."""
+        entry = Unsent(head)
+        self._append(entry)
+        return entry
+
     def note(self, entry: LeftOut) -> None:
         """Put a refusal or an absence on record."""
         self._append(entry)
@@ -185,6 +258,15 @@ class Transcript:
         """Blobs come before the lines that name them."""
         if self._keep_bodies:
             self.blobs[digest] = blob
+
+    def ends(self, parties: Sequence[str]) -> dict[str, End]:
+        """What each of these parties has to see before it signs the end; whoever never said anything has nothing to sign."""
+        said = enumerate(line.entry for line in self.lines)
+        last = {entry.sender: number for number, entry in said if isinstance(entry, Sent | Unsent)}
+        wanted = {name: last[name] for name in parties if name in last}
+        first = min(wanted.values(), default=0)
+        lines = tuple(line.to_json() for line in self.lines[first:]) if wanted else ()
+        return {name: End(number, lines[number - first :]) for name, number in wanted.items()}
 
     @property
     def tail(self) -> tuple[int, bytes]:
@@ -224,6 +306,11 @@ class Transcript:
     def sent(self) -> tuple[Sent, ...]:
         """Every message, in order."""
         return tuple(line.entry for line in self.lines if isinstance(line.entry, Sent))
+
+    @property
+    def headers(self) -> tuple[SignedHeader, ...]:
+        """The signed header of every message that was made, in the order of the record."""
+        return tuple(line.entry.head for line in self.lines if isinstance(line.entry, Sent | Unsent))
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
@@ -297,18 +384,14 @@ class Transcript:
 
     @classmethod
     def load(cls, path: str | Path) -> Transcript:
-        """Read a transcript and whatever blobs lie beside it; nothing is checked but the form (see verify.py).
+        """Read a transcript and whatever blobs lie beside it, all into memory; only the form is checked (see verify.py).
 
-        Raises: WireError; OSError when the file cannot be read.
+        Raises: WireError; DataError for what is no regular file, or too large; OSError when the file cannot be read.
         """
         path = Path(path)
         folder = blob_folder(path)
-        blobs = {}
-        if folder.is_dir():
-            for file in folder.iterdir():
-                if len(file.name) == 64 and set(file.name) <= set("0123456789abcdef"):
-                    blobs[bytes.fromhex(file.name)] = file.read_bytes()
-        return cls.from_bytes(path.read_bytes(), blobs)
+        blobs = _blobs_in(folder) if folder.is_symlink() or folder.exists() else {}
+        return cls.from_bytes(read_regular(path, MAX_RECORD_BYTES, path.name[:80]), blobs)
 
     @classmethod
     def from_bytes(cls, raw: bytes, blobs: dict[bytes, bytes] | None = None) -> Transcript:
@@ -329,6 +412,16 @@ class Transcript:
 def newest_roster(transcript: Transcript) -> Roster | None:
     """Who takes part now; None before the first roster was sent."""
     return next((decode(sent.inline, Roster) for sent in reversed(transcript.sent) if sent.inline is not None), None)
+
+
+def _blobs_in(path: Path) -> dict[bytes, bytes]:
+    """Files that have a digest for a name; others are not a record's. Raises: DataError."""
+    blobs: dict[bytes, bytes] = {}
+    with closing(Folder(path)) as folder:
+        for name in folder.names(MAX_BLOBS):
+            if len(name) == 2 * DIGEST_BYTES and set(name) <= set("0123456789abcdef"):
+                blobs[bytes.fromhex(name)] = folder.read(name, MAX_BLOB_BYTES, f"blob {name[:16]}") or b""
+    return blobs
 
 
 def blob_folder(path: Path) -> Path:

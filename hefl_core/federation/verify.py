@@ -1,38 +1,68 @@
-"""Check a transcript offline, without any secret: chain, signatures, blobs, and every sum added again."""
+"""Check a record offline, without any secret: chain, signatures, the whole conversation, and every sum added again.
+
+A record may come from anybody, so nothing in it is believed: whatever cannot be read is its first break, and nothing is
+read before its size and kind are known.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from hefl_core.errors import HeflError, IntegrityError, WireError
+from hefl_core.errors import DataError, HeflError, IntegrityError, WireError
+from hefl_core.federation.grammar import Conversation
 from hefl_core.federation.heads import Heads
-from hefl_core.federation.messages import CONFIRMATION, SUM, UPDATE, Confirmation, EncryptedSum
+from hefl_core.federation.protocol_table import Row
+from hefl_core.federation.statements import Statements
 from hefl_core.federation.transcript import (
-    UNKEPT_KINDS,
+    MAX_LINE_BYTES,
+    MAX_RECORD_BYTES,
     Closing,
     LeftOut,
+    Line,
     Opening,
     Sent,
     Transcript,
+    Unsent,
+    blob_folder,
     closing_statement,
+    read_line,
 )
 from hefl_core.ids import KMS
-from hefl_core.keys.epochs import EpochAnnouncement
+from hefl_core.keys.issuing import ROSTER
 from hefl_core.keys.roster import Roster, RosterPin
-from hefl_core.schemes.base import CiphertextVector, PublicKey
-from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode, encode
+from hefl_core.wire.files import Folder, regular
+from hefl_core.wire.limits import MAX_MESSAGE_BYTES
+
+MAX_BLOBS_BYTES: Final = 1 << 40
+"""All bodies together: what a record may have verify read."""
+SMALL_BODY_BYTES: Final = 64 << 10
+"""Larger bodies are named once: many lines could have one large blob read again and again."""
+FLOAT32_BYTES: Final = 4
+
+Find = Callable[[bytes, str, int], bytes | None]
+"""(digest, of what, largest size) -> the blob, None where the record has none under this digest."""
+
+
+class CutOff(IntegrityError):
+    """Everything that is there is right, and the end is missing: the record of a run that is under way, or a tail cut off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was checked. ``sums`` None: the transcript came without blobs. ``signers``: of the end, out of all clients."""
+    """What was checked. ``sums`` None: the record came without bodies, so that contents and sums were not.
+
+    ``signers``: of the end, out of all clients. ``heads``: how many clients' own heads were compared, None: none were given.
+    ``unsent``: messages that nobody got. ``notes``: refusals and absences, which nobody signs.
+    """
 
     lines: int
     messages: int
@@ -40,26 +70,53 @@ class Verdict:
     sums: int | None
     authenticated: bool
     signers: tuple[int, int]
+    heads: int | None = None
+    unsent: int = 0
+    notes: int = 0
 
     def __str__(self) -> str:
         who = "authenticated by the pinned roster" if self.authenticated else "self-consistent, not authenticated"
-        sums = "sums: not checked" if self.sums is None else f"sums: {self.sums} added again, equal byte for byte"
+        sums = (
+            "contents of messages and sums: not checked"
+            if self.sums is None
+            else f"contents agree; sums: {self.sums} added again, equal byte for byte"
+        )
+        ends = "ends: not checked, no heads" if self.heads is None else f"ends: as {self.heads} clients remember them"
+        notes = f"; {self.notes} notes of refusals, unsigned: they prove and excuse nothing" if self.notes else ""
+        unsent = f", {self.unsent} that nobody got" if self.unsent else ""
         return (
-            f"{self.lines} lines, {self.messages} signed messages, {self.rounds} rounds, "
-            f"closed by {self.signers[0]} of {self.signers[1]} clients: {who}; {sums}"
+            f"{self.lines} lines, {self.messages} signed messages{unsent}, all {self.rounds} rounds in the order of the protocol, "
+            f"closed by {self.signers[0]} of {self.signers[1]} clients: {who}; {sums}; {ends}{notes}"
         )
 
 
 def verify_file(path: str | Path, pin: RosterPin | None = None, heads: Heads | None = None) -> Verdict:
-    """Load and verify a transcript file.
+    """Verify a record on disk, line by line; a blob is read when a line names it, and nothing else in the folder is.
 
-    Raises: IntegrityError naming the first break; OSError when the file cannot be read.
+    Raises: IntegrityError naming the first break; DataError for what is no regular file; OSError when it cannot be read.
     """
-    try:
-        transcript = Transcript.load(path)
-    except WireError as error:
-        raise IntegrityError(f"{error}") from error
-    return verify(transcript, pin, heads)
+    path = Path(path)
+    folder = blob_folder(path)
+    with regular(path, MAX_RECORD_BYTES, path.name[:80]) as file:
+        if not folder.is_symlink() and not folder.exists():
+            return _verified(_lines(file), None, pin, heads)
+        try:
+            blobs = Folder(folder)
+        except DataError as error:
+            raise IntegrityError(f"blobs: {error}") from error
+        with closing(blobs):
+            return _verified(_lines(file), lambda key, what, limit: blobs.read(key.hex(), limit, what), pin, heads)
+
+
+def verify(transcript: Transcript, pin: RosterPin | None = None, heads: Heads | None = None) -> Verdict:
+    """Recompute everything that public data allows.
+
+    ``pin``: the KMS's key and roster, had from elsewhere; without it the record can only agree with itself.
+    ``heads``: what clients remember; without them an end that was signed too early is not told from the end.
+    Raises: IntegrityError naming the first break.
+    """
+    find: Find | None = (lambda key, what, limit: transcript.blobs.get(key)) if transcript.blobs else None
+    return _verified(((line, line.to_json()) for line in transcript.lines), find, pin, heads)
 
 
 def pin_of(transcript: Transcript) -> RosterPin:
@@ -73,189 +130,206 @@ def pin_of(transcript: Transcript) -> RosterPin:
     return RosterPin.of(roster, transcript.opening.kms.signing)
 
 
-def verify(transcript: Transcript, pin: RosterPin | None = None, heads: Heads | None = None) -> Verdict:
-    """Recompute everything that public data allows.
+def _lines(file: BinaryIO) -> Iterator[tuple[Line, bytes]]:
+    """One line after the other, each of a bounded length. Raises: WireError."""
+    while raw := file.readline(MAX_LINE_BYTES + 1):
+        if not raw.endswith(b"\n"):
+            found = "a longer one" if len(raw) > MAX_LINE_BYTES else "a last line without its end; the file is cut off"
+            raise WireError(f"expected lines of at most {MAX_LINE_BYTES} bytes with a newline each, found {found}")
+        yield read_line(raw[:-1]), raw[:-1]
 
-    ``pin``: the KMS's key and roster, had from elsewhere; without it the transcript can only agree with itself.
-    ``heads``: what the clients remember; without them an end that was signed too early is not told from the end.
-    Raises: IntegrityError naming the first break.
-    """
-    checker = _Checker(transcript, pin)
-    for number, line in enumerate(transcript.lines, start=1):
-        try:
-            checker.check_link(line.previous)
-            checker.check_entry(line.entry, last=number == len(transcript.lines))
-            checker.move_on(line.to_json())
-        except HeflError as error:
-            raise IntegrityError(f"line {number}: {error}") from error
-    if not checker.closed:
-        raise IntegrityError(f"line {len(transcript.lines)}: expected a closing line at the end; the tail is cut off")
-    checker.check_ends(heads)
-    return Verdict(
-        lines=len(transcript.lines),
-        messages=checker.messages,
-        rounds=len(checker.rounds),
-        sums=checker.sums if transcript.blobs else None,
-        authenticated=pin is not None,
-        signers=checker.signers,
-    )
+
+def _verified(
+    lines: Iterable[tuple[Line, bytes]], find: Find | None, pin: RosterPin | None, heads: Heads | None
+) -> Verdict:
+    checker, number = _Checker(find, pin), 1
+    try:
+        for line, raw in lines:
+            checker.take(line, raw)
+            number += 1
+    except HeflError as error:
+        raise IntegrityError(f"line {number}: {error}") from error
+    except (
+        Exception
+    ) as error:  # a stranger's bytes: whatever they bring a library to raise is the break, not a failure of ours
+        raise IntegrityError(f"line {number}: it cannot be read ({type(error).__name__})") from error
+    return checker.finish(heads)
+
+
+class _Blobs:
+    """The bodies of a record. Raises: IntegrityError for one that is missing, replaced, too large or named too often."""
+
+    def __init__(self, find: Find) -> None:
+        self._find = find
+        self._left = MAX_BLOBS_BYTES
+        self._named: set[bytes] = set()
+
+    def get(self, digest: bytes, what: str, limit: int) -> bytes | None:
+        """A blob with its digest checked; None when it is not there."""
+        blob = self._find(digest, what, limit)
+        if blob is None:
+            return None
+        self._left -= len(blob)
+        if len(blob) > limit or self._left < 0:
+            raise IntegrityError(
+                f"{what}: its body is larger than {limit} bytes, or all of them than {MAX_BLOBS_BYTES}"
+            )
+        if hashlib.sha256(blob).digest() != digest:
+            raise IntegrityError(f"{what}: its blob {digest.hex()[:16]} was replaced")
+        return blob
+
+    def need(self, digest: bytes, what: str, limit: int) -> bytes:
+        """A blob that has to be there."""
+        blob = self.get(digest, what, limit)
+        if blob is None:
+            raise IntegrityError(f"{what}: its blob {digest.hex()[:16]} is missing")
+        return blob
+
+    def body(self, digest: bytes, what: str, row: Row) -> bytes | None:
+        """The body of a line; of a kind that is not kept it may be missing."""
+        blob = (self.need if row.kept else self.get)(digest, what, row.most_bytes + MAX_MESSAGE_BYTES)
+        if blob is not None and len(blob) > SMALL_BODY_BYTES:
+            if digest in self._named:
+                raise IntegrityError(f"{what}: its body is that of an earlier message; a replay")
+            self._named.add(digest)
+        return blob
 
 
 class _Checker:
     """The state of one pass over the lines."""
 
-    def __init__(self, transcript: Transcript, pin: RosterPin | None) -> None:
-        self.messages = self.sums = 0
-        self.rounds: set[int] = set()
-        self.signers = (0, 0)
-        self.closed = False
-        self._transcript = transcript
+    def __init__(self, find: Find | None, pin: RosterPin | None) -> None:
         self._pin = pin
         self._head = b""
-        self._count = 0
-        self._rosters: dict[int, Roster] = {}
-        self._keys: dict[int, PublicKey] = {}
-        self._chains: dict[str, tuple[int, bytes]] = {}
-        self._updates: dict[bytes, bytes] = {}
-        self._sums: dict[bytes, EncryptedSum] = {}
+        self._count = self._messages = self._unsent = self._notes = 0
+        self._signers = (0, 0)
+        self._closed = False
+        self._conversation: Conversation | None = None
+        self._statements: Statements | None = None
+        self._blobs = None if find is None else _Blobs(find)
 
-    def check_ends(self, heads: Heads | None) -> None:
-        if self._pin is not None and self._pin.epoch not in self._rosters:
-            raise IntegrityError(f"roster: expected the pinned one of epoch {self._pin.epoch}, found none on record")
-        if heads is not None:
-            heads.check(self._transcript.manifest.id, self._chains)
-
-    def check_link(self, previous: bytes) -> None:
-        if previous != self._head:
+    def take(self, line: Line, raw: bytes) -> None:
+        """Check one line. Raises: whatever is wrong with it."""
+        if line.previous != self._head:
             raise IntegrityError("the chain breaks here: a line before it was changed, dropped, doubled or swapped")
-
-    def move_on(self, raw: bytes) -> None:
+        if self._closed:
+            raise IntegrityError("expected exactly one closing line, the last; the record goes on after it")
+        entry = line.entry
+        if isinstance(entry, Opening):
+            self._open(entry)
+        elif self._conversation is None:
+            raise IntegrityError("expected exactly one opening line, the first")
+        elif isinstance(entry, Sent):
+            self._message(entry, self._conversation)
+        elif isinstance(entry, Unsent):
+            self._conversation.take(entry.head, sent=False)
+            self._unsent += 1
+        elif isinstance(entry, LeftOut):
+            self._notes += 1
+        else:
+            self._close(entry, self._conversation)
         self._head = hashlib.sha256(raw).digest()
         self._count += 1
 
-    def check_entry(self, entry: Opening | Sent | LeftOut | Closing, *, last: bool) -> None:
-        if isinstance(entry, Opening) != (self._count == 0):
+    def _open(self, opening: Opening) -> None:
+        if self._conversation is not None:
             raise IntegrityError("expected exactly one opening line, the first")
-        if isinstance(entry, Closing) != last:
-            raise IntegrityError("expected exactly one closing line, the last; the tail is cut off or continued")
-        if isinstance(entry, Opening) and entry.kms.name != KMS:
-            raise IntegrityError(f"opening: expected the KMS's keys, found those of {entry.kms.name}")
-        if isinstance(entry, Sent):
-            self._check_message(entry)
-        elif isinstance(entry, Closing):
-            self._check_closing(entry)
+        manifest, kms = opening.manifest, opening.kms
+        if (kms.name, kms.role) != (KMS, KMS):
+            raise IntegrityError(f"opening: expected the KMS's keys, found those of {kms.name}")
+        most = MAX_MESSAGE_BYTES // FLOAT32_BYTES
+        if not 1 <= manifest.parameters <= most or not 1 <= manifest.examples_max <= 1 << 62:
+            raise IntegrityError(
+                f"opening: expected 1 to {most} parameters (θ_0 travels in a plan) and a number of examples, found "
+                f"{manifest.parameters} and {manifest.examples_max}"
+            )
+        self._conversation = Conversation(manifest, kms)
+        if self._blobs is not None:
+            self._statements = Statements(self._conversation, self._blobs.need)
 
-    def _check_message(self, sent: Sent) -> None:
+    def _message(self, sent: Sent, conversation: Conversation) -> None:
         header = sent.head.header
-        if header.kind == "roster":
-            self._take_roster(sent)
-        roster = self._rosters.get(header.position.epoch)
-        if roster is None:
-            raise IntegrityError(f"{header.kind} of {header.sender}: no roster for epoch {header.position.epoch} yet")
-        opening = self._transcript.opening
-        signing = opening.kms.signing if header.sender == KMS else roster.member(header.sender).signing
-        sent.head.verify(signing)
-        if header.experiment != opening.manifest.id:
-            raise IntegrityError(f"{header.kind} of {header.sender}: belongs to another experiment")
+        what = f"{header.kind} of {header.sender}"
+        if header.kind == ROSTER:
+            conversation.enter(self._roster(sent))
+        elif sent.inline is not None:
+            raise IntegrityError(f"{what}: only rosters stand in the line itself")
+        row = conversation.take(sent.head, sent=True)
         if (sent.step, sent.receivers) != (header.kind, header.recipients):
-            raise IntegrityError(f"{header.kind} of {header.sender}: the record names another step or other receivers")
+            raise IntegrityError(f"{what}: the record names another step or other receivers")
         if not header.sealed and sent.body != header.content_digest:
-            raise IntegrityError(f"{header.kind} of {header.sender}: recorded body and signed digest differ")
-        self._check_own_chain(sent)
-        if self._transcript.blobs and header.kind not in UNKEPT_KINDS:
-            self._check_blobs(sent)
-        self.messages += 1
-        if header.position.round:
-            self.rounds.add(header.position.round)
+            raise IntegrityError(f"{what}: recorded body and signed digest differ")
+        if self._blobs is not None:
+            self._body(sent, row, what, self._blobs)
+        self._messages += 1
 
-    def _check_own_chain(self, sent: Sent) -> None:
-        """Each party's messages are numbered; consecutive numbers must be chained."""
+    def _roster(self, sent: Sent) -> Roster:
+        """The one body that every later check needs. Raises: IntegrityError when the KMS did not sign it."""
         header = sent.head.header
-        sequence, previous = self._chains.get(header.sender, (-1, b""))
-        if header.sequence <= sequence:
-            raise IntegrityError(f"{header.kind} of {header.sender}: number {header.sequence} again, a replay")
-        if header.sequence == sequence + 1 and header.previous != previous:
-            raise IntegrityError(f"{header.kind} of {header.sender}: does not follow its sender's previous message")
-        self._chains[header.sender] = header.sequence, header.digest
-
-    def _take_roster(self, sent: Sent) -> None:
-        if sent.sender != KMS or sent.inline is None:
+        if header.sender != KMS or sent.inline is None:
             raise IntegrityError("roster: expected the KMS's roster in the line itself")
-        if hashlib.sha256(sent.inline).digest() != sent.head.header.content_digest:
+        if hashlib.sha256(sent.inline).digest() != header.content_digest:
             raise IntegrityError("roster: its bytes are not those that the KMS signed")
         roster = decode(sent.inline, Roster)
         roster.check_vouchers()
+        if (roster.epoch, roster.experiment) != (header.position.epoch, header.experiment):
+            raise IntegrityError("roster: the header and the roster name different epochs or experiments")
         if self._pin is not None:
             self._pin.check(roster)
-        self._rosters[roster.epoch] = roster
+        return roster
 
-    def _blob(self, digest: bytes, what: str) -> bytes:
-        blob = self._transcript.blobs.get(digest)
-        if blob is None:
-            raise IntegrityError(f"{what}: its blob {digest.hex()[:16]} is missing")
-        if hashlib.sha256(blob).digest() != digest:
-            raise IntegrityError(f"{what}: its blob {digest.hex()[:16]} was replaced")
-        return blob
-
-    def _check_blobs(self, sent: Sent) -> None:
-        header = sent.head.header
-        what = f"{header.kind} of {header.sender}"
-        body = self._blob(sent.body, what)
-        if sent.nbytes != len(encode(header)) + len(sent.head.signature) + len(body):
+    def _body(self, sent: Sent, row: Row, what: str, blobs: _Blobs) -> None:
+        body = blobs.body(sent.body, what, row)
+        if body is None:
+            return
+        if sent.nbytes != len(encode(sent.head.header)) + len(sent.head.signature) + len(body):
             raise IntegrityError(f"{what}: the recorded size {sent.nbytes} is not the size of the message")
-        if header.kind == "epoch":
-            self._keys[header.position.epoch] = decode(body, EpochAnnouncement).public_key
-        elif header.kind == UPDATE:
-            self._updates[header.digest] = header.content_digest
-        elif header.kind == SUM:
-            self._add_again(decode(body, EncryptedSum), header.position.epoch)
-            self._sums[header.plan] = decode(body, EncryptedSum)
-        elif header.kind == CONFIRMATION:
-            self._compare_confirmation(decode(body, Confirmation), header.plan)
+        if self._statements is not None:
+            self._statements.read(sent.head, body)
 
-    def _add_again(self, message: EncryptedSum, epoch: int) -> None:
-        scheme = open_scheme(self._transcript.manifest.experiment.scheme)
-        if epoch not in self._keys:
-            raise IntegrityError(f"sum: no public key of epoch {epoch} is on record before it")
-        running = scheme.accumulator(self._keys[epoch])
-        for content in self._contents(message):
-            running.add(decode(content, CiphertextVector))
-        if running.total() != message.total:
-            raise IntegrityError("sum: adding the recorded updates again gives other bytes")
-        self.sums += 1
-
-    def _contents(self, message: EncryptedSum) -> Iterator[bytes]:
-        for signed in message.updates:
-            if signed.header.digest not in self._updates:
-                raise IntegrityError(f"sum: contains an update of {signed.header.sender} that is not on record")
-            yield self._blob(signed.header.content_digest, f"update of {signed.header.sender}")
-
-    def _compare_confirmation(self, confirmation: Confirmation, plan: bytes) -> None:
-        message = self._sums.get(plan)
-        expected = message and (
-            tuple(item.header.digest for item in message.updates),
-            tuple(hashlib.sha256(block).digest() for block in message.total.blocks),
-        )
-        if expected != (confirmation.updates, confirmation.blocks):
-            raise IntegrityError("confirmation: the auditor confirmed another sum")
-
-    def _check_closing(self, closing: Closing) -> None:
-        if (closing.count, closing.head) != (self._count, self._head):
-            raise IntegrityError(f"closing: expected {self._count} lines before it, it counts {closing.count}")
-        roster = self._rosters[max(self._rosters)] if self._rosters else None
-        signers = tuple(name for name, _ in closing.signatures)
-        if roster is None or signers != tuple(name for name in roster.clients if name in signers):
-            raise IntegrityError(f"closing: expected signatures of the clients, in order, found {', '.join(signers)}")
-        floor = self._transcript.manifest.experiment.cohort_floor
+    def _close(self, end: Closing, conversation: Conversation) -> None:
+        conversation.finish()
+        if (end.count, end.head) != (self._count, self._head):
+            raise IntegrityError(f"closing: expected {self._count} lines before it, it counts {end.count}")
+        roster, clients = conversation.rosters[conversation.active], conversation.clients(conversation.active)
+        signers = tuple(name for name, _ in end.signatures)
+        if signers != tuple(name for name in clients if name in signers):
+            raise IntegrityError(
+                f"closing: expected signatures of the clients, in order, found {', '.join(signers)[:200]}"
+            )
+        floor = conversation.manifest.experiment.cohort_floor
         if len(signers) < floor:
             raise IntegrityError(
                 f"closing: expected at least {floor} clients' signatures (min_cohort), found {len(signers)}"
             )
-        self.signers = len(signers), len(roster.clients)
-        statement = closing_statement(self._transcript.manifest.id, closing.count, closing.head)
-        for name, signature in closing.signatures:
+        statement = closing_statement(conversation.manifest.id, end.count, end.head)
+        for name, signature in end.signatures:
             try:
                 Ed25519PublicKey.from_public_bytes(roster.member(name).signing).verify(signature, statement)
-            except InvalidSignature as error:
+            except (InvalidSignature, ValueError) as error:
                 raise IntegrityError(f"closing: the signature is not {name}'s") from error
-        self.closed = True
+        self._signers = len(signers), len(clients)
+        self._closed = True
+
+    def finish(self, heads: Heads | None) -> Verdict:
+        """The verdict on a record that was read to its end. Raises: IntegrityError; CutOff without a closing line."""
+        conversation = self._conversation
+        if conversation is None:
+            raise IntegrityError("line 1: expected an opening line, found nothing")
+        if not self._closed:
+            raise CutOff(f"line {self._count}: expected a closing line at the end; the tail is cut off")
+        if self._pin is not None and self._pin.epoch not in conversation.rosters:
+            raise IntegrityError(f"roster: expected the pinned one of epoch {self._pin.epoch}, found none on record")
+        if heads is not None:
+            heads.check(conversation.manifest.id, conversation.chains)
+        return Verdict(
+            lines=self._count,
+            messages=self._messages,
+            rounds=len(conversation.applied),
+            sums=None if self._statements is None else self._statements.sums,
+            authenticated=self._pin is not None,
+            signers=self._signers,
+            heads=None if heads is None else len(heads.heads),
+            unsent=self._unsent,
+            notes=self._notes,
+        )

@@ -162,6 +162,8 @@ class Witness(Party):
             item = signed.header
             signed.verify(self.enrolment.roster.member(item.sender).signing)
             self._check_origin(item, header.position)
+            if item.sender == self.name:
+                self._outbox.recorded(item)
             if item.kind != m.COMMITMENT or item.content_digest != hashlib.sha256(encode(commitment)).digest():
                 raise RoundError(f"commitments: what is listed for {item.sender} is not what {item.sender} signed")
             if item.position != header.position and signed not in self.current_list(item.position).listed:
@@ -203,6 +205,8 @@ class Witness(Party):
             item = signed.header
             signed.verify(self.enrolment.roster.member(item.sender).signing)
             self._check_origin(item, header.position)
+            if item.sender == self.name:
+                self._outbox.recorded(item)
             if item.kind != m.UPDATE or item.commitments != lists[item.position]:
                 raise IntegrityError(f"sum: the update of {item.sender} was made for another list; do not decrypt")
             if item.content_digest != commitment.ciphertext_digest:

@@ -15,13 +15,14 @@ from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.roster import Member, Roster
 from hefl_core.keys.store import KeyStore
 from hefl_core.wire.canonical import decode, encode
-from hefl_core.wire.envelope import NO_DIGEST, Envelope
+from hefl_core.wire.envelope import NO_DIGEST, Envelope, SignedHeader
 
 TABLE: Final = "kms"
 AUDIT: Final = "kms/audit"
 EPOCHS: Final = "kms/epochs"
 MESSAGES: Final = "kms/messages"
 PREKEYS: Final = "kms/prekeys"
+UNSENT: Final = "kms/unsent"
 IDENTITIES: Final = "identities"
 
 
@@ -181,6 +182,18 @@ class Archive:
         for name in self.store.list(PREKEYS):
             if int(name.partition("/")[0]) <= epoch:
                 self.store.delete(PREKEYS, name)
+
+    def keep_headers(self, epoch: int) -> None:
+        """Keep the signed headers of an epoch that is abandoned: its messages have numbers and may never be sent."""
+        for name in self.store.list(MESSAGES):
+            if name.startswith(f"{epoch:08d}/"):
+                signed = Envelope.from_bytes(self.store.get(MESSAGES, name)).signed_header
+                self.store.put(UNSENT, f"{signed.header.sequence:012d}", encode(signed))
+
+    def unsent(self, after: int) -> tuple[SignedHeader, ...]:
+        """The headers of abandoned epochs past this number, in order."""
+        rows = (self.store.get(UNSENT, name) for name in self.store.list(UNSENT) if int(name) > after)
+        return tuple(decode(row, SignedHeader) for row in rows)
 
     def delete_messages(self, epoch: int, prefix: str) -> None:
         """Delete an epoch's messages whose names begin with ``prefix``."""

@@ -247,6 +247,8 @@ class KMS(Hidden):
     def _end(self, epoch: KeyEpoch, action: str) -> None:
         with self._archive.store.transaction():
             self._archive.move(epoch, EpochState.DESTROYED)
+            if not epoch.announced:
+                self._archive.keep_headers(epoch.epoch)
             self._archive.delete_messages(epoch.epoch, SHARE)
             self._issuer.note(action, f"epoch-{epoch.epoch}")
 
@@ -466,6 +468,13 @@ class KMS(Hidden):
                 f"share: expected a dealt key, found custody {self.settings.custody}; the KMS holds no share of it"
             )
         return self._given(epoch, f"{SHARE}/{client}")
+
+    def unrecorded(self, after: int) -> tuple[SignedHeader, ...]:
+        """The signed headers of messages past number ``after`` that were made for epochs which came to nothing.
+
+        Leaks: nothing that a sent message does not say in the open.
+        """
+        return self._archive.unsent(after)
 
     def _epoch(self, epoch: int | None) -> KeyEpoch:
         return self.active if epoch is None else self._archive.epoch(epoch)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hefl_core.errors import DataError, IntegrityError, ParameterError, RoundError
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, OBSERVER, digest
 from hefl_core.wire.canonical import encode
+from hefl_core.wire.files import read_regular
 
 CLIENT = "client"
 ROLES = (CLIENT, COORDINATOR, AUDITOR, KMS, OBSERVER)
@@ -25,6 +26,7 @@ KEY_BYTES = 32
 SIGNATURE_BYTES: Final = 64
 MAX_NAME = 64
 PIN_FORMAT = "hefl/roster-pin/1"
+MAX_PIN_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,7 @@ class RosterPin:
     def load(cls, path: str | Path) -> RosterPin:
         """Read a pin. Raises: DataError when the file is missing or of another form."""
         try:
-            fields = json.loads(Path(path).read_text(encoding="utf-8"))
+            fields = json.loads(read_regular(Path(path), MAX_PIN_BYTES, "roster pin"))
             pin = cls(
                 str(fields["experiment"]),
                 bytes.fromhex(fields["kms_signing_key"]),

@@ -20,43 +20,19 @@ from typing import Any, Final
 
 from hefl_core.errors import WireError
 from hefl_core.federation import messages as m
+from hefl_core.federation import protocol_table
 from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.messages import (
-    Acknowledgement,
-    Commitment,
-    CommitmentList,
-    Confirmation,
-    DecryptionRequest,
-    EncryptedSum,
-    Ready,
-    Receipt,
-    RoundPlan,
-)
+from hefl_core.federation.messages import EncryptedSum
 from hefl_core.federation.outside import is_public_reason
 from hefl_core.federation.transcript import LeftOut, Seen, Sent, Transcript
 from hefl_core.ids import KMS, is_client
-from hefl_core.keys.epochs import EpochAnnouncement
-from hefl_core.keys.roster import Roster
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.registry import load_preset
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import DOMAIN, NO_DIGEST, VERSION, Header
 
-READABLE: Final[dict[str, type]] = {
-    "roster": Roster,
-    "epoch": EpochAnnouncement,
-    m.PLAN: RoundPlan,
-    m.COMMITMENT: Commitment,
-    m.COMMITMENTS: CommitmentList,
-    m.ACKNOWLEDGEMENT: Acknowledgement,
-    m.UPDATE: CiphertextVector,
-    m.SUM: EncryptedSum,
-    m.CONFIRMATION: Confirmation,
-    m.REQUEST: DecryptionRequest,
-    m.READY: Ready,
-    m.RECEIPT: Receipt,
-}
-"""All that a keyless party can decode, and as what."""
+READABLE: Final = protocol_table.READABLE
+"""All that a keyless party can decode, and as what: the table of the protocol says it."""
 
 NAME, PLACE, NUMBER, SIZE = "name", "place in the run", "public number", "size of what is sent"
 DIGEST, KEY, SIGNATURE, CIPHERTEXT = "digest", "public key", "signature", "ciphertext"

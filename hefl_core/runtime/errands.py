@@ -14,6 +14,7 @@ from hefl_core import errors
 from hefl_core.errors import HeflError, RoundError, WireError
 from hefl_core.federation.outside import public_text
 from hefl_core.federation.party import Letter
+from hefl_core.federation.transcript import End
 from hefl_core.ids import AUDITOR, KMS
 from hefl_core.keys.approval import CeremonyResult
 from hefl_core.keys.archive import KeyEpoch
@@ -84,6 +85,7 @@ class Step:
 
 _RECEIVE: Final = {"receive": Step(tuple[Envelope], None), LEAVE: Step(tuple[()], None)}
 _SAY: Final = Step(tuple[Position], Said | None)
+_UNRECORDED: Final = Step(tuple[int], tuple[SignedHeader, ...])
 STEPS: Final[dict[str, dict[str, Step]]] = {
     CLIENT: {
         **_RECEIVE,
@@ -93,7 +95,8 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
         "ceremony_key": Step(tuple[()], PublicKey),
         "ceremony_result": Step(tuple[()], CeremonyResult),
         "destroy_epoch": Step(tuple[int], None),
-        "sign_closing": Step(tuple[tuple[int, bytes]], bytes),
+        "sign_closing": Step(tuple[End], bytes),
+        "unrecorded": _UNRECORDED,
         "refusals": Step(tuple[()], dict[str, int]),
     },
     AUDITOR: {
@@ -101,6 +104,7 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
         "acknowledge": _SAY,
         "confirm": _SAY,
         "evidence": Step(tuple[Position, str], bytes),
+        "unrecorded": _UNRECORDED,
         "close": Step(tuple[Position], None),
         "refusals": Step(tuple[()], dict[str, int]),
     },
@@ -118,6 +122,7 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
         "roster_envelope": Step(tuple[()], Envelope),
         "epoch_envelope": Step(tuple[()], Envelope),
         "share_envelope": Step(tuple[str, int], Envelope),
+        "unrecorded": _UNRECORDED,
     },
 }
 """By role: what a party answers."""

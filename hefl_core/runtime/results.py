@@ -15,10 +15,11 @@ import numpy as np
 
 from hefl_core.errors import HeflError
 from hefl_core.federation.client import Client, Evaluate
+from hefl_core.federation.heads import Head, Heads
 from hefl_core.federation.party import Spent
 
 FOLDER: Final = "results"
-ROUNDS, MODEL, REFUSALS = "rounds.jsonl", "model.npy", "refusals.txt"
+ROUNDS, MODEL, REFUSALS, HEAD = "rounds.jsonl", "model.npy", "refusals.txt", "head.json"
 
 
 class RoundLine(msgspec.Struct, frozen=True):
@@ -41,6 +42,7 @@ class Results:
         self._folder = home / FOLDER
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._evaluate = evaluate
+        self._head: Head | None = None
         self._last = max((line.round for line in read_rounds(home)), default=0)
 
     def note(self, client: Client) -> bool:
@@ -59,6 +61,12 @@ class Results:
             file.write(msgspec.json.encode(line) + b"\n")
         self._last = line.round
         return True
+
+    def keep_head(self, client: Client) -> None:
+        """Write down the last message that this client made, before the answer leaves: no record may end before it."""
+        if client.head != self._head and client.head[1]:
+            self._head = client.head
+            Heads(client.manifest.id, {client.name: client.head}).save(self._folder / HEAD)
 
     def refused(self, error: HeflError) -> None:
         """Write down in full what this client refused or could not do; outside only kind and rule are said."""

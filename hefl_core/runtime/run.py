@@ -20,7 +20,7 @@ from hefl_core.federation.client import Client, Observation
 from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.messages import MAX_ATTEMPTS
-from hefl_core.federation.post import Post
+from hefl_core.federation.post import UNRECORDED, Post
 from hefl_core.federation.round import Parties, federated_round
 from hefl_core.federation.transcript import Sent, Transcript
 from hefl_core.ids import AUDITOR, COORDINATOR
@@ -299,16 +299,39 @@ class Run:
                 yield begun.observer.open(client.name, sealed, position, key)
 
     def _close_transcript(self, begun: _Begun) -> None:
-        """Every client that can be reached signs the end. Raises: RoundError when fewer than min_cohort do."""
+        """Every client that can be reached signs the end, which has its last message.
+
+        Raises: RoundError when fewer than min_cohort do; IntegrityError when one misses its last message in the record.
+        """
         clients = self.parties.clients
         self._refusals = dict(self._count_refusals(begun))
-        answers = begun.stage.carrier.gather(clients, "sign_closing", begun.transcript.tail)
-        signed = {client.name: answer for client, answer in answers if isinstance(answer, bytes)}
+        reached = self._record_lost_answers(begun)
+        signed = {client.name: answer for client, answer in self._signatures(reached, begun)}
         if len(signed) < self.experiment.cohort_floor:
             raise RoundError(
                 f"closing: expected {self.experiment.cohort_floor} clients' signatures, found {len(signed)}"
             )
         begun.transcript.close([(client.name, signed[client.name]) for client in clients if client.name in signed])
+
+    def _record_lost_answers(self, begun: _Begun) -> list[Client]:
+        """What was made and never arrived is on record before the end is signed. Who could be asked."""
+        parties, reached = self.parties, []
+        everybody = (parties.kms, parties.coordinator, parties.auditor, *parties.clients)
+        for party, answer in begun.stage.carrier.gather(everybody, UNRECORDED, -1):
+            if isinstance(answer, tuple):
+                begun.post.record_unsent(answer)
+                reached += [party] if party in parties.clients else []
+        return reached
+
+    def _signatures(self, clients: Sequence[Client], begun: _Begun) -> Iterator[tuple[Client, bytes]]:
+        """Each client is shown the record from its own last message on. Raises: IntegrityError where one refuses to sign."""
+        ends = begun.transcript.ends([client.name for client in clients])
+        for client in (client for client in clients if client.name in ends):
+            for _, answer in begun.stage.carrier.gather([client], "sign_closing", ends[client.name]):
+                if isinstance(answer, bytes):
+                    yield client, answer
+                elif not isinstance(answer, RuntimeUnavailable):
+                    raise answer
 
     def _count_refusals(self, begun: _Begun) -> Iterator[tuple[str, dict[str, int]]]:
         """What each party that can be reached refused."""

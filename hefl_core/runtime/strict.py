@@ -200,6 +200,10 @@ class KeyDesk:
         """Sealed to this client alone. Raises: KeyNotActive when the epoch is destroyed."""
         return self._kms.share_envelope(client, epoch)
 
+    def unrecorded(self, after: int) -> tuple[SignedHeader, ...]:
+        """Of epochs that came to nothing."""
+        return self._kms.unrecorded(after)
+
     def _is_new(self, first_round: int, last_round: int) -> bool:
         """Whether a key from this round on is still to be made. Raises: RoundError when the terms do not allow it."""
         if not 1 <= first_round <= last_round or last_round != self._terms.last_round_of(first_round):

@@ -70,7 +70,8 @@ class _Journal:
         self._service, self._desk, self._own = service, desk, own
 
     def note(self, step: str) -> None:
-        """A round may have ended, by this step or while catching up."""
+        """A message may have been made; a round may have ended, by this step or while catching up."""
+        self._own.keep_head(self._desk.client)
         if self._own.note(self._desk.client):
             self._service.metrics.rounds.inc()
             self._service.log.info("round", round=self._desk.client.rounds_done)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from hefl_core.wire.canonical import encode
-from hefl_core.wire.envelope import NO_DIGEST, Envelope, Header, Position, Signer
+from hefl_core.wire.envelope import NO_DIGEST, Envelope, Header, Position, SignedHeader, Signer
 
 Seal = Callable[[bytes, bytes], bytes]
 """(content, header digest) -> sealed body; the header digest is bound in as associated data."""
@@ -15,13 +15,22 @@ Seal = Callable[[bytes, bytes], bytes]
 class Outbox:
     """Signs one party's messages in sequence: each header names the digest of the party's previous header.
 
-    ``sequence`` and ``previous`` resume a chain after a restart.
+    ``sequence``, ``previous`` and ``unrecorded`` resume a chain after a restart. ``unrecorded``: the signed headers of the
+    last messages, as far back as the party does not know them on record.
     """
 
     def __init__(
-        self, name: str, signer: Signer, experiment: str, *, sequence: int = 0, previous: bytes = NO_DIGEST
+        self,
+        name: str,
+        signer: Signer,
+        experiment: str,
+        *,
+        sequence: int = 0,
+        previous: bytes = NO_DIGEST,
+        unrecorded: Sequence[SignedHeader] = (),
     ) -> None:
         self.name = name
+        self.unrecorded = tuple(unrecorded)
         self._signer = signer
         self._experiment = experiment
         self._sequence = sequence
@@ -31,6 +40,10 @@ class Outbox:
     def place(self) -> tuple[int, bytes]:
         """``sequence`` and ``previous`` of the next message: what a restart needs."""
         return self._sequence, self._previous
+
+    def recorded(self, header: Header) -> None:
+        """Forget the messages up to this one: somebody who got it has answered, and the record has it before anybody."""
+        self.unrecorded = tuple(one for one in self.unrecorded if one.header.sequence > header.sequence)
 
     def compose(
         self,
@@ -72,4 +85,6 @@ class Outbox:
         self._sequence += 1
         self._previous = header.digest
         body = content if seal is None else seal(content, header.digest)
-        return Envelope(header, self._signer.sign(encode(header)), body)
+        envelope = Envelope(header, self._signer.sign(encode(header)), body)
+        self.unrecorded += (envelope.signed_header,)
+        return envelope

@@ -10,7 +10,7 @@ import streamlit as st
 
 from hefl_core.errors import HeflError
 from hefl_core.federation.transcript import Transcript
-from hefl_core.federation.verify import verify
+from hefl_core.federation.verify import CutOff, verify
 from hefl_core.figures.formula import error_line, formula
 from hefl_core.figures.knowledge import Matrix, clients_of, knowledge, seats_of
 from hefl_core.figures.questions import question_before
@@ -283,7 +283,7 @@ def _files(walked: Walked) -> None:
 
 
 def _load(data: bytes) -> None:
-    """Walk an uploaded transcript from its beginning."""
+    """Walk an uploaded transcript from its beginning; one that breaks is not walked."""
     try:
         transcript = unpack(data)
         said = _verdict(transcript)
@@ -298,7 +298,10 @@ def _load(data: bytes) -> None:
 
 
 def _verdict(transcript: Transcript) -> str:
+    """What the check says; the record of a run under way has no end. Raises: IntegrityError naming the first break."""
     try:
-        return _("Its signatures and sums were checked: {verdict}").format(verdict=quoted(verify(transcript)))
-    except HeflError as error:
-        return _("It does NOT verify: {error}").format(error=quoted(error))
+        return _("Its signatures, its conversation and its sums were checked: {verdict}").format(
+            verdict=quoted(verify(transcript))
+        )
+    except CutOff as error:
+        return _("All that is there was checked, and its end is missing: {error}").format(error=quoted(error))

@@ -8,7 +8,8 @@ import pytest
 
 from hefl_core.errors import DataError, HeflError, IntegrityError, WireError
 from hefl_core.federation.heads import Heads
-from hefl_core.federation.transcript import Transcript, blob_folder
+from hefl_core.federation.protocol_table import UNKEPT_KINDS
+from hefl_core.federation.transcript import Transcript, blob_folder, closing_statement
 from hefl_core.federation.verify import verify, verify_file
 from hefl_core.keys.roster import Roster, RosterPin
 from hefl_core.wire.canonical import decode
@@ -91,7 +92,8 @@ def test_a_cut_off_tail_is_found(saved, kept):
         Transcript.from_bytes(b"\n".join(lines))
 
 
-def test_a_replaced_or_missing_blob_is_found(saved, tmp_path):
+def test_a_replaced_or_missing_blob_is_found(saved, tmp_path, small_run):
+    unkept = {sent.body.hex() for sent in small_run.transcript.sent if sent.step in UNKEPT_KINDS}
     for victim in sorted(blob_folder(saved).iterdir()):
         copy = tmp_path / victim.name[:12] / "t.jsonl"
         copy.parent.mkdir()
@@ -103,6 +105,9 @@ def test_a_replaced_or_missing_blob_is_found(saved, tmp_path):
         with pytest.raises(IntegrityError, match="blob|line"):
             verify_file(copy)
         (blob_folder(copy) / victim.name).unlink()
+        if victim.name in unkept:
+            assert verify_file(copy).sums == 2
+            continue
         with pytest.raises(IntegrityError, match="missing|line"):
             verify_file(copy)
 
@@ -128,12 +133,38 @@ def test_heads_tell_an_early_end_from_the_end(saved, small_run, tmp_path):
     verify(transcript, pin_of(transcript), heads)
     last = max(n for n, line in enumerate(transcript.lines) if getattr(line.entry, "step", "") == "receipt")
     short = Transcript._restore(transcript.lines[:last], transcript.blobs)
-    short.close([(client.name, client.sign_closing(short.tail)) for client in clients])
+    ends = short.ends([client.name for client in clients])
+    assert [client.name for client in clients if signs(client, ends)] == ["client-1", "client-2"]
+    statement = closing_statement(transcript.manifest.id, *short.tail)
+    short.close([(client.name, client.identity.sign(statement)) for client in clients])  # three that deviate
     assert verify(short, pin_of(transcript)).signers == (3, 3)
     with pytest.raises(IntegrityError, match="remembers message"):
         verify(short, pin_of(transcript), heads)
     with pytest.raises(IntegrityError, match="expected those of experiment"):
         verify(transcript, None, Heads("another", heads.heads))
+
+
+def signs(client, ends):
+    try:
+        return bool(client.sign_closing(ends[client.name]))
+    except IntegrityError as error:
+        assert f"{client.name}'s last message" in str(error)
+        return False
+
+
+def test_a_client_signs_only_an_end_with_its_own_last_message(small_run):
+    transcript, client = small_run.transcript, small_run.parties.clients[0]
+    record = Transcript._restore(transcript.lines[:-1], transcript.blobs)
+    whole = record.ends([client.name])[client.name]
+    assert whole.check(client.name, client.head[1]) == record.tail and client.sign_closing(whole)
+    others = [end for end in record.ends(["client-2", "client-3"]).values()]
+    torn = replace(whole, lines=(whole.lines[0], *whole.lines[2:]))
+    forged = replace(whole, lines=(whole.lines[0], whole.lines[0]))
+    for end in (*others, torn, forged, replace(whole, lines=()), replace(whole, lines=whole.lines[1:])):
+        with pytest.raises(IntegrityError, match="do not sign"):
+            client.sign_closing(end)
+    with pytest.raises(WireError):
+        client.sign_closing(replace(whole, lines=(whole.lines[0], b"{")))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "hefl/heads/1", "experiment": "x", "heads": {}}', "\x00"])

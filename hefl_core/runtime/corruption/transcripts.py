@@ -18,7 +18,8 @@ import msgspec
 from hefl_core.errors import IntegrityError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.heads import Heads
-from hefl_core.federation.transcript import Closing, LeftOut, Line, Sent, Transcript, read_line
+from hefl_core.federation.protocol_table import UNKEPT_KINDS
+from hefl_core.federation.transcript import Closing, LeftOut, Line, Sent, Transcript, closing_statement, read_line
 from hefl_core.federation.verify import Verdict, pin_of, verify
 from hefl_core.measure.damage import Bench
 from hefl_core.measure.mutation import BOMB_BYTES, Mutant, mutate
@@ -149,7 +150,9 @@ def _blob_changed(rng: Random, lines_: list[bytes], blobs: Blobs) -> None:
 
 
 def _blob_missing(rng: Random, lines_: list[bytes], blobs: Blobs) -> None:
-    del blobs[rng.choice(sorted(blobs))]
+    entries = [line.entry for line in map(read_line, lines_)]
+    unkept = {entry.body for entry in entries if isinstance(entry, Sent) and entry.step in UNKEPT_KINDS}
+    del blobs[rng.choice(sorted(set(blobs) - unkept))]
 
 
 def _blobs_exchanged(rng: Random, lines_: list[bytes], blobs: Blobs) -> None:
@@ -206,10 +209,11 @@ def _chain(lines_: list[bytes]) -> None:
 
 
 def _close(run: Run, lines_: list[bytes]) -> list[bytes]:
-    """A closing line that every client signs, for a record that ends too early."""
+    """A closing line under every client's key, for a record that ends too early: a client itself would not sign it."""
     head = hashlib.sha256(lines_[-1]).digest()
     tail = (len(lines_), head)
-    signatures = tuple((client.name, client.sign_closing(tail)) for client in run.parties.clients)
+    statement = closing_statement(run.transcript.manifest.id, *tail)
+    signatures = tuple((client.name, client.identity.sign(statement)) for client in run.parties.clients)
     return [*lines_, Line(head, Closing(*tail, signatures)).to_json()]
 
 

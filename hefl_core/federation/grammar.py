@@ -1,0 +1,333 @@
+"""The conversation as a grammar: whether each signed header may stand where it stands, judged by the table of the protocol.
+
+Only headers are read here, so it holds for a record without bodies too; what the bodies say is checked in statements.py.
+A message that nobody got (``sent`` False) has to fit like any other, and nothing may rest on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from hefl_core.errors import IntegrityError
+from hefl_core.federation import messages as m
+from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.protocol_table import KEY, LIST, PLAN, STATE, Row, When, row_of
+from hefl_core.ids import KMS, digest
+from hefl_core.keys.custody import Custody
+from hefl_core.keys.issuing import EPOCH, ROSTER, SHARE
+from hefl_core.keys.roster import CLIENT, Member, Roster
+from hefl_core.wire.envelope import NO_DIGEST, Header, Position, SignedHeader
+
+KEYLESS_ROLES: Final = ("coordinator", "auditor")
+
+
+@dataclass
+class Place:
+    """What was said at one place: an epoch's opening, or one attempt of a round.
+
+    ``said``: kind to sender (or "sender to receiver") to header; None once the round is over. ``slots``: everything that was
+    made, also what nobody got. ``plan``, ``state``, ``listed``: what headers here must name. ``due``: kinds to the names that
+    have to say them. ``contents``: kinds to the one content that they may have.
+    """
+
+    said: dict[str, dict[str, SignedHeader | None]] = field(default_factory=dict)
+    slots: set[tuple[str, str]] = field(default_factory=set)
+    plan: bytes = NO_DIGEST
+    state: bytes = NO_DIGEST
+    listed: bytes = NO_DIGEST
+    after: bytes | None = None
+    due: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+
+    def header(self, kind: str, sender: str) -> SignedHeader | None:
+        """A message of the round under way, if it is on record."""
+        return self.said.get(kind, {}).get(sender)
+
+    def close(self) -> None:
+        """Keep who said what, and no headers."""
+        self.said = {kind: dict.fromkeys(slots) for kind, slots in self.said.items()}
+
+
+class Conversation:
+    """Follows a record message by message. Raises: IntegrityError, WireError or RoundError at the first that does not fit."""
+
+    def __init__(self, manifest: Manifest, kms: Member) -> None:
+        self.manifest = manifest
+        self.custody = Custody.parse(manifest.experiment.custody, manifest.experiment.clients)
+        self.rosters: dict[int, Roster] = {}
+        self.places: dict[Position, Place] = {}
+        self.chains: dict[str, tuple[int, bytes]] = {}
+        self.active = 0
+        self.current: Position | None = None
+        self.applied: dict[int, Position] = {}
+        self._kms = kms
+        self._members: dict[int, dict[str, Member]] = {}
+        self._clients: dict[int, tuple[str, ...]] = {}
+        self._keys: dict[int, str] = {}
+        self._open: list[Place] = []
+        self._state: bytes | None = digest(b"start", manifest.id.encode())
+
+    # -- one message -------------------------------------------------------------------------------------------
+
+    def enter(self, roster: Roster) -> None:
+        """Learn who takes part in an epoch, before the roster's own line is taken."""
+        for member in roster.members:
+            for earlier in self._members.values():
+                if member.name in earlier and earlier[member.name].signing != member.signing:
+                    raise IntegrityError(
+                        f"roster of epoch {roster.epoch}: {member.name} signs with another key than before"
+                    )
+        one_each = all(roster.names(role) == (role,) for role in (KMS, *KEYLESS_ROLES))
+        if not one_each or roster.member(KMS) != self._kms or len(roster.members) != 3 + len(roster.clients):
+            raise IntegrityError(
+                f"roster of epoch {roster.epoch}: expected the KMS of the opening line, one coordinator, one auditor and clients"
+            )
+        if self.rosters and roster.epoch <= max(self.rosters):
+            raise IntegrityError(f"roster of epoch {roster.epoch}: expected one after {max(self.rosters)}; a replay")
+        self.rosters[roster.epoch] = roster
+        self._members[roster.epoch] = {member.name: member for member in roster.members}
+        self._clients[roster.epoch] = roster.clients
+
+    def clients(self, epoch: int) -> tuple[str, ...]:
+        """The clients of an epoch, in order."""
+        return self._clients.get(epoch, ())
+
+    def take(self, head: SignedHeader, *, sent: bool) -> Row:
+        """Check one message and take note of it; its row in the table."""
+        header = head.header
+        row = row_of(header.kind)
+        self._check_origin(head, row, sent)
+        self._check_number(header)
+        self._check_form(header, row, sent)
+        place = self._place(header, row, sent)
+        self._check_slot(header, row, place)
+        self._check_before(header, row, place)
+        self._check_labels(header, row, place)
+        if sent:
+            self._note(head, row, place)
+        return row
+
+    def place_of(self, position: Position) -> Place:
+        """What was said at a place. Raises: IntegrityError when nothing was."""
+        if position not in self.places:
+            raise IntegrityError(f"expected something planned for {_spell(position)}, found nothing")
+        return self.places[position]
+
+    # -- what must fit -----------------------------------------------------------------------------------------
+
+    def _check_origin(self, head: SignedHeader, row: Row, sent: bool) -> None:
+        """Signed by a party of the epoch that may say this."""
+        header = head.header
+        member = self._kms if header.sender == KMS else self._members.get(header.position.epoch, {}).get(header.sender)
+        if member is None or (sent and header.position.epoch not in self.rosters):
+            raise IntegrityError(
+                f"{_what(header)}: expected a party of the roster of epoch {header.position.epoch}, found none such"
+            )
+        head.verify(member.signing)
+        if header.experiment != self.manifest.id:
+            raise IntegrityError(f"{_what(header)}: belongs to another experiment")
+        if member.role != row.sender:
+            raise IntegrityError(
+                f"{_what(header)}: expected it from {_a(row.sender)}, found it signed by {_a(member.role)}"
+            )
+        if not row.under.admits(self.custody):
+            raise IntegrityError(f"{_what(header)}: there is none under custody {self.manifest.experiment.custody}")
+
+    def _check_number(self, header: Header) -> None:
+        """Each party numbers its messages from 0 and chains them: none is missing, none comes twice."""
+        number, previous = self.chains.get(header.sender, (-1, NO_DIGEST))
+        if header.sequence <= number:
+            raise IntegrityError(f"{_what(header)}: number {header.sequence} again, a replay")
+        if header.sequence != number + 1:
+            raise IntegrityError(
+                f"{_what(header)}: expected number {number + 1} of {header.sender}, found {header.sequence}; what it said before "
+                "was taken out"
+            )
+        if header.previous != previous:
+            raise IntegrityError(f"{_what(header)}: does not follow its sender's previous message")
+        self.chains[header.sender] = header.sequence, header.digest
+
+    def _check_form(self, header: Header, row: Row, sent: bool) -> None:
+        clients = self.clients(header.position.epoch)
+        known = sent or header.position.epoch in self.rosters
+        if known and not row.addressed(header.sender, clients, header.recipients):
+            raise IntegrityError(
+                f"{_what(header)}: expected it to {', '.join(row.receivers)}, found {', '.join(header.recipients)[:200]}"
+            )
+        if header.sealed != row.sealed:
+            raise IntegrityError(f"{_what(header)}: expected it {'sealed' if row.sealed else 'in the open'}")
+        length = self.manifest.parameters if row.when is When.ROUND else 0
+        if header.length != length:
+            raise IntegrityError(f"{_what(header)}: expected d = {length}, found {header.length}")
+
+    def _place(self, header: Header, row: Row, sent: bool) -> Place:
+        """Where it belongs. What is sent belongs to the round under way; what nobody got may have come later to light."""
+        position = header.position
+        if row.when is not When.ROUND:
+            return self._opening(header, row, sent)
+        if row.kind == m.PLAN:
+            return self._planned(header, sent)
+        if sent and position != self.current:
+            raise IntegrityError(
+                f"{_what(header)}: expected {_spell(self.current)}, found {_spell(position)}; out of order or replayed"
+            )
+        return self.place_of(position)
+
+    def _opening(self, header: Header, row: Row, sent: bool) -> Place:
+        position = header.position
+        if (position.round, position.attempt) != (0, 1):
+            raise IntegrityError(f"{_what(header)}: expected round 0, found {_spell(position)}")
+        if sent and position.epoch != max(self.rosters):
+            raise IntegrityError(
+                f"{_what(header)}: expected epoch {max(self.rosters)}, found {position.epoch}; it is over"
+            )
+        if sent and row.kind in (ROSTER, EPOCH) and self.current and self.current.round not in self.applied:
+            raise IntegrityError(
+                f"{_what(header)}: in the middle of round {self.current.round}; a key is changed between two"
+            )
+        if sent and row.kind != SHARE and position.epoch == self.active:
+            raise IntegrityError(f"{_what(header)}: the key of epoch {position.epoch} was announced before")
+        if position not in self.places:
+            self.places[position] = Place()
+            self._open.append(self.places[position])
+        return self.places[position]
+
+    def _planned(self, header: Header, sent: bool) -> Place:
+        """A plan opens its place: the round after the last one that was applied, or a further attempt of it."""
+        position, number = header.position, len(self.applied) + 1
+        if position.epoch != self.active:
+            raise IntegrityError(f"{_what(header)}: expected epoch {self.active}, found {position.epoch}")
+        if position.round != number:
+            raise IntegrityError(f"{_what(header)}: expected round {number}, found {position.round}")
+        if number > self.manifest.experiment.rounds:
+            raise IntegrityError(f"{_what(header)}: expected {number - 1} rounds as agreed, found one more")
+        last = self.current.attempt if self.current and self.current.round == number else 0
+        if not last < position.attempt <= m.MAX_ATTEMPTS:
+            raise IntegrityError(
+                f"{_what(header)}: expected an attempt after {last}, at most {m.MAX_ATTEMPTS}, found {position.attempt}; a replay"
+            )
+        place = Place(plan=header.digest, state=header.state)
+        opened = row_of(m.PLAN).before(self.custody)
+        place.said[opened] = self.places[Position(position.epoch, 0)].said.get(opened, {})
+        if opened == SHARE:
+            place.due[SHARE] = tuple(f"{KMS} to {name}" for name in self.clients(position.epoch))
+        if sent:
+            self._move_on(position)
+            self.places[position] = place
+            self._open.append(place)
+        return place
+
+    def _move_on(self, position: Position) -> None:
+        """The rounds before the one that begins are over: their headers are not needed any more."""
+        if self.current and self.current.round < position.round:
+            for place in self._open:
+                place.close()
+            self._open = []
+
+    def _check_slot(self, header: Header, row: Row, place: Place) -> None:
+        slot = (row.kind, _slot(header, row))
+        if slot in place.slots:
+            raise IntegrityError(f"{_what(header)}: a second one for {_spell(header.position)}; one is said")
+        if slot[1] not in place.due.get(row.kind, (slot[1],)):
+            asked = ", ".join(place.due[row.kind])
+            raise IntegrityError(f"{_what(header)}: expected it from {asked} only; it was not asked")
+        place.slots.add(slot)
+
+    def _check_before(self, header: Header, row: Row, place: Place) -> None:
+        """Whatever it answers is on record, and complete where it must be."""
+        before = row.before(self.custody)
+        if not before or (header.position.epoch not in self.rosters):
+            return
+        missing = self.missing(before, place, header.position.epoch)
+        if (missing and row.after_all) or not (place.said.get(before) or before in place.due):
+            who = f" of {', '.join(missing[:5])}" if missing else ""
+            raise IntegrityError(f"{_what(header)}: expected the {before}{who} before it, found none on record")
+
+    def missing(self, kind: str, place: Place, epoch: int) -> tuple[str, ...]:
+        """Who has to say this here and has not."""
+        row, clients = row_of(kind), self.clients(epoch)
+        if kind in place.due:
+            due: Iterable[str] = place.due[kind]
+        elif row.when is When.CEREMONY and row.to_each:
+            due = (f"{one} to {other}" for one in clients for other in clients if one != other)
+        elif row.when is When.CEREMONY:
+            due = clients
+        else:
+            due = () if row.sender == CLIENT else (row.sender,)
+        said = place.said.get(kind, {})
+        return tuple(name for name in due if name not in said)
+
+    def _check_labels(self, header: Header, row: Row, place: Place) -> None:
+        """Key, plan, state and list are those of the place."""
+        if row.kind == m.PLAN and self._state not in (None, header.state):
+            raise IntegrityError(
+                f"{_what(header)}: expected the state after the round before, found another; history forks"
+            )
+        key = header.key_id if row.kind == EPOCH else self._keys.get(header.position.epoch, header.key_id)
+        listed = header.commitments if row.kind == m.COMMITMENTS else place.listed
+        expected = {KEY: key, PLAN: place.plan, STATE: place.state, LIST: listed}
+        found = {KEY: header.key_id, PLAN: header.plan, STATE: header.state, LIST: header.commitments}
+        for what, value in found.items():
+            if value != (expected[what] if what in row.names else type(value)()):
+                raise IntegrityError(f"{_what(header)}: it names another {what} than this place has")
+        content = place.contents.get(row.kind)
+        if content is not None and header.content_digest != content:
+            raise IntegrityError(
+                f"{_what(header)}: it says something else than what was sent here; {_MEANING[row.kind]}"
+            )
+
+    # -- what follows ------------------------------------------------------------------------------------------
+
+    def _note(self, head: SignedHeader, row: Row, place: Place) -> None:
+        header, position = head.header, head.header.position
+        place.said.setdefault(row.kind, {})[_slot(header, row)] = head
+        if row.kind == EPOCH:
+            self.active = position.epoch
+            self._keys[position.epoch] = header.key_id
+        elif row.kind == m.PLAN:
+            self.current = position
+            self._state = header.state
+        elif row.kind == m.COMMITMENTS:
+            place.listed = header.commitments
+        elif row.kind == m.RECEIPT:
+            self._apply(header, place)
+
+    def _apply(self, header: Header, place: Place) -> None:
+        """The first receipt ends the round; the others must be of the same sum and the same state."""
+        self.applied.setdefault(header.position.round, header.position)
+        place.contents.setdefault(m.RECEIPT, header.content_digest)
+        self._state = place.after
+
+    def finish(self) -> None:
+        """The end: every agreed round was applied."""
+        rounds = self.manifest.experiment.rounds
+        if len(self.applied) != rounds:
+            raise IntegrityError(f"expected {rounds} rounds as agreed, found {len(self.applied)} that were applied")
+
+
+_MEANING: Final = {
+    m.ACKNOWLEDGEMENT: "the auditor has another list",
+    m.CONFIRMATION: "the auditor confirmed another sum",
+    m.READY: "it is ready for another sum",
+    m.RECEIPT: "another sum or another state was applied",
+}
+
+
+def _slot(header: Header, row: Row) -> str:
+    return f"{header.sender} to {header.recipients[0]}" if row.to_each else header.sender
+
+
+def _what(header: Header) -> str:
+    return f"{header.kind} of {header.sender}"
+
+
+def _a(role: str) -> str:
+    return f"a {CLIENT}" if role == CLIENT else f"the {role}"
+
+
+def _spell(position: Position | None) -> str:
+    if position is None:
+        return "no round yet"
+    return f"epoch {position.epoch}, round {position.round}, attempt {position.attempt}"

@@ -1,0 +1,98 @@
+"""Files from somebody else: regular ones only, of a size that is known before they are read, never through a link."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from hefl_core.errors import DataError
+
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+"""Without waiting: opening a pipe that nobody writes would never end."""
+
+
+@contextmanager
+def regular(path: Path, limit: int, what: str) -> Iterator[BinaryIO]:
+    """Open a file that its user named, to be read.
+
+    Raises: DataError for a directory, pipe or device, or more than ``limit`` bytes; OSError when it cannot be opened.
+    """
+    with _opened(os.open(path, _FLAGS), limit, what) as file:
+        yield file
+
+
+def read_regular(path: Path, limit: int, what: str) -> bytes:
+    """All of a file that its user named. Raises: as :func:`regular`."""
+    with regular(path, limit, what) as file:
+        return file.read(limit)
+
+
+class Folder:
+    """A directory with files of others, found by name. No link in it is followed.
+
+    Raises: DataError when there is something else than a directory under this name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._descriptor = os.open(path, _FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError as error:
+            raise DataError(
+                f"{path.name[:80]}: expected a folder, found another thing or none that can be opened"
+            ) from error
+
+    def close(self) -> None:
+        """Let it go."""
+        os.close(self._descriptor)
+
+    def names(self, most: int) -> Iterator[str]:
+        """What lies in it. Raises: DataError past ``most`` names."""
+        with os.scandir(self._descriptor) as found:
+            for number, entry in enumerate(found, start=1):
+                if number > most:
+                    raise DataError(f"folder: expected at most {most} files, found more; it is not read")
+                yield entry.name
+
+    def read(self, name: str, limit: int, what: str) -> bytes | None:
+        """One file; None when there is none. Raises: DataError for anything but a regular, readable file of this size."""
+        try:
+            descriptor = os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=self._descriptor)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise DataError(f"{what}: expected a regular file that can be read, found {error.strerror}") from error
+        with _opened(descriptor, limit, what) as file:
+            return _whole(file, limit, what)
+
+
+def _opened(descriptor: int, limit: int, what: str) -> BinaryIO:
+    """The file of a descriptor, once it is known to be one. Raises: DataError."""
+    try:
+        _check(os.fstat(descriptor), limit, what)
+    except DataError:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def _whole(file: BinaryIO, limit: int, what: str) -> bytes:
+    try:
+        return file.read(limit)
+    except OSError as error:
+        raise DataError(f"{what}: expected a file that can be read, found {error.strerror}") from error
+
+
+def _check(found: os.stat_result, limit: int, what: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError(f"{what}: expected a regular file, found {_kind(found.st_mode)}; copy what is in it to a file")
+    if found.st_size > limit:
+        raise DataError(f"{what}: expected at most {limit} bytes, found {found.st_size}; it is not read")
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device or link")
