@@ -677,11 +677,16 @@ def _unsign_receipt(result: RunResult) -> RunResult:
     return _with_sent(result, m.RECEIPT, lambda s: replace_struct(s, signature=bytes(64)))
 
 
+def _secrets_sent(transcript: Transcript) -> list[Sent]:
+    """The messages that bring a share of the key, or a part of one from client to client."""
+    return [s for s in transcript.sent if s.step in UNKEPT_KINDS]
+
+
 def _no_share_leaves(result: RunResult) -> str:
     transcript, rosters = result.transcript, _rosters(result.transcript)
-    found = [s for s in transcript.sent if s.step in UNKEPT_KINDS]
+    found = _secrets_sent(transcript)
     _demand(bool(found), "no share was dealt on record")
-    taken: set[tuple[str, int, str]] = set()
+    taken: set[tuple[str, int, str, str]] = set()
     for sent in found:
         what, roster = f"a {sent.step} of epoch {sent.position.epoch}", rosters[sent.position.epoch]
         _demand(sent.head.header.sealed, f"{what} for {', '.join(sent.receivers)} travelled unsealed")
@@ -690,27 +695,30 @@ def _no_share_leaves(result: RunResult) -> str:
             len(addressed) == 1 and addressed <= set(roster.clients), f"{what} was addressed to {', '.join(addressed)}"
         )
         _demand(transcript.content(sent) is None, f"the content of {what} is on record")
-        if sent.step == "share":
-            place = (sent.step, sent.position.epoch, sent.receivers[0])
-            _demand(sent.sender == KMS, f"{what} came from {sent.sender}")
-            _demand(place not in taken, f"{what}: {sent.receivers[0]} got two")
-            taken.add(place)
-    dealt = len(found) - len(taken)
-    more = f", and {dealt} parts of shares between clients" if dealt else ""
-    return f"{len(taken)} shares{more}, each sealed to one client; coordinator and auditor received none"
+        dealers = {KMS} if sent.step == "share" else set(roster.clients) - addressed
+        _demand(sent.sender in dealers, f"{what} came from {sent.sender}")
+        place = (sent.step, sent.position.epoch, sent.sender, sent.receivers[0])
+        _demand(place not in taken, f"{what}: {sent.receivers[0]} got two of {sent.sender}")
+        taken.add(place)
+    whole = sum(sent.step == "share" for sent in found)
+    told = [f"{whole} shares"] * bool(whole) + [f"{len(found) - whole} parts of shares"] * (whole < len(found))
+    return f"{' and '.join(told)}, each sealed to one client; coordinator and auditor received none"
 
 
 def _misaddress_share(result: RunResult) -> RunResult:
-    """A share goes to the coordinator as well."""
-    return _with_sent(result, "share", lambda s: _entry(s, receivers=(*s.receivers, COORDINATOR)))
+    """A share, or a client's part of one, goes to the coordinator as well."""
+    first = _secrets_sent(result.transcript)[0]
+    return _with_sent(result, first.step, lambda s: _entry(s, receivers=(*s.receivers, COORDINATOR)))
 
 
 def _second_share(result: RunResult) -> RunResult:
     """One client gets another's share too, sealed and addressed to it alone: together they may open a sum."""
-    first, second, *_ = [s for s in result.transcript.sent if s.step == "share"]
-    header = replace(second.head.header, recipients=first.receivers)
-    other = _entry(second, receivers=first.receivers, header=header)
-    return _with_sent(result, "share", lambda s: other, which=1)
+    first, *others = _secrets_sent(result.transcript)
+    alike = [s for s in others if (s.step, s.sender, s.position) == (first.step, first.sender, first.position)]
+    header = replace(alike[0].head.header, recipients=first.receivers)
+    which = [s for s in result.transcript.sent if s.step == first.step].index(alike[0])
+    other = _entry(alike[0], receivers=first.receivers, header=header)
+    return _with_sent(result, first.step, lambda s: other, which=which)
 
 
 # -- custody ---------------------------------------------------------------------------------------------------
