@@ -12,6 +12,8 @@ from pages.parts.words import _
 
 frame.begin()  # first: the titles below are in the language that the URL asks for
 HERE = Path(__file__).parent
+ICON = HERE / "pages" / "parts" / "icon.svg"
+"""A file of ours: Streamlit's own icon names are fetched from a font host when they stand in the browser's tab."""
 ALL = ("class", "thesis", "stakeholder")
 
 
@@ -69,7 +71,7 @@ def pages() -> dict[str, list[st.Page]]:
     return groups
 
 
-st.set_page_config(page_title="hefl", page_icon=":material/lock:", layout="wide")
+st.set_page_config(page_title="hefl", page_icon=str(ICON), layout="wide")
 frame.style()
 groups = pages()
 here = st.navigation(groups, position="hidden" if frame.presenter() else "sidebar", expanded=True)

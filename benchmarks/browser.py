@@ -31,10 +31,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(**environment: str) -> Iterator[str]:
-    """The application's address while it runs; ``environment`` is added to this process's."""
+def serving(app: Path = ROOT / "app.py", **environment: str) -> Iterator[str]:
+    """The address of ``app`` while it runs; ``environment`` is added to this process's."""
     port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    command = [sys.executable, "-m", "streamlit", "run", str(app), "--server.port", str(port)]
     command += ["--server.headless", "true", "--server.fileWatcherType", "none"]
     server = subprocess.Popen(
         command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
