@@ -18,7 +18,8 @@ def whole(config):
 
 def forecast(config):
     """One sentence, or None where nothing is known."""
-    known = config.cache.get(_key(config), None)
+    cache = getattr(config, "cache", None)  # there is none under -p no:cacheprovider
+    known = cache.get(_key(config), None) if cache else None
     if known is not None:
         return f"the last time this took {known / 60:.1f} minutes here"
     minutes = REFERENCE.get(config.option.markexpr)
