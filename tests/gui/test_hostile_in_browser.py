@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.browser import ARGUMENTS, CHROMIUM, serving
 from hefl_core.runtime.transcript_file import pack
-from tests.gui.hostile import TEXTS, forged, table
+from tests.gui.hostile_texts import TEXTS, forged, table
 
 pytestmark = [
     pytest.mark.browser,

@@ -11,7 +11,7 @@ from hefl_core.learning.partition import LabelTable
 from hefl_core.runtime.transcript_file import pack
 from pages.parts import quoting, walk
 from tests.gui.conftest import run_on
-from tests.gui.hostile import TEXTS, forged, table
+from tests.gui.hostile_texts import TEXTS, forged, table
 
 PARSER = MarkdownIt("commonmark").enable("table")
 BARE = re.compile(r"(?<![^\s])[A-Za-z0-9-]*·[A-Za-z0-9·-]*(?![^\s,.:)])")
