@@ -9,7 +9,7 @@ from hefl_core.cli import main as cli
 from hefl_core.cli.output import findings_table
 from hefl_core.errors import DataError
 from hefl_core.runtime.result import Finding
-from tests.gui.hostile import forged
+from tests.gui.hostile_texts import forged
 
 ESCAPES = "\x1b[2J\x1b]8;;http://evil.invalid\x07evil\x1b]8;;\x07 \u202eevil"
 
