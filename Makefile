@@ -20,16 +20,34 @@ setup-lessons: $(VENV)/.installed-lessons
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
-	$(BIN)/pip install --quiet -r requirements.txt
+# Where the locks cover the platform, nothing is installed whose hash does not stand in one of them, and nothing is built but
+# the project itself, by the setuptools of requirements.lock.
+COVERED := import platform as p, sys; print("locked" if (p.system(), p.machine()) in {("Linux", "x86_64"), \
+  ("Linux", "aarch64"), ("Windows", "AMD64")} and (3, 11) <= sys.version_info[:2] <= (3, 13) and \
+  p.python_implementation() == "CPython" and (p.system() != "Linux" or p.libc_ver()[0] == "glibc") else "open")
+
+define install
+@if [ "$$($(BIN)/python -c '$(COVERED)')" = locked ]; then \
+  set -x; $(BIN)/pip install --quiet --require-hashes --only-binary :all: -r $(1); \
+else \
+  echo "$(1) does not cover this platform: installing without hashes (docs/deployment.md)"; \
+  set -x; $(BIN)/pip install --quiet $(2); \
+fi
+endef
+editable = $(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+
+$(VENV)/.installed: requirements.lock requirements.txt | $(VENV)/bin/python
+	$(call install,requirements.lock,-r requirements.txt)
 	touch $@
 
-$(VENV)/.installed-test: requirements.txt pyproject.toml $(VENV)/.installed
-	$(BIN)/pip install --quiet -e '.[docs,test]'
+$(VENV)/.installed-test: requirements-test.lock pyproject.toml $(VENV)/.installed
+	$(call install,requirements-test.lock,'.[docs,test]')
+	$(editable)
 	touch $@
 
-$(VENV)/.installed-lessons: requirements.txt pyproject.toml $(VENV)/.installed
-	$(BIN)/pip install --quiet -e '.[lessons]'
+$(VENV)/.installed-lessons: requirements-lessons.lock pyproject.toml $(VENV)/.installed
+	$(call install,requirements-lessons.lock,'.[lessons]')
+	$(editable)
 	touch $@
 
 test: setup-test
@@ -80,10 +98,14 @@ wheel: setup-test
 	rm -rf build/lib build/bdist.*
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
-# Every package with the hashes of its files, for `pip install --require-hashes -r requirements.lock`.
+# Every package with the hashes of its files; for each extra, what it adds.
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+  --no-emit-index-url --no-emit-find-links --quiet
+locked = $$(sed -n 's/^\([A-Za-z0-9_.-]*\)==.*/--no-emit-package \1/p' requirements.lock)
 lock: setup-test
-	$(BIN)/uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
+	$(LOCK) requirements.txt --output-file requirements.lock
+	$(LOCK) pyproject.toml --extra docs --extra test --constraint requirements.lock $(locked) --output-file requirements-test.lock
+	$(LOCK) pyproject.toml --extra lessons --constraint requirements.lock $(locked) --output-file requirements-lessons.lock
 
 # The notebooks in JupyterLab, on this machine only; `lessons-full` runs their solutions at full size, each in a kernel.
 JUPYTER ?=

@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-import tenseal as _tenseal  # noqa: F401  first: TensorFlow loaded before it makes serialisation crash
+from hefl_core import dumps as _dumps
+
+_dumps.switch_off()
+
+import tenseal as _tenseal  # noqa: E402, F401  before TensorFlow: the other order makes serialisation crash
 
 __version__ = "0.2.0"
 

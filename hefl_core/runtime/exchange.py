@@ -30,7 +30,7 @@ from hefl_core.runtime.errands import (
 )
 from hefl_core.runtime.logs import Log
 from hefl_core.runtime.metrics import IN, OUT, Metrics
-from hefl_core.runtime.rpc import ATTEND, MAX_MESSAGE, OPTIONS, REPORT, SERVICE, grpc
+from hefl_core.runtime.rpc import ATTEND, MAX_MESSAGE, REPORT, SERVICE, grpc, server_options
 from hefl_core.runtime.settings import Address
 from hefl_core.wire.canonical import decode, encode
 
@@ -116,7 +116,7 @@ class Exchange:
             },
         )
         pool = ThreadPoolExecutor(2 * len(self._seats) + SPARE_THREADS, thread_name_prefix="exchange")
-        server = grpc.server(pool, handlers=(handlers,), options=OPTIONS)
+        server = grpc.server(pool, handlers=(handlers,), options=server_options(len(self._seats)))
         pair = ((credentials.key, credentials.certificate),)
         secure = grpc.ssl_server_credentials(pair, credentials.authority, require_client_auth=True)
         try:

@@ -6,9 +6,12 @@ a client's metrics inside its house.
 
 from __future__ import annotations
 
+import socket
+import sys
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, generate_latest
 
@@ -16,6 +19,9 @@ from hefl_core.errors import ParameterError
 from hefl_core.runtime.settings import Address
 
 IN, OUT = "in", "out"
+MOST_CALLERS: Final = 16
+CALL_SECONDS: Final = 5.0
+"""For a whole call: a byte now and then does not prolong it."""
 TEXT: Final = "text/plain; charset=utf-8"
 EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -63,7 +69,7 @@ class Endpoint:
             pages = (metrics, is_ready)
 
         try:
-            self._server = ThreadingHTTPServer((address.host, address.port), Handler)
+            self._server = _Server((address.host, address.port), Handler)
         except OSError as error:
             raise ParameterError(
                 f"metrics: expected a free address, {address} cannot be taken ({error.strerror})",
@@ -80,9 +86,42 @@ class Endpoint:
         self._thread.join()
 
 
+class _Server(ThreadingHTTPServer):
+    """A thread per caller, ``MOST_CALLERS`` at a time: more are hung up on, and so is whoever has not asked in time."""
+
+    def __init__(self, address: tuple[str, int], handler: type[_Handler]) -> None:
+        self._room = threading.BoundedSemaphore(MOST_CALLERS)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        late = threading.Timer(CALL_SECONDS, _hang_up, (request,))
+        late.daemon = True
+        late.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            late.cancel()
+            self._room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that is gone in mid-sentence is no event; anything else is reported."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+def _hang_up(request: socket.socket) -> None:
+    with suppress(OSError):  # it has left by itself
+        request.shutdown(socket.SHUT_RDWR)
+
+
 class _Handler(BaseHTTPRequestHandler):
     pages: tuple[Metrics, threading.Event]
-    timeout = 5
 
     def do_GET(self) -> None:
         metrics, is_ready = self.pages

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from hefl_core import dumps
 from hefl_core.errors import HeflError, ParameterError
 from hefl_core.federation.outside import public_text
 from hefl_core.runtime.gui import run_gui
@@ -68,6 +69,8 @@ def serve(settings: Settings) -> None:
     Raises: ParameterError for a home, address or kit that cannot be used; whatever ends the service early.
     """
     log = Log(settings.party, settings.log_level)
+    if settings.transport == TLS and settings.role != GUI:
+        dumps.hide()  # a house of its own: nobody is meant to look in. On Ray the blindness test does
     stop = threading.Event()
     service = Service(settings, log, Metrics(settings.party), stop, threading.Event())
     with ExitStack() as held:

@@ -62,6 +62,7 @@ def test_one_service_per_party_and_one_image():
 def test_every_service_is_confined(name):
     for service in compose(name)["services"].values():
         assert service["user"] == "10001:10001"
+        assert service["ulimits"] == {"core": 0}
         assert service["read_only"] is True and service["cap_drop"] == ["ALL"]
         assert "no-new-privileges:true" in service["security_opt"]
         assert not {"privileged", "cap_add", "devices", "pid", "ipc"} & set(service)
