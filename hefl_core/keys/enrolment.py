@@ -170,11 +170,8 @@ class Enrolment(Hidden):
     def destroy(self, epoch: int) -> None:
         """Forget the secrets of an epoch for good: share, tag key, and the key that opened what was sealed in it.
 
-        An older epoch that never came here is refused from now on.
-        Raises: KeyNotActive for an epoch that is still to come.
+        Of an epoch that never came here nothing will be accepted: its sealing key, made ahead, is gone as well.
         """
-        if epoch > self.ledger.highest:
-            raise KeyNotActive(f"destroy: expected an epoch up to {self.ledger.highest}, found {epoch}; it is to come")
         with nullcontext() if self._store is None else self._store.transaction():
             self.holder.destroy(epoch)
             if self._prekeys is not None:

@@ -195,9 +195,9 @@ class Run:
                     self._note(kms.name, "destroy", epoch, error, begun)
             asked = [client for client in clients if client.name in keepers]
             for client, answer in begun.stage.carrier.gather(asked, "destroy_epoch", epoch) if asked else ():
-                if isinstance(answer, HeflError) and not isinstance(answer, KeyNotActive):
+                if isinstance(answer, HeflError):
                     self._note(client.name, "destroy_epoch", epoch, answer, begun)
-                else:  # KeyNotActive: it never had this key
+                else:
                     keepers.discard(client.name)
 
     def _note(self, name: str, step: str, epoch: int, error: HeflError, begun: _Begun) -> None:

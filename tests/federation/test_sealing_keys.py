@@ -58,6 +58,19 @@ def test_who_is_away_for_several_keys_is_in_their_rosters_and_catches_up(custody
         third().enrolment.reader(2)
 
 
+def test_who_comes_back_at_the_very_end_forgets_also_the_keys_that_it_never_used():
+    """It has not caught up and cannot any more; its sealing keys of the epochs that it missed would open their shares."""
+    _run, steps, third = with_away(SMALL.but(clients=4, rounds=3, epoch_rounds=1), 2)
+    for sent in steps:
+        if sent.step in ("plan", "receipt"):
+            third().away = sent.position.round > 1 and (sent.position.round, sent.sender) != (3, "client-4")
+    assert third().enrolment.ledger.highest == 2 and not third().away
+    for epoch in (1, 2, 3):
+        with pytest.raises(KeyNotActive, match="was destroyed"):
+            third().enrolment.reader(epoch)
+    assert third().enrolment.reader(4)
+
+
 def test_who_never_gave_a_sealing_key_is_left_out_on_record_and_asked_again_at_the_next_key():
     run, steps, fourth = with_away(SMALL.but(clients=4, rounds=3, epoch_rounds=1), 3)
     run._begin = lambda begin=run._begin: (begin(), setattr(fourth(), "away", True))[0]

@@ -50,7 +50,7 @@ class Scene:
         manifest = estate(experiment).manifest(experiment)
         self.stage = durable_local_stage(manifest, None)
         minutes = Minutes(folder / "results", manifest, self.stage.parties.kms.member)
-        self.run = Run(experiment, stage=lambda *_: self.stage, manifest=manifest, minutes=minutes)
+        self.run = Run(experiment, stage=lambda *_: self.stage, manifest=manifest, minutes=minutes, keep_keys=True)
         self.truth = None
 
     def _noted(self, home):

@@ -54,7 +54,7 @@ def invented(tmp_path):
         own = [stage.make_client(manifest, root, index, None) for index in (2, 3)]
         auditor = stage.make_auditor(manifest, root)
         made = stage.local_stage_of(kms, coordinator, auditor, (honest, *own), manifest)
-        return Run(experiment, stage=lambda *_: made, manifest=manifest), honest, own
+        return Run(experiment, stage=lambda *_: made, manifest=manifest, keep_keys=True), honest, own
 
     opened = []
     yield make

@@ -25,8 +25,8 @@ from hefl_core.keys.identity import Identity, SealingKey
 from hefl_core.keys.roster import Roster
 from hefl_core.keys.sealing import SealingInfo, open_envelope, share_info, unpack_share
 from hefl_core.keys.unlock import KeyFile
-from hefl_core.schemes import rlwe, shamir
-from hefl_core.schemes.base import CiphertextVector, PartialDecryption, SecretShare
+from hefl_core.schemes import pairwise, rlwe, shamir
+from hefl_core.schemes.base import CiphertextVector, PartialDecryption
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope
@@ -122,17 +122,18 @@ class Thief:
         return {j: self._summed(points, j, key) for j in range(1, key.quorum.holders + 1)}
 
     def _summed(self, points, index, key):
-        ring = open_scheme(key.id.preset).ring
+        """Holder ``index``'s share of all that was dealt to it; its deal to itself never travelled, and is worked out."""
+        scheme, holders = open_scheme(key.id.preset), range(1, key.quorum.holders + 1)
+        dealt = [points.get((i, index)) or self._own_deal(points, index, scheme.ring, holders) for i in holders]
+        return scheme.joint_share(key, index, dealt)
+
+    def _own_deal(self, points, index, ring, holders):
         primes = rlwe.data_primes(ring)
-        elements = {place: shamir.from_bytes(point, primes, ring.degree, "point") for place, point in points.items()}
-        one, two = sorted({j for _, j in points} - {index})[:2]
-        total = None
-        for i in range(1, key.quorum.holders + 1):
-            mine = elements.get((i, index))
-            if mine is None:
-                mine = line_through(elements[i, one], elements[i, two], one, two, index, primes)
-            total = mine if total is None else shamir.add(total, mine, primes)
-        return SecretShare(key.id, key.quorum, index, shamir.to_bytes(total, primes))
+        parts = {j: pairwise.split(points[index, j], primes, ring.degree) for j in holders if j != index}
+        one, two = sorted(parts)[:2]
+        a, b = (shamir.from_bytes(parts[j][0], primes, ring.degree, "point") for j in (one, two))
+        halves = [parts[j][1] if j != index else bytes(pairwise.SEED_BYTES) for j in holders]
+        return shamir.to_bytes(line_through(a, b, one, two, index, primes), primes) + b"".join(halves)
 
     def open_upload(self, epoch, client):
         """A client's first upload of an epoch, decrypted alone; None when too few shares are to be had."""
