@@ -13,7 +13,9 @@ import pytest
 from hefl_core.errors import DecryptionRefused, ParameterError
 from hefl_core.keys import question as question_module
 from hefl_core.keys.custody import Custody
+from hefl_core.keys.identity import Identity
 from hefl_core.keys.kms import KMS
+from hefl_core.keys.prekeys import Prekeys
 from hefl_core.schemes import flooding as module
 from hefl_core.schemes.flooding import ANSWERS_PER_ROUND, SELF_TESTS, answers_cap, at_ceiling, flooding, wanted_answers
 from hefl_core.schemes.presets import FULL_FLOODING_BITS, PRESETS, USUAL, RingPreset, load_preset
@@ -178,14 +180,14 @@ def test_one_sum_that_is_more_than_the_cap_is_refused_before_a_key_is_made():
 
 
 def kms(preset, custody, blocks, rounds=3):
-    from hefl_core.keys.identity import Identity
-
     clients = Custody.parse(custody, 4)
     one = KMS("e", preset, clients, sum_blocks=blocks)
     for name, role in (("coordinator", "coordinator"), ("auditor", "auditor")):
         one.enrol(Identity(name, role).member)
     for number in range(1, 5):
-        one.enrol(Identity(f"client-{number}", "client").member)
+        client = Identity(f"client-{number}", "client")
+        one.enrol(client.member)
+        one.deposit(Prekeys(client, "e").offer(1))
     one.open_epoch(1, rounds)
     return one.active.record
 
