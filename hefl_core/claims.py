@@ -833,22 +833,22 @@ def _secrets_apart(result: RunResult, keys: Mapping[int, PublicKey]) -> int:
         return len(pairs)
     _encrypts(result)
     assert isinstance(preset, RingPreset)
-    imprints = {epoch: _imprint_of(result, epoch, key.quorum, preset) for epoch, key in keys.items()}
-    for a, b in pairs:
+    found = {epoch: _imprint_of(result, epoch, key.quorum, preset) for epoch, key in keys.items()}
+    imprints = {epoch: one for epoch, one in found.items() if one is not None}
+    for a, b in combinations(sorted(imprints), 2):
         quorum = max(keys[a].quorum, keys[b].quorum, key=lambda one: one.threshold)
         _demand(not of_one_secret(preset, quorum, imprints[a], imprints[b]), f"epochs {a} and {b} have one secret")
+    missing = [str(epoch) for epoch in keys if epoch not in imprints]
+    _need(not missing, f"epochs {', '.join(missing)} left no imprint of their secret: a holder was not observed")
     return len(pairs)
 
 
-def _imprint_of(result: RunResult, epoch: int, quorum: Quorum, preset: RingPreset) -> bytes:
-    """An epoch's imprint, from what its holders showed the observer."""
+def _imprint_of(result: RunResult, epoch: int, quorum: Quorum, preset: RingPreset) -> bytes | None:
+    """An epoch's imprint, from what its holders showed the observer; None where one of those it takes did not."""
     parts = {seen.client: seen.imprint for seen in _observed(result) if seen.position.epoch == epoch and seen.imprint}
     holders = _rosters(result.transcript)[epoch].clients[: quorum.threshold] if quorum.collective else tuple(parts)
-    missing = [name for name in holders if name not in parts]
-    _need(
-        bool(parts) and not missing,
-        f"epoch {epoch}: its secret left no imprint ({', '.join(missing) or 'no client'} was not observed)",
-    )
+    if not parts or not set(holders) <= set(parts):
+        return None
     return whole_imprint(preset, quorum, [parts[name] for name in holders])
 
 

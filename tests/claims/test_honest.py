@@ -93,7 +93,9 @@ def test_a_drop_out_is_not_red(monkeypatch, experiment):
     failing(monkeypatch, "commit", lambda name, at: name == "client-2" and at.round == 2)
     result = run_experiment(experiment)
     assert len(result.rounds[1].contributors) == 3
-    assert not_red(result) == set()
+    assert not_red(result) <= {
+        "epochs-apart"
+    }  # under a key of this round's own, and it takes client-2 to see its secret
 
 
 @pytest.mark.parametrize("experiment", [FOUR, TOGETHER, PRIVATE], ids=kind)
