@@ -13,9 +13,10 @@ import pytest
 
 from hefl_core.cli.main import main
 from hefl_core.errors import RoundError
+from hefl_core.federation.heads import Heads
 from hefl_core.federation.messages import EncryptedSum
 from hefl_core.federation.transcript import Transcript
-from hefl_core.federation.verify import verify
+from hefl_core.federation.verify import pin_of, verify
 from hefl_core.ids import COORDINATOR
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.runtime.results import read_rounds
@@ -47,6 +48,7 @@ class Pair:
     local_model: np.ndarray
     models: dict[str, np.ndarray]
     lines: dict[str, tuple]
+    heads: dict[str, Heads]
     exact: bool
     collective: bool
 
@@ -66,6 +68,7 @@ def pair(request, tmp_path_factory):
             local.parties.clients[0].theta,
             {name: np.load(home / "results" / "model.npy", allow_pickle=False) for name, home in homes.items()},
             {name: read_rounds(home) for name, home in homes.items()},
+            {name: Heads.load(home / "results" / "head.json") for name, home in homes.items()},
             not experiment.scheme.startswith("ckks"),
             "custody" in request.param,
         )
@@ -91,7 +94,10 @@ def test_every_client_ends_with_the_local_models(pair):
 
 
 def test_the_record_verifies_and_its_sums_are_of_all(pair):
-    verdict = verify(pair.strict)
+    verdict = verify(pair.strict, pin_of(pair.strict), Heads.together(list(pair.heads.values())))
+    assert verdict.heads == 3 and dict(Heads.of(pair.strict).heads) == {
+        name: head.heads[name] for name, head in pair.heads.items()
+    }
     assert (verdict.rounds, verdict.sums, verdict.signers) == (2, 2, (3, 3))
     for sent in pair.strict.sent:
         if sent.step == "sum":

@@ -10,7 +10,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from hefl_core.errors import IntegrityError
+from hefl_core.errors import IntegrityError, RuntimeUnavailable
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.grammar import Conversation
@@ -20,6 +20,7 @@ from hefl_core.federation.transcript import Closing, LeftOut, Transcript, Unsent
 from hefl_core.federation.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.keys.approval import CeremonyResult
+from hefl_core.runtime.run import Run
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Position
 from tests.conftest import finished
@@ -36,7 +37,32 @@ ZERO = bytes(32)
 
 @pytest.fixture(scope="module")
 def runs():
-    return {name: finished(experiment) for name, experiment in RUNS.items()}
+    return {name: finished(experiment) for name, experiment in RUNS.items()} | {"retried": retried()}
+
+
+def retried():
+    """In round 2 a holder is out of reach when it is asked for its part: a second attempt."""
+    run, away = Run(TOGETHER), []
+    for sent in run.steps():
+        if sent.step == "roster":
+            client = run.parties.clients[0]
+            answer = client.partial_decryption
+
+            def gone(position, answer=answer):
+                if position.round == 2 and not away:
+                    away.append(position)
+                    raise RuntimeUnavailable("client-1: out of reach")
+                return answer(position)
+
+            client.partial_decryption = gone
+    return run
+
+
+def test_a_retry_is_honest(runs):
+    record = Record(runs["retried"])
+    verdict = record.verify(runs["retried"].transcript)
+    assert (verdict.rounds, verdict.sums) == (2, 3) and verdict.notes
+    assert [e.position.attempt for e in record.entries if getattr(e, "step", "") == m.SUM] == [1, 1, 2]
 
 
 # -- honest ones ---------------------------------------------------------------------------------------------------
@@ -408,6 +434,19 @@ def another_approval(record):
     return record.closed_by("client-1", "client-3", "client-4"), epoch + 1
 
 
+def another_spare(record):
+    """A commitment of client-2 in the second attempt that is not the spare it had promised."""
+    at, listed = record.at(m.COMMITMENT, "client-2", 2, which=1), record.at(m.COMMITMENTS, round_=2, which=1)
+    other = replace(record.body(at, m.Commitment), ciphertext_digest=ZERO)
+    record.entries[at] = record.signed(at, "client-2", other)
+    message = record.body(listed, m.CommitmentList)
+    place, heads, said = message.senders.index("client-2"), list(message.listed), list(message.commitments)
+    heads[place], said[place] = record.entries[at].head, other
+    message = m.CommitmentList(tuple(heads), tuple(said))
+    record.entries[listed] = record.signed(listed, COORDINATOR, message, commitments=message.digest)
+    return record.closed_by("client-1", "client-3", "client-4"), listed + 1
+
+
 # -- (c) the coordinator, which wrote the record -------------------------------------------------------------------
 
 
@@ -461,6 +500,21 @@ def repeated(step, place, **changes):
         record.entries.insert(before, record.signed(at, COORDINATOR, **said))
         record.renumber(COORDINATOR)
         return record.closed_honestly(), before + 1
+
+    return forge
+
+
+def without_attempt(number):
+    """Round 2 as if it had begun with its second attempt."""
+
+    def forge(record):
+        record.entries = [
+            e
+            for e in record.entries
+            if not (hasattr(e, "head") and e.position.round == 2 and e.position.attempt == number)
+        ]
+        record.renumber(COORDINATOR)
+        return record.closed_honestly(), record.at(m.PLAN, round_=2) + 1
 
     return forge
 
@@ -623,6 +677,17 @@ BY_THE_COORDINATOR = {
         "alone",
         without_round(1),
         "epoch 2: expected rounds 1 to",
+    ),
+    "the first attempt removed": ("retried", without_attempt(1), "plan: it is not after the plan before it"),
+    "a client's second ciphertext is not the promised one": (
+        "retried",
+        another_spare,
+        "commitment of client-2: expected its spare for attempt 2",
+    ),
+    "the acknowledgement removed": (
+        "together",
+        without(m.ACKNOWLEDGEMENT, UPDATES),
+        "update of client-1: expected the acknowledgement of auditor",
     ),
     "the last round removed": ("together", without_round(2), "expected 2 rounds as agreed, found 1"),
     "a sum in addition": ("alone", repeated(m.SUM, m.CONFIRMATION), "sum of coordinator: a second one"),

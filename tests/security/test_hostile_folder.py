@@ -331,7 +331,7 @@ def shorten(listed):
 
 
 def promote(listed):
-    listed[3]["role"] = "auditor"
+    listed[3] |= {"role": "auditor", "voucher": b""}
 
 
 def path_like(listed):
@@ -340,17 +340,24 @@ def path_like(listed):
 
 ROSTERS = {
     "two of one name": (lambda roster: members(roster, rename), "line 2: .*different names"),
-    "a key of another length": (lambda roster: members(roster, shorten), "line 2: .*keys of 32 bytes"),
+    "a key of another length": (lambda roster: members(roster, shorten), "line 2: .*expected a signing key"),
     "two auditors": (lambda roster: members(roster, promote), "line 2: .*one auditor"),
     "a name like a path": (lambda roster: members(roster, path_like), "line 2: .*no '/'"),
     "nobody": (lambda roster: raw_roster(roster, members=[]), "line 2: "),
     "no roster": (lambda roster: b"\xc1", "line 2: "),
-    "another epoch": (lambda roster: raw_roster(roster, epoch=1 << 62), "line 2: .*different epochs"),
+    "another epoch": (
+        lambda roster: raw_roster(roster, epoch=1 << 62),
+        "line 2: .*its own signature under its sealing key of epoch 46116",
+    ),
     "zeros for keys": (
         lambda roster: encode(
             replace(
                 roster,
-                members=(*roster.members[:3], Member("client-1", "client", bytes(32), bytes(32)), *roster.members[4:]),
+                members=(
+                    *roster.members[:3],
+                    Member("client-1", "client", bytes(32), bytes(32), bytes(64)),
+                    *roster.members[4:],
+                ),
             )
         ),
         "line .*: ",
