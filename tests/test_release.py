@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 import hefl_core
+from tests import howlong
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -74,3 +75,11 @@ def test_hooks_fetch_nothing():
     hooks = yaml.safe_load(text(".pre-commit-config.yaml"))["repos"]
     assert [repo["repo"] for repo in hooks] == ["local"]
     assert {hook["language"] for hook in hooks[0]["hooks"]} == {"system"}
+
+
+def test_the_suite_says_how_long_it_takes():
+    fast = re.search(r"^FAST := (.+)$", text("Makefile"), re.MULTILINE)
+    assert set(howlong.REFERENCE) == {"", fast[1]}, "make test and make test-fast both say it on a fresh clone"
+    assert howlong.forecast("", None, 4) == "this takes about 20 minutes on two cores; this machine has 4"
+    assert howlong.forecast(fast[1], 90, 4) == "the last time this took 1.5 minutes here"
+    assert howlong.forecast("ray", None, 4) is None

@@ -303,7 +303,7 @@ def test_nor_does_a_key_for_more_rounds_than_the_terms_say_serve_them():
 
 @pytest.mark.parametrize(
     ("custody", "chosen", "expected"),
-    [("3-of-5", None, 1), ("dealer-free:3-of-5", None, 4), ("individual", None, 4), ("3-of-5", 3, 3), ("3-of-5", 9, 9)],
+    [("3-of-5", None, 1), ("dealer-free:3-of-5", None, 4), ("individual", None, 4), ("3-of-5", 3, 3), ("3-of-5", 9, 4)],
 )
 def test_how_many_rounds_a_key_serves(custody, chosen, expected):
     terms = TOGETHER.but(custody=custody, epoch_rounds=chosen, rounds=4)
