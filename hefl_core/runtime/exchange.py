@@ -248,12 +248,17 @@ class Exchange:
             return tuple(name for name, seat in self._seats.items() if seat.connected)
 
     def wait_until(self, enough: Callable[[tuple[str, ...]], bool], seconds: float) -> bool:
-        """Wait until ``enough`` says so of those who are connected."""
+        """Wait until ``enough`` says so of those who are connected, or the service is told to stop."""
+        end = time.monotonic() + seconds
         with self._changed:
-            return self._changed.wait_for(
-                lambda: self._closing.is_set() or enough(tuple(n for n, seat in self._seats.items() if seat.connected)),
-                seconds,
-            )
+            while not (self._closing.is_set() or self._enough(enough)):
+                if time.monotonic() >= end:
+                    return False
+                self._changed.wait(_slice(end))  # a signal sets the event and cannot notify
+            return True
+
+    def _enough(self, enough: Callable[[tuple[str, ...]], bool]) -> bool:
+        return enough(tuple(name for name, seat in self._seats.items() if seat.connected))
 
     def ask(self, party: str, step: str, *arguments: object) -> Any:
         """One party's answer.
