@@ -29,9 +29,13 @@ COMMANDS: Final = (
     LazyCommand(
         "verify",
         "hefl_core.cli.inspect",
-        "Recompute a transcript's chain, signatures and sums, offline and without secrets. Exit 1 names the first break.",
+        "Check a record's chain, signatures, conversation and sums, offline and without secrets. Exit 1 names the first break.",
     ),
-    LazyCommand("schemes", "hefl_core.cli.inspect", "List the presets with every number and its source."),
+    LazyCommand(
+        "schemes",
+        "hefl_core.cli.inspect",
+        "List the presets with every number and its source; and what a key held together gives away at its cap.",
+    ),
     LazyCommand(
         "claims",
         "hefl_core.cli.inspect",

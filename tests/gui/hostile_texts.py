@@ -42,6 +42,15 @@ def forged(transcript, texts=TEXTS):
     return made
 
 
+def noted(transcript, texts=TEXTS):
+    """A record of a run under way, right but for the unsigned notes that its writer filled with these texts."""
+    lines = transcript.to_bytes().splitlines(keepends=True)
+    made = Transcript.from_bytes(b"".join(lines[:-1]), transcript.blobs)
+    for text in texts:
+        made.note(LeftOut(text, text, transcript.sent[-1].position, text))
+    return made
+
+
 def table(header, label):
     """A table as somebody may upload it: 60 rows of two columns and a label."""
     rows = [",".join(csv_cell(cell) for cell in (header, "b", "label"))]

@@ -11,7 +11,7 @@ from hefl_core.learning.partition import LabelTable
 from hefl_core.runtime.transcript_file import pack
 from pages.parts import quoting, walk
 from tests.gui.conftest import run_on
-from tests.gui.hostile_texts import TEXTS, forged, table
+from tests.gui.hostile_texts import TEXTS, forged, noted, table
 
 PARSER = MarkdownIt("commonmark").enable("table")
 BARE = re.compile(r"(?<![^\s])[A-Za-z0-9-]*·[A-Za-z0-9·-]*(?![^\s,.:)])")
@@ -78,11 +78,20 @@ def test_without_the_helper_the_link_and_the_picture_are_there(app, monkeypatch)
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
-def test_an_uploaded_record_brings_text_only(app, small_run, text):
+def test_a_forged_record_is_refused_in_text_only(app, small_run, text):
     at = run_on(app, "one_round", clients=3, rounds=1)
     record = forged(small_run.transcript, [text])
     at.file_uploader(key="upload").set_value(("record.zip", pack(record), "application/zip")).run()
-    assert not at.exception and "It does NOT verify" in at.info[0].value
+    assert not at.exception and at.error
+    assert_only_text(at)
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_an_uploaded_record_brings_text_only(app, small_run, text):
+    at = run_on(app, "one_round", clients=3, rounds=1)
+    record = noted(small_run.transcript, [text])
+    at.file_uploader(key="upload").set_value(("record.zip", pack(record), "application/zip")).run()
+    assert not at.exception and "its end is missing" in at.info[0].value
     assert_only_text(at)
     last = len(record.sent)
     at.session_state["cursor"], at.session_state["seat"] = last, "observer"
@@ -97,10 +106,10 @@ def test_without_the_helper_a_records_reason_is_a_link(app, small_run, monkeypat
     monkeypatch.setattr(walk, "quoted", raw)
     at = run_on(app, "one_round", clients=3, rounds=1)
     at.file_uploader(key="upload").set_value(
-        ("r.zip", pack(forged(small_run.transcript, TEXTS[:2])), "application/zip")
+        ("r.zip", pack(noted(small_run.transcript, TEXTS[:2])), "application/zip")
     )
     at.run()
-    at.session_state["cursor"] = len(small_run.transcript.sent) + 1
+    at.session_state["cursor"] = len(small_run.transcript.sent)
     at.session_state["jump"] += 1
     at.run()
     kinds = set().union(*(outside_code(one.value)[1] for one in at.caption))
