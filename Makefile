@@ -40,8 +40,9 @@ $(VENV)/.installed: requirements.lock requirements.txt | $(VENV)/bin/python
 	$(call install,requirements.lock,-r requirements.txt)
 	touch $@
 
-$(VENV)/.installed-test: requirements-test.lock pyproject.toml $(VENV)/.installed
-	$(call install,requirements-test.lock,'.[docs,test]')
+$(VENV)/.installed-test: requirements-test.lock requirements-docs.lock pyproject.toml $(VENV)/.installed
+	$(call install,requirements-test.lock,'.[test]')
+	$(call install,requirements-docs.lock,'.[docs]')
 	$(editable)
 	touch $@
 
@@ -104,8 +105,8 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 locked = $$(sed -n 's/^\([A-Za-z0-9_.-]*\)==.*/--no-emit-package \1/p' requirements.lock)
 lock: setup-test
 	$(LOCK) requirements.txt --output-file requirements.lock
-	$(LOCK) pyproject.toml --extra docs --extra test --constraint requirements.lock $(locked) --output-file requirements-test.lock
-	$(LOCK) pyproject.toml --extra lessons --constraint requirements.lock $(locked) --output-file requirements-lessons.lock
+	for extra in test docs lessons; do $(LOCK) pyproject.toml --extra $$extra --constraint requirements.lock $(locked) \
+	  --output-file requirements-$$extra.lock || exit 1; done
 
 # The notebooks in JupyterLab, on this machine only; `lessons-full` runs their solutions at full size, each in a kernel.
 JUPYTER ?=

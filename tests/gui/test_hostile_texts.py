@@ -105,9 +105,7 @@ def test_an_uploaded_record_brings_text_only(app, small_run, text):
 def test_without_the_helper_a_records_reason_is_a_link(app, small_run, monkeypatch):
     monkeypatch.setattr(walk, "quoted", raw)
     at = run_on(app, "one_round", clients=3, rounds=1)
-    at.file_uploader(key="upload").set_value(
-        ("r.zip", pack(noted(small_run.transcript, TEXTS[:2])), "application/zip")
-    )
+    at.file_uploader(key="upload").set_value(("r.zip", pack(noted(small_run.transcript, TEXTS[:2])), "application/zip"))
     at.run()
     at.session_state["cursor"] = len(small_run.transcript.sent)
     at.session_state["jump"] += 1

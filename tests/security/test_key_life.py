@@ -10,7 +10,6 @@ import pytest
 
 from hefl_core.errors import KeyNotActive
 from hefl_core.federation import transcript as record
-from hefl_core.federation import verify as verifier
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.verify import verify
 from hefl_core.keys.epochs import EpochState
@@ -93,8 +92,7 @@ def scene(experiment, folder, monkeypatch):
 
 
 def keep_bodies(monkeypatch):
-    for module in (record, verifier):
-        monkeypatch.setattr(module, "UNKEPT_KINDS", ())
+    monkeypatch.setattr(record, "UNKEPT_KINDS", ())
 
 
 def keep_sealing_keys(monkeypatch):
