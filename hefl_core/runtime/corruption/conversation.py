@@ -193,7 +193,7 @@ def _of_kind(deliveries: Sequence[Delivery], kind: str) -> tuple[bytes, ...]:
 
 def _models(experiment: Experiment, tamperer: Tamperer) -> dict[str, Parameters]:
     """The model of every client that says it applied the sum. Raises: any HeflError when somebody refused something."""
-    run = Run(experiment, stage=_Runtime(tamperer))
+    run = Run(experiment, stage=_Runtime(tamperer), keep_keys=True)  # sealed bodies are opened after it
     refusal: HeflError | None = None
     try:
         for _ in run.steps():
