@@ -114,7 +114,7 @@ class Decoder:
 
     ``sizes`` and ``blocks``: what the run's messages really have. ``order``: which message of its sender each one is;
     where parties were left out, up to ``gaps`` numbers may be missing. ``names`` and ``digests``: all that the run knows; a
-    client says no other.
+    client says no other. ``sequences``: the numbers of keyless parties' messages, and -1 before the first.
     """
 
     manifest: Manifest
@@ -125,6 +125,7 @@ class Decoder:
     blocks: set[int] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     digests: set[bytes] = field(default_factory=set)
+    sequences: set[int] = field(default_factory=lambda: {-1})
     meanings: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
     _of_client: bool = False
@@ -137,6 +138,8 @@ class Decoder:
         said: Counter[str] = Counter()
         for sent in transcript.sent:
             found.bodies.add(sent.body)
+            if not is_client(sent.sender):
+                found.sequences.add(sent.head.header.sequence)
             if sent.head.header.digest not in found.order:
                 found.order[sent.head.header.digest] = said[sent.sender]
                 said[sent.sender] += 1
@@ -201,6 +204,9 @@ class Decoder:
             elif isinstance(part, str):
                 if not self._means(NAME, part):
                     self.findings.append(f"{where}: text that is no name")
+            elif isinstance(part, int):
+                if part not in self.sequences:
+                    self.findings.append(f"{where}: {part} is the number of no message on record")
             elif part is not None:
                 self.walk(part, where)
 
