@@ -29,7 +29,7 @@ class Place:
 
     ``said``: kind to sender (or "sender to receiver") to header; None once the round is over. ``slots``: everything that was
     made, also what nobody got. ``plan``, ``state``, ``listed``: what headers here must name. ``due``: kinds to the names that
-    have to say them. ``contents``: kinds to the one content that they may have.
+    have to say them. ``contents``: kinds to the one content that they may have. ``complete``: kinds that lack nobody's.
     """
 
     said: dict[str, dict[str, SignedHeader | None]] = field(default_factory=dict)
@@ -40,6 +40,7 @@ class Place:
     after: bytes | None = None
     due: dict[str, tuple[str, ...]] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
+    complete: set[str] = field(default_factory=set)
 
     def header(self, kind: str, sender: str) -> SignedHeader | None:
         """A message of the round under way, if it is on record."""
@@ -59,11 +60,12 @@ class Conversation:
         self.rosters: dict[int, Roster] = {}
         self.places: dict[Position, Place] = {}
         self.chains: dict[str, tuple[int, bytes]] = {}
-        self.active = 0
+        self.active = self.newest = 0
         self.current: Position | None = None
         self.applied: dict[int, Position] = {}
         self._kms = kms
         self._members: dict[int, dict[str, Member]] = {}
+        self._signing: dict[str, bytes] = {}
         self._clients: dict[int, tuple[str, ...]] = {}
         self._keys: dict[int, str] = {}
         self._open: list[Place] = []
@@ -74,18 +76,18 @@ class Conversation:
     def enter(self, roster: Roster) -> None:
         """Learn who takes part in an epoch, before the roster's own line is taken."""
         for member in roster.members:
-            for earlier in self._members.values():
-                if member.name in earlier and earlier[member.name].signing != member.signing:
-                    raise IntegrityError(
-                        f"roster of epoch {roster.epoch}: {member.name} signs with another key than before"
-                    )
+            if self._signing.setdefault(member.name, member.signing) != member.signing:
+                raise IntegrityError(
+                    f"roster of epoch {roster.epoch}: {member.name} signs with another key than before"
+                )
         one_each = all(roster.names(role) == (role,) for role in (KMS, *KEYLESS_ROLES))
         if not one_each or roster.member(KMS) != self._kms or len(roster.members) != 3 + len(roster.clients):
             raise IntegrityError(
                 f"roster of epoch {roster.epoch}: expected the KMS of the opening line, one coordinator, one auditor and clients"
             )
-        if self.rosters and roster.epoch <= max(self.rosters):
-            raise IntegrityError(f"roster of epoch {roster.epoch}: expected one after {max(self.rosters)}; a replay")
+        if roster.epoch <= self.newest:
+            raise IntegrityError(f"roster of epoch {roster.epoch}: expected one after {self.newest}; a replay")
+        self.newest = roster.epoch
         self.rosters[roster.epoch] = roster
         self._members[roster.epoch] = {member.name: member for member in roster.members}
         self._clients[roster.epoch] = roster.clients
@@ -179,9 +181,9 @@ class Conversation:
         position = header.position
         if (position.round, position.attempt) != (0, 1):
             raise IntegrityError(f"{_what(header)}: expected round 0, found {_spell(position)}")
-        if sent and position.epoch != max(self.rosters):
+        if sent and position.epoch != self.newest:
             raise IntegrityError(
-                f"{_what(header)}: expected epoch {max(self.rosters)}, found {position.epoch}; it is over"
+                f"{_what(header)}: expected epoch {self.newest}, found {position.epoch}; it is over"
             )
         if sent and row.kind in (ROSTER, EPOCH) and self.current and self.current.round not in self.applied:
             raise IntegrityError(
@@ -238,12 +240,13 @@ class Conversation:
     def _check_before(self, header: Header, row: Row, place: Place) -> None:
         """Whatever it answers is on record, and complete where it must be."""
         before = row.before(self.custody)
-        if not before or (header.position.epoch not in self.rosters):
+        if not before or before in place.complete or header.position.epoch not in self.rosters:
             return
         missing = self.missing(before, place, header.position.epoch)
         if (missing and row.after_all) or not (place.said.get(before) or before in place.due):
             who = f" of {', '.join(missing[:5])}" if missing else ""
             raise IntegrityError(f"{_what(header)}: expected the {before}{who} before it, found none on record")
+        place.complete.add(before)
 
     def missing(self, kind: str, place: Place, epoch: int) -> tuple[str, ...]:
         """Who has to say this here and has not."""

@@ -256,3 +256,16 @@ def test_a_planted_leak_turns_the_badge_red(small_result):
     claim = next(c for c in LEDGER if c.id == "coordinator-blind")
     assert all(claim.examine(control(small_result)).holds is False for control in claim.controls)
     assert all(f.holds for f in check_claims(small_result).claims)
+
+
+def test_an_upload_that_breaks_is_not_walked_and_one_without_an_end_says_so(alone):
+    from hefl_core.errors import IntegrityError
+    from pages.parts.walk import _verdict
+
+    assert "conversation and its sums were checked" in _verdict(unpack(pack(alone)))
+    under_way = Transcript._restore(alone.lines[:-1], alone.blobs)
+    assert "its end is missing" in _verdict(unpack(pack(under_way)))
+    assert "its end is missing" in _verdict(unpack(alone.lines[0].to_json() + b"\n"))
+    torn = Transcript._restore([*alone.lines[:5], *alone.lines[6:]], alone.blobs)
+    with pytest.raises(IntegrityError, match="line 6: the chain breaks"):
+        _verdict(unpack(pack(torn)))
