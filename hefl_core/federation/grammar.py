@@ -182,9 +182,7 @@ class Conversation:
         if (position.round, position.attempt) != (0, 1):
             raise IntegrityError(f"{_what(header)}: expected round 0, found {_spell(position)}")
         if sent and position.epoch != self.newest:
-            raise IntegrityError(
-                f"{_what(header)}: expected epoch {self.newest}, found {position.epoch}; it is over"
-            )
+            raise IntegrityError(f"{_what(header)}: expected epoch {self.newest}, found {position.epoch}; it is over")
         if sent and row.kind in (ROSTER, EPOCH) and self.current and self.current.round not in self.applied:
             raise IntegrityError(
                 f"{_what(header)}: in the middle of round {self.current.round}; a key is changed between two"
