@@ -10,6 +10,7 @@ from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.remarks import Remark, ceiling_remarks, custody_remarks
 from hefl_core.runtime.household import estate
+from pages.parts.quoting import quoted
 from pages.parts.words import _
 
 
@@ -33,4 +34,4 @@ def _or_why_not(remarks: Callable[[], Iterable[Remark]]) -> None:
     try:
         say(remarks())
     except HeflError as error:
-        st.caption(f":material/error: {error}")
+        st.caption(f":material/error: {quoted(error)}")

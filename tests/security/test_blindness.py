@@ -73,7 +73,7 @@ def leaky():
 def test_records_in_the_coordinator_and_a_count_handed_to_it_are_found():
     """The first fault is real: coordinators computed θ_0 themselves once. A session's run, not observed, looked into once."""
     bus = blindness.EventBus()
-    run = Run(QUICK.but(observed=False), "ray", bus=bus, stage=RayRuntime(2, bus, host=leaky()))
+    run = Run(QUICK.but(observed=False), "ray", bus=bus, stage=RayRuntime(2, bus, host=leaky()), keep_keys=True)
     try:
         for _ in run.steps():
             pass

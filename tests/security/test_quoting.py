@@ -18,7 +18,8 @@ OURS = {
         "chosen.scheme", "chosen.model", "said.scheme", "said.custody", "experiment.scheme", "experiment.custody",
         "found.experiment.scheme", "*.note",
         "result.metric", "result.prior_is", "verdict.check", "verdict.who", "verdict.forgery", "verdict.caught_by",
-        "control.planted", "one.title", "line.what", "line.formula", "mechanism.guarantee(*).sentence", "here.title",
+        "control.planted", "control.__doc__", "remark.*",
+        "one.title", "line.what", "line.formula", "mechanism.guarantee(*).sentence", "here.title",
         "hand.*", "str.upper", "*progress.text", "event.text", "LEGAL.read_text(*", "(lessons.FOLDER*",
         "_HEADING.sub(*", "asked.evidence", "{'dlg': *", "{PLAIN: *", "result.note[0]", "on_run.threat(seat)",
         "result.shared_processes", "error_line(*",
@@ -33,7 +34,7 @@ OURS = {
         "*.clients", "*.rounds", "*.trials", "*.limit", "*.fraction", "*.progress", "min(*", "*.blocks", "*.length",
         "*.applied", "*.round", "*.epoch", "*.have", "*.need", "*.security_bits", "table.sizes", "sizes.*", "found.sent",
         "found.controls_found", "found.guessing.*", "costs.most_clients(name)", "found.needles",
-        "knowledge(*", "cell.state.value", "found.when", "found.key_id",
+        "message_count(*", "roster.fingerprint", "knowledge(*", "cell.state.value", "found.when", "found.key_id",
     ),
     "what a widget or a caller of the same page hands over, judged there": (
         "lambda(i)", "lambda(n)", "_button(icon)", "_button(label)", "_calibrated(names)", "_choice(label)", "_fits(name)",

@@ -192,7 +192,7 @@ STATED = {
         ),
         "Third trap": DEFINITION,
         "Of a thousand attacks on noise, ten look significant at one in a hundred": lambda ran: 1000 // 100 == 10,
-        "error of one in a thousand": lambda ran: FAMILY_ALPHA == 1 / 1000,
+        "error of one in a billion": lambda ran: FAMILY_ALPHA == 1e-9,
         "K = 5, noise of a tenth": says("reads the mean of 5", "the update + noise 0.1"),
         "Who names the record among 100?": says("names the record among 100"),
         "looks like nothing at 5 dB and is still nearest": says("+ noise 0.1): 5 dB, names the record among 100"),
