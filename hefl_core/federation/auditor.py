@@ -64,7 +64,10 @@ class Auditor(Witness):
             self._forget_earlier_rounds(header.position)
             self._contents[header.position, header.sender] = content
         elif header.kind == m.RECEIPT:
-            decode(envelope.body, Receipt)
+            receipt = decode(envelope.body, Receipt)
+            total = self._inbox.get((header.position, m.SUM, COORDINATOR))
+            if total is None or receipt.sum != total.header.digest:
+                raise RoundError(f"receipt of {header.sender}: for a sum that was not sent; it closes no round")
         else:
             super().admit_other(envelope)
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.errors import IntegrityError, RoundError
+from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.holder import Holder
@@ -29,6 +30,7 @@ from hefl_core.federation.precision import FieldScheme, Fitted, Precision, noise
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.transcript import End, closing_statement
 from hefl_core.ids import AUDITOR, COORDINATOR, OBSERVER, digest
+from hefl_core.keys.epochs import EpochState
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import seal, sealer
 from hefl_core.schemes.base import CiphertextVector, Opened, Vector
@@ -343,6 +345,7 @@ class Client(Holder):
         total = self.envelope(position, m.SUM, COORDINATOR).header.digest
         plan_digest, state = self._plan, self.state
         self.finish(position)
+        self._destroy_before(position.epoch)
         return self._outbox.compose(
             m.RECEIPT,
             position,
@@ -353,6 +356,14 @@ class Client(Holder):
             state=state,
             length=self.manifest.parameters,
         )
+
+    def _destroy_before(self, epoch: int) -> None:
+        """A round under a new key was applied, so the older keys have done their work. Nobody has to say so."""
+        ledger = self.enrolment.ledger
+        for record in ledger.records:
+            if record.epoch < epoch and ledger.state(record.epoch) is not EpochState.DESTROYED:
+                with suppress(RuntimeUnavailable):  # the store is busy: the next round, or the run's word, comes again
+                    self.destroy_epoch(record.epoch)
 
     def _is_in(self, message: EncryptedSum) -> bool:
         return self.name in (item.header.sender for item in message.updates)

@@ -177,8 +177,11 @@ class Party:
         return envelope
 
     def destroy_epoch(self, epoch: int) -> None:
-        """Forget an old epoch's secrets for good."""
+        """Forget an epoch's secrets for good; with the last one also what was kept to make the round's messages again."""
         self.enrolment.destroy(epoch)
+        place = self._position
+        if place is not None and place.epoch <= epoch and self._rounds_done >= place.round:
+            self.end_round()
 
     def message(self, position: Position, kind: str, sender: str, type_: type[T]) -> T:
         """The content of a message received in the open. Raises: RoundError when it has not arrived."""

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Final
 
-from hefl_core.errors import IntegrityError, KeyMismatch, KeyNotActive, RoundError, SecretKeyEscape, WireError
+from hefl_core.errors import (
+    IntegrityError,
+    KeyMismatch,
+    KeyNotActive,
+    KeyUseError,
+    RoundError,
+    SecretKeyEscape,
+    WireError,
+)
 from hefl_core.ids import KMS
 from hefl_core.keys.audit import AuditLog
 from hefl_core.keys.custody import Custody, ShareHolder
@@ -25,7 +33,7 @@ from hefl_core.keys.epochs import (
     public_key_digest,
 )
 from hefl_core.keys.identity import Identity, Reader, SealingKey
-from hefl_core.keys.prekeys import Prekey, Prekeys
+from hefl_core.keys.prekeys import AHEAD, Prekey, Prekeys
 from hefl_core.keys.question import Question
 from hefl_core.keys.roster import CLIENT, Member, Roster, RosterPin
 from hefl_core.keys.sealing import open_envelope, share_info, unpack_share
@@ -155,6 +163,9 @@ class Enrolment(Hidden):
             raise SecretKeyEscape(
                 f"{self.identity.name}: a {self.identity.role} is sealed to with the key that it enrolled"
             )
+        newest = max(self.newest_roster, self.ledger.highest)
+        if first > newest + AHEAD:
+            raise KeyUseError(f"sealing key: expected an epoch up to {newest + AHEAD}, found {first}; it is far ahead")
         return self._prekeys.offer(first)
 
     def reader(self, epoch: int) -> Reader:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import gmpy2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hefl_core.errors import ParameterError, SecretKeyEscape
@@ -35,6 +35,7 @@ def keys(scheme):
     return scheme.keygen(Quorum(1, 1))
 
 
+@settings(deadline=None)
 @given(st.one_of(st.sampled_from([0, 1, 127, 128, 2**64 - 1]), st.integers(0, 2**64 - 1)))
 def test_the_table_raises_to_powers(exponent):
     assert SHORT.power(exponent) == gmpy2.powmod(3**70, exponent, SQUARE)

@@ -20,7 +20,7 @@ from hefl_core.runtime.household import estate
 from hefl_core.runtime.minutes import Minutes
 from hefl_core.runtime.restart import durable_local_stage
 from hefl_core.runtime.run import Run
-from tests.security.thief import DEAL, Thief
+from tests.security.thief import DEAL, Thief, every_row
 
 DEALT = Experiment(
     dataset="breast_cancer",
@@ -153,3 +153,38 @@ def test_bodies_of_shares_and_deals_are_not_on_record(experiment, tmp_path, monk
         here.to_the_end()
         kinds = {sent.step for sent in here.run.transcript.sent if sent.body not in here.run.transcript.blobs}
         assert kinds == {DEAL if experiment.custody.startswith("dealer-free") else "share"}
+
+
+def test_clients_destroy_old_keys_though_nobody_tells_them(tmp_path, monkeypatch):
+    """A coordinator that withholds the word keeps no key alive but the one in use."""
+    monkeypatch.setattr(Run, "_destroy", lambda *_: None)
+    with scene(CUSTODIES["dealt"], tmp_path, monkeypatch) as here:
+        for _ in here.steps():
+            pass
+        newest = here.client(0).enrolment.ledger.highest
+        assert newest > 1
+        for index in range(3):
+            assert here.client(index).enrolment.holder.epochs == (newest,)
+
+
+@pytest.mark.parametrize("private", [False, True], ids=["plain", "with noise"])
+def test_the_last_update_goes_with_the_last_key(private, tmp_path, monkeypatch):
+    experiment = CUSTODIES["individual"]
+    if private:
+        experiment = experiment.but(clip_norm=0.5, dp_noise=1.0, scheme="bfv-lean")
+    with scene(experiment, tmp_path, monkeypatch) as here:
+        for _ in here.steps():
+            pass
+        client, kept = here.client(0), rows_named(here, "update")
+        assert kept, "the control: while the key lives, the round's update is kept to make its messages again"
+        assert here.run.end_keys() == ()
+        assert not rows_named(here, "update") and not rows_named(here, "noised")
+        assert client.rounds_done == experiment.rounds
+
+
+def rows_named(here, name):
+    """What client-1's store keeps to make a message again, under this name, logs included."""
+    stores = here.homes[0].rglob("client-1.db")
+    return [
+        value for path in stores for table, row, value in every_row(path) if (table, row) == ("round-log/made", name)
+    ]
