@@ -11,8 +11,11 @@ from hefl_core.federation.dp import Mechanism, grid
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.mean import Allowance, Sending, allowance, check_examples, check_length, longest
 from hefl_core.federation.precision import BoundRange, Precision
+from hefl_core.ids import client_name
 from hefl_core.runtime import liars
-from hefl_core.runtime.run import run_experiment
+from hefl_core.runtime.household import home_of, model_of
+from hefl_core.runtime.run import Run, run_experiment
+from hefl_core.runtime.stage import local_stage_of, make_auditor, make_client, make_coordinator, make_kms
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 
@@ -227,6 +230,48 @@ def test_what_no_check_of_a_sum_finds():
     """A liar whose update points the other way shortens the mean; a wrong count in range weighs more. Both pass."""
     for lie in (liars.WellFormed, liars.MoreExamples):
         assert not liars.tell(lie, RUN).refused_by
+
+
+class Leader(liars.PastTheClip):
+    """Tells its accomplice what it sends."""
+
+    def _train(self, plan, round_):
+        Accomplice.heard = super()._train(plan, round_) * self._weight
+        return Accomplice.heard / self._weight
+
+
+class Accomplice(liars.Liar):
+    """Sends the same (pull = 1), or what takes it away again (-1)."""
+
+    pull = 1
+
+    def _train(self, plan, round_):
+        return self.pull * Accomplice.heard / self._weight
+
+
+@pytest.mark.parametrize(("pull", "refused"), [(1, True), (-1, False)])
+def test_two_liars_are_refused_unless_their_lies_cancel(monkeypatch, pull, refused):
+    """What is checked is the sum: two that pull together make it too long, two that pull apart move nothing."""
+    monkeypatch.setattr(Accomplice, "pull", pull)
+
+    def stage(manifest, observer):
+        kms = make_kms(manifest)
+        root, init = kms.member, model_of(manifest).init
+        pair = [
+            lie(client_name(n), manifest, root, home_of(manifest.experiment, n), init, observer)
+            for n, lie in enumerate((Leader, Accomplice), 1)
+        ]
+        others = [make_client(manifest, root, n, observer) for n in range(3, manifest.experiment.clients + 1)]
+        return local_stage_of(
+            kms, make_coordinator(manifest, root), make_auditor(manifest, root), (*pair, *others), manifest
+        )
+
+    run = Run(RUN.but(rounds=1), stage=stage)
+    if refused:
+        with pytest.raises(IntegrityError, match="mean: expected a norm"):
+            list(run.steps())
+    else:
+        assert list(run.steps()) and len(run.rounds) == 1
 
 
 def test_a_refusal_tells_the_coordinator_nothing_of_the_sum():
