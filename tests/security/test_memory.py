@@ -67,7 +67,7 @@ def needles_of(key, ring):
 @pytest.fixture(scope="module")
 def looked_into():
     experiment = Experiment(scheme=PRESET, custody="dealer-free:3-of-4", clients=4, rounds=2, model="logistic")
-    run = Run(experiment, "ray", clients_per_host=1)
+    run = Run(experiment, "ray", clients_per_host=1, keep_keys=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ray_actors, "PartyHost", open_house())
         for _ in run.steps():
