@@ -15,6 +15,14 @@ def pytest_configure(config):
         config.pluginmanager.register(howlong.Clock(config), "howlong")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Before ``-m`` chooses: what is not of the core is slow."""
+    for item in items:
+        if not howlong.core(item.path):
+            item.add_marker(pytest.mark.slow)
+
+
 def finished(experiment, **how):
     run = Run(experiment, **how)
     for _ in run.steps():

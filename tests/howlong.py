@@ -1,10 +1,32 @@
-"""How long the suite takes here: said at its start, kept from the last run of the same selection in pytest's cache."""
+"""How long the suite takes here, said at its start and kept in pytest's cache; and which tests make test-fast leaves out."""
 
 import os
 import time
+from pathlib import Path
 
 REFERENCE = {"": 20, "not ray and not keras and not browser and not slow": 2}
 """Minutes on two cores that do nothing else, by the selection of markers."""
+
+
+TESTS = Path(__file__).parent
+CORE = {"claims", "federation", "keys", "laws", "learning", "measure", "schemes", "wire"}
+QUICK = {
+    "attacks/test_calibration.py",
+    "attacks/test_command.py",
+    "attacks/test_selective.py",
+    "deploy/test_blueprint.py",
+}
+LONG = {"test_benchmarks.py", "test_docs.py", "test_import_order.py"}
+
+
+def core(path):
+    """Whether a file is of the core: its doctests, the folders of the protocol, and what is quick beside them."""
+    if not path.is_relative_to(TESTS):
+        return True
+    inside = path.relative_to(TESTS)
+    if len(inside.parts) == 1:
+        return inside.name not in LONG
+    return inside.parts[0] in CORE or inside.as_posix() in QUICK
 
 
 def whole(config):

@@ -83,3 +83,13 @@ def test_the_suite_says_how_long_it_takes():
     assert howlong.forecast("", None, 4) == "this takes about 20 minutes on two cores; this machine has 4"
     assert howlong.forecast(fast[1], 90, 4) == "the last time this took 1.5 minutes here"
     assert howlong.forecast("ray", None, 4) is None
+
+
+def test_what_make_test_fast_leaves_out():
+    kept = ("keys/test_kms.py", "attacks/test_command.py", "test_architecture.py")
+    left = ("gui/test_start.py", "runtime/test_strict.py", "attacks/test_on_updates.py", "test_docs.py")
+    assert all((howlong.TESTS / name).is_file() and howlong.core(howlong.TESTS / name) for name in kept)
+    assert not any(howlong.core(howlong.TESTS / name) for name in left)
+    assert howlong.core(ROOT / "hefl_core" / "vectors.py") and howlong.CORE <= {
+        one.name for one in howlong.TESTS.iterdir()
+    }

@@ -130,6 +130,7 @@ def test_members_that_nothing_tells_apart():
     assert not too_many(ties), "ties make it careful, not bold"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["digits", "breast_cancer"])
 def test_members_scored_by_noise_in_the_place_of_an_update(dataset):
     """The attack's own scores of one update depend on each other; the p-value must bear that."""
