@@ -91,7 +91,7 @@ bench-peers: setup
 docs: setup-test
 	$(BIN)/python -m hefl_core claims --markdown docs/claims.md
 	$(BIN)/python docs/diagrams.py
-	$(BIN)/mkdocs build --quiet
+	$(BIN)/python -m mkdocs build --quiet
 	@echo "build/site/index.html"
 
 # The built package, with the application in it. What an older build left must not get in.

@@ -14,7 +14,7 @@ def parts(top: str) -> list[str]:
 
 
 PARTS = [*parts("pages"), *parts("lessons")]
-DATA = [".streamlit/config.toml", "locale/*/LC_MESSAGES/*.mo", "docs/legal.md"]
+DATA = [".streamlit/config.toml", "locale/*/LC_MESSAGES/*.po", "docs/legal.md"]
 
 setup(
     packages=[

@@ -1,4 +1,4 @@
-"""What mkdocs.yml asks for: a page of the API reference per package, and links that lead out of docs/ as plain text."""
+"""What mkdocs.yml asks for: the pages that are made (API reference, answer key), and links out of docs/ as plain text."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import griffe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+from lessons.answers import key
 
 ROOT = Path(__file__).parents[1]
 DOCTEST = re.compile(r"(?m)^>>> .*(?:\n(?!\s*$).*)*")
@@ -41,10 +43,11 @@ def reference(package: Path) -> str:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of the reference, which are made and not committed."""
+    """Add the pages that are made and not committed."""
     for package in packages():
         name = ".".join(package.relative_to(ROOT).parts)
         files.append(File.generated(config, f"api/{name}.md", content=reference(package)))
+    files.append(File.generated(config, "answers.md", content=key()))
     return files
 
 

@@ -104,7 +104,7 @@ def test_it_has_all_of_the_application_and_no_name_that_others_use(wheel):
     for needed in (
         "hefl_app/app.py",
         "hefl_app/.streamlit/config.toml",
-        "hefl_app/locale/de/LC_MESSAGES/hefl.mo",
+        "hefl_app/locale/de/LC_MESSAGES/hefl.po",
         "hefl_app/docs/legal.md",
         "hefl_core/templates/report.html",
         f"hefl-{hefl_core.__version__}.dist-info/licenses/LICENSE",
