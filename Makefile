@@ -54,7 +54,7 @@ $(VENV)/.installed-lessons: requirements-lessons.lock pyproject.toml $(VENV)/.in
 test: setup-test
 	$(BIN)/python -m pytest
 
-# The core: no Ray, no TensorFlow, no browser, nothing slow. Under two minutes on two cores.
+# The core: no Ray, no TensorFlow, no browser, nothing slow. About four minutes on two cores.
 FAST := not ray and not keras and not browser and not slow
 test-fast: setup-test
 	$(BIN)/python -m pytest -m "$(FAST)"

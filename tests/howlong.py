@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-REFERENCE = {"": 20, "not ray and not keras and not browser and not slow": 2}
+REFERENCE = {"": 20, "not ray and not keras and not browser and not slow": 4}
 """Minutes on two cores that do nothing else, by the selection of markers."""
 
 

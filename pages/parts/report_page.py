@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 import streamlit.components.v1 as components
 
@@ -54,7 +56,9 @@ def _downloads(result: RunResult, html: str) -> None:
         )
         st.download_button(
             _("Transcript (zip)"),
-            lambda: frame.session().record(result.transcript),
+            partial(
+                frame.session().record, result.transcript
+            ),  # the session is asked for here: the download has another thread
             "transcript.zip",
             "application/zip",
             icon=":material/receipt_long:",

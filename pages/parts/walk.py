@@ -264,11 +264,12 @@ def _ask(walked: Walked, position: int) -> None:
 
 def _files(walked: Walked) -> None:
     """Take the transcript home, or walk one that was saved."""
+    session = frame.session()  # here: the download is made in another thread, where no session can be asked for
     with st.expander(_("Transcript: download, or walk a saved one"), icon=":material/folder_zip:"):
         left, right = st.columns(2)
         left.download_button(
             _("Download this transcript (zip)"),
-            lambda: frame.session().record(walked.transcript),
+            lambda: session.record(walked.transcript),
             file_name="transcript.zip",
             mime="application/zip",
             icon=":material/download:",

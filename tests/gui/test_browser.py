@@ -120,7 +120,7 @@ def test_back_and_space(page, address):
     page.keyboard.press("Home")
     page.wait_for_function("!document.querySelector('[data-testid=stMain] h5')")
     page.keyboard.press("Space")
-    page.wait_for_function("+document.querySelector('.stepper').dataset.position >= 2")
+    page.wait_for_function("+document.querySelector('.stepper')?.dataset.position >= 2")
     page.keyboard.press("Space")
 
 
