@@ -200,7 +200,7 @@ def _confirmed(transcript: Transcript, applied: _Applied, until: Sent | None = N
 # -- the coordinator learns nothing ----------------------------------------------------------------------------
 
 CLAIM_ALPHA = 1e-9
-"""Every run is examined: at the blindness test's 1e-3, one honest run in a thousand would be accused."""
+"""Every run is examined: at one in a thousand, one honest run in a thousand would be accused."""
 NEEDLE_ENTRIES = 8
 """Consecutive entries of a vector that make one search pattern: 32 bytes as float32, 64 as float64."""
 NEEDLES_PER_FORM = 2
