@@ -5,8 +5,11 @@ What an update of many records and steps still gives away is tried: label shares
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Final
 
 import numpy as np
 
@@ -64,17 +67,41 @@ def attack_run(capture: Capture, name: str, seat: str, round_: int = 1, seed: in
     )
 
 
-def reads(result: AttackResult, cells: int = 1) -> bool | None:
-    """Whether the attack on a run told more than guessing, with ``cells`` results looked at together.
+class Reading(Enum):
+    """What an attack's result says beside guessing."""
 
-    A recovered record is beyond doubt (30 dB), membership has a p-value; of label shares the whole interval must beat the
-    prior. None: one victim has no interval, nothing can be said.
+    READ = "read"
+    HINT = "hint"
+    NOTHING = "nothing"
+    TOO_FEW = "too few"
+
+
+BEYOND_LUCK: Final = 1e-6
+"""Guessing reaches a result called READ in fewer than one of 100,000 runs, also where the scores of one update spread 7 % wider
+than a p-value assumes (as measured in tests/attacks/test_on_run.py)."""
+HINTS: Final = 0.01
+
+
+def reading(result: AttackResult) -> Reading:
+    """Whether the attack on a run told more than guessing.
+
+    A recovered record is beyond doubt (30 dB). Label shares are compared by changing the victims about: of fewer than five,
+    luck alone puts everyone in the right place too often for any verdict.
     """
-    if result.attack == "property":
-        return result.high < result.prior if result.trials > 1 else None
-    if result.attack == "membership":
-        return not result.at_chance(cells)
-    return result.value > result.prior
+    if result.attack == "records":
+        return Reading.READ if result.value > result.prior else Reading.NOTHING
+    if result.p_value is None or (result.attack == "property" and math.factorial(result.trials) * HINTS < 1):
+        return Reading.TOO_FEW
+    if result.p_value < BEYOND_LUCK:
+        return Reading.READ
+    return Reading.HINT if result.p_value < HINTS else Reading.NOTHING
+
+
+def luck(result: AttackResult) -> int:
+    """Guessing does as well in one of so many runs (two significant digits). Raises: ValueError without a p-value."""
+    if not result.p_value:
+        raise ValueError(f"{result.attack}: expected a p-value above 0, found {result.p_value}")
+    return int(float(f"{1 / result.p_value:.2g}"))
 
 
 def threat(seat: str) -> str:

@@ -67,6 +67,11 @@ class WarmUp:
         return self._ready
 
     @property
+    def coming(self) -> bool:
+        """Whether it began and has neither come nor failed: worth another look."""
+        return self._thread is not None and not self._ready and self.failure is None
+
+    @property
     def progress(self) -> Progress | None:
         """The last word of the start, None before it began."""
         events, _ = self.bus.since(0)

@@ -60,7 +60,7 @@ def _buttons(session: Session) -> None:
     """What can be done now; where a run shares one process, it is run again first."""
     result = session.result
     if result is None or not WARM_UP.ready:
-        _wait()
+        _wait(session)
         return
     try:
         require_encryption(result.experiment)
@@ -91,13 +91,13 @@ def _buttons(session: Session) -> None:
         )
 
 
-def _wait() -> None:
+def _wait(session: Session) -> None:
     """Until Ray is up; where it will not come, the caption stays."""
-    coming = WARM_UP.progress is not None and not WARM_UP.ready and WARM_UP.failure is None
+    finished = session.result is not None
 
-    @st.fragment(run_every=1.0 if coming else None)
+    @st.fragment(run_every=1.0 if WARM_UP.coming else None)
     def look() -> None:
-        if coming and WARM_UP.ready:
+        if finished and WARM_UP.ready:  # it may have come since this page asked
             st.rerun()
         st.caption(
             _(

@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from hefl_core.attacks import on_run
 from hefl_core.attacks.capture import Capture
+from hefl_core.attacks.on_run import Reading
 from hefl_core.attacks.result import AttackResult
 from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
@@ -205,12 +206,16 @@ def _row(name: str, question: str, called: list[str], found: list[AttackResult |
 
 
 def _verdict(name: str, result: AttackResult) -> str:
-    read = on_run.reads(result)
-    colour, icon, said = {
-        True: ("red", "visibility", _("reads it")),
-        False: ("green", "lock", _("no better than guessing")),
-        None: ("gray", "help", _("one victim: a number without an interval")),
-    }[read]
+    match on_run.reading(result):
+        case Reading.READ:
+            colour, icon, said = "red", "visibility", _("reads it")
+        case Reading.HINT:
+            said = _("a hint: guessing does as well in one of {n} runs").format(n=f"{on_run.luck(result):,}")
+            colour, icon = "orange", "visibility"
+        case Reading.NOTHING:
+            colour, icon, said = "green", "lock", _("no better than guessing")
+        case Reading.TOO_FEW:
+            colour, icon, said = "gray", "help", _("too few victims to tell")
     return _("**{name}**: {metric} {value:.3g} :{colour}-badge[:material/{icon}: {said}]").format(
         name=name, metric=result.metric, value=result.value, colour=colour, icon=icon, said=said
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hefl_core.attacks.on_run import ON_RUN, attack_run, reads
+from hefl_core.attacks.on_run import HINTS, ON_RUN, Reading, attack_run, luck, reading
 from hefl_core.attacks.view import MEAN
 from hefl_core.cli.main import app
 from hefl_core.errors import HeflError, ParameterError
@@ -45,7 +45,7 @@ def pooled(results):
 def told(capture, name, seat):
     """Whether all rounds of a run together told this seat more than guessing, beyond luck."""
     results = [attack_run(capture, name, seat, round_) for round_ in capture.rounds]
-    return any(reads(result) for result in results) if name == "records" else pooled(results) < RARE
+    return any(reading(result) is Reading.READ for result in results) if name == "records" else pooled(results) < RARE
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,8 @@ def even():
 def test_on_a_plaintext_run_every_attack_reads(plain, seat):
     for round_ in (1, 2):
         found = {name: attack_run(plain, name, seat, round_) for name in ON_RUN}
-        assert all(reads(result) for result in found.values()), {n: (r.value, r.prior) for n, r in found.items()}
+        told = {name: reading(result) for name, result in found.items()}
+        assert told == {"property": Reading.HINT, "membership": Reading.READ, "records": Reading.READ}, told
         assert all(result.trials == 12 and result.source and seat in result.threat for result in found.values())
         assert found["property"].value < found["property"].prior / 2 and found["membership"].value > 0.7
 
@@ -103,7 +104,7 @@ def test_with_one_clients_share_a_coordinator_reads_what_individual_custody_prot
     alone, together, plain = (
         attack_run(even, "membership", seat) for seat in ("coordinator", "coordinator+client-1", "auditor+client-2")
     )
-    assert alone.p_value > RARE and reads(together) and reads(plain)
+    assert alone.p_value > RARE and reading(together) is Reading.READ is reading(plain)
     assert together.trials == 4 and "shares of the key" in together.threat
     open_ = attack_run(of_run(finished(EVEN.but(scheme="plaintext"))), "membership", "coordinator+client-1")
     assert together.value == pytest.approx(open_.value, abs=0.02), "decrypted, it is the update of the plaintext run"
@@ -114,7 +115,17 @@ def test_fewer_than_t_together_have_the_mean_only():
     assert capture.seats[3:6] == ("coordinator+client-1", "coordinator+client-1+client-2", capture.seats[5])
     (victim,) = capture.victims("coordinator+client-1+client-2", 1)
     assert victim.name == "3 clients together"
-    assert len(capture.victims(capture.seats[5], 1)) == 2 and reads(attack_run(capture, "membership", capture.seats[5]))
+    assert len(capture.victims(capture.seats[5], 1)) == 2
+    assert reading(attack_run(capture, "membership", capture.seats[5])) is Reading.READ
+
+
+def test_a_verdict_needs_more_than_luck_and_victims_enough(plain):
+    """How often guessing reaches a p-value is measured in test_calibration.py."""
+    found = attack_run(plain, "property", "coordinator")
+    assert luck(found) == int(float(f"{1 / found.p_value:.2g}")) > 1 / HINTS
+    for p_value, said in ((None, "too few"), (1e-7, "read"), (1e-3, "hint"), (0.02, "nothing"), (1.0, "nothing")):
+        assert reading(replace(found, p_value=p_value)).value == said
+    assert reading(replace(found, p_value=1e-7, trials=4)) is Reading.TOO_FEW, "4 victims: 24 orders"
 
 
 def test_a_client_subtracts_itself_from_the_mean(even):
@@ -125,7 +136,7 @@ def test_a_client_subtracts_itself_from_the_mean(even):
         mean = sum(np.frombuffer(one.update) * one.examples for one in seen) / sum(one.examples for one in seen)
         assert np.max(np.abs(victim.view.array(MEAN) - mean)) < 1e-5
         assert victim.examples == len(victim.truth.examples) == sum(one.examples for one in seen)
-    assert reads(attack_run(even, "property", "client-2")) is None, "one victim has no interval"
+    assert reading(attack_run(even, "property", "client-2")) is Reading.TOO_FEW, "one victim has no interval"
 
 
 def test_without_shares_a_client_still_has_what_it_decrypted(even):
