@@ -348,8 +348,8 @@ def _set_presenter(on: bool) -> None:
 
 
 def ray_label() -> None:
-    """How Ray is doing; looks again every second until it is up."""
-    _ray_fragment(None if WARM_UP.ready or WARM_UP.failure else 1.0)
+    """How Ray is doing; looks again every second while it is coming."""
+    _ray_fragment(1.0 if WARM_UP.coming else None)
 
 
 def _ray_fragment(every: float | None) -> None:
