@@ -157,14 +157,16 @@ def animation(film: Film, *, dark: bool = False) -> go.Figure:
 
 def animation_caption(film: Film) -> str:
     """The picture in a sentence: from where to where, and when the record could be named."""
-    named = np.flatnonzero(film.ranks == 1)
+    missed = np.flatnonzero(film.ranks != 1)
+    frames, since = len(film.frames), int(missed[-1]) + 1 if len(missed) else 0
     when = (
-        f"from frame {named[0] + 1} on it names the record among {CROWD}"
-        if len(named) and film.ranks[-1] == 1
-        else (f"at the end the true record is at place {film.ranks[-1]:.0f} of {CROWD}")
+        f"from frame {since + 1} on it names the record among {CROWD}"
+        if since < frames
+        else f"at the end the true record is at place {film.ranks[-1]:.0f} of {CROWD}"
     )
     first, last = film.psnr[0], film.psnr[-1]
-    return f"{len(film.frames)} frames of the search: {first:.0f} dB at the start, {last:.0f} dB at the end; {when}."
+    course = f"{first:.0f} dB at the start, {last:.0f} dB at the end"
+    return f"{frames} frames of the search: {course}; {when} (a blind guess: 1 in {CROWD})."
 
 
 def square(values: Doubles, side: int) -> Doubles:

@@ -121,7 +121,9 @@ def test_both_searches_find_the_picture_in_the_plain_update_only(app):
             ends[seat, search] = next(c.value for c in at.caption if "frames of the search" in c.value)
     assert len(set(ends.values())) == 4 and not at.exception
     assert all("it names the record" in said for (seat, _), said in ends.items() if seat == PLAIN)
-    assert all("true record is at place" in said for (seat, _), said in ends.items() if seat == COORDINATOR)
+    # where a ciphertext's guess ranks is luck, in one of 100 the first; that it is the picture is not
+    decibels = {key: float(re.search(r"(-?\d+) dB at the end", said)[1]) for key, said in ends.items()}
+    assert all((found > 30) == (seat == PLAIN) for (seat, _), found in decibels.items()), decibels
 
 
 def test_every_limit_is_drawn(app):
