@@ -1,0 +1,91 @@
+"""One column's cells as written, each different text once; and which of them say that a value is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hefl_core.tables.decision import listed, shown
+
+MISSING: Final = frozenset(
+    ("", "na", "n/a", "?", "-", ".", "null", "none", "nan", "#n/a", "<na>", "–", "—")  # compared in lower case
+)
+_MINUS: Final = ("-", "−", "–")
+CODES: Final = frozenset(sign + digits for sign in ("", "-") for digits in ("99", "999", "9999", "99999"))
+"""Numbers that some programs write for a missing value: never taken so unless it is declared."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A column as written. Shapes: codes int64 (n,) into ``texts``, lines int64 (n,), the file's line of each row."""
+
+    name: str
+    texts: tuple[str, ...]
+    codes: npt.NDArray[np.int64]
+    lines: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, name: str, column: Sequence[str], lines: npt.NDArray[np.int64]) -> Cells:
+        """From the cells of all rows, in their order."""
+        places = {text: at for at, text in enumerate(dict.fromkeys(column))}
+        return cls(name, tuple(places), np.fromiter((places[text] for text in column), np.int64, len(column)), lines)
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """How many rows have each text. Shapes: (texts,)."""
+        return np.bincount(self.codes, minlength=len(self.texts)).astype(np.int64)
+
+    def first_line(self, at: int) -> int:
+        """The first line of the file with text number ``at``."""
+        return int(self.lines[int(np.argmax(self.codes == at))])
+
+    def count(self, holds: Callable[[str], bool]) -> int:
+        """How many rows have a text for which this holds."""
+        return sum(int(n) for text, n in zip(self.texts, self.counts, strict=True) if holds(text))
+
+    def without_missing(self, declared: Iterable[str] = ()) -> tuple[Cells, npt.NDArray[np.bool_], str]:
+        """The rows that have a value, where one is missing, and how the missing ones are written.
+
+        Shapes: a column of the m rows with a value, and bool (n,) that is True where none is.
+        """
+        codes = tuple(declared)
+        signs = in_signs(self.texts)  # then a minus is no missing cell
+        gone = np.array([not (signs and text in _MINUS) and says_missing(text, codes) for text in self.texts], np.bool_)
+        if not gone.any():
+            return self, np.zeros(len(self.codes), np.bool_), ""
+        mask = gone[self.codes]
+        place = np.cumsum(~gone) - 1
+        texts = tuple(text for text, missing in zip(self.texts, gone, strict=True) if not missing)
+        written = listed(shown(text) if text else "empty" for text, out in zip(self.texts, gone, strict=True) if out)
+        return Cells(self.name, texts, place[self.codes[~mask]], self.lines[~mask]), mask, written
+
+
+def says_missing(text: str, declared: tuple[str, ...] = ()) -> bool:
+    """Whether a cell says that there is no value: one of ``MISSING``, or declared (numbers compared by value).
+
+    >>> says_missing("NaN"), says_missing("-999"), says_missing("-999.0", ("-999",))
+    (True, False, True)
+    """
+    return text.lower() in MISSING or any(text == code or _same_number(text, code) for code in declared)
+
+
+def in_signs(texts: tuple[str, ...]) -> bool:
+    """Whether a column is written in + and -."""
+    return "+" in texts and any(text in _MINUS for text in texts)
+
+
+def plain_sign(text: str) -> str:
+    """The plain minus for each of the dashes that people write; any other text as it is."""
+    return "-" if text in _MINUS else text
+
+
+def _same_number(text: str, code: str) -> bool:
+    try:
+        return len(text) < 30 and "_" not in text and float(text) == float(code)
+    except ValueError:
+        return False

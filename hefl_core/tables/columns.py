@@ -1,0 +1,152 @@
+"""Columns, each decided from all of its cells: what is missing, what kind it is, and whether it is learnt from."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numpy as np
+
+from hefl_core.tables.cells import Cells
+from hefl_core.tables.column import Column, LeftOut
+from hefl_core.tables.decision import Decision, decided, refused, shown, unseen
+from hefl_core.tables.declared import DeclaredColumn, Kind
+from hefl_core.tables.kinds import Surroundings, read_kind
+
+MAX_CATEGORIES: Final = 100
+"""More different texts than these are left out unless the column is declared a category."""
+MOST_CATEGORIES: Final = 1000
+MAX_TEXT: Final = 200
+UNNAMED: Final = "unnamed column"
+_FEW: Final = 20
+"""Below so many rows, numbers without repeats are no sign of an identifier."""
+_ID_NAME: Final = re.compile(
+    r"(.*[\s_.-])?(id|ids|identifier|uuid|guid|key|index|idx|nr|no|number|nummer|row|record|mrn|ssn|iban|account|konto"
+    r"|patient|case|fall|unnamed: ?\d+)|[a-z]+(Id|ID|Nr)|.*(nummer|number|patientid)|" + UNNAMED,
+)
+_KEPT: Final = "; to learn from it, declare that it is kept"
+
+
+def decide(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Column:
+    """Read a column as declared, else as all its cells say.
+
+    Raises: DataError naming line and column of a cell that has another form than most, or may be read in two ways.
+    """
+    if declared.drop:
+        return _nothing(cells).but(
+            decided("{column}: left out, as declared", column=cells.name), left_out=LeftOut.DROPPED
+        )
+    present, mask, written = cells.without_missing((*around.missing, *declared.missing))
+    if not present.texts:
+        return _nothing(cells).but(
+            decided("{column}: every cell is missing, so it is left out", column=cells.name), left_out=LeftOut.EMPTY
+        )
+    column = read_kind(present, declared, around)
+    if written:
+        column = column.but(
+            decided(
+                "{column}: {count} of {rows} cells are missing ({written}); "
+                "to change this, declare which codes mean missing",
+                column=cells.name,
+                count=int(mask.sum()),
+                rows=len(mask),
+                written=written,
+            )
+        )
+    if column.left_out is None and not declared.keep:
+        column = _learnt_from_or_not(column, present, declared, whole=not written)
+    if column.left_out is None and column.kind.has_categories:
+        _require_showable(present)
+    return column.spread_over(mask)
+
+
+def without_repeats(columns: tuple[Column, ...], kept: frozenset[str]) -> tuple[Column, ...]:
+    """Each column that says the same as one before it is left out, unless its name is among ``kept``."""
+    seen: dict[object, str] = {}
+    found = []
+    for column in columns:
+        first = seen.setdefault(column.content(), column.name) if column.left_out is None else column.name
+        if first != column.name and column.name not in kept:
+            why = decided(
+                "{column}: the same as {first} in every row, so it is left out" + _KEPT, column=column.name, first=first
+            )
+            column = column.but(why, left_out=LeftOut.DUPLICATE)
+        found.append(column)
+    return tuple(found)
+
+
+def _nothing(cells: Cells) -> Column:
+    rows = len(cells.codes)
+    return Column.of_numbers(cells.name, Kind.NUMBER, np.zeros(0)).spread_over(np.ones(rows, np.bool_))
+
+
+def _learnt_from_or_not(column: Column, cells: Cells, declared: DeclaredColumn, whole: bool) -> Column:
+    """Leave out what has one value, names its row, or is free text; what kind is declared is no identifier."""
+    name, texts = column.name, len(column.categories)
+    if len(cells.texts) == 1 or (not texts and bool(np.all(column.numbers == column.numbers[0]))):
+        why = decided(
+            "{column}: every cell is {value}, which teaches nothing, so it is left out" + _KEPT,
+            column=name,
+            value=shown(cells.texts[0]),
+        )
+        return column.but(why, left_out=LeftOut.CONSTANT)
+    if declared.kind is None and whole and _names_its_row(column, cells):
+        why = decided(
+            "{column}: different in each row, like a number of patients or accounts, so it is left out" + _KEPT,
+            column=name,
+        )
+        return column.but(why, left_out=LeftOut.IDENTIFIER)
+    if texts and max(map(len, column.categories)) > MAX_TEXT:
+        return column.but(decided("{column}: free text, so it is left out", column=name), left_out=LeftOut.TEXT)
+    if texts > (MAX_CATEGORIES if declared.kind is None else MOST_CATEGORIES):
+        why = decided(
+            "{column}: {count} different texts, too many for a column each, so it is left out; "
+            "to learn from up to {most}, declare it a category",
+            column=name,
+            count=texts,
+            most=MOST_CATEGORIES,
+        )
+        return column.but(why, left_out=LeftOut.IDENTIFIER)
+    return column.warned(*_doubts(column))
+
+
+def _names_its_row(column: Column, cells: Cells) -> bool:
+    """Whole numbers or texts without a repeat: in many rows, or one after the other, or with an identifier's name."""
+    rows = len(cells.codes)
+    if len(cells.texts) != rows or column.kind not in (Kind.NUMBER, Kind.CATEGORY, Kind.CODE):
+        return False
+    if column.kind is Kind.NUMBER and not all(text.isdecimal() for text in cells.texts):
+        return False
+    if rows >= _FEW or _ID_NAME.fullmatch(column.name.lower()) or _ID_NAME.fullmatch(column.name):
+        return True
+    return column.kind is Kind.NUMBER and rows > 4 and bool(column.numbers.max() - column.numbers.min() == rows - 1)
+
+
+def _doubts(column: Column) -> tuple[Decision, ...]:
+    lowered: dict[str, str] = {}
+    for text in column.categories:
+        other = lowered.setdefault(text.lower(), text)
+        if other != text:
+            return (
+                decided(
+                    "{column}: {one} and {other} differ in capitals only and are two categories; write them alike",
+                    column=column.name,
+                    one=shown(other),
+                    other=shown(text),
+                ),
+            )
+    return ()
+
+
+def _require_showable(cells: Cells) -> None:
+    for at, text in enumerate(cells.texts):
+        place = f"line {cells.first_line(at)}, column {shown(cells.name)}"
+        if len(text) > MAX_TEXT:
+            raise refused(
+                place, f"a category of at most {MAX_TEXT} characters", f"{len(text)}", "shorten it, or drop the column"
+            )
+        number = unseen(text.replace("\n", " ").replace("\t", " ").replace("\r", " "))
+        if number is not None:
+            raise refused(
+                place, "a category that can be seen", f"the character {number}", "delete it, or drop the column"
+            )

@@ -1,0 +1,70 @@
+"""What a user may declare about a table, so that the reader need not decide it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal, TypeAlias
+
+Mark: TypeAlias = Literal["point", "comma"]
+DateOrder: TypeAlias = Literal["day", "month"]
+SEPARATORS: Final = (",", ";", "\t", "|")
+
+
+class Kind(StrEnum):
+    """How a column's cells are read. All but categories and codes end as one number for each row."""
+
+    NUMBER = "number"
+    PERCENT = "percent"  # as a fraction: 12 % is 0.12
+    CURRENCY = "currency"
+    UNIT = "unit"
+    BOOLEAN = "boolean"  # 0 or 1
+    DATE = "date"  # days since dates.DAY_ZERO
+    DURATION = "duration"  # seconds
+    CATEGORY = "category"
+    CODE = "code"  # digits that are names: postal codes, branches
+
+    @property
+    def has_categories(self) -> bool:
+        """Whether its cells are names, each of which becomes a column of its own."""
+        return self in (Kind.CATEGORY, Kind.CODE)
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredColumn:
+    """What is declared about one column; what is None is decided by the reader.
+
+    ``dates``: which stands first in 03/04/2025. ``keep``: learn from it although it looks like an identifier, is
+    constant or repeats another column. ``missing``: more cells that mean "missing" in this column.
+    """
+
+    name: str
+    kind: Kind | None = None
+    decimal: Mark | None = None
+    dates: DateOrder | None = None
+    drop: bool = False
+    keep: bool = False
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What is declared about a table.
+
+    ``header``: 'first' (the first line has the names, whatever it looks like), 'none' (columns are named column 1 to n).
+    ``summary``: what a last line is that looks like a total. ``decimal`` and ``missing`` hold for every column.
+    ``drop_unlabelled``: leave out the rows without an outcome. ``label_kind``: 'regression' keeps the label's values.
+    """
+
+    columns: tuple[DeclaredColumn, ...] = ()
+    header: Literal["auto", "first", "none"] = "auto"
+    separator: str | None = None
+    decimal: Mark | None = None
+    missing: tuple[str, ...] = ()
+    summary: Literal["ask", "data", "drop"] = "ask"
+    label_kind: Literal["auto", "classes", "regression"] = "auto"
+    drop_unlabelled: bool = False
+
+    def of(self, name: str) -> DeclaredColumn:
+        """What is declared about the column of this name; nothing, if nothing is."""
+        return next((column for column in self.columns if column.name == name), DeclaredColumn(name))
