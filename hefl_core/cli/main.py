@@ -26,6 +26,7 @@ COMMANDS: Final = (
         "hefl_core.cli.demo",
         "Five hospitals train a tumour classifier without showing their data: every step, every byte, and a verdict.",
     ),
+    LazyCommand("table", "hefl_core.cli.tables", "Check a table: what is read, what is left out, and why."),
     LazyCommand(
         "verify",
         "hefl_core.cli.inspect",

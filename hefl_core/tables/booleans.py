@@ -17,12 +17,10 @@ PAIRS: Final = (
     ("f", "t"),
     ("falsch", "wahr"),
     ("non", "oui"),
-    ("n", "o"),
     ("faux", "vrai"),
     ("no", "si"),
     ("no", "sí"),
     ("no", "sì"),
-    ("n", "s"),
     ("falso", "verdadero"),
     ("falso", "vero"),
     ("-", "+"),
@@ -39,6 +37,11 @@ def pair_of(texts: tuple[str, ...]) -> tuple[str, str] | None:
     """
     lowered = {plain_sign(text.lower()) for text in texts}
     return next((pair for pair in PAIRS if lowered and lowered <= set(pair)), None)
+
+
+def truth_of(word: str) -> int:
+    """0 for a no, 1 for a yes, in any of the languages."""
+    return next(pair.index(word) for pair in PAIRS if word in pair)
 
 
 def read_booleans(cells: Cells) -> tuple[str, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -35,9 +35,9 @@ class Column:
 
     name: str
     kind: Kind
-    numbers: npt.NDArray[np.float64]
-    codes: npt.NDArray[np.int64]
-    missing: npt.NDArray[np.bool_]
+    numbers: npt.NDArray[np.float64] = field(repr=False)  # a client's values stay out of logs
+    codes: npt.NDArray[np.int64] = field(repr=False)
+    missing: npt.NDArray[np.bool_] = field(repr=False)
     categories: tuple[str, ...] = ()
     unit: str = ""
     words: tuple[str, str] | None = None

@@ -139,13 +139,16 @@ def _doubts(column: Column) -> tuple[Decision, ...]:
 
 
 def _require_showable(cells: Cells) -> None:
+    if len(cells.texts) > MOST_CATEGORIES:
+        place, found = f"column {shown(cells.name)}", str(len(cells.texts))
+        raise refused(place, f"up to {MOST_CATEGORIES} categories", found, "group them, or drop the column")
     for at, text in enumerate(cells.texts):
         place = f"line {cells.first_line(at)}, column {shown(cells.name)}"
         if len(text) > MAX_TEXT:
             raise refused(
                 place, f"a category of at most {MAX_TEXT} characters", f"{len(text)}", "shorten it, or drop the column"
             )
-        number = unseen(text.replace("\n", " ").replace("\t", " ").replace("\r", " "))
+        number = unseen(text)
         if number is not None:
             raise refused(
                 place, "a category that can be seen", f"the character {number}", "delete it, or drop the column"

@@ -63,8 +63,8 @@ def listed(texts: Iterable[str], most: int = _MOST_LISTED) -> str:
 
 
 def unseen(text: str) -> str | None:
-    """The first character of a text that nobody can see, as U+XXXX; None if there is none."""
+    """The first character of a text that nobody can see, as U+XXXX; None if there is none. Gaps between words are seen."""
     for letter in text:
-        if unicodedata.category(letter) in _FACELESS:
+        if letter not in "\n\r\t" and unicodedata.category(letter) in _FACELESS:
             return f"U+{ord(letter):04X}"
     return None

@@ -47,7 +47,11 @@ def read_rows(text: str, separator: str | None = None) -> Rows:
     found = wanted or _best(text)
     rows = tuple((line + skipped, cells) for line, cells in _cut(text, found) if any(cells))
     how = "as declared" if separator else "by its sep= line" if said else "as most lines have it"
-    return Rows(found, rows, (decided("separator: {name} ({how})", name=SEPARATOR_NAMES[found], how=how),))
+    return Rows(
+        found,
+        rows,
+        (decided("separator: {name} ({how}); to change this, declare it", name=SEPARATOR_NAMES[found], how=how),),
+    )
 
 
 def _without_sep_line(text: str) -> tuple[str, str | None, int]:

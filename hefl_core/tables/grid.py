@@ -172,6 +172,8 @@ def _with_unnamed(names: tuple[str, ...], columns: tuple[tuple[str, ...], ...]) 
     """The first column may lack its name if it only counts or names the rows."""
     if names[0]:
         return names
+    if UNNAMED in names:
+        raise refused("name of column 1", f"a name, as another is {UNNAMED}", "an empty cell", "give the column a name")
     if len(set(columns[0])) < len(columns[0]):
         raise refused("name of column 1", "a name, as its cells repeat", "an empty cell", "give the column a name")
     return (UNNAMED, *names[1:])

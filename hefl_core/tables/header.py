@@ -34,7 +34,7 @@ def require_header(rows: list[Row]) -> None:
                 f"line {other}", "a row", f"line {line} again", "delete this line if it is the header; " + _NONE
             )
     for at, cell in enumerate(cells):
-        if cell and not says_missing(cell) and any(row[at] == cell for _, row in rows[1:]):
+        if cell and at not in alike and not says_missing(cell) and any(row[at] == cell for _, row in rows[1:]):
             found = f"{shown(cell)} in column {at + 1}, which stands in rows below too"
             raise refused(
                 f"line {line}", "names of columns", found, f"{_NONE}; if these are names, declare header 'first'"

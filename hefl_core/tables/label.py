@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -43,8 +43,8 @@ class Label:
 
     name: str
     classes: tuple[str, ...]
-    codes: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float64]
+    codes: npt.NDArray[np.int64] = field(repr=False)
+    values: npt.NDArray[np.float64] = field(repr=False)
     yes_no: bool
     decision: Decision
     warnings: tuple[Decision, ...] = ()
@@ -103,7 +103,7 @@ def read_label(cells: Cells, how: str, declared: Declared) -> Label:
     if declared.of(cells.name).kind not in (Kind.CATEGORY, Kind.CODE):
         _refuse_missing_code(cells, values)
     texts = _texts(cells, values)
-    classes = _sorted(set(texts), values is not None)
+    classes = sorted_classes(set(texts))
     if len(classes) > MAX_CLASSES:
         found = f"{len(classes)} ({listed(map(shown, classes), 4)})"
         raise refused(
@@ -111,7 +111,7 @@ def read_label(cells: Cells, how: str, declared: Declared) -> Label:
         )
     place = {name: at for at, name in enumerate(classes)}
     codes = np.array([place[text] for text in texts], np.int64)[cells.codes]
-    said = "label: {label} ({how}), classes {classes}"
+    said = "label: {label} ({how}), classes {classes}; to change this, name another column as the label"
     decision = decided(said, label=cells.name, how=how, classes=listed(classes, MAX_CLASSES))
     yes_no = pair_of(classes) is not None
     return Label(cells.name, classes, codes, np.zeros(0), yes_no, decision, _warnings(cells.name, classes, codes))
@@ -125,7 +125,7 @@ def _regression(cells: Cells, how: str, declared: Declared) -> Label:
         )
     mark = found.mark(declared.of(cells.name).decimal or declared.decimal, lambda: None)
     values = found.values(mark)[cells.codes]
-    decision = decided("label: {label} ({how}), values for regression", label=cells.name, how=how)
+    decision = decided("label: {label} ({how}), values for regression, as asked", label=cells.name, how=how)
     return Label(cells.name, (), np.zeros(len(values), np.int64), values, False, decision)
 
 
@@ -183,11 +183,19 @@ def _texts(cells: Cells, values: npt.NDArray[np.float64] | None) -> list[str]:
     return [plain_sign(text.lower()) for text in cells.texts] if pair else list(cells.texts)
 
 
-def _sorted(classes: set[str], by_value: bool) -> tuple[str, ...]:
+def sorted_classes(classes: set[str]) -> tuple[str, ...]:
+    """A no before a yes, numbers by their value, texts by their letters.
+
+    >>> sorted_classes({"yes", "no"}), sorted_classes({"10", "9"}), sorted_classes({"well", "ill"})
+    (('no', 'yes'), ('9', '10'), ('ill', 'well'))
+    """
     pair = pair_of(tuple(classes))
     if pair is not None:
         return tuple(word for word in pair if word in classes)
-    return tuple(sorted(classes, key=float) if by_value else sorted(classes))
+    try:
+        return tuple(sorted(classes, key=lambda text: (float(text), text)))
+    except ValueError:
+        return tuple(sorted(classes))
 
 
 def _warnings(name: str, classes: tuple[str, ...], codes: npt.NDArray[np.int64]) -> tuple[Decision, ...]:

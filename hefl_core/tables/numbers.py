@@ -16,6 +16,8 @@ from hefl_core.tables.declared import Kind, Mark
 
 LARGEST: Final = 1e30
 SMALLEST: Final = 1e-300
+_DIGITS: Final = 300
+"""More digits than a 64-bit float can reach."""
 EXACT: Final = 2**53
 """From here on a 64-bit float skips whole numbers."""
 
@@ -232,4 +234,6 @@ def _rounds(digits: str) -> bool:
     whole, _, part = digits.partition(".")
     if "e" in digits.lower() or len(whole) <= 15:
         return False
+    if len(whole) > _DIGITS:
+        return True
     return int(float(whole)) != int(whole) or (int(whole) >= EXACT and part.strip("0") != "")

@@ -1,0 +1,102 @@
+"""``table``: what the reader of tables decides about a file, before anybody trains on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, Literal, cast
+
+import typer
+
+from hefl_core.errors import ParameterError
+from hefl_core.tables.check import report
+from hefl_core.tables.declared import DateOrder, Declared, DeclaredColumn, Kind, Mark
+from hefl_core.tables.schema import propose
+from hefl_core.tables.table import read_table
+
+table = typer.Typer(
+    name="table",
+    help="Check a table: what is read, what is left out, and why.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+Texts = list[str] | None
+_SEPARATORS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
+_MARKS: Final = ("point", "comma")
+_ORDERS: Final = ("day", "month")
+
+
+@table.callback()
+def tables() -> None:
+    """Check a table: what is read, what is left out, and why."""
+
+
+@table.command("check")
+def check(
+    file: Annotated[str, typer.Argument(help="the table")],
+    label: Annotated[str | None, typer.Option(help="the column to learn; omitted: it is guessed, and said")] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="write what this table proposes as JSON, for others to use: names, no value")
+    ] = None,
+    kind: Annotated[Texts, typer.Option(help="COLUMN=KIND: " + ", ".join(one.value for one in Kind))] = None,
+    decimal: Annotated[Texts, typer.Option(help="point or comma, for all columns, or COLUMN=point")] = None,
+    dates: Annotated[Texts, typer.Option(help="COLUMN=day or COLUMN=month: what stands first in 03/04/2025")] = None,
+    drop: Annotated[Texts, typer.Option(help="a column that nobody learns from")] = None,
+    keep: Annotated[Texts, typer.Option(help="a column that is learnt from, whatever it looks like")] = None,
+    missing: Annotated[Texts, typer.Option(help="a code that means missing, such as -999")] = None,
+    header: Annotated[Literal["auto", "first", "none"], typer.Option(help="where the columns' names are")] = "auto",
+    separator: Annotated[str | None, typer.Option(help=", ".join(_SEPARATORS))] = None,
+    summary: Annotated[Literal["ask", "data", "drop"], typer.Option(help="a last line that looks like totals")] = "ask",
+    drop_unlabelled: Annotated[bool, typer.Option(help="leave out the rows without an outcome")] = False,
+    regression: Annotated[bool, typer.Option(help="the label's values, not classes")] = False,
+) -> None:
+    """Report rows, label, classes, each column's decision and warnings; exit 2 names line, column and remedy."""
+    marks = [_one_of(text, _MARKS, "decimal") for text in decimal or [] if "=" not in text]
+    declared = Declared(
+        columns=_columns(
+            kind or [], [text for text in decimal or [] if "=" in text], dates or [], drop or [], keep or []
+        ),
+        header=header,
+        separator=_SEPARATORS.get(separator, separator) if separator else None,
+        decimal=cast(Mark, marks[-1]) if marks else None,
+        missing=tuple(missing or ()),
+        summary=summary,
+        label_kind="regression" if regression else "auto",
+        drop_unlabelled=drop_unlabelled,
+    )
+    found = read_table(file, label=label, declared=declared)
+    typer.echo(report(found), nl=False)
+    if schema is not None:
+        schema.write_bytes(propose(found).to_json())
+        typer.echo(f"schema: {schema}", err=True)
+
+
+def _columns(
+    kinds: list[str], decimals: list[str], dates: list[str], drop: list[str], keep: list[str]
+) -> tuple[DeclaredColumn, ...]:
+    kind, mark, order = (dict(map(_pair, texts)) for texts in (kinds, decimals, dates))
+    names = dict.fromkeys([*kind, *mark, *order, *drop, *keep])
+    return tuple(
+        DeclaredColumn(
+            name,
+            Kind(_one_of(kind[name], tuple(Kind), "kind")) if name in kind else None,
+            cast(Mark, _one_of(mark[name], _MARKS, "decimal")) if name in mark else None,
+            cast(DateOrder, _one_of(order[name], _ORDERS, "dates")) if name in order else None,
+            drop=name in drop,
+            keep=name in keep,
+        )
+        for name in names
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """COLUMN=VALUE; the column's name may contain the sign."""
+    name, sign, value = text.rpartition("=")
+    if not sign or not name:
+        raise ParameterError(f"declared: expected COLUMN=VALUE, found {text!r}", "write age=number")
+    return name, value
+
+
+def _one_of(text: str, values: tuple[str, ...], what: str) -> str:
+    if text not in values:
+        raise ParameterError(f"{what}: expected one of {', '.join(values)}, found {text!r}", f"try {values[0]}")
+    return text

@@ -1,0 +1,178 @@
+"""What all clients agree on about their tables: columns, kinds, categories, classes, scaling. Never a row, never a path."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Final
+
+import msgspec
+
+from hefl_core.tables.column import LeftOut
+from hefl_core.tables.columns import MAX_TEXT, MOST_CATEGORIES
+from hefl_core.tables.decision import refused, unseen
+from hefl_core.tables.declared import Declared, DeclaredColumn, Kind
+from hefl_core.tables.grid import MAX_COLUMNS, MAX_NAME
+from hefl_core.tables.label import MAX_CLASSES
+from hefl_core.tables.table import Table
+
+VERSION: Final = 1
+MAX_SCHEMA_BYTES: Final = 4 * 2**20
+_LARGEST: Final = 1e60
+
+
+class ColumnSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One agreed column. ``centre`` and ``spread`` scale it: (x - centre) / spread; a missing number is its centre.
+
+    ``words``: what stands for 0 and 1 in the table that proposed it. ``fill``: the category of a missing cell. ``marked``: a
+    further column says where the value was missing. ``left_out``: why nobody learns from it; None if they do.
+    """
+
+    name: str
+    kind: Kind
+    categories: tuple[str, ...] = ()
+    unit: str = ""
+    words: tuple[str, str] | None = None
+    left_out: LeftOut | None = None
+    marked: bool = False
+    centre: float = 0.0
+    spread: float = 1.0
+    fill: str = ""
+
+    @property
+    def learnt(self) -> bool:
+        """Whether the clients learn from it."""
+        return self.left_out is None
+
+    @property
+    def standardised(self) -> bool:
+        """Whether it is standardised: numbers, and 0 and 1 written as such; a yes or no in words is 0 or 1."""
+        return not self.kind.has_categories and (self.kind is not Kind.BOOLEAN or self.words == ("0", "1"))
+
+    @property
+    def width(self) -> int:
+        """How many features it becomes."""
+        return (len(self.categories) if self.kind.has_categories else 1) + self.marked
+
+
+class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An agreed table. ``yes_no``: the classes are a no and a yes in whatever language. No classes: regression.
+
+    ``scaled``: centre, spread and fill of every column are agreed on; before that the schema is a proposal.
+    """
+
+    columns: tuple[ColumnSchema, ...]
+    label: str
+    classes: tuple[str, ...]
+    yes_no: bool = False
+    scaled: bool = False
+    version: int = VERSION
+
+    @property
+    def learnt(self) -> tuple[ColumnSchema, ...]:
+        """The columns that the clients learn from, in the agreed order."""
+        return tuple(column for column in self.columns if column.learnt)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One name for each feature, in the order of :func:`hefl_core.tables.encoding.encode`."""
+        names = []
+        for column in self.learnt:
+            ones = (
+                [f"{column.name} = {one}" for one in column.categories] if column.kind.has_categories else [column.name]
+            )
+            names.extend([*ones, f"{column.name} was missing"] if column.marked else ones)
+        return tuple(names)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the schema's canonical JSON, in hexadecimal."""
+        return hashlib.sha256(b"hefl/table-schema\0" + msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+    def to_json(self) -> bytes:
+        """The schema as a JSON file that other clients can use."""
+        return msgspec.json.format(msgspec.json.encode(self, order="deterministic")) + b"\n"
+
+    @classmethod
+    def from_json(cls, data: bytes) -> TableSchema:
+        """Read a schema file. Raises: DataError for one that is too large, of another version, or inconsistent."""
+        if len(data) > MAX_SCHEMA_BYTES:
+            raise refused("schema", f"at most {MAX_SCHEMA_BYTES} bytes", f"{len(data)}", "ask for the schema again")
+        try:
+            schema = msgspec.json.decode(data, type=cls)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise refused(
+                "schema", "a table schema as JSON", f"{error}", "write one with table check --schema"
+            ) from error
+        _require_sound(schema)
+        return schema
+
+    def declared(self) -> Declared:
+        """What a client declares so that its own table is read as agreed."""
+        return Declared(
+            columns=tuple(
+                DeclaredColumn(column.name, column.kind, keep=True)
+                if column.learnt
+                else DeclaredColumn(column.name, drop=True)
+                for column in self.columns
+            ),
+            label_kind="classes" if self.classes else "regression",
+        )
+
+
+def propose(table: Table, *, mark_missing: bool = False) -> TableSchema:
+    """A client's proposal from its own table: names, kinds, categories and classes; scaling comes from sums.
+
+    Leaks: to those who read the proposal, which categories and classes this client has and which columns have gaps; no row,
+        no count, no range.
+    """
+    columns = tuple(
+        ColumnSchema(
+            column.name,
+            column.kind,
+            column.categories if column.left_out in (None, LeftOut.CONSTANT) else (),
+            column.unit,
+            column.words,
+            column.left_out,
+            marked=mark_missing and column.left_out is None and bool(column.missing.any()),
+        )
+        for column in table.columns
+    )
+    return TableSchema(columns, table.label.name, table.classes, table.label.yes_no)
+
+
+def identity(table: Table, schema: TableSchema) -> str:
+    """What names a table read by a schema: SHA-256 over content and schema, in hexadecimal, the same under every path."""
+    return hashlib.sha256(b"hefl/table\0" + bytes.fromhex(table.digest) + bytes.fromhex(schema.digest)).hexdigest()
+
+
+def _require_sound(schema: TableSchema) -> None:
+    if schema.version != VERSION:
+        raise refused("schema", f"version {VERSION}", f"{schema.version}", "write the schema with this release")
+    if not 1 <= len(schema.columns) < MAX_COLUMNS or len(schema.classes) > MAX_CLASSES:
+        found = f"{len(schema.columns)} and {len(schema.classes)}"
+        raise refused("schema", f"up to {MAX_COLUMNS} columns and {MAX_CLASSES} classes", found, "choose columns")
+    _require_texts("columns", (schema.label, *(column.name for column in schema.columns)), MAX_NAME)
+    _require_texts("classes", schema.classes, MAX_TEXT)
+    for column in schema.columns:
+        _require_column(column)
+
+
+def _require_column(column: ColumnSchema) -> None:
+    _require_texts(f"categories of {column.name!r}", column.categories, MAX_TEXT)
+    if len(column.categories) > MOST_CATEGORIES or (column.categories and not column.kind.has_categories):
+        found = f"{len(column.categories)} for kind {column.kind.value}"
+        raise refused("schema", f"up to {MOST_CATEGORIES} categories, of category columns only", found, "correct it")
+    if column.fill and column.fill not in column.categories:
+        raise refused("schema", f"a fill among the categories of {column.name!r}", repr(column.fill), "correct it")
+    if not (abs(column.centre) <= _LARGEST and 0 < column.spread <= _LARGEST and math.isfinite(column.spread)):
+        found = f"centre {column.centre}, spread {column.spread}"
+        raise refused("schema", f"a finite centre and a positive spread of {column.name!r}", found, "correct it")
+
+
+def _require_texts(what: str, texts: tuple[str, ...], most: int) -> None:
+    bad = next((text for text in texts if not text or len(text) > most or unseen(text)), None)
+    if bad is not None:
+        raise refused("schema", f"{what} of 1 to {most} characters that can be seen", repr(bad[:40]), "correct it")
+    if len(set(texts)) < len(texts):
+        raise refused("schema", f"different {what}", "one twice", "correct it")

@@ -1,0 +1,125 @@
+"""What scaling needs to know of all clients, as sums: their total can come from an encrypted sum.
+
+Two passes: the total of the first gives each column's mean; the second sums squares about that mean, so that a spread far
+below the mean keeps its digits, and the entries of the second are small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from hefl_core.tables.decision import refused
+from hefl_core.tables.declared import Kind
+from hefl_core.tables.matching import agreed_labels, deviations, matched, places
+from hefl_core.tables.schema import ColumnSchema, TableSchema
+from hefl_core.tables.table import Table
+
+_FLAT = 1e-4
+"""A spread below this part of the last bit of the mean is rounding: the column is constant."""
+
+
+def sums(table: Table, schema: TableSchema) -> npt.NDArray[np.float64]:
+    """One table's sums: its rows; for each learnt column its counts of categories, or of values, their sum and their sum of
+    squares about the agreed centre; its counts of classes.
+
+    Shapes: (length,), the same at all clients of a schema.
+    Leaks: where only the total of several clients is opened, that total.
+    """
+    parts: list[npt.NDArray[np.float64]] = [np.array([len(table)], np.float64)]
+    for column, agreed in matched(table, schema):
+        if agreed.kind.has_categories:
+            place = places(column, agreed)
+            parts.append(np.bincount(place[place >= 0], minlength=len(agreed.categories)).astype(np.float64))
+        else:
+            about = deviations(column, agreed)[~column.missing]
+            parts.append(np.array([len(about), about.sum(), (about * about).sum()], np.float64))
+    labels = agreed_labels(table, schema)
+    if schema.classes:
+        parts.append(np.bincount(labels, minlength=len(schema.classes)).astype(np.float64))
+    return np.concatenate(parts)
+
+
+def length(schema: TableSchema) -> int:
+    """How many sums a schema asks for."""
+    return 1 + sum(_width(column) for column in schema.learnt) + len(schema.classes)
+
+
+def centred(schema: TableSchema, totals: npt.NDArray[np.float64]) -> TableSchema:
+    """The schema with each column's mean as its centre, for the second pass. Shapes: totals (length,), the clients' sum.
+
+    Raises: DataError for totals of another length or without a row.
+    """
+    return _with(schema, {agreed.name: _centre(agreed, part) for agreed, part in _parts(schema, totals)})
+
+
+def scaling_from(schema: TableSchema, totals: npt.NDArray[np.float64]) -> TableSchema:
+    """The schema with centre, spread and fill for every client, from the clients' total of the second pass.
+
+    A missing number becomes the mean, a missing yes or no and a missing category the most frequent one (the first of equal
+    ones). A column without spread gets spread 1, so its feature is 0.
+
+    Shapes: totals (length,).
+    Raises: DataError for totals of another length or without a row.
+    """
+    scaled = _with(schema, {agreed.name: _scaled(agreed, part) for agreed, part in _parts(schema, totals)})
+    return msgspec.structs.replace(scaled, scaled=True)
+
+
+def class_counts(schema: TableSchema, totals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How many rows all clients together have of each class. Shapes: totals (length,) to (classes,)."""
+    return totals[len(totals) - len(schema.classes) :]
+
+
+def fit(table: Table, schema: TableSchema) -> TableSchema:
+    """The scaling of one table alone: both passes over it."""
+    middle = centred(schema, sums(table, schema))
+    return scaling_from(middle, sums(table, middle))
+
+
+def _width(column: ColumnSchema) -> int:
+    return len(column.categories) if column.kind.has_categories else 3
+
+
+def _parts(
+    schema: TableSchema, totals: npt.NDArray[np.float64]
+) -> Iterator[tuple[ColumnSchema, npt.NDArray[np.float64]]]:
+    if totals.shape != (length(schema),) or not np.isfinite(totals).all():
+        raise refused("sums", f"{length(schema)} finite totals", f"{totals.shape}", "use one schema at all clients")
+    if totals[0] < 0.5:
+        raise refused("sums", "at least one row", "none", "let a client with rows take part")
+    start = 1
+    for column in schema.learnt:
+        yield column, totals[start : start + _width(column)]
+        start += _width(column)
+
+
+def _with(schema: TableSchema, changed: dict[str, ColumnSchema]) -> TableSchema:
+    return msgspec.structs.replace(schema, columns=tuple(changed.get(one.name, one) for one in schema.columns))
+
+
+def _centre(agreed: ColumnSchema, part: npt.NDArray[np.float64]) -> ColumnSchema:
+    if agreed.kind.has_categories or part[0] < 0.5:
+        return agreed
+    return msgspec.structs.replace(agreed, centre=float(agreed.centre + part[1] / part[0]))
+
+
+def _scaled(agreed: ColumnSchema, part: npt.NDArray[np.float64]) -> ColumnSchema:
+    if agreed.kind.has_categories:
+        fill = agreed.categories[int(np.argmax(part))] if len(part) and part.max() > 0.5 else ""
+        return msgspec.structs.replace(agreed, fill=fill)
+    if part[0] < 0.5:
+        return agreed
+    off = float(part[1] / part[0])
+    centre = agreed.centre + off
+    spread = float(np.sqrt(max(part[2] / part[0] - off * off, 0.0)))
+    flat = spread <= _FLAT * float(np.spacing(abs(centre)))
+    return msgspec.structs.replace(agreed, centre=centre, spread=1.0 if flat else spread)
+
+
+def most_frequent(agreed: ColumnSchema) -> float:
+    """What a missing number becomes: its centre; for a yes or no the more frequent one."""
+    return float(agreed.centre > 0.5) if agreed.kind is Kind.BOOLEAN else agreed.centre

@@ -1,0 +1,131 @@
+"""The label: found, said, never glued to a path; a missing outcome is never a class."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hefl_core.errors import DataError
+from hefl_core.tables.declared import Declared, DeclaredColumn, Kind
+from tests.tables.helpers import GOOD, read, table, with_line
+
+
+def labelled(cells, name="outcome", **how):
+    return read("\n".join([f"a|{name}", *(f"{at % 7}|{cell}" for at, cell in enumerate(cells))]), **how)
+
+
+@pytest.mark.parametrize(
+    ("header", "label", "name", "how"),
+    [
+        ("a,b,c", None, "c", "last column"),
+        ("a,outcome,c", None, "outcome", "by its name"),
+        ("target,LABEL,c", None, "LABEL", "by its name"),
+        ("Diagnosis,b,c", None, "Diagnosis", "by its name"),
+        ("y,b,c", None, "y", "by its name"),
+        ("label,b,c:/d", "c:/d", "c:/d", "as named"),
+    ],
+)
+def test_the_label_is_found_and_always_said(header, label, name, how):
+    found = read(table(header, lambda at: f"{at % 2},{at % 2},{at % 2}"), label=label)
+    assert str(found.decisions[2]).startswith(f"label: {name} ({how}), classes 0, 1; to change this")
+    assert found.label.name == name and name not in [column.name for column in found.columns]
+
+
+def test_a_label_that_is_not_there():
+    with pytest.raises(DataError, match="label: expected a column 'disease', found 'age', 'dose', 'outcome'; name one"):
+        read(GOOD, label="disease")
+    with pytest.raises(DataError, match="found .*; write 'outcome'"):
+        read(GOOD, label="Outcome ")
+
+
+CLASSES = {
+    "yes and no": (["yes", "no", "yes"], ("no", "yes"), [1, 0, 1]),
+    "Ja and nein": (["Ja", "nein", "JA"], ("nein", "ja"), [1, 0, 1]),
+    "true and false": (["True", "False", "True"], ("false", "true"), [1, 0, 1]),
+    "0 and 1": (["1", "0", "1"], ("0", "1"), [1, 0, 1]),
+    "1 and 2": (["2", "1", "2"], ("1", "2"), [1, 0, 1]),
+    "+ and -": (["+", "-", "+"], ("-", "+"), [1, 0, 1]),
+    "+ and a dash": (["+", "–", "−"], ("-", "+"), [1, 0, 0]),
+    "numbers by value": (["10", "9", "-5"], ("-5", "9", "10"), [2, 1, 0]),
+    "one value written twice": (["1.0", "0", "1"], ("0", "1"), [1, 0, 1]),
+    "texts": (["well", "ill", "well"], ("ill", "well"), [1, 0, 1]),
+    "a formula": (["=HYPERLINK(1)", "ill", "ill"], ("=HYPERLINK(1)", "ill"), [0, 1, 1]),
+}
+
+
+@pytest.mark.parametrize("case", CLASSES)
+def test_classes(case):
+    cells, classes, codes = CLASSES[case]
+    found = labelled(cells)
+    assert found.classes == classes and found.label.codes.tolist() == codes
+
+
+@pytest.mark.parametrize("word", ["NA", "NaN", "NULL", "None", "?", ".", "", "-"])
+def test_missing_outcomes_are_named_and_left_out_on_request_only(word):
+    cells = ["1", "0", word, "1", word, "0"]
+    with pytest.raises(
+        DataError,
+        match="label 'outcome': expected an outcome in every row, found 2 missing .* in line 4, 6; fill them in",
+    ):
+        labelled(cells)
+    found = labelled(cells, declared=Declared(drop_unlabelled=True))
+    assert found.classes == ("0", "1") and found.label.codes.tolist() == [1, 0, 1, 0]
+    assert found.lines.tolist() == [2, 3, 5, 7] and found.columns[0].numbers.tolist() == [0, 1, 3, 5]
+    assert "2 rows without an outcome left out, as asked; line 4, 6" in " ".join(map(str, found.decisions))
+
+
+def test_missing_outcomes_beside_plus_and_minus():
+    with pytest.raises(DataError, match="2 missing .* in line 4, 5"):
+        labelled(["+", "-", "", "NA", "+"])
+    assert labelled(["+", "-", "", "+"], declared=Declared(drop_unlabelled=True)).classes == ("-", "+")
+
+
+def test_a_code_for_missing_is_no_class():
+    cells = ["1", "0", "-999", "1", "0"]
+    with pytest.raises(
+        DataError, match="line 4, label 'outcome': expected an outcome, found -999, a usual code .*declare -999 missing"
+    ):
+        labelled(cells)
+    found = labelled(cells, declared=Declared(missing=("-999",), drop_unlabelled=True))
+    assert found.classes == ("0", "1") and len(found) == 4
+    declared = Declared(columns=(DeclaredColumn("outcome", Kind.CATEGORY),))
+    assert labelled(cells, declared=declared).classes == ("-999", "0", "1")
+
+
+def test_no_outcome_at_all():
+    with pytest.raises(DataError, match="label 'outcome': expected outcomes, found none"):
+        labelled(["", "NA", "?"])
+
+
+def test_regression_is_recognised_and_read_on_request():
+    text = table(line=lambda at: f"{at % 7},1.5,{at * 0.1:.1f}")
+    with pytest.raises(
+        DataError, match="expected classes .up to 50., found 40 different numbers in 40 rows; .*ask for regression"
+    ):
+        read(text)
+    found = read(text, declared=Declared(label_kind="regression"))
+    assert found.classes == () and np.allclose(found.label.values, np.arange(40) / 10)
+    assert "values for regression" in str(found.label.decision)
+    assert len(read(text, declared=Declared(label_kind="classes")).classes) == 40
+    with pytest.raises(DataError, match="numbers, for regression"):
+        read(GOOD, declared=Declared(label_kind="regression"))
+
+
+def test_too_many_and_unseen_classes():
+    with pytest.raises(DataError, match="expected 1 to 50 classes, found 51"):
+        labelled([f"c{at}" for at in range(51)])
+    with pytest.raises(DataError, match=r"line 3, label 'outcome': .*the character U\+200B"):
+        labelled(["ill", "ill\u200b", "ill"])
+
+
+def test_rare_and_single_classes_are_said():
+    assert "one class only ('well')" in " ".join(map(str, read(GOOD.replace("ill", "well")).warnings))
+    fraud = labelled(["1" if at == 500 else "0" for at in range(1000)])
+    assert "class '1' is rare, 1 of 1000 rows" in " ".join(map(str, fraud.warnings))
+    assert "differ in capitals only" in " ".join(map(str, labelled(["Ill", "ill", "well"]).warnings))
+
+
+def test_a_label_in_the_middle_with_an_odd_row_elsewhere():
+    text = with_line(9, "x,1,2", table("a,outcome,b", lambda at: f"{at % 7},{at % 2},{at % 5}"))
+    with pytest.raises(DataError, match="line 9, column 'a'"):
+        read(text)
