@@ -43,6 +43,7 @@ def check(
     drop: Annotated[Texts, typer.Option(help="a column that nobody learns from")] = None,
     keep: Annotated[Texts, typer.Option(help="a column that is learnt from, whatever it looks like")] = None,
     missing: Annotated[Texts, typer.Option(help="a code that means missing, such as -999")] = None,
+    present: Annotated[Texts, typer.Option(help="COLUMN=CELL: a cell that is a value, such as None")] = None,
     header: Annotated[Literal["auto", "first", "none"], typer.Option(help="where the columns' names are")] = "auto",
     separator: Annotated[str | None, typer.Option(help=", ".join(_SEPARATORS))] = None,
     summary: Annotated[Literal["ask", "data", "drop"], typer.Option(help="a last line that looks like totals")] = "ask",
@@ -53,7 +54,12 @@ def check(
     marks = [_one_of(text, _MARKS, "decimal") for text in decimal or [] if "=" not in text]
     declared = Declared(
         columns=_columns(
-            kind or [], [text for text in decimal or [] if "=" in text], dates or [], drop or [], keep or []
+            kind or [],
+            [text for text in decimal or [] if "=" in text],
+            dates or [],
+            present or [],
+            drop or [],
+            keep or [],
         ),
         header=header,
         separator=_SEPARATORS.get(separator, separator) if separator else None,
@@ -71,10 +77,11 @@ def check(
 
 
 def _columns(
-    kinds: list[str], decimals: list[str], dates: list[str], drop: list[str], keep: list[str]
+    kinds: list[str], decimals: list[str], dates: list[str], present: list[str], drop: list[str], keep: list[str]
 ) -> tuple[DeclaredColumn, ...]:
     kind, mark, order = (dict(map(_pair, texts)) for texts in (kinds, decimals, dates))
-    names = dict.fromkeys([*kind, *mark, *order, *drop, *keep])
+    values = list(map(_pair, present))
+    names = dict.fromkeys([*kind, *mark, *order, *(name for name, _ in values), *drop, *keep])
     return tuple(
         DeclaredColumn(
             name,
@@ -83,6 +90,7 @@ def _columns(
             cast(DateOrder, _one_of(order[name], _ORDERS, "dates")) if name in order else None,
             drop=name in drop,
             keep=name in keep,
+            present=tuple(cell for of, cell in values if of == name),
         )
         for name in names
     )

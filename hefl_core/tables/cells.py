@@ -48,14 +48,18 @@ class Cells:
         """How many rows have a text for which this holds."""
         return sum(int(n) for text, n in zip(self.texts, self.counts, strict=True) if holds(text))
 
-    def without_missing(self, declared: Iterable[str] = ()) -> tuple[Cells, npt.NDArray[np.bool_], str]:
+    def without_missing(
+        self, declared: Iterable[str] = (), present: tuple[str, ...] = ()
+    ) -> tuple[Cells, npt.NDArray[np.bool_], str]:
         """The rows that have a value, where one is missing, and how the missing ones are written.
 
         Shapes: a column of the m rows with a value, and bool (n,) that is True where none is.
         """
         codes = tuple(declared)
-        signs = in_signs(self.texts)  # then a minus is no missing cell
-        gone = np.array([not (signs and text in _MINUS) and says_missing(text, codes) for text in self.texts], np.bool_)
+        signs = _MINUS if in_signs(self.texts) else ()  # there a minus is no missing cell
+        gone = np.array(
+            [text not in signs and text not in present and says_missing(text, codes) for text in self.texts], np.bool_
+        )
         if not gone.any():
             return self, np.zeros(len(self.codes), np.bool_), ""
         mask = gone[self.codes]

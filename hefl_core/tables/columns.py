@@ -36,7 +36,7 @@ def decide(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Colu
         return _nothing(cells).but(
             decided("{column}: left out, as declared", column=cells.name), left_out=LeftOut.DROPPED
         )
-    present, mask, written = cells.without_missing((*around.missing, *declared.missing))
+    present, mask, written = cells.without_missing((*around.missing, *declared.missing), declared.present)
     if not present.texts:
         return _nothing(cells).but(
             decided("{column}: every cell is missing, so it is left out", column=cells.name), left_out=LeftOut.EMPTY
@@ -46,7 +46,7 @@ def decide(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Colu
         column = column.but(
             decided(
                 "{column}: {count} of {rows} cells are missing ({written}); "
-                "to change this, declare which codes mean missing",
+                "to change this, declare which cells mean missing, or are present",
                 column=cells.name,
                 count=int(mask.sum()),
                 rows=len(mask),
@@ -55,7 +55,7 @@ def decide(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Colu
         )
     if column.left_out is None and not declared.keep:
         column = _learnt_from_or_not(column, present, declared, whole=not written)
-    if column.left_out is None and column.kind.has_categories:
+    if column.left_out in (None, LeftOut.CONSTANT) and column.kind.has_categories:
         _require_showable(present)
     return column.spread_over(mask)
 
@@ -83,6 +83,11 @@ def _nothing(cells: Cells) -> Column:
 def _learnt_from_or_not(column: Column, cells: Cells, declared: DeclaredColumn, whole: bool) -> Column:
     """Leave out what has one value, names its row, or is free text; what kind is declared is no identifier."""
     name, texts = column.name, len(column.categories)
+    if texts and max(map(len, column.categories)) > MAX_TEXT:
+        return column.but(
+            decided("{column}: free text, so it is left out; shorten it to learn from it", column=name),
+            left_out=LeftOut.TEXT,
+        )
     if len(cells.texts) == 1 or (not texts and bool(np.all(column.numbers == column.numbers[0]))):
         why = decided(
             "{column}: every cell is {value}, which teaches nothing, so it is left out" + _KEPT,
@@ -96,8 +101,6 @@ def _learnt_from_or_not(column: Column, cells: Cells, declared: DeclaredColumn, 
             column=name,
         )
         return column.but(why, left_out=LeftOut.IDENTIFIER)
-    if texts and max(map(len, column.categories)) > MAX_TEXT:
-        return column.but(decided("{column}: free text, so it is left out", column=name), left_out=LeftOut.TEXT)
     if texts > (MAX_CATEGORIES if declared.kind is None else MOST_CATEGORIES):
         why = decided(
             "{column}: {count} different texts, too many for a column each, so it is left out; "

@@ -35,7 +35,8 @@ class DeclaredColumn:
     """What is declared about one column; what is None is decided by the reader.
 
     ``dates``: which stands first in 03/04/2025. ``keep``: learn from it although it looks like an identifier, is
-    constant or repeats another column. ``missing``: more cells that mean "missing" in this column.
+    constant or repeats another column. ``missing``: more cells that mean "missing" in this column; ``present``: cells that
+    are values in it, such as None for no alcohol.
     """
 
     name: str
@@ -45,6 +46,7 @@ class DeclaredColumn:
     drop: bool = False
     keep: bool = False
     missing: tuple[str, ...] = ()
+    present: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from hefl_core.tables.matching import MISSING, UNKNOWN, agreed_labels, deviation
 from hefl_core.tables.schema import ColumnSchema, TableSchema
 from hefl_core.tables.statistics import most_frequent
 from hefl_core.tables.table import Table
+
+MAX_FEATURES: Final = 2**28
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,12 @@ def encode(table: Table, schema: TableSchema) -> Encoded:
     """
     if not schema.scaled:
         raise refused("schema", "one whose scaling is agreed on", "a proposal", "add up the clients' sums first")
+    wide = len(schema.feature_names)
+    if len(table) * wide > MAX_FEATURES:
+        found = f"{len(table)} rows with {wide} features"
+        raise refused(
+            "table", f"up to {MAX_FEATURES:,} values once encoded", found, "drop columns with many categories"
+        )
     parts: list[npt.NDArray[np.float32]] = [np.zeros((len(table), 0), np.float32)]
     warnings: list[Decision] = []
     for column, agreed in matched(table, schema):

@@ -76,7 +76,8 @@ def labelled(cells: Cells, declared: Declared) -> npt.NDArray[np.bool_]:
 
     Raises: DataError naming the lines without one, unless they may be left out; and when no row has one.
     """
-    _, mask, written = cells.without_missing((*declared.missing, *declared.of(cells.name).missing))
+    about = declared.of(cells.name)
+    _, mask, written = cells.without_missing((*declared.missing, *about.missing), about.present)
     if mask.all():
         raise refused(f"label {shown(cells.name)}", "outcomes", f"none ({written})", "name another label column")
     if mask.any() and not declared.drop_unlabelled:
@@ -85,7 +86,7 @@ def labelled(cells: Cells, declared: Declared) -> npt.NDArray[np.bool_]:
             f"label {shown(cells.name)}",
             "an outcome in every row",
             f"{int(mask.sum())} missing ({written}) in line {where}",
-            "fill them in, or ask for rows without an outcome to be left out (drop unlabelled)",
+            "fill them in, ask to leave such rows out (drop unlabelled), or declare that these cells are present",
         )
     return ~mask
 

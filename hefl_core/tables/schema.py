@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Final
+from dataclasses import replace
+from typing import Final, Literal
 
 import msgspec
 
+from hefl_core.tables.booleans import pair_of
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.columns import MAX_TEXT, MOST_CATEGORIES
 from hefl_core.tables.decision import refused, unseen
@@ -107,17 +109,19 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _require_sound(schema)
         return schema
 
-    def declared(self) -> Declared:
-        """What a client declares so that its own table is read as agreed."""
-        return Declared(
-            columns=tuple(
-                DeclaredColumn(column.name, column.kind, keep=True)
-                if column.learnt
-                else DeclaredColumn(column.name, drop=True)
-                for column in self.columns
-            ),
-            label_kind="classes" if self.classes else "regression",
+    def declared(self, own: Declared | None = None) -> Declared:
+        """What a client declares so that its table is read as agreed, beside what it says of its own file's ways."""
+        own = own or Declared()
+        agreed = {column.name: column for column in self.columns}
+        others = tuple(column for column in own.columns if column.name not in agreed)
+        columns = tuple(
+            replace(own.of(name), kind=column.kind, keep=True, drop=False)
+            if column.learnt
+            else DeclaredColumn(name, drop=True)
+            for name, column in agreed.items()
         )
+        kind: Literal["classes", "regression"] = "classes" if self.classes else "regression"
+        return replace(own, columns=(*columns, *others), label_kind=kind)
 
 
 def propose(table: Table, *, mark_missing: bool = False) -> TableSchema:
@@ -138,7 +142,8 @@ def propose(table: Table, *, mark_missing: bool = False) -> TableSchema:
         )
         for column in table.columns
     )
-    return TableSchema(columns, table.label.name, table.classes, table.label.yes_no)
+    both = pair_of(table.classes) if table.label.yes_no else None  # a client may have none of one class
+    return TableSchema(columns, table.label.name, both or table.classes, table.label.yes_no)
 
 
 def identity(table: Table, schema: TableSchema) -> str:

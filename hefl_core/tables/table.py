@@ -83,6 +83,13 @@ def read_table(
     grid = read_grid(text.text, declared)
     _require_known(grid.names, declared)
     target, how = choose_label(grid.names, label)
+    if declared.of(grid.names[target]).drop:
+        raise refused(
+            "label",
+            "a column that is kept",
+            f"{shown(grid.names[target])}, declared to be dropped",
+            "name another label",
+        )
     has_outcome = labelled(Cells.of(grid.names[target], grid.columns[target], grid.lines), declared)
     dropped: tuple[Decision, ...] = ()
     if not has_outcome.all():
@@ -130,7 +137,7 @@ def _mark_of_others(features: list[Cells], declared: Declared) -> Mark | None:
         about = declared.of(cells.name)
         if about.drop or (about.kind is not None and about.kind.has_categories):
             continue
-        present, _, _ = cells.without_missing((*declared.missing, *about.missing))
+        present, _, _ = cells.without_missing((*declared.missing, *about.missing), about.present)
         column = None
         with suppress(DataError):  # the column's own decision names the odd cell, if it is one
             column = read_numbers(present)
