@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import msgspec
 
 from hefl_core.tables.booleans import pair_of
+from hefl_core.tables.classes import MAX_CLASSES, sorted_classes
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.columns import MOST_CATEGORIES
 from hefl_core.tables.decision import listed, refused, shown
 from hefl_core.tables.declared import Kind
-from hefl_core.tables.label import MAX_CLASSES, sorted_classes
 from hefl_core.tables.schema import ColumnSchema, TableSchema
 
 _YES_NO = ("no", "yes")

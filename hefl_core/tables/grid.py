@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,19 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.tables.columns import UNNAMED
-from hefl_core.tables.decision import Decision, decided, listed, refused, shown, unseen
+from hefl_core.tables.decision import Decision, decided, refused, shown, unseen
 from hefl_core.tables.declared import Declared
 from hefl_core.tables.dialect import Row, read_rows
+from hefl_core.tables.edges import usual_width, without_titles, without_total, without_trailing
 from hefl_core.tables.header import require_header
 
 MAX_COLUMNS: Final = 5000
 MAX_NAME: Final = 200
-_TOTALS: Final = re.compile(
-    r"(grand[ -]?|sub-?)?totals?( général| generale)?|(zwischen)?summen?|sum|gesamt(summe)?|average|avg|mean|mittelwert"
-    r"|durchschnitt|moyenne|somme|totale|media|promedio|count|anzahl|end of file|eof|ende|n ?=.*|source: .*|quelle: .*"
-    r"|\(?\d+ (rows|records|lines|zeilen)\b.*",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -51,12 +44,12 @@ def read_grid(text: str, declared: Declared) -> Grid:
     cut = read_rows(text, declared.separator)
     if not cut.rows:
         raise refused("table", "a line of names and rows", "blank lines only", "choose another file")
-    rows, titles = _without_titles(list(cut.rows))
-    rows, trailing = _without_trailing(rows)
+    rows, titles = without_titles(list(cut.rows))
+    rows, trailing = without_trailing(rows)
     first = 0 if declared.header == "none" else 1
     _require_one_width(rows, cut.separator)
     names = _names(rows, declared)
-    rows, total = _without_total(rows[first:], declared)
+    rows, total = without_total(rows[first:], declared)
     if not rows:
         raise refused("table", "rows below the line of names", "none", "choose a table with rows")
     columns = tuple(zip(*(cells for _, cells in rows), strict=True))
@@ -65,52 +58,9 @@ def read_grid(text: str, declared: Declared) -> Grid:
     return Grid(names, columns, lines, (*cut.decisions, *titles, *trailing, *total), _size_warnings(names, rows))
 
 
-def _without_titles(rows: list[Row]) -> tuple[list[Row], tuple[Decision, ...]]:
-    """Lines above the header with one text only, in a table that is wider."""
-    width = _usual_width(rows)
-    titles = []
-    while len(rows) > 1 and _is_title(rows[0][1], width):
-        titles.append(str(rows.pop(0)[0]))
-    if not titles:
-        return rows, ()
-    said = decided(
-        "lines above the names left out as titles: {lines}; delete them if they are not", lines=listed(titles)
-    )
-    return rows, (said,)
-
-
-def _is_title(cells: list[str], width: int) -> bool:
-    return sum(map(bool, cells)) == 1 and bool(cells[0]) and (len(cells) < width or width > 2)
-
-
-def _usual_width(rows: list[Row]) -> int:
-    widths = Counter(len(cells) for _, cells in rows)
-    return max(widths, key=lambda width: (widths[width], width))
-
-
-def _without_trailing(rows: list[Row]) -> tuple[list[Row], tuple[Decision, ...]]:
-    """Cut the empty cell that a separator at the end of every line leaves behind, with or without one in the header."""
-    cut = 0
-    while len(rows) > 1 and _ends_empty(rows):
-        width = _usual_width(rows[1:])
-        rows = [(line, cells[: width - 1]) for line, cells in rows]
-        cut += 1
-    while len(rows) > 1 and len(rows[0][1]) - 1 == _usual_width(rows[1:]) and not rows[0][1][-1]:
-        rows = [(rows[0][0], rows[0][1][:-1]), *rows[1:]]
-        cut += 1
-    return rows, (decided("separators at the end of the lines left out: {count}", count=cut),) if cut else ()
-
-
-def _ends_empty(rows: list[Row]) -> bool:
-    header, width = rows[0][1], _usual_width(rows[1:])
-    if width < 2 or any(len(cells) != width or cells[-1] for _, cells in rows[1:]):
-        return False
-    return len(header) == width - 1 or (len(header) == width and not header[-1])
-
-
 def _require_one_width(rows: list[Row], separator: str) -> None:
     begins, header = rows[0]
-    usual = _usual_width(rows[1:] or rows)
+    usual = usual_width(rows[1:] or rows)
     wrong = [(line, len(cells)) for line, cells in rows if len(cells) != len(header)]
     if not wrong:
         return
@@ -177,24 +127,6 @@ def _with_unnamed(names: tuple[str, ...], columns: tuple[tuple[str, ...], ...]) 
     if len(set(columns[0])) < len(columns[0]):
         raise refused("name of column 1", "a name, as its cells repeat", "an empty cell", "give the column a name")
     return (UNNAMED, *names[1:])
-
-
-def _without_total(rows: list[Row], declared: Declared) -> tuple[list[Row], tuple[Decision, ...]]:
-    if declared.summary == "data" or len(rows) < 2:
-        return rows, ()
-    line, cells = rows[-1]
-    at = next(at for at, cell in enumerate(cells) if cell)
-    word = cells[at]
-    if not _TOTALS.fullmatch(word.rstrip(":")) or any(other[at] == word for _, other in rows[:-1]):
-        return rows, ()
-    if declared.summary == "drop":
-        return rows[:-1], (decided("line {line} left out as a line of totals ({word})", line=line, word=shown(word)),)
-    raise refused(
-        f"line {line}",
-        "a row as the others",
-        f"a line of totals or remarks ({shown(word)})",
-        "delete it, or declare the last line a summary to drop, or data",
-    )
 
 
 def _size_warnings(names: tuple[str, ...], rows: list[Row]) -> tuple[Decision, ...]:

@@ -10,7 +10,7 @@ from hefl_core.tables.cells import says_missing
 from hefl_core.tables.dates import looks_like_a_time
 from hefl_core.tables.decision import refused, shown
 from hefl_core.tables.dialect import Row
-from hefl_core.tables.numbers import written
+from hefl_core.tables.written import written
 
 _LOOKED_AT: Final = 50
 _COUNTED: Final = 5
@@ -56,7 +56,8 @@ def _form(cell: str) -> str:
 
 
 def _reads_as(cell: str, form: str) -> bool:
-    return form != "text" and bool(cell) and _form(cell) == form
+    """A bare number or a date among values of any form is one of them; 24h is a name, except among other hours."""
+    return form != "text" and bool(cell) and _form(cell) in (form, "number ", "time")
 
 
 def _counts_upwards(cells: list[str]) -> bool:

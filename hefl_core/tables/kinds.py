@@ -14,7 +14,8 @@ from hefl_core.tables.column import Column, LeftOut
 from hefl_core.tables.dates import DAY_ZERO, read_dates, read_durations
 from hefl_core.tables.decision import Decision, decided, listed, refused, shown
 from hefl_core.tables.declared import DeclaredColumn, Kind, Mark
-from hefl_core.tables.numbers import NumberColumn, is_plain, read_numbers
+from hefl_core.tables.numbers import NumberColumn, read_numbers
+from hefl_core.tables.written import is_plain
 
 _FORMS: Final = {
     Kind.NUMBER: "{column}: numbers{mark}; to change this, declare its kind or decimal mark",

@@ -8,11 +8,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.errors import DataError
 from hefl_core.tables.booleans import pair_of
-from hefl_core.tables.cells import CODES, Cells, plain_sign
-from hefl_core.tables.columns import MAX_TEXT
-from hefl_core.tables.decision import Decision, decided, listed, refused, shown, unseen
+from hefl_core.tables.cells import CODES, Cells
+from hefl_core.tables.classes import MAX_CLASSES, class_numbers, class_texts, class_warnings, sorted_classes
+from hefl_core.tables.decision import Decision, decided, listed, refused, shown
 from hefl_core.tables.declared import Declared, Kind
 from hefl_core.tables.kinds import stands_out
 from hefl_core.tables.numbers import read_numbers
@@ -31,7 +30,6 @@ LABEL_NAMES: Final = (
     "ergebnis",
     "classe",
 )
-MAX_CLASSES: Final = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,12 +96,12 @@ def read_label(cells: Cells, how: str, declared: Declared) -> Label:
     """
     if declared.label_kind == "regression":
         return _regression(cells, how, declared)
-    values = _numbers(cells)
+    values = class_numbers(cells)
     if declared.label_kind == "auto":
         _refuse_regression(cells, values)
     if declared.of(cells.name).kind not in (Kind.CATEGORY, Kind.CODE):
         _refuse_missing_code(cells, values)
-    texts = _texts(cells, values)
+    texts = class_texts(cells, values)
     classes = sorted_classes(set(texts))
     if len(classes) > MAX_CLASSES:
         found = f"{len(classes)} ({listed(map(shown, classes), 4)})"
@@ -115,7 +113,7 @@ def read_label(cells: Cells, how: str, declared: Declared) -> Label:
     said = "label: {label} ({how}), classes {classes}; to change this, name another column as the label"
     decision = decided(said, label=cells.name, how=how, classes=listed(classes, MAX_CLASSES))
     yes_no = pair_of(classes) is not None
-    return Label(cells.name, classes, codes, np.zeros(0), yes_no, decision, _warnings(cells.name, classes, codes))
+    return Label(cells.name, classes, codes, np.zeros(0), yes_no, decision, class_warnings(cells.name, classes, codes))
 
 
 def _regression(cells: Cells, how: str, declared: Declared) -> Label:
@@ -128,17 +126,6 @@ def _regression(cells: Cells, how: str, declared: Declared) -> Label:
     values = found.values(mark)[cells.codes]
     decision = decided("label: {label} ({how}), values for regression, as asked", label=cells.name, how=how)
     return Label(cells.name, (), np.zeros(len(values), np.int64), values, False, decision)
-
-
-def _numbers(cells: Cells) -> npt.NDArray[np.float64] | None:
-    """The value of each text, if all are bare numbers that can be kept exactly. Shapes: (texts,)."""
-    try:
-        found = read_numbers(cells)
-        return (
-            found.values(found.mark(None, lambda: "point")) if found is not None and found.kind is Kind.NUMBER else None
-        )
-    except DataError:
-        return None  # as classes they are names
 
 
 def _refuse_regression(cells: Cells, values: npt.NDArray[np.float64] | None) -> None:
@@ -166,62 +153,3 @@ def _refuse_missing_code(cells: Cells, values: npt.NDArray[np.float64] | None) -
                 f"{text}, a usual code for a missing one",
                 f"declare {text} missing and leave these rows out (drop unlabelled), or declare the label a category",
             )
-
-
-def _texts(cells: Cells, values: npt.NDArray[np.float64] | None) -> list[str]:
-    """The class of each text: numbers by their value (1.0 is 1), signs and yes or no alike, other text as it is."""
-    if values is not None:
-        return [str(int(value)) if value == int(value) else repr(float(value)) for value in values]
-    for at, text in enumerate(cells.texts):
-        number = unseen(text)
-        if number is not None or len(text) > MAX_TEXT:
-            found = f"the character {number}" if number else f"{len(text)} characters"
-            place = f"line {cells.first_line(at)}, label {shown(cells.name)}"
-            raise refused(
-                place, f"a class of at most {MAX_TEXT} characters that can be seen", found, "correct the cell"
-            )
-    pair = pair_of(cells.texts)
-    return [plain_sign(text.lower()) for text in cells.texts] if pair else list(cells.texts)
-
-
-def sorted_classes(classes: set[str]) -> tuple[str, ...]:
-    """A no before a yes, numbers by their value, texts by their letters.
-
-    >>> sorted_classes({"yes", "no"}), sorted_classes({"10", "9"}), sorted_classes({"well", "ill"})
-    (('no', 'yes'), ('9', '10'), ('ill', 'well'))
-    """
-    pair = pair_of(tuple(classes))
-    if pair is not None:
-        return tuple(word for word in pair if word in classes)
-    try:
-        return tuple(sorted(classes, key=lambda text: (float(text), text)))
-    except ValueError:
-        return tuple(sorted(classes))
-
-
-def _warnings(name: str, classes: tuple[str, ...], codes: npt.NDArray[np.int64]) -> tuple[Decision, ...]:
-    warnings = []
-    counts = np.bincount(codes, minlength=len(classes))
-    if len(classes) == 1:
-        warnings.append(decided("label {label}: one class only ({only})", label=name, only=shown(classes[0])))
-    rarest = int(np.argmin(counts))
-    if len(classes) > 1 and counts[rarest] * 20 < len(codes):
-        said = "label {label}: class {rare} is rare, {count} of {rows} rows; read accuracy beside balanced accuracy"
-        warnings.append(
-            decided(said, label=name, rare=shown(classes[rarest]), count=int(counts[rarest]), rows=len(codes))
-        )
-    lowered = {text.lower(): text for text in classes}
-    if len(lowered) < len(classes):
-        pair = next((text, lowered[text.lower()]) for text in classes if lowered[text.lower()] != text)
-        said = "label {label}: {one} and {other} differ in capitals only and are two classes; write them alike"
-        warnings.append(decided(said, label=name, one=shown(pair[0]), other=shown(pair[1])))
-    warnings.extend(
-        decided(
-            "label {label}: class {text} begins like a formula; it is text here and is never run",
-            label=name,
-            text=shown(text),
-        )
-        for text in classes
-        if text.startswith(("=", "@"))
-    )
-    return tuple(warnings)

@@ -1,4 +1,4 @@
-"""Numbers as people write them: decimal comma or point, thousands, percent, currency, units; the column decides, not the cell."""
+"""A column of numbers: one form for all cells, and one decimal mark; the column decides, not the cell."""
 
 from __future__ import annotations
 
@@ -13,81 +13,13 @@ import numpy.typing as npt
 from hefl_core.tables.cells import Cells
 from hefl_core.tables.decision import refused, shown
 from hefl_core.tables.declared import Kind, Mark
+from hefl_core.tables.written import EXACT, Written, digits_of, rounds, written
 
 LARGEST: Final = 1e30
 SMALLEST: Final = 1e-300
-_DIGITS: Final = 300
-"""More digits than a 64-bit float can reach."""
-EXACT: Final = 2**53
-"""From here on a 64-bit float skips whole numbers."""
 
 Evidence: TypeAlias = Literal["point", "comma", "none", "either", "mixed"]
-_SIGNS: Final = str.maketrans({"−": "-", "’": "'", "´": "'", "`": "'", "\u00a0": " ", "\u202f": " ", "\u2009": " "})
-_SYMBOLS: Final = r"€|\$|£|¥|₹|₽|₺|EUR|USD|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|AUD|CAD|Fr\.|kr\.?|zł"
-_WRITTEN: Final = re.compile(
-    rf"(?P<sign>[+-]?)\s?(?P<before>(?:{_SYMBOLS})?)\s?(?P<inner>[+-]?)"
-    r"(?P<body>(?:\d[\d.,' ]*|[.,]\d+)(?:[eE][+-]?\d+)?)\s?"
-    rf"(?P<after>(?:%|{_SYMBOLS}|[^\W\d_°µμΩ][\w/²³·*^.-]{{0,15}}|[°µμΩ][\w/²³·*^.%-]{{0,15}})?)"
-)
-_POINT, _COMMA = (
-    re.compile(
-        rf"(?:\d+{mark}?\d*|{mark}\d+)(?:[eE][+-]?\d+)?"
-        rf"|[1-9]\d{{0,2}}(?:(?P<by>[{other}' ])\d{{3}})(?:(?P=by)\d{{3}})*(?:{mark}\d*)?",
-        re.ASCII,
-    )
-    for mark, other in ((r"\.", ","), (",", r"\."))
-)
-_PLAIN: Final = re.compile(r"([+-]?)(\d+(?:([.,])\d+)?)", re.ASCII)
-_MAYBE_GROUPED: Final = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 _INFINITE: Final = frozenset(sign + word for sign in ("", "+", "-") for word in ("inf", "infinity", "∞"))
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """One cell taken apart: sign and digits as written, and what stands around them ('' for a bare number)."""
-
-    negative: bool
-    body: str
-    around: str
-    point: bool
-    comma: bool
-
-    def fits(self, mark: Mark) -> bool:
-        """Whether the digits are a number with this decimal mark."""
-        return self.point if mark == "point" else self.comma
-
-    @property
-    def kind(self) -> Kind:
-        """Which kind of column a cell of this form belongs to."""
-        if not self.around:
-            return Kind.NUMBER
-        if self.around == "%":
-            return Kind.PERCENT
-        return Kind.CURRENCY if re.fullmatch(_SYMBOLS, self.around) else Kind.UNIT
-
-
-def written(text: str) -> Written | None:
-    """A cell taken apart, or None if it is no number.
-
-    >>> written("1'234,50 €").around, written("12 mg").kind.value, written("1.2.3") is None
-    ('€', 'unit', True)
-    """
-    plain = _PLAIN.fullmatch(text)
-    if plain is not None and not _MAYBE_GROUPED.fullmatch(plain[2]):
-        return Written(plain[1] == "-", plain[2], "", plain[3] != ",", plain[3] != ".")
-    found = _WRITTEN.fullmatch(text.translate(_SIGNS)) if len(text) <= 80 else None
-    if found is None or (found["sign"] and found["inner"]) or (found["before"] and found["after"]):
-        return None
-    body = found["body"].strip()
-    point, comma = (bool(pattern.fullmatch(body)) for pattern in (_POINT, _COMMA))
-    if not (point or comma):
-        return None
-    return Written("-" in found["sign"] + found["inner"], body, found["before"] or found["after"], point, comma)
-
-
-def is_plain(text: str) -> bool:
-    """Whether a cell is nothing but digits with a sign and one mark at most: no date and no duration is."""
-    return _PLAIN.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)
@@ -143,18 +75,14 @@ class NumberColumn:
 
     def rounds(self, mark: Mark) -> bool:
         """Whether a 64-bit float would round one of the column's whole numbers."""
-        return any(_rounds(_digits(part.body, mark)) for part in self.parts)
-
-    def whole(self, mark: Mark) -> bool:
-        """Whether every cell is a whole number without sign, written in digits alone: what an identifier looks like."""
-        return all(_digits(part.body, mark).isdecimal() and not part.negative for part in self.parts)
+        return any(rounds(digits_of(part.body, mark)) for part in self.parts)
 
     def _value(self, at: int, part: Written, mark: Mark) -> float:
-        digits = _digits(part.body, mark)
+        digits = digits_of(part.body, mark)
         value = float(digits)
         if abs(value) > LARGEST:
             raise self._at(at, f"a number up to {LARGEST:g}", "change the column's unit, or declare it missing")
-        if _rounds(digits):
+        if rounds(digits):
             raise self._at(
                 at,
                 f"whole numbers below 2^53 ({EXACT}), which are kept exactly",
@@ -176,7 +104,7 @@ class NumberColumn:
 
     def _ambiguous(self) -> Exception:
         at = next(at for at, part in enumerate(self.parts) if "." in part.body or "," in part.body)
-        readings = (float(_digits(self.parts[at].body, "point")), float(_digits(self.parts[at].body, "comma")))
+        readings = (float(digits_of(self.parts[at].body, "point")), float(digits_of(self.parts[at].body, "comma")))
         both = " or ".join(f"{value:.15g}" for value in readings)
         return self._at(
             at,
@@ -222,18 +150,3 @@ def _odd(cells: Cells, at: int, form: str) -> Exception:
     else:
         found = f"the text {shown(text)}"
     return refused(f"line {cells.first_line(at)}, column {shown(cells.name)}", what, found, remedy)
-
-
-def _digits(body: str, mark: Mark) -> str:
-    grouped = body.replace("'", "").replace(" ", "")
-    return grouped.replace(",", "") if mark == "point" else grouped.replace(".", "").replace(",", ".")
-
-
-def _rounds(digits: str) -> bool:
-    """Whether a 64-bit float is another number than this one at its decimal point; 1e22 stands for what a float holds."""
-    whole, _, part = digits.partition(".")
-    if "e" in digits.lower() or len(whole) <= 15:
-        return False
-    if len(whole) > _DIGITS:
-        return True
-    return int(float(whole)) != int(whole) or (int(whole) >= EXACT and part.strip("0") != "")

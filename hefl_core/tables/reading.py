@@ -74,6 +74,22 @@ def read_text(source: bytes | str | Path, max_bytes: int = MAX_BYTES) -> SourceT
     return SourceText(text, hashlib.sha256(content).hexdigest(), decision, warnings)
 
 
+def path_and_label(text: str) -> tuple[str, str | None]:
+    """PATH or PATH:LABEL taken apart: the longest prefix that is a file is the path, so either may contain colons."""
+    ends = [len(text), *(at for at in range(len(text) - 1, 0, -1) if text[at] == ":")]
+    for end in ends:
+        if _is_file(text[:end]):
+            return text[:end], text[end + 1 :] or None
+    return text, None
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file() or (path.startswith("~") and Path(path).expanduser().is_file())
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
 def _bytes_at(source: str | Path, max_bytes: int) -> bytes:
     path = Path(source)
     try:

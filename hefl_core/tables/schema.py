@@ -10,12 +10,12 @@ from typing import Final, Literal
 import msgspec
 
 from hefl_core.tables.booleans import pair_of
+from hefl_core.tables.classes import MAX_CLASSES
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.columns import MAX_TEXT, MOST_CATEGORIES
 from hefl_core.tables.decision import refused, unseen
 from hefl_core.tables.declared import Declared, DeclaredColumn, Kind
 from hefl_core.tables.grid import MAX_COLUMNS, MAX_NAME
-from hefl_core.tables.label import MAX_CLASSES
 from hefl_core.tables.table import Table
 
 VERSION: Final = 1

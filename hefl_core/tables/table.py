@@ -111,6 +111,16 @@ def read_table(
     return Table(text.digest, columns, found, grid.lines, decisions, tuple(warnings))
 
 
+def column_names(
+    source: bytes | str | Path, *, declared: Declared | None = None, max_bytes: int = MAX_BYTES
+) -> tuple[str, ...]:
+    """The names of a table's columns, the label among them, for a choice of the label before anything else is decided.
+
+    Raises: DataError as :func:`read_table`, for what is wrong before a column is looked at.
+    """
+    return read_grid(read_text(source, max_bytes).text, declared or Declared()).names
+
+
 def _require_known(names: tuple[str, ...], declared: Declared) -> None:
     for column in declared.columns:
         if column.name not in names:

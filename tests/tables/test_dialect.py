@@ -108,6 +108,10 @@ REFUSED = {
         table("12 mg,a,b", lambda at: f"{at} mg,{at % 7},x{at % 2}"),
         "line 1: .*'12 mg' in column 1",
     ),
+    "first patient with a number among units": (
+        table("12,Ulm,b", lambda at: f"{at} mg,x{at},y{at % 2}"),
+        "line 1: .*'12' in column 1",
+    ),
     "first patient with dates": (
         table("2025-01-01,a,b", lambda at: f"2025-01-{at % 28 + 1:02},{at % 7},x{at % 2}"),
         "line 1: .*'2025-01-01'",
@@ -173,6 +177,11 @@ def test_a_declared_header_and_summary():
         == 40
     )
     assert read(GOOD.replace(",", ";"), declared=Declared(separator=";")).classes == ("ill", "well")
+
+
+def test_names_that_begin_with_a_number_are_names():
+    hours = read(table("2h,24h,outcome", lambda at: f"{at % 7},{at % 5},{at % 2}"))
+    assert [column.name for column in hours.columns] == ["2h", "24h"]
 
 
 def test_counted_names_are_names():

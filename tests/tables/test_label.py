@@ -7,6 +7,8 @@ import pytest
 
 from hefl_core.errors import DataError
 from hefl_core.tables.declared import Declared, DeclaredColumn, Kind
+from hefl_core.tables.reading import path_and_label
+from hefl_core.tables.table import column_names
 from tests.tables.helpers import GOOD, read, table, with_line
 
 
@@ -129,3 +131,24 @@ def test_a_label_in_the_middle_with_an_odd_row_elsewhere():
     text = with_line(9, "x,1,2", table("a,outcome,b", lambda at: f"{at % 7},{at % 2},{at % 5}"))
     with pytest.raises(DataError, match="line 9, column 'a'"):
         read(text)
+
+
+def test_path_and_label_are_taken_apart_at_the_longest_file(tmp_path):
+    path = tmp_path / "ward:3.csv"
+    path.write_text(GOOD)
+    assert path_and_label(str(path)) == (str(path), None)
+    assert path_and_label(f"{path}:outcome") == (str(path), "outcome")
+    assert path_and_label(f"{path}:mg/dl: high") == (str(path), "mg/dl: high")
+    (tmp_path / "ward").write_text(GOOD)
+    assert path_and_label(f"{path}:y") == (str(path), "y"), "the longest prefix, not the first"
+    assert path_and_label(f"{tmp_path}/none.csv:y") == (f"{tmp_path}/none.csv:y", None)
+    assert path_and_label("x" * 5000 + ":y") == ("x" * 5000 + ":y", None) and path_and_label("a\0b:y") == (
+        "a\0b:y",
+        None,
+    )
+
+
+def test_names_for_a_choice_of_the_label():
+    text = '\ufeff\n\n"a, b",name: x,c/d\n' + GOOD.split("\n", 1)[1]
+    assert column_names(text.encode()) == ("a, b", "name: x", "c/d")
+    assert read(text, label="c/d").label.name == "c/d"

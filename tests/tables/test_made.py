@@ -20,10 +20,10 @@ from hefl_core.tables.cells import says_missing
 from hefl_core.tables.check import report
 from hefl_core.tables.dates import looks_like_a_time
 from hefl_core.tables.declared import Kind
-from hefl_core.tables.numbers import written
 from hefl_core.tables.schema import TableSchema, propose
 from hefl_core.tables.statistics import fit
 from hefl_core.tables.table import read_table
+from hefl_core.tables.written import written
 from tests.tables.helpers import GOOD, column
 
 _WORDS = {word for pair in PAIRS for word in pair}
@@ -114,7 +114,7 @@ def _days(day):
     return float(day.toordinal() - 730120)  # 2000-01-01
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(made_tables(), DIALECTS)
 def test_a_table_written_in_any_dialect_reads_back_equal(made, how):
     try:

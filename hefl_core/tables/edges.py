@@ -1,0 +1,81 @@
+"""The edges of a table: titles above it, separators at the ends of its lines, a line of totals below it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Final
+
+from hefl_core.tables.decision import Decision, decided, listed, refused, shown
+from hefl_core.tables.declared import Declared
+from hefl_core.tables.dialect import Row
+
+_TOTALS: Final = re.compile(
+    r"(grand[ -]?|sub-?)?totals?( général| generale)?|(zwischen)?summen?|sum|gesamt(summe)?|average|avg|mean|mittelwert"
+    r"|durchschnitt|moyenne|somme|totale|media|promedio|count|anzahl|end of file|eof|ende|n ?=.*|source: .*|quelle: .*"
+    r"|\(?\d+ (rows|records|lines|zeilen)\b.*",
+    re.IGNORECASE,
+)
+
+
+def without_titles(rows: list[Row]) -> tuple[list[Row], tuple[Decision, ...]]:
+    """Lines above the header with one text only, in a table that is wider."""
+    width = usual_width(rows)
+    titles = []
+    while len(rows) > 1 and _is_title(rows[0][1], width):
+        titles.append(str(rows.pop(0)[0]))
+    if not titles:
+        return rows, ()
+    said = decided(
+        "lines above the names left out as titles: {lines}; delete them if they are not", lines=listed(titles)
+    )
+    return rows, (said,)
+
+
+def _is_title(cells: list[str], width: int) -> bool:
+    return sum(map(bool, cells)) == 1 and bool(cells[0]) and (len(cells) < width or width > 2)
+
+
+def usual_width(rows: list[Row]) -> int:
+    """How many cells most rows have."""
+    widths = Counter(len(cells) for _, cells in rows)
+    return max(widths, key=lambda width: (widths[width], width))
+
+
+def without_trailing(rows: list[Row]) -> tuple[list[Row], tuple[Decision, ...]]:
+    """Cut the empty cell that a separator at the end of every line leaves behind, with or without one in the header."""
+    cut = 0
+    while len(rows) > 1 and _ends_empty(rows):
+        width = usual_width(rows[1:])
+        rows = [(line, cells[: width - 1]) for line, cells in rows]
+        cut += 1
+    while len(rows) > 1 and len(rows[0][1]) - 1 == usual_width(rows[1:]) and not rows[0][1][-1]:
+        rows = [(rows[0][0], rows[0][1][:-1]), *rows[1:]]
+        cut += 1
+    return rows, (decided("separators at the end of the lines left out: {count}", count=cut),) if cut else ()
+
+
+def _ends_empty(rows: list[Row]) -> bool:
+    header, width = rows[0][1], usual_width(rows[1:])
+    if width < 2 or any(len(cells) != width or cells[-1] for _, cells in rows[1:]):
+        return False
+    return len(header) == width - 1 or (len(header) == width and not header[-1])
+
+
+def without_total(rows: list[Row], declared: Declared) -> tuple[list[Row], tuple[Decision, ...]]:
+    """Drop a last line of totals or remarks as declared. Raises: DataError for one that nothing is declared about."""
+    if declared.summary == "data" or len(rows) < 2:
+        return rows, ()
+    line, cells = rows[-1]
+    at = next(at for at, cell in enumerate(cells) if cell)
+    word = cells[at]
+    if not _TOTALS.fullmatch(word.rstrip(":")) or any(other[at] == word for _, other in rows[:-1]):
+        return rows, ()
+    if declared.summary == "drop":
+        return rows[:-1], (decided("line {line} left out as a line of totals ({word})", line=line, word=shown(word)),)
+    raise refused(
+        f"line {line}",
+        "a row as the others",
+        f"a line of totals or remarks ({shown(word)})",
+        "delete it, or declare the last line a summary to drop, or data",
+    )
