@@ -137,7 +137,10 @@ def _zip_kind(content: bytes) -> tuple[str, str]:
 
 
 def _decoded(content: bytes) -> tuple[str, Decision, tuple[Decision, ...]]:
-    """By byte-order mark, else strictly as UTF-8, else strictly as CP1252, which has every letter of Latin-1."""
+    """By byte-order mark, else strictly as UTF-8, else strictly as CP1252, which has every letter of Latin-1.
+
+    Windows text in which every accent happens to be a UTF-8 character is taken as UTF-8: only a mark could tell.
+    """
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             name = "UTF-8" if encoding == "utf-8-sig" else encoding.upper()
