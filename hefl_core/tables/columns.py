@@ -118,7 +118,7 @@ def _names_its_row(column: Column, cells: Cells) -> bool:
     rows = len(cells.codes)
     if len(cells.texts) != rows or column.kind not in (Kind.NUMBER, Kind.CATEGORY, Kind.CODE):
         return False
-    if column.kind is Kind.NUMBER and not all(text.isdecimal() for text in cells.texts):
+    if column.kind is Kind.NUMBER and not np.all((column.numbers >= 0) & (column.numbers % 1 == 0)):
         return False
     if rows >= _FEW or _ID_NAME.fullmatch(column.name.lower()) or _ID_NAME.fullmatch(column.name):
         return True

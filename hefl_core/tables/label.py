@@ -14,7 +14,7 @@ from hefl_core.tables.classes import MAX_CLASSES, class_numbers, class_texts, cl
 from hefl_core.tables.decision import Decision, decided, listed, refused, shown
 from hefl_core.tables.declared import Declared, Kind
 from hefl_core.tables.kinds import stands_out
-from hefl_core.tables.numbers import read_numbers
+from hefl_core.tables.numbers import INFINITE, read_numbers
 
 LABEL_NAMES: Final = (
     "label",
@@ -97,6 +97,7 @@ def read_label(cells: Cells, how: str, declared: Declared) -> Label:
     if declared.label_kind == "regression":
         return _regression(cells, how, declared)
     values = class_numbers(cells)
+    _refuse_infinity(cells)
     if declared.label_kind == "auto":
         _refuse_regression(cells, values)
     if declared.of(cells.name).kind not in (Kind.CATEGORY, Kind.CODE):
@@ -139,6 +140,14 @@ def _refuse_regression(cells: Cells, values: npt.NDArray[np.float64] | None) -> 
             f"{different} different numbers in {rows} rows",
             "name another label column, group the values into classes, or ask for regression",
         )
+
+
+def _refuse_infinity(cells: Cells) -> None:
+    for at, text in enumerate(cells.texts):
+        if text.lower() in INFINITE:
+            place = f"line {cells.first_line(at)}, label {shown(cells.name)}"
+            remedy = "give the outcome, or declare the cell missing and leave such rows out (drop unlabelled)"
+            raise refused(place, "an outcome", f"an infinity ({shown(text)})", remedy)
 
 
 def _refuse_missing_code(cells: Cells, values: npt.NDArray[np.float64] | None) -> None:

@@ -19,7 +19,7 @@ LARGEST: Final = 1e30
 SMALLEST: Final = 1e-300
 
 Evidence: TypeAlias = Literal["point", "comma", "none", "either", "mixed"]
-_INFINITE: Final = frozenset(sign + word for sign in ("", "+", "-") for word in ("inf", "infinity", "∞"))
+INFINITE: Final = frozenset(sign + word for sign in ("", "+", "-") for word in ("inf", "infinity", "∞"))
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _odd(cells: Cells, at: int, form: str) -> Exception:
     text = cells.texts[at]
     what = f"a number with {shown(form)} as in most lines" if form else "a number as in most lines"
     remedy = "correct it, declare it a missing code, or declare the column a category"
-    if text.lower() in _INFINITE:
+    if text.lower() in INFINITE:
         found, remedy = f"an infinity ({shown(text)})", "give a number, declare it missing, or drop the column"
     elif text.startswith(("=", "@")):
         found, remedy = f"the formula {shown(text)}", "save values, not formulas"

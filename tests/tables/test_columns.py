@@ -278,6 +278,7 @@ def test_identifiers_are_left_out_with_a_word_and_kept_on_request():
         [7919 * at % 10007 for at in range(30)],
         [f"P-{at}" for at in range(30)],
         [10**15 + 37 * at for at in range(30)],
+        [f"{at}.0" for at in range(30)],
     ):
         found = x(list(map(str, cells)))
         assert found.left_out is LeftOut.IDENTIFIER and "different in each row" in str(found.decisions[-1])

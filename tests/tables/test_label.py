@@ -94,6 +94,12 @@ def test_a_code_for_missing_is_no_class():
     assert labelled(cells, declared=declared).classes == ("-999", "0", "1")
 
 
+@pytest.mark.parametrize("word", ["inf", "-Infinity"])
+def test_an_infinity_is_no_class(word):
+    with pytest.raises(DataError, match="line 4, label 'outcome': expected an outcome, found an infinity"):
+        labelled(["1", "0", word, "1"])
+
+
 def test_no_outcome_at_all():
     with pytest.raises(DataError, match="label 'outcome': expected outcomes, found none"):
         labelled(["", "NA", "?"])
