@@ -64,33 +64,34 @@ def shift(own: CiphertextVector, delta: int) -> CiphertextVector:
     return replace(own, blocks=(blocks.write(scheme.preset, scheme.ring, words), *rest))
 
 
-def delta_for(preset: RingPreset, quorum: Quorum) -> int:
-    """A δ that all floodings together do not reach, and that leaves BFV's plaintext alone.
+def delta_for(preset: RingPreset, holders: int) -> int:
+    """A δ that the floodings of so many holders do not reach together, and that leaves BFV's plaintext alone.
 
-    Raises: ParameterError where t floodings leave no room between the two; that is the lab's limit, no remedy.
+    Raises: ParameterError where they leave no room between the two; that is the lab's limit, no remedy.
     """
     ring = seal.open_ring(preset)
-    whole, drowned = threshold.modulus(ring), quorum.threshold << preset.flood_bits
+    whole, drowned = threshold.modulus(ring), holders << preset.flood_bits
     if not ring.plain_modulus:
         return whole >> 3  # far above plaintext and flooding, below q/2
     delta = 4 * drowned
     if delta + 2 * drowned > whole // (2 * ring.plain_modulus):
-        raise ParameterError(f"delta: no room for it beside {quorum.threshold} floodings, found {quorum}", "lower t")
+        raise ParameterError(f"delta: no room for it beside the flooding of {holders} holders", "lower t")
     return delta
 
 
 def read_key(view: View) -> FoundKey:
-    """The key, from the opened sum and δ: what is left of c0 + Σ d_i without the plaintext, in units of δ.
+    """The key, from the opened sum in the view. Raises: IntegrityError for answers that cannot be read."""
+    return key_in(_total(view), _partials(view))
 
-    Raises: ParameterError without a sum, answers and the public key; IntegrityError for answers that cannot be read.
-    """
-    total, partials, key = _total(view), _partials(view), _public(view)
+
+def key_in(total: CiphertextVector, partials: Sequence[PartialDecryption]) -> FoundKey:
+    """What is left of c0 + Σ d_i without the plaintext, in units of δ: the coefficients of s, if δ stood in c1."""
     scheme = _scheme(total.key_id.preset)
     ring, primes = scheme.ring, rlwe.data_primes(scheme.ring)
     opened = blocks.read(scheme.preset, ring, total.blocks[0], "sum", fresh=False)[0]
     for part in partials:
         opened = shamir.add(opened, shamir.from_bytes(part.blocks[0], primes, ring.degree, "partial"), primes)
-    delta = delta_for(scheme.preset, key.quorum)
+    delta = delta_for(scheme.preset, len(partials))
     found = np.array([(2 * rest + delta) // (2 * delta) for rest in _without_plaintext(ring, opened)], dtype=object)
     small = np.where(np.abs(found) <= 1, found, 2).astype(np.int64)
     return FoundKey(scheme.preset.name, small, float(np.mean(small <= 1)))
@@ -108,11 +109,12 @@ def cover_up(mine: PartialDecryption, key: FoundKey, delta: int) -> PartialDecry
 
 
 def open_uploads(view: View, key: FoundKey) -> tuple[Opened | None, ...]:
-    """Every upload in the view under that key: c0 + c1·s, decoded; None where it opens to nothing."""
-    return tuple(_open(vector, key) for vector in view.ciphertexts(m.UPDATE))
+    """Every upload in the view, as that key opens it."""
+    return tuple(open_with(vector, key) for vector in view.ciphertexts(m.UPDATE))
 
 
-def _open(vector: CiphertextVector, key: FoundKey) -> Opened | None:
+def open_with(vector: CiphertextVector, key: FoundKey, bound: float = BOUND) -> Opened | None:
+    """One upload: c0 + c1·s, decoded; None where it opens to nothing."""
     scheme = _scheme(vector.key_id.preset)
     ring, primes = scheme.ring, rlwe.data_primes(scheme.ring)
     secret, nothing = threshold.prepare(ring, _secret(ring, key)), np.zeros((len(primes), ring.degree), np.uint64)
@@ -122,7 +124,7 @@ def _open(vector: CiphertextVector, key: FoundKey) -> Opened | None:
         bare = seal.from_bytes(sealapi.Ciphertext(), ring, rlwe.write_ciphertext(ring, words), "upload")
         parts.append(scheme.decrypt_block(threshold.opener(ring), bare))
     try:
-        return scheme.decode(seal.join(tuple(parts), len(parts), scheme.per_block, scheme.block_type), vector, BOUND)
+        return scheme.decode(seal.join(tuple(parts), len(parts), scheme.per_block, scheme.block_type), vector, bound)
     except HeflError:
         return None  # it is another key's
 
@@ -168,12 +170,6 @@ def _partials(view: View) -> list[PartialDecryption]:
     return [PartialDecryption.from_bytes(one.content) for one in view.messages if one.kind == m.PARTIAL]
 
 
-def _public(view: View) -> PublicKey:
-    if view.public_key is None:
-        raise ParameterError("delta: the view has no public key", "give the coordinator's")
-    return view.public_key
-
-
 # -- the laboratory ---------------------------------------------------------------------------------------------------------
 
 
@@ -203,7 +199,7 @@ def stage(
     key, shares = scheme.keygen(quorum)
     later = key if one_key else scheme.keygen(quorum, epoch=2)[0]
     rng, running, messages = np.random.default_rng(seed), scheme.accumulator(key), []
-    delta, updates, examples = delta_for(scheme.preset, quorum), [], []
+    delta, updates, examples = delta_for(scheme.preset, quorum_size), [], []
     for round_, used in ((1, key), (2, later)):
         for number in range(1, clients + 1):
             update, count = np.clip(rng.normal(scale=0.05, size=PARAMETERS), -0.5, 0.5), int(rng.integers(50, 500))
@@ -240,13 +236,15 @@ def honest_verdict(view: View, key: FoundKey, deviation: str) -> str:
 
     Under ``silent`` the deviating client has sent :func:`cover_up` instead of its answer.
     """
-    total, partials, public = _total(view), _partials(view), _public(view)
+    total, partials = _total(view), _partials(view)
     scheme = _scheme(total.key_id.preset)
+    if view.public_key is None:
+        raise ParameterError("delta: the view has no public key", "give the coordinator's")
     if deviation == SILENT:
-        delta = delta_for(scheme.preset, public.quorum)
+        delta = delta_for(scheme.preset, len(partials))
         partials = [cover_up(part, key, delta) if part.index == DEVIATES else part for part in partials]
     try:
-        scheme.open(public, total, partials, bound=BOUND)
+        scheme.open(view.public_key, total, partials, bound=BOUND)
     except HeflError as error:
         return f"{type(error).__name__}: {error}"
     return ""

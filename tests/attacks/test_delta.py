@@ -67,7 +67,7 @@ def test_what_the_silent_one_leaves_is_an_honest_sum():
     """Its noise is within the honest limit; with the answer that it should have sent it is beyond."""
     view, _ = delta.stage(SMALL)
     key, scheme = delta.read_key(view), open_scheme(SMALL)
-    amount = delta.delta_for(scheme.preset, Quorum(3, 5))
+    amount = delta.delta_for(scheme.preset, 3)
     sent = [delta.cover_up(p, key, amount) if p.index == delta.DEVIATES else p for p in delta._partials(view)]
     total = delta._total(view)
     primes, noise = rlwe.data_primes(scheme.ring), []
@@ -86,12 +86,12 @@ def test_no_check_before_the_answer_sees_it():
     scheme = open_scheme(SMALL)
     key, _ = scheme.keygen(Quorum(3, 5))
     own = scheme.encrypt(key, np.zeros(600), bound=1.0, integers=(1, 1), tag=lambda words, modulus: 17)
-    shifted = delta.shift(own, delta.delta_for(scheme.preset, Quorum(3, 5)))
+    shifted = delta.shift(own, delta.delta_for(scheme.preset, 3))
     scheme.check(key, shifted)
     before, after = (rlwe.read_ciphertext(scheme.ring, v.blocks[0], "block") for v in (own, shifted))
     assert np.array_equal(before[0], after[0]) and (before[1] != after[1]).sum() == len(rlwe.data_primes(scheme.ring))
     with pytest.raises(ParameterError, match="no room"):
-        delta.delta_for(load_preset(SMALL), Quorum(16, 16))
+        delta.delta_for(load_preset(SMALL), 16)
 
 
 def test_the_view_holds_no_key():
