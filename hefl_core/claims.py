@@ -1064,11 +1064,13 @@ LEDGER: tuple[Claim, ...] = (
     ),
     Claim(
         "fewer-than-t",
-        "Collective custody: fewer than t semi-honest holders, even with the coordinator, learn no more than the aggregate "
-        "and their own inputs, up to the stated flooding distance, if no dealer kept the key.",
+        "Collective custody, as long as every client follows the protocol and no dealer kept the key: fewer than t "
+        "semi-honest holders, even with the coordinator, learn no more than the aggregate and their own inputs, up to the "
+        "stated flooding distance.",
         "t - 1 holders and the coordinator",
         "argued",
-        "docs/threat_model.md; tests/security/test_collusion.py and test_threshold_attacks.py run the attacks and controls",
+        "docs/threat_model.md; tests/security/test_collusion.py and test_threshold_attacks.py run the attacks and controls; "
+        "tests/security/test_deviating_client.py shows what one client that deviates takes",
     ),
     Claim(
         "scheme-security",
@@ -1087,9 +1089,15 @@ NOT_PROMISED: tuple[str, ...] = (
     "A malicious client poisons under encryption: the clip is enforced by honest clients only. With a clip the norm of the "
     "decrypted mean and the sum of the example counts are checked before anything is applied; without a clip nothing is checked, "
     "and the screen says so. Anyone can encrypt; only signatures keep outsiders out. Auditor + client, KMS + coordinator.",
-    "Related ciphertexts: a client that deviates, together with the coordinator, the auditor or the record's bodies, can mix "
-    "another's old upload of the same key epoch into its own and read it from the next opened sum. A key epoch per round prevents "
-    'it; "no more than that client\'s own" holds for clients that follow the protocol.',
+    "A client that deviates: collective custody under BFV and CKKS assumes that every client follows the protocol. "
+    "One that adds a number to c1 of its own upload reads the epoch's key from one opened sum, and with the bytes "
+    "(coordinator, auditor, the record's bodies) every upload of that epoch. No check here sees it before the key is "
+    "out, and none at all where the coordinator hands that client the other answers first. A key epoch per round "
+    "limits it to the rounds in which the client deviates. Under individual custody every client has the key anyway; "
+    "Paillier has no such place (argued).",
+    "Related ciphertexts: a client that deviates, together with the coordinator, the auditor or the record's bodies, "
+    "can mix another's old upload of the same key epoch into its own and read it from the next opened sum. A key "
+    'epoch per round stops this one; "no more than that client\'s own" holds for clients that follow the protocol.',
     "Paillier is exact. BFV is exact while the noise stays below q/2t. CKKS decryptions given to somebody who holds the "
     "ciphertext give the key away (Li and Micciancio 2021); a published CKKS-trained model is a returned decryption: flood "
     "before export, rotate.",

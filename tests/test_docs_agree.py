@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hefl_core.attacks.catalogue import ATTACKS
 from hefl_core.claims import LEDGER, NOT_PROMISED, to_markdown
 from hefl_core.federation import messages as m
 from hefl_core.federation import protocol_table
@@ -84,10 +85,28 @@ def test_the_holders_rules_are_one_table():
 def test_the_default_life_of_a_key_is_what_every_page_says(custody, expected):
     scheme = "bfv-lean" if custody == "individual" else "bfv-threshold"
     assert Experiment(custody=custody, scheme=scheme, clients=5, rounds=7).rounds_per_epoch == expected
-    row = next(row for row in cells(THREATS, "| | individual") if row[0] == "coordinator + one client that deviates")
-    assert "a key epoch per round (the default)" in row[2] and "the default is one epoch" in row[3]
+    rows = [
+        row for row in cells(THREATS, "| | individual") if row[0].startswith("coordinator + one client that deviates")
+    ]
+    assert [row[0].rsplit(", ", 1)[1] for row in rows] == ["BFV or CKKS", "Paillier"]
+    assert "a key epoch per round (the default)" in rows[0][2] and "the default is one epoch" in rows[0][3]
     assert "**a key epoch per round**" in PROTOCOL and "a dealt key serves one round" in EDGES
     assert "key epoch per round" in " ".join(NOT_PROMISED)
+
+
+def test_no_page_promises_anything_against_a_client_that_deviates():
+    """What `attack delta` shows: under BFV and CKKS collective custody is for clients that follow the protocol."""
+    row = next(row for row in cells(THREATS, "| who attacks") if row[0].startswith("one client that deviates"))
+    assert row[1].startswith("nothing; a key epoch per round limits it") and "the epoch's key" in row[2]
+    rows = {row[0]: row for row in cells(THREATS, "| | individual")}
+    assert "every update of each epoch" in rows["coordinator + one client that deviates, BFV or CKKS"][2]
+    claim = next(claim for claim in LEDGER if claim.id == "fewer-than-t")
+    assert "as long as every client follows the protocol" in claim.sentence and claim.kind == "argued"
+    assert any("BFV and CKKS assumes that every client follows the protocol" in said for said in NOT_PROMISED)
+    for page in (THREATS, PROTOCOL, EDGES):
+        assert "`attack delta`" in page and "deviates" in page
+    remedy = next(attack.remedy for attack in ATTACKS if attack.name == "delta")
+    assert remedy.startswith("none here")
 
 
 def test_the_flooding_that_is_stated_is_the_one_that_is_computed():

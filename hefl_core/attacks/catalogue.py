@@ -15,6 +15,7 @@ import numpy as np
 
 from hefl_core.attacks import (
     collusion,
+    delta,
     differencing,
     distinguish,
     heist_lab,
@@ -59,7 +60,8 @@ class Order:
     """What to run. None: the attack's own choice. ``threshold``: holders needed to decrypt (1: individual custody).
 
     ``hidden``: units of the victim's model; ``search``: how an inversion matches (``inversion.SEARCHES``).
-    ``epoch_rounds``: rounds under one key, of ``related`` (1: every round has its own).
+    ``epoch_rounds``: rounds under one key, of ``related`` and ``delta`` (1: every round has its own).
+    ``deviation``: what the client of ``delta`` does (``delta.DEVIATIONS``; ``none`` is its control).
 
     Raises: ParameterError naming the field that makes no sense.
     """
@@ -77,11 +79,14 @@ class Order:
     trials: int | None = None
     hidden: int | None = None
     search: str = "dlg"
+    deviation: str = delta.LOUD
     seed: int = 7
 
     def __post_init__(self) -> None:
         if self.search not in inversion.SEARCHES:
             raise ParameterError(f"search: expected {' or '.join(inversion.SEARCHES)}, found {self.search!r}")
+        if self.deviation not in delta.DEVIATIONS:
+            raise ParameterError(f"deviation: expected {' or '.join(delta.DEVIATIONS)}, found {self.deviation!r}")
         for name, low, high in (
             ("batch", 1, 10_000),
             ("clients", 2, 1000),
@@ -503,6 +508,28 @@ def _related(order: Order) -> AttackResult:
     return _result("related", order, together, metric, score, prior, count, seconds, [Evidence("read", words)], note)
 
 
+def _delta(order: Order) -> AttackResult:
+    """Honest uploads of two rounds that the key from one's own upload opens. Evidence: which, and the key read."""
+    held = ("bfv-threshold", "ckks-threshold", "INSECURE_bfv-threshold", "INSECURE_ckks-threshold")
+    usual = "ckks-threshold" if "ckks" in order.scheme else "bfv-threshold"
+    together = order.scheme if order.scheme.startswith(held) else usual
+    threshold = order.threshold if order.threshold > 1 else min(3, order.clients)
+    started = time.process_time()
+    deviates, one_key = order.deviation != delta.NONE, order.epoch_rounds > 1
+    view, truth = delta.stage(together, threshold, order.clients, deviates=deviates, one_key=one_key, seed=order.seed)
+    key = delta.read_key(view)
+    right = np.array(delta.opened_rightly(view, delta.open_uploads(view, key), truth), np.float64)
+    refusal = delta.honest_verdict(view, key, order.deviation)
+    seconds = time.process_time() - started
+    count, each = len(right), len(right) // 2
+    score = Score(float(right.mean()), *scoring.wilson(float(right.sum()), count), 0.0, None)
+    first, second = int(right[:each].sum()), int(right[each:].sum())
+    seen = f"honest clients refuse the sum: {refusal}" if refusal else "honest clients notice nothing"
+    note = f"opened: {first} of {each} uploads of round 1, {second} of {each} of round 2; {seen}"
+    evidence = [Evidence("opened", right), Evidence("key", key.coefficients.astype(np.float64))]
+    return _result("delta", order, together, "uploads opened", score, "none", count, seconds, evidence, note)
+
+
 def _tampering(order: Order) -> AttackResult:
     """Evidence: per forgery (rows) the error it makes, and which of the checks refuse it (columns after the first)."""
     scheme = "bfv-lean" if order.scheme.startswith(("paillier", "plaintext", "INSECURE_paillier")) else order.scheme
@@ -721,6 +748,15 @@ ATTACKS: tuple[Attack, ...] = (
         (COALITION,),
         "a key epoch per round; within a round commitments with spares, and the auditor's word before uploads",
         _related,
+    ),
+    Attack(
+        "delta",
+        "The key, from one's own upload",
+        "use",
+        "Chenal and Tang 2014 (key recovery by chosen ciphertexts); docs/threat_model.md, a client that deviates",
+        (COALITION,),
+        "none here: a key epoch per round limits it to the rounds in which that client deviates",
+        _delta,
     ),
     Attack(
         "tampering",

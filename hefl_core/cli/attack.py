@@ -35,7 +35,8 @@ def attack(
     batch: Annotated[int | None, typer.Option(help="records per client and step")] = None,
     local_epochs: Annotated[int, typer.Option(help="local steps before the update is sent")] = 1,
     threshold: Annotated[int, typer.Option(help="holders needed to decrypt; 1: individual custody")] = 1,
-    epoch_rounds: Annotated[int, typer.Option(help="of related: rounds under one key; 1 is the remedy")] = 2,
+    epoch_rounds: Annotated[int, typer.Option(help="of related and delta: rounds under one key; 1 is the remedy")] = 2,
+    deviation: Annotated[str, typer.Option(help="of delta: none (the control), loud, or silent")] = "loud",
     search: Annotated[str, typer.Option(help="of inversion: dlg, or cosine-tv (pictures only)")] = "dlg",
     trials: Annotated[int | None, typer.Option(help="without it the attack's own number")] = None,
     seed: Annotated[int, typer.Option(help="of data and models; keys are always fresh")] = 7,
@@ -72,6 +73,7 @@ def attack(
                 threshold=threshold,
                 epoch_rounds=epoch_rounds,
                 search=search,
+                deviation=deviation,
                 trials=trials,
                 seed=seed,
             )

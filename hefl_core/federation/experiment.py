@@ -142,8 +142,8 @@ class Experiment:
         """How many rounds one key serves at most.
 
         Under one key a client that deviates can mix an old upload into its own and read it from the next sum
-        (attacks/related.py). A dealt key that is held together is therefore changed with every round; one made without a
-        dealer costs every client a ceremony, so that the user chooses.
+        (attacks/related.py), or read the key itself (attacks/delta.py). A dealt key that is held together is therefore
+        changed with every round; one made without a dealer costs every client a ceremony, so that the user chooses.
         """
         if self.epoch_rounds is not None:
             return min(self.epoch_rounds, self.rounds)

@@ -205,7 +205,8 @@ class Holder(Witness):
     def partial_decryption(self, position: Position) -> Letter | None:
         """This holder's flooded part, sealed to the clients; None when it is not in the active set.
 
-        Leaks: to the clients, the sum (once t holders answered) and nothing else up to the flooding distance.
+        Leaks: to the clients, the sum (once t holders answered) and nothing else up to the flooding distance, as long as
+            every upload is well formed: what a client added to c1 comes back times the key (attacks/delta.py).
         Raises: DecryptionRefused naming the rule (keys/question.py).
         """
         request = self.message(position, m.REQUEST, COORDINATOR, DecryptionRequest)

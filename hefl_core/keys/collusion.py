@@ -13,8 +13,9 @@ KMS_AND_COORDINATOR: Final[tuple[str, ...]] = (
     "Where no kit was compared (one process, Ray, or strict mode without comparing its fingerprint): they invent the auditor "
     "and all clients but one, and open that client's updates, whatever the custody. The roster's fingerprint, compared with the "
     "other parties by another way, shows it.",
-    "Without a dealer and with a compared kit: they open no update and forge no tag. They can leave clients out, as revoked or "
-    "as without a sealing key, down to min_cohort; the sums are then over fewer clients, whom the roster names.",
+    "Without a dealer and with a compared kit: they open no update and forge no tag, unless a client deviates with them. They can "
+    "leave clients out, as revoked or as without a sealing key, down to min_cohort; the sums are then over fewer clients, whom the "
+    "roster names.",
     "Without a dealer and with a compared kit: they can show parties different rosters of one epoch. The auditor follows one of "
     "them, so only its clients' sums are confirmed; the others stand still.",
     "In every case: they delay rounds and keys, end the run, and see who takes part, when, and with how many bytes.",

@@ -13,6 +13,8 @@ Four rules make that safe, and each has its attack in docs/sharp_edges.md:
   sender can change while c1 stays: not from bytes, c0 or the place of a block. Fresh e_i would average away.
 
 The gap between flooding and noise is a number (``preset.gap_bits``), not a proof of security; see docs/threat_model.md.
+All of it takes for granted that c1 is a sum of honest encryptions: a client that adds δ to its own gets δ·s back, over the
+flooding, and nobody sees it before the sum is open (attacks/delta.py).
 
 Source: Asharov et al. 2012 (eprint 2011/613), Boneh et al. 2018 (eprint 2017/956); attacks measured here.
 """
@@ -88,7 +90,8 @@ def partial_decrypt(
     """This holder's d_i for each block. The same share, set and c1 bring the same bytes.
 
     Shapes: per block uint64 (L, N), written in as many bytes as each prime needs.
-    Leaks: to t answers together, the sum. To fewer, what ``preset.gap_bits`` says, as long as one set answers per c1.
+    Leaks: to t answers together, the sum, and s times what a client added to c1. To fewer, what ``preset.gap_bits`` says,
+        as long as one set answers per c1.
     Raises: as :func:`check_active`; WireError for a block that is no ciphertext; IntegrityError for a damaged share.
     """
     members = check_active(share, active)

@@ -107,12 +107,17 @@ def _rounds_per_key(chosen: Experiment) -> None:
         args=(chosen,),
     )
     if chosen.rounds_per_epoch == 1:
-        right.caption(_("A new key for each round: an old upload that is mixed into a later one opens to nothing."))
+        right.caption(
+            _(
+                "A new key for each round: an old upload that is mixed into a later one opens to nothing. Under BFV and CKKS a "
+                "client that deviates can still read the key of the rounds in which it does."
+            )
+        )
     else:
         right.caption(
             _(
                 "One key for {n} rounds: a client that deviates can, with the coordinator, mix another's old upload into its own "
-                "and read it from the next sum."
+                "and read it from the next sum; under BFV and CKKS it can read the key itself, and with it all {n} rounds."
             ).format(n=min(chosen.rounds, chosen.rounds_per_epoch))
         )
     if chosen.custody.startswith(DEALER_FREE):

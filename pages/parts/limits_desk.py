@@ -6,7 +6,7 @@ from functools import partial
 
 import streamlit as st
 
-from hefl_core.attacks import catalogue, heist_lab, matrix, tampering
+from hefl_core.attacks import catalogue, delta, heist_lab, matrix, tampering
 from hefl_core.attacks.lab import CLIENT, COALITION, COORDINATOR, PLAIN, SEATS
 from hefl_core.attacks.result import AttackResult
 from hefl_core.attacks.tampering import Desk, Verdict
@@ -49,6 +49,11 @@ def _desk(scheme: str, seed: int) -> Desk:
 @st.cache_data(max_entries=32, show_spinner=False)
 def _related(scheme: str, epoch_rounds: int, seed: int) -> AttackResult:
     return catalogue.run("related", scheme=scheme, epoch_rounds=epoch_rounds, seed=seed)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _delta(scheme: str, epoch_rounds: int, deviation: str, seed: int) -> AttackResult:
+    return catalogue.run("delta", scheme=scheme, epoch_rounds=epoch_rounds, deviation=deviation, seed=seed)
 
 
 def page() -> None:
@@ -95,7 +100,7 @@ def _collude() -> None:
     st.markdown(
         _(
             "Below the threshold one client that **deviates** is enough, if the key stays: it mixes another's old upload into its "
-            "own, and reads it from the next sum. **Remedy: a key epoch per round.**"
+            "own, and reads it from the next sum. **Remedy: a key epoch per round**, against this one."
         )
     )
     fresh = st.toggle(_("A new key for each round"), False, key="limits:related")
@@ -103,6 +108,28 @@ def _collude() -> None:
         mixed = _related(encrypting_scheme(), 1 if fresh else 2, frame.experiment().seed)
     st.metric(_("Words of an old update read"), f"{mixed.value:.0%}", border=True)
     st.caption(mixed.note)
+    _deviate(1 if fresh else 2)
+
+
+def _deviate(epoch_rounds: int) -> None:
+    """The key from one's own upload: what no switch here prevents."""
+    st.markdown(
+        _(
+            "Under BFV and CKKS it can do worse: it adds a number to the second half of **its own** upload, and the opened sum "
+            "gives it the key. **Remedy: none here.** A key for each round, the switch above, limits it to the rounds in which "
+            "that client deviates; that clients follow the protocol is an assumption of collective custody."
+        )
+    )
+    said = {
+        delta.NONE: _("follows the protocol"),
+        delta.LOUD: _("takes the key, and is noticed too late"),
+        delta.SILENT: _("takes the key, and hides it in its own answer"),
+    }
+    does = st.selectbox(_("What that client does"), delta.DEVIATIONS, 1, said.__getitem__, key="limits:deviation")
+    with st.spinner(_("Deviating and decrypting …")):
+        found = _delta(encrypting_scheme(), epoch_rounds, does, frame.experiment().seed)
+    st.metric(_("Others' uploads of two rounds opened"), f"{found.value:.0%}", border=True)
+    st.caption(found.note)
 
 
 @st.fragment

@@ -172,6 +172,15 @@ def test_the_remedies_move_the_numbers(app):
     assert read.value == "100%"
     at.toggle(key="limits:related").set_value(True).run()
     assert [one.value for one in at.metric if one.label == "Words of an old update read"] == ["0%"]
+    told = "Others' uploads of two rounds opened"
+    assert [one.value for one in at.metric if one.label == told] == ["50%"], "a key per round limits it, and no more"
+    assert any("honest clients refuse the sum: IntegrityError" in c.value for c in at.caption)
+    at.toggle(key="limits:related").set_value(False).run()
+    at.selectbox(key="limits:deviation").set_value("silent").run()
+    assert [one.value for one in at.metric if one.label == told] == ["100%"]
+    assert any("honest clients notice nothing" in c.value for c in at.caption)
+    at.selectbox(key="limits:deviation").set_value("none").run()
+    assert [one.value for one in at.metric if one.label == told] == ["0%"]
     assert any("3 clients and the coordinator open" in c.value for c in at.caption)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+from dataclasses import replace
 from fractions import Fraction
 from math import gcd, lcm
 
@@ -17,15 +18,17 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import DecryptionRefused
+from hefl_core.ids import digest
 from hefl_core.keys.custody import ShareHolder
 from hefl_core.keys.epochs import EpochRecord
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.question import Contribution, Question
 from hefl_core.schemes import pairwise, rlwe, shamir, threshold
-from hefl_core.schemes.base import CiphertextVector, PartialDecryption, expose_secret
+from hefl_core.schemes.base import CiphertextVector, PartialDecryption, SecretShare, expose_secret
 from hefl_core.schemes.presets import PRESETS
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Position
 from tests.keys.world import roster_of
 
@@ -412,26 +415,33 @@ SET, FIVE = (1, 2, 3, 5, 6, 9), (4, 5, 7, 8, 10)
 HONEST = tuple(h for h in SET if h not in FIVE)
 
 
-def left_of(h):
-    """b: how much of c1·s stands in h's answer once the five take away what their own shares say about it."""
-    left = weight(SET, h)
-    for c in FIVE:
+def left_of(h, active=SET, colluders=FIVE):
+    """b: how much of c1·s stands in h's answer once the colluders take away what their own shares say about it."""
+    left = weight(active, h)
+    for c in colluders:
         left *= Fraction(h - c, -c)
     return left
 
 
-def bare(scene, h, c1, answer):
-    """b·c1·s + e: an answer without what the five know of it, the mask that holder 5 shares with h among that."""
-    for c in FIVE:
-        factor = weight(SET, h) * Fraction(h, c)
-        for other in FIVE:
+def bare(scene, h, c1, answer, active=SET, colluders=FIVE):
+    """b·c1·s + e, and whatever masks: an answer without what the colluders' own shares say of it."""
+    for c in colluders:
+        factor = weight(active, h) * Fraction(h, c)
+        for other in colluders:
             if other != c:
                 factor *= Fraction(h - other, c - other)
         part = times(ntt(c1), constant_times(scene.secrets[c - 1], modular(factor)))
         answer = difference(answer, rlwe.inverse_ntt(part, PRIMES))
-    fifth = pairwise.open_share(expose_secret(scene.shares[4]), PRIMES, N, 10, "share")
-    shared = pairwise.of_pair(fifth.seeds[h - 1], SET, threshold.pair_label(scene.key.id, c1), PRIMES, N)
-    return difference(answer, shared) if h < 5 else shamir.add(answer, shared, PRIMES)
+    return answer
+
+
+def unmasked(scene, h, c1, rest, active=SET, colluders=FIVE):
+    """The same without the masks that h shares with colluders of its set: they have the seeds."""
+    for c in set(colluders) & set(active):
+        opened = pairwise.open_share(expose_secret(scene.shares[c - 1]), PRIMES, N, scene.key.quorum.holders, "share")
+        shared = pairwise.of_pair(opened.seeds[h - 1], active, threshold.pair_label(scene.key.id, c1), PRIMES, N)
+        rest = difference(rest, shared) if h < c else shamir.add(rest, shared, PRIMES)
+    return rest
 
 
 def message_of(total, scene):
@@ -441,15 +451,15 @@ def message_of(total, scene):
     return residues([(w * Q + T // 2) // T for w in words + [0] * (N - len(words))])
 
 
-def key_beside(c1, c0, message, rests):
-    """s from b·c1·s + e of each honest holder: with b = x/y, y·(b·c1·s + e) - x·(message - c0) is x·noise modulo y."""
+def key_beside(c1, c0, message, rests, told=156_800):
+    """s from b·c1·s + e: with b = x/y, y·(b·c1·s + e) - x·(message - c0) is x·noise modulo y. ``rests``: b to the rest."""
     remainders = {}
-    for h, rest in rests.items():
-        x, y = left_of(h).as_integer_ratio()
+    for b, rest in rests.items():
+        x, y = b.as_integer_ratio()
         apart = difference(constant_times(rest, y), constant_times(difference(message, c0), x))
         remainders[y] = [v * pow(x, -1, y) % y for v in integers(apart)]
     noise, known = by_remainders({y: rest for y, rest in remainders.items() if y > 1})
-    assert known == 156_800, "far more than the noise is wide"
+    assert known == told, "more than the noise is wide"
     return over(ntt(difference(shamir.add(message, residues(noise), PRIMES), c0)), ntt(c1))
 
 
@@ -458,15 +468,22 @@ def without_masks(seeds, index, members, label, primes, degree):
 
 
 def test_five_of_ten_beside_the_set_take_the_key_from_one_sum_unless_answers_are_masked(monkeypatch):
+    """The attacker takes off the masks that it knows, and tries it as the answers came: either may be what was sent."""
+
     def attack():
         scene = Scene(Quorum(6, 10))
-        rests = {h: bare(scene, h, scene.c1, shipped(scene, h, SET)) for h in HONEST}
-        return key_beside(scene.c1, scene.c0, message_of(scene.total, scene), rests)
+        message, seen = message_of(scene.total, scene), {h: shipped(scene, h, SET) for h in HONEST}
+        as_sent = {h: bare(scene, h, scene.c1, answer) for h, answer in seen.items()}
+        taken_off = {h: unmasked(scene, h, scene.c1, rest) for h, rest in as_sent.items()}
+        by_part = [{left_of(h): rest for h, rest in rests.items()} for rests in (as_sent, taken_off)]
+        return any(is_a_key(key_beside(scene.c1, scene.c0, message, rests)) for rests in by_part)
 
-    assert not is_a_key(attack())
+    assert not attack()
     monkeypatch.setattr(pairwise, "mask", without_masks)
+    assert attack(), "the control: flooded with 2^71, and open all the same"
+    monkeypatch.undo()
     monkeypatch.setattr(pairwise, "of_pair", lambda *_: np.zeros_like(Scene().c1))
-    assert is_a_key(attack()), "the control: flooded with 2^71, and open all the same"
+    assert attack(), "a second control: masks are added, and are zero"
 
 
 def test_masks_that_are_one_for_all_sums_cancel_in_a_difference(monkeypatch):
@@ -478,16 +495,110 @@ def test_masks_that_are_one_for_all_sums_cancel_in_a_difference(monkeypatch):
         words = rlwe.read_ciphertext(RING, other.blocks[0], "sum")
         c0, c1 = difference(scene.c0, words[0]), difference(scene.c1, words[1])
         message = difference(message_of(scene.total, scene), message_of(other, scene))
-        rests = {}
+        as_sent, taken_off = {}, {}
         for h in HONEST:
             second = element(SCHEME.partial_decrypt(scene.shares[h - 1], other, SET).blocks[0])
             one, two = bare(scene, h, scene.c1, shipped(scene, h, SET)), bare(scene, h, words[1], second)
-            rests[h] = difference(one, two)
-        return key_beside(c1, c0, message, rests)
+            as_sent[left_of(h)] = difference(one, two)
+            taken_off[left_of(h)] = difference(unmasked(scene, h, scene.c1, one), unmasked(scene, h, words[1], two))
+        return any(is_a_key(key_beside(c1, c0, message, rests)) for rests in (as_sent, taken_off))
 
-    assert not is_a_key(attack())
+    assert not attack()
     monkeypatch.setattr(threshold, "pair_label", lambda key_id, c1: b"one for all")
-    assert is_a_key(attack())
+    assert attack()
+
+
+EQUIVOCATED = {1: (1, 5, 6, 7, 8, 10), 10: (1, 5, 6, 8, 9, 10)}
+"""What a coordinator tells two honest holders of 6 of 10 on one c1; all others named in the sets are its accomplices."""
+ACCOMPLICES = (5, 6, 7, 8, 9)
+
+
+def test_a_coordinator_that_names_two_sets_takes_the_key_unless_masks_belong_to_the_set(monkeypatch):
+    """Each holder keeps its rules: one set per c1. The pair's mask cancels only if both were told the same set."""
+
+    def attack():
+        scene = Scene(Quorum(6, 10))
+        told, as_sent, taken_off = Fraction(0), np.zeros_like(scene.c1), np.zeros_like(scene.c1)
+        for h, active in EQUIVOCATED.items():
+            answer = element(scene.ask(h, scene.total, active).blocks[0])
+            rest = bare(scene, h, scene.c1, answer, active, ACCOMPLICES)
+            as_sent = shamir.add(as_sent, rest, PRIMES)
+            taken_off = shamir.add(taken_off, unmasked(scene, h, scene.c1, rest, active, ACCOMPLICES), PRIMES)
+            told += left_of(h, active, ACCOMPLICES)
+        message = message_of(scene.total, scene)
+        keys = [key_beside(scene.c1, scene.c0, message, {told: rest}, told=567) for rest in (as_sent, taken_off)]
+        return any(is_a_key(key) for key in keys)
+
+    assert not attack()
+
+    def for_any_set(seed, members, label, primes, degree):
+        return rlwe.expand(hashlib.sha256(b"hefl/pair/mask" + seed + label).digest(), primes, degree)
+
+    monkeypatch.setattr(pairwise, "of_pair", for_any_set)
+    assert attack(), "the control: one mask for a pair, whatever the set"
+
+
+def test_an_answer_is_the_bare_one_and_this_mask():
+    """λ_i·c1·s_i + e_i + z_i, with z_i derived here anew from the seeds, the set, the key's name and the residues of c1."""
+    scene, active = Scene(), (1, 2, 4)
+    for i in active:
+        material = expose_secret(scene.shares[i - 1])
+        seeds = pairwise.split(material, PRIMES, N)[1]
+        stream = digest(b"hefl/flooding", material, encode((str(scene.key.id), i, active)))
+        noise = threshold._flooding(SCHEME.preset, RING, stream, scene.c1)
+        wanted = scene.answer(i, modular(weight(active, i)), noise)
+        label = digest(encode(str(scene.key.id)), digest(b"hefl/c1", scene.c1.astype("<u8").tobytes()))
+        for other in set(active) - {i}:
+            seed = seeds[32 * (other - 1) : 32 * other]
+            mask = rlwe.expand(digest(b"hefl/pair/mask", seed, encode(active), label), PRIMES, N)
+            wanted = shamir.add(wanted, mask, PRIMES) if i < other else difference(wanted, mask)
+        assert np.array_equal(shipped(scene, i, active), wanted)
+
+
+def test_every_input_of_a_mask_changes_all_of_it():
+    scene, other = Scene(), Scene()
+    usual = {"seed": b"s" * 32, "members": (1, 2, 3), "key": scene.key.id, "c1": scene.c1}
+    changes = {"seed": b"t" * 32, "members": (1, 2, 4), "key": other.key.id, "c1": other.c1}
+
+    def mask(seed, members, key, c1):
+        return pairwise.of_pair(seed, members, threshold.pair_label(key, c1), PRIMES, N)
+
+    first = mask(**usual)
+    assert np.array_equal(first, mask(**usual)), "the control: both holders derive the same"
+    for name, value in changes.items():
+        assert (mask(**{**usual, name: value}) == first).sum() <= 3, f"{name} does not reach the mask"
+    one_coefficient = scene.c1.copy()
+    one_coefficient[0, 0] ^= np.uint64(1)
+    assert (mask(**{**usual, "c1": one_coefficient}) == first).sum() <= 3
+
+
+@pytest.mark.parametrize("changed", ["key", "members", "seed", "c1"])
+def test_every_input_reaches_the_answer(changed):
+    """The same through the holder's own function: bare answers of one share, and masks that differ in one input."""
+    scene, usual = Scene(), (1, 2, 4)
+
+    def mask_in(share, total, active):
+        """The answer less λ_i·c1·s_i and its flooding."""
+        material = expose_secret(share)
+        c1 = rlwe.read_ciphertext(RING, total.blocks[0], "sum")[1]
+        stream = digest(b"hefl/flooding", material, encode((str(share.id), share.index, active)))
+        noise = threshold._flooding(SCHEME.preset, RING, stream, c1)
+        found = element(threshold.partial_decrypt(SCHEME.preset, RING, share, total, active).blocks[0])
+        return difference(found, scene.answer(1, modular(weight(active, 1)), noise, c1))
+
+    share, total, active = scene.shares[0], scene.total, usual
+    first = mask_in(share, total, active)
+    assert first.any()
+    if changed == "key":
+        share = SecretShare(replace(share.id, epoch=share.id.epoch + 1), share.quorum, 1, expose_secret(share))
+    elif changed == "members":
+        active = (1, 2, 5)
+    elif changed == "seed":
+        point, seeds = pairwise.split(expose_secret(share), PRIMES, N)
+        share = SecretShare(share.id, share.quorum, 1, point + bytes(b ^ 1 for b in seeds))
+    else:
+        total = scene.sum_of(2)
+    assert (mask_in(share, total, active) == first).sum() <= 3, f"{changed} does not reach the answer"
 
 
 def test_masks_of_a_set_are_zero_together_and_uniform_alone():
