@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 from typing import Literal, TypeAlias
@@ -20,16 +21,16 @@ from hefl_core.errors import HeflError, NotChecked, ParameterError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import check_place
 from hefl_core.federation.client import Observation
-from hefl_core.federation.messages import Confirmation, DecryptionRequest, EncryptedSum, Receipt, RoundPlan
+from hefl_core.federation.messages import Commitment, Confirmation, DecryptionRequest, EncryptedSum, Receipt, RoundPlan
 from hefl_core.federation.party import Work
 from hefl_core.federation.precision import noise_step
 from hefl_core.federation.protocol_table import UNKEPT_KINDS
 from hefl_core.federation.transcript import LeftOut, Line, Sent, Transcript
-from hefl_core.federation.verify import verify
+from hefl_core.federation.verify import CutOff, verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, KeyId
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.keys.roster import Roster
-from hefl_core.measure.inputs import MEANINGS, READABLE, examine, examine_record
+from hefl_core.measure.inputs import MEANINGS, READABLE, awaits_uploads, examine, examine_record, unused_spares
 from hefl_core.measure.masks import masks_of, under_mask_of, without_mask
 from hefl_core.measure.memory import Hit, Search
 from hefl_core.measure.noise import NoiseShare, check_noise
@@ -167,9 +168,26 @@ class _Applied:
         return self.attempt[: self.attempt.index(self.sent)]
 
 
+def _rounds_told(result: RunResult) -> None:
+    """The result speaks of every round that a client applied, and of no other.
+
+    Raises: NotChecked before the first; AssertionError. Of a run that broke off the last round may be missing.
+    """
+    transcript = result.transcript
+    _need(bool(result.rounds), "no round came to its end: there is no applied sum to look at")
+    told = [line.round for line in result.rounds]
+    applied = {sent.position.round for sent in transcript.sent if sent.step == m.RECEIPT}
+    under_way = set() if transcript.closed else {max(applied | set(told))}
+    missing = sorted(applied - set(told) - under_way)
+    _demand(not missing, f"the record has sums of rounds {missing} applied, of which the result does not speak")
+    _demand(
+        set(told) <= applied and len(set(told)) == len(told), f"the result speaks of rounds {told}, not as recorded"
+    )
+
+
 def _applied_sums(result: RunResult) -> Iterator[_Applied]:
     transcript = _bodies(result)
-    _demand(bool(result.rounds), "the result speaks of no round")
+    _rounds_told(result)
     for line in result.rounds:
         here = transcript.of_round(line.round)
         sums = [s for s in here if s.step == m.SUM and s.position.attempt == line.attempts]
@@ -288,20 +306,25 @@ def _plant_quantised(result: RunResult) -> RunResult:
 def _inputs_allowed(result: RunResult) -> str:
     transcript = _bodies(result)
     messages = nbytes = fields = 0
+    open_ended: list[str] = []
     for seat in (COORDINATOR, AUDITOR):
         found = examine(transcript, seat)
-        _demand(not found.findings, f"{seat}: {'; '.join(found.findings[:3])}")
+        open_ended += () if transcript.closed else filter(awaits_uploads, found.findings)
+        wrong = [what for what in found.findings if what not in open_ended]
+        _demand(not wrong, f"{seat}: {'; '.join(wrong[:3])}")
         messages, nbytes = messages + found.messages, nbytes + found.nbytes
         fields += sum(count for _, count in found.meanings)
     beside = examine_record(transcript)
     _demand(not beside, f"on record: {'; '.join(beside[:3])}")
     handed = result.blindness.handed if result.blindness else None
     _demand(handed is None or not handed.findings, f"handed to the process: {handed.findings[:3] if handed else ''}")
+    _need(not open_ended, f"the run broke off: its last uploads are not on record to compare with ({open_ended[:1]})")
     more = f"; {handed.messages} objects that Ray handed to the process likewise" if handed else ""
     return (
         f"{messages} messages ({nbytes} bytes), {fields} fields, each with a meaning on the list; none of the "
         f"{len(set(MEANINGS))} meanings is an example count; no cost report of a client on {len(transcript.lines)} lines and no "
-        f"number in a client's refusal{more}"
+        f"number in a client's refusal{more}; {unused_spares(transcript)} digests of spares that were never sent look like "
+        "digests, and nobody can compare them"
     )
 
 
@@ -325,6 +348,26 @@ def _tell_entry(result: RunResult) -> RunResult:
     place = copy.sent[-1].position
     copy.note(LeftOut("client-1", "commit", place, "EncodingError: |entry| 1.3 exceeds the bound 1.0"))
     return replace(result, transcript=copy)
+
+
+def _tell_epoch(result: RunResult) -> RunResult:
+    """A client's refusal names the number of its examples as a key epoch that the run does not have."""
+    copy = _copy(result.transcript)
+    copy.note(LeftOut("client-1", "commit", copy.sent[-1].position, "KeyNotActive: epoch 113"))
+    return replace(result, transcript=copy)
+
+
+def _spare_count(result: RunResult) -> RunResult:
+    """A commitment holds one spare more, for an attempt that is never made: 32 bytes with the number of examples in them."""
+    target = next(s for s in result.transcript.sent if s.step == m.COMMITMENT)
+    told = decode(result.transcript.content(target) or b"", Commitment)
+    content = encode(replace(told, spares=(*told.spares[:-1], (113).to_bytes(32, "big"))))
+    return _with_blob(result, target.head.header.content_digest, lambda _: content)
+
+
+def _weigh_count(result: RunResult) -> RunResult:
+    """The record says a size of a message that it does not have: the number of examples."""
+    return _with_sent(result, m.COMMITMENT, lambda s: replace_nbytes(s, 113))
 
 
 def _hide_count(result: RunResult) -> RunResult:
@@ -377,7 +420,7 @@ def _fresh(result: RunResult) -> str:
     _encrypts(result)
     transcript = _bodies(result)
     found = list(_vectors(transcript))
-    _demand(bool(found), "no upload is on record")
+    _need(bool(found), "no upload is on record")
     blocks = [hashlib.sha256(block).digest() for _, vector in found for block in vector.blocks]
     _demand(len(set(blocks)) == len(blocks), f"{len(blocks) - len(set(blocks))} of {len(blocks)} blocks appear twice")
     _masks_differ(transcript)
@@ -414,7 +457,7 @@ def _uniform(result: RunResult) -> str:
     _encrypts(result)
     transcript = _bodies(result)
     epochs = sorted({sent.position.epoch for sent, _ in _vectors(transcript)})
-    _demand(bool(epochs), "no upload is on record")
+    _need(bool(epochs), "no upload is on record")
     _masks_differ(transcript)
     tests = numbers = uploads = 0
     worst = 1.0
@@ -441,6 +484,7 @@ def _equals_fedavg(result: RunResult) -> str:
     observed, transcript = _observed(result), _bodies(result)
     _keeps_clip(result, observed)
     worst, compared = 0.0, 0
+    gone: list[int] = []
     for applied in _applied_sums(result):
         contributors = tuple(item.header.sender for item in applied.message.updates)
         plan = next(s for s in applied.before if s.step == m.PLAN)
@@ -448,6 +492,7 @@ def _equals_fedavg(result: RunResult) -> str:
         seen = result.observations.get(applied.line.round, ())
         found = fedavg_error(transcript.manifest, seen, contributors, terms)
         if found is None:
+            gone.append(applied.line.round)
             continue
         error, bound = found
         _demand(error <= bound, f"round {applied.line.round}: error {error:.3e} exceeds the bound {bound:.3e}")
@@ -456,10 +501,19 @@ def _equals_fedavg(result: RunResult) -> str:
             np.allclose(told, found, rtol=1e-6, atol=0), f"round {applied.line.round}: reported {told}, found {found}"
         )
         worst, compared = max(worst, error / bound), compared + 1
-    _need(compared > 0, "in no round were all contributors observed: there is nothing to compare with")
-    gone = len(result.rounds) - compared
-    note = f" ({gone} could not be compared: a contributor had died)" if gone else ""
-    return f"{compared} rounds computed anew from the clients' updates; the largest error is {worst:.0%} of its bound{note}"
+    _need(not gone, f"rounds {gone}: a contributor was not observed, so that there is no mean to compare with")
+    return f"{compared} rounds computed anew from the clients' updates; the largest error is {worst:.0%} of its bound"
+
+
+def _unseen(result: RunResult) -> list[str]:
+    """Contributors that were not observed in their round, in words."""
+    seen = {(round_, one.client) for round_, found in result.observations.items() for one in found}
+    return [
+        f"{name} in round {line.round}"
+        for line in result.rounds
+        for name in line.contributors
+        if (line.round, name) not in seen
+    ]
 
 
 def _keeps_clip(result: RunResult, observed: Sequence[Observation]) -> None:
@@ -491,6 +545,7 @@ def _move_mean(result: RunResult) -> RunResult:
 
 def _one_model(result: RunResult) -> str:
     transcript = result.transcript
+    _rounds_told(result)
     clients = []
     for item in result.rounds:
         seen = {one.theta_digest.hex() for one in result.observations.get(item.round, ())} | set(item.models)
@@ -500,8 +555,12 @@ def _one_model(result: RunResult) -> str:
         said = {decode(body, Receipt) for s in receipts if (body := transcript.content(s)) is not None}
         _demand(len({receipt.state for receipt in said}) <= 1, f"round {item.round}: receipts of different histories")
         clients.append(len(result.observations.get(item.round, ())))
+    unseen = _unseen(result) if any(clients) else []
+    _need(not unseen, f"{', '.join(unseen[:3])} contributed and was not observed: its model was not seen")
     seen_by = (
-        f"{min(clients)} to {max(clients)} clients that were observed" if any(clients) else "the clients' own folders"
+        f"{min(clients)} to {max(clients)} clients that were observed, all contributors among them"
+        if any(clients)
+        else "those in the clients' own folders"
     )
     return f"after each of {len(result.rounds)} rounds all models were bit-equal ({seen_by})"
 
@@ -529,8 +588,9 @@ def is_private(result: RunResult) -> bool:
 
 def _noise_added(result: RunResult) -> str:
     mechanism, privacy = result.experiment.mechanism, result.privacy
-    assert mechanism is not None and privacy is not None
     observed = _observed(result)
+    _rounds_told(result)
+    assert mechanism is not None and privacy is not None
     _keeps_clip(result, observed)
     for seen in observed:
         _demand(seen.examples == 1, f"{seen.client}: weighs {seen.examples}, which would scale its noise")
@@ -547,6 +607,8 @@ def _noise_added(result: RunResult) -> str:
     ]
     std = mechanism.share_std(step)
     least, most = check_noise(shares, std)
+    unseen = _unseen(result)
+    _need(not unseen, f"{', '.join(unseen[:3])} contributed and was not observed: its noise was not seen")
     return (
         f"the noise on {len(shares)} updates, taken off again, is whole steps with {least:.2f} to {most:.2f} of the stated "
         f"variance, in the discrete Gaussian's shape, fresh and independent of the updates; clipped before it, at weight 1; "
@@ -602,13 +664,25 @@ def _shared_noise(result: RunResult) -> RunResult:
 
 def _sums_confirmed(result: RunResult) -> str:
     transcript = _bodies(result)
-    verdict = verify(transcript)
+    verdict = str(verify(transcript)) if transcript.closed else ""
     for applied in _applied_sums(result):
         _confirmed(transcript, applied)
         contributors = tuple(item.header.sender for item in applied.message.updates)
         told = applied.line.contributors
         _demand(contributors == told, f"round {applied.line.round}: a sum of {contributors}, the result says {told}")
+    if not verdict:
+        _verified_until(transcript, result.rounds[-1].round)
+        raise NotChecked(f"the run broke off after round {result.rounds[-1].round}: its record has no end to verify")
     return f"the auditor confirmed each of {len(result.rounds)} applied sums; {verdict}"
+
+
+def _verified_until(transcript: Transcript, round_: int) -> None:
+    """A record without an end is right up to the last message of this round. Raises: IntegrityError naming the first break."""
+    entries = [line.entry for line in transcript.lines]
+    last = max(n for n, one in enumerate(entries) if isinstance(one, Sent) and one.position.round == round_)
+    lines = b"".join(line.to_json() + b"\n" for line in transcript.lines[: last + 1])
+    with suppress(CutOff):
+        verify(Transcript.from_bytes(lines, dict(transcript.blobs)))
 
 
 def _tamper_sum(result: RunResult) -> RunResult:
@@ -653,7 +727,7 @@ def _wrong_labels(result: RunResult) -> str:
                 tried += 1
             else:
                 raise AssertionError(f"an update labelled with another {what} was accepted")
-    _demand(tried > 0, "no upload is on record: nothing was tried")
+    _need(tried > 0, "no upload is on record: nothing was tried")
     return (
         f"{labelled} messages of clients bear the labels of the plan in force and their sender's signature; {tried} wrongly "
         "labelled copies of uploads were refused by header and signature alone"
@@ -685,7 +759,7 @@ def _secrets_sent(transcript: Transcript) -> list[Sent]:
 def _no_share_leaves(result: RunResult) -> str:
     transcript, rosters = result.transcript, _rosters(result.transcript)
     found = _secrets_sent(transcript)
-    _demand(bool(found), "no share was dealt on record")
+    _need(bool(found), "no share was dealt on record")
     taken: set[tuple[str, int, str, str]] = set()
     for sent in found:
         what, roster = f"a {sent.step} of epoch {sent.position.epoch}", rosters[sent.position.epoch]
@@ -934,6 +1008,11 @@ def replace_struct(sent: Sent, *, signature: bytes) -> Sent:
     return Sent(sent.step, head, sent.receivers, sent.nbytes, sent.body, sent.work, sent.inline)
 
 
+def replace_nbytes(sent: Sent, nbytes: int) -> Sent:
+    """A copy of a transcript entry that names another size."""
+    return Sent(sent.step, sent.head, sent.receivers, nbytes, sent.body, sent.work, sent.inline)
+
+
 LEDGER: tuple[Claim, ...] = (
     Claim(
         "coordinator-blind",
@@ -948,12 +1027,12 @@ LEDGER: tuple[Claim, ...] = (
     Claim(
         "inputs-allowed",
         "Everything that coordinator and auditor send, receive or find on record is on an allow-list, field by field, cost "
-        "reports and refusals too; no field carries an example count.",
+        "reports and refusals too; no field means an example count, and digests of what never comes look like digests.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, steps of a round; hefl_core/measure/inputs.py",
         _inputs_allowed,
-        (_smuggle_count, _report_cost, _tell_entry, _hide_count),
+        (_smuggle_count, _report_cost, _tell_entry, _tell_epoch, _hide_count, _spare_count, _weigh_count),
     ),
     Claim(
         "coordinator-memory",
@@ -1004,7 +1083,8 @@ LEDGER: tuple[Claim, ...] = (
     ),
     Claim(
         "one-model",
-        "After each round every client holds the same model, bit for bit.",
+        "After each round every client that was seen holds the same model, bit for bit; a run in which a contributor was "
+        "not seen does not count as checked.",
         "client",
         "executed",
         "docs/protocol.md, step 8",
