@@ -58,7 +58,8 @@ def not_red(result):
     ids=str,
 )
 def test_every_row_is_green(changes):
-    assert not_red(run_experiment(FOUR.but(**changes))) == set()
+    experiment = FOUR.but(**changes)
+    assert not_red(run_experiment(experiment)) == unflooded(experiment)
 
 
 @pytest.mark.parametrize("experiment", [FOUR, FOUR.but(epoch_rounds=1), TOGETHER, DEALER_FREE, PRIVATE], ids=kind)
