@@ -367,7 +367,7 @@ def _inputs_allowed(result: RunResult) -> str:
     return (
         f"{messages} messages ({nbytes} bytes), {fields} fields, each with a meaning on the list; none of the "
         f"{len(set(MEANINGS))} meanings is an example count; no cost report of a client on {len(transcript.lines)} lines and no "
-        f"number in a client's refusal{more}; {unused_spares(transcript)} digests of spares that were never sent look like "
+        f"number in digits in a client's refusal{more}; {unused_spares(transcript)} digests of spares that were never sent look like "
         "digests, and nobody can compare them"
     )
 
@@ -1312,7 +1312,8 @@ LEDGER: tuple[Claim, ...] = (
     Claim(
         "inputs-allowed",
         "Everything that coordinator and auditor send, receive or find on record is on an allow-list, field by field, cost "
-        "reports and refusals too; no field means an example count, and digests of what never comes look like digests.",
+        "reports too; no field means an example count, no client's refusal has one in digits, and digests of what never comes "
+        "look like digests.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, steps of a round; hefl_core/measure/inputs.py",
