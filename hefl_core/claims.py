@@ -367,8 +367,8 @@ def _inputs_allowed(result: RunResult) -> str:
     return (
         f"{messages} messages ({nbytes} bytes), {fields} fields, each with a meaning on the list; none of the "
         f"{len(set(MEANINGS))} meanings is an example count; no cost report of a client on {len(transcript.lines)} lines and no "
-        f"number in digits in a client's refusal{more}; {unused_spares(transcript)} digests of spares that were never sent look like "
-        "digests, and nobody can compare them"
+        f"number in digits in a client's refusal{more}; {unused_spares(transcript)} digests of spares that were never sent look "
+        "like digests, and nobody can compare them"
     )
 
 
