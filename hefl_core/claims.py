@@ -8,43 +8,58 @@ must fail. An *argued* claim has a source instead. A claim with neither does not
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from hefl_core.errors import HeflError, NotChecked, ParameterError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import check_place
 from hefl_core.federation.client import Observation
-from hefl_core.federation.messages import Confirmation, DecryptionRequest, EncryptedSum, Receipt, RoundPlan
+from hefl_core.federation.messages import Commitment, Confirmation, DecryptionRequest, EncryptedSum, Receipt, RoundPlan
 from hefl_core.federation.party import Work
 from hefl_core.federation.precision import noise_step
 from hefl_core.federation.protocol_table import UNKEPT_KINDS
 from hefl_core.federation.transcript import LeftOut, Line, Sent, Transcript
-from hefl_core.federation.verify import verify
+from hefl_core.federation.verify import CutOff, verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, KeyId
 from hefl_core.keys.epochs import EpochAnnouncement
-from hefl_core.keys.roster import Roster
-from hefl_core.measure.inputs import MEANINGS, READABLE, examine, examine_record
-from hefl_core.measure.masks import masks_of, under_mask_of, without_mask
+from hefl_core.keys.identity import Identity
+from hefl_core.keys.roster import CLIENT, Roster
+from hefl_core.measure import seals
+from hefl_core.measure.inputs import MEANINGS, READABLE, awaits_uploads, examine, examine_record, unused_spares
+from hefl_core.measure.masks import (
+    masks_of,
+    opens_without_key,
+    under_mask_of,
+    under_related_mask_of,
+    without_key,
+    without_mask,
+)
 from hefl_core.measure.memory import Hit, Search
-from hefl_core.measure.noise import NoiseShare, check_noise
-from hefl_core.measure.traces import FLOATS
+from hefl_core.measure.noise import NoiseShare, check_apart, check_noise, check_strength
+from hefl_core.measure.traces import AGGREGATE, FLOATS, RECORD, UPDATE
 from hefl_core.measure.uniformity import compare, rows_of
-from hefl_core.runtime.blindness import PLANTED, observed_forms
-from hefl_core.runtime.observer import fedavg_error
+from hefl_core.runtime.blindness import PLANTED, Blindness, observed_forms
+from hefl_core.runtime.observer import fedavg_error, plain_mean
 from hefl_core.runtime.result import Finding, RoundResult, RunResult, Verdict
+from hefl_core.schemes import seal
 from hefl_core.schemes.base import CiphertextVector, PublicKey
+from hefl_core.schemes.flooding import floods
 from hefl_core.schemes.imprint import of_one_secret, share_a_factor, whole_imprint
 from hefl_core.schemes.presets import PaillierPreset, RingPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset, open_scheme
+from hefl_core.schemes.traces import KEY
 from hefl_core.wire.canonical import decode, encode
-from hefl_core.wire.envelope import Header, Position
+from hefl_core.wire.envelope import Header, Position, SignedHeader
 from hefl_core.wire.fingerprint import SMALLEST_BITS, Form, Salt
 
 Check: TypeAlias = Callable[[RunResult], str]
@@ -153,10 +168,9 @@ def _encrypts(result: RunResult) -> None:
 
 
 @dataclass(frozen=True)
-class _Applied:
-    """The sum that a round's result speaks of, and the messages of its attempt in order."""
+class _Summed:
+    """A sum on record, and the messages of its attempt in order."""
 
-    line: RoundResult
     sent: Sent
     message: EncryptedSum
     attempt: tuple[Sent, ...]
@@ -166,21 +180,55 @@ class _Applied:
         """What was sent before the sum."""
         return self.attempt[: self.attempt.index(self.sent)]
 
+    @property
+    def where(self) -> str:
+        """For messages."""
+        return f"round {self.sent.position.round}"
+
+
+@dataclass(frozen=True)
+class _Applied(_Summed):
+    """The sum that a round's result speaks of."""
+
+    line: RoundResult
+
+
+def _summed(transcript: Transcript, sent: Sent) -> _Summed:
+    attempt = tuple(s for s in transcript.of_round(sent.position.round) if s.position == sent.position)
+    return _Summed(sent, decode(transcript.body(sent), EncryptedSum), attempt)
+
+
+def _rounds_told(result: RunResult) -> None:
+    """The result speaks of every round that a client applied, and of no other.
+
+    Raises: NotChecked before the first; AssertionError. Of a run that broke off the last round may be missing.
+    """
+    transcript = result.transcript
+    _need(bool(result.rounds), "no round came to its end: there is no applied sum to look at")
+    told = [line.round for line in result.rounds]
+    applied = {sent.position.round for sent in transcript.sent if sent.step == m.RECEIPT}
+    under_way = set() if transcript.closed else {max(applied | set(told))}
+    missing = sorted(applied - set(told) - under_way)
+    _demand(not missing, f"the record has sums of rounds {missing} applied, of which the result does not speak")
+    _demand(
+        set(told) <= applied and len(set(told)) == len(told), f"the result speaks of rounds {told}, not as recorded"
+    )
+
 
 def _applied_sums(result: RunResult) -> Iterator[_Applied]:
     transcript = _bodies(result)
-    _demand(bool(result.rounds), "the result speaks of no round")
+    _rounds_told(result)
     for line in result.rounds:
         here = transcript.of_round(line.round)
         sums = [s for s in here if s.step == m.SUM and s.position.attempt == line.attempts]
         _demand(len(sums) == 1, f"round {line.round}: {len(sums)} sums on record for attempt {line.attempts}")
-        attempt = tuple(s for s in here if s.position == sums[0].position)
-        yield _Applied(line, sums[0], decode(transcript.body(sums[0]), EncryptedSum), attempt)
+        found = _summed(transcript, sums[0])
+        yield _Applied(found.sent, found.message, found.attempt, line)
 
 
-def _confirmed(transcript: Transcript, applied: _Applied, until: Sent | None = None) -> Sent:
+def _confirmed(transcript: Transcript, applied: _Summed, until: Sent | None = None) -> Sent:
     """The auditor's word on this very sum, after the sum and before ``until``. AssertionError when it is missing or wrong."""
-    where, attempt = f"round {applied.line.round}", applied.attempt
+    where, attempt = applied.where, applied.attempt
     stretch = attempt[attempt.index(applied.sent) : None if until is None else attempt.index(until)]
     found = [s for s in stretch if s.step == m.CONFIRMATION and s.sender == AUDITOR]
     when = "" if until is None else f" before the {until.step}"
@@ -199,6 +247,10 @@ def _confirmed(transcript: Transcript, applied: _Applied, until: Sent | None = N
 
 # -- the coordinator learns nothing ----------------------------------------------------------------------------
 
+FLOODING_ALPHA: Final = 1e-9
+ROUNDED: Final = 0.999
+"""What float32, and a plaintext's own rounding, may take of a variance."""
+Noise: TypeAlias = npt.NDArray[np.float64]
 CLAIM_ALPHA = 1e-9
 """Every run is examined: at one in a thousand, one honest run in a thousand would be accused."""
 NEEDLE_ENTRIES = 8
@@ -260,11 +312,13 @@ def _coordinator_blind(result: RunResult) -> str:
             content: object = decode(seen.content, READABLE[header.kind])
             if isinstance(content, CiphertextVector):
                 scheme.check(keys[header.key_id], content)
+                _demand(not opens_without_key(keys[header.key_id], content), f"{where} opens without a key")
         messages += 1
     _observed(result)
     return (
         f"{messages} messages ({nbytes} bytes) decoded against an allow-list of {len(READABLE)} kinds, every ciphertext well "
-        f"formed, and searched for {len(search.fingerprints)} pieces of updates, sums and models: none found"
+        f"formed and closed without a key, and searched for {len(search.fingerprints)} pieces of updates, sums and models: none "
+        "found"
     )
 
 
@@ -285,23 +339,36 @@ def _plant_quantised(result: RunResult) -> RunResult:
     return _with_blob(result, sent.head.header.content_digest, lambda _: content)
 
 
+def _leave_open(result: RunResult) -> RunResult:
+    """One upload is well formed, its c1 is noise, and its c0 is the plaintext scaled up: everybody reads it."""
+    sent, vector = next(_vectors(result.transcript))
+    key = _public_keys(result.transcript)[sent.head.header.key_id]
+    content = replace(vector, blocks=without_key(key, vector)).to_bytes()
+    return _with_blob(result, sent.head.header.content_digest, lambda _: content)
+
+
 def _inputs_allowed(result: RunResult) -> str:
     transcript = _bodies(result)
     messages = nbytes = fields = 0
+    open_ended: list[str] = []
     for seat in (COORDINATOR, AUDITOR):
         found = examine(transcript, seat)
-        _demand(not found.findings, f"{seat}: {'; '.join(found.findings[:3])}")
+        open_ended += () if transcript.closed else filter(awaits_uploads, found.findings)
+        wrong = [what for what in found.findings if what not in open_ended]
+        _demand(not wrong, f"{seat}: {'; '.join(wrong[:3])}")
         messages, nbytes = messages + found.messages, nbytes + found.nbytes
         fields += sum(count for _, count in found.meanings)
     beside = examine_record(transcript)
     _demand(not beside, f"on record: {'; '.join(beside[:3])}")
     handed = result.blindness.handed if result.blindness else None
     _demand(handed is None or not handed.findings, f"handed to the process: {handed.findings[:3] if handed else ''}")
+    _need(not open_ended, f"the run broke off: its last uploads are not on record to compare with ({open_ended[:1]})")
     more = f"; {handed.messages} objects that Ray handed to the process likewise" if handed else ""
     return (
         f"{messages} messages ({nbytes} bytes), {fields} fields, each with a meaning on the list; none of the "
         f"{len(set(MEANINGS))} meanings is an example count; no cost report of a client on {len(transcript.lines)} lines and no "
-        f"number in a client's refusal{more}"
+        f"number in digits in a client's refusal{more}; {unused_spares(transcript)} digests of spares that were never sent look "
+        "like digests, and nobody can compare them"
     )
 
 
@@ -327,6 +394,26 @@ def _tell_entry(result: RunResult) -> RunResult:
     return replace(result, transcript=copy)
 
 
+def _tell_epoch(result: RunResult) -> RunResult:
+    """A client's refusal names the number of its examples as a key epoch that the run does not have."""
+    copy = _copy(result.transcript)
+    copy.note(LeftOut("client-1", "commit", copy.sent[-1].position, "KeyNotActive: epoch 113"))
+    return replace(result, transcript=copy)
+
+
+def _spare_count(result: RunResult) -> RunResult:
+    """A commitment holds one spare more, for an attempt that is never made: 32 bytes with the number of examples in them."""
+    target = next(s for s in result.transcript.sent if s.step == m.COMMITMENT)
+    told = decode(result.transcript.content(target) or b"", Commitment)
+    content = encode(replace(told, spares=(*told.spares[:-1], (113).to_bytes(32, "big"))))
+    return _with_blob(result, target.head.header.content_digest, lambda _: content)
+
+
+def _weigh_count(result: RunResult) -> RunResult:
+    """The record says a size of a message that it does not have: the number of examples."""
+    return _with_sent(result, m.COMMITMENT, lambda s: replace_nbytes(s, 113))
+
+
 def _hide_count(result: RunResult) -> RunResult:
     """A receipt's digest of the state is no digest of anything: it is 32 bytes with the number of examples in them."""
     target = next(s for s in result.transcript.sent if s.step == m.RECEIPT)
@@ -349,11 +436,31 @@ def _memory_clean(result: RunResult) -> str:
     _demand({COORDINATOR, AUDITOR} <= looked_into, f"looked into {sorted(looked_into)} only")
     _demand(found.needle_count > 0, "there was nothing to look for")
     _demand(not found.findings, "; ".join(found.findings[:3]))
+    _looked_enough(result, found)
     looked = ", ".join(f"{one.party} ({one.nbytes / 2**20:.0f} MiB, {one.looks} looks)" for one in found.looked)
     return (
         f"{found.needle_count} needles over {found.rounds} rounds searched in the memory of {looked}, the shared object "
         f"store included: 0 hits; {len(found.controls)} of {len(found.controls)} planted things were found"
     )
+
+
+NEEDLED: Final = (KEY, UPDATE, AGGREGATE, RECORD)
+"""Kinds of needles without which nothing was looked for."""
+LEAST_BYTES: Final = 1 << 20
+"""Of a process: a Python interpreter alone has more."""
+
+
+def _looked_enough(result: RunResult, found: Blindness) -> None:
+    """Raises: NotChecked where a kind, a round or a process was hardly looked for or into."""
+    needles = dict(found.needles)
+    missing = [kind for kind in NEEDLED if not needles.get(kind)]
+    _need(not missing, f"nothing of these was looked for: {', '.join(missing)}")
+    _need(found.least_bits >= SMALLEST_BITS, f"a needle of {found.least_bits:.0f} bits may be anywhere by chance")
+    told = len(result.rounds)
+    _need(found.rounds == told, f"the look was over {found.rounds} of {told} rounds")
+    few = [one.party for one in found.looked if one.nbytes < LEAST_BYTES]
+    _need(not few, f"hardly anything of {few} was read")
+    _need(len({one.pid for one in found.looked}) == len(found.looked), "one process was looked into for two parties")
 
 
 def _plant_hit(result: RunResult) -> RunResult:
@@ -377,18 +484,21 @@ def _fresh(result: RunResult) -> str:
     _encrypts(result)
     transcript = _bodies(result)
     found = list(_vectors(transcript))
-    _demand(bool(found), "no upload is on record")
+    _need(bool(found), "no upload is on record")
     blocks = [hashlib.sha256(block).digest() for _, vector in found for block in vector.blocks]
     _demand(len(set(blocks)) == len(blocks), f"{len(blocks) - len(set(blocks))} of {len(blocks)} blocks appear twice")
     _masks_differ(transcript)
-    return f"{len(blocks)} ciphertext blocks of {len(found)} uploads: all different, and so are their masks"
+    return (
+        f"{len(blocks)} ciphertext blocks of {len(found)} uploads: all different, and no mask is another's, its negative, "
+        "or what a turn (or the inverse) makes of it"
+    )
 
 
 def _masks_differ(transcript: Transcript) -> None:
-    """No mask hides two plaintexts: their difference would be in the open."""
+    """No mask hides two plaintexts, nor do two of one family: a sum or a difference would be in the open."""
     keys = _public_keys(transcript)
     masks = [mask for sent, vector in _vectors(transcript) for mask in masks_of(keys[sent.head.header.key_id], vector)]
-    _demand(len(set(masks)) == len(masks), f"{len(masks) - len(set(masks))} of {len(masks)} masks appear twice")
+    _demand(len(set(masks)) == len(masks), f"{len(masks) - len(set(masks))} of {len(masks)} masks are another's")
 
 
 def _repeat_upload(result: RunResult) -> RunResult:
@@ -400,13 +510,24 @@ def _repeat_upload(result: RunResult) -> RunResult:
 
 def _share_mask(result: RunResult) -> RunResult:
     """Two clients that are no neighbours use one mask for different updates: no two ciphertexts are equal."""
+    return _with_masks(result, under_mask_of)
+
+
+def _turn_mask(result: RunResult) -> RunResult:
+    """A client's mask is -X times another's (Paillier: its inverse), so that no two ciphertexts have the same one."""
+    return _with_masks(result, under_related_mask_of)
+
+
+def _with_masks(
+    result: RunResult, under: Callable[[PublicKey, CiphertextVector, CiphertextVector], tuple[bytes, ...]]
+) -> RunResult:
     (first, one), *_, (last, other) = [
         found
         for found in _vectors(result.transcript)
         if found[0].position == next(_vectors(result.transcript))[0].position
     ]
     key = _public_keys(result.transcript)[first.head.header.key_id]
-    content = replace(other, blocks=under_mask_of(key, one, other)).to_bytes()
+    content = replace(other, blocks=under(key, one, other)).to_bytes()
     return _with_blob(result, last.head.header.content_digest, lambda _: content)
 
 
@@ -414,7 +535,7 @@ def _uniform(result: RunResult) -> str:
     _encrypts(result)
     transcript = _bodies(result)
     epochs = sorted({sent.position.epoch for sent, _ in _vectors(transcript)})
-    _demand(bool(epochs), "no upload is on record")
+    _need(bool(epochs), "no upload is on record")
     _masks_differ(transcript)
     tests = numbers = uploads = 0
     worst = 1.0
@@ -441,6 +562,7 @@ def _equals_fedavg(result: RunResult) -> str:
     observed, transcript = _observed(result), _bodies(result)
     _keeps_clip(result, observed)
     worst, compared = 0.0, 0
+    gone: list[int] = []
     for applied in _applied_sums(result):
         contributors = tuple(item.header.sender for item in applied.message.updates)
         plan = next(s for s in applied.before if s.step == m.PLAN)
@@ -448,6 +570,7 @@ def _equals_fedavg(result: RunResult) -> str:
         seen = result.observations.get(applied.line.round, ())
         found = fedavg_error(transcript.manifest, seen, contributors, terms)
         if found is None:
+            gone.append(applied.line.round)
             continue
         error, bound = found
         _demand(error <= bound, f"round {applied.line.round}: error {error:.3e} exceeds the bound {bound:.3e}")
@@ -455,11 +578,45 @@ def _equals_fedavg(result: RunResult) -> str:
         _demand(
             np.allclose(told, found, rtol=1e-6, atol=0), f"round {applied.line.round}: reported {told}, found {found}"
         )
+        _moved(result, applied.line.round)
         worst, compared = max(worst, error / bound), compared + 1
-    _need(compared > 0, "in no round were all contributors observed: there is nothing to compare with")
-    gone = len(result.rounds) - compared
-    note = f" ({gone} could not be compared: a contributor had died)" if gone else ""
-    return f"{compared} rounds computed anew from the clients' updates; the largest error is {worst:.0%} of its bound{note}"
+    _need(not gone, f"rounds {gone}: a contributor was not observed, so that there is no mean to compare with")
+    return (
+        f"{compared} rounds computed anew from the clients' updates; the largest error is {worst:.0%} of its bound; the model "
+        "moved by just that mean in each"
+    )
+
+
+def _moved(result: RunResult, round_: int) -> None:
+    """θ after the round is θ before it and the mean that was applied, bit for bit. Raises: NotChecked where one was not seen."""
+    after = next((one for one in result.observations.get(round_, ()) if one.applied and one.theta), None)
+    before = _theta_before(result, round_)
+    _need(after is not None and before is not None, f"round {round_}: the model before or after it was not observed")
+    assert after is not None and before is not None
+    mean = np.frombuffer(after.applied, dtype=np.float64)
+    expected = (np.frombuffer(before, dtype=np.float32).astype(np.float64) + mean).astype(np.float32)
+    _demand(
+        expected.tobytes() == after.theta, f"round {round_}: {after.client}'s model moved by another step than the mean"
+    )
+
+
+def _theta_before(result: RunResult, round_: int) -> bytes | None:
+    """The model that the round began with: θ_0 of the first plan, or what was observed after the round before."""
+    if round_ > 1:
+        return next((one.theta for one in result.observations.get(round_ - 1, ()) if one.theta), None)
+    plan = next(s for s in result.transcript.sent if s.step == m.PLAN)
+    return decode(result.transcript.body(plan), RoundPlan).theta_0
+
+
+def _unseen(result: RunResult) -> list[str]:
+    """Contributors that were not observed in their round, in words."""
+    seen = {(round_, one.client) for round_, found in result.observations.items() for one in found}
+    return [
+        f"{name} in round {line.round}"
+        for line in result.rounds
+        for name in line.contributors
+        if (line.round, name) not in seen
+    ]
 
 
 def _keeps_clip(result: RunResult, observed: Sequence[Observation]) -> None:
@@ -489,8 +646,26 @@ def _move_mean(result: RunResult) -> RunResult:
     return _with_observations(result, min(result.observations), lambda seen: moved(seen) if seen.applied else seen)
 
 
+def _double_step(result: RunResult) -> RunResult:
+    """The clients saw the right mean and moved their model by twice that; all did the same."""
+    last = max(result.observations)
+
+    def moved(seen: Observation) -> Observation:
+        step = np.frombuffer(seen.applied, dtype=np.float64)
+        theta = (np.frombuffer(seen.theta, dtype=np.float32).astype(np.float64) + step).astype(np.float32)
+        return replace(seen, theta=theta.tobytes())
+
+    return _with_observations(result, last, lambda seen: moved(seen) if seen.theta else seen)
+
+
+def _forget_round(result: RunResult) -> RunResult:
+    """The result does not speak of the last round, which was applied and is on record."""
+    return replace(result, rounds=result.rounds[:-1])
+
+
 def _one_model(result: RunResult) -> str:
     transcript = result.transcript
+    _rounds_told(result)
     clients = []
     for item in result.rounds:
         seen = {one.theta_digest.hex() for one in result.observations.get(item.round, ())} | set(item.models)
@@ -500,8 +675,12 @@ def _one_model(result: RunResult) -> str:
         said = {decode(body, Receipt) for s in receipts if (body := transcript.content(s)) is not None}
         _demand(len({receipt.state for receipt in said}) <= 1, f"round {item.round}: receipts of different histories")
         clients.append(len(result.observations.get(item.round, ())))
+    unseen = _unseen(result) if any(clients) else []
+    _need(not unseen, f"{', '.join(unseen[:3])} contributed and was not observed: its model was not seen")
     seen_by = (
-        f"{min(clients)} to {max(clients)} clients that were observed" if any(clients) else "the clients' own folders"
+        f"{min(clients)} to {max(clients)} clients that were observed, all contributors among them"
+        if any(clients)
+        else "those in the clients' own folders"
     )
     return f"after each of {len(result.rounds)} rounds all models were bit-equal ({seen_by})"
 
@@ -529,8 +708,9 @@ def is_private(result: RunResult) -> bool:
 
 def _noise_added(result: RunResult) -> str:
     mechanism, privacy = result.experiment.mechanism, result.privacy
-    assert mechanism is not None and privacy is not None
     observed = _observed(result)
+    _rounds_told(result)
+    assert mechanism is not None and privacy is not None
     _keeps_clip(result, observed)
     for seen in observed:
         _demand(seen.examples == 1, f"{seen.client}: weighs {seen.examples}, which would scale its noise")
@@ -547,9 +727,12 @@ def _noise_added(result: RunResult) -> str:
     ]
     std = mechanism.share_std(step)
     least, most = check_noise(shares, std)
+    unseen = _unseen(result)
+    _need(not unseen, f"{', '.join(unseen[:3])} contributed and was not observed: its noise was not seen")
     return (
         f"the noise on {len(shares)} updates, taken off again, is whole steps with {least:.2f} to {most:.2f} of the stated "
-        f"variance, in the discrete Gaussian's shape, fresh and independent of the updates; clipped before it, at weight 1; "
+        f"variance, in the discrete Gaussian's shape, along no update and no other share in order or in reverse; clipped "
+        f"before it, at weight 1; "
         f"ε = {privacy.epsilon:.3g} at δ = {privacy.delta:g}"
     )
 
@@ -578,6 +761,25 @@ def _on_grid(result: RunResult, seen: Observation) -> bytes:
     return np.asarray(np.trunc(under / step) * step, dtype=np.float64).tobytes()
 
 
+def _late_noise(result: RunResult) -> RunResult:
+    """A client adds in the last round what another one added in the first."""
+    last = max(result.observations)
+    first, (own, *others) = result.observations[1][1], result.observations[last]
+    taken = np.frombuffer(first.update, dtype=np.float64) - np.frombuffer(_on_grid(result, first), dtype=np.float64)
+    under = np.frombuffer(_on_grid(result, own), dtype=np.float64)
+    changed = replace(own, update=(under + taken).tobytes())
+    return replace(result, observations={**result.observations, last: (changed, *others)})
+
+
+def _turned_noise(result: RunResult) -> RunResult:
+    """One client adds the noise of another in the reverse order."""
+    first, second, *others = result.observations[1]
+    one, two = (np.frombuffer(_on_grid(result, seen), dtype=np.float64) for seen in (first, second))
+    noise = (np.frombuffer(first.update, dtype=np.float64) - one)[::-1]
+    changed = replace(second, update=(two + noise).tobytes())
+    return replace(result, observations={**result.observations, 1: (first, changed, *others)})
+
+
 def _thin_noise(result: RunResult) -> RunResult:
     """One client adds half of its noise."""
     first, *others = result.observations[1]
@@ -602,13 +804,25 @@ def _shared_noise(result: RunResult) -> RunResult:
 
 def _sums_confirmed(result: RunResult) -> str:
     transcript = _bodies(result)
-    verdict = verify(transcript)
+    verdict = str(verify(transcript)) if transcript.closed else ""
     for applied in _applied_sums(result):
         _confirmed(transcript, applied)
         contributors = tuple(item.header.sender for item in applied.message.updates)
         told = applied.line.contributors
         _demand(contributors == told, f"round {applied.line.round}: a sum of {contributors}, the result says {told}")
+    if not verdict:
+        _verified_until(transcript, result.rounds[-1].round)
+        raise NotChecked(f"the run broke off after round {result.rounds[-1].round}: its record has no end to verify")
     return f"the auditor confirmed each of {len(result.rounds)} applied sums; {verdict}"
+
+
+def _verified_until(transcript: Transcript, round_: int) -> None:
+    """A record without an end is right up to the last message of this round. Raises: IntegrityError naming the first break."""
+    entries = [line.entry for line in transcript.lines]
+    last = max(n for n, one in enumerate(entries) if isinstance(one, Sent) and one.position.round == round_)
+    lines = b"".join(line.to_json() + b"\n" for line in transcript.lines[: last + 1])
+    with suppress(CutOff):
+        verify(Transcript.from_bytes(lines, dict(transcript.blobs)))
 
 
 def _tamper_sum(result: RunResult) -> RunResult:
@@ -628,7 +842,8 @@ _WRONG_LABELS: tuple[tuple[str, Callable[[Header], Header]], ...] = (
     ("epoch", lambda h: replace(h, position=replace(h.position, epoch=h.position.epoch + 1))),
     ("round", lambda h: replace(h, position=replace(h.position, round=h.position.round + 1))),
     ("attempt", lambda h: replace(h, position=replace(h.position, attempt=h.position.attempt + 1))),
-    ("client", lambda h: replace(h, sender="client-1" if h.sender != "client-1" else "client-2")),
+    ("state", lambda h: replace(h, state=hashlib.sha256(h.state).digest())),
+    ("plan", lambda h: replace(h, plan=hashlib.sha256(h.plan).digest())),
 )
 _LABELLED = (m.COMMITMENT, m.UPDATE, m.READY, m.PARTIAL, m.RECEIPT)
 """Everything that a client says in a round."""
@@ -638,33 +853,56 @@ def _wrong_labels(result: RunResult) -> str:
     tried = labelled = 0
     rosters, family = _rosters(result.transcript), load_preset(result.experiment.scheme).family
     plans = {s.position: s.head.header for s in result.transcript.sent if s.step == m.PLAN and s.sender == COORDINATOR}
+    trial = Identity("trial", CLIENT)
     for sent in (s for s in result.transcript.sent if s.step in _LABELLED):
         header, roster = sent.head.header, rosters[sent.position.epoch]
         plan = plans.get(header.position)
         _demand(plan is not None, f"{header.kind} of {header.sender}: on record without a plan for its place")
         assert plan is not None
         expected = (plan.position, KeyId.parse(plan.key_id, family), plan.state, plan.digest)
-        _admitted(sent, header, expected, roster)
+        _admitted(sent.head, expected, roster.member(header.sender).signing)
         labelled += 1
-        for what, change in _WRONG_LABELS if sent.step == m.UPDATE else ():
-            try:
-                _admitted(sent, change(header), expected, roster)
-            except HeflError:
-                tried += 1
-            else:
-                raise AssertionError(f"an update labelled with another {what} was accepted")
-    _demand(tried > 0, "no upload is on record: nothing was tried")
+        if sent.step == m.UPDATE:
+            tried += _mislabelled(sent.head, expected, roster, trial)
+    _need(tried > 0, "no upload is on record: nothing was tried")
     return (
         f"{labelled} messages of clients bear the labels of the plan in force and their sender's signature; {tried} wrongly "
-        "labelled copies of uploads were refused by header and signature alone"
+        "labelled copies of uploads were refused by the header: those of another place with a true signature (a trial key's), "
+        "those of another client by its key"
     )
 
 
-def _admitted(sent: Sent, header: Header, expected: tuple[Position, KeyId, bytes, bytes], roster: Roster) -> None:
+_Place: TypeAlias = tuple[Position, KeyId, bytes, bytes]
+"""Position, key, state and plan that a message of a round has to name."""
+
+
+def _mislabelled(head: SignedHeader, expected: _Place, roster: Roster, trial: Identity) -> int:
+    """How many wrong labels were refused. A trial key signs them, so that only the place can be what is refused."""
+    _admitted(_signed(head.header, trial), expected, trial.member.signing)  # with the true label it is taken
+    for what, change in _WRONG_LABELS:
+        _refused(_signed(change(head.header), trial), expected, trial.member.signing, what)
+    other = next(name for name in roster.clients if name != head.header.sender)
+    _refused(replace(head, header=replace(head.header, sender=other)), expected, roster.member(other).signing, "client")
+    return len(_WRONG_LABELS) + 1
+
+
+def _signed(header: Header, trial: Identity) -> SignedHeader:
+    return SignedHeader(header, trial.sign(encode(header)))
+
+
+def _refused(head: SignedHeader, expected: _Place, signing: bytes, what: str) -> None:
+    try:
+        _admitted(head, expected, signing)
+    except HeflError:
+        return
+    raise AssertionError(f"an update labelled with another {what} was accepted")
+
+
+def _admitted(head: SignedHeader, expected: _Place, signing: bytes) -> None:
     """The checks of whoever receives it, before anything is parsed. Raises: whatever refuses it."""
     position, key_id, state, plan = expected
-    check_place(header, position=position, key_id=key_id, state=state, plan=plan)
-    replace(sent.head, header=header).verify(roster.member(header.sender).signing)
+    check_place(head.header, position=position, key_id=key_id, state=state, plan=plan)
+    head.verify(signing)
 
 
 def _unsign(result: RunResult) -> RunResult:
@@ -685,7 +923,7 @@ def _secrets_sent(transcript: Transcript) -> list[Sent]:
 def _no_share_leaves(result: RunResult) -> str:
     transcript, rosters = result.transcript, _rosters(result.transcript)
     found = _secrets_sent(transcript)
-    _demand(bool(found), "no share was dealt on record")
+    _need(bool(found), "no share was dealt on record")
     taken: set[tuple[str, int, str, str]] = set()
     for sent in found:
         what, roster = f"a {sent.step} of epoch {sent.position.epoch}", rosters[sent.position.epoch]
@@ -700,15 +938,25 @@ def _no_share_leaves(result: RunResult) -> str:
         place = (sent.step, sent.position.epoch, sent.sender, sent.receivers[0])
         _demand(place not in taken, f"{what}: {sent.receivers[0]} got two of {sent.sender}")
         taken.add(place)
+        size = seals.sealed_nbytes(sent.head)
+        _demand(sent.nbytes == size, f"{what} has {sent.nbytes} bytes, sealed to one client it has {size}")
     whole = sum(sent.step == "share" for sent in found)
     told = [f"{whole} shares"] * bool(whole) + [f"{len(found) - whole} parts of shares"] * (whole < len(found))
-    return f"{' and '.join(told)}, each sealed to one client; coordinator and auditor received none"
+    return (
+        f"{' and '.join(told)}, each called sealed, to one client, and of the size that sealing to one gives; coordinator and "
+        "auditor received none (no record keeps these bodies, so that nobody tried to open them)"
+    )
 
 
 def _misaddress_share(result: RunResult) -> RunResult:
     """A share, or a client's part of one, goes to the coordinator as well."""
     first = _secrets_sent(result.transcript)[0]
     return _with_sent(result, first.step, lambda s: _entry(s, receivers=(*s.receivers, COORDINATOR)))
+
+
+def _wrap_nothing(result: RunResult) -> RunResult:
+    """A share is called sealed and is as small as one whose key lies beside it."""
+    return _with_sent(result, _secrets_sent(result.transcript)[0].step, seals.smaller)
 
 
 def _second_share(result: RunResult) -> RunResult:
@@ -741,36 +989,48 @@ def has_epochs(result: RunResult) -> bool:
 
 def _quorum_kept(result: RunResult) -> str:
     transcript, need = _bodies(result), result.experiment.quorum.threshold
+    applied = {one.sent.position: one for one in _applied_sums(result)}
     answered = 0
-    for applied in _applied_sums(result):
-        where = f"round {applied.line.round}"
-        asked = [s for s in applied.attempt if s.step == m.REQUEST and s.sender == COORDINATOR]
-        _demand(len(asked) == 1, f"{where}: {len(asked)} requests to decrypt the sum, expected one")
-        confirmation = _confirmed(transcript, applied, until=asked[0])
-        request = decode(transcript.body(asked[0]), DecryptionRequest)
-        _demand(
-            (request.sum, request.confirmation) == (applied.sent.head.header.digest, confirmation.head.header.digest),
-            f"{where}: the request names another sum or confirmation",
-        )
-        members = [item.header.sender for item in applied.message.updates]
-        _demand(
-            len(set(request.active)) == len(request.active) == need and set(request.active) <= set(members),
-            f"{where}: the active set {request.active} is not {need} contributors",
-        )
-        answered += _answers(transcript, applied, asked[0], request.active)
+    for sent in (s for s in transcript.sent if s.step == m.SUM):
+        summed = _summed(transcript, sent)
+        asked = [s for s in summed.attempt if s.step == m.REQUEST and s.sender == COORDINATOR]
+        expected = 1 if sent.position in applied else len(asked[:1])  # an attempt may have ended before
+        _demand(len(asked) == expected, f"{summed.where}: {len(asked)} requests to decrypt the sum, expected one")
+        if asked:
+            active = _asked(transcript, summed, asked[0], need)
+            answered += _answers(summed, asked[0], active, complete=sent.position in applied)
     _no_stray_answers(transcript)
     return (
-        f"{answered} partial decryptions, each by one of the {need} holders named first, after the auditor's word on that very "
-        "sum, signed, and sealed to the clients"
+        f"{answered} partial decryptions, of attempts that came to nothing too, each by one of the {need} holders named first, "
+        "after the auditor's word on that very sum, signed, and addressed to the clients; none opened without a key"
     )
 
 
-def _answers(transcript: Transcript, applied: _Applied, asked: Sent, active: Sequence[str]) -> int:
-    """How many partials this sum got: one of each active holder, after the request."""
-    where, attempt = f"round {applied.line.round}", applied.attempt
+def _asked(transcript: Transcript, summed: _Summed, asked: Sent, need: int) -> tuple[str, ...]:
+    """Whom a request names: as many contributors as it takes, for the sum that the auditor confirmed before it."""
+    confirmation = _confirmed(transcript, summed, until=asked)
+    request = decode(transcript.body(asked), DecryptionRequest)
+    _demand(
+        (request.sum, request.confirmation) == (summed.sent.head.header.digest, confirmation.head.header.digest),
+        f"{summed.where}: the request names another sum or confirmation",
+    )
+    members = [item.header.sender for item in summed.message.updates]
+    _demand(
+        len(set(request.active)) == len(request.active) == need and set(request.active) <= set(members),
+        f"{summed.where}: the active set {request.active} is not {need} contributors",
+    )
+    return request.active
+
+
+def _answers(summed: _Summed, asked: Sent, active: Sequence[str], *, complete: bool) -> int:
+    """How many partials this sum got: after the request, one of each active holder, or of some where the attempt failed."""
+    attempt = summed.attempt
     partials = [s for s in attempt if s.step == m.PARTIAL]
-    _demand(sorted(s.sender for s in partials) == sorted(active), f"{where}: answers of {[s.sender for s in partials]}")
-    _demand(all(attempt.index(s) > attempt.index(asked) for s in partials), f"{where}: an answer before the request")
+    senders = sorted(s.sender for s in partials)
+    right = senders == sorted(active) if complete else len(set(senders)) == len(senders) and set(senders) <= set(active)
+    _demand(right, f"{summed.where}: answers of {senders}")
+    early = any(attempt.index(s) < attempt.index(asked) for s in partials)
+    _demand(not early, f"{summed.where}: an answer before the request")
     return len(partials)
 
 
@@ -786,12 +1046,19 @@ def _no_stray_answers(transcript: Transcript) -> None:
         readers = {*sent.receivers, *sent.head.header.recipients}
         _demand(sent.head.header.sealed and readers <= set(roster.clients), f"{where} was readable by others")
         _demand(transcript.content(sent) is None, f"{where} is on record in the open")
+        _demand(not seals.opens_without_key(sent.head, transcript.body(sent)), f"{where} opens without a key")
         sent.head.verify(roster.member(sent.sender).signing)
 
 
 def _drop_partials(result: RunResult) -> RunResult:
     """One partial decryption came from somebody else."""
     return _with_sent(result, m.PARTIAL, lambda s: _entry(s, header=replace(s.head.header, sender="client-99")))
+
+
+def _key_beside(result: RunResult) -> RunResult:
+    """A partial's header says that it is sealed, and the key lies in the body where it should be wrapped."""
+    partial = next(s for s in result.transcript.sent if s.step == m.PARTIAL)
+    return _with_blob(result, partial.body, lambda _: seals.with_key_beside(partial))
 
 
 def _unconfirm(result: RunResult) -> RunResult:
@@ -807,6 +1074,95 @@ def _confirm_oneself(result: RunResult) -> RunResult:
     return _with_sent(result, m.CONFIRMATION, lambda s: replace_struct(s, signature=s.head.signature[::-1]))
 
 
+def _flooded(result: RunResult) -> str:
+    preset, transcript = load_preset(result.experiment.scheme), _bodies(result)
+    if not floods(preset, result.experiment.quorum):
+        raise NotChecked(f"{preset.name}: its answers are not flooded, they say nothing but the sum (Paillier)")
+    _observed(result)
+    names, noise, most = [], [], 1.0
+    for applied in _applied_sums(result):
+        raw, unit = _opened_noise(result, preset, applied)
+        names.append(applied.where)
+        noise.append(raw / unit)
+        spread = preset.aggregate_noise_std(len(applied.message.updates), result.experiment.clients)
+        most = max(most, 1 + 3 * (spread / 2.0**preset.flood_bits) ** 2)
+    found = _check_flooding(names, np.stack([one[: min(map(len, noise))] for one in noise]), most)
+    quorum = _public_keys(transcript)[applied.sent.head.header.key_id].quorum
+    return (
+        f"{sum(map(len, noise))} numbers of noise in {len(noise)} opened sums, as every holder sees them: {min(found):.2f} to "
+        f"{max(found):.2f} of the variance of {quorum.threshold} floodings of 2^{preset.flood_bits}, and no sum's follows another's"
+    )
+
+
+def _check_flooding(names: Sequence[str], noise: Noise, most: float) -> list[float]:
+    """The strength of each sum's noise. Shapes: (sums, numbers). Raises: IntegrityError for too little, too much or the same."""
+    sums, count = noise.shape
+    budget = math.log(2 * (sums + 1 + 2 * sums**2) / FLOODING_ALPHA)
+    found = [float(np.mean(row**2)) for row in noise]
+    for name, strength in zip(names, found, strict=True):
+        check_strength(f"{name}: the opened sum", strength, count, budget, ROUNDED, most / ROUNDED)
+    check_strength("all opened sums together", float(np.mean(found)), sums * count, budget, ROUNDED, most / ROUNDED)
+    check_apart([f"{name}: the opened sum" for name in names], noise, most, budget)
+    return found
+
+
+def _opened_noise(result: RunResult, preset: RingPreset, applied: _Applied) -> tuple[Noise, float]:
+    """A sum's noise as its holders see it, and its stated standard deviation: of t floodings, uniform on -2^f .. 2^f.
+
+    BFV's is apart from the plaintext. CKKS's is what the applied mean differs by from the mean of the updates: each slot sums N
+    coefficients. Raises: NotChecked where that was not observed.
+    """
+    where, seen = applied.where, result.observations.get(applied.line.round, ())
+    first = next((one for one in seen if one.applied), None)
+    quorum = _public_keys(result.transcript)[applied.sent.head.header.key_id].quorum
+    std = math.sqrt(quorum.threshold / 3)
+    if preset.family == "bfv":
+        found = np.frombuffer(first.opened_noise if first else b"", dtype="<f4").astype(np.float64)
+        _need(len(found) > 0, f"{where}: the noise of the opened sum was not observed")
+        return found, std
+    contributors = [one for one in seen if one.client in applied.line.contributors]
+    _need(first is not None and len(contributors) == len(applied.line.contributors), f"{where}: not all were observed")
+    assert first is not None
+    ring = seal.open_ring(preset)
+    share = sum(one.examples for one in contributors) / result.transcript.manifest.examples_max
+    slot = std * 2.0**preset.flood_bits * math.sqrt(ring.degree / 2) / ring.scale
+    return np.frombuffer(first.applied, dtype=np.float64) - plain_mean(contributors), slot / share
+
+
+def _with_opened_noise(result: RunResult, change: Callable[[int, Noise], Noise]) -> RunResult:
+    """Other noise in each opened sum, by round; the sums' plaintexts stay."""
+    observations = {}
+    for round_, found in result.observations.items():
+        mean = plain_mean(found)
+
+        def changed(seen: Observation, at: int = round_, mean: Noise = mean) -> Observation:
+            if seen.opened_noise:
+                noise = change(at, np.frombuffer(seen.opened_noise, dtype="<f4").astype(np.float64))
+                return replace(seen, opened_noise=noise.astype("<f4").tobytes())
+            noise = change(at, np.frombuffer(seen.applied, dtype=np.float64) - mean)
+            return replace(seen, applied=(mean + noise).tobytes())
+
+        observations[round_] = tuple(changed(seen) if seen.applied else seen for seen in found)
+    return replace(result, observations=observations)
+
+
+def _no_flooding(result: RunResult) -> RunResult:
+    """No holder floods: an opened sum has its own noise and no more."""
+    return _with_opened_noise(result, lambda _, noise: noise * 2.0**-40)
+
+
+def _one_less(result: RunResult) -> RunResult:
+    """One holder does not flood, the others do."""
+    threshold = result.experiment.quorum.threshold
+    return _with_opened_noise(result, lambda _, noise: noise * math.sqrt((threshold - 1) / threshold))
+
+
+def _same_flooding(result: RunResult) -> RunResult:
+    """The holders flood as much as they should, each sum with the same: the difference of two is in the open."""
+    kept: dict[int, Noise] = {}
+    return _with_opened_noise(result, lambda _, noise: kept.setdefault(len(noise), noise))
+
+
 def _epochs_apart(result: RunResult) -> str:
     transcript = _bodies(result)
     keys: dict[int, set[str]] = {}
@@ -820,7 +1176,10 @@ def _epochs_apart(result: RunResult) -> str:
     _demand(distinct <= set(announced), "a key was used that was never announced")
     chosen = {epoch: announced[min(found)] for epoch, found in keys.items()}
     pairs = _secrets_apart(result, chosen)
-    return f"{len(keys)} epochs, {len(distinct)} different keys over different secrets ({pairs} pairs compared)"
+    return (
+        f"{len(keys)} epochs, {len(distinct)} different keys over different secrets ({pairs} pairs compared, up to sign and "
+        "turn; a secret derived from another in any other way is not recognised)"
+    )
 
 
 def _secrets_apart(result: RunResult, keys: Mapping[int, PublicKey]) -> int:
@@ -934,26 +1293,32 @@ def replace_struct(sent: Sent, *, signature: bytes) -> Sent:
     return Sent(sent.step, head, sent.receivers, sent.nbytes, sent.body, sent.work, sent.inline)
 
 
+def replace_nbytes(sent: Sent, nbytes: int) -> Sent:
+    """A copy of a transcript entry that names another size."""
+    return Sent(sent.step, sent.head, sent.receivers, nbytes, sent.body, sent.work, sent.inline)
+
+
 LEDGER: tuple[Claim, ...] = (
     Claim(
         "coordinator-blind",
-        "The coordinator learns no update, weight or aggregate from any message; it sees d, cohort, sizes, times, "
-        "participation, refusals and the number of rounds.",
+        "The coordinator gets no update, weight or aggregate in any form that was searched for, and no ciphertext that opens "
+        "without a key; it sees d, cohort, sizes, times, participation, refusals and the number of rounds.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, what is promised",
         _coordinator_blind,
-        (_plant_plaintext, _plant_quantised),
+        (_plant_plaintext, _plant_quantised, _leave_open),
     ),
     Claim(
         "inputs-allowed",
         "Everything that coordinator and auditor send, receive or find on record is on an allow-list, field by field, cost "
-        "reports and refusals too; no field carries an example count.",
+        "reports too; no field means an example count, no client's refusal has one in digits, and digests of what never comes "
+        "look like digests.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, steps of a round; hefl_core/measure/inputs.py",
         _inputs_allowed,
-        (_smuggle_count, _report_cost, _tell_entry, _hide_count),
+        (_smuggle_count, _report_cost, _tell_entry, _tell_epoch, _hide_count, _spare_count, _weigh_count),
     ),
     Claim(
         "coordinator-memory",
@@ -968,43 +1333,48 @@ LEDGER: tuple[Claim, ...] = (
     ),
     Claim(
         "ciphertexts-uniform",
-        "χ² tests do not tell the run's ciphertexts from uniform noise, neither alone nor the difference of two.",
+        "χ² tests do not tell the run's ciphertexts from uniform noise, alone or in the difference of an upload and the next "
+        "one, and no mask is another's up to sign and turn.",
         COORDINATOR,
         "executed",
         "Lyubashevsky, Peikert, Regev 2010; Paillier 1999 (what is uniform); hefl_core/measure/uniformity.py",
         _uniform,
-        (_repeat_upload, _share_mask, _unmask_early),
+        (_repeat_upload, _share_mask, _turn_mask, _unmask_early),
     ),
     Claim(
         "shares-sealed",
-        "Every share of the secret key travels sealed to one client; coordinator and auditor never receive one.",
+        "Every share of the secret key travels to one client, sealed by its header and by its size; coordinator and auditor "
+        "never receive one.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, step 0; RFC 9180 (HPKE)",
         _no_share_leaves,
-        (_misaddress_share, _second_share),
+        (_misaddress_share, _second_share, _wrap_nothing),
     ),
     Claim(
         "fresh-ciphertexts",
-        "No two ciphertexts are equal, not even of equal updates, and no two have one mask.",
+        "No two ciphertexts are equal, not even of equal updates, and no mask is another's, its negative, or what a turn by "
+        "X^j, an automorphism or (Paillier) the inverse makes of it; other relations are not looked for.",
         COORDINATOR,
         "executed",
         "Goldwasser and Micali 1984 (probabilistic encryption)",
         _fresh,
-        (_repeat_upload, _share_mask),
+        (_repeat_upload, _share_mask, _turn_mask),
     ),
     Claim(
         "equals-fedavg",
-        "Encrypted FedAvg equals FedAvg on the clipped updates within the stated bound.",
+        "In every round the mean that the clients applied equals FedAvg on the clipped updates within the stated bound, and "
+        "the model moved by just that mean.",
         "client",
         "executed",
         "docs/protocol.md, numbers inside a ciphertext",
         _equals_fedavg,
-        (_enlarge_error, _move_mean),
+        (_enlarge_error, _move_mean, _double_step, _forget_round),
     ),
     Claim(
         "one-model",
-        "After each round every client holds the same model, bit for bit.",
+        "After each round every client that was seen holds the same model, bit for bit; a run in which a contributor was "
+        "not seen does not count as checked.",
         "client",
         "executed",
         "docs/protocol.md, step 8",
@@ -1013,29 +1383,30 @@ LEDGER: tuple[Claim, ...] = (
     ),
     Claim(
         "noise-added",
-        "Under differential privacy every update is clipped, weighs one and carries its share of discrete Gaussian noise "
-        "before it is encrypted; ε is stated for the sums and the model, if every contributor adds its noise.",
+        "Under differential privacy every contributor's update is clipped, weighs one and carries noise of the stated size and "
+        "shape, no other share's as far as these tests see (noise that somebody can compute is not recognised); ε is stated for "
+        "the sums and the model, if every contributor adds its noise.",
         "model user",
         "executed",
         "docs/dp.md; Kairouz, Liu, Steinke 2021 (distributed discrete Gaussian)",
         _noise_added,
-        (_no_noise, _thin_noise, _shared_noise),
+        (_no_noise, _thin_noise, _shared_noise, _late_noise, _turned_noise),
         is_private,
     ),
     Claim(
         "sums-confirmed",
-        "Tampering by the coordinator alone is detected by an honest auditor's re-adding (or by the tag, after "
-        "decryption); a client's lie about its own update is not.",
+        "Every applied sum is the one that the auditor confirmed, and the uploads on record added again give its bytes, by the "
+        "record's own roster: an honest auditor detects tampering by the coordinator alone, not a client's lie about itself.",
         "client",
         "executed",
         "docs/protocol.md, step 6",
         _sums_confirmed,
-        (_tamper_sum, _miss_contributor),
+        (_tamper_sum, _miss_contributor, _forget_round),
     ),
     Claim(
         "labels-checked",
-        "A message labelled with another key, epoch, round or client is refused before parsing; a false label surfaces "
-        "after decryption.",
+        "Every message of a client bears the labels of its plan; the check that the parties use refuses copies of the run's "
+        "uploads with another key, epoch, round, attempt, state, plan or client by the header alone.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, step 5",
@@ -1044,17 +1415,30 @@ LEDGER: tuple[Claim, ...] = (
     ),
     Claim(
         "quorum-kept",
-        "Collective custody: only the t holders named first answer, for a confirmed sum, sealed to the clients.",
+        "Collective custody: in every attempt on record only the t holders named first answer, for a confirmed sum, to the "
+        "clients, in bodies that do not open by what lies in them.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, custody; Asharov et al. 2012, Mouchet et al. 2021 (threshold RLWE); Fouque, Poupard, Stern 2000",
         _quorum_kept,
-        (_drop_partials, _unconfirm, _confirm_oneself),
+        (_drop_partials, _key_beside, _unconfirm, _confirm_oneself),
+        is_collective,
+    ),
+    Claim(
+        "flooded",
+        "Collective BFV and CKKS: the noise of each opened sum, measured from what every holder has, is that of t floodings, no "
+        "less and no more as far as so many numbers tell, and no sum has another's.",
+        "t - 1 holders and the coordinator",
+        "executed",
+        "docs/sharp_edges.md; Asharov et al. 2012 (smudging); hefl_core/schemes/threshold.py",
+        _flooded,
+        (_no_flooding, _one_less, _same_flooding),
         is_collective,
     ),
     Claim(
         "epochs-apart",
-        "A key opens the rounds of its own epoch only: no two epochs have one key, or one secret.",
+        "No two epochs have one key, or one secret up to sign and turn by X^j (Paillier: a common factor), so that a stolen "
+        "key opens the rounds of its own epoch only; secrets derived from each other in another way are not recognised.",
         "whoever stole a key",
         "executed",
         "docs/protocol.md, custody",

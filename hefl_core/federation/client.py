@@ -57,7 +57,8 @@ class Observation:
     of its key's, by which epochs over one secret are recognised (schemes/imprint.py).
     Under an adaptive ``bound``, with what earlier rounds left out, as it was sent;
     ``clipped`` of its entries were cut to the bound. ``theta_digest``: SHA-256 of the model this client now has. The first
-    contributor adds the decrypted mean ``applied`` (float64), ``theta`` (float32), accuracy and loss on the hold-out set.
+    contributor adds the decrypted mean ``applied`` (float64), ``theta`` (float32), accuracy and loss on the hold-out set, and
+    of a BFV sum that was opened together its noise (``opened_noise``, float32 in units of 2^f).
     Leaks: everything, to the observer alone (sealed).
     """
 
@@ -75,6 +76,7 @@ class Observation:
     before_noise: bytes = field(default=b"", repr=False)
     spent: tuple[Spent, ...] = ()
     imprint: bytes = field(default=b"", repr=False)
+    opened_noise: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
@@ -449,7 +451,10 @@ class Client(Holder):
             seen = replace(seen, update=sent.tobytes(), bound=bound, clipped=fitted.clipped)
         if self.current_list(position).senders[0] == self.name:
             accuracy, loss = self._home.evaluate(self.theta)
-            seen = replace(seen, applied=self._mean.tobytes(), theta=theta, accuracy=accuracy, loss=loss)
+            noise = self.opened_noise(position).astype("<f4").tobytes()
+            seen = replace(
+                seen, applied=self._mean.tobytes(), theta=theta, accuracy=accuracy, loss=loss, opened_noise=noise
+            )
         info = self.sealing_info(OBSERVER, position, self.name)
         return seal(encode(seen), self._observer, info)
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import cast
+from typing import Final, cast
+
+import numpy as np
 
 from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
 from hefl_core.federation import messages as m
@@ -25,9 +27,14 @@ from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.question import Contribution, Question
 from hefl_core.keys.roster import Member, Roster
 from hefl_core.keys.sealing import sealer
-from hefl_core.schemes.base import Opened, PartialDecryption, PublicKey
+from hefl_core.schemes import seal, threshold
+from hefl_core.schemes.base import Opened, PartialDecryption, PublicKey, Vector
+from hefl_core.schemes.flooding import floods
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
+
+MOST_NOISE_BLOCKS: Final = 4
+"""Of each sum, shown to the observer: thousands of numbers each."""
 
 
 class Holder(Witness):
@@ -175,6 +182,15 @@ class Holder(Witness):
             share = self.enrolment.share
             partials = [self.scheme.partial_decrypt(share, message.total, (share.index,))]
         return self.scheme.open(self.public_key, message.total, partials, bound=bound)
+
+    def opened_noise(self, position: Position) -> Vector:
+        """The noise of an applied sum, which every holder sees (schemes/threshold.py); empty where nothing was flooded."""
+        preset = self.scheme.preset
+        if not floods(preset, self.enrolment.record.quorum):
+            return np.zeros(0)
+        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        ring = seal.open_ring(preset)
+        return threshold.opened_noise(preset, ring, message.total, self._partials(position), MOST_NOISE_BLOCKS)
 
     # -- decrypting together -----------------------------------------------------------------------------------
 

@@ -4,8 +4,11 @@ Each field has a meaning, and each meaning a check that leaves no room for a num
 must be the size of what is there, a public number must be one of the manifest's. No meaning stands for an example count.
 What cannot be decoded, has a field that is not listed, or fails its check, is a finding.
 
-The record's own lines are held against the same list: a client's cost report (training time grows with n_k) and a client's
-refusal with a number in it are findings.
+The record's own lines are held against the same list: a client's cost report (training time grows with n_k), a client's
+refusal with a number in it, a size that is not the message's and a header that nobody got are looked at too.
+
+What it cannot see: a number in the bits of a digest of something that never comes (a commitment's spare for an attempt that is
+not made, a message that nobody got), as long as the 32 bytes look like a digest; a number told in words; timing.
 """
 
 from __future__ import annotations
@@ -22,14 +25,14 @@ from hefl_core.errors import WireError
 from hefl_core.federation import messages as m
 from hefl_core.federation import protocol_table
 from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.messages import EncryptedSum
+from hefl_core.federation.messages import Commitment, EncryptedSum
 from hefl_core.federation.outside import is_public_reason
-from hefl_core.federation.transcript import LeftOut, Seen, Sent, Transcript
-from hefl_core.ids import KMS, is_client
+from hefl_core.federation.transcript import LeftOut, Seen, Sent, Transcript, Unsent
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.registry import load_preset
-from hefl_core.wire.canonical import decode
-from hefl_core.wire.envelope import DOMAIN, NO_DIGEST, VERSION, Header
+from hefl_core.wire.canonical import decode, encode
+from hefl_core.wire.envelope import DOMAIN, NO_DIGEST, VERSION, Header, SignedHeader
 
 READABLE: Final = protocol_table.READABLE
 """All that a keyless party can decode, and as what: the table of the protocol says it."""
@@ -87,6 +90,10 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
 MEANINGS: Final = tuple(sorted({meaning for names in FIELDS.values() for meaning in names.values()}))
 LONGEST_NAME = 200
 MOST_ATTEMPTS = 8
+FEWEST_VALUES = 15
+"""Different bytes in a digest's 32: a SHA-256 has fewer with less than 2^-55; a number that is written there has few."""
+STEP: Final = re.compile(r"(receive )?[a-z_/-]{1,40}")
+"""How a note names what a party was asked for: in letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +143,14 @@ class Decoder:
         found = cls(transcript.manifest, gaps=sum(isinstance(line.entry, LeftOut) for line in transcript.lines))
         found.names, found.digests = known_names(transcript), known_digests(transcript)
         said: Counter[str] = Counter()
+        for head in transcript.headers:
+            if head.header.digest not in found.order:
+                found.order[head.header.digest] = said[head.header.sender]
+                said[head.header.sender] += 1
         for sent in transcript.sent:
             found.bodies.add(sent.body)
             if not is_client(sent.sender):
                 found.sequences.add(sent.head.header.sequence)
-            if sent.head.header.digest not in found.order:
-                found.order[sent.head.header.digest] = said[sent.sender]
-                said[sent.sender] += 1
             content = transcript.content(sent)
             if content is not None:
                 found.sizes.add(len(content))
@@ -170,12 +178,21 @@ class Decoder:
         if kind is None:
             self.findings.append(f"{where}: a kind that is not on the list")
         elif seen.content is None:
-            self.findings.append(f"{where}: {seen.sent.nbytes} bytes that are not on record in the open")
+            self.findings.append(f"{where}: {seen.sent.nbytes} {UNFILED}")
         else:
             try:
                 self.walk(decode(seen.content, kind), where)
             except WireError as error:
                 self.findings.append(f"{where}: not decodable ({error})")
+
+    def unsent(self, head: SignedHeader) -> None:
+        """A header that nobody got. What it says of its content cannot be compared, but has to look like it."""
+        header = head.header
+        where = f"unsent {header.kind} of {header.sender}, round {header.position.round}"
+        self._of_client = is_client(header.sender)
+        self.walk(head, where)
+        if not looks_like_a_digest(header.content_digest):
+            self.findings.append(f"{where}: Header.content_digest is no digest")
 
     def walk(self, value: object, where: str) -> None:
         """Every leaf of a value of the listed types; headers, wherever they are, also in their sender's order."""
@@ -212,8 +229,10 @@ class Decoder:
 
     def _is_known(self, kind: str, meaning: str, leaf: object) -> bool:
         """What a client says in a name or a digest is something that the run knows; only commitments say something new."""
-        if not self._of_client or kind == "Commitment":
+        if not self._of_client:
             return True
+        if kind == "Commitment":
+            return meaning != DIGEST or looks_like_a_digest(leaf)
         if meaning == NAME:
             return leaf in self.names
         return meaning != DIGEST or leaf in self.digests
@@ -257,6 +276,15 @@ def examine(transcript: Transcript, seat: str) -> Inputs:
     )
 
 
+UNFILED: Final = "bytes that are not on record in the open"
+
+
+def awaits_uploads(finding: str) -> bool:
+    """Whether this is all that can be said before the auditor has filed the uploads of an attempt."""
+    sizes = (f"Commitment.nbytes is no {SIZE}", f"Header.content_nbytes is no {SIZE}", f"Header.blocks is no {NUMBER}")
+    return finding.endswith((UNFILED, *sizes))
+
+
 def known_names(transcript: Transcript) -> set[str]:
     """Parties, kinds and keys of a run, as its keyless parties and its KMS say them."""
     manifest = transcript.manifest
@@ -278,9 +306,11 @@ def known_names(transcript: Transcript) -> set[str]:
 def known_digests(transcript: Transcript) -> set[bytes]:
     """Digests of a run's messages and ciphertexts, and its states. Raises: nothing; what is unreadable is a finding elsewhere."""
     found = {NO_DIGEST}
+    for head in transcript.headers:  # a receipt that was lost is what its sender's next message follows
+        found |= {head.header.digest, head.header.content_digest}
     for sent in transcript.sent:
         header = sent.head.header
-        found |= {header.digest, header.content_digest, sent.body}
+        found.add(sent.body)
         if not is_client(sent.sender):
             found |= {header.plan, header.state, header.commitments, header.previous}
         if sent.step == m.SUM and (content := transcript.content(sent)) is not None:
@@ -290,25 +320,91 @@ def known_digests(transcript: Transcript) -> set[bytes]:
     return found
 
 
+def looks_like_a_digest(leaf: object) -> bool:
+    """Whether 32 bytes are not mostly of a few values, as a number is that was written there.
+
+    >>> looks_like_a_digest(hashlib.sha256(b"x").digest()), looks_like_a_digest((113).to_bytes(32, "big"))
+    (True, False)
+    """
+    return isinstance(leaf, bytes) and (leaf == NO_DIGEST or len(set(leaf)) >= FEWEST_VALUES)
+
+
 def examine_record(transcript: Transcript) -> tuple[str, ...]:
     """Findings in the record's own lines: what stands beside the messages, on the coordinator's disk."""
-    return tuple(_in_lines(transcript))
+    return (*_in_lines(transcript), *_in_unsent(transcript))
+
+
+def unused_spares(transcript: Transcript) -> int:
+    """Digests in commitments that nothing on record has: of attempts that were not made. Nobody can compare them."""
+    came = known_digests(transcript)
+    spares = 0
+    for sent in transcript.sent:
+        if sent.step == m.COMMITMENT and (content := transcript.content(sent)) is not None:
+            with suppress(WireError):
+                spares += sum(spare not in came for spare in decode(content, Commitment).spares)
+    return spares
 
 
 def _in_lines(transcript: Transcript) -> Iterator[str]:
     experiment = transcript.manifest.experiment
-    most = {"client": experiment.clients, "round": experiment.rounds, "attempt": MOST_ATTEMPTS}
+    epochs = max((sent.position.epoch for sent in transcript.sent), default=1) + 1  # one may have been begun in vain
+    most = {"client": experiment.clients, "round": experiment.rounds, "attempt": MOST_ATTEMPTS, "epoch": epochs}
+    names = {client_name(number) for number in range(1, experiment.clients + 1)}
     for number, line in enumerate(transcript.lines, 1):
         entry = line.entry
-        if isinstance(entry, Sent) and is_client(entry.sender) and entry.work:
-            yield f"line {number}: a cost report of {entry.sender}; training time grows with its number of examples"
+        if isinstance(entry, Sent):
+            yield from (f"line {number}: {what}" for what in _beside(entry, transcript))
+        if isinstance(entry, LeftOut):
+            place = {"epoch": entry.position.epoch, "round": entry.position.round, "attempt": entry.position.attempt}
+            known = entry.party in (COORDINATOR, AUDITOR, KMS) or entry.party in names
+            if not known or not STEP.fullmatch(entry.step) or any(place[what] > most[what] for what in place):
+                yield f"line {number}: a note of no party, step or place that the run has"
         if isinstance(entry, LeftOut) and is_client(entry.party):
             places = [(what, int(value)) for what, value in _PLACE.findall(entry.reason)]
             if not is_public_reason(entry.reason) or any(value > most.get(what, value) for what, value in places):
                 yield f"line {number}: a refusal of {entry.party} that says more than its kind and rule"
 
 
-_PLACE: Final = re.compile(r"\b(client|round|attempt)[ -](\d+)")
+_PLACE: Final = re.compile(r"\b(client|round|attempt|epoch)[ -](\d+)")
+
+
+def _beside(sent: Sent, transcript: Transcript) -> Iterator[str]:
+    """What a line says beside its message."""
+    if is_client(sent.sender) and sent.work:
+        yield f"a cost report of {sent.sender}; training time grows with its number of examples"
+    if any(one.step not in WORKED for one in sent.work):
+        yield f"a cost report of {sent.sender} on a step that it does not have"
+    body = transcript.blobs.get(sent.body)
+    if body is not None and sent.nbytes != len(encode(sent.head.header)) + len(sent.head.signature) + len(body):
+        yield f"{sent.nbytes} bytes, which is not the size of the {sent.step} of {sent.sender}"
+
+
+WORKED: Final = frozenset({"train", "encrypt", "seal", "decrypt", "partial", "admit", "aggregate", "confirm"})
+"""Steps that a cost report may name."""
+
+
+def _in_unsent(transcript: Transcript) -> Iterator[str]:
+    """Headers that nobody got: as those that came, but for what only the content could prove."""
+    heads = [line.entry.head for line in transcript.lines if isinstance(line.entry, Unsent)]
+    if not heads:
+        return
+    decoder, came = Decoder.of(transcript), [sent.head.header for sent in transcript.sent]
+    kinds = {header.kind for header in came}
+    decoder.names |= {row.kind for row in protocol_table.TABLE}
+    decoder.sizes |= {header.content_nbytes for header in came} | set(_committed_sizes(transcript))
+    decoder.sizes |= {
+        head.header.content_nbytes for head in heads if head.header.kind not in kinds
+    }  # nothing to compare
+    for head in heads:
+        decoder.unsent(head)
+    yield from decoder.findings
+
+
+def _committed_sizes(transcript: Transcript) -> Iterator[int]:
+    for sent in transcript.sent:
+        if sent.step == m.COMMITMENT and (content := transcript.content(sent)) is not None:
+            with suppress(WireError):
+                yield decode(content, Commitment).nbytes
 
 
 def examine_handed(transcript: Transcript, handed: Sequence[tuple[int, object]], known: Sequence[bytes]) -> Inputs:

@@ -6,14 +6,16 @@ probability ``alpha`` at most (Bonferroni over all tests):
 
 - sum of squares, both ways: Chernoff's bound of χ²; the discrete Gaussian's moments differ by less than 1e-100 from s ≥ 4 on;
 - shape: Dvoretzky, Kiefer, Wolfowitz 1956 with Massart's constant 1990, for the largest distance of the distributions;
-- inner products with the update, with other clients' noise and with the noise of the round before: a discrete Gaussian is
-  sub-Gaussian with its own s (Canonne, Kamath, Steinke 2020, fact 22).
+- inner products with the update, and with every other share of the run, of any client and round, as it is and in reverse
+  order: a discrete Gaussian is sub-Gaussian with its own s (Canonne, Kamath, Steinke 2020, fact 22).
+
+What they cannot see: noise that somebody can compute (a generator with a known seed), another order of another's entries.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +28,10 @@ from hefl_core.schemes.base import Vector
 ALPHA: Final = 1e-9
 TESTS_OF_ONE: Final = 4
 """Of one share of noise alone: too little, too much, shape, and along the update."""
+TESTS_OF_TWO: Final = 2
+"""Of two shares of noise: in order and in reverse."""
+MOST_NUMBERS: Final = 1 << 23
+"""Entries of all shares together that are compared with each other; of more, the first of each."""
 FEWEST: Final = 32
 """Entries; with fewer the moments of a coarse discrete Gaussian are not the normal's nearly enough."""
 OFF_GRID: Final = 1e-6
@@ -79,15 +85,14 @@ def check_noise(shares: Sequence[NoiseShare], std: int, alpha: float = ALPHA) ->
     fewest = min((len(share.noise) for share in shares), default=0)
     if fewest < FEWEST:
         raise NotChecked(f"noise: expected {FEWEST} entries or more to test, found {fewest}; take a larger model")
-    budget = math.log(2 * (TESTS_OF_ONE * len(shares) + sum(1 for _ in _pairs(shares)) + 1) / alpha)
+    budget = math.log(2 * (TESTS_OF_ONE * len(shares) + TESTS_OF_TWO * len(shares) ** 2 + 1) / alpha)
     for share in shares:
         _check_strength(share.name, share.strength(std), len(share.noise), budget)
         _check_shape(share, std, budget)
         _check_along(f"{share.name}: its noise follows its own update", share.noise, share.under, std, budget)
     together = float(np.mean([share.strength(std) for share in shares]))
     _check_strength("all clients together", together, sum(len(share.noise) for share in shares), budget)
-    for a, b in _pairs(shares):
-        _check_along(f"{a.name}: its noise follows that of {b.name}", a.noise, b.noise, std, budget)
+    check_apart([share.name for share in shares], np.stack([share.noise for share in shares]), std, budget)
     found = [share.strength(std) for share in shares]
     return min(found), max(found)
 
@@ -119,11 +124,28 @@ def _check_along(what: str, noise: Whole, direction: Whole, std: int, budget: fl
         raise IntegrityError(f"{what}; it can be taken off again")
 
 
-def _pairs(shares: Sequence[NoiseShare]) -> Iterator[tuple[NoiseShare, NoiseShare]]:
-    """All of one round with each other, and each with the same client's before."""
-    last: dict[str, NoiseShare] = {}
-    for at, share in enumerate(shares):
-        yield from ((share, other) for other in shares[at + 1 :] if other.round == share.round)
-        if share.client in last:
-            yield share, last[share.client]
-        last[share.client] = share
+def check_apart(names: Sequence[str], noise: Whole, std: float, budget: float) -> None:
+    """No row of noise follows another, in order or in reverse. Shapes: (shares, entries). Raises: IntegrityError."""
+    entries = min(noise.shape[1], max(FEWEST, MOST_NUMBERS // len(names)))
+    first = noise[:, :entries]
+    for order, other in (("", first), (" in reverse", noise[:, ::-1][:, :entries])):
+        limits = std * np.linalg.norm(other, axis=1) * math.sqrt(2 * budget)
+        over = np.abs(first @ other.T) > limits[None, :]
+        np.fill_diagonal(over, False)
+        if over.any():
+            a, b = (int(at) for at in np.argwhere(over)[0])
+            raise IntegrityError(f"{names[a]}: its noise follows that of {names[b]}{order}; it can be taken off again")
+
+
+def check_strength(
+    name: str, strength: float, count: int, budget: float, least: float = 1.0, most: float = 1.0
+) -> None:
+    """A mean square over the stated variance, of numbers that are sub-Gaussian with it and no heavier than normal ones.
+
+    Above ``most``: -ln P is at least count/2 · (u - 1 - ln u). Below ``least``: E exp(-λx²) ≤ 1 - λ + 3λ²/2, so at least
+    count/6 · (1 - u)². Raises: IntegrityError.
+    """
+    above, below = strength / most, strength / least
+    unlikely = count / 2 * (above - 1 - math.log(above)) if above > 1 else count / 6 * max(0.0, 1 - below) ** 2
+    if not unlikely <= budget:
+        raise IntegrityError(f"{name}: noise of {strength:.3g} times the stated variance in {count} numbers")

@@ -18,7 +18,7 @@ from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import SealingInfo, open_sealed
 from hefl_core.measure.phases import Unit, phase_totals, work_of, work_on_record
 from hefl_core.runtime.result import Phases, RoundResult, Traffic, WallPhases
-from hefl_core.schemes.base import PublicKey
+from hefl_core.schemes.base import PublicKey, Vector
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Position
@@ -95,9 +95,7 @@ def fedavg_error(
     if first is None or not set(contributors) <= set(seen):
         return None
     examples = sum(seen[name].examples for name in contributors)
-    mean = np.zeros(manifest.parameters)
-    for name in contributors:
-        mean += np.frombuffer(seen[name].update, dtype=np.float64) * (seen[name].examples / examples)
+    mean = plain_mean([seen[name] for name in contributors])
     found = float(np.max(np.abs(np.frombuffer(first.applied, dtype=np.float64) - mean)))
     scheme = open_scheme(manifest.experiment.scheme)
     bounds = [seen[name].bound if plan.bound is None else plan.bound for name in contributors]
@@ -106,6 +104,15 @@ def fedavg_error(
     if plan.bound is None and manifest.experiment.clip_norm is not None:
         of_sum *= 2  # without error feedback the clients round at random
     return found, of_sum * plan.examples_max / examples + _ROUNDING
+
+
+def plain_mean(observations: Sequence[Observation]) -> Vector:
+    """FedAvg on the updates as they are: Σ n_k Δ_k / Σ n_k. Shapes: float64 (d,)."""
+    examples = sum(one.examples for one in observations)
+    mean = np.zeros(len(observations[0].update) // 8)
+    for one in observations:
+        mean += np.frombuffer(one.update, dtype=np.float64) * (one.examples / examples)
+    return mean
 
 
 _ROUNDING = 1e-12

@@ -1,24 +1,28 @@
 """Do two key epochs have one secret? An imprint of a secret tells that, and tells nothing else of it.
 
-Alone: SHA-256 of the key's polynomial, which has far more entropy than anybody can guess. Together, where nobody has the
+Alone: SHA-256 of the key's polynomial, turned as far as it goes (X^j and the sign are no secret's own), which has far more entropy
+than anybody can guess. Together, where nobody has the
 polynomial and a fresh sharing hides an old secret: the first t holders answer, flooded as for a sum, for one c1 that a public
 label gives by SHAKE-256. So nobody chooses that c1, it is no client's, and it has one active set for ever. Their answers add up to
 c1·s + e: those of one secret differ by the flooding, those of two secrets by something uniform.
 
 A Paillier secret is the modulus' factors: :func:`share_a_factor` compares public keys.
 
-Leaks: whether two imprints under one label are of one secret. A secret derived from another one is not recognised.
+Leaks: whether two imprints under one label are of one secret, or of its ±X^j-th multiple. A secret that is derived from another
+one in any other way is not recognised.
 Source: the answer is threshold.py's, Asharov et al. 2012; a sum of answers is a Ring-LWE sample with wide noise.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Final
 
 import gmpy2
 import numpy as np
+import numpy.typing as npt
 
 from hefl_core.errors import IntegrityError
 from hefl_core.ids import digest
@@ -31,7 +35,9 @@ from hefl_core.schemes.registry import load_preset
 from hefl_core.schemes.seal import Ring
 
 LOOKED_AT: Final = 64
-"""Coefficients compared: two uniform ones are near each other by chance with less than 2^-64."""
+"""Coefficients compared, in each of 2N turns: flooding is less than q/1000, so that chance agrees with less than 2^-500."""
+FLOAT_ERROR: Final = 1e-9
+"""Of a fraction of q in float64, with plenty to spare."""
 
 
 def imprint(share: SecretShare, label: bytes) -> bytes:
@@ -41,8 +47,10 @@ def imprint(share: SecretShare, label: bytes) -> bytes:
         return b""
     ring = seal.open_ring(preset)
     if not share.quorum.collective:
-        whole = rlwe.read_secret_key(ring, expose_secret(share))[: len(rlwe.data_primes(ring))]
-        return digest(b"hefl/imprint", label, np.ascontiguousarray(whole, dtype="<u8").tobytes())
+        primes = rlwe.data_primes(ring)
+        whole = rlwe.inverse_ntt(rlwe.read_secret_key(ring, expose_secret(share))[:1], primes[:1])[0]
+        signed = np.where(whole > primes[0] // 2, whole.astype(np.int64) - primes[0], whole.astype(np.int64))
+        return digest(b"hefl/imprint", label, _least_turn(np.concatenate([signed, -signed]).tolist()))
     first = range(1, share.quorum.threshold + 1)
     return threshold.partial_decrypt(preset, ring, share, _question(ring, share, label), first).blocks[0]
 
@@ -75,19 +83,39 @@ def of_one_secret(preset: RingPreset, quorum: Quorum, a: bytes, b: bytes) -> boo
     ring = seal.open_ring(preset)
     primes = rlwe.data_primes(ring)
     x, y = (shamir.from_bytes(part, primes, ring.degree, "imprint") for part in (a, b))
-    apart = np.stack([rlwe.minus(one, other, p) for one, other, p in zip(x, y, primes, strict=True)])
     if ring.plain_modulus == 0:  # CKKS ciphertexts are kept as NTT values
-        apart = rlwe.inverse_ntt(apart, primes)
-    flooding = 2 * quorum.threshold << preset.flood_bits
-    return all(abs(value) <= flooding for value in _centred(apart[:, :LOOKED_AT], primes))
+        x, y = rlwe.inverse_ntt(x, primes), rlwe.inverse_ntt(y, primes)
+    flooding = (2 * quorum.threshold << preset.flood_bits) / threshold.modulus(ring)
+    one, other = _fractions(x, primes)[:LOOKED_AT], _fractions(y, primes)
+    around = np.concatenate([other, -other, other[: LOOKED_AT - 1]])  # X^j turns this circle of 2N, -1 half of it
+    apart = np.lib.stride_tricks.sliding_window_view(around, LOOKED_AT) - one
+    return bool(np.any(np.all(np.abs(apart - np.rint(apart)) <= flooding + FLOAT_ERROR, axis=1)))
 
 
-def _centred(residues: rlwe.Residues, primes: tuple[int, ...]) -> list[int]:
-    """The numbers of smallest size with these residues. Shapes: (L, n) to n."""
-    whole = int(np.prod(np.array(primes, dtype=object)))
-    units = [whole // p * pow(whole // p, -1, p) for p in primes]
-    found = [sum(int(r) * unit for r, unit in zip(column, units, strict=True)) % whole for column in residues.T]
-    return [value - whole if value > whole // 2 else value for value in found]
+def _fractions(residues: rlwe.Residues, primes: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """The numbers with these residues, over q, modulo 1. Shapes: (L, n) to (n,)."""
+    whole = math.prod(primes)
+    found = np.zeros(residues.shape[1])
+    for row, p in zip(residues, primes, strict=True):
+        found += rlwe.multiply(row, rlwe.fix(np.array([pow(whole // p, -1, p)], dtype=np.uint64), p), p) / p
+    return np.asarray(found % 1.0)
+
+
+def _least_turn(circle: list[int]) -> bytes:
+    """The turn of a circle of numbers that is least in order: the same for all its turns (Booth 1980)."""
+    size, i, j, k = len(circle), 0, 1, 0
+    while i < size and j < size and k < size:
+        a, b = circle[(i + k) % size], circle[(j + k) % size]
+        if a == b:
+            k += 1
+            continue
+        if a > b:
+            i += k + 1
+        else:
+            j += k + 1
+        j, k = j + (i == j), 0
+    start = min(i, j)
+    return np.array(circle[start:] + circle[:start], dtype="<i8").tobytes()
 
 
 def share_a_factor(a: PublicKey, b: PublicKey) -> bool:

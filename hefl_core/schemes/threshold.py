@@ -41,7 +41,7 @@ from hefl_core.schemes.base import (
     check_partials,
     expose_secret,
 )
-from hefl_core.schemes.blocks import read_all
+from hefl_core.schemes.blocks import read, read_all
 from hefl_core.schemes.presets import RingPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.rlwe import Fixed, Residues
@@ -188,14 +188,33 @@ def check_noise(ring: Ring, words: Residues, limit: float, number: int) -> None:
 
 
 def invariant_noise(ring: Ring, words: Residues) -> npt.NDArray[np.float64]:
-    """t·w/q minus the nearest integer, for each coefficient w of c0 + Σ d_i. Shapes: (L, N) to float64 (N,)."""
+    """t·w/q minus the nearest integer, for each coefficient w of c0 + Σ d_i; w/q for CKKS. Shapes: (L, N) to float64 (N,)."""
     primes = rlwe.data_primes(ring)
     whole = modulus(ring)
     fraction = np.zeros(ring.degree)
     for row, p in zip(words, primes, strict=True):
-        factor = ring.plain_modulus * pow(whole // p, -1, p) % p
+        factor = max(1, ring.plain_modulus) * pow(whole // p, -1, p) % p
         fraction += rlwe.multiply(row, rlwe.fix(np.array([factor], dtype=np.uint64), p), p) / p
     return np.asarray(fraction - np.rint(fraction))
+
+
+def opened_noise(
+    preset: RingPreset, ring: Ring, total: CiphertextVector, partials: Sequence[PartialDecryption], most_blocks: int
+) -> npt.NDArray[np.float64]:
+    """A BFV sum's noise as whoever opens it sees it, in units of 2^f: the floodings of t holders, each uniform on -1 .. 1.
+
+    Shapes: (blocks · N,) of the first ``most_blocks``. For CKKS, where noise and numbers are one, it is empty.
+    """
+    if not ring.plain_modulus:
+        return np.zeros(0)
+    primes, unit = rlwe.data_primes(ring), modulus(ring) / ring.plain_modulus / 2.0**preset.flood_bits
+    found = []
+    for number, block in enumerate(total.blocks[:most_blocks]):
+        words = read(preset, ring, block, "sum", fresh=total.terms == 1)[0]
+        for partial in partials:
+            words = shamir.add(words, shamir.from_bytes(partial.blocks[number], primes, ring.degree, "partial"), primes)
+        found.append(invariant_noise(ring, words) * unit)
+    return np.concatenate(found)
 
 
 def modulus(ring: Ring) -> int:

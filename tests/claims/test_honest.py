@@ -1,10 +1,14 @@
 """Honest runs of every kind: no row of the ledger is red. What a run does not allow to check is not checked."""
 
+from dataclasses import replace
+
 import pytest
 
-from hefl_core.claims import check_claims
-from hefl_core.errors import RuntimeUnavailable
+from hefl_core.claims import _move_mean, _tamper_sum, check_claims
+from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.client import Client
+from hefl_core.federation.transcript import Line, Transcript, Unsent
+from hefl_core.measure.inputs import examine_record
 from hefl_core.runtime.restart import durable_local_stage
 from hefl_core.runtime.run import Run, run_experiment
 from tests.conftest import SMALL
@@ -20,8 +24,13 @@ def kind(one):
     return "-".join(filter(None, (one.scheme, one.custody, "private" * (one.dp_noise is not None))))
 
 
-UNSEEN = {"coordinator-blind", "equals-fedavg", "one-model", "noise-added", "epochs-apart"}
+UNSEEN = {"coordinator-blind", "equals-fedavg", "one-model", "noise-added", "epochs-apart", "flooded"}
 """Rows that need what the clients show to the observer."""
+
+
+def unflooded(experiment):
+    """Paillier's answers are not flooded, so that nothing of it can be measured."""
+    return {"flooded"} if "paillier" in experiment.scheme and experiment.quorum.collective else set()
 
 
 def not_red(result):
@@ -49,7 +58,8 @@ def not_red(result):
     ids=str,
 )
 def test_every_row_is_green(changes):
-    assert not_red(run_experiment(FOUR.but(**changes))) == set()
+    experiment = FOUR.but(**changes)
+    assert not_red(run_experiment(experiment)) == unflooded(experiment)
 
 
 @pytest.mark.parametrize("experiment", [FOUR, FOUR.but(epoch_rounds=1), TOGETHER, DEALER_FREE, PRIVATE], ids=kind)
@@ -76,7 +86,7 @@ def test_a_retry_after_a_client_died_is_not_red(monkeypatch, experiment, observe
     failing(monkeypatch, "upload", lambda name, at: (name, at.round, at.attempt) == ("client-3", 2, 1))
     result = run_experiment(experiment.but(observed=observed))
     assert [line.attempts for line in result.rounds] == [1, 2]
-    assert not_red(result) <= (set() if observed else UNSEEN)
+    assert not_red(result) <= (unflooded(experiment) if observed else UNSEEN)
 
 
 @pytest.mark.parametrize("experiment", [TOGETHER, DEALER_FREE, PAILLIER], ids=kind)
@@ -85,23 +95,88 @@ def test_a_retry_after_a_holder_died_is_not_red(monkeypatch, experiment):
     failing(monkeypatch, "partial_decryption", lambda name, at: (name, at.round, at.attempt) == ("client-1", 1, 1))
     result = run_experiment(experiment)
     assert [line.attempts for line in result.rounds] == [2, 1]
-    assert not_red(result) == set()
+    assert not_red(result) == unflooded(experiment)
 
 
-@pytest.mark.parametrize("experiment", [FOUR, TOGETHER, PRIVATE], ids=kind)
-def test_a_drop_out_is_not_red(monkeypatch, experiment):
+EVERY_CUSTODY = [FOUR, FOUR.but(scheme="ckks-lean"), TOGETHER, DEALER_FREE, PAILLIER, PRIVATE]
+
+
+@pytest.mark.parametrize("experiment", EVERY_CUSTODY, ids=kind)
+@pytest.mark.parametrize("step", ["commit", "apply"])
+def test_a_drop_out_and_the_round_after_it_are_not_red(monkeypatch, experiment, step):
+    """It catches up: its receipt of the round that it missed comes to nobody, and its next message follows that receipt."""
+    gone = []
+    failing(monkeypatch, step, lambda name, at: (name, at.round) == ("client-2", 2) and not gone and not gone.append(1))
+    result = run_experiment(experiment.but(rounds=3))
+    contributors = 3 if step == "commit" else 4
+    assert [len(line.contributors) for line in result.rounds] == [4, contributors, 4]
+    if step == "commit":
+        assert [one.sender for one in unsent(result)] == ["client-2"]
+        # under a key of this round's own it takes client-2 to see its secret
+        assert not_red(result) <= {"epochs-apart"} | unflooded(experiment)
+    else:
+        assert not_red(result) <= UNSEEN
+
+
+def unsent(result):
+    return [line.entry for line in result.transcript.lines if isinstance(line.entry, Unsent)]
+
+
+def test_a_number_in_a_header_that_nobody_got_is_red(monkeypatch):
+    """Of the receipt that was lost: in its length, its size, its digest. Control: the drop-out above."""
     failing(monkeypatch, "commit", lambda name, at: name == "client-2" and at.round == 2)
-    result = run_experiment(experiment)
-    assert len(result.rounds[1].contributors) == 3
-    assert not_red(result) <= {
-        "epochs-apart"
-    }  # under a key of this round's own, and it takes client-2 to see its secret
+    result = run_experiment(FOUR.but(rounds=3))
+    assert examine_record(result.transcript) == ()
+    at = next(n for n, line in enumerate(result.transcript.lines) if isinstance(line.entry, Unsent))
+    for changes in ({"length": 113}, {"content_nbytes": 113}, {"content_digest": (113).to_bytes(32, "big")}):
+        copy = Transcript.from_bytes(result.transcript.to_bytes(), dict(result.transcript.blobs))
+        head = copy.lines[at].entry.head
+        copy.lines[at] = Line(copy.lines[at].previous, Unsent(replace(head, header=replace(head.header, **changes))))
+        assert examine_record(copy), changes
 
 
 @pytest.mark.parametrize("experiment", [FOUR, TOGETHER, PRIVATE], ids=kind)
-def test_a_contributor_that_was_not_observed_is_not_red(monkeypatch, experiment):
+@pytest.mark.parametrize("step", ["commit", "upload", "apply"])
+@pytest.mark.parametrize("round_", [1, 2])
+def test_a_run_that_breaks_off_is_not_red(monkeypatch, experiment, step, round_):
+    """Nobody does this step in this round. What is there is looked at, what is not there is not checked."""
+    failing(monkeypatch, step, lambda name, at: at.round == round_)
+    run = Run(experiment)
+    with pytest.raises(HeflError):
+        for _ in run.steps():
+            pass
+    missing = not_red(run.result())
+    assert "sums-confirmed" in missing
+    if round_ == 1:
+        assert {"one-model", "equals-fedavg"} <= missing and ("quorum-kept" in missing or experiment is not TOGETHER)
+
+
+@pytest.mark.parametrize("step", ["commit", "apply"])
+def test_a_changed_upload_of_a_run_that_broke_off_is_red(monkeypatch, step):
+    failing(monkeypatch, step, lambda name, at: at.round == 2)
+    run = Run(FOUR)
+    with pytest.raises(HeflError):
+        for _ in run.steps():
+            pass
+    failed = {finding.id for finding in check_claims(_tamper_sum(run.result())).failed}
+    assert "sums-confirmed" in failed
+
+
+@pytest.mark.parametrize("experiment", [FOUR, TOGETHER, PRIVATE], ids=kind)
+def test_a_contributor_that_was_not_observed_is_not_red_and_not_called_seen(monkeypatch, experiment):
     failing(monkeypatch, "observe", lambda name, at: name == "client-1" and at.round == 1)
-    assert not_red(run_experiment(experiment)) <= UNSEEN
+    missing = not_red(run_experiment(experiment))
+    assert missing <= UNSEEN and {"equals-fedavg", "one-model"} <= missing
+    assert ("noise-added" in missing) == (experiment is PRIVATE)
+
+
+@pytest.mark.parametrize("experiment", [FOUR, PRIVATE], ids=kind)
+def test_a_mean_that_is_off_where_everybody_was_seen_is_red_all_the_same(experiment):
+    """One round has nothing to compare with; the other one's fault is found."""
+    result = run_experiment(experiment)
+    partly = replace(result, observations={**result.observations, 2: result.observations[2][:1]})
+    assert "equals-fedavg" in not_red(partly)
+    assert "equals-fedavg" in {finding.id for finding in check_claims(_move_mean(partly)).failed}
 
 
 def test_everybody_lost_after_every_message_is_not_red():
