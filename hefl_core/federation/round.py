@@ -65,4 +65,4 @@ def end_of_round(position: Position, parties: Parties, post: Post) -> Iterator[S
     post.hand_over(clients)                                                       # who was away gets what it missed
     for client, receipt in post.each(clients, "apply", position):                 # θ ← θ + Σ w_k Δ_k / Σ w_k, at the clients only
         yield post.send(receipt, client, to=[coordinator, auditor])
-    post.close([coordinator, auditor], position)                                  # receipts of min_cohort clients, or it is not over
+    post.close([coordinator, auditor], position)                                  # it takes receipts of min_cohort clients
