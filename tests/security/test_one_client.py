@@ -13,7 +13,7 @@ from hefl_core.federation.admission import Links
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.heads import Heads
 from hefl_core.federation.outside import MAX_TEXT, reason
-from hefl_core.federation.party import Letter, Party, Work
+from hefl_core.federation.party import Work
 from hefl_core.federation.post import Post
 from hefl_core.federation.proceedings import Proceedings
 from hefl_core.federation.protocol_table import Row
@@ -30,7 +30,7 @@ from hefl_core.runtime.liars import Honest, _stage
 from hefl_core.runtime.metrics import OTHER, Metrics
 from hefl_core.runtime.run import Run
 from hefl_core.wire.canonical import encode
-from hefl_core.wire.envelope import Envelope, Position, SignedHeader
+from hefl_core.wire.envelope import Envelope, Position
 from tests.conftest import finished
 from tests.security.forging import Record
 from tests.security.hostile import World, names
@@ -417,7 +417,9 @@ def changed(kind, sender=None, **fields):
 
 
 def noted(party, position):
-    return lambda record: record.entries.insert(20, LeftOut(party, "receive plan", position, "IntegrityError: invented"))
+    return lambda record: record.entries.insert(
+        20, LeftOut(party, "receive plan", position, "IntegrityError: invented")
+    )
 
 
 def one_receipt(record):
