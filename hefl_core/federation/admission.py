@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hefl_core.errors import IntegrityError, KeyMismatch, RoundError, WireError
-from hefl_core.federation.messages import MAX_ATTEMPTS, Commitment, CommitmentList, RoundPlan, senders
+from hefl_core.federation.messages import MAX_ATTEMPTS, Commitment, CommitmentList, Receipt, RoundPlan, senders
 from hefl_core.ids import KeyId
 from hefl_core.schemes.base import CiphertextVector, PublicKey, Scheme
 from hefl_core.wire.canonical import decode
@@ -39,6 +39,33 @@ def check_place(header: Header, *, position: Position, key_id: KeyId, state: byt
             f"{header.kind} of {header.sender}: expected plan {plan.hex()[:12]}, found {header.plan.hex()[:12]}; "
             "the coordinator sent different plans"
         )
+
+
+class Links:
+    """The numbers and chains of others' messages, as far as somebody has seen them: a party sees some of a sender's only."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, dict[int, Header]] = {}
+
+    def check(self, header: Header) -> None:
+        """Whether a message fits those of its sender before and after it, if they came here. Raises: IntegrityError."""
+        seen, number = self._seen.get(header.sender, {}), header.sequence
+        what = f"{header.kind} of {header.sender}"
+        if number in seen and seen[number] != header:
+            raise IntegrityError(f"{what}: number {number} again, another message; its sender forks its chain")
+        before, after = seen.get(number - 1), seen.get(number + 1)
+        follows = before is None or header.previous == before.digest
+        if not follows or (after is not None and after.previous != header.digest):
+            raise IntegrityError(f"{what}: does not follow its sender's previous message; its sender forks its chain")
+
+    def keep(self, header: Header) -> None:
+        """Remember a message that was accepted."""
+        self._seen.setdefault(header.sender, {})[header.sequence] = header
+
+    def forget(self, before: int) -> None:
+        """Drop the messages of rounds earlier than this one."""
+        for name, seen in self._seen.items():
+            self._seen[name] = {number: one for number, one in seen.items() if one.position.round >= before}
 
 
 def check_listed(listed: CommitmentList, cohort: Sequence[str], min_cohort: int) -> None:
@@ -143,6 +170,25 @@ def check_foreseen(signed: SignedHeader, commitment: Commitment, first: Commitme
             f"commitment of {name}: expected its spare for attempt {attempt}, found "
             f"{commitment.ciphertext_digest.hex()[:12]}; a ciphertext chosen after uploads were seen is refused"
         )
+
+
+def check_receipts(found: int, need: int, number: int) -> None:
+    """A round ends with the receipts of min_cohort clients: fewer may be the word of those who lie. Raises: RoundError."""
+    if not found:
+        raise RoundError(f"round {number}: no client applied the sum; try another attempt")
+    if found < need:
+        raise RoundError(
+            f"round {number}: expected receipts of at least {need} clients (min_cohort), found {found}; the round is not "
+            "over: ask the others again"
+        )
+
+
+def check_receipt(receipt: Receipt, sender: str, total: bytes | None, state: Callable[[], bytes]) -> None:
+    """A receipt is for the one sum and the one state that it leads to. Raises: RoundError, IntegrityError."""
+    if total is None or receipt.sum != total:
+        raise RoundError(f"receipt of {sender}: for a sum that was not sent; it closes no round")
+    if receipt.state != state():
+        raise IntegrityError(f"receipt of {sender}: followed another history")
 
 
 def check_members(listed: Sequence[str], summed: Sequence[str] | None) -> None:

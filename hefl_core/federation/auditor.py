@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
-from hefl_core.federation.admission import check_agreed, check_upload, read_ciphertext
+from hefl_core.federation.admission import check_agreed, check_receipt, check_upload, read_ciphertext
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import Acknowledgement, Confirmation, EncryptedSum, Receipt
 from hefl_core.federation.party import Letter
@@ -45,8 +45,8 @@ class Auditor(Witness):
         return {m.ACKNOWLEDGEMENT: self.acknowledge, m.CONFIRMATION: self.confirm}
 
     def catch_up(self, position: Position) -> None:
-        """A receipt closes the round, also where the process was lost before it was told to."""
-        if self.received(position, m.RECEIPT):
+        """Enough receipts close the round, also where the process was lost before it was told to."""
+        if self.over(position):
             self.finish(position)
 
     def admit_other(self, envelope: Envelope) -> None:
@@ -64,12 +64,19 @@ class Auditor(Witness):
             self._forget_earlier_rounds(header.position)
             self._contents[header.position, header.sender] = content
         elif header.kind == m.RECEIPT:
-            receipt = decode(envelope.body, Receipt)
-            total = self._inbox.get((header.position, m.SUM, COORDINATOR))
-            if total is None or receipt.sum != total.header.digest:
-                raise RoundError(f"receipt of {header.sender}: for a sum that was not sent; it closes no round")
+            self._admit_receipt(envelope)
         else:
             super().admit_other(envelope)
+
+    def _admit_receipt(self, envelope: Envelope) -> None:
+        """For the sum that it confirmed, and the state after it. Raises: RoundError, IntegrityError."""
+        header = envelope.header
+        if (header.position, m.CONFIRMATION) not in self._answers:
+            raise RoundError(f"receipt of {header.sender}: for a sum that could not be opened yet; it closes no round")
+        total = self._inbox.get((header.position, m.SUM, COORDINATOR))
+        digest = None if total is None else total.header.digest
+        receipt = decode(envelope.body, Receipt)
+        check_receipt(receipt, header.sender, digest, lambda: self.next_state(header.position))
 
     def _forget_earlier_rounds(self, position: Position) -> None:
         """Earlier attempts stay: their uploads may be carried over."""
@@ -158,9 +165,8 @@ class Auditor(Witness):
             raise RoundError(f"auditor: no update of {sender} is kept for round {position.round}") from None
 
     def close(self, position: Position) -> None:
-        """Move the public state on. Raises: RoundError when nobody applied the sum."""
+        """Move the public state on. Raises: RoundError when too few applied the sum."""
         if position.round <= self._rounds_done:
             return
-        if not self.received(position, m.RECEIPT):
-            raise RoundError(f"round {position.round}: no client applied the sum; try another attempt")
+        self.check_over(position)
         self.finish(position)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hefl_core.errors import IntegrityError, QuorumError, RoundError
+from hefl_core.errors import QuorumError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import (
     check_agreed,
     check_foreseen,
     check_place,
+    check_receipt,
     check_spares,
     check_upload,
     read_ciphertext,
@@ -129,8 +130,8 @@ class Coordinator(Party):
         return envelope
 
     def _catch_up(self, position: Position) -> None:
-        """Close the round before, where it was over and this process was not told."""
-        if position.round > self._rounds_done and self.received(position, m.RECEIPT):
+        """Close the round before, where it was over and this process was not told. Raises: RoundError when it is not over."""
+        if position.round > self._rounds_done:
             self.close(position)
 
     def admit(self, envelope: Envelope) -> None:
@@ -205,22 +206,25 @@ class Coordinator(Party):
         return set(mask_digests(self.scheme, vector)) if getattr(self.scheme.preset, "seeded", False) else set()
 
     def _admit_receipt(self, envelope: Envelope) -> None:
-        """The first receipt closes the round: the public state moves on."""
+        """The receipts of min_cohort clients close the round: the public state moves on."""
         header = envelope.header
-        receipt = decode(envelope.body, Receipt)
+        self._check_decrypted(header.position, header.sender)
         answer = self._answers.get((header.position, m.SUM))
-        if answer is None or receipt.sum != answer.envelope.header.digest:
-            raise RoundError(f"receipt of {header.sender}: for a sum that was not sent")
-        if receipt.state != self._next_state(header.position):
-            raise IntegrityError(f"receipt of {header.sender}: followed another history")
+        total = None if answer is None else answer.envelope.header.digest
+        check_receipt(decode(envelope.body, Receipt), header.sender, total, lambda: self._next_state(header.position))
+
+    def _check_decrypted(self, position: Position, sender: str) -> None:
+        """Nobody applied a sum before it could be opened. Raises: RoundError."""
+        asked = not self._collective or (position, m.REQUEST) in self._answers
+        if not asked or (position, m.CONFIRMATION, AUDITOR) not in self._inbox:
+            raise RoundError(f"receipt of {sender}: for a sum that could not be opened yet; it closes no round")
 
     def close(self, position: Position) -> None:
-        """Move the public state on after the receipts of a round. Raises: RoundError when nobody applied the sum."""
+        """Move the public state on after the receipts of a round. Raises: RoundError when too few applied the sum."""
         if self._position != position:
             return
         if self._rounds_done < position.round:
-            if not self.received(position, m.RECEIPT):
-                raise RoundError(f"round {position.round}: no client applied the sum; try another attempt")
+            self.check_over(position)
             self.state, self._rounds_done = self._next_state(position), position.round
             self._forget_uploads()
             self._outbox.recorded(self.said(position, m.SUM).header)

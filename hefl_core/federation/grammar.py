@@ -63,6 +63,8 @@ class Conversation:
         self.active = self.newest = 0
         self.current: Position | None = None
         self.applied: dict[int, Position] = {}
+        self.receipts: dict[int, set[str]] = {}
+        self.need = manifest.experiment.cohort_floor
         self._kms = kms
         self._members: dict[int, dict[str, Member]] = {}
         self._signing: dict[str, bytes] = {}
@@ -96,20 +98,30 @@ class Conversation:
         """The clients of an epoch, in order."""
         return self._clients.get(epoch, ())
 
-    def take(self, head: SignedHeader, *, sent: bool) -> Row:
-        """Check one message and take note of it; its row in the table."""
+    def take(self, head: SignedHeader, *, sent: bool) -> None:
+        """Check one message by its header alone, and take note of it."""
+        self.note(head, *self.judge(head, sent=sent), sent=sent)
+
+    def judge(self, head: SignedHeader, *, sent: bool) -> tuple[Row, Place]:
+        """Check one message; its row in the table and its place. What is refused leaves no trace."""
         header = head.header
         row = row_of(header.kind)
         self._check_origin(head, row, sent)
         self._check_number(header)
-        self._check_form(header, row, sent)
+        self._check_receivers(header, row, sent)
         place = self._place(header, row, sent)
         self._check_slot(header, row, place)
         self._check_before(header, row, place)
         self._check_labels(header, row, place)
+        return row, place
+
+    def note(self, head: SignedHeader, row: Row, place: Place, *, sent: bool) -> None:
+        """Take note of a message that was judged."""
+        header = head.header
+        self.chains[header.sender] = header.sequence, header.digest
+        place.slots.add((row.kind, _slot(header, row)))
         if sent:
             self._note(head, row, place)
-        return row
 
     def place_of(self, position: Position) -> Place:
         """What was said at a place. Raises: IntegrityError when nothing was."""
@@ -130,12 +142,7 @@ class Conversation:
         head.verify(member.signing)
         if header.experiment != self.manifest.id:
             raise IntegrityError(f"{_what(header)}: belongs to another experiment")
-        if member.role != row.sender:
-            raise IntegrityError(
-                f"{_what(header)}: expected it from {_a(row.sender)}, found it signed by {_a(member.role)}"
-            )
-        if not row.under.admits(self.custody):
-            raise IntegrityError(f"{_what(header)}: there is none under custody {self.manifest.experiment.custody}")
+        row.check(header, member.role, self.custody, self.manifest.parameters)
 
     def _check_number(self, header: Header) -> None:
         """Each party numbers its messages from 0 and chains them: none is missing, none comes twice."""
@@ -149,20 +156,14 @@ class Conversation:
             )
         if header.previous != previous:
             raise IntegrityError(f"{_what(header)}: does not follow its sender's previous message")
-        self.chains[header.sender] = header.sequence, header.digest
 
-    def _check_form(self, header: Header, row: Row, sent: bool) -> None:
+    def _check_receivers(self, header: Header, row: Row, sent: bool) -> None:
         clients = self.clients(header.position.epoch)
         known = sent or header.position.epoch in self.rosters
         if known and not row.addressed(header.sender, clients, header.recipients):
             raise IntegrityError(
                 f"{_what(header)}: expected it to {', '.join(row.receivers)}, found {', '.join(header.recipients)[:200]}"
             )
-        if header.sealed != row.sealed:
-            raise IntegrityError(f"{_what(header)}: expected it {'sealed' if row.sealed else 'in the open'}")
-        length = self.manifest.parameters if row.when is When.ROUND else 0
-        if header.length != length:
-            raise IntegrityError(f"{_what(header)}: expected d = {length}, found {header.length}")
 
     def _place(self, header: Header, row: Row, sent: bool) -> Place:
         """Where it belongs. What is sent belongs to the round under way; what nobody got may have come later to light."""
@@ -170,7 +171,7 @@ class Conversation:
         if row.when is not When.ROUND:
             return self._opening(header, row, sent)
         if row.kind == m.PLAN:
-            return self._planned(header, sent)
+            return self._planned(header)
         if sent and position != self.current:
             raise IntegrityError(
                 f"{_what(header)}: expected {_spell(self.current)}, found {_spell(position)}; out of order or replayed"
@@ -194,9 +195,10 @@ class Conversation:
             self._open.append(self.places[position])
         return self.places[position]
 
-    def _planned(self, header: Header, sent: bool) -> Place:
+    def _planned(self, header: Header) -> Place:
         """A plan opens its place: the round after the last one that was applied, or a further attempt of it."""
         position, number = header.position, len(self.applied) + 1
+        self._check_ended(header)
         if position.epoch != self.active:
             raise IntegrityError(f"{_what(header)}: expected epoch {self.active}, found {position.epoch}")
         if position.round != number:
@@ -213,11 +215,16 @@ class Conversation:
         place.said[opened] = self.places[Position(position.epoch, 0)].said.get(opened, {})
         if opened == SHARE:
             place.due[SHARE] = tuple(f"{KMS} to {name}" for name in self.clients(position.epoch))
-        if sent:
-            self._move_on(position)
-            self.places[position] = place
-            self._open.append(place)
         return place
+
+    def _check_ended(self, header: Header) -> None:
+        """Once somebody applied a sum of a round, that sum stands: nothing is planned before enough others applied it."""
+        count, number = len(self.receipts.get(len(self.applied) + 1, ())), len(self.applied) + 1
+        if count:
+            raise IntegrityError(
+                f"{_what(header)}: expected receipts of at least {self.need} clients (min_cohort) of round {number} before "
+                f"another plan, found {count}"
+            )
 
     def _move_on(self, position: Position) -> None:
         """The rounds before the one that begins are over: their headers are not needed any more."""
@@ -233,7 +240,6 @@ class Conversation:
         if slot[1] not in place.due.get(row.kind, (slot[1],)):
             asked = ", ".join(place.due[row.kind])
             raise IntegrityError(f"{_what(header)}: expected it from {asked} only; it was not asked")
-        place.slots.add(slot)
 
     def _check_before(self, header: Header, row: Row, place: Place) -> None:
         """Whatever it answers is on record, and complete where it must be."""
@@ -288,6 +294,9 @@ class Conversation:
             self.active = position.epoch
             self._keys[position.epoch] = header.key_id
         elif row.kind == m.PLAN:
+            self._move_on(position)
+            self.places[position] = place
+            self._open.append(place)
             self.current = position
             self._state = header.state
         elif row.kind == m.COMMITMENTS:
@@ -296,16 +305,24 @@ class Conversation:
             self._apply(header, place)
 
     def _apply(self, header: Header, place: Place) -> None:
-        """The first receipt ends the round; the others must be of the same sum and the same state."""
-        self.applied.setdefault(header.position.round, header.position)
+        """All receipts are of the same sum and the same state; with those of min_cohort clients the round is over."""
+        said = self.receipts.setdefault(header.position.round, set())
+        said.add(header.sender)
+        if len(said) >= self.need:
+            self.applied.setdefault(header.position.round, header.position)
         place.contents.setdefault(m.RECEIPT, header.content_digest)
         self._state = place.after
 
     def finish(self) -> None:
         """The end: every agreed round was applied."""
         rounds = self.manifest.experiment.rounds
-        if len(self.applied) != rounds:
-            raise IntegrityError(f"expected {rounds} rounds as agreed, found {len(self.applied)} that were applied")
+        done = len(self.applied)
+        if count := len(self.receipts.get(done + 1, ())):
+            raise IntegrityError(
+                f"expected receipts of at least {self.need} clients (min_cohort) of round {done + 1}, found {count}"
+            )
+        if done != rounds:
+            raise IntegrityError(f"expected {rounds} rounds as agreed, found {done} that were applied")
 
 
 _MEANING: Final = {
@@ -321,11 +338,7 @@ def _slot(header: Header, row: Row) -> str:
 
 
 def _what(header: Header) -> str:
-    return f"{header.kind} of {header.sender}"
-
-
-def _a(role: str) -> str:
-    return f"a {CLIENT}" if role == CLIENT else f"the {role}"
+    return f"{header.kind[:40]} of {header.sender[:40]}"
 
 
 def _spell(position: Position | None) -> str:

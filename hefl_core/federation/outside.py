@@ -19,6 +19,17 @@ _NUMBER: Final = re.compile(
     r"(?P<place>\b(?:client-|round |attempt |epoch |epoch-)\d{1,4}\b(?!\.?\d))|[-+]?(?:\d[\w.+^-]*|\b(?:nan|inf)\b)"
 )
 HIDDEN: Final = "#"
+MAX_TEXT: Final = 400
+"""Characters of a refusal: whoever refuses writes its text, and it goes on records and screens."""
+
+
+def cut(text: str) -> str:
+    """The beginning of a text that is too long.
+
+    >>> len(cut("no " * 1000))
+    400
+    """
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
 def public_text(error: HeflError) -> str:
@@ -29,7 +40,7 @@ def public_text(error: HeflError) -> str:
     >>> public_text(errors.IntegrityError("examples: in round 2 a sum of 5 counts cannot be 113"))
     'examples: in round 2 a sum of # counts cannot be #'
     """
-    return AT_HOME if isinstance(error, WHOLLY_PRIVATE) else without_numbers(str(error))
+    return AT_HOME if isinstance(error, WHOLLY_PRIVATE) else without_numbers(cut(str(error)))
 
 
 def without_numbers(text: str) -> str:
@@ -38,8 +49,8 @@ def without_numbers(text: str) -> str:
 
 
 def reason(party: str, error: HeflError) -> str:
-    """The line on record for a refusal or an absence: of a client only what may leave it."""
-    return f"{type(error).__name__}: {public_text(error) if is_client(party) else error}"
+    """The line on record for a refusal or an absence: of a client only what may leave it. It is of a bounded length."""
+    return f"{type(error).__name__}: {public_text(error) if is_client(party) else cut(str(error))}"
 
 
 def public_error(error: HeflError) -> HeflError:

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable
+from hefl_core.federation.admission import Links, check_receipts
 from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.messages import RECEIPT
+from hefl_core.federation.protocol_table import row_of
 from hefl_core.federation.round_log import Checkpoint, RoundLog
 from hefl_core.ids import digest
 from hefl_core.keys.custody import Custody
@@ -109,6 +112,8 @@ class Party:
         self._work: list[Work] = []
         self._position: Position | None = None
         self._plan = NO_DIGEST
+        self._links = Links()
+        self._custody = custody
         self._rounds_done = 0
         self._log = log
 
@@ -153,6 +158,7 @@ class Party:
         sender = self.enrolment.roster.member(header.sender)
         limit = MAX_BODY_BYTES if header.kind in (*SEALED_KINDS, "sum") else MAX_MESSAGE_BYTES
         envelope.check(sender.signing, experiment=self.manifest.id, recipient=self.name, limit=limit)
+        row_of(header.kind).check(header, sender.role, self._custody, self.manifest.parameters)
         slot = (header.position, header.kind, header.sender)
         known = self._inbox.get(slot)
         if known is not None:
@@ -164,7 +170,9 @@ class Party:
                 f"{header.kind} of {header.sender}: a second, different one for round {header.position.round}, "
                 f"attempt {header.position.attempt}; one is accepted per attempt"
             )
+        self._links.check(header)
         self.admit(envelope)
+        self._links.keep(header)
         self._inbox[slot] = self.kept(envelope)
         self._write_down(envelope)
 
@@ -200,6 +208,15 @@ class Party:
     def received(self, position: Position, kind: str) -> dict[str, Envelope]:
         """All received messages of one kind, by sender."""
         return {sender: env for (where, what, sender), env in self._inbox.items() if (where, what) == (position, kind)}
+
+    def check_over(self, position: Position) -> None:
+        """Whether enough clients said that they applied the sum. Raises: RoundError (:func:`check_receipts`)."""
+        need = self.manifest.experiment.cohort_floor
+        check_receipts(len(self.received(position, RECEIPT)), need, position.round)
+
+    def over(self, position: Position) -> bool:
+        """As :meth:`check_over`."""
+        return len(self.received(position, RECEIPT)) >= self.manifest.experiment.cohort_floor
 
     def open_content(self, envelope: Envelope) -> bytes:
         """Open a sealed body and compare it with the signed digest. Raises: WireError."""
@@ -337,6 +354,7 @@ class Party:
 
     def forget(self, before: Position) -> None:
         """Drop the messages and answers of earlier rounds: memory does not grow with the number of rounds."""
+        self._links.forget(before.round - 1)
         old = [slot for slot in self._inbox if slot[0].round < before.round - 1]
         for slot in old:
             del self._inbox[slot]

@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireError
+from hefl_core.federation.admission import check_receipts
 from hefl_core.federation.messages import CONFIRMATION, RECEIPT
 from hefl_core.federation.outside import reason
 from hefl_core.federation.party import ENROLMENT_KINDS, Letter
+from hefl_core.federation.proceedings import Proceedings
 from hefl_core.federation.protocol_table import UNKEPT_KINDS
-from hefl_core.federation.transcript import LeftOut, Sent, Transcript
+from hefl_core.federation.transcript import Entry, LeftOut, Sent, Transcript, Unsent
+from hefl_core.ids import COORDINATOR, is_client
 from hefl_core.wire.envelope import Envelope, Position, SignedHeader
 
+MAX_KIND: Final = 40
 UNRECORDED: Final = "unrecorded"
 """The question for headers that an earlier answer may have lost."""
 
@@ -68,7 +72,12 @@ class ByCall:
 
 
 class Post:
-    """Delivers and records. ``absent`` names who failed in this attempt, and the first reason."""
+    """Delivers and records. ``absent`` names who failed in this attempt, and the first reason.
+
+    A client's message that has no place in the protocol is neither recorded nor delivered: a note says so, and the client
+    is left out. What coordinator, auditor and KMS say is recorded as it is: without them there is no round, and what they
+    did wrong is for the verifier to find. A record that is broken by one of them is not judged further here.
+    """
 
     def __init__(
         self,
@@ -84,6 +93,42 @@ class Post:
         self._dealer: Any = None
         self._known: dict[bytes, Sent] = {}
         self._numbers = {head.header.sender: head.header.sequence for head in transcript.headers}
+        self._hand: tuple[bytes, bytes] | None = None
+        opening = transcript.opening
+        self._proceedings: Proceedings | None = Proceedings(opening.manifest, opening.kms, self._find, adding=False)
+        self._judged: tuple[Sent, bytes] | None = None
+        self._receipts: dict[Position, set[str]] = {}
+        for line in transcript.lines[1:]:
+            self._follow(line.entry)
+
+    def _find(self, digest: bytes, what: str, limit: int) -> bytes | None:
+        """A body: of the letter at hand, or one that is on record."""
+        return self._hand[1] if self._hand and self._hand[0] == digest else self.transcript.blobs.get(digest)
+
+    def _follow(self, entry: Entry) -> None:
+        """Take note of what an earlier process recorded, or of what is recorded whether it fits or not."""
+        try:
+            self._judge(entry)
+        except HeflError:  # the verifier names it: this record is broken, and nothing that follows mends it
+            self._proceedings = None
+
+    def _judge(self, entry: Entry) -> None:
+        """The ruling on an entry. Raises: HeflError where it has no place."""
+        if self._proceedings is None:
+            return
+        if isinstance(entry, Sent):
+            self._proceedings.message(entry)
+        elif isinstance(entry, Unsent):
+            self._proceedings.unsent(entry)
+
+    def receipts(self, position: Position) -> int:
+        """How many clients said that they applied the sum of this attempt, on record."""
+        return len(self._receipts.get(position, ()))
+
+    def _count(self, sent: Sent) -> None:
+        self._known[sent.head.header.digest] = sent
+        if sent.step == RECEIPT:
+            self._receipts.setdefault(sent.position, set()).add(sent.sender)
 
     def resume(self, here: str, kms: Any) -> None:
         """Go on with a record that an earlier process wrote.
@@ -95,7 +140,8 @@ class Post:
         """
         self._dealer = kms
         sent = self.transcript.sent
-        self._known = {entry.head.header.digest: entry for entry in sent}
+        for entry in sent:
+            self._count(entry)
         had = {entry.sender: entry.position for entry in sent if entry.step in (RECEIPT, CONFIRMATION)}
         for entry in sent:
             missed = [name for name in entry.receivers if name != here and _missed(entry, had.get(name))]
@@ -111,8 +157,10 @@ class Post:
     def close(self, parties: Sequence[Correspondent], position: Position) -> None:
         """Tell them that the round is over. Who cannot be reached will see it by what it got, at the next plan.
 
-        Raises: RoundError when nobody applied the sum.
+        Raises: RoundError when fewer than min_cohort clients said that they applied the sum.
         """
+        need = self.transcript.manifest.experiment.cohort_floor
+        check_receipts(self.receipts(position), need, position.round)
         for party in parties:
             self.absent.pop(party.name, None)
             self._ready(party)
@@ -121,6 +169,11 @@ class Post:
                 self._leave_out(party.name, "close", position, answer)
             elif isinstance(answer, HeflError):
                 raise answer
+
+    def hand_over(self, parties: Sequence[Correspondent]) -> None:
+        """Deliver what these parties missed, to those that can be reached."""
+        for party in parties:
+            self._ready(party)
 
     def send(self, letter: Letter, sender: Correspondent, to: Sequence[Correspondent]) -> Sent:
         """Deliver a letter and put it on record. Who refuses it, or cannot be reached, is recorded as left out.
@@ -135,8 +188,7 @@ class Post:
                 f"post: the header says {header.sender} to {', '.join(header.recipients)}; "
                 f"asked to carry it from {sender.name} to {', '.join(names)}"
             )
-        self._close_gap(letter, sender)
-        sent = self._record(letter, names)
+        sent = self._record(letter, sender)
         for receiver, error in self._carrier.deliver(letter, [receiver for receiver in to if self._ready(receiver)]):
             step = f"receive {header.kind}"
             still = self._once_more(letter, receiver, step, error) if isinstance(error, WireError) else error
@@ -146,16 +198,57 @@ class Post:
             self._undelivered.setdefault(name, []).append(letter)
         return sent
 
-    def _record(self, letter: Letter, names: tuple[str, ...]) -> Sent:
-        """Once: a key epoch that is begun again, and a round that is taken up again, send the same letters again."""
+    def _record(self, letter: Letter, sender: Correspondent) -> Sent:
+        """Once: a key epoch that is begun again, and a round that is taken up again, send the same letters again.
+
+        Raises: HeflError for a client's message that has no place in the protocol.
+        """
         header = letter.envelope.header
-        known = self._known.get(header.digest)
-        if known is not None:
+        if (known := self._known.get(header.digest)) is not None:
             return known
-        sent = self._known[header.digest] = self.transcript.record(letter, names, self._carrier.body(letter))
+        entry, body = self._judged or self._weighed(letter, sender)
+        if not is_client(header.sender):
+            self._follow(entry)
+        elif self._judged is None:
+            self._judge(entry)
+        self._judged = None
+        sent = self.transcript.record(entry, body)
+        self._count(sent)
         self._numbers[header.sender] = header.sequence
         self._notify(sent)
         return sent
+
+    def _weighed(self, letter: Letter, sender: Correspondent) -> tuple[Sent, bytes]:
+        """A letter as it would stand on record, and its body; what its sender said before it goes first."""
+        self._close_gap(letter, sender)
+        body = self._carrier.body(letter)
+        entry = self.transcript.entry(letter, letter.envelope.header.recipients, body)
+        self._hand = (entry.body, body)
+        return entry, body
+
+    def _fits(self, letter: Letter, sender: Correspondent, position: Position) -> bool:
+        """Whether a client's answer has a place in the protocol; where it has none a note says so, and it is left out."""
+        header = letter.envelope.header
+        if not is_client(sender.name) or header.digest in self._known:
+            return True
+        try:
+            if header.sender != sender.name:
+                raise RoundError(f"post: expected a message of {sender.name}, found one of {header.sender[:40]!r}")
+            weighed = self._weighed(letter, sender)
+            self._judge(weighed[0])
+        except RuntimeUnavailable as error:
+            self._leave_out(sender.name, UNRECORDED, position, error)
+            return False
+        except HeflError as error:
+            self._refuse(sender.name, header.kind, position, error)
+            return False
+        self._judged = weighed
+        return True
+
+    def _refuse(self, sender: str, kind: str, position: Position, error: HeflError) -> None:
+        """The coordinator, which runs the post, takes no such message of this client."""
+        self.absent.setdefault(sender, RoundError(f"{sender}: its {kind[:MAX_KIND]} is refused ({error})"))
+        self.note(COORDINATOR, f"receive {kind[:MAX_KIND]} of {sender}", position, error)
 
     def _close_gap(self, letter: Letter, sender: Correspondent) -> None:
         """An answer of this sender may have been lost on its way here: what it had made is put on record before it goes on.
@@ -172,8 +265,23 @@ class Post:
         for head in heads:
             sender, number = head.header.sender, head.header.sequence
             if number == self._numbers.get(sender, -1) + 1 and (before is None or number < before):
+                entry = Unsent(head)
+                if is_client(sender):
+                    try:
+                        self._judge(entry)
+                    except HeflError as error:
+                        self._refuse(sender, head.header.kind, self._place, error)
+                        return
+                else:
+                    self._follow(entry)
                 self.transcript.record_unsent(head)
                 self._numbers[sender] = number
+
+    @property
+    def _place(self) -> Position:
+        """Where the record is: the last message's place."""
+        last = next(reversed(self._known.values()), None)
+        return Position(0, 0) if last is None else last.position
 
     def _once_more(self, letter: Letter, receiver: Any, step: str, error: WireError) -> HeflError | None:
         for _, still in self._carrier.deliver(letter, [receiver]):
@@ -193,6 +301,8 @@ class Post:
         for party, answer in self._carrier.gather(reachable, step, position if argument is None else argument):
             if isinstance(answer, HeflError):
                 self._leave_out(party.name, step, position, answer)
+            elif isinstance(answer, Letter) and not self._fits(answer, party, position):
+                continue
             elif answer is not None:  # None: this party has no part in the step
                 yield party, answer
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from hefl_core.errors import RoundError
+from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys.approval import APPROVAL_KIND, PREFIX, CeremonyResult
@@ -21,9 +21,12 @@ from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.keys.issuing import EPOCH, ROSTER, SHARE
 from hefl_core.keys.roster import CLIENT, Roster
 from hefl_core.schemes.base import CiphertextVector
-from hefl_core.wire.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
+from hefl_core.wire.canonical import encode
+from hefl_core.wire.envelope import Header
+from hefl_core.wire.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_MESSAGE_BYTES
 
 CLIENTS, OTHERS = "all clients", "all other clients"
+DIGEST_BYTES: Final = 32
 ONE, ONE_OTHER = "one client", "one other client"
 """Groups of receivers; other receivers are named by their role."""
 KEY, PLAN, STATE, LIST = "key", "plan", "state", "list"
@@ -89,6 +92,29 @@ class Row:
     def before(self, custody: Custody) -> str:
         """The kind that this one comes after; empty for a roster."""
         return next((kind for kind in reversed(self.after) if row_of(kind).under.admits(custody)), "")
+
+    def check(self, header: Header, role: str, custody: Custody, parameters: int) -> None:
+        """Whether a party of this ``role`` may say this in this form: custody, seal, d, sizes, and which labels it bears.
+
+        The post asks it before recording, a party on arrival, the verifier of each line. Raises: IntegrityError.
+        """
+        what = f"{header.kind[:40]} of {header.sender[:40]}"
+        if role != self.sender:
+            raise IntegrityError(f"{what}: expected it from {a_role(self.sender)}, found it signed by {a_role(role)}")
+        if not self.under.admits(custody):
+            raise IntegrityError(f"{what}: there is none under custody {custody}")
+        if header.sealed != self.sealed:
+            raise IntegrityError(f"{what}: expected it {'sealed' if self.sealed else 'in the open'}")
+        length = parameters if self.when is When.ROUND else 0
+        if header.length != length:
+            raise IntegrityError(f"{what}: expected d = {length}, found {header.length}")
+        if not 0 <= header.content_nbytes <= self.most_bytes or len(header.content_digest) != DIGEST_BYTES:
+            raise IntegrityError(f"{what}: expected a digest and 0 to {self.most_bytes} bytes of content")
+        if header.sender != COORDINATOR and len(encode(header)) > MAX_HEADER_BYTES:
+            raise IntegrityError(f"{what}: expected a header of at most {MAX_HEADER_BYTES} bytes")
+        labels = {KEY: header.key_id, PLAN: header.plan, STATE: header.state, LIST: header.commitments}
+        if more := [name for name, value in labels.items() if value and name not in self.names]:
+            raise IntegrityError(f"{what}: it names a {more[0]}, which a {self.kind} does not; it is refused")
 
     def addressed(self, sender: str, clients: tuple[str, ...], found: tuple[str, ...]) -> bool:
         """Whether these are the receivers that the row prescribes, in order."""
@@ -196,6 +222,11 @@ def to_markdown() -> str:
         body = ("sealed" if row.sealed else "open") + ("" if row.kept else ", not kept")
         lines.append(f"| {row.kind} | {sender} | {to} | {row.when.value} | {after} | {row.under.value} | {body} |")
     return "\n".join(lines) + "\n"
+
+
+def a_role(role: str) -> str:
+    """A role in a sentence."""
+    return f"a {CLIENT}" if role == CLIENT else f"the {role}"
 
 
 def _spell(name: str) -> str:

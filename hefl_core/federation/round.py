@@ -56,6 +56,13 @@ def federated_round(position: Position, parties: Parties, post: Post) -> Iterato
         yield post.send(request, coordinator, to=clients)
         for holder, partial in post.each(clients, "partial_decryption", position):
             yield post.send(partial, holder, to=clients)                          # flooded, sealed to the clients
+    yield from end_of_round(position, parties, post)
+
+
+def end_of_round(position: Position, parties: Parties, post: Post) -> Iterator[Sent]:
+    """The last step. It is taken again where too few gave a receipt: a sum that somebody applied is the round's, for all."""
+    coordinator, auditor, clients = parties.coordinator, parties.auditor, parties.clients
+    post.hand_over(clients)                                                       # who was away gets what it missed
     for client, receipt in post.each(clients, "apply", position):                 # θ ← θ + Σ w_k Δ_k / Σ w_k, at the clients only
         yield post.send(receipt, client, to=[coordinator, auditor])
-    post.close([coordinator, auditor], position)
+    post.close([coordinator, auditor], position)                                  # it takes receipts of min_cohort clients

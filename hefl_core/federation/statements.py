@@ -55,10 +55,14 @@ class Attempt:
 
 
 class Statements:
-    """Reads bodies in the order of the record, after the grammar took their headers. ``sums``: how many were added again."""
+    """Reads bodies in the order of the record, after the grammar judged their headers. ``sums``: how many were added again.
 
-    def __init__(self, conversation: Conversation, blob: Blob) -> None:
+    ``adding`` False: none is; the auditor of the run does it.
+    """
+
+    def __init__(self, conversation: Conversation, blob: Blob, *, adding: bool = True) -> None:
         self.sums = 0
+        self._adding = adding
         self._conversation = conversation
         self._manifest = conversation.manifest
         self._blob = blob
@@ -237,7 +241,8 @@ class Statements:
         if (str(total.key_id), total.terms, len(total.blocks)) != (header.key_id, len(message.updates), header.blocks):
             raise IntegrityError("sum: its label is not that of the updates in it")
         check_agreed(total, attempt.plan, tagged, "sum")
-        self._add_again(message, attempt, header)
+        if self._adding:
+            self._add_again(message, attempt, header)
         self._follow(header, message, place)
         attempt.sum, self._members = header, listed.senders
 

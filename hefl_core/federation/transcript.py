@@ -223,10 +223,11 @@ class Transcript:
 
     # -- writing -----------------------------------------------------------------------------------------------
 
-    def record(self, letter: Letter, receivers: Sequence[str], body: bytes) -> Sent:
-        """Put one message on record."""
+    @staticmethod
+    def entry(letter: Letter, receivers: Sequence[str], body: bytes) -> Sent:
+        """The line of one message, not on record yet."""
         header = letter.envelope.header
-        entry = Sent(
+        return Sent(
             step=header.kind,
             head=letter.envelope.signed_header,
             receivers=tuple(receivers),
@@ -235,8 +236,11 @@ class Transcript:
             work=letter.work,
             inline=body if header.kind == "roster" else None,
         )
-        if header.kind not in UNKEPT_KINDS:
-            self._keep(letter.body_digest, body)
+
+    def record(self, entry: Sent, body: bytes) -> Sent:
+        """Put one message on record."""
+        if entry.step not in UNKEPT_KINDS:
+            self._keep(entry.body, body)
         self._append(entry)
         return entry
 
@@ -279,8 +283,11 @@ class Transcript:
 
     def _append(self, entry: Entry) -> None:
         line = Line(self._head, entry)
+        raw = line.to_json()
+        if len(raw) > MAX_LINE_BYTES:
+            raise WireError(f"transcript: expected lines of at most {MAX_LINE_BYTES} bytes, found {len(raw)}; left out")
         self.lines.append(line)
-        self._head = hashlib.sha256(line.to_json()).digest()
+        self._head = hashlib.sha256(raw).digest()
 
     # -- reading -----------------------------------------------------------------------------------------------
 

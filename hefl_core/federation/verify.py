@@ -7,7 +7,7 @@ read before its size and kind are known.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hefl_core.errors import DataError, HeflError, IntegrityError, WireError
 from hefl_core.federation.grammar import Conversation
 from hefl_core.federation.heads import Heads
-from hefl_core.federation.protocol_table import Row
-from hefl_core.federation.statements import Statements
+from hefl_core.federation.proceedings import Find, Proceedings
 from hefl_core.federation.transcript import (
     MAX_LINE_BYTES,
     MAX_RECORD_BYTES,
@@ -36,20 +35,13 @@ from hefl_core.federation.transcript import (
     read_line,
 )
 from hefl_core.ids import KMS
-from hefl_core.keys.issuing import ROSTER
 from hefl_core.keys.roster import Roster, RosterPin
-from hefl_core.wire.canonical import decode, encode
+from hefl_core.wire.canonical import decode
 from hefl_core.wire.files import Folder, regular
 from hefl_core.wire.limits import MAX_MESSAGE_BYTES
 
-MAX_BLOBS_BYTES: Final = 1 << 40
-"""All bodies together: what a record may have verify read."""
-SMALL_BODY_BYTES: Final = 64 << 10
-"""Larger bodies are named once: many lines could have one large blob read again and again."""
+MOST_SPELLED: Final = 8
 FLOAT32_BYTES: Final = 4
-
-Find = Callable[[bytes, str, int], bytes | None]
-"""(digest, of what, largest size) -> the blob, None where the record has none under this digest."""
 
 
 class CutOff(IntegrityError):
@@ -61,6 +53,7 @@ class Verdict:
     """What was checked. ``sums`` None: the record came without bodies, so that contents and sums were not.
 
     ``signers``: of the end, out of all clients. ``heads``: how many clients' own heads were compared, None: none were given.
+    ``receipts``: of how many clients, round by round.
     ``unsent``: messages that nobody got. ``notes``: refusals and absences, which nobody signs.
     """
 
@@ -73,6 +66,7 @@ class Verdict:
     heads: int | None = None
     unsent: int = 0
     notes: int = 0
+    receipts: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         who = "authenticated by the pinned roster" if self.authenticated else "self-consistent, not authenticated"
@@ -86,8 +80,27 @@ class Verdict:
         unsent = f", {self.unsent} that nobody got" if self.unsent else ""
         return (
             f"{self.lines} lines, {self.messages} signed messages{unsent}, all {self.rounds} rounds in the order of the protocol, "
-            f"closed by {self.signers[0]} of {self.signers[1]} clients: {who}; {sums}; {ends}{notes}"
+            f"{_spell_receipts(self.receipts)}, closed by {self.signers[0]} of {self.signers[1]} clients: {who}; {sums}; "
+            f"{ends}{notes}"
         )
+
+
+def _spell_receipts(receipts: tuple[int, ...]) -> str:
+    """How many clients gave a receipt in each round; rounds in a row with as many are said together.
+
+    >>> _spell_receipts((4, 4, 3))
+    'with receipts of 4 clients in rounds 1 to 2, 3 in round 3'
+    """
+    runs: list[tuple[int, int, int]] = []
+    for number, count in enumerate(receipts, start=1):
+        if runs and runs[-1][2] == count:
+            runs[-1] = runs[-1][0], number, count
+        else:
+            runs.append((number, number, count))
+    if len(runs) > MOST_SPELLED:
+        return f"with receipts of {min(receipts)} to {max(receipts)} clients a round"
+    said = [f"{n} in round{f's {a} to {b}' if a < b else f' {a}'}" for a, b, n in runs]
+    return "with receipts of " + ", ".join(said).replace(" in", " clients in", 1)
 
 
 def verify_file(path: str | Path, pin: RosterPin | None = None, heads: Heads | None = None) -> Verdict:
@@ -156,45 +169,6 @@ def _verified(
     return checker.finish(heads)
 
 
-class _Blobs:
-    """The bodies of a record. Raises: IntegrityError for one that is missing, replaced, too large or named too often."""
-
-    def __init__(self, find: Find) -> None:
-        self._find = find
-        self._left = MAX_BLOBS_BYTES
-        self._named: set[bytes] = set()
-
-    def get(self, digest: bytes, what: str, limit: int) -> bytes | None:
-        """A blob with its digest checked; None when it is not there."""
-        blob = self._find(digest, what, limit)
-        if blob is None:
-            return None
-        self._left -= len(blob)
-        if len(blob) > limit or self._left < 0:
-            raise IntegrityError(
-                f"{what}: its body is larger than {limit} bytes, or all of them than {MAX_BLOBS_BYTES}"
-            )
-        if hashlib.sha256(blob).digest() != digest:
-            raise IntegrityError(f"{what}: its blob {digest.hex()[:16]} was replaced")
-        return blob
-
-    def need(self, digest: bytes, what: str, limit: int) -> bytes:
-        """A blob that has to be there."""
-        blob = self.get(digest, what, limit)
-        if blob is None:
-            raise IntegrityError(f"{what}: its blob {digest.hex()[:16]} is missing")
-        return blob
-
-    def body(self, digest: bytes, what: str, row: Row) -> bytes | None:
-        """The body of a line; of a kind that is not kept it may be missing."""
-        blob = (self.need if row.kept else self.get)(digest, what, row.most_bytes + MAX_MESSAGE_BYTES)
-        if blob is not None and len(blob) > SMALL_BODY_BYTES:
-            if digest in self._named:
-                raise IntegrityError(f"{what}: its body is that of an earlier message; a replay")
-            self._named.add(digest)
-        return blob
-
-
 class _Checker:
     """The state of one pass over the lines."""
 
@@ -204,9 +178,8 @@ class _Checker:
         self._count = self._messages = self._unsent = self._notes = 0
         self._signers = (0, 0)
         self._closed = False
-        self._conversation: Conversation | None = None
-        self._statements: Statements | None = None
-        self._blobs = None if find is None else _Blobs(find)
+        self._find = find
+        self._proceedings: Proceedings | None = None
 
     def take(self, line: Line, raw: bytes) -> None:
         """Check one line. Raises: whatever is wrong with it."""
@@ -217,22 +190,23 @@ class _Checker:
         entry = line.entry
         if isinstance(entry, Opening):
             self._open(entry)
-        elif self._conversation is None:
+        elif self._proceedings is None:
             raise IntegrityError("expected exactly one opening line, the first")
         elif isinstance(entry, Sent):
-            self._message(entry, self._conversation)
+            self._message(entry, self._proceedings)
         elif isinstance(entry, Unsent):
-            self._conversation.take(entry.head, sent=False)
+            self._proceedings.unsent(entry)
             self._unsent += 1
         elif isinstance(entry, LeftOut):
+            self._proceedings.noted(entry)
             self._notes += 1
         else:
-            self._close(entry, self._conversation)
+            self._close(entry, self._proceedings.conversation)
         self._head = hashlib.sha256(raw).digest()
         self._count += 1
 
     def _open(self, opening: Opening) -> None:
-        if self._conversation is not None:
+        if self._proceedings is not None:
             raise IntegrityError("expected exactly one opening line, the first")
         manifest, kms = opening.manifest, opening.kms
         if (kms.name, kms.role) != (KMS, KMS):
@@ -243,49 +217,13 @@ class _Checker:
                 f"opening: expected 1 to {most} parameters (θ_0 travels in a plan) and a number of examples, found "
                 f"{manifest.parameters} and {manifest.examples_max}"
             )
-        self._conversation = Conversation(manifest, kms)
-        if self._blobs is not None:
-            self._statements = Statements(self._conversation, self._blobs.need)
+        self._proceedings = Proceedings(manifest, kms, self._find)
 
-    def _message(self, sent: Sent, conversation: Conversation) -> None:
-        header = sent.head.header
-        what = f"{header.kind} of {header.sender}"
-        if header.kind == ROSTER:
-            conversation.enter(self._roster(sent))
-        elif sent.inline is not None:
-            raise IntegrityError(f"{what}: only rosters stand in the line itself")
-        row = conversation.take(sent.head, sent=True)
-        if (sent.step, sent.receivers) != (header.kind, header.recipients):
-            raise IntegrityError(f"{what}: the record names another step or other receivers")
-        if not header.sealed and sent.body != header.content_digest:
-            raise IntegrityError(f"{what}: recorded body and signed digest differ")
-        if self._blobs is not None:
-            self._body(sent, row, what, self._blobs)
+    def _message(self, sent: Sent, proceedings: Proceedings) -> None:
+        proceedings.message(sent)
+        if self._pin is not None and sent.inline is not None:
+            self._pin.check(decode(sent.inline, Roster))
         self._messages += 1
-
-    def _roster(self, sent: Sent) -> Roster:
-        """The one body that every later check needs. Raises: IntegrityError when the KMS did not sign it."""
-        header = sent.head.header
-        if header.sender != KMS or sent.inline is None:
-            raise IntegrityError("roster: expected the KMS's roster in the line itself")
-        if hashlib.sha256(sent.inline).digest() != header.content_digest:
-            raise IntegrityError("roster: its bytes are not those that the KMS signed")
-        roster = decode(sent.inline, Roster)
-        roster.check_vouchers()
-        if (roster.epoch, roster.experiment) != (header.position.epoch, header.experiment):
-            raise IntegrityError("roster: the header and the roster name different epochs or experiments")
-        if self._pin is not None:
-            self._pin.check(roster)
-        return roster
-
-    def _body(self, sent: Sent, row: Row, what: str, blobs: _Blobs) -> None:
-        body = blobs.body(sent.body, what, row)
-        if body is None:
-            return
-        if sent.nbytes != len(encode(sent.head.header)) + len(sent.head.signature) + len(body):
-            raise IntegrityError(f"{what}: the recorded size {sent.nbytes} is not the size of the message")
-        if self._statements is not None:
-            self._statements.read(sent.head, body)
 
     def _close(self, end: Closing, conversation: Conversation) -> None:
         conversation.finish()
@@ -313,9 +251,9 @@ class _Checker:
 
     def finish(self, heads: Heads | None) -> Verdict:
         """The verdict on a record that was read to its end. Raises: IntegrityError; CutOff without a closing line."""
-        conversation = self._conversation
-        if conversation is None:
+        if self._proceedings is None:
             raise IntegrityError("line 1: expected an opening line, found nothing")
+        conversation, statements = self._proceedings.conversation, self._proceedings.statements
         if not self._closed:
             raise CutOff(f"line {self._count}: expected a closing line at the end; the tail is cut off")
         if self._pin is not None and self._pin.epoch not in conversation.rosters:
@@ -326,7 +264,8 @@ class _Checker:
             lines=self._count,
             messages=self._messages,
             rounds=len(conversation.applied),
-            sums=None if self._statements is None else self._statements.sums,
+            receipts=tuple(len(conversation.receipts[number]) for number in sorted(conversation.receipts)),
+            sums=None if statements is None else statements.sums,
             authenticated=self._pin is not None,
             signers=self._signers,
             heads=None if heads is None else len(heads.heads),

@@ -28,6 +28,9 @@ from hefl_core.wire.envelope import NO_DIGEST, Envelope, Header, Position
 class Witness(Party):
     """Accepts one plan per attempt, one list per plan and one sum per list, and only honest-looking ones."""
 
+    _after: tuple[bytes, bytes] | None = None
+    """Digest of a sum's header (it names plan and state), and the state after it."""
+
     def receive(self, envelope: Envelope) -> None:
         """As every party; the roster of a new key ends the round before it."""
         super().receive(envelope)
@@ -233,10 +236,17 @@ class Witness(Party):
 
     def finish(self, position: Position) -> None:
         """Move the public state on: the round is over for this witness."""
-        envelope = self.envelope(position, m.SUM, COORDINATOR)
-        updates = tuple(item.header.digest for item in decode(envelope.body, EncryptedSum).updates)
-        self.state = m.next_state(self.state, self._plan, updates, envelope.header.digest)
+        self.state = self.next_state(position)
         self._rounds_done = position.round
+
+    def next_state(self, position: Position) -> bytes:
+        """The public state after the sum of this attempt. Raises: RoundError when it has not arrived."""
+        envelope = self.envelope(position, m.SUM, COORDINATOR)
+        total = envelope.header.digest
+        if self._after is None or self._after[0] != total:  # once a sum: it reads all of it
+            updates = tuple(item.header.digest for item in decode(envelope.body, EncryptedSum).updates)
+            self._after = total, m.next_state(self.state, self._plan, updates, total)
+        return self._after[1]
 
 
 def _key(position: Position) -> tuple[int, int]:

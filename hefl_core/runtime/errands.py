@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from hefl_core import errors
 from hefl_core.errors import HeflError, RoundError, WireError
-from hefl_core.federation.outside import public_text
+from hefl_core.federation.outside import cut, public_text
 from hefl_core.federation.party import Letter
 from hefl_core.federation.transcript import End
 from hefl_core.ids import AUDITOR, KMS
@@ -27,7 +27,6 @@ from hefl_core.wire.limits import MAX_HEADER_BYTES
 
 LEAVE: Final = "leave"
 """The experiment is over: the party ends."""
-MAX_TEXT: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +169,11 @@ def refusal_of(error: HeflError, *, private: bool) -> Refusal:
     """An error for the way. ``private``: a client's, of which only the kind and the rule may leave."""
     text = public_text(error) if private else str(error)
     have, need = getattr(error, "have", 0), getattr(error, "need", 0)
-    return Refusal(type(error).__name__, text[:MAX_TEXT], have, need)
+    return Refusal(type(error).__name__, cut(text), have, need)
 
 
 def error_of(refusal: Refusal) -> HeflError:
-    """The error that a refusal stands for; an unknown kind is a WireError.
+    """The error that a refusal stands for, its text cut; an unknown kind is a WireError.
 
     >>> error_of(Refusal("RoundError", "too late"))
     RoundError('too late')
@@ -183,8 +182,8 @@ def error_of(refusal: Refusal) -> HeflError:
     if not (isinstance(kind, type) and issubclass(kind, HeflError)):
         return WireError(f"answer: expected a kind of error that is known, found {refusal.kind[:40]!r}")
     if kind is errors.QuorumError:
-        return errors.QuorumError(refusal.text, have=refusal.have, need=refusal.need)
-    return kind(refusal.text)
+        return errors.QuorumError(cut(refusal.text), have=refusal.have, need=refusal.need)
+    return kind(cut(refusal.text))
 
 
 def read_hello(data: bytes) -> Hello:

@@ -310,8 +310,9 @@ class Exchange:
             told = f"no answer to {step} within {self._deadline:.0f} s" if connected else "it is not connected"
             return RuntimeUnavailable(f"{party}: {told}; is its service running and reachable?")
         if report.refusal is not None:
-            self._metrics.refusal(report.refusal.kind)
-            return error_of(report.refusal)
+            refused = error_of(report.refusal)
+            self._metrics.refusal(type(refused).__name__)  # a label of ours, whatever the party wrote
+            return refused
         try:
             return unpack_result(asked.step, report.result)
         except WireError as error:

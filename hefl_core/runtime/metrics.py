@@ -15,10 +15,17 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, generate_latest
 
+from hefl_core import errors
 from hefl_core.errors import ParameterError
 from hefl_core.runtime.settings import Address
 
 IN, OUT = "in", "out"
+OTHER: Final = "other"
+KNOWN_REFUSALS: Final = frozenset(
+    {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.HeflError)}
+    | {"certificate", "experiment", "life", "started twice", "duplicate"}
+)
+"""What a label may be: a party elsewhere names the kind of its own refusals, and each label stays in memory."""
 MOST_CALLERS: Final = 16
 CALL_SECONDS: Final = 5.0
 """For a whole call: a byte now and then does not prolong it."""
@@ -47,7 +54,7 @@ class Metrics:
 
     def refusal(self, reason: str) -> None:
         """Something was refused; ``reason`` is an error's kind."""
-        self._refusals.labels(reason).inc()
+        self._refusals.labels(reason if reason in KNOWN_REFUSALS else OTHER).inc()
 
     def step(self, step: str, seconds: float) -> None:
         """A step took so long."""

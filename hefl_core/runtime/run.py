@@ -21,7 +21,7 @@ from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.messages import MAX_ATTEMPTS
 from hefl_core.federation.post import UNRECORDED, Post
-from hefl_core.federation.round import Parties, federated_round
+from hefl_core.federation.round import Parties, end_of_round, federated_round
 from hefl_core.federation.transcript import Sent, Transcript
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.runtime.events import EventBus, Progress
@@ -262,12 +262,18 @@ class Run:
         self.bus.publish(result)
 
     def _attempts(self, number: int, first: int, begun: _Begun) -> Generator[Sent, None, Position]:
-        """A round in as many attempts as it needs (drop-outs), at most three in all; where it came to its end."""
+        """A round in as many attempts as it needs (drop-outs), at most three in all; where it came to its end.
+
+        Once a client applied an attempt's sum there is no other: the rest are asked again for their receipts.
+        """
+        position = Position(self._epoch, number, first)
         for attempt in range(first, MAX_ATTEMPTS + 1):
-            position = Position(self._epoch, number, attempt)
+            applied = begun.post.receipts(position) > 0
+            position = position if applied else replace(position, attempt=attempt)
             begun.post.begin(self.parties.coordinator)
             try:
-                yield from federated_round(position, self.parties, begun.post)
+                step = end_of_round if applied and attempt > first else federated_round
+                yield from step(position, self.parties, begun.post)
                 break
             except (RoundError, QuorumError, RuntimeUnavailable) as error:
                 _give_up_unless_dropped(error, begun.post.absent, last=attempt == MAX_ATTEMPTS)

@@ -123,9 +123,10 @@ def test_seats_see_their_own_messages_only(small_run):
         transcript.seen_by("nobody")
 
 
-def test_heads_tell_an_early_end_from_the_end(saved, small_run, tmp_path):
+def test_heads_tell_an_early_end_from_the_end(tmp_path):
     """Clients that sign a shorter record still remember what they had said by then."""
-    transcript, clients = small_run.transcript, small_run.parties.clients
+    run = finished(SMALL.but(clients=4))
+    transcript, clients = run.transcript, run.parties.clients
     heads = Heads.of(transcript)
     assert dict(heads.heads) == {client.name: client.head for client in clients}
     heads.save(tmp_path / "heads")
@@ -134,10 +135,10 @@ def test_heads_tell_an_early_end_from_the_end(saved, small_run, tmp_path):
     last = max(n for n, line in enumerate(transcript.lines) if getattr(line.entry, "step", "") == "receipt")
     short = Transcript._restore(transcript.lines[:last], transcript.blobs)
     ends = short.ends([client.name for client in clients])
-    assert [client.name for client in clients if signs(client, ends)] == ["client-1", "client-2"]
+    assert [client.name for client in clients if signs(client, ends)] == ["client-1", "client-2", "client-3"]
     statement = closing_statement(transcript.manifest.id, *short.tail)
-    short.close([(client.name, client.identity.sign(statement)) for client in clients])  # three that deviate
-    assert verify(short, pin_of(transcript)).signers == (3, 3)
+    short.close([(client.name, client.identity.sign(statement)) for client in clients])  # four that deviate
+    assert verify(short, pin_of(transcript)).signers == (4, 4)
     with pytest.raises(IntegrityError, match="remembers message"):
         verify(short, pin_of(transcript), heads)
     with pytest.raises(IntegrityError, match="expected those of experiment"):

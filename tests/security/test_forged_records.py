@@ -219,7 +219,7 @@ BY_FILES = {
     "the tail is cut, the end counted anew": (
         "alone",
         chained(cut_and_count),
-        "closing: the signature is not client-1's",
+        "expected receipts of at least 3 clients .min_cohort. of round 2, found 2",
     ),
     "what a step cost is changed": ("alone", chained(change_a_time), "closing: the signature"),
     "a refusal is invented": ("alone", chained(invent_a_refusal), "closing: the signature"),

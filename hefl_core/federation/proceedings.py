@@ -1,0 +1,168 @@
+"""One ruling on each entry of a record, by header and body: the post asks for it before it records, the verifier of each line.
+
+What is refused leaves no trace here, so whoever writes a record can leave a message out of it and go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from typing import Final
+
+from hefl_core.errors import IntegrityError
+from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.grammar import Conversation
+from hefl_core.federation.messages import MAX_ATTEMPTS
+from hefl_core.federation.protocol_table import Row
+from hefl_core.federation.statements import Statements
+from hefl_core.federation.transcript import LeftOut, Sent, Unsent
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
+from hefl_core.keys.issuing import ROSTER
+from hefl_core.keys.roster import Member, Roster
+from hefl_core.wire.canonical import decode, encode
+from hefl_core.wire.limits import MAX_MESSAGE_BYTES
+
+MAX_BLOBS_BYTES: Final = 1 << 40
+"""All bodies together: what a record may have verify read."""
+SMALL_BODY_BYTES: Final = 64 << 10
+"""Larger bodies are named once: many lines could have one large blob read again and again."""
+MAX_WORK: Final = 64
+"""Steps that one message may have cost, and characters of a step's name."""
+
+Find = Callable[[bytes, str, int], bytes | None]
+"""(digest, of what, largest size) -> the blob, None where the record has none under this digest."""
+
+
+class Proceedings:
+    """Follows a record entry by entry. ``find``: its bodies, None for a record without; ``adding``: each sum is added again.
+
+    Raises: whatever HeflError names the first thing that does not fit.
+    """
+
+    def __init__(self, manifest: Manifest, kms: Member, find: Find | None, *, adding: bool = True) -> None:
+        self.conversation = Conversation(manifest, kms)
+        self.statements: Statements | None = None
+        self._blobs = None if find is None else _Blobs(find)
+        if self._blobs is not None:
+            self.statements = Statements(self.conversation, self._blobs.need, adding=adding)
+
+    def message(self, sent: Sent) -> None:
+        """A message that was sent."""
+        header, conversation = sent.head.header, self.conversation
+        what = f"{header.kind[:40]} of {header.sender[:40]}"
+        if header.kind == ROSTER:
+            conversation.enter(_roster(sent))
+        elif sent.inline is not None:
+            raise IntegrityError(f"{what}: only rosters stand in the line itself")
+        row, place = conversation.judge(sent.head, sent=True)
+        if (sent.step, sent.receivers) != (header.kind, header.recipients):
+            raise IntegrityError(f"{what}: the record names another step or other receivers")
+        if not header.sealed and sent.body != header.content_digest:
+            raise IntegrityError(f"{what}: recorded body and signed digest differ")
+        _check_work(sent, what)
+        if self._blobs is not None:
+            self._body(sent, row, what, self._blobs)
+        conversation.note(sent.head, row, place, sent=True)
+
+    def unsent(self, entry: Unsent) -> None:
+        """A message that nobody got."""
+        self.conversation.take(entry.head, sent=False)
+
+    def noted(self, entry: LeftOut) -> None:
+        """A refusal or an absence: unsigned, but of somebody who takes part, at a place that the record came to."""
+        where, agreed = entry.position, self.conversation.manifest.experiment.rounds
+        if not self._known(entry.party):
+            raise IntegrityError(f"note: expected a party of this run, found {entry.party[:40]!r}")
+        reached = min(len(self.conversation.applied) + 1, agreed)
+        newest = (
+            self.conversation.newest + MAX_ATTEMPTS + 1
+        )  # an epoch may be begun, noted and given up before its roster
+        inside = 0 <= where.round <= reached and 0 <= where.epoch <= newest and 1 <= where.attempt <= MAX_ATTEMPTS
+        if not inside:
+            raise IntegrityError(
+                f"note: expected a place up to round {reached}, found epoch {where.epoch}, round {where.round}, "
+                f"attempt {where.attempt}"
+            )
+
+    def _known(self, name: str) -> bool:
+        clients = self.conversation.manifest.experiment.clients
+        number = name.removeprefix("client-")
+        agreed = is_client(name) and number.isascii() and number.isdecimal() and len(number) <= len(str(clients))
+        if name in (KMS, COORDINATOR, AUDITOR) or any(
+            name in one.clients for one in self.conversation.rosters.values()
+        ):
+            return True
+        return agreed and 1 <= int(number) <= clients and name == client_name(int(number))
+
+    def _body(self, sent: Sent, row: Row, what: str, blobs: _Blobs) -> None:
+        body = blobs.body(sent.body, what, row)
+        if body is None:
+            return
+        if sent.nbytes != len(encode(sent.head.header)) + len(sent.head.signature) + len(body):
+            raise IntegrityError(f"{what}: the recorded size {sent.nbytes} is not the size of the message")
+        if self.statements is not None:
+            self.statements.read(sent.head, body)
+
+
+class _Blobs:
+    """The bodies of a record. Raises: IntegrityError for one that is missing, replaced, too large or named too often."""
+
+    def __init__(self, find: Find) -> None:
+        self._find = find
+        self._left = MAX_BLOBS_BYTES
+        self._named: set[bytes] = set()
+
+    def get(self, digest: bytes, what: str, limit: int) -> bytes | None:
+        """A blob with its digest checked; None when it is not there."""
+        blob = self._find(digest, what, limit)
+        if blob is None:
+            return None
+        self._left -= len(blob)
+        if len(blob) > limit or self._left < 0:
+            raise IntegrityError(
+                f"{what}: its body is larger than {limit} bytes, or all of them than {MAX_BLOBS_BYTES}"
+            )
+        if hashlib.sha256(blob).digest() != digest:
+            raise IntegrityError(f"{what}: its blob {digest.hex()[:16]} was replaced")
+        return blob
+
+    def need(self, digest: bytes, what: str, limit: int) -> bytes:
+        """A blob that has to be there."""
+        blob = self.get(digest, what, limit)
+        if blob is None:
+            raise IntegrityError(f"{what}: its blob {digest.hex()[:16]} is missing")
+        return blob
+
+    def body(self, digest: bytes, what: str, row: Row) -> bytes | None:
+        """The body of a line; of a kind that is not kept it may be missing."""
+        blob = (self.need if row.kept else self.get)(digest, what, row.most_bytes + MAX_MESSAGE_BYTES)
+        if blob is not None and len(blob) > SMALL_BODY_BYTES:
+            if digest in self._named:
+                raise IntegrityError(f"{what}: its body is that of an earlier message; a replay")
+            self._named.add(digest)
+        return blob
+
+
+def _roster(sent: Sent) -> Roster:
+    """The one body that every later check needs. Raises: IntegrityError when the KMS did not sign it."""
+    header = sent.head.header
+    if header.sender != KMS or sent.inline is None:
+        raise IntegrityError("roster: expected the KMS's roster in the line itself")
+    if hashlib.sha256(sent.inline).digest() != header.content_digest:
+        raise IntegrityError("roster: its bytes are not those that the KMS signed")
+    roster = decode(sent.inline, Roster)
+    roster.check_vouchers()
+    if (roster.epoch, roster.experiment) != (header.position.epoch, header.experiment):
+        raise IntegrityError("roster: the header and the roster name different epochs or experiments")
+    return roster
+
+
+def _check_work(sent: Sent, what: str) -> None:
+    """A client's costs are told to nobody (they grow with n_k); a keyless party's are seconds."""
+    if is_client(sent.sender) and sent.work:
+        raise IntegrityError(f"{what}: expected no cost of a client on record, found {len(sent.work)}")
+    costs = [seconds for work in sent.work for seconds in (work.seconds, work.cpu_seconds)]
+    named = len(sent.work) <= MAX_WORK and all(len(work.step) <= MAX_WORK for work in sent.work)
+    if not named or not all(math.isfinite(cost) and cost >= 0 for cost in costs):
+        raise IntegrityError(f"{what}: expected costs in seconds from 0 on, found others")

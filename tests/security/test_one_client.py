@@ -1,0 +1,480 @@
+"""What one client can do to the end of a round and to the record of the others: nothing that is not named."""
+
+import hashlib
+from dataclasses import replace
+from functools import partial
+
+import msgspec
+import pytest
+
+from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable, WireError
+from hefl_core.federation import messages as m
+from hefl_core.federation.admission import Links
+from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.heads import Heads
+from hefl_core.federation.outside import MAX_TEXT, reason
+from hefl_core.federation.party import Work
+from hefl_core.federation.post import Post
+from hefl_core.federation.proceedings import Proceedings
+from hefl_core.federation.protocol_table import Row
+from hefl_core.federation.transcript import (
+    MAX_LINE_BYTES,
+    LeftOut,
+    Transcript,
+    Unsent,
+    closing_statement,
+)
+from hefl_core.federation.verify import pin_of, verify, verify_file
+from hefl_core.runtime.errands import Refusal, error_of
+from hefl_core.runtime.liars import Honest, _stage
+from hefl_core.runtime.metrics import OTHER, Metrics
+from hefl_core.runtime.run import Run
+from hefl_core.wire.canonical import encode
+from hefl_core.wire.envelope import Envelope, Position
+from tests.conftest import finished
+from tests.security.forging import Record
+from tests.security.hostile import World, names
+
+ALONE = Experiment(
+    dataset="breast_cancer", model="logistic", scheme="INSECURE_bfv-1024", clients=4, rounds=2, epoch_rounds=2
+)
+TOGETHER = ALONE.but(scheme="INSECURE_bfv-threshold-1024", custody="2-of-4")
+FIRST = Position(1, 1)
+ALL = names(1, 2, 3, 4)
+
+
+def play(kind, experiment):
+    """A run with this class in client 1's place, and the error that ended it, if one did."""
+    run = Run(experiment, stage=partial(_stage, kind))
+    try:
+        for _ in run.steps():
+            pass
+    except HeflError as error:
+        return run, error
+    return run, None
+
+
+def done(run):
+    return {party.name: party.rounds_done for party in (run.parties.coordinator, run.parties.auditor)}
+
+
+def invented(client, position, **changes):
+    """A receipt that nobody had to decrypt for: sum, state and headers are public."""
+    message = client.message(position, m.SUM, "coordinator", m.EncryptedSum)
+    total = client.envelope(position, m.SUM, "coordinator").header.digest
+    updates = tuple(item.header.digest for item in message.updates)
+    said = replace(m.Receipt(total, m.next_state(client.state, client._plan, updates, total)), **changes)
+    return client.compose(m.RECEIPT, position, ("coordinator", "auditor"), encode(said))
+
+
+# -- receipts ------------------------------------------------------------------------------------------------------
+
+
+class DamagedPart(Honest):
+    """In the last round its part is damaged, and it says that it applied the sum."""
+
+    def partial_decryption(self, position):
+        if position.round < 2:
+            return super().partial_decryption(position)
+        real = self.scheme.partial_decrypt
+
+        def damaged(*arguments, **more):
+            part = real(*arguments, **more)
+            blocks = tuple(block[:-64] + bytes(byte ^ 1 for byte in block[-64:]) for block in part.blocks)
+            return replace(part, blocks=blocks)
+
+        object.__setattr__(self.scheme, "partial_decrypt", damaged)
+        try:
+            return super().partial_decryption(position)
+        finally:
+            object.__delattr__(self.scheme, "partial_decrypt")
+
+    def apply(self, position):
+        if position.round < 2:
+            return super().apply(position)
+        return self.answer(position, m.RECEIPT, lambda: invented(self, position))
+
+
+class NoPart(DamagedPart):
+    """It gives no part at all."""
+
+    def partial_decryption(self, position):
+        return None if position.round == 2 else super().partial_decryption(position)
+
+
+class NoPartOnce(NoPart):
+    """It gives none in the first attempt, and then keeps to the protocol: for the others a holder that was away."""
+
+    def partial_decryption(self, position):
+        if (position.round, position.attempt) == (2, 1):
+            raise RuntimeUnavailable("client-1: away")
+        return Honest.partial_decryption(self, position)
+
+    def apply(self, position):
+        return super().apply(position) if position.attempt == 1 else Honest.apply(self, position)
+
+
+@pytest.mark.parametrize("custody", ["2-of-4", "3-of-4"])
+def test_an_invented_receipt_after_a_damaged_part_ends_no_round(custody):
+    run, error = play(DamagedPart, TOGETHER.but(custody=custody))
+    assert isinstance(error, IntegrityError) and "a partial decryption is missing" in str(error)
+    assert done(run) == {"coordinator": 1, "auditor": 1} and len(run.result().rounds) == 1
+    assert [client.rounds_done for client in run.parties.clients] == [1, 1, 1, 1]
+    said = {note.party for note in run.transcript.left_out if note.step == "apply"}
+    assert said == {"client-2", "client-3", "client-4"}
+
+
+def test_without_the_number_of_receipts_it_did(monkeypatch):
+    """The control: while one receipt was enough, the run ended as if all had been well."""
+
+    def one_is_enough(found, need, number):
+        if not found:
+            raise RoundError("nobody applied it")
+
+    monkeypatch.setattr("hefl_core.federation.party.check_receipts", one_is_enough)
+    monkeypatch.setattr("hefl_core.federation.post.check_receipts", one_is_enough)
+    run, error = play(DamagedPart, TOGETHER)
+    assert error is None and len(run.rounds) == 2
+    assert [client.rounds_done for client in run.parties.clients] == [1, 1, 1, 1]
+
+
+def test_an_invented_receipt_without_a_part_is_refused_before_it_is_recorded():
+    run, error = play(NoPart, TOGETHER)
+    assert "expected the partial of client-1 before it" in str(error) and done(run) == {"coordinator": 1, "auditor": 1}
+    assert not [sent for sent in run.transcript.of_round(2) if sent.step == m.RECEIPT]
+
+
+def test_a_holder_that_is_away_costs_an_attempt_and_no_round():
+    run, error = play(NoPartOnce, TOGETHER)
+    assert error is None and len(run.rounds) == 2 and run.transcript.sent[-1].position.attempt == 2
+    assert verify(run.transcript, pin_of(run.transcript), Heads.of(run.transcript)).receipts == (4, 4)
+
+
+class AwayAtTheEnd:
+    """Clients 3 and 4 get the sum and give no answer ``times`` times: two receipts are fewer than min_cohort."""
+
+    def __init__(self, run, times):
+        self.left = {client.name: times for client in run.parties.clients[2:]}
+        for client in run.parties.clients[2:]:
+            client.apply = partial(self.apply, client, client.apply)
+
+    def apply(self, client, answer, position):
+        if position.round == 1 and self.left[client.name]:
+            self.left[client.name] -= 1
+            raise RuntimeUnavailable(f"{client.name}: away")
+        return answer(position)
+
+
+@pytest.mark.parametrize("experiment", [ALONE, TOGETHER], ids=["alone", "together"])
+def test_those_who_were_away_are_asked_again_and_no_second_sum_is_made(experiment):
+    """Another attempt would be a second sum beside one that two clients applied: their models would part."""
+    run = Run(experiment)
+    steps = run.steps()
+    next(steps)
+    AwayAtTheEnd(run, 1)
+    for _ in steps:
+        pass
+    transcript = run.transcript
+    assert {sent.position.attempt for sent in transcript.sent} == {1} and len(run.rounds) == 2
+    assert verify(transcript, pin_of(transcript), Heads.of(transcript)).receipts == (4, 4)
+    assert len({client.state for client in run.parties.clients}) == 1
+
+
+def test_those_who_stay_away_end_the_run_by_name():
+    run = Run(ALONE)
+    steps = run.steps()
+    next(steps)
+    AwayAtTheEnd(run, 3)
+    with pytest.raises(RuntimeUnavailable, match="client-3: away"):
+        list(steps)
+    assert done(run) == {"coordinator": 0, "auditor": 0}
+
+
+def confirmed(kind=ALONE):
+    """Four clients and a confirmed sum, and nobody's receipt yet."""
+    world = World(kind)
+    world.sum_of(FIRST, ALL)
+    return world
+
+
+LIES = {
+    "another sum": ({"sum": bytes(32)}, "for a sum that was not sent"),
+    "another state": ({"state": bytes(32)}, "followed another history"),
+}
+
+
+@pytest.mark.parametrize("party", ["coordinator", "auditor"])
+@pytest.mark.parametrize("lie", LIES)
+def test_a_wrong_receipt_is_refused_where_it_arrives(lie, party):
+    world = confirmed()
+    changes, message = LIES[lie]
+    with pytest.raises((RoundError, IntegrityError), match=message):
+        world.deliver(invented(world.clients["client-1"], FIRST, **changes), party)
+    assert getattr(world, party).rounds_done == 0 and not getattr(world, party).received(FIRST, m.RECEIPT)
+
+
+@pytest.mark.parametrize("party", ["coordinator", "auditor"])
+@pytest.mark.parametrize("lie", LIES)
+def test_without_its_check_it_was_kept(lie, party, monkeypatch):
+    """The control: one check of one party is off, and this party keeps what it refuses above."""
+    monkeypatch.setattr(f"hefl_core.federation.{party}.check_receipt", lambda *_: None)
+    world = confirmed()
+    world.deliver(invented(world.clients["client-1"], FIRST, **LIES[lie][0]), party)
+    assert list(getattr(world, party).received(FIRST, m.RECEIPT)) == ["client-1"]
+
+
+@pytest.mark.parametrize("party", ["coordinator", "auditor"])
+def test_a_receipt_before_the_confirmation_is_refused(party):
+    world = World(ALONE)
+    world.deliver(world.list_of(FIRST, ALL), "auditor", *ALL)
+    world.uploads(FIRST, ALL)
+    world.deliver(world.coordinator.aggregate(FIRST).envelope, "auditor", *ALL)
+    early = invented(world.clients["client-1"], FIRST)
+    with pytest.raises(RoundError, match="could not be opened yet"):
+        world.deliver(early, party)
+    world.deliver(world.auditor.confirm(FIRST).envelope, "coordinator", *ALL)
+    world.deliver(early, party)  # the control: it was its time alone that was wrong
+
+
+@pytest.mark.parametrize("party", ["coordinator", "auditor"])
+def test_as_many_receipts_as_min_cohort_close_a_round(party):
+    world = confirmed()
+    closing = getattr(world, party)
+    for count, name in enumerate(names(1, 2, 3)):
+        with pytest.raises(RoundError, match="no client applied" if not count else f"expected receipts.*found {count}"):
+            closing.close(FIRST)
+        assert closing.rounds_done == 0
+        world.applied(FIRST, name)
+    closing.close(FIRST)
+    assert closing.rounds_done == 1 and closing.state == world.clients["client-1"].state
+
+
+# -- a record that stays whole -------------------------------------------------------------------------------------
+
+
+class SignsAnyEnd(Honest):
+    """Whatever the record leaves out of its own, it signs the end."""
+
+    def sign_closing(self, end):
+        last = msgspec.json.decode(end.lines[0])["entry"]["head"]["header"]["sequence"]
+        digest = next(one.header.digest for one in self.told if one.header.sequence == last)
+        return self.identity.sign(closing_statement(self.manifest.id, *end.check(self.name, digest)))
+
+
+def quiet(kind, /, only=2, body=None, work=(), **changes):
+    """A client whose message of one kind has a properly signed header that says something else."""
+
+    class Quiet(SignsAnyEnd):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.told, compose = [], self._outbox.compose
+            self._outbox.compose = lambda *a, **k: self.otherwise(compose(*a, **k))
+
+        def otherwise(self, envelope):
+            header, box = envelope.header, self._outbox
+            if header.kind == kind and header.position.round == only:
+                header = replace(header, **{name: change(header) for name, change in changes.items()})
+                content = envelope.body if body is None else body
+                if body is not None:
+                    header = replace(header, content_nbytes=len(body), content_digest=sha256(body))
+                envelope = Envelope(header, self.identity.sign(encode(header)), content)
+                box._previous, box._sequence = header.digest, header.sequence + 1
+                box.unrecorded = (*box.unrecorded[:-1], envelope.signed_header)
+            self.told.append(envelope.signed_header)
+            return envelope
+
+        def reported(self, position, step):
+            super().reported(position, step)
+            return work if (step, position.round) == (kind, only) else ()
+
+    return Quiet
+
+
+def sha256(raw):
+    return hashlib.sha256(raw).digest()
+
+
+ANOTHER = {"length": lambda header: header.length + 1}
+LISTED = {"commitments": lambda header: b"x" * 32}
+UNCHAINED = {"previous": lambda header: bytes(32)}
+QUIET = {
+    "no lie": (ALONE, quiet("none")),
+    "a commitment of d + 1": (ALONE, quiet(m.COMMITMENT, **ANOTHER)),
+    "a commitment that names a list": (ALONE, quiet(m.COMMITMENT, **LISTED)),
+    "a commitment that forks its chain": (ALONE, quiet(m.COMMITMENT, **UNCHAINED)),
+    "a receipt of d + 1": (ALONE, quiet(m.RECEIPT, **ANOTHER)),
+    "a receipt that names a list": (ALONE, quiet(m.RECEIPT, **LISTED)),
+    "a receipt with a number left out": (ALONE, quiet(m.RECEIPT, sequence=lambda header: header.sequence + 7)),
+    "a holder ready for d + 1": (TOGETHER, quiet(m.READY, **ANOTHER)),
+    "a kind that it may not say": (ALONE, quiet(m.COMMITMENT, kind=lambda header: "roster")),
+    "a kind that there is not": (ALONE, quiet(m.COMMITMENT, kind=lambda header: "gossip")),
+    "another receiver": (ALONE, quiet(m.COMMITMENT, recipients=lambda header: ("coordinator", "auditor"))),
+    "a key id of 5 MiB": (ALONE, quiet(m.COMMITMENT, key_id=lambda header: "k" * (5 << 20))),
+    "a commitment of no form": (ALONE, quiet(m.COMMITMENT, body=b"\xc1")),
+    "a receipt of another state": (ALONE, quiet(m.RECEIPT, body=encode(m.Receipt(bytes(32), bytes(32))))),
+    "ready for another sum": (TOGETHER, quiet(m.READY, body=encode(m.Ready(bytes(32), bytes(32))))),
+    "a digest of another length": (ALONE, quiet(m.RECEIPT, content_digest=lambda header: b"y")),
+    "its costs with it": (ALONE, quiet(m.COMMITMENT, work=(Work("train", 1.5, 1.5),))),
+}
+
+
+@pytest.mark.parametrize("lie", QUIET)
+def test_the_record_of_the_others_stays_whole(lie):
+    """What has no place is a note of bounded length; the run goes on without this client, and its record verifies."""
+    run, error = play(QUIET[lie][1], QUIET[lie][0])
+    assert error is None and len(run.rounds) == 2, error
+    transcript = run.transcript
+    heads = {name: head for name, head in Heads.of(transcript).heads.items() if name != "client-1"}
+    assert verify(transcript, pin_of(transcript), Heads(transcript.manifest.id, heads)).authenticated
+    refused = [note for note in transcript.left_out if note.party == "coordinator" and "client-1" in note.step]
+    assert bool(refused) == (lie != "no lie") and max(map(len, (line.to_json() for line in transcript.lines))) < 1 << 16
+
+
+@pytest.mark.parametrize("lie", [lie for lie in QUIET if lie != "no lie"])
+def test_without_the_ruling_of_the_post_it_broke(lie, monkeypatch):
+    """The control: recorded as they came, as they were, each of these made the record unverifiable, or the run end."""
+    monkeypatch.setattr(Post, "_judge", lambda self, entry: None)
+    monkeypatch.setattr(Row, "check", lambda *_: None)
+    monkeypatch.setattr(Links, "check", lambda *_: None)
+    run, error = play(QUIET[lie][1], QUIET[lie][0])
+    monkeypatch.undo()
+    if error is None:
+        with pytest.raises(IntegrityError, match="line "):
+            verify(run.transcript, pin_of(run.transcript))
+
+
+def test_parties_ask_the_same_row():
+    """Without a post: the coordinator takes no commitment of another form, and none beside its sender's chain."""
+    for changes, message in ((ANOTHER, "expected d ="), (LISTED, "it names a list"), (UNCHAINED, "does not follow")):
+        world = World(ALONE, {1: quiet(m.COMMITMENT, **changes)})
+        round_of(world, FIRST)
+        second = replace(FIRST, round=2)
+        world.deliver(world.coordinator.plan(second).envelope, "auditor", *ALL)
+        with pytest.raises(IntegrityError, match=message):
+            world.deliver(world.said("client-1", "commit", second), "coordinator")
+        world.deliver(world.said("client-2", "commit", second), "coordinator")
+
+
+def round_of(world, position):
+    world.sum_of(position, ALL)
+    world.applied(position, *ALL)
+    for party in (world.coordinator, world.auditor):
+        party.close(position)
+
+
+# -- length --------------------------------------------------------------------------------------------------------
+
+
+class LongRefusal(Honest):
+    def commit(self, position):
+        if position.round == 2:
+            raise RoundError("no " * (2 << 20))
+        return super().commit(position)
+
+
+def test_a_long_refusal_breaks_no_record(tmp_path):
+    run, error = play(LongRefusal, ALONE)
+    assert error is None
+    run.transcript.save(tmp_path / "t.jsonl")
+    assert Transcript.load(tmp_path / "t.jsonl").closed and verify_file(tmp_path / "t.jsonl").notes
+    assert max(len(note.reason) for note in run.transcript.left_out) < MAX_TEXT + 20
+
+
+def test_what_is_told_from_elsewhere_is_cut_where_it_arrives():
+    told = error_of(Refusal("RoundError", "no " * (2 << 20)))
+    assert type(told) is RoundError and len(str(told)) == MAX_TEXT
+    assert len(reason("auditor", WireError("x" * (5 << 20)))) < MAX_TEXT + 20
+    metrics = Metrics("coordinator")
+    for kind in ("RoundError", "K" * 3_000_000, "J" * 3_000_000, "Any"):
+        metrics.refusal(kind)
+    said = metrics.exposition().decode()
+    assert 'reason="RoundError"} 1.0' in said and f'reason="{OTHER}"}} 3.0' in said and len(said) < 1 << 16
+
+
+def test_no_line_is_longer_than_readers_read(small_run):
+    record = Transcript._restore(small_run.transcript.lines[:-1], small_run.transcript.blobs)
+    before = record.tail
+    with pytest.raises(WireError, match=f"at most {MAX_LINE_BYTES} bytes"):
+        record.note(LeftOut("client-1", "commit", FIRST, "x" * (5 << 20)))
+    assert record.tail == before
+
+
+# -- what the verifier took ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return finished(ALONE)
+
+
+def changed(kind, sender=None, **fields):
+    def forge(record):
+        at = record.at(kind, sender, 1)
+        fresh = {name: change(record.entries[at]) for name, change in fields.items()}
+        record.entries[at] = msgspec.structs.replace(record.entries[at], **fresh)
+
+    return forge
+
+
+def noted(party, position):
+    return lambda record: record.entries.insert(
+        20, LeftOut(party, "receive plan", position, "IntegrityError: invented")
+    )
+
+
+def one_receipt(record):
+    for at, entry in enumerate(record.entries):
+        if getattr(entry, "step", "") == m.RECEIPT and entry.sender != "client-1":
+            record.entries[at] = Unsent(entry.head)
+
+
+FORGERIES = {
+    "a client's training time": (
+        changed(m.COMMITMENT, "client-1", work=lambda entry: (Work("train", 1.2, 1.2),)),
+        "expected no cost of a client",
+    ),
+    "a cost below nothing": (
+        changed(m.SUM, work=lambda entry: (Work("aggregate", -1e308, 1.0),)),
+        "expected costs in seconds",
+    ),
+    "a step's name of 100,000 letters": (
+        changed(m.SUM, work=lambda entry: (Work("a" * 100_000, 1.0, 1.0),)),
+        "expected costs in seconds",
+    ),
+    "a note at round 99": (noted("client-2", Position(1, 99)), "note: expected a place"),
+    "a note at position -5": (noted("client-2", Position(-5, 1)), "note: expected a place"),
+    "a note of a look-alike": (noted("Ｃlient-2", FIRST), "note: expected a party"),
+    "a note of a digit that looks alike": (noted("client-２", FIRST), "note: expected a party"),
+    "all receipts but one that nobody got": (one_receipt, "expected receipts of at least 3 clients"),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_what_was_accepted_without_a_word_is_named(name, alone):
+    forge, message = FORGERIES[name]
+    record = Record(alone)
+    forge(record)
+    with pytest.raises(IntegrityError, match=message):
+        record.verify(record.closed_honestly())
+
+
+CHECKS = {
+    "a client's training time": ("hefl_core.federation.proceedings._check_work", lambda *_: None),
+    "a note at round 99": (Proceedings, "noted"),
+    "a note of a look-alike": (Proceedings, "noted"),
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_without_its_check_it_is_accepted_again(name, alone, monkeypatch):
+    owner, rule = CHECKS[name]
+    monkeypatch.setattr(owner, rule) if isinstance(owner, str) else monkeypatch.setattr(owner, rule, lambda *_: None)
+    record = Record(alone)
+    FORGERIES[name][0](record)
+    assert record.verify(record.closed_honestly()).authenticated
+
+
+def test_the_verdict_names_the_receipts(alone):
+    record = Record(alone)
+    verdict = record.verify(record.closed_honestly())
+    assert verdict.receipts == (4, 4) and "receipts of 4 clients in rounds 1 to 2" in str(verdict)
