@@ -12,8 +12,10 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from hefl_core.runtime.host_names import HostNames, NamedOnly
-from pages.parts import frame
-from pages.parts.words import _
+
+if __name__ == "__main__":  # not in the server: the first import of pages must be a session's (pages/__init__.py)
+    from pages.parts import frame
+    from pages.parts.words import _
 
 HERE = Path(__file__).parent
 ICON = HERE / "pages" / "parts" / "icon.svg"
