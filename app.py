@@ -1,4 +1,7 @@
-"""The application: `streamlit run app.py`. Pages appear when their file exists; everything common is in the frame."""
+"""The application: `streamlit run app.py`. Pages appear when their file exists; everything common is in the frame.
+
+The server imports this file once, for :data:`app`; each run of a browser's session runs it as a script, for :func:`draw`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
+from starlette.middleware import Middleware
 
-from pages.parts import frame
-from pages.parts.words import _
+from hefl_core.runtime.host_names import HostNames, NamedOnly
 
-frame.begin()  # first: the titles below are in the language that the URL asks for
+if __name__ == "__main__":  # not in the server: the first import of pages must be a session's (pages/__init__.py)
+    from pages.parts import frame
+    from pages.parts.words import _
+
 HERE = Path(__file__).parent
 ICON = HERE / "pages" / "parts" / "icon.svg"
 """A file of ours: Streamlit's own icon names are fetched from a font host when they stand in the browser's tab."""
@@ -27,33 +33,35 @@ class Entry:
     audiences: tuple[str, ...] = ALL[:2]
 
 
-PAGES: dict[str, tuple[Entry, ...]] = {
-    _("See it"): (
-        Entry("start", _("What leaves the hospital?"), "local_hospital", ALL),
-        Entry("keys", _("Keys"), "key"),
-        Entry("one_round", _("One round"), "swap_calls"),
-        Entry("inside", _("Inside a ciphertext"), "lock"),
-    ),
-    _("Try it"): (
-        Entry("training", _("Training lab"), "show_chart"),
-        Entry("attack", _("Attack lab"), "visibility", ALL),
-        Entry("limits", _("What HE does not stop"), "gpp_maybe", ALL),
-        Entry("costs", _("Costs"), "speed"),
-        Entry("your_data", _("Your data"), "upload_file"),
-    ),
-    _("Know it"): (
-        Entry("lessons", _("Lessons"), "school"),
-        Entry("guarantees", _("Guarantees"), "verified", ALL),
-        Entry("report", _("Report"), "description", ALL),
-        Entry("system", _("System"), "memory"),
-    ),
-}
+def grouped() -> dict[str, tuple[Entry, ...]]:
+    """Every page, by group, in the language that the URL asks for."""
+    return {
+        _("See it"): (
+            Entry("start", _("What leaves the hospital?"), "local_hospital", ALL),
+            Entry("keys", _("Keys"), "key"),
+            Entry("one_round", _("One round"), "swap_calls"),
+            Entry("inside", _("Inside a ciphertext"), "lock"),
+        ),
+        _("Try it"): (
+            Entry("training", _("Training lab"), "show_chart"),
+            Entry("attack", _("Attack lab"), "visibility", ALL),
+            Entry("limits", _("What HE does not stop"), "gpp_maybe", ALL),
+            Entry("costs", _("Costs"), "speed"),
+            Entry("your_data", _("Your data"), "upload_file"),
+        ),
+        _("Know it"): (
+            Entry("lessons", _("Lessons"), "school"),
+            Entry("guarantees", _("Guarantees"), "verified", ALL),
+            Entry("report", _("Report"), "description", ALL),
+            Entry("system", _("System"), "memory"),
+        ),
+    }
 
 
 def pages() -> dict[str, list[st.Page]]:
     """The pages that exist, in their groups, for this audience."""
     groups = {}
-    for group, entries in PAGES.items():
+    for group, entries in grouped().items():
         found = [
             st.Page(
                 HERE / "pages" / f"{entry.name}.py",
@@ -71,14 +79,25 @@ def pages() -> dict[str, list[st.Page]]:
     return groups
 
 
-st.set_page_config(page_title="hefl", page_icon=str(ICON), layout="wide")
-frame.style()
-groups = pages()
-here = st.navigation(groups, position="hidden" if frame.presenter() else "sidebar", expanded=True)
-if frame.presenter():
-    frame.presenter_bar([page for group in groups.values() for page in group], here)
+def draw() -> None:
+    """The frame, and in it the page that is looked at."""
+    frame.begin()
+    st.set_page_config(page_title="hefl", page_icon=str(ICON), layout="wide")
+    frame.style()
+    groups = pages()
+    here = st.navigation(groups, position="hidden" if frame.presenter() else "sidebar", expanded=True)
+    if frame.presenter():
+        frame.presenter_bar([page for group in groups.values() for page in group], here)
+    else:
+        frame.sidebar()
+    frame.mirror()
+    frame.url_notice()
+    here.run()
+
+
+if __name__ == "__main__":
+    draw()
 else:
-    frame.sidebar()
-frame.mirror()
-frame.url_notice()
-here.run()
+    app = st.App(
+        __file__, middleware=[Middleware(NamedOnly, names=HostNames.here(st.get_option("server.address") or ""))]
+    )

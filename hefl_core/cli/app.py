@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from typing import Annotated
@@ -14,11 +15,17 @@ from hefl_core.errors import RuntimeUnavailable
 def app(
     port: Annotated[int, typer.Option(min=1, max=65535, help="of http://ADDRESS:PORT")] = 8501,
     address: Annotated[str, typer.Option(help="127.0.0.1: this machine only")] = "127.0.0.1",
+    host: Annotated[
+        list[str] | None, typer.Option(help="a name under which browsers call it, beside localhost; repeat it for more")
+    ] = None,
 ) -> None:
     """Start the application and serve it until Ctrl-C."""
     from hefl_core.runtime.gui import streamlit_command
+    from hefl_core.runtime.host_names import VARIABLE, parse_names
 
-    child = subprocess.Popen(streamlit_command(address, port))
+    names = parse_names(",".join((*(host or ()), os.environ.get(VARIABLE, ""))))
+    environment = os.environ | {VARIABLE: ",".join(names)}
+    child = subprocess.Popen(streamlit_command(address, port), env=environment)
     # A stop that reaches this process alone must reach the server too; Ctrl-C reaches both from the terminal.
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -245,7 +246,8 @@ class Coordinator(Party):
 
         In a further attempt the uploads of clients that died since are carried over, and once there was a sum its members
         are those of every later one: the difference of two sums would be somebody's update. Who comes back in between
-        waits for the next round.
+        waits for the next round. Whoever was listed in an earlier attempt and sent no upload that was accepted is not listed
+        again, as long as min_cohort others are.
 
         Raises: RoundError when they are fewer than min_cohort.
         """
@@ -260,6 +262,9 @@ class Coordinator(Party):
             listed.setdefault(name, (upload.committed, upload.commitment))
         if (members := self._summed(position.round)) is not None:
             listed = {name: listed[name] for name in members}
+        else:
+            for name in self._spared(position, tuple(name for name in cohort if name in listed)):
+                del listed[name]
         if len(listed) < floor:
             missing = ", ".join(name for name in cohort if name not in listed)
             raise RoundError(
@@ -269,6 +274,24 @@ class Coordinator(Party):
         in_order = [listed[name] for name in cohort if name in listed]
         message = CommitmentList(tuple(header for header, _ in in_order), tuple(found for _, found in in_order))
         return self._compose(m.COMMITMENTS, position, (AUDITOR, *cohort), encode(message), commitments=message.digest)
+
+    def _spared(self, position: Position, names: Sequence[str]) -> tuple[str, ...]:
+        """Who of these committed in earlier attempts and did not upload, the most often first; min_cohort others remain."""
+        failed = Counter[str]()
+        for (place, kind), answer in self._answers.items():
+            if kind == m.COMMITMENTS and place.round == position.round and place.attempt < position.attempt:
+                listed = decode(answer.envelope.body, CommitmentList)
+                failed.update(name for name in listed.senders if name not in self._uploads)
+        room = max(0, len(names) - self.manifest.experiment.cohort_floor)
+        return tuple(sorted((name for name in names if failed[name]), key=lambda name: -failed[name])[:room])
+
+    def without(self, position: Position) -> tuple[str, ...]:
+        """Whom the attempt after this one leaves out, if the others are there again; nobody once there was a sum."""
+        answer = self._answers.get((position, m.COMMITMENTS))
+        if answer is None or self._summed(position.round) is not None:
+            return ()
+        after = replace(position, attempt=position.attempt + 1)
+        return self._spared(after, decode(answer.envelope.body, CommitmentList).senders)
 
     def _summed(self, number: int) -> tuple[str, ...] | None:
         """The members of this round's first sum; None before it is made."""

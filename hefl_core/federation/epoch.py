@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hefl_core.errors import HeflError, IntegrityError, RuntimeUnavailable
+from hefl_core.errors import HeflError, IntegrityError, KeyNotActive, RuntimeUnavailable
 from hefl_core.federation.party import Letter
 from hefl_core.federation.post import Post
 from hefl_core.federation.round import Parties
@@ -14,7 +14,7 @@ from hefl_core.keys.approval import APPROVAL_KIND, CeremonyResult
 from hefl_core.keys.ceremony import STEPS
 from hefl_core.keys.epochs import EpochState
 from hefl_core.schemes.base import PublicKey
-from hefl_core.wire.envelope import Position, SignedHeader
+from hefl_core.wire.envelope import Envelope, Position, SignedHeader
 
 
 def key_epoch(first_round: int, last_round: int, parties: Parties, post: Post) -> Iterator[Sent]:
@@ -26,12 +26,12 @@ def key_epoch(first_round: int, last_round: int, parties: Parties, post: Post) -
     """
     kms = parties.kms
     made = any(epoch.state is EpochState.ACTIVE and epoch.first_round == first_round for epoch in kms.epochs)
-    if not made:
-        _gather_sealing_keys(parties, post)
+    without = () if made else _gather_sealing_keys(parties, post)
     if parties.dealer_free and not made:
         roster = kms.begin_ceremony(first_round, last_round)
         members = _members(parties, roster.header.recipients)
         yield post.send(Letter.of(roster), kms, to=members)
+        _note_left_out(roster, without, post)
         yield from _make_together(Position(roster.header.position.epoch, 0), members, parties, post)
     else:
         if not made:
@@ -39,19 +39,21 @@ def key_epoch(first_round: int, last_round: int, parties: Parties, post: Post) -
         roster = kms.roster_envelope()
         members = _members(parties, roster.header.recipients)
         yield post.send(Letter.of(roster), kms, to=members)
+        _note_left_out(roster, without, post)
     yield post.send(Letter.of(kms.epoch_envelope()), kms, to=members)
     epoch = roster.header.position.epoch
     for client in () if parties.dealer_free else _clients(members, parties):
         yield post.send(Letter.of(kms.share_envelope(client.name, epoch)), kms, to=[client])
 
 
-def _gather_sealing_keys(parties: Parties, post: Post) -> None:
+def _gather_sealing_keys(parties: Parties, post: Post) -> tuple[str, ...]:
     """Bring the KMS the sealing keys of clients that are running short of them, each signed by its client.
 
-    Who has none left and cannot be reached is left out of the epoch; that it gave none is on record.
+    Who has none left and cannot be reached is left out of the epoch; that it gave none is on record. Returns: who is still
+    short of them, and of whom no refusal is on record yet.
     """
     kms = parties.kms
-    first, short = len(kms.epochs) + 1, kms.clients_to_ask()
+    first, short, noted = len(kms.epochs) + 1, kms.clients_to_ask(), set[str]()
     asked = [client for client in parties.clients if client.name in short]
     for client, prekeys in post.each(asked, "sealing_keys", Position(first, 0), first):
         try:
@@ -60,6 +62,20 @@ def _gather_sealing_keys(parties: Parties, post: Post) -> None:
             raise
         except HeflError as error:
             post.note(client.name, "sealing_keys", Position(first, 0), error)
+            noted.add(client.name)
+    still = kms.clients_to_ask() if short else ()
+    return tuple(name for name in still if name not in noted and name not in post.absent)
+
+
+def _note_left_out(roster: Envelope, without: Sequence[str], post: Post) -> None:
+    """Whose keys did not reach the KMS, though it gave an answer, is not in the roster: that is on record too."""
+    header = roster.header
+    for name in without:
+        if name not in header.recipients:
+            told = (
+                f"epoch {header.position.epoch}: no sealing key of {name} reached the KMS; it is left out of the roster"
+            )
+            post.note(name, "sealing_keys", header.position, KeyNotActive(told))
 
 
 def _make_together(position: Position, members: Sequence[Any], parties: Parties, post: Post) -> Iterator[Sent]:

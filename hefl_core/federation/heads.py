@@ -15,7 +15,7 @@ from typing import Final
 
 from hefl_core.errors import DataError, IntegrityError
 from hefl_core.federation.transcript import DIGEST_BYTES, Transcript
-from hefl_core.wire.files import read_regular
+from hefl_core.wire.files import from_hex, read_object, read_regular, text, whole
 
 FORMAT: Final = "hefl/heads/1"
 MAX_BYTES: Final = 1 << 20
@@ -76,9 +76,9 @@ class Heads:
     def load(cls, path: str | Path) -> Heads:
         """Read a file of heads. Raises: DataError when it is missing or of another form."""
         try:
-            fields = json.loads(read_regular(Path(path), MAX_BYTES, "heads"))
-            read = {str(name): (int(number), bytes.fromhex(last)) for name, (number, last) in fields["heads"].items()}
-            heads = cls(str(fields["experiment"]), read)
+            fields = read_object(read_regular(Path(path), MAX_BYTES, "heads"))
+            read = {name: (whole(number), from_hex(last)) for name, (number, last) in fields["heads"].items()}
+            heads = cls(text(fields["experiment"]), read)
             usable = fields["format"] == FORMAT and all(len(last) == DIGEST_BYTES for _, last in read.values())
         except (
             OSError,

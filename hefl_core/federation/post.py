@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireError
 from hefl_core.federation.admission import check_receipts
+from hefl_core.federation.answers import wrong_answer
 from hefl_core.federation.messages import CONFIRMATION, RECEIPT
 from hefl_core.federation.outside import reason
 from hefl_core.federation.party import ENROLMENT_KINDS, Letter
@@ -17,6 +18,7 @@ from hefl_core.federation.proceedings import Proceedings
 from hefl_core.federation.protocol_table import UNKEPT_KINDS
 from hefl_core.federation.transcript import Entry, LeftOut, Sent, Transcript, Unsent
 from hefl_core.ids import COORDINATOR, is_client
+from hefl_core.keys.custody import Custody
 from hefl_core.wire.envelope import Envelope, Position, SignedHeader
 
 MAX_KIND: Final = 40
@@ -24,6 +26,8 @@ UNRECORDED: Final = "unrecorded"
 """The question for headers that an earlier answer may have lost."""
 
 TRAINING_STEP = "commit"
+HOLDING_STEP: Final = "partial_decryption"
+"""Where a holder that was named for a sum keeps its word, or not."""
 
 
 class Correspondent(Protocol):
@@ -92,6 +96,7 @@ class Post:
         self._undelivered: dict[str, list[Letter | Sent]] = {}
         self._dealer: Any = None
         self._known: dict[bytes, Sent] = {}
+        self._unreliable: tuple[int, set[str]] = (0, set())
         self._numbers = {head.header.sender: head.header.sequence for head in transcript.headers}
         self._hand: tuple[bytes, bytes] | None = None
         opening = transcript.opening
@@ -258,12 +263,19 @@ class Post:
         header = letter.envelope.header
         last = self._numbers.get(header.sender, -1)
         if header.sequence > last + 1:
-            self.record_unsent(getattr(sender, UNRECORDED)(last), before=header.sequence)
+            self.record_unsent(header.sender, getattr(sender, UNRECORDED)(last), before=header.sequence)
 
-    def record_unsent(self, heads: Sequence[SignedHeader], *, before: int | None = None) -> None:
-        """Put headers of messages that nobody got on record, where they are next in their sender's numbers."""
+    def record_unsent(self, party: str, heads: Sequence[SignedHeader], *, before: int | None = None) -> None:
+        """Put headers of this party's messages that nobody got on record, where they are next in its numbers.
+
+        A header under another name is refused by a note: nobody speaks for others.
+        """
         for head in heads:
-            sender, number = head.header.sender, head.header.sequence
+            if not isinstance(head, SignedHeader) or head.header.sender != party:
+                found = RoundError(f"post: expected headers of {party}, found another's; refuse the answer")
+                self._refuse(party, UNRECORDED, self._place, found)
+                return
+            sender, number = party, head.header.sequence
             if number == self._numbers.get(sender, -1) + 1 and (before is None or number < before):
                 entry = Unsent(head)
                 if is_client(sender):
@@ -295,16 +307,48 @@ class Post:
     ) -> Iterator[tuple[Any, Any]]:
         """Each party's answer to a step (of ``position`` unless another argument is given), as it comes.
 
-        Who gives none is recorded as left out.
+        Who gives none, or another than was asked for, is recorded as left out.
         """
+        question = position if argument is None else argument
+        clients = tuple(party.name for party in parties)
         reachable = [party for party in parties if party.name not in self._unreachable()]
-        for party, answer in self._carrier.gather(reachable, step, position if argument is None else argument):
-            if isinstance(answer, HeflError):
-                self._leave_out(party.name, step, position, answer)
+        for party, answer in self._carrier.gather(reachable, step, question):
+            wrong = (
+                answer if isinstance(answer, HeflError) else wrong_answer(party.name, step, question, answer, clients)
+            )
+            if wrong is not None:
+                self._break_word(party.name, step, position)
+                self._leave_out(party.name, step, position, wrong)
             elif isinstance(answer, Letter) and not self._fits(answer, party, position):
-                continue
+                self._break_word(party.name, step, position)
             elif answer is not None:  # None: this party has no part in the step
                 yield party, answer
+
+    def _break_word(self, party: str, step: str, position: Position) -> None:
+        if step == HOLDING_STEP:
+            number, names = self._unreliable
+            self._unreliable = (position.round, {party} | (names if number == position.round else set()))
+
+    def reliable(self, holders: Sequence[Correspondent], position: Position) -> Sequence[Correspondent]:
+        """Without those who were named in an earlier attempt of this round and gave no part, if enough others are there."""
+        if not self.can_spare(holders, position):
+            return holders
+        others = [one for one in self._kept_word(holders, position) if one.name not in self.absent]
+        return others if len(others) >= self._threshold(holders) else holders
+
+    def can_spare(self, holders: Sequence[Correspondent], position: Position) -> bool:
+        """Whether somebody of them gave no part when it was named in this round, and the others are enough."""
+        others = self._kept_word(holders, position)
+        return self._threshold(holders) <= len(others) < len(holders)
+
+    def _kept_word(self, holders: Sequence[Correspondent], position: Position) -> list[Correspondent]:
+        number, names = self._unreliable
+        return [one for one in holders if number != position.round or one.name not in names]
+
+    def _threshold(self, holders: Sequence[Correspondent]) -> int:
+        experiment = self.transcript.manifest.experiment
+        custody = Custody.parse(experiment.custody, experiment.clients).for_clients(len(holders))
+        return custody.quorum.threshold
 
     def _ready(self, receiver: Correspondent) -> bool:
         """Whether a receiver can take a letter now: what it missed is delivered first, in order."""

@@ -50,7 +50,8 @@ def federated_round(position: Position, parties: Parties, post: Post) -> Iterato
     confirmation = auditor.confirm(position)                                      # re-added without a key: the same bytes
     yield post.send(confirmation, auditor, to=[coordinator, *clients])
     if parties.collective:
-        for holder, ready in post.each(clients, "ready", position):               # who is there, and has seen the confirmation
+        holders = post.reliable(clients, position)                                # not who broke its word in an earlier attempt
+        for holder, ready in post.each(holders, "ready", position):               # who is there, and has seen the confirmation
             yield post.send(ready, holder, to=[coordinator])
         request = coordinator.request_decryption(position)                        # names the active set, once
         yield post.send(request, coordinator, to=clients)

@@ -161,10 +161,13 @@ class KMS(Hidden):
             self._issuer.note("revoke", client)
 
     def clients_to_ask(self) -> tuple[str, ...]:
-        """Clients whose deposit reaches fewer than half of ``AHEAD`` epochs: ask them for more before the next one."""
-        opened = len(self.epochs)
-        coming = [client for epoch, client in self._archive.deposited() if epoch > opened]
-        return tuple(name for name in self._clients() if coming.count(name) < AHEAD // 2)
+        """Clients that have no key deposited for one of the next ``AHEAD`` / 2 epochs: ask them before the next one.
+
+        Keys for later epochs count for nothing: whoever relays them could hold back those that come first.
+        """
+        coming = range(len(self.epochs) + 1, len(self.epochs) + 1 + AHEAD // 2)
+        deposited = set(self._archive.deposited())
+        return tuple(name for name in self._clients() if any((epoch, name) not in deposited for epoch in coming))
 
     def deposit(self, prekeys: Sequence[Prekey]) -> None:
         """Keep clients' sealing keys for epochs to come; the same ones again change nothing.

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hefl_core.errors import DataError, IntegrityError, ParameterError, RoundError
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, OBSERVER, digest
 from hefl_core.wire.canonical import encode
-from hefl_core.wire.files import read_regular
+from hefl_core.wire.files import from_hex, read_object, read_regular, text, whole
 
 CLIENT = "client"
 ROLES = (CLIENT, COORDINATOR, AUDITOR, KMS, OBSERVER)
@@ -233,12 +233,12 @@ class RosterPin:
     def load(cls, path: str | Path) -> RosterPin:
         """Read a pin. Raises: DataError when the file is missing or of another form."""
         try:
-            fields = json.loads(read_regular(Path(path), MAX_PIN_BYTES, "roster pin"))
+            fields = read_object(read_regular(Path(path), MAX_PIN_BYTES, "roster pin"))
             pin = cls(
-                str(fields["experiment"]),
-                bytes.fromhex(fields["kms_signing_key"]),
-                int(fields["epoch"]),
-                bytes.fromhex(fields["roster_digest"]),
+                text(fields["experiment"]),
+                from_hex(fields["kms_signing_key"]),
+                whole(fields["epoch"]),
+                from_hex(fields["roster_digest"]),
             )
             usable = fields["format"] == PIN_FORMAT and len(pin.signing_key) == KEY_BYTES == len(pin.roster_digest)
         except (OSError, UnicodeError, ValueError, TypeError, KeyError, RecursionError) as error:

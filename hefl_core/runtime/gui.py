@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from hefl_core.errors import ParameterError, RuntimeUnavailable
 from hefl_core.places import APPLICATION
+from hefl_core.runtime.host_names import VARIABLE
 from hefl_core.runtime.settings import Address
 
 if TYPE_CHECKING:
@@ -28,7 +30,10 @@ def run_gui(service: Service) -> None:
     """
     address = service.settings.listen
     command = streamlit_command(address.host, address.port)
-    child = subprocess.Popen(command, cwd=APP.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = os.environ | {VARIABLE: ",".join(service.settings.hosts)}
+    child = subprocess.Popen(
+        command, cwd=APP.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     reader = threading.Thread(target=_relay, args=(child.stdout, service), daemon=True)
     reader.start()
     try:

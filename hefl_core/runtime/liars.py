@@ -259,7 +259,8 @@ class Outcome:
 def tell(lie: type[Liar], experiment: Experiment) -> Outcome:
     """A run in which client 1 lies; the others, coordinator and auditor are honest.
 
-    A lie that is refused ends the run: nobody is thrown out by it. Raises: HeflError when the run ends and nobody refused.
+    A lie that is refused before the sum leaves the liar out of the round, as long as min_cohort others remain; one that is
+    refused after decrypting ends the run. Raises: HeflError when the run ends and nobody refused.
     """
     run = Run(experiment, stage=partial(_stage, lie))
     ended: HeflError | None = None
@@ -272,7 +273,7 @@ def tell(lie: type[Liar], experiment: Experiment) -> Outcome:
     if ended is not None and not said:
         raise ended
     accuracy = run.rounds[-1].accuracy if run.rounds else None
-    by = tuple(dict.fromkeys(entry.party for entry in said))
+    by = tuple(dict.fromkeys(entry.party for entry in said if entry.position == said[0].position))
     return Outcome(lie.title, by, said[0].reason if said else "", len(run.rounds), accuracy or 0.0)
 
 

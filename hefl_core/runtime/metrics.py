@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -17,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, genera
 
 from hefl_core import errors
 from hefl_core.errors import ParameterError
+from hefl_core.runtime.host_names import REFUSAL, STATUS, HostNames
 from hefl_core.runtime.settings import Address
 
 IN, OUT = "in", "out"
@@ -68,12 +70,16 @@ class Metrics:
 class Endpoint:
     """Answers /live, /ready and /metrics, and nothing else, until it is closed.
 
+    ``hosts``: names under which it is called, beside this machine's own; under others it answers 421.
     Raises: ParameterError when the address cannot be taken.
     """
 
-    def __init__(self, address: Address, metrics: Metrics, is_ready: threading.Event) -> None:
+    def __init__(
+        self, address: Address, metrics: Metrics, is_ready: threading.Event, hosts: Sequence[str] = ()
+    ) -> None:
         class Handler(_Handler):
             pages = (metrics, is_ready)
+            names = HostNames((address.host, *hosts))
 
         try:
             self._server = _Server((address.host, address.port), Handler)
@@ -129,10 +135,13 @@ def _hang_up(request: socket.socket) -> None:
 
 class _Handler(BaseHTTPRequestHandler):
     pages: tuple[Metrics, threading.Event]
+    names: HostNames
 
     def do_GET(self) -> None:
         metrics, is_ready = self.pages
-        if self.path == "/metrics":
+        if not self.names.admit(self.headers.get_all("Host", []), self.connection.getsockname()[0]):
+            self._answer(STATUS, TEXT, REFUSAL)
+        elif self.path == "/metrics":
             self._answer(200, EXPOSITION, metrics.exposition())
         elif self.path == "/live":
             self._answer(200, TEXT, b"live\n")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from hefl_core.errors import WireError
 from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
 from hefl_core.federation.experiment import Manifest
@@ -38,7 +41,9 @@ class Observer:
         return self.identity.member
 
     def open(self, client: str, sealed: bytes, position: Position, key: PublicKey) -> Observation:
-        """Open one client's observation. Raises: WireError."""
+        """Open one client's observation. Raises: WireError, for one that is not of this client, place or shape too."""
+        if not isinstance(sealed, bytes):
+            raise WireError(f"observation of {client}: expected sealed bytes, found {type(sealed).__name__}")
         info = SealingInfo(
             purpose=OBSERVER,
             experiment=self.manifest.id,
@@ -49,7 +54,9 @@ class Observer:
             threshold=key.quorum.threshold,
             holders=key.quorum.holders,
         )
-        return decode(open_sealed(self.identity, sealed, info), Observation)
+        seen = decode(open_sealed(self.identity, sealed, info), Observation)
+        _check(seen, client, position, self.manifest)
+        return seen
 
     def measure(
         self, transcript: Transcript, position: Position, observations: Sequence[Observation], wall_seconds: float
@@ -65,7 +72,7 @@ class Observer:
         contributors = tuple(item.header.sender for item in message.updates)
         plan = decode(transcript.body(next(entry for entry in sent if entry.step == m.PLAN)), RoundPlan)
         errors = fedavg_error(self.manifest, observations, contributors, plan)
-        first = next((seen for seen in observations if seen.theta), None)
+        first = next((seen for seen in observations if seen.theta and seen.client == contributors[0]), None)
         models = tuple(sorted({seen.theta_digest.hex() for seen in observations}))
         return RoundResult(
             round=round_,
@@ -83,6 +90,41 @@ class Observer:
         )
 
 
+def _check(seen: Observation, client: str, position: Position, manifest: Manifest) -> None:
+    """Everything that is computed with later: who, when, lengths and values. Raises: WireError naming the field."""
+    wanted, spent = 8 * manifest.parameters, [work for one in seen.spent for work in one.work]
+    most = 1 if manifest.experiment.mechanism is not None else manifest.examples_max
+    whole = bool(seen.theta)
+    right = {
+        "client": seen.client == client,
+        "position": seen.position == position,
+        "examples": 1 <= seen.examples <= most,
+        "update": _numbers(seen.update, wanted, np.float64),
+        "before_noise": not seen.before_noise or _numbers(seen.before_noise, wanted, np.float64),
+        "applied": bool(seen.applied) == whole and (not whole or _numbers(seen.applied, wanted, np.float64)),
+        "theta": not whole or _numbers(seen.theta, wanted // 2, np.float32),
+        "theta_digest": len(seen.theta_digest) == 32
+        and (not whole or hashlib.sha256(seen.theta).digest() == seen.theta_digest),
+        "accuracy": (seen.accuracy is not None) == whole and (seen.accuracy is None or 0 <= seen.accuracy <= 1),
+        "loss": (seen.loss is not None) == whole and (seen.loss is None or 0 <= seen.loss <= _LARGEST),
+        "bound": seen.bound is None or 0 < seen.bound <= _LARGEST,
+        "clipped": 0 <= seen.clipped <= manifest.parameters,
+        "spent": all(0 <= one <= _LARGEST for work in spent for one in (work.seconds, work.cpu_seconds)),
+    }
+    wrong = [field for field, holds in right.items() if not holds]
+    if wrong:
+        raise WireError(f"observation of {client}: expected a client's view of this round, found a wrong {wrong[0]}")
+
+
+_LARGEST = float(np.finfo(np.float32).max)
+"""No model, update or time is larger: sums and products of such numbers stay finite."""
+
+
+def _numbers(raw: bytes, nbytes: int, kind: type[np.floating[Any]]) -> bool:
+    """Whether these bytes are an array of that size whose entries can be reckoned with."""
+    return len(raw) == nbytes and bool(np.all(np.abs(np.frombuffer(raw, dtype=kind)) <= _LARGEST))
+
+
 def fedavg_error(
     manifest: Manifest, observations: Sequence[Observation], contributors: Sequence[str], plan: RoundPlan
 ) -> tuple[float, float] | None:
@@ -91,8 +133,8 @@ def fedavg_error(
     None where a contributor was not observed.
     """
     seen = {item.client: item for item in observations}
-    first = next((item for item in observations if item.applied), None)
-    if first is None or not set(contributors) <= set(seen):
+    first = seen.get(contributors[0])
+    if first is None or not first.applied or not set(contributors) <= set(seen):
         return None
     examples = sum(seen[name].examples for name in contributors)
     mean = plain_mean([seen[name] for name in contributors])

@@ -16,14 +16,15 @@ from hefl_core.errors import (
     RoundError,
     RuntimeUnavailable,
 )
+from hefl_core.federation.answers import check_closing, check_refusals
 from hefl_core.federation.client import Client, Observation
 from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.messages import MAX_ATTEMPTS
 from hefl_core.federation.post import UNRECORDED, Post
 from hefl_core.federation.round import Parties, end_of_round, federated_round
-from hefl_core.federation.transcript import Sent, Transcript
-from hefl_core.ids import AUDITOR, COORDINATOR
+from hefl_core.federation.transcript import Sent, Transcript, closing_statement, newest_roster
+from hefl_core.ids import AUDITOR, COORDINATOR, is_client
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.household import estate
 from hefl_core.runtime.minutes import Minutes
@@ -151,7 +152,7 @@ class Run:
                     yield sent
                 return
             except (IntegrityError, QuorumError, RoundError, RuntimeUnavailable) as error:
-                _give_up_unless_dropped(error, begun.post.absent, last=attempt == MAX_ATTEMPTS)
+                self._give_up_unless_dropped(error, begun, last=attempt == MAX_ATTEMPTS)
 
     def _follow(self, roster: Sent) -> None:
         """The epoch under way, and who takes part in it."""
@@ -276,8 +277,23 @@ class Run:
                 yield from step(position, self.parties, begun.post)
                 break
             except (RoundError, QuorumError, RuntimeUnavailable) as error:
-                _give_up_unless_dropped(error, begun.post.absent, last=attempt == MAX_ATTEMPTS)
+                if attempt == MAX_ATTEMPTS or not self._others_go_on(position, begun):
+                    self._give_up_unless_dropped(error, begun, last=attempt == MAX_ATTEMPTS)
         return position
+
+    def _others_go_on(self, position: Position, begun: _Begun) -> bool:
+        """Whether the next attempt goes without somebody who broke this one."""
+        clients = self.parties.clients
+        with suppress(RuntimeUnavailable):  # the coordinator is away: then somebody has dropped out
+            return begun.post.can_spare(clients, position) or bool(self.parties.coordinator.without(position))
+        return False
+
+    def _give_up_unless_dropped(self, error: HeflError, begun: _Begun, *, last: bool) -> None:
+        """As the function below. What clients say alone counts only where too few others remain to go on without them."""
+        absent = begun.post.absent
+        alone = [name for name, reason in absent.items() if isinstance(reason, IntegrityError) and is_client(name)]
+        enough = len(self.parties.clients) - len(alone) >= self.experiment.cohort_floor
+        _give_up_unless_dropped(error, absent, alone if enough else [], last=last)
 
     def _file_uploads(self, position: Position, begun: _Begun) -> None:
         """The auditor hands the added ciphertexts to the record, so that anybody can add them again."""
@@ -301,18 +317,26 @@ class Run:
         key = self.parties.coordinator.public_key
         clients = [client for client in self.parties.clients if client.name not in begun.post.absent]
         for client, sealed in begun.stage.carrier.gather(clients, "observe", position):
-            if isinstance(sealed, bytes):
+            try:
+                if isinstance(sealed, HeflError):
+                    raise sealed
                 yield begun.observer.open(client.name, sealed, position, key)
+            except HeflError as error:  # nobody's round depends on what the audience sees
+                begun.post.note(client.name, "observe", position, error)
 
     def _close_transcript(self, begun: _Begun) -> None:
         """Every client that can be reached signs the end, which has its last message.
 
-        Raises: RoundError when fewer than min_cohort do; IntegrityError when one misses its last message in the record.
+        Whoever refuses, or signs something else, is noted, and the others sign the record with that note.
+
+        Raises: RoundError when fewer than min_cohort do.
         """
         clients = self.parties.clients
         self._refusals = dict(self._count_refusals(begun))
-        reached = self._record_lost_answers(begun)
-        signed = {client.name: answer for client, answer in self._signatures(reached, begun)}
+        signing, wrong = self._record_lost_answers(begun), True
+        while wrong:
+            signed, wrong = self._signatures(signing, begun)
+            signing = [client for client in signing if client.name in signed]
         if len(signed) < self.experiment.cohort_floor:
             raise RoundError(
                 f"closing: expected {self.experiment.cohort_floor} clients' signatures, found {len(signed)}"
@@ -325,27 +349,41 @@ class Run:
         everybody = (parties.kms, parties.coordinator, parties.auditor, *parties.clients)
         for party, answer in begun.stage.carrier.gather(everybody, UNRECORDED, -1):
             if isinstance(answer, tuple):
-                begun.post.record_unsent(answer)
+                begun.post.record_unsent(party.name, answer)
                 reached += [party] if party in parties.clients else []
         return reached
 
-    def _signatures(self, clients: Sequence[Client], begun: _Begun) -> Iterator[tuple[Client, bytes]]:
-        """Each client is shown the record from its own last message on. Raises: IntegrityError where one refuses to sign."""
-        ends = begun.transcript.ends([client.name for client in clients])
+    def _signatures(self, clients: Sequence[Client], begun: _Begun) -> tuple[dict[str, bytes], bool]:
+        """Each client is shown the record from its own last message on. What came, and whether somebody was noted."""
+        ends, signed, wrong = begun.transcript.ends([client.name for client in clients]), dict[str, bytes](), {}
+        statement = closing_statement(begun.transcript.manifest.id, *begun.transcript.tail)
         for client in (client for client in clients if client.name in ends):
             for _, answer in begun.stage.carrier.gather([client], "sign_closing", ends[client.name]):
-                if isinstance(answer, bytes):
-                    yield client, answer
-                elif not isinstance(answer, RuntimeUnavailable):
-                    raise answer
+                try:
+                    if isinstance(answer, HeflError):
+                        raise answer
+                    signed[client.name] = check_closing(
+                        client.name, _signing_key(client.name, begun), statement, answer
+                    )
+                except RuntimeUnavailable:
+                    continue  # who is away at the end signs nothing, as it was away before
+                except HeflError as error:
+                    wrong[client.name] = error
+        for name, reason in wrong.items():
+            self._note(name, "sign_closing", self._epoch, reason, begun)
+        return signed, bool(wrong)
 
     def _count_refusals(self, begun: _Begun) -> Iterator[tuple[str, dict[str, int]]]:
         """What each party that can be reached refused."""
         for party in (self.parties.coordinator, self.parties.auditor, *self.parties.clients):
             if not isinstance(begun.post.absent.get(party.name), RuntimeUnavailable):
-                with suppress(RuntimeUnavailable):
-                    if found := dict(party.refusals):
+                try:
+                    if found := check_refusals(party.name, party.refusals):
                         yield party.name, found
+                except RuntimeUnavailable:
+                    continue
+                except HeflError as error:
+                    self._note(party.name, "refusals", self._epoch, error, begun)
 
     @property
     def transcript(self) -> Transcript:
@@ -397,10 +435,22 @@ class Run:
             self._begun.stage.close()
 
 
-def _give_up_unless_dropped(error: HeflError, absent: dict[str, HeflError], *, last: bool) -> None:
-    """Another attempt helps only when somebody dropped out; a refusal would be the same again."""
-    for reason in absent.values():
-        if isinstance(reason, IntegrityError):
+def _signing_key(client: str, begun: _Begun) -> bytes:
+    roster = newest_roster(begun.transcript)
+    if roster is None:
+        raise RoundError("closing: expected a roster on record, found none")
+    return roster.member(client).signing
+
+
+def _give_up_unless_dropped(
+    error: HeflError, absent: dict[str, HeflError], unheard: Sequence[str], *, last: bool
+) -> None:
+    """Another attempt helps only when somebody dropped out; a refusal would be the same again.
+
+    ``unheard``: whose refusal ends nothing by itself.
+    """
+    for name, reason in absent.items():
+        if isinstance(reason, IntegrityError) and name not in unheard:
             raise reason from error
     dropped = any(isinstance(reason, RuntimeUnavailable) for reason in (error, *absent.values()))
     if not absent and (last or not dropped):

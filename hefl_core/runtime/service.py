@@ -78,7 +78,7 @@ def serve(settings: Settings) -> None:
         held.enter_context(_stopped_by_signals(stop))
         log.take_over()
         if settings.metrics is not None:
-            endpoint = Endpoint(settings.metrics, service.metrics, service.is_ready)
+            endpoint = Endpoint(settings.metrics, service.metrics, service.is_ready, settings.hosts)
             held.callback(endpoint.close)
             log.info("health", address=str(endpoint.address))
         log.info("start", role=settings.role, transport=settings.transport)

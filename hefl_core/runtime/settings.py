@@ -12,6 +12,7 @@ from typing import Final
 
 from hefl_core.errors import ParameterError
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
+from hefl_core.runtime.host_names import parse_names
 
 CLIENT: Final = "client"
 GUI: Final = "gui"
@@ -54,7 +55,8 @@ class Settings:
 
     ``party``: its name in the roster. ``home``: the party's own folder (kit, store, key file, data, results).
     ``coordinator``: where the coordinator is called; ``listen``: where coordinator and GUI wait.
-    ``metrics``: where health and metrics are read, None for nowhere.
+    ``metrics``: where health and metrics are read, None for nowhere. ``hosts``: names under which they and the GUI are called
+    (runtime/host_names.py), beside this machine's own.
     Raises: ParameterError naming the field, what was expected and what was found.
     """
 
@@ -65,6 +67,7 @@ class Settings:
     coordinator: Address
     listen: Address
     metrics: Address | None
+    hosts: tuple[str, ...]
     log_level: str
 
     @classmethod
@@ -89,6 +92,7 @@ class Settings:
             coordinator=Address.parse("coordinator", values.get("coordinator", LISTEN[COORDINATOR])),
             listen=Address.parse("listen", values.get("listen", LISTEN.get(role, LISTEN[COORDINATOR]))),
             metrics=Address.parse("metrics", metrics) if metrics else None,
+            hosts=parse_names(values.get("hosts", "")),
             log_level=_one_of("log_level", values.get("log_level", "info"), LEVELS),
         )
 

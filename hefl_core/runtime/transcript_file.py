@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import lzma
 import struct
 import zipfile
 import zlib
@@ -16,11 +15,14 @@ LINES = "transcript.jsonl"
 BLOBS = "transcript.jsonl.d/"
 MAX_UNPACKED_BYTES = 256 << 20
 MAX_ENTRIES = 20_000
+MAX_LINES = 100_000
+"""An upload of 5 MiB has fewer: each line has digests and a signature, which no compression shortens."""
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Others may ask for gigabytes of memory before the first byte is there."""
 
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
-    lzma.LZMAError,
     struct.error,
     NotImplementedError,
     RuntimeError,
@@ -49,7 +51,7 @@ def pack(transcript: Transcript, *, bodies: bool = True) -> bytes:
 def unpack(data: bytes) -> Transcript:
     """Read :func:`pack` back, or JSON Lines alone; each blob must have the digest that is its name. Raises: WireError."""
     if not data.startswith(b"PK"):
-        return Transcript.from_bytes(data)
+        return _transcript(data)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as folder:
             return _read(folder)
@@ -65,6 +67,11 @@ def _read(folder: zipfile.ZipFile) -> Transcript:
             f"transcript: expected at most {MAX_ENTRIES} files of {MAX_UNPACKED_BYTES} bytes together, "
             f"found {len(entries)} of {total}; use `hefl verify` for large ones"
         )
+    other = next((entry for entry in entries if entry.compress_type not in METHODS), None)
+    if other is not None:
+        raise WireError(
+            f"transcript: expected files that are stored or deflated, found method {other.compress_type}; pack it again"
+        )
     blobs = {}
     for entry in entries:
         name = entry.filename.rpartition("/")[2]
@@ -76,7 +83,16 @@ def _read(folder: zipfile.ZipFile) -> Transcript:
     lines = [entry for entry in entries if entry.filename.endswith(".jsonl")]
     if len(lines) != 1:
         raise WireError(f"transcript: expected one .jsonl in the zip, found {len(lines)}")
-    return Transcript.from_bytes(_bytes_of(folder, lines[0]), blobs)
+    return _transcript(_bytes_of(folder, lines[0]), blobs)
+
+
+def _transcript(raw: bytes, blobs: dict[bytes, bytes] | None = None) -> Transcript:
+    """Counted before it is split: a line is short, what is made of it is not. Raises: WireError."""
+    if (count := raw.count(b"\n")) > MAX_LINES:
+        raise WireError(
+            f"transcript: expected at most {MAX_LINES:,} lines, found {count:,}; use `hefl verify` for large ones"
+        )
+    return Transcript.from_bytes(raw, blobs)
 
 
 def _bytes_of(folder: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from hefl_core.errors import DataError
 
@@ -29,6 +30,46 @@ def read_regular(path: Path, limit: int, what: str) -> bytes:
     """All of a file that its user named. Raises: as :func:`regular`."""
     with regular(path, limit, what) as file:
         return file.read(limit)
+
+
+def read_object(raw: bytes) -> dict[str, Any]:
+    """A JSON object in which every name stands once: of two, another reader might take the other.
+
+    Raises: ValueError, RecursionError, UnicodeError.
+    """
+    found = json.loads(raw, object_pairs_hook=_once)
+    if not isinstance(found, dict):
+        raise ValueError(f"expected an object, found {type(found).__name__}")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("expected every name once, found one twice")
+    return found
+
+
+def whole(value: object) -> int:
+    """A whole number from 0 on, written as one. Raises: ValueError for 1.9, true, "7", -5."""
+    if type(value) is not int or value < 0:
+        raise ValueError(f"expected a whole number from 0 on, found {str(value)[:40]!r}")
+    return value
+
+
+def text(value: object) -> str:
+    """Text. Raises: ValueError for anything else."""
+    if not isinstance(value, str):
+        raise ValueError(f"expected text, found {type(value).__name__}")
+    return value
+
+
+def from_hex(value: object) -> bytes:
+    """Bytes from small hexadecimal digits and nothing between them. Raises: ValueError."""
+    found = bytes.fromhex(text(value))
+    if found.hex() != value:
+        raise ValueError("expected hexadecimal digits alone, found others between them")
+    return found
 
 
 class Folder:

@@ -288,8 +288,9 @@ def _lie() -> None:
             st.success(_caught(one), icon=":material/block:")
         st.caption(
             _(
-                "A lie that is caught changes no model. It does stop the run: who cheats is named where a signature or a "
-                "commitment names it, and has to be revoked by hand; after a decryption nobody knows who it was."
+                "A lie that is caught changes no model. Refused before the sum, it leaves the liar out of the round, and the "
+                "others go on as long as min_cohort of them remain; after a decryption nobody knows who it was, and the run "
+                "ends."
             )
         )
     with missed:

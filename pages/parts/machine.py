@@ -99,7 +99,7 @@ def _troubles(run: Run, result: RunResult | None) -> None:
     st.subheader(_("Left out, and refused"), anchor=False)
     absences = run.transcript.left_out
     refusals = [
-        {_("party"): party, _("kind of error"): kind, _("times"): times}
+        {_("party"): bare_name(party), _("kind of error"): visible(kind), _("times"): times}
         for party, kinds in (result.refusals if result else {}).items()
         for kind, times in kinds.items()
     ]

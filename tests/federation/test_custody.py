@@ -221,6 +221,7 @@ def test_a_coordinator_that_took_the_newcomer_in_would_lose_it(monkeypatch):
     monkeypatch.setattr(Coordinator, "_summed", lambda self, number: None)
     monkeypatch.setattr(Coordinator, "_first_list", lambda self, position: None)
     monkeypatch.setattr(Client, "_check_open", lambda self, position: None)
+    monkeypatch.setattr(Coordinator, "_spared", lambda self, position, names: ())
     with pytest.raises(HeflError, match="client-5 added"):
         with_a_newcomer()
 

@@ -6,6 +6,7 @@ import pytest
 
 from hefl_core.errors import KeyNotActive, RuntimeUnavailable
 from hefl_core.federation.verify import verify
+from hefl_core.keys.kms import KMS
 from hefl_core.runtime import stage
 from hefl_core.runtime.run import Run
 from hefl_core.wire.envelope import Position
@@ -102,3 +103,57 @@ def test_a_client_that_gives_others_keys_harms_nobody_but_itself():
     (refused,) = [one.reason for one in run.transcript.left_out if one.step == "sealing_keys"]
     assert "found another" in refused and rostered(run) == {1: 3}
     assert [len(item.contributors) for item in run.rounds] == [3]
+
+
+def relayed(lets_through):
+    """A run whose coordinator hands on of client 2's sealing keys what it likes; each epoch serves one round."""
+
+    def made(manifest, observer):
+        staged = stage.local_stage(manifest, observer)
+        client = staged.parties.clients[1]
+        honest = client.sealing_keys
+        client.sealing_keys = lambda first: lets_through(honest(first))
+        return staged
+
+    run = Run(SMALL.but(clients=4, rounds=3, epoch_rounds=1), stage=made)
+    for _ in run.steps():
+        pass
+    return run
+
+
+def left_out(run):
+    return [(note.position.epoch, note.party) for note in run.transcript.left_out if note.step == "sealing_keys"]
+
+
+HELD_BACK = {
+    "all": lambda keys: (),
+    "the first eight": lambda keys: keys[8:],
+    "the next one": lambda keys: keys[1:],
+    "no keys at all": lambda keys: b"",
+    "letters": lambda keys: ("key",),
+}
+
+
+@pytest.mark.parametrize("name", HELD_BACK)
+def test_whose_sealing_keys_are_held_back_is_noted_in_every_epoch_that_goes_without(name):
+    run = relayed(HELD_BACK[name])
+    without = [epoch for epoch, count in rostered(run).items() if count == 3]
+    assert without and left_out(run) == [(epoch, "client-2") for epoch in without]
+    assert verify(run.transcript).sums == 3
+
+
+def test_the_control_is_in_every_roster_and_in_no_note():
+    run = relayed(lambda keys: keys)
+    assert rostered(run) == {1: 4, 2: 4, 3: 4} and not left_out(run)
+
+
+def test_counting_any_later_key_the_kms_asks_no_more_and_nobody_is_noted(monkeypatch):
+    """The rule as it was: eight keys for whenever are enough."""
+
+    def counted(kms):
+        coming = [client for epoch, client in kms._archive.deposited() if epoch > len(kms.epochs)]
+        return tuple(name for name in kms._clients() if coming.count(name) < 8)
+
+    monkeypatch.setattr(KMS, "clients_to_ask", counted)
+    run = relayed(HELD_BACK["the first eight"])
+    assert rostered(run) == {1: 3, 2: 3, 3: 3} and not left_out(run)

@@ -175,6 +175,29 @@ def test_heads_of_another_form_are_refused(text, tmp_path):
         Heads.load(tmp_path / "heads")
 
 
+ONE = '{"format":"hefl/heads/1","experiment":"x","heads":{%s}}'
+HEAD = f'"client-1":[%s,"{"00" * 32}"]'
+NO_HEADS = {
+    **{n[:12]: ONE % (HEAD % n) for n in ("1e999", "NaN", "1.9", "true", "-5", '"7"', '"\\u0667"', "9" * 5000)},
+    "spaces": ONE % f'"client-1":[1,"{" ".join(["00"] * 32)}"]',
+    "a client twice": ONE % (HEAD % 1 + "," + HEAD % 2),
+    "a field twice": (ONE % (HEAD % 1))[:-1] + ',"experiment":"y"}',
+    "a list": "[]",
+}
+
+
+def test_the_control_is_a_file_of_heads(tmp_path):
+    (tmp_path / "heads").write_text(ONE % (HEAD % 1))
+    assert Heads.load(tmp_path / "heads").heads == {"client-1": (1, bytes(32))}
+
+
+@pytest.mark.parametrize("name", NO_HEADS)
+def test_heads_are_read_strictly(name, tmp_path):
+    (tmp_path / "heads").write_text(NO_HEADS[name])
+    with pytest.raises(DataError, match="heads: expected"):
+        Heads.load(tmp_path / "heads")
+
+
 def test_a_pin_of_an_epoch_that_is_not_there_authenticates_nothing(small_run):
     pin = pin_of(small_run.transcript)
     with pytest.raises(IntegrityError, match="pinned one of epoch 2"):

@@ -16,6 +16,7 @@ from hefl_core.errors import (
     RoundError,
     SecretKeyEscape,
 )
+from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.kms import KMS
 from hefl_core.keys.prekeys import AHEAD, MOST, Prekey, Prekeys
@@ -62,6 +63,47 @@ def test_it_is_in_the_store_before_anybody_hears_of_it_and_gone_for_good(tmp_pat
             with pytest.raises(KeyNotActive, match="is destroyed"):
                 keys.offer(epoch)  # a second key for one epoch would be a way back into it
         assert keys.offer(3)[0] == offered[2]
+
+
+def rows(store: KeyStore) -> int:
+    return len(store.list("sealing/client-1"))
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_far_question_makes_no_key_and_spoils_no_honest_one(
+    guarded: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key_file: KeyFile
+) -> None:
+    """Without the guard four far questions fill the store, and the next honest offer finds no room."""
+    if not guarded:
+        monkeypatch.setattr("hefl_core.keys.enrolment.AHEAD", 10**9)
+    world = make_world()
+    with KeyStore(tmp_path / "client.db", key_file) as store:
+        enrolment = Enrolment(CLIENT, EXPERIMENT, world.kms.member.signing, store=store)
+        assert len(enrolment.sealing_keys(AHEAD)) == AHEAD and rows(store) == AHEAD
+        if not guarded:
+            for first in (1000, 2000, 3000):
+                enrolment.sealing_keys(first)
+            assert rows(store) == MOST
+            with pytest.raises(KeyUseError, match="at most"):
+                enrolment.sealing_keys(1)
+            return
+        for first in (AHEAD + 1, 1000, 2000, 3000):
+            with pytest.raises(KeyUseError, match="it is far ahead"):
+                enrolment.sealing_keys(first)
+        assert rows(store) == AHEAD
+        assert [one.epoch for one in enrolment.sealing_keys(1)] == list(range(1, 1 + AHEAD))
+
+
+def test_keys_of_later_epochs_alone_leave_a_client_to_be_asked() -> None:
+    """A relay that holds the first keys back, or one in the middle, hides nothing by the later ones."""
+    world = make_world()
+    store = world.kms._archive.store
+    for name, epochs in (("client-1", range(1, 9)), ("client-2", (4,))):
+        for epoch in epochs:
+            store.delete("kms/prekeys", f"{epoch:08d}/{name}")
+    assert world.kms.clients_to_ask() == ("client-1", "client-2")
+    world.deposit()
+    assert world.kms.clients_to_ask() == ()
 
 
 def test_nobody_fills_a_client_s_store_and_only_clients_have_such_keys() -> None:

@@ -104,12 +104,19 @@ def test_a_pin_recognises_its_roster(tmp_path: Path) -> None:
             pin.check(other)
 
 
+NO_NUMBERS = ("1e999", "NaN", "1.9", "1.0", "true", "-5", '"7"', '"\\u0667"', "9" * 5000)
+"""What ``int`` would take for a number, or break at."""
+
+
 def test_unreadable_pins_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "pin.json"
     RosterPin.of(ROSTER, KMS.member.signing).save(path)
     good = json.loads(path.read_text())
     broken = [
         "", "[]", "{}", "null", "\xff", json.dumps({**good, "format": "other/1"}), json.dumps({**good, "epoch": "x"}),
+        *(json.dumps({**good, "epoch": 1}).replace('"epoch": 1', f'"epoch": {n}') for n in NO_NUMBERS),
+        json.dumps(good)[:-1] + ', "epoch": 7}', json.dumps({**good, "experiment": 5}),
+        json.dumps({**good, "roster_digest": " ".join(["00"] * 32)}),
         json.dumps({**good, "kms_signing_key": "zz"}), json.dumps({**good, "roster_digest": "00"}), "[" * 100_000,
     ]  # fmt: skip
     with pytest.raises(DataError):

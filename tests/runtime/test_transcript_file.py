@@ -6,12 +6,15 @@ import zipfile
 import pytest
 
 from hefl_core.errors import WireError
-from hefl_core.runtime.transcript_file import LINES, pack, unpack
+from hefl_core.federation.transcript import LeftOut, Line
+from hefl_core.runtime import transcript_file
+from hefl_core.runtime.transcript_file import LINES, MAX_LINES, pack, unpack
+from hefl_core.wire.envelope import Position
 
 
-def zipped(content, says=None):
+def zipped(content, says=None, method=zipfile.ZIP_DEFLATED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as folder:
+    with zipfile.ZipFile(buffer, "w", method) as folder:
         folder.writestr(LINES, content)
     made = buffer.getvalue()
     return made.replace(len(content).to_bytes(4, "little"), says.to_bytes(4, "little")) if says else made
@@ -43,3 +46,38 @@ def test_a_broken_stream_has_one_error_or_does_no_harm(small_run):
         else:
             assert found.to_bytes() == right, place  # a time stamp or the like
     assert refused > 50
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_methods_than_our_own_are_not_begun(method, small_run, monkeypatch):
+    """A method may ask for memory before its first byte: an LZMA dictionary for 4 GiB."""
+    right = small_run.transcript.to_bytes()
+    made = zipped(right, method=method)
+    with pytest.raises(WireError, match=f"stored or deflated, found method {method}"):
+        unpack(made)
+    assert unpack(zipped(right, method=zipfile.ZIP_STORED)).to_bytes() == right
+    monkeypatch.setattr(transcript_file, "METHODS", (method,))
+    assert unpack(made).to_bytes() == right  # the control: it would have been read
+
+
+def test_a_dictionary_of_four_gigabytes_is_not_made_room_for():
+    made = bytearray(zipped(b"a" * 1000, method=zipfile.ZIP_LZMA))
+    place = made.find(b"\x09\x04\x05\x00") + 5  # the properties: a byte, and the size of the dictionary
+    made[place : place + 4] = b"\xff\xff\xff\xff"
+    with pytest.raises(WireError, match="stored or deflated"):
+        unpack(bytes(made))
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_more_lines_than_an_upload_can_have_are_not_split(packed, small_run, monkeypatch):
+    """900 KiB that unpack to two million lines: each is small, what is made of each is not."""
+    note = Line(b"", LeftOut("", "", Position(0, 0, 0), "")).to_json() + b"\n"
+    many = small_run.transcript.lines[0].to_json() + b"\n" + note * MAX_LINES
+    given = zipped(many) if packed else many
+    with pytest.raises(WireError, match=f"at most {MAX_LINES:,} lines, found {MAX_LINES + 1:,}"):
+        unpack(given)
+    with pytest.raises(WireError, match="at most 100,000 lines, found 1,000,000"):
+        unpack(zipped(b"\n" * 1_000_000))  # the second fault: lines of nothing
+    monkeypatch.setattr(transcript_file, "MAX_LINES", MAX_LINES + 1)
+    few = small_run.transcript.lines[0].to_json() + b"\n" + note * 1000
+    assert len(unpack(zipped(few) if packed else few).lines) == 1001  # the control: nothing else refuses such notes

@@ -44,6 +44,10 @@ class Choosing(Coordinator):
     def _first_list(self, position: Position) -> None:
         """Nor to the spares of an earlier list."""
 
+    def _spared(self, position: Position, names: Sequence[str]) -> tuple[str, ...]:
+        """Nor does it leave out who did not upload."""
+        return ()
+
     def _make_list(self, position: Position) -> Envelope:
         self._uploads = {name: upload for name, upload in self._uploads.items() if name in self.carried}
         return super()._make_list(position)

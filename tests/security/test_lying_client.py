@@ -8,6 +8,7 @@ from hefl_core.runtime.liars import (
     LIES,
     FewerExamples,
     Honest,
+    Malformed,
     MoreExamples,
     PastTheBound,
     PastTheClip,
@@ -37,10 +38,20 @@ def test_an_honest_client_in_the_same_place_is_refused_by_nobody(found):
 
 @pytest.mark.parametrize("lie", [lie for lie in LIES if lie not in MISSED], ids=lambda lie: lie.__name__)
 def test_what_is_refused_changes_no_model(found, lie):
-    _, by_lie = found
+    lies, by_lie = found
     outcome = by_lie[lie]
-    assert outcome.refused_by and outcome.reason and outcome.applied == (1 if lie in LATE else 0)
-    assert set(outcome.refused_by) <= {"coordinator", "auditor"} or len(outcome.refused_by) == 5
+    assert outcome.refused_by and outcome.reason
+    if outcome.decrypted:
+        assert len(outcome.refused_by) == 5 and outcome.applied == (1 if lie in LATE else 0)
+    else:  # the liar is left out, and the others go on
+        assert set(outcome.refused_by) <= {"coordinator", "auditor"} and outcome.applied == 2
+        assert outcome.accuracy > lies.honest.accuracy - 0.1
+
+
+def test_the_others_go_on_only_as_long_as_there_are_enough_of_them():
+    """The control: with three clients, min_cohort is three, and nobody can be left out."""
+    outcome = tell(Malformed, RUN.but(clients=3))
+    assert outcome.refused_by == ("coordinator", "auditor") and outcome.applied == 0
 
 
 @pytest.mark.parametrize("lie", sorted(MISSED, key=lambda lie: lie.__name__), ids=lambda lie: lie.__name__)

@@ -478,3 +478,27 @@ def test_the_verdict_names_the_receipts(alone):
     record = Record(alone)
     verdict = record.verify(record.closed_honestly())
     assert verdict.receipts == (4, 4) and "receipts of 4 clients in rounds 1 to 2" in str(verdict)
+
+
+class Frames(Honest):
+    """Leaves a number out, and names another party as the author of what it never sent."""
+
+    victim = "auditor"
+
+    def unrecorded(self, after):
+        heads = super().unrecorded(after)
+        return tuple(replace(head, header=replace(head.header, sender=self.victim)) for head in heads)
+
+    def commit(self, position):
+        if position.round == 2:
+            self._outbox.compose(m.READY, position, ALL, b"nobody gets this", key_id="k", plan=b"", state=b"", length=0)
+        return super().commit(position)
+
+
+@pytest.mark.parametrize("victim", ["auditor", "client-3", "kms"])
+def test_nobody_speaks_for_another_party(victim):
+    run, error = play(type("Framer", (Frames,), {"victim": victim}), ALONE)
+    notes = [line.entry for line in run.transcript.lines if isinstance(line.entry, LeftOut)]
+    assert error is None and any("expected headers of client-1" in one.reason for one in notes), (error, notes)
+    heads = {name: head for name, head in Heads.of(run.transcript).heads.items() if name != "client-1"}
+    assert verify(run.transcript, pin_of(run.transcript), Heads(run.transcript.manifest.id, heads)).authenticated

@@ -1,0 +1,105 @@
+"""What a party answers is checked where it arrives, before anything is done with it: its type, its author, its place.
+
+A wrong answer is the party's own failure: it is left out by a named error, and the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from hefl_core import errors
+from hefl_core.errors import HeflError, IntegrityError, RoundError, WireError
+from hefl_core.federation import messages as m
+from hefl_core.federation.party import DUPLICATE, Letter
+from hefl_core.federation.protocol_table import row_of
+from hefl_core.keys.approval import PREFIX
+from hefl_core.keys.prekeys import Prekey
+from hefl_core.wire.envelope import Position
+
+T = TypeVar("T")
+SAYS: Final = {
+    "commit": m.COMMITMENT,
+    "upload": m.UPDATE,
+    "ready": m.READY,
+    "partial_decryption": m.PARTIAL,
+    "apply": m.RECEIPT,
+}
+"""The kind of letter that answers a client's step."""
+MOST_COUNTED: Final = (1 << 53) - 1
+"""Larger counts are no longer exact in JSON readers."""
+
+
+def wrong_answer(party: str, step: str, argument: object, answer: object, clients: tuple[str, ...]) -> HeflError | None:
+    """Why this answer to this question is none; None where it is one. ``clients``: of the roster, in its order."""
+    try:
+        if step == "sealing_keys":
+            _check_each(answer, Prekey, f"{step} of {party}")
+        elif step == "ceremony":
+            for letter in _check_each(answer, Letter, f"{step} of {party}"):
+                _check_letter(party, PREFIX + str(argument), letter, clients)
+        elif step in SAYS and answer is not None:
+            for letter in _check_each((answer,), Letter, f"{step} of {party}"):
+                _check_letter(party, SAYS[step], letter, clients, argument)
+    except HeflError as error:
+        return error
+    return None
+
+
+def _check_each(answer: object, kind: type[T], what: str) -> tuple[T, ...]:
+    if not isinstance(answer, tuple):
+        raise WireError(f"{what}: expected {kind.__name__}s, found {type(answer).__name__}; refuse the answer")
+    for one in answer:
+        if not isinstance(one, kind):
+            raise WireError(f"{what}: expected a {kind.__name__}, found {type(one).__name__}; refuse the answer")
+    return answer
+
+
+def _check_letter(party: str, kind: str, letter: Letter, clients: tuple[str, ...], position: object = None) -> None:
+    """Raises: RoundError for another author, kind, place or other receivers than the protocol has here."""
+    header = letter.envelope.header
+    if (header.sender, header.kind) != (party, kind):
+        raise RoundError(
+            f"expected the {kind} of {party}, found the {header.kind[:40]} of {header.sender[:40]}; refuse the answer"
+        )
+    if isinstance(position, Position) and header.position != position:
+        raise RoundError(
+            f"{kind} of {party}: expected it for round {position.round}, attempt {position.attempt}, found it for round "
+            f"{header.position.round}, attempt {header.position.attempt}; refuse the answer"
+        )
+    if not row_of(kind).addressed(party, clients, header.recipients):
+        told = ", ".join(header.recipients)[:80]
+        raise RoundError(
+            f"{kind} of {party}: expected its receivers as the protocol has them, found {told or 'nobody'}"
+        )
+
+
+def check_refusals(party: str, found: object) -> dict[str, int]:
+    """What a party says that it counted, by kind of error. Raises: WireError for anything else."""
+    if not isinstance(found, Mapping):
+        raise WireError(f"refusals of {party}: expected counts by kind of error, found {type(found).__name__}")
+    for kind, count in found.items():
+        if not (isinstance(kind, str) and _is_kind(kind)):
+            raise WireError(f"refusals of {party}: expected kinds of error that are known, found another")
+        if type(count) is not int or not 0 <= count <= MOST_COUNTED:
+            raise WireError(f"refusals of {party}: expected a count of {kind}, found another value")
+    return dict(found)
+
+
+def _is_kind(name: str) -> bool:
+    kind = getattr(errors, name, None)
+    return name == DUPLICATE or (isinstance(kind, type) and issubclass(kind, HeflError))
+
+
+def check_closing(party: str, signing_key: bytes, statement: bytes, signature: object) -> bytes:
+    """A client's signature under the end, as the verifier will check it. Raises: IntegrityError when it is none."""
+    try:
+        if isinstance(signature, bytes):
+            Ed25519PublicKey.from_public_bytes(signing_key).verify(signature, statement)
+            return signature
+    except (InvalidSignature, ValueError):
+        pass
+    raise IntegrityError(f"closing: the signature is not {party}'s; expected one under this record's end")
