@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -130,13 +131,11 @@ NOBODY = 65534
 @pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv, to become another user"
 )
-def test_a_services_process_is_closed_to_its_own_user(monkeypatch, tmp_path_factory):
+def test_a_services_process_is_closed_to_its_own_user(monkeypatch):
     """The kernel gives what lies in /proc of a process that hides to root; of another one to its user."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    folder = (
-        tmp_path_factory.getbasetemp().parent.parent / f"hefl-{os.urandom(4).hex()}"
-    )  # pytest's own is closed to others
-    folder.mkdir(mode=0o755)
+    folder = Path(tempfile.mkdtemp(prefix="hefl-"))  # pytest's own folders are closed to others
+    folder.chmod(0o755)
     monkeypatch.chdir(folder)
     machine = OneMachine(SMALL.but(observed=False), folder / "parties")
     for path in (machine.folder, *machine.folder.rglob("*")):

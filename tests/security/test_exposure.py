@@ -129,6 +129,7 @@ def test_every_decompressor_is_known():
         "hefl_core/schemes/rlwe.py",  # reads one byte more than a ciphertext has
         "hefl_core/runtime/transcript_file.py",  # reads one byte more than the entry says
         "hefl_core/runtime/corruption/transcripts.py",  # makes bombs
+        "hefl_core/tables/reading.py",  # lists the names in an archive, to say what it is; unpacks nothing
     }
 
 

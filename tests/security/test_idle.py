@@ -155,7 +155,7 @@ def endpoint():
 
 def answer(address):
     with connected(address) as one:
-        one.sendall(b"GET /live HTTP/1.0\r\n\r\n")
+        one.sendall(b"GET /live HTTP/1.0\r\nHost: localhost\r\n\r\n")
         one.settimeout(GENEROUS_SECONDS)
         try:
             return one.recv(4096)
