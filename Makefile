@@ -51,13 +51,17 @@ $(VENV)/.installed-lessons: requirements-lessons.lock pyproject.toml $(VENV)/.in
 	$(editable)
 	touch $@
 
+# A file at a time on every core; then, one after the other, what starts many processes of its own.
+PARALLEL := --numprocesses auto --dist loadfile
+MANY := ray or keras or browser
 test: setup-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL) -m "not ($(MANY))"
+	$(BIN)/python -m pytest -m "$(MANY)"
 
-# The core: no Ray, no TensorFlow, no browser, nothing slow. About four minutes on two cores.
-FAST := not ray and not keras and not browser and not slow
+# The core: no Ray, no TensorFlow, no browser, nothing slow.
+FAST := not ($(MANY)) and not slow
 test-fast: setup-test
-	$(BIN)/python -m pytest -m "$(FAST)"
+	$(BIN)/python -m pytest $(PARALLEL) -m "$(FAST)"
 
 # The same under coverage.py, with the lines of the core that it does not reach.
 coverage: setup-test

@@ -4,7 +4,9 @@ import os
 import time
 from pathlib import Path
 
-REFERENCE = {"": 20, "not ray and not keras and not browser and not slow": 4}
+MANY = "ray or keras or browser"
+"""What starts many processes of its own, or a heavy library: it runs after the rest, a test at a time."""
+REFERENCE = {"": 35, f"not ({MANY})": 12, MANY: 14, f"not ({MANY}) and not slow": 2}
 """Minutes on two cores that do nothing else, by the selection of markers."""
 
 
@@ -32,7 +34,7 @@ def core(path):
 def whole(config):
     """Whether all files were asked for, and times are kept (not under ``-p no:cacheprovider``): only then it can be said."""
     asked = list(config.args) == list(config.getini("testpaths")) and not config.option.keyword
-    return asked and hasattr(config, "cache")
+    return asked and hasattr(config, "cache") and not hasattr(config, "workerinput")
 
 
 def forecast(markers, known, cores):
@@ -52,11 +54,11 @@ class Clock:
         self.markers = config.option.markexpr
         self.key = f"hefl/seconds/{self.markers or 'all'}"
 
-    def pytest_collection_finish(self, session):
+    def pytest_sessionstart(self):
         said = forecast(self.markers, self.config.cache.get(self.key, None), os.cpu_count())
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if said and reporter is not None:
-            reporter.write_line(f"{len(session.items)} tests: {said}")
+            reporter.write_line(f"{self.markers or 'all tests'}: {said}")
 
     def pytest_sessionfinish(self, exitstatus):
         if exitstatus == 0 and not self.config.option.collectonly:
