@@ -1,5 +1,215 @@
-"""Attack lab: one record, five seats, and how the leak falls."""
+"""The attack lab: the same record from five seats, a search frame by frame, who was in the data, and what more clients change."""
 
-from pages.parts import attack_lab
+from __future__ import annotations
 
-attack_lab.page()
+from functools import partial
+
+import streamlit as st
+
+from hefl_core.attacks import catalogue, inversion, showcase
+from hefl_core.attacks.lab import CLIENT, COORDINATOR, PLAIN, USER
+from hefl_core.attacks.result import AttackResult
+from hefl_core.attacks.showcase import Curve, Film, Noised, Row
+from hefl_core.errors import HeflError
+from hefl_core.figures import attacks as figures
+from hefl_core.schemes.presets import PRESETS
+from pages.parts import frame, own_run
+from pages.parts.words import _
+
+PICTURES, PATIENTS = "digits", "breast_cancer"
+LOOKED_AT = "bfv-lean"
+"""Where the sidebar's scheme does not encrypt."""
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _row(dataset: str, record: int, scheme: str, clients: int, batch: int, noise: float, seed: int) -> Row:
+    return showcase.five_seats(dataset, record, scheme=scheme, clients=clients, batch=batch, noise=noise, seed=seed)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _film(record: int, seat: str, scheme: str, search: str, seed: int) -> Film:
+    return showcase.film(record, seat=seat, scheme=scheme, search=search, seed=seed)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def result_of(name: str, seat: str, scheme: str, clients: int, seed: int, batch: int | None = None) -> AttackResult:
+    """One attack from one seat, kept with everything that it depends on."""
+    return catalogue.run(name, seat, scheme=scheme, clients=clients, seed=seed, batch=batch)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _curves(across: str, dataset: str, seed: int) -> tuple[Curve, ...]:
+    if across == "E":
+        return (showcase.after_steps(dataset, seed=seed),)
+    return (showcase.over_clients if across == "K" else showcase.over_batches)(dataset, seed=seed)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _noised(dataset: str, seed: int) -> tuple[Noised, ...]:
+    return showcase.over_noise(dataset, seed=seed)
+
+
+def encrypting_scheme() -> str:
+    """The sidebar's scheme, or a lean one where that encrypts nothing or is slow to attack 400 times."""
+    chosen = frame.experiment().scheme
+    return chosen if PRESETS[chosen].family in ("bfv", "ckks") else LOOKED_AT
+
+
+def page() -> None:
+    """The whole page."""
+    if not frame.presenter():
+        st.title(_("Attack lab"), anchor=False)
+        st.caption(
+            _(
+                "Two minutes: look at the five portraits · raise the clients until the mean no longer names the record · open "
+                "**Your run** and be its coordinator, then coordinator + client 1 · play the search. The same code runs in every "
+                "seat; a seat decides only what it is given. Your run is attacked on the messages that it sent; in the other tabs "
+                "victims are dealt, trained and encrypted in a laboratory, as often as an interval needs."
+            )
+        )
+    frame.tabs(
+        {
+            _("A picture"): partial(_seats, PICTURES),
+            _("Your run"): own_run.section,
+            _("A patient"): partial(_seats, PATIENTS),
+            _("Search"): _search,
+            _("Who was in the data?"): _members,
+            _("More clients, larger batches"): _more,
+        },
+        key="attack:tab",
+    )
+
+
+# -- five seats --------------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def _seats(dataset: str) -> None:
+    cells = st.columns(4)
+    record = int(cells[0].number_input(_("Record"), 0, 300, 3, key=f"attack:{dataset}:record"))
+    clients = int(cells[1].select_slider(_("Clients K"), (2, 3, 5, 10, 32), 5, key=f"attack:{dataset}:clients"))
+    batch = int(cells[2].select_slider(_("Records per client"), (1, 2, 4, 8), 1, key=f"attack:{dataset}:batch"))
+    noise = float(
+        cells[3].select_slider(_("Noise / clipping norm"), (0.01, 0.05, 0.1, 1.0), 0.05, key=f"attack:{dataset}:noise")
+    )
+    try:
+        with st.spinner(_("Training one client and attacking its update …")):
+            row = _row(dataset, record, encrypting_scheme(), clients, batch, noise, frame.experiment().seed)
+    except HeflError as error:
+        frame.explain(error)
+        return
+    draw = figures.portraits if row.side else figures.card
+    st.plotly_chart(draw(row, dark=frame.dark()), key=f"attack:{dataset}:row", config={"displayModeBar": False})
+    st.caption(figures.portraits_caption(row))
+    if dataset == PATIENTS:
+        st.markdown(
+            _("Read from the plain update, in the table's own units: **{values}** (diagnosis: {label}).").format(
+                values=figures.raw_values(row), label=row.label
+            )
+        )
+    st.caption(
+        _(
+            "Encryption closes the coordinator's seat. It does not close the client's: every member decrypts the mean. Noise "
+            "closes both and costs accuracy; below a real ε it only looks safe (see the place among {crowd})."
+        ).format(crowd=showcase.CROWD)
+    )
+
+
+# -- the search ----------------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def _search() -> None:
+    st.markdown(
+        _(
+            "Gradient inversion: start from noise, change it until its gradient is the update. From the plain update it ends at "
+            "the record; from ciphertext bytes it ends at nothing, with the same patience."
+        )
+    )
+    left, right = st.columns([1, 3], gap="large")
+    with left:
+        record = int(st.number_input(_("Record"), 0, 300, 3, key="attack:film:record"))
+        seat = st.radio(
+            _("The attacker is"),
+            (PLAIN, COORDINATOR),
+            format_func={PLAIN: _("server of plain FL"), COORDINATOR: _("coordinator, ciphertext")}.get,
+            key="attack:film:seat",
+        )
+        search = st.radio(
+            _("It compares gradients by"),
+            tuple(inversion.SEARCHES),
+            format_func={
+                "dlg": _("squared distance (DLG, Zhu 2019)"),
+                "cosine-tv": _("cosine + total variation (Geiping 2020)"),
+            }.get,
+            key="attack:film:search",
+            help=_(
+                "Cosine ignores how long the update is; total variation prefers smooth pictures, which costs decibels where the "
+                "gradient alone says everything."
+            ),
+        )
+        st.caption(
+            _("The search is written out for one hidden dense layer, not for convolutions; pictures of the digits.")
+        )
+    with right:
+        with st.spinner(_("Searching …")):
+            film = _film(record, str(seat), encrypting_scheme(), str(search), frame.experiment().seed)
+        st.plotly_chart(figures.animation(film, dark=frame.dark()), key="attack:film")
+        st.caption(figures.animation_caption(film))
+
+
+# -- members ---------------------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def _members() -> None:
+    scheme, seed = encrypting_scheme(), frame.experiment().seed
+    st.markdown(
+        _(
+            "Was this record in the training data? From one update of 16 records, from the mean of five, from ciphertext, and "
+            "from the finished model, which encryption cannot protect because everybody is meant to have it."
+        )
+    )
+    with st.spinner(_("Attacking 400 candidates, and training shadow models …")):
+        found = [
+            result_of("membership", PLAIN, scheme, 5, seed),
+            result_of("membership", CLIENT, scheme, 5, seed),
+            result_of("membership", COORDINATOR, scheme, 5, seed),
+            result_of("loss", USER, scheme, 5, seed),
+            result_of("lira", USER, scheme, 5, seed),
+        ]
+    names = [_("plain update"), _("mean of 5"), _("ciphertext"), _("model, loss"), _("model, LiRA")]
+    st.plotly_chart(figures.roc(found, names, dark=frame.dark()), key="attack:roc")
+    st.caption(figures.roc_caption(found, names))
+
+
+# -- more clients ----------------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def _more() -> None:
+    dataset = frame.experiment().dataset
+    dataset = dataset if dataset in (PICTURES, PATIENTS) else PICTURES
+    for across, label, said in (
+        ("K", _("clients K"), _("What one curious client reads from the decrypted mean, as clients are added.")),
+        ("B", _("records per update"), _("What a plain update gives away, by an honest model and by one made for it.")),
+        (
+            "E",
+            _("local passes"),
+            _("The same as each client trains several passes before it sends: four records each."),
+        ),
+    ):
+        st.markdown(f"**{said}**")
+        with st.spinner(_("Dealing, training and attacking …")):
+            found = _curves(across, dataset, frame.experiment().seed)
+        st.plotly_chart(figures.curves(found, label, dark=frame.dark()), key=f"attack:curve:{across}")
+        st.caption(figures.curves_caption(found, across))
+    st.markdown(
+        _(
+            "**Noise has two bars to clear.** Little of it stops *this* attack; only much of it proves something about the next."
+        )
+    )
+    with st.spinner(_("Dealing, training and attacking …")):
+        levels = _noised(dataset, frame.experiment().seed)
+    st.plotly_chart(figures.two_bars(levels, dark=frame.dark()), key="attack:noise")
+    st.caption(figures.two_bars_caption(levels))

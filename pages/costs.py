@@ -1,5 +1,215 @@
-"""Costs: forecast before, measured after, and who pays."""
+"""What a round costs: the forecast before it, the measurement after it, who pays, and how it grows."""
 
-from pages.parts import cost_lab
+from __future__ import annotations
 
-cost_lab.page()
+from functools import partial
+
+import streamlit as st
+
+from hefl_core.attacks import selective
+from hefl_core.errors import HeflError
+from hefl_core.figures import costs as figures
+from hefl_core.measure import costs
+from hefl_core.measure.forecast import Forecast, Outlook, forecast
+from hefl_core.runtime.household import estate
+from hefl_core.runtime.result import with_forecast
+from hefl_core.schemes.presets import PRESETS
+from pages.parts import frame, noted, running
+from pages.parts.words import _
+
+OFFERED = (
+    *(name for name, preset in PRESETS.items() if not preset.insecure and preset.family != "paillier"),
+    "paillier-packed",
+)
+FIRST = ("plaintext", "bfv-compact", "bfv-lean", "ckks-lean", "ckks-tutorial")
+
+
+def page() -> None:
+    """The whole page."""
+    if not frame.presenter():
+        st.title(_("Costs"), anchor=False)
+    chosen = frame.experiment()
+    try:
+        parameters = estate(chosen).model.parameters
+        with st.spinner(_("Measuring this machine once for {scheme} …").format(scheme=chosen.scheme)):
+            said = forecast(chosen, parameters)
+    except HeflError as error:
+        frame.explain(error)
+        return
+    _head(said)
+    noted.say_custody(chosen)
+    found = _after()
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader(_("CPU by phase"), anchor=False)
+        off = found.error.cpu if found else None
+        came = found.measured.cpu if found else None
+        st.plotly_chart(figures.phases(said.cpu, came, dark=frame.dark()), key="costs:phases")
+        st.caption(figures.phases_caption(said.cpu, came, off))
+        if found is None:
+            _run_button()
+    with right:
+        st.subheader(_("Who pays"), anchor=False)
+        parties = costs.bills(said)
+        st.plotly_chart(figures.payers(parties, dark=frame.dark()), key="costs:payers")
+        st.caption(figures.payers_caption(parties))
+        st.caption(
+            _(
+                "Memory of the heaviest step, above what the process has anyway (forecast): client {client}, coordinator "
+                "{coordinator}."
+            ).format(client=figures.nbytes(said.client_memory), coordinator=figures.nbytes(said.coordinator_memory))
+        )
+    _schemes(parameters)
+    _selective()
+
+
+def _head(said: Forecast) -> None:
+    """The forecast in four numbers."""
+    cells = st.columns(4)
+    cells[0].metric(_("Upload of one client"), figures.nbytes(said.bytes_up), border=True)
+    cells[1].metric(_("Against plain float32"), f"{said.expansion:.2f} ×", border=True)
+    cells[2].metric(_("Download of one client"), figures.nbytes(said.bytes_down), border=True)
+    cells[3].metric(_("Encryption CPU, everybody"), f"{1000 * said.cpu.total:.0f} ms", border=True)
+    st.caption(
+        _(
+            "Forecast of one round: {scheme}, {custody}, {clients} clients, {d} parameters. Bytes are computed from the messages' "
+            "layout, CPU from a short calibration of this machine."
+        ).format(scheme=said.scheme, custody=said.custody, clients=said.clients, d=f"{said.parameters:,}")
+    )
+
+
+def _after() -> Outlook | None:
+    """Forecast beside what this session's run did cost, when it is a run of this experiment."""
+    session = frame.session()
+    if session.running and session.experiment == frame.experiment():
+        running.watch(session)
+    result = session.result
+    if result is None or result.experiment != frame.experiment():
+        return None
+    found = with_forecast(result).forecast
+    if found is not None and found.measured.cpu is not None and found.error.cpu is not None:
+        bytes_off, cpu_off = found.error.bytes_up, found.error.cpu
+        st.success(
+            _(
+                "Measured after the run: upload {up} (forecast off by {bytes_off}), CPU {cpu} (off by {cpu_off})."
+            ).format(
+                up=f"{found.measured.bytes_up:,} B",
+                bytes_off=f"{bytes_off:.2%}",
+                cpu=f"{1000 * found.measured.cpu.total:.0f} ms",
+                cpu_off=f"{cpu_off:.0%}",
+            ),
+            icon=":material/speed:",
+        )
+        if result.runtime == "local":
+            st.caption(
+                _(
+                    "A local run shares its process with this screen, whose CPU is counted along: run it on Ray to compare."
+                )
+            )
+    return found
+
+
+def _run_button() -> None:
+    session, wanted = frame.session(), frame.experiment()
+    if session.error is not None and session.experiment == wanted:
+        frame.explain(session.error)
+    st.button(
+        _("Run it and compare"),
+        icon=":material/play_arrow:",
+        type="primary",
+        key="costs:run",
+        disabled=session.running,
+        on_click=partial(running.begin, session, wanted),
+    )
+
+
+def _schemes(parameters: int) -> None:
+    chosen = frame.experiment()
+    st.subheader(_("Schemes side by side"), anchor=False)
+    default = [name for name in FIRST if costs.can_carry(name, chosen.clients)]
+    if chosen.scheme in OFFERED and chosen.scheme not in default:
+        default.append(chosen.scheme)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        names = st.multiselect(_("Schemes"), OFFERED, default, max_selections=8, key="costs:schemes")
+        what = st.segmented_control(
+            _("Measure"),
+            ("bytes", "cpu"),
+            default="bytes",
+            format_func=lambda name: {"bytes": _("bytes"), "cpu": _("CPU")}[name],
+            required=True,
+            key="costs:what",
+        )
+    names = [name for name in names if _fits(name)]
+    if not names:
+        st.info(_("Choose a scheme."))
+        return
+    if not _calibrated(names):
+        return
+    said = costs.side_by_side(chosen, parameters, names)
+    st.plotly_chart(figures.schemes(said, what, dark=frame.dark()), key="costs:side")
+    st.caption(figures.schemes_caption(said))
+    left, right = st.columns(2, gap="large")
+    by_d = [costs.with_model_size(chosen, name) for name in names]
+    by_k = [costs.with_cohort(chosen, name, parameters) for name in names]
+    for column, lines, of in ((left, by_d, "d"), (right, by_k, "K")):
+        with column:
+            st.plotly_chart(figures.growth(lines, what, of, dark=frame.dark()), key=f"costs:growth:{of}")
+            st.caption(figures.growth_caption(lines, what, of))
+
+
+def _fits(name: str) -> bool:
+    clients = frame.experiment().clients
+    if not costs.can_carry(name, clients):
+        st.warning(
+            _("{name}: its sums have room for {most} updates, this experiment has {clients} clients.").format(
+                name=name, most=costs.most_clients(name), clients=clients
+            )
+        )
+        return False
+    return True
+
+
+def _calibrated(names: list[str]) -> bool:
+    """Measure each scheme once, with progress; refusals are shown."""
+    done = st.session_state.setdefault("costs:calibrated", set())
+    waiting = [name for name in names if name not in done]
+    if not waiting:
+        return True
+    bar = st.progress(0.0, _("measuring this machine"))
+    for place, name in enumerate(waiting):
+        bar.progress(place / len(waiting), _("measuring {name} on this machine, once").format(name=name))
+        try:
+            costs.side_by_side(frame.experiment(), 1000, (name,))
+        except HeflError as error:
+            frame.explain(error)
+            return False
+        done.add(name)
+    bar.empty()
+    return True
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _leaks(dataset: str, scheme: str) -> tuple[selective.Leak, ...]:
+    return selective.compare(dataset, scheme)
+
+
+def _selective() -> None:
+    """A comparison, not a switch: no run here leaves a part open."""
+    st.subheader(_("Encrypt only a part?"), anchor=False)
+    st.markdown(
+        _(
+            "Some systems encrypt the entries that look most sensitive and send the rest open (FedML-HE, 2023). hefl never "
+            "does. Here is the reason, measured: updates of one record each, and what somebody reads from the open part."
+        )
+    )
+    chosen = frame.experiment()
+    scheme = chosen.scheme if PRESETS[chosen.scheme].family in ("bfv", "ckks") else "bfv-lean"
+    dataset = chosen.dataset if chosen.dataset in ("digits", "breast_cancer") else "digits"
+    if not st.toggle(
+        _("Measure it: {dataset}, {scheme}").format(dataset=dataset, scheme=scheme), key="costs:selective"
+    ):
+        return
+    with st.spinner(_("Reading records from what is left open …")):
+        leaks = _leaks(dataset, scheme)
+    st.plotly_chart(figures.selective(leaks, dark=frame.dark()), key="costs:leaks")
+    st.caption(figures.selective_caption(leaks))

@@ -1,5 +1,394 @@
-"""Keys: how a key is made and dealt, who holds what, and what rotating, revoking and stealing do."""
+"""The key page: the ceremony of this session's run, and a room with a KMS of its own to rotate, revoke and steal in."""
 
-from pages.parts import keyring
+from __future__ import annotations
 
-keyring.page()
+from collections.abc import Callable
+
+import streamlit as st
+
+from hefl_core.errors import HeflError, ParameterError
+from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.transcript import Transcript, newest_roster
+from hefl_core.figures.knowledge import knowledge
+from hefl_core.figures.sequence import chapters, picture
+from hefl_core.ids import OBSERVER
+from hefl_core.keys.ceremony import message_count
+from hefl_core.keys.collusion import KMS_AND_COORDINATOR
+from hefl_core.keys.epochs import DEALER_FREE, EpochState
+from hefl_core.runtime.keyroom import EpochLine, KeyRoom, Sizes, Tried
+from hefl_core.schemes.presets import PRESETS
+from pages.parts import frame, look, names, noted, running, walk
+from pages.parts.quoting import in_html
+from pages.parts.stepper import stepper
+from pages.parts.words import _
+
+STYLE = """<style>
+.epochs { display: flex; gap: .7rem; flex-wrap: wrap; }
+.epoch { border-radius: .7rem; padding: .7rem .9rem; background: var(--st-secondary-background-color, #8881);
+  min-width: 15rem; flex: 1; border-top: 5px solid var(--tone); }
+.epoch h5 { margin: 0 0 .15rem; font-size: 1rem; padding: 0; } .epoch code { font-size: .8rem; }
+.epoch .under { font-size: .85rem; opacity: .8; margin: .1rem 0 .4rem; }
+.rounds { display: flex; gap: .35rem; flex-wrap: wrap; min-height: 1.9rem; }
+.rounds span { border-radius: .4rem; padding: .1rem .55rem; font-size: .88rem; font-weight: 600; }
+.sizes { display: grid; grid-template-columns: auto 1fr auto; gap: .3rem .8rem; align-items: center; font-size: .92rem; }
+.sizes i { display: block; height: .9rem; border-radius: .25rem; min-width: 2px; }
+.sizes b { font-weight: 500; } .sizes span { font-variant-numeric: tabular-nums; text-align: right; }
+</style>"""
+
+
+def page() -> None:
+    """The whole page."""
+    st.html(look.STYLE + STYLE)
+    _head()
+    error = st.session_state.pop("hold-error", None)
+    if error is not None:
+        frame.explain(error)
+    for reason in frame.experiment().insecure:
+        st.markdown(f":red-badge[:material/lock_open: INSECURE] {reason}")
+    _ceremony()
+    st.divider()
+    room = _room()
+    if room is not None:
+        _epochs(room)
+    with st.expander(_("What the KMS and the coordinator can do together")):
+        st.markdown("\n".join(f"- {_(sentence)}" for sentence in KMS_AND_COORDINATOR))
+
+
+def _head() -> None:
+    """Title, and the slider from 'each alone' to 'all together'."""
+    chosen = frame.experiment()
+    left, middle, right = st.columns([30, 45, 25], vertical_alignment="center", gap="medium")
+    if not frame.presenter():
+        left.title(_("Keys"), anchor=False)
+    with middle:
+        if st.session_state.get("keys:shown") != chosen.custody:
+            st.session_state["keys:shown"] = chosen.custody
+            st.session_state["keys:threshold"] = chosen.quorum.threshold
+            st.session_state["keys:dealer-free"] = chosen.custody.startswith("dealer-free")
+        st.select_slider(
+            _("Who must come together to decrypt"),
+            list(range(1, chosen.clients + 1)),
+            format_func=lambda t: _holders(t, chosen.clients),
+            key="keys:threshold",
+            on_change=_hold,
+        )
+    right.toggle(
+        _("No dealer"),
+        key="keys:dealer-free",
+        disabled=chosen.quorum.threshold == 1,
+        on_change=_hold,
+        help=_("The clients make the key together. Otherwise the KMS makes and deals it, and deletes its own copy."),
+    )
+    preset = PRESETS[chosen.scheme]
+    st.caption(
+        _("{scheme}: {bits}-bit security ({standard}); held {quorum}.").format(
+            scheme=chosen.scheme,
+            bits=preset.security_bits,
+            standard=preset.security_standard,
+            quorum=_holders(chosen.quorum.threshold, chosen.clients),
+        )
+    )
+    noted.say_custody(chosen)
+    _rounds_per_key(chosen)
+
+
+def _rounds_per_key(chosen: Experiment) -> None:
+    """How long a key that is held together lives, and what a longer or a shorter life costs."""
+    if chosen.quorum.threshold == 1:
+        return
+    left, right = st.columns([30, 70], vertical_alignment="center", gap="medium")
+    left.number_input(
+        _("Rounds under one key"),
+        1,
+        chosen.rounds,
+        min(chosen.rounds, chosen.rounds_per_epoch),
+        key=f"keys:rounds:{chosen.custody}:{chosen.rounds}",
+        on_change=_live,
+        args=(chosen,),
+    )
+    if chosen.rounds_per_epoch == 1:
+        right.caption(
+            _(
+                "A new key for each round: an old upload that is mixed into a later one opens to nothing. Under BFV and CKKS a "
+                "client that deviates can still read the key of the rounds in which it does."
+            )
+        )
+    else:
+        right.caption(
+            _(
+                "One key for {n} rounds: a client that deviates can, with the coordinator, mix another's old upload into its own "
+                "and read it from the next sum; under BFV and CKKS it can read the key itself, and with it all {n} rounds."
+            ).format(n=min(chosen.rounds, chosen.rounds_per_epoch))
+        )
+    if chosen.custody.startswith(DEALER_FREE):
+        count = message_count(chosen.clients)
+        right.caption(
+            _("Each new key costs a ceremony of {count} messages, and every client must be there.").format(count=count)
+        )
+
+
+def _live(chosen: Experiment) -> None:
+    rounds = st.session_state[f"keys:rounds:{chosen.custody}:{chosen.rounds}"]
+    frame.live(int(rounds))
+
+
+def _holders(threshold: int, clients: int) -> str:
+    if threshold == 1:
+        return _("each client alone")
+    return _("{t} of {n}").format(t=threshold, n=clients)
+
+
+def _hold() -> None:
+    state = st.session_state
+    frame.hold(state["keys:threshold"], dealer_free=state["keys:dealer-free"] and state["keys:threshold"] > 1)
+
+
+# -- the ceremony ----------------------------------------------------------------------------------------------
+
+
+def _ceremony() -> None:
+    run = running.ensure_run()
+    if run is not None and (roster := newest_roster(run.transcript)) is not None:
+        st.caption(
+            _(
+                "Roster fingerprint `{fingerprint}`: between organisations, compare it by telephone; whoever has the same "
+                "sees the same parties with the same keys."
+            ).format(fingerprint=roster.fingerprint)
+        )
+    if run is not None:
+        _walk_ceremony(run.transcript, f"run-{frame.session().number}", frame.session().result is not None)
+
+
+@st.fragment
+def _walk_ceremony(transcript: Transcript, name: str, finished: bool) -> None:
+    """The messages of the first key epoch, step by step."""
+    last = chapters(transcript)[0].last
+    scene = picture(transcript, OBSERVER)
+    scene |= {"messages": scene["messages"][:last], "chapters": scene["chapters"][:1]}
+    left, right = st.columns([58, 42], gap="medium")
+    with left:
+        position, _clicked = stepper(
+            scene,
+            last,
+            key=f"ceremony-{name}",
+            dark=frame.dark(),
+            presenter=frame.presenter(),
+            run=name,
+            height=340 if frame.presenter() else 260,
+        )
+    found = knowledge(transcript, position)
+    done = frame.session().result
+    walked = walk.Walked(name, transcript, {}, done.claims if done and finished else (), ())
+    with right:
+        walk.views(walked, found, OBSERVER, position)
+
+
+# -- epochs ----------------------------------------------------------------------------------------------------
+
+
+def _room() -> KeyRoom | None:
+    """This session's key room for the sidebar's preset, clients and custody."""
+    chosen = frame.experiment()
+    wanted = (chosen.scheme, chosen.clients, chosen.custody.removeprefix("dealer-free:"))
+    kept = st.session_state.get("keyroom")
+    if kept is None or kept[0] != wanted:
+        try:
+            with st.spinner(_("making a key, dealing its shares")):
+                room = KeyRoom(*wanted)
+                room.play_round()
+        except HeflError as error:
+            frame.explain(error)
+            if isinstance(error, ParameterError):
+                st.button(_("Hold the key individually"), on_click=frame.hold, args=(1,), key="hold-alone")
+            return None
+        kept = st.session_state["keyroom"] = (wanted, room)
+    return kept[1]  # type: ignore[no-any-return]
+
+
+@st.fragment
+def _epochs(room: KeyRoom) -> None:
+    """Rotate, revoke, destroy, steal; below it what opens and who holds what."""
+    st.subheader(_("Epochs: the life of a key"), anchor=False)
+    if frame.experiment().custody.startswith("dealer-free"):
+        st.caption(
+            _("In this room the KMS deals the shares, so that a rotation takes a moment; the run above had no dealer.")
+        )
+    _actions(room)
+    tried = _theft(room)
+    st.html(_timeline(room.epochs, tried))
+    if tried:
+        opened = {item.round for item in tried if item.opened}
+        st.markdown(
+            _("The thief opens **{n} of {of}** recorded ciphertexts: rounds {rounds}.").format(
+                n=sum(item.opened for item in tried),
+                of=len(tried),
+                rounds=", ".join(str(number) for number in sorted(opened)) or _("none"),
+            )
+        )
+    left, right = st.columns([55, 45], gap="large")
+    with left:
+        st.markdown(f"**{_('Who holds what')}**")
+        st.html(_holdings(room))
+    with right:
+        st.markdown(f"**{_('How large it is')}**")
+        st.html(_sizes(room.sizes()))
+        with st.expander(_("The audit log of the KMS, signed and chained")):
+            st.dataframe(
+                [
+                    {
+                        "#": entry.sequence,
+                        _("action"): entry.action,
+                        _("about"): entry.subject,
+                        "SHA-256": entry.digest.hex()[:16],
+                    }
+                    for entry in room.audit
+                ],
+                hide_index=True,
+                height=220,
+            )
+
+
+def _actions(room: KeyRoom) -> None:
+    retired = [line.epoch for line in room.epochs if line.state is EpochState.DECRYPT_ONLY]
+    with st.container(horizontal=True, vertical_alignment="bottom", key="key-actions"):
+        _button(_("Run a round"), "lock", "play", room.play_round)
+        _button(_("Rotate the key"), "autorenew", "rotate", room.rotate)
+        if retired:
+            _button(
+                _("Destroy epoch {n}").format(n=retired[0]),
+                "delete_forever",
+                "destroy",
+                lambda: room.destroy(retired[0]),
+            )
+        with st.popover(_("Revoke a client"), icon=":material/person_off:"):
+            for client in room.clients:
+                _button(names.party(client), "person_off", f"revoke-{client}", lambda c=client: room.revoke(c))
+        st.space("stretch")
+        if st.button(_("Start over"), icon=":material/restart_alt:", key="key:again"):
+            del st.session_state["keyroom"]
+            st.rerun()
+    refused = st.session_state.pop("keys:error", None)
+    if refused is not None:
+        frame.explain(refused)
+
+
+def _button(label: str, icon: str, key: str, act: Callable[[], object]) -> None:
+    """A button that does something to the room; a refusal is kept for the screen."""
+    st.button(label, icon=f":material/{icon}:", key=f"key:{key}", on_click=_do, args=(act,))
+
+
+def _do(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except HeflError as error:
+        st.session_state["keys:error"] = error
+
+
+def _theft(room: KeyRoom) -> tuple[Tried, ...]:
+    """Whose share of which epoch is stolen; tried at once on everything on record."""
+    lines = room.epochs
+    with st.container(horizontal=True, vertical_alignment="center", key="theft"):
+        st.markdown(f":material/key_off: **{_('Steal a key')}**", width="content")
+        epoch = st.segmented_control(
+            _("of epoch"),
+            [line.epoch for line in lines],
+            format_func=lambda n: _("epoch {n}").format(n=n),
+            key="theft:epoch",
+        )
+        line = next((item for item in lines if item.epoch == epoch), None)
+        victims = st.pills(
+            _("from"),
+            line.clients if line else (),
+            selection_mode="multi",
+            format_func=names.party,
+            key=f"theft:victims:{epoch}",
+        )
+    if line is None or not victims:
+        st.caption(_("Choose an epoch and whose share is stolen: every ciphertext ever sent is tried with it."))
+        return ()
+    try:
+        return room.steal(line.epoch, tuple(victims))
+    except HeflError as error:
+        frame.explain(error)
+        return ()
+
+
+_TONES = {
+    EpochState.ACTIVE: look.GREEN,
+    EpochState.DECRYPT_ONLY: look.ORANGE,
+    EpochState.DESTROYED: "#888888",
+    EpochState.PENDING: look.SKY,
+}
+
+
+def _timeline(lines: tuple[EpochLine, ...], tried: tuple[Tried, ...]) -> str:
+    """The epochs as cards, oldest first; the rounds in them as chips, open or shut for the thief."""
+    opened = {item.round for item in tried if item.opened}
+    return f'<div class="epochs">{"".join(_card(line, opened, bool(tried)) for line in lines)}</div>'
+
+
+def _card(line: EpochLine, opened: set[int], stolen: bool) -> str:
+    states = {
+        EpochState.ACTIVE: _("active"),
+        EpochState.DECRYPT_ONLY: _("decrypts only"),
+        EpochState.DESTROYED: _("destroyed"),
+        EpochState.PENDING: _("pending"),
+    }
+    chips = "".join(_chip(number, number in opened, stolen) for number in line.rounds)
+    under = _("{quorum}, {n} clients, made in {ms:.0f} ms").format(
+        quorum=line.quorum, n=len(line.clients), ms=1000 * line.seconds
+    )
+    return (
+        f'<div class="epoch" data-epoch="{line.epoch}" style="--tone:{_TONES[line.state]}">'
+        f"<h5>{in_html(_('Epoch {n}').format(n=line.epoch))} · {in_html(states[line.state])}</h5>"
+        f"<code>{in_html(line.key_id)}</code>"
+        f'<div class="under">{in_html(under)}</div><div class="rounds">{chips}</div></div>'
+    )
+
+
+def _chip(number: int, opened: bool, stolen: bool) -> str:
+    colour = look.VERMILLION if opened else look.BLUE
+    state = _("open") if opened else _("shut")
+    sign = "◑ " if opened else "🔒&#xFE0E; "
+    word = f" {in_html(state)}" if stolen else ""
+    return (
+        f'<span data-round="{number}" data-open="{int(opened)}" '
+        f'style="background:color-mix(in srgb,{colour} {70 if opened else 25}%,transparent)">'
+        f"{sign}{in_html(_('round'))} {number}{word}</span>"
+    )
+
+
+def _holdings(room: KeyRoom) -> str:
+    """Party × epoch: the whole key, a share, the public key, or nothing."""
+    lines = room.epochs
+    words = {"the whole key": _("the whole key"), "public key": _("public key"), "destroyed": _("destroyed"), "": "·"}
+    tones = {"the whole key": look.GREEN, "public key": look.BLUE, "destroyed": "#888888", "": "#888888"}
+    head = "".join(f"<th>{in_html(_('epoch {n}').format(n=line.epoch))}</th>" for line in lines)
+    rows = ""
+    for party, held in room.holdings().items():
+        cells = ""
+        for line in lines:
+            what = held[line.epoch]
+            tone = tones.get(what, look.ORANGE)
+            strength = 8 if what in ("", "destroyed") else 16 if what == "public key" else 42
+            text = in_html(words.get(what, what))
+            cells += f'<td style="background:color-mix(in srgb,{tone} {strength}%,transparent)">{text}</td>'
+        rows += f'<tr><th class="seat">{in_html(names.party(party))}</th>{cells}</tr>'
+    return f'<table class="know"><tr><th class="seat" style="width:8em"></th>{head}</tr>{rows}</table>'
+
+
+def _sizes(sizes: Sizes) -> str:
+    """Bytes as bars on a logarithmic scale, with the numbers."""
+    rows = [
+        (_("a plain update of 12 numbers"), sizes.plain, look.ORANGE),
+        (_("its ciphertext"), sizes.ciphertext, look.BLUE),
+        (_("public key"), sizes.public_key, look.SKY),
+        (_("a sealed share"), sizes.sealed_share, look.GREEN),
+    ]
+    most = max(value for _label, value, _colour in rows)
+    bars = "".join(
+        f'<b>{in_html(label)}</b><i style="background:{colour};width:{look.log_share(value, most):.0f}%"></i>'
+        f"<span>{value:,} B</span>"
+        for label, value, colour in rows
+    )
+    return f'<div class="sizes">{bars}</div><div class="note">{in_html(_("bars on a logarithmic scale"))}</div>'

@@ -1,5 +1,308 @@
-"""One round: walk the messages of a real run, from any seat."""
+"""Walking a transcript: the stepper, and four linked views of the message under the cursor, from one seat."""
 
-from pages.parts import walk
+from __future__ import annotations
 
-walk.page()
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from hefl_core.errors import HeflError
+from hefl_core.federation.transcript import Transcript
+from hefl_core.federation.verify import CutOff, verify
+from hefl_core.figures.formula import error_line, formula
+from hefl_core.figures.knowledge import Matrix, clients_of, knowledge, seats_of
+from hefl_core.figures.questions import question_before
+from hefl_core.figures.sequence import Message, Observations, load_plain, picture, sequence
+from hefl_core.figures.thing import thing
+from hefl_core.ids import OBSERVER
+from hefl_core.runtime.result import Finding, RoundResult
+from hefl_core.runtime.transcript_file import unpack
+from hefl_core.shown import bare_name
+from pages.parts import frame, look, names, running, story
+from pages.parts.frame import presenter
+from pages.parts.quoting import quoted
+from pages.parts.stepper import stepper
+from pages.parts.words import _
+
+MOST_CLIENTS = 8
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What is walked: a transcript, and (for this session's own runs) the audience's side of it."""
+
+    name: str
+    transcript: Transcript
+    observations: Observations
+    findings: Sequence[Finding]
+    rounds: Sequence[RoundResult]
+
+
+def page() -> None:
+    """The whole page."""
+    st.html(look.STYLE)
+    head = st.container(horizontal=True, vertical_alignment="center", key="head")
+    if not presenter():
+        head.title(_("One round"), anchor=False, width="content")
+    with head:
+        walked = _loaded() or _live()
+    if walked is None:
+        return
+    for reason in walked.transcript.manifest.experiment.insecure:
+        st.markdown(f":red-badge[:material/lock_open: INSECURE] {reason}")
+    _walk(walked)
+    _files(walked)
+
+
+def _live() -> Walked | None:
+    run = running.ensure_run()
+    if run is None:
+        return None
+    session = frame.session()
+    running.where(session)
+    if st.session_state.get("replayed"):
+        st.caption(_("Experiment, seat and cursor come from the address; keys and ciphertexts are new."))
+    done = session.result
+    return Walked(
+        f"run-{session.number}",
+        run.transcript,
+        run.observer.observations,
+        done.claims if done else (),
+        tuple(run.rounds),
+    )
+
+
+def _loaded() -> Walked | None:
+    """A saved transcript, in place of this session's run."""
+    kept = st.session_state.get("loaded")
+    if kept is None:
+        return None
+    transcript, said = kept
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.info(_("You are walking a saved transcript. {said}").format(said=said), icon=":material/history:")
+        st.button(_("Back to the live run"), on_click=_forget, key="unload")
+    return Walked(transcript.manifest.id, transcript, {}, (), ())
+
+
+def _forget() -> None:
+    del st.session_state["loaded"]
+    st.session_state["cursor"] = 0
+
+
+# -- the walk --------------------------------------------------------------------------------------------------
+
+
+def _seats(transcript: Transcript) -> tuple[str, ...]:
+    """Everything, then every seat; of many clients the first few."""
+    late = set(clients_of(transcript)[MOST_CLIENTS:])
+    return (OBSERVER, *(seat for seat in seats_of(transcript) if seat not in late))
+
+
+def _choose_seat(transcript: Transcript) -> str:
+    seats = _seats(transcript)
+    if st.session_state.get("seat") not in seats:
+        st.session_state["seat"] = OBSERVER
+    if st.session_state.get("seat:choice") != st.session_state["seat"]:
+        st.session_state["seat:choice"] = st.session_state["seat"]
+    st.pills(
+        _("See it as"),
+        seats,
+        format_func=names.party,
+        key="seat:choice",
+        required=True,
+        label_visibility="collapsed",
+        on_change=_seat_chosen,
+    )
+    return str(st.session_state["seat"])
+
+
+def _seat_chosen() -> None:
+    st.session_state["seat"] = st.session_state["seat:choice"] or OBSERVER
+
+
+@st.fragment
+def _walk(walked: Walked) -> None:
+    """Everything that follows the cursor and the seat; redrawn alone."""
+    state = st.session_state
+    transcript = walked.transcript
+    seat = _choose_seat(transcript)
+    left, right = st.columns([58, 42], gap="medium")
+    run = f"{walked.name}-{state.get('jump', 0)}"
+    with left:
+        position, clicked = stepper(
+            _picture(walked, seat),
+            state["cursor"],
+            key=f"stepper-{run}",
+            dark=frame.dark(),
+            presenter=presenter(),
+            run=run,
+            height=352 if presenter() else 276,
+        )
+    state["cursor"] = min(position, len(transcript.sent))
+    frame.mirror()
+    if clicked in _seats(transcript) and clicked != seat:
+        state["seat"] = clicked
+        frame.redraw()
+    found = knowledge(transcript, state["cursor"], _seats(transcript)[1:])
+    with left:
+        st.html(look.matrix(found, seat) + look.legend())
+        _absent(transcript, state["cursor"])
+        if seat != OBSERVER:
+            st.caption(look.caption(found, seat))
+    with right:
+        _ask(walked, state["cursor"])
+        views(walked, found, seat, state["cursor"])
+
+
+def _absent(transcript: Transcript, cursor: int) -> None:
+    """A round that goes on without somebody says so, where the messages are missing."""
+    here = transcript.sent[max(0, cursor - 1)].position.round
+    for one in (absence for absence in transcript.left_out if absence.position.round == here):
+        st.caption(
+            _(":orange[●] round {round}, {step}: {party} was left out ({reason})").format(
+                round=one.position.round,
+                step=bare_name(one.step),
+                party=bare_name(one.party),
+                reason=quoted(one.reason),
+            )
+        )
+
+
+def _picture(walked: Walked, seat: str) -> dict[str, Any]:
+    """The stepper's picture, made once per seat and state of the transcript."""
+    wanted = (walked.name, len(walked.transcript.lines), len(walked.observations), seat)
+    kept = st.session_state.get("picture")
+    if kept is None or kept[0] != wanted:
+        kept = st.session_state["picture"] = (wanted, picture(walked.transcript, seat, walked.observations))
+    return kept[1]  # type: ignore[no-any-return]
+
+
+def _messages(walked: Walked, seat: str) -> tuple[Message, ...]:
+    """Every message as this seat has it, made once."""
+    wanted = (walked.name, len(walked.transcript.lines), len(walked.observations), seat)
+    kept = st.session_state.get("messages")
+    if kept is None or kept[0] != wanted:
+        kept = st.session_state["messages"] = (wanted, sequence(walked.transcript, seat, walked.observations))
+    return kept[1]  # type: ignore[no-any-return]
+
+
+def views(walked: Walked, found: Matrix, seat: str, position: int) -> None:
+    """The message under the cursor: in words, itself, as a formula, and what is promised about it."""
+    if position == 0:
+        st.markdown(
+            _("Press **→** to send the first message, **space** to play, or click a party to see it as that party.")
+        )
+        return
+    message = _messages(walked, seat)[position - 1]
+    st.markdown(f"##### {position}. {_title(message)}")
+    st.markdown(story.tell(message, plain=load_plain(walked.transcript)))
+    if message.lock == "absent":
+        return
+    _show_thing(walked, message, found, seat)
+    text = formula(walked.transcript, message, found, seat, walked.observations)
+    if text and frame.audience() != "stakeholder":
+        st.latex(text)
+    if message.step == "receipt" and seat == OBSERVER:
+        done = next((item for item in walked.rounds if item.round == message.round), None)
+        line = error_line(done.max_abs_error, done.error_bound) if done else ""
+        if line and frame.audience() != "stakeholder":
+            st.latex(line)
+    look.badges(story.CLAIMS.get(message.step, ()), walked.findings)
+
+
+def _title(message: Message) -> str:
+    return (
+        names.steps().get(message.step, bare_name(message.step))
+        if message.lock != "absent"
+        else _("nothing to see from here")
+    )
+
+
+def _show_thing(walked: Walked, message: Message, found: Matrix, seat: str) -> None:
+    it = thing(walked.transcript, message, found, seat, walked.observations)
+    pieces = [look.facts(it)]
+    if it.private is not None:
+        pieces.append(look.private(it.private))
+    if it.raw:
+        pieces.append(look.bytes_of(it))
+    st.html("".join(pieces))
+
+
+# -- predict, then reveal --------------------------------------------------------------------------------------
+
+
+def _ask(walked: Walked, position: int) -> None:
+    """One question before the step that answers it."""
+    if frame.audience() != "class":
+        return
+    asked = question_before(walked.transcript, position)
+    if asked is None:
+        return
+    text, options, evidence = story.question(asked)
+    with st.container(border=True, key="question"):
+        chosen = st.radio(
+            f":material/help: {text}",
+            options,
+            index=None,
+            key=f"ask:{walked.name}:{asked.id}:{position}",
+            horizontal=True,
+        )
+        if chosen is None:
+            st.caption(_("Predict, then step on."))
+        elif options.index(chosen) == asked.answer:
+            st.success(_("Right. ") + evidence, icon=":material/check:")
+        else:
+            st.warning(
+                _("Not quite: {right}. ").format(right=options[asked.answer]) + evidence, icon=":material/lightbulb:"
+            )
+
+
+# -- files -----------------------------------------------------------------------------------------------------
+
+
+def _files(walked: Walked) -> None:
+    """Take the transcript home, or walk one that was saved."""
+    session = frame.session()  # here: the download is made in another thread, where no session can be asked for
+    with st.expander(_("Transcript: download, or walk a saved one"), icon=":material/folder_zip:"):
+        left, right = st.columns(2)
+        left.download_button(
+            _("Download this transcript (zip)"),
+            lambda: session.record(walked.transcript),
+            file_name="transcript.zip",
+            mime="application/zip",
+            icon=":material/download:",
+            key="download",
+            on_click="ignore",
+        )
+        left.caption(_("Check it anywhere: unpack it and run `python -m hefl_core verify transcript.jsonl`."))
+        given = right.file_uploader(_("A saved transcript (zip or jsonl)"), type=["zip", "jsonl"], key="upload")
+        if given is not None and st.session_state.get("uploaded") != given.file_id:
+            st.session_state["uploaded"] = given.file_id
+            _load(given.getvalue())
+
+
+def _load(data: bytes) -> None:
+    """Walk an uploaded transcript from its beginning; one that breaks is not walked."""
+    try:
+        transcript = unpack(data)
+        said = _verdict(transcript)
+        knowledge(transcript, len(transcript.sent))
+    except HeflError as error:
+        frame.explain(error)
+        return
+    st.session_state["loaded"] = (transcript, said)
+    st.session_state["cursor"] = 0
+    st.session_state["jump"] = st.session_state.get("jump", 0) + 1
+    st.rerun()
+
+
+def _verdict(transcript: Transcript) -> str:
+    """What the check says; the record of a run under way has no end. Raises: IntegrityError naming the first break."""
+    try:
+        return _("Its signatures, its conversation and its sums were checked: {verdict}").format(
+            verdict=quoted(verify(transcript))
+        )
+    except CutOff as error:
+        return _("All that is there was checked, and its end is missing: {error}").format(error=quoted(error))

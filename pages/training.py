@@ -1,5 +1,145 @@
-"""Training lab: encrypted, plain, alone and together, round by round."""
+"""The training lab: what encryption changes in a training (nothing one can see), and what it costs in bytes and seconds."""
 
-from pages.parts import training_lab
+from __future__ import annotations
 
-training_lab.page()
+import streamlit as st
+
+from hefl_core.errors import HeflError
+from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.remarks import mean_remark
+from hefl_core.figures import training
+from hefl_core.learning.partition import label_table
+from hefl_core.runtime.comparison import Choice, Comparison
+from hefl_core.runtime.household import estate
+from hefl_core.schemes.presets import PRESETS
+from pages.parts import frame, noted
+from pages.parts.words import _
+
+QUICK = tuple(
+    name
+    for name, preset in PRESETS.items()
+    if preset.family in ("bfv", "ckks") and not preset.insecure and not preset.collective
+)
+"""Schemes that a lab can afford to train under while people watch."""
+
+
+def page() -> None:
+    """The whole page."""
+    if not frame.presenter():
+        st.title(_("Training lab"), anchor=False)
+    chosen = frame.experiment()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        default = [chosen.scheme] if chosen.scheme in QUICK else ["bfv-lean"]
+        schemes = st.multiselect(_("Encrypted by"), QUICK, default, max_selections=4, key="lab:schemes")
+        st.toggle(_("Each client alone"), True, key="lab:alone")
+        st.toggle(_("All data in one place"), True, key="lab:centralised")
+        if st.button(_("Train"), type="primary", icon=":material/play_arrow:", key="lab:train"):
+            _begin(tuple(schemes))
+    st.caption(
+        _("{rounds} rounds, {clients} clients, {model}; labels {skew}. Change it in the sidebar.").format(
+            rounds=chosen.rounds,
+            clients=chosen.clients,
+            model=chosen.model,
+            skew=_("dealt evenly") if chosen.alpha is None else f"Dirichlet α = {chosen.alpha:g}",
+        )
+    )
+    try:
+        partition(chosen)
+        _privacy(chosen)
+    except HeflError as error:
+        frame.explain(error)
+        return
+    comparison: Comparison | None = st.session_state.get("comparison")
+    if comparison is None:
+        st.info(_("Press Train: plain FedAvg first, then the same training under encryption, with the same seed."))
+        return
+    show(comparison)
+
+
+def _begin(schemes: tuple[str, ...]) -> None:
+    choice = Choice(schemes, st.session_state["lab:alone"], st.session_state["lab:centralised"])
+    try:
+        begin("comparison", _noised(frame.experiment()), choice)
+    except HeflError:
+        return  # the page says what is wrong where the noise is chosen
+
+
+def _privacy(chosen: Experiment) -> None:
+    """The switch for differential privacy, and what it proves. Raises: ParameterError."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.toggle(_("Differential privacy"), False, key="lab:dp")
+        if not st.session_state["lab:dp"]:
+            noted.say([mean_remark(chosen)])
+            return
+        st.number_input(_("Clip to norm"), 0.01, 100.0, 1.0, key="lab:clip")
+        st.number_input(_("Noise on the sum, in clips"), 0.01, 20.0, 1.0, key="lab:noise")
+    noted.say([mean_remark(_noised(chosen))])
+    mechanism = _noised(chosen).mechanism
+    if mechanism is not None:
+        st.caption(mechanism.guarantee(chosen.rounds).sentence)
+
+
+def _noised(chosen: Experiment) -> Experiment:
+    """The sidebar's experiment under the lab's noise. Raises: ParameterError."""
+    if not st.session_state.get("lab:dp"):
+        return chosen
+    clip, noise = st.session_state.get("lab:clip", 1.0), st.session_state.get("lab:noise", 1.0)
+    return chosen.but(clip_norm=clip, dp_noise=noise, bound=None)
+
+
+def begin(name: str, experiment: Experiment, choice: Choice) -> None:
+    """Start a comparison and keep it in this session under a name; the one before is ended."""
+    before: Comparison | None = st.session_state.get(name)
+    if before is not None:
+        before.cancel()
+    comparison = Comparison(experiment, choice)
+    comparison.start()
+    st.session_state[name] = comparison
+
+
+def partition(experiment: Experiment) -> None:
+    """Who has which labels. Raises: DataError, ParameterError."""
+    whole = estate(experiment)
+    with st.expander(_("Who has which labels")):
+        table = label_table(whole.parts, whole.dataset.classes)
+        st.plotly_chart(training.labels(table, dark=frame.dark()), key="lab:labels")
+        st.caption(_("Examples per client: {sizes}.").format(sizes=", ".join(str(size) for size in table.sizes)))
+
+
+def show(comparison: Comparison) -> None:
+    """Its curves, live."""
+    with st.container(horizontal=True):
+        measure = st.segmented_control(_("Measure"), ("accuracy", "loss"), default="accuracy", key="lab:measure")
+        against = st.segmented_control(
+            _("Against"),
+            tuple(training.AXES),
+            default="round",
+            format_func=lambda name: {"round": _("rounds"), "megabytes": _("bytes"), "seconds": _("seconds")}[name],
+            key="lab:against",
+        )
+
+    was_running = comparison.running
+
+    @st.fragment(run_every=0.5 if was_running else None)
+    def look() -> None:
+        if was_running and not comparison.running:
+            st.rerun()  # the whole page: what is below the curves is there now
+        if comparison.running:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.progress(comparison.progress, _("training"))
+                st.button(_("Stop"), on_click=comparison.cancel, icon=":material/stop:", key="lab:stop")
+        _pictures(comparison, measure or "accuracy", against or "round")
+
+    look()
+
+
+def _pictures(comparison: Comparison, measure: training.Measure, against: training.Against) -> None:
+    if comparison.error is not None:
+        frame.explain(comparison.error)
+    lines = list(comparison.curves.values())
+    if not lines:
+        return
+    st.plotly_chart(training.curves(lines, measure, against, dark=frame.dark()), key="lab:curves")
+    st.caption(training.caption(lines, measure))
+    st.markdown("**" + _("The difference to plain FedAvg") + "**")
+    st.plotly_chart(training.differences(lines, measure, dark=frame.dark()), key="lab:differences")
