@@ -118,7 +118,7 @@ lessons: setup-lessons
 	$(BIN)/jupyter lab --notebook-dir lessons --ip 127.0.0.1 $(JUPYTER)
 
 lessons-full: setup-lessons
-	$(BIN)/python -m lessons.run --full --kernel
+	$(BIN)/python -m lessons.tools.run --full --kernel
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

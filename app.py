@@ -15,7 +15,7 @@ from hefl_core.runtime.host_names import HostNames, NamedOnly
 
 if __name__ == "__main__":  # not in the server: the first import of pages must be a session's (pages/__init__.py)
     from pages.parts import frame
-    from pages.parts.words import _
+    from pages.parts.i18n import _
 
 HERE = Path(__file__).parent
 ICON = HERE / "pages" / "parts" / "icon.svg"

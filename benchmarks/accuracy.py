@@ -13,12 +13,12 @@ import statistics
 import sys
 from typing import Any
 
-from common import Verdict, parser, report, table
+from common import TargetVerdict, parser, report, table
 
 from hefl_core.federation.experiment import Experiment
-from hefl_core.runtime.household import estate
+from hefl_core.runtime.client_home import dealt_data
+from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import RunResult
-from hefl_core.runtime.run import run_experiment
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.presets import BFVPreset, CKKSPreset, PaillierPreset, load_preset
 
@@ -106,18 +106,18 @@ def measure(
     return rows
 
 
-def verdicts(rows: list[dict[str, Any]]) -> list[Verdict]:
+def verdicts(rows: list[dict[str, Any]]) -> list[TargetVerdict]:
     """Per scheme, the worst of the settings."""
     found = []
     for scheme in dict.fromkeys(row["scheme"] for row in rows):
         here = [row for row in rows if row["scheme"] == scheme]
         worst = max(abs(row["difference"]) for row in here)
-        found.append(Verdict(6, f"{scheme}: |mean final accuracy - plain|, worst setting", "≤", 0.005, worst, ""))
+        found.append(TargetVerdict(6, f"{scheme}: |mean final accuracy - plain|, worst setting", "≤", 0.005, worst, ""))
         error = max(row["error_of_bound"] for row in here)
-        found.append(Verdict(6, f"{scheme}: largest error / its bound", "≤", 1.0, error))
+        found.append(TargetVerdict(6, f"{scheme}: largest error / its bound", "≤", 1.0, error))
         if (isinstance(load_preset(scheme), CKKSPreset)) and load_preset(scheme).scale_bits == 40:  # type: ignore[attr-defined]
             same = max(row["worst_round_difference"] for row in here if row["partition"] == "IID")
-            found.append(Verdict(6, f"{scheme}: accuracy in every IID round - plain", "≤", 0.00005, same, ""))
+            found.append(TargetVerdict(6, f"{scheme}: accuracy in every IID round - plain", "≤", 0.00005, same, ""))
     return found
 
 
@@ -131,7 +131,7 @@ def main() -> None:
     settings, seeds = (SETTINGS[:2], SEEDS[:1]) if chosen.quick else (SETTINGS, SEEDS)
     settings = tuple(setting for setting in settings if setting[0] in chosen.data)
     rows = measure(chosen.model, chosen.schemes, settings, seeds)
-    tested = {data: len(estate(BASE.but(dataset=data)).dataset.test) for data in {data for data, _ in settings}}
+    tested = {data: len(dealt_data(BASE.but(dataset=data)).dataset.test) for data in {data for data, _ in settings}}
     sizes = "Test examples: " + ", ".join(f"{data} {count}" for data, count in sorted(tested.items()))
     tables = [sizes]
     for setting in dict.fromkeys((row["data"], row["partition"]) for row in rows):

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import tenseal as ts
-from common import Verdict, median, parser, repetitions, report, table
+from common import TargetVerdict, median, parser, repetitions, report, table
 from phe import paillier as phe
 from schemes_quick import BASELINES, CPU_TARGETS, NVFLARE, TUTORIAL, UPLOAD_TARGETS, Ours, TenSEAL
 
@@ -133,22 +133,26 @@ def paillier(turns: int) -> list[dict[str, Any]]:
     return rows
 
 
-def verdicts(rows: list[dict[str, Any]], packed: list[dict[str, Any]]) -> list[Verdict]:
+def verdicts(rows: list[dict[str, Any]], packed: list[dict[str, Any]]) -> list[TargetVerdict]:
     """Targets 1 to 4. CPU ratios at every size from 1e5 parameters on."""
     found = []
     at = {(row["case"], row["length"]): row for row in rows}
     for preset, length, most in UPLOAD_TARGETS:
         row = at.get((preset, length)) or {"float32": _upload(preset, length) / (4 * length)}
-        found.append(Verdict(1, f"{preset}: upload of {length:,} parameters / float32", "≤", most, row["float32"]))
+        found.append(
+            TargetVerdict(1, f"{preset}: upload of {length:,} parameters / float32", "≤", most, row["float32"])
+        )
     for length in sorted({row["length"] for row in rows if row["length"] >= 100_000}):
         for preset, seat, baseline, least in CPU_TARGETS:
             field = "client_ns" if seat == "client" else "coordinator_ns_k10"
             ratio = at[baseline, length][field] / at[preset, length][field]
             what = f"{baseline} / {preset}: {seat} CPU, {length:,} parameters"
-            found.append(Verdict(2 if seat == "client" else 3, what, "≥", least, ratio))
+            found.append(TargetVerdict(2 if seat == "client" else 3, what, "≥", least, ratio))
     for row in packed:
-        found.append(Verdict(4, f"phe / packed Paillier, {row['bits']} bits: bytes", "≥", 100, row["bytes_ratio"]))
-        found.append(Verdict(4, f"phe / packed Paillier, {row['bits']} bits: CPU", "≥", 1000, row["cpu_ratio"]))
+        found.append(
+            TargetVerdict(4, f"phe / packed Paillier, {row['bits']} bits: bytes", "≥", 100, row["bytes_ratio"])
+        )
+        found.append(TargetVerdict(4, f"phe / packed Paillier, {row['bits']} bits: CPU", "≥", 1000, row["cpu_ratio"]))
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hefl_core.errors import ParameterError
-from hefl_core.runtime.cluster import CLUSTER, ray
+from hefl_core.runtime.ray.cluster import CLUSTER, ray
 from hefl_core.schemes.base import CiphertextVector, PublicKey
 from hefl_core.schemes.registry import open_scheme
 

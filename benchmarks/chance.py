@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from common import Verdict, parser, report, table
+from common import TargetVerdict, parser, report, table
 
 from hefl_core.attacks.catalogue import ATTACKS, run
 from hefl_core.attacks.lab import COORDINATOR, PLAIN
-from hefl_core.attacks.matrix import family_at_chance
 from hefl_core.attacks.result import FAMILY_ALPHA, AttackResult
+from hefl_core.attacks.seat_matrix import family_at_chance
 from hefl_core.schemes.registry import load_preset
 
 ON_UPDATES = tuple(one.name for one in ATTACKS if one.family == "update" and one.name != "inversion")
@@ -75,7 +75,7 @@ def main() -> None:
         rows.append((named, custody, *(cell(these.get(name)) for name in ON_UPDATES), f"{smallest:.2g}"))
     chance, corrected = family_at_chance(found)
     what = f"smallest p-value × {len(found)} cells: below 10⁻⁹ something leaks"
-    verdicts = [Verdict(0, what, "≥", FAMILY_ALPHA, corrected, "")]
+    verdicts = [TargetVerdict(0, what, "≥", FAMILY_ALPHA, corrected, "")]
     heads = ("scheme", "custody", *(f"{name} (p)" for name in ON_UPDATES), "smallest p")
     about = f"{searched} {'All at chance' if chance else 'NOT at chance'}; {found[0].trials} trials a cell."
     report(chosen, "Ciphertexts under attack", [one.to_json() for one in found], verdicts, [about, table(heads, rows)])

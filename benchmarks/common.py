@@ -18,7 +18,7 @@ from hefl_core.runtime.result import Environment
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TargetVerdict:
     """One target beside what was measured. ``sign``: '≤' or '≥'."""
 
     target: int
@@ -64,7 +64,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def verdicts_table(verdicts: Iterable[Verdict]) -> str:
+def verdicts_table(verdicts: Iterable[TargetVerdict]) -> str:
     """All targets."""
     return table(("target", "what", "asked", "measured", ""), (verdict.row for verdict in verdicts))
 
@@ -90,7 +90,7 @@ def repetitions(chosen: argparse.Namespace) -> int:
 
 
 def report(
-    chosen: argparse.Namespace, title: str, rows: Any, verdicts: Sequence[Verdict], tables: Sequence[str]
+    chosen: argparse.Namespace, title: str, rows: Any, verdicts: Sequence[TargetVerdict], tables: Sequence[str]
 ) -> None:
     """Write JSON and Markdown. Nothing fails on a missed target: the table says so."""
     here = machine()

@@ -43,7 +43,7 @@ TERMS = 10
 
 
 @dataclass
-class Row:
+class CustodyRow:
     """One preset under one quorum, everything for ``length`` parameters and a sum of ten."""
 
     preset: str
@@ -66,7 +66,7 @@ class Case:
     """A preset under a quorum: keys, a sum, and what is timed."""
 
     def __init__(self, preset: str, custody: Custody, length: int, rng: np.random.Generator) -> None:
-        self.row = Row(preset, str(custody), length)
+        self.row = CustodyRow(preset, str(custody), length)
         self.scheme: Any = open_scheme(preset)
         self.custody, self.quorum = custody, custody.quorum
         self.active = tuple(range(1, self.quorum.threshold + 1))
@@ -109,7 +109,7 @@ class Case:
             self.row.partial_bytes_per_parameter = each
             self.row.received_bytes_per_parameter = each * self.quorum.threshold
 
-    def finish(self) -> Row:
+    def finish(self) -> CustodyRow:
         """Medians, and the flooding's figures."""
         for what, samples in self.row.samples.items():
             setattr(self.row, f"{what}_ms", statistics.median(samples))
@@ -121,7 +121,7 @@ class Case:
         return self.row
 
 
-def measure(presets: list[str], quorums: list[str], length: int, repetitions: int) -> list[Row]:
+def measure(presets: list[str], quorums: list[str], length: int, repetitions: int) -> list[CustodyRow]:
     """Every preset under every quorum that it carries."""
     rng = np.random.default_rng(1)
     cases = []
@@ -141,7 +141,7 @@ def measure(presets: list[str], quorums: list[str], length: int, repetitions: in
     return [case.finish() for case in cases]
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: list[CustodyRow]) -> str:
     """For people."""
     lines = [
         f"d = {rows[0].length}, sums of {TERMS}; CPU in ms. Individual custody: 'partial' is the whole decryption, done once",

@@ -11,11 +11,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import hefl_core  # noqa: F401
-from benchmarks.common import Verdict, median, parser, repetitions, report, table
+from benchmarks.common import TargetVerdict, median, parser, repetitions, report, table
 from hefl_core.federation.experiment import Experiment
 from hefl_core.measure.forecast import Outlook
+from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import outlook_of
-from hefl_core.runtime.run import run_experiment
 
 _DIGITS, _CANCER = Experiment(rounds=4), Experiment(dataset="breast_cancer", batch=16, rounds=4)
 CONFIGURATIONS = (
@@ -42,8 +42,10 @@ def main() -> None:
         rows.append(_row(experiment, found))
         print("*", *rows[-1], file=sys.stderr)
     verdicts = [
-        Verdict(0, "forecast error of CPU, median over configurations", "≤", 0.20, median(row[6] for row in rows), ""),
-        Verdict(0, "forecast error of bytes sent, largest", "≤", 0.01, max(row[4] for row in rows), ""),
+        TargetVerdict(
+            0, "forecast error of CPU, median over configurations", "≤", 0.20, median(row[6] for row in rows), ""
+        ),
+        TargetVerdict(0, "forecast error of bytes sent, largest", "≤", 0.01, max(row[4] for row in rows), ""),
     ]
     report(chosen, "Forecast", [dict(zip(COLUMNS, row, strict=True)) for row in rows], verdicts, [table(COLUMNS, rows)])
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import Verdict, median, parser, repetitions, report, table
+from common import TargetVerdict, median, parser, repetitions, report, table
 
 from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.result import RunResult
@@ -178,26 +178,26 @@ def cold(turns: int) -> list[dict[str, Any]]:
     ]
 
 
-def verdicts(rows: list[dict[str, Any]]) -> list[Verdict]:
+def verdicts(rows: list[dict[str, Any]]) -> list[TargetVerdict]:
     """Those targets that the suites at hand speak of."""
     found = []
     for row in rows:
         what = f"{row.get('case')}, {row.get('model')}, {row.get('partition')}"
         if row["suite"] == "cold":
             most = COLD_TARGETS[row["trainer"]]
-            found.append(Verdict(7, f"cold start on Ray, {row['trainer']}", "≤", most, row["cold_start_s"], "s"))
+            found.append(TargetVerdict(7, f"cold start on Ray, {row['trainer']}", "≤", most, row["cold_start_s"], "s"))
         elif row["suite"] == "keras" and row["case"] != "plaintext":
             what = f"warm round of {row['case']} / plaintext, {row['model']}, Keras on Ray"
-            found.append(Verdict(5, f"{what}: median wall", "≤", 1.5, row["wall_of_plaintext"]))
-            found.append(Verdict(5, f"{what}: least wall", "≤", 1.5, row["least_wall_of_plaintext"]))
-            found.append(Verdict(5, f"{what}: CPU of all processes", "≤", 1.5, row["round_cpu_of_plaintext"]))
+            found.append(TargetVerdict(5, f"{what}: median wall", "≤", 1.5, row["wall_of_plaintext"]))
+            found.append(TargetVerdict(5, f"{what}: least wall", "≤", 1.5, row["least_wall_of_plaintext"]))
+            found.append(TargetVerdict(5, f"{what}: CPU of all processes", "≤", 1.5, row["round_cpu_of_plaintext"]))
         elif row["suite"] == "ray" and row["case"] == "plaintext":
             what = f"warm round without encryption, {row['model']}, NumPy training included"
-            found.append(Verdict(5, f"{what}: median wall", "≤", 0.1, row["wall_s"], "s"))
-            found.append(Verdict(5, f"{what}: least wall", "≤", 0.1, row["least_wall_s"], "s"))
+            found.append(TargetVerdict(5, f"{what}: median wall", "≤", 0.1, row["wall_s"], "s"))
+            found.append(TargetVerdict(5, f"{what}: least wall", "≤", 0.1, row["least_wall_s"], "s"))
         elif row["suite"] == "local":
             what = f"{what}: largest error / its bound, ten rounds"
-            found.append(Verdict(6, what, "≤", 1.0, row["worst_error_of_bound"]))
+            found.append(TargetVerdict(6, what, "≤", 1.0, row["worst_error_of_bound"]))
     return found
 
 

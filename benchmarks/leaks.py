@@ -23,14 +23,14 @@ from typing import Any
 
 import numpy as np
 import psutil
-from common import Verdict, parser, report, table
+from common import TargetVerdict, parser, report, table
 
 from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.post import Post
+from hefl_core.federation.record.transcript import Transcript
 from hefl_core.federation.round import federated_round
-from hefl_core.federation.transcript import Transcript
-from hefl_core.runtime.household import estate
+from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.stage import local_stage
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
@@ -101,7 +101,7 @@ def rounds(scheme: str, custody: str, count: int) -> Callable[[int], object]:
         epoch_rounds=count,
         observed=False,
     )
-    manifest = estate(experiment).manifest(experiment)
+    manifest = dealt_data(experiment).manifest(experiment)
     stage = local_stage(manifest, None)
     post = Post(Transcript(manifest, stage.parties.kms.member, keep_bodies=False), stage.carrier)
     for _ in key_epoch(1, count, stage.parties, post):
@@ -159,14 +159,14 @@ def measure(quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def verdicts(rows: list[dict[str, Any]]) -> list[Verdict]:
+def verdicts(rows: list[dict[str, Any]]) -> list[TargetVerdict]:
     """The worst of each kind, and everything that was left behind."""
     made = []
     for kind, limit in (("operations", OPERATIONS_LIMIT), ("rounds", ROUNDS_LIMIT)):
         ours = [row for row in rows if row["what"] == kind]
         most = max(row["growth"] for row in ours) / MIB
-        made.append(Verdict(7, f"memory over {ours[0]['times']} {kind}, the worst", "≤", limit, most, "MiB"))
-    made.append(Verdict(7, "left behind", "≤", 0, sum(len(row["left"]) for row in rows), "things"))
+        made.append(TargetVerdict(7, f"memory over {ours[0]['times']} {kind}, the worst", "≤", limit, most, "MiB"))
+    made.append(TargetVerdict(7, "left behind", "≤", 0, sum(len(row["left"]) for row in rows), "things"))
     return made
 
 

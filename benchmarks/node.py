@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from common import Verdict, parser, report, table
+from common import TargetVerdict, parser, report, table
 
 READY_SECONDS = 180.0
 NAMES = {
@@ -96,7 +96,13 @@ def main() -> None:
     rows = measure()
     cells = [(row["process"], *(f"{row[kind] / 1e6:.0f} MB" for kind in ("rss", "pss"))) for row in rows]
     cells.append(("together", *(f"{sum(row[kind] for row in rows) / 1e6:.0f} MB" for kind in ("rss", "pss"))))
-    report(chosen, "A Ray node at rest", rows, list[Verdict](), [table(("process", "resident", "proportional"), cells)])
+    report(
+        chosen,
+        "A Ray node at rest",
+        rows,
+        list[TargetVerdict](),
+        [table(("process", "resident", "proportional"), cells)],
+    )
 
 
 if __name__ == "__main__":

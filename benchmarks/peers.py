@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 import psutil
-from common import Verdict, median, parser, report, table
+from common import TargetVerdict, median, parser, report, table
 
 from hefl_core.federation.experiment import Experiment
 from hefl_core.learning.base import LocalTraining, batches, training_seed
-from hefl_core.runtime.household import estate, initial_parameters
+from hefl_core.runtime.client_home import dealt_data, initial_parameters
 from hefl_core.runtime.run import Run
 from hefl_core.vectors import unflatten
 
@@ -42,7 +42,7 @@ past it: a unit whose sum is zero but for rounding is on in one model and off in
 
 def write_job(experiment: Experiment, path: Path, start: Any) -> None:
     """Everything a peer needs, as arrays. ``start``: theta_0, float32 (d,)."""
-    whole = estate(experiment)
+    whole = dealt_data(experiment)
     found: dict[str, Any] = {
         "rate": experiment.learning_rate,
         "batch": experiment.batch,
@@ -170,7 +170,7 @@ def main() -> None:
             row["distance"] = [distance(theirs[at : at + 1], plainly[at : at + 1]) for at in range(experiment.rounds)]
             if row["peer"] == "tff":
                 what = f"plain FedAvg against TFF's, {model}, round 1: largest difference / largest parameter"
-                verdicts.append(Verdict(6, what, "≤", ROUNDING, row["distance"][0], ""))
+                verdicts.append(TargetVerdict(6, what, "≤", ROUNDING, row["distance"][0], ""))
         rows += found
         heads = (
             "",
@@ -203,7 +203,7 @@ def main() -> None:
 
 def _start(experiment: Experiment) -> Any:
     """theta_0 as the run draws it."""
-    return initial_parameters(estate(experiment).manifest(experiment))
+    return initial_parameters(dealt_data(experiment).manifest(experiment))
 
 
 if __name__ == "__main__":

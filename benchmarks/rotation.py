@@ -21,7 +21,7 @@ from pathlib import Path
 
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.messages import MAX_ATTEMPTS, RECEIPT
-from hefl_core.federation.transcript import Sent
+from hefl_core.federation.record.transcript import Sent
 from hefl_core.runtime.run import Run
 
 CASES = (
@@ -36,7 +36,7 @@ CLIENTS = 5
 
 
 @dataclass(frozen=True)
-class Row:
+class RotationRow:
     """Seconds and bytes of one rotation and one round, and CPU seconds per client for all attempts' ciphertexts and for one."""
 
     case: str
@@ -64,7 +64,7 @@ class Span:
     nbytes: int = 0
 
 
-def measure(case: str, rounds: int) -> Row:
+def measure(case: str, rounds: int) -> RotationRow:
     """Run it with a new key for every round."""
     scheme, _, custody = case.partition(":")
     experiment = Experiment(
@@ -91,7 +91,7 @@ def measure(case: str, rounds: int) -> Row:
         wall, cpu = time.perf_counter(), time.process_time()
     encrypt = statistics.median(encrypting)
     later = {kind: [span for (what, at), span in spans.items() if what == kind and at > 1] for kind, _ in spans}
-    return Row(
+    return RotationRow(
         case=case,
         rounds=rounds,
         rotation_wall=statistics.median(span.wall for span in later["rotation"]),
@@ -111,7 +111,7 @@ def _encrypting(run: Run, receipt: Sent) -> list[float]:
     return [work.cpu_seconds for work in works if work.step == "encrypt"]
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: list[RotationRow]) -> str:
     """Milliseconds and KiB."""
     lines = [
         "| case | rotation wall ms | rotation CPU ms | rotation KiB | round CPU ms | rotation / round | "

@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Verdict, parser, report, table
+from common import TargetVerdict, parser, report, table
 
 from hefl_core.federation.client import Client, Home
 from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.post import ByCall, Post
+from hefl_core.federation.record.transcript import Transcript
 from hefl_core.federation.round import federated_round
-from hefl_core.federation.transcript import Transcript
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
-from hefl_core.runtime.run import run_experiment
+from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.stage import Auditor, Coordinator, custody_of, enrol, make_kms
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.quorum import Quorum
@@ -181,10 +181,10 @@ def main() -> None:
         last = next(row for row in grown if row["preset"] == preset and row["K"] == MEMORY_CLIENTS[-1])
         beyond = (last["peak"] - 2 * MEMORY_BYTES) / last["upload_bytes"]
         what = f"{preset}: coordinator's peak at K = 16 beyond the spool's 64 MiB, in uploads of d = {length:,}"
-        found.append(Verdict(8, what, "≤", 8.0, beyond, "uploads"))
+        found.append(TargetVerdict(8, what, "≤", 8.0, beyond, "uploads"))
     for row in rounds:
         what = f"{row['preset']}: longest silence of a round, d = {length:,}, K = 10, one process"
-        found.append(Verdict(8, what, "≤", 10.0, row["longest_silence_s"], "s"))
+        found.append(TargetVerdict(8, what, "≤", 10.0, row["longest_silence_s"], "s"))
     tables = [
         f"## {title}\n\n" + table(tuple(rows[0]), (tuple(row.values()) for row in rows))
         for title, rows in (("memory", grown), ("one round", rounds), ("cohort", cohorts))

@@ -30,7 +30,7 @@ from typing import Any, Protocol
 import numpy as np
 import tenseal as ts
 
-from hefl_core.keys.tag import TagKey
+from hefl_core.keys.sum_tag import TagKey
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.presets import PRESETS, load_preset
 from hefl_core.schemes.quorum import Quorum

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from common import Verdict, parser, report, table
+from common import TargetVerdict, parser, report, table
 
 from hefl_core.attacks.selective import Leak, compare
 
@@ -39,7 +39,7 @@ def main() -> None:
     """Measure and report."""
     chosen = parser(__doc__).parse_args()
     trials = 10 if chosen.quick else 100
-    tables, taken, verdicts = [], [], list[Verdict]()
+    tables, taken, verdicts = [], [], list[TargetVerdict]()
     heads = ("encrypted", "share", "bytes", "of all encrypted", "CPU ms", "record, PSNR in dB", "named among 100")
     for dataset in ("digits", "breast_cancer"):
         for preset in PRESETS:

@@ -30,11 +30,11 @@ tempfile.tempdir = OWN
 import psutil  # noqa: E402
 from browser import ROOT, chromium, serving  # noqa: E402
 
+from hefl_core.checks.faults.judge import judge  # noqa: E402
+from hefl_core.checks.faults.processes import Disturbed, draw  # noqa: E402
 from hefl_core.federation.experiment import Experiment  # noqa: E402
-from hefl_core.runtime.cluster import CLUSTER, ray  # noqa: E402
-from hefl_core.runtime.judge import judge  # noqa: E402
-from hefl_core.runtime.process_faults import Disturbed, draw  # noqa: E402
-from hefl_core.runtime.ray_carrier import PID_FILE  # noqa: E402
+from hefl_core.runtime.ray.carrier import PID_FILE  # noqa: E402
+from hefl_core.runtime.ray.cluster import CLUSTER, ray  # noqa: E402
 
 TELL_EVERY = 20
 SECONDS_BETWEEN_VISITS = 5.0

@@ -13,10 +13,10 @@ import time
 from typing import Any
 
 import numpy as np
-from common import Verdict, median, parser, repetitions, report, table
+from aggregator_tree import tree_sum
+from common import TargetVerdict, median, parser, repetitions, report, table
 
-from hefl_core.runtime.cluster import CLUSTER, ray
-from hefl_core.runtime.tree import tree_sum
+from hefl_core.runtime.ray.cluster import CLUSTER, ray
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 
@@ -64,7 +64,7 @@ def main() -> None:
         for row in rows
     ]
     heads = ("d", "K", "one aggregator", *names[1:], "one / best tree")
-    report(chosen, f"A tree of aggregators, {PRESET}", rows, list[Verdict](), [table(heads, cells)])
+    report(chosen, f"A tree of aggregators, {PRESET}", rows, list[TargetVerdict](), [table(heads, cells)])
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ _HOME = {
     "CiphertextVector": "hefl_core.schemes.base",
     "Experiment": "hefl_core.federation.experiment",
     "Quorum": "hefl_core.schemes.quorum",
-    "Transcript": "hefl_core.federation.transcript",
+    "Transcript": "hefl_core.federation.record.transcript",
     "open_scheme": "hefl_core.schemes.registry",
-    "run_experiment": "hefl_core.runtime.run",
+    "run_experiment": "hefl_core.runtime.launch",
 }
 __all__ = ["CiphertextVector", "Experiment", "Quorum", "Transcript", "open_scheme", "run_experiment"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from babel.messages.pofile import read_po
 
-from hefl_core.claims import LEDGER, NOT_PROMISED
+from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.federation import remarks
 from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.teaching.exercise import SAID
@@ -30,7 +30,7 @@ def strings():
     for text in (text for term in TERMS for text in (term.name, term.sentence)):
         yield text, "hefl_core/teaching/glossary.py"
     for text in (*(claim.sentence for claim in LEDGER), *NOT_PROMISED):
-        yield text, "hefl_core/claims.py"
+        yield text, "hefl_core/checks/claims/evidence.py"
     for text in KMS_AND_COORDINATOR:
         yield text, "hefl_core/keys/collusion.py"
     for text in SAID:

@@ -1,4 +1,7 @@
-"""The attack lab: the same record from five seats, a search frame by frame, who was in the data, and what more clients change."""
+"""Attack lab: one record, five seats, and how the leak falls.
+
+The attack lab: the same record from five seats, a search frame by frame, who was in the data, and what more clients change.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,16 @@ from functools import partial
 
 import streamlit as st
 
-from hefl_core.attacks import catalogue, inversion, showcase
+from hefl_core.attacks import catalogue, five_seats
+from hefl_core.attacks.five_seats import Curve, Film, Noised, SeatRow
 from hefl_core.attacks.lab import CLIENT, COORDINATOR, PLAIN, USER
+from hefl_core.attacks.methods import gradient_inversion
 from hefl_core.attacks.result import AttackResult
-from hefl_core.attacks.showcase import Curve, Film, Noised, Row
 from hefl_core.errors import HeflError
 from hefl_core.figures import attacks as figures
 from hefl_core.schemes.presets import PRESETS
-from pages.parts import frame, own_run
-from pages.parts.words import _
+from pages.parts import attack_own_run, frame
+from pages.parts.i18n import _
 
 PICTURES, PATIENTS = "digits", "breast_cancer"
 LOOKED_AT = "bfv-lean"
@@ -22,13 +26,13 @@ LOOKED_AT = "bfv-lean"
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _row(dataset: str, record: int, scheme: str, clients: int, batch: int, noise: float, seed: int) -> Row:
-    return showcase.five_seats(dataset, record, scheme=scheme, clients=clients, batch=batch, noise=noise, seed=seed)
+def _row(dataset: str, record: int, scheme: str, clients: int, batch: int, noise: float, seed: int) -> SeatRow:
+    return five_seats.five_seats(dataset, record, scheme=scheme, clients=clients, batch=batch, noise=noise, seed=seed)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _film(record: int, seat: str, scheme: str, search: str, seed: int) -> Film:
-    return showcase.film(record, seat=seat, scheme=scheme, search=search, seed=seed)
+    return five_seats.film(record, seat=seat, scheme=scheme, search=search, seed=seed)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -40,13 +44,13 @@ def result_of(name: str, seat: str, scheme: str, clients: int, seed: int, batch:
 @st.cache_data(max_entries=8, show_spinner=False)
 def _curves(across: str, dataset: str, seed: int) -> tuple[Curve, ...]:
     if across == "E":
-        return (showcase.after_steps(dataset, seed=seed),)
-    return (showcase.over_clients if across == "K" else showcase.over_batches)(dataset, seed=seed)
+        return (five_seats.after_steps(dataset, seed=seed),)
+    return (five_seats.over_clients if across == "K" else five_seats.over_batches)(dataset, seed=seed)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _noised(dataset: str, seed: int) -> tuple[Noised, ...]:
-    return showcase.over_noise(dataset, seed=seed)
+    return five_seats.over_noise(dataset, seed=seed)
 
 
 def encrypting_scheme() -> str:
@@ -70,7 +74,7 @@ def page() -> None:
     frame.tabs(
         {
             _("A picture"): partial(_seats, PICTURES),
-            _("Your run"): own_run.section,
+            _("Your run"): attack_own_run.section,
             _("A patient"): partial(_seats, PATIENTS),
             _("Search"): _search,
             _("Who was in the data?"): _members,
@@ -111,7 +115,7 @@ def _seats(dataset: str) -> None:
         _(
             "Encryption closes the coordinator's seat. It does not close the client's: every member decrypts the mean. Noise "
             "closes both and costs accuracy; below a real ε it only looks safe (see the place among {crowd})."
-        ).format(crowd=showcase.CROWD)
+        ).format(crowd=five_seats.CROWD)
     )
 
 
@@ -137,7 +141,7 @@ def _search() -> None:
         )
         search = st.radio(
             _("It compares gradients by"),
-            tuple(inversion.SEARCHES),
+            tuple(gradient_inversion.SEARCHES),
             format_func={
                 "dlg": _("squared distance (DLG, Zhu 2019)"),
                 "cosine-tv": _("cosine + total variation (Geiping 2020)"),
@@ -213,3 +217,7 @@ def _more() -> None:
         levels = _noised(dataset, frame.experiment().seed)
     st.plotly_chart(figures.two_bars(levels, dark=frame.dark()), key="attack:noise")
     st.caption(figures.two_bars_caption(levels))
+
+
+if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it
+    page()

@@ -1,4 +1,7 @@
-"""What a round costs: the forecast before it, the measurement after it, who pays, and how it grows."""
+"""Costs: forecast before, measured after, and who pays.
+
+What a round costs: the forecast before it, the measurement after it, who pays, and how it grows.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from hefl_core.errors import HeflError
 from hefl_core.figures import costs as figures
 from hefl_core.measure import costs
 from hefl_core.measure.forecast import Forecast, Outlook, forecast
-from hefl_core.runtime.household import estate
+from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.result import with_forecast
 from hefl_core.schemes.presets import PRESETS
-from pages.parts import frame, noted, running
-from pages.parts.words import _
+from pages.parts import frame, noted, run_progress
+from pages.parts.i18n import _
 
 OFFERED = (
     *(name for name, preset in PRESETS.items() if not preset.insecure and preset.family != "paillier"),
@@ -30,7 +33,7 @@ def page() -> None:
         st.title(_("Costs"), anchor=False)
     chosen = frame.experiment()
     try:
-        parameters = estate(chosen).model.parameters
+        parameters = dealt_data(chosen).model.parameters
         with st.spinner(_("Measuring this machine once for {scheme} …").format(scheme=chosen.scheme)):
             said = forecast(chosen, parameters)
     except HeflError as error:
@@ -82,7 +85,7 @@ def _after() -> Outlook | None:
     """Forecast beside what this session's run did cost, when it is a run of this experiment."""
     session = frame.session()
     if session.running and session.experiment == frame.experiment():
-        running.watch(session)
+        run_progress.watch(session)
     result = session.result
     if result is None or result.experiment != frame.experiment():
         return None
@@ -119,7 +122,7 @@ def _run_button() -> None:
         type="primary",
         key="costs:run",
         disabled=session.running,
-        on_click=partial(running.begin, session, wanted),
+        on_click=partial(run_progress.begin, session, wanted),
     )
 
 
@@ -213,3 +216,7 @@ def _selective() -> None:
         leaks = _leaks(dataset, scheme)
     st.plotly_chart(figures.selective(leaks, dark=frame.dark()), key="costs:leaks")
     st.caption(figures.selective_caption(leaks))
+
+
+if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it
+    page()

@@ -1,4 +1,7 @@
-"""The guarantees page: the ledger of claims with this run's findings, planted faults, and what is not promised."""
+"""Guarantees: every promised sentence, its check, and what this session's run says.
+
+The guarantees page: the ledger of claims with this run's findings, planted faults, and what is not promised.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from hefl_core.claims import LEDGER, NOT_PROMISED, Claim
-from hefl_core.runtime.result import Finding, RunResult, Verdict
-from pages.parts import blind_test, frame, running
+from hefl_core.checks.claims.claim import Claim
+from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
+from hefl_core.runtime.result import ClaimVerdict, Finding, RunResult
+from pages.parts import blindness_panel, frame, run_progress
+from pages.parts.i18n import _
 from pages.parts.quoting import quoted
-from pages.parts.words import _
 
-LEGAL = Path(__file__).parents[2] / "docs" / "legal.md"
+LEGAL = Path(__file__).parents[1] / "docs" / "legal.md"
 
 
 def page() -> None:
@@ -25,11 +29,11 @@ def page() -> None:
             "A check that lacks what it needs says so: it is neither green nor red."
         )
     )
-    running.ensure_run()
+    run_progress.ensure_run()
     result = frame.session().result
     if result is not None:
-        running.where(frame.session())
-    blind_test.section()
+        run_progress.where(frame.session())
+    blindness_panel.section()
     result = frame.session().result  # with what a look into its processes has found
     findings = {finding.id: finding for finding in result.claims} if result else {}
     for claim in LEDGER:
@@ -51,7 +55,7 @@ def _row(claim: Claim, finding: Finding | None, result: RunResult | None) -> Non
         left.caption(f"`{claim.id}` · {seat} · {claim.source}" + (f"  \n{quoted(shown.evidence)}" if shown else ""))
         if planted is not None:
             right.button(_("Take it back"), on_click=_take_back, args=(claim,), key=f"plant-{claim.id}")
-        elif finding is not None and result is not None and finding.verdict is not Verdict.NOT_CHECKED:
+        elif finding is not None and result is not None and finding.verdict is not ClaimVerdict.NOT_CHECKED:
             for number, control in enumerate(claim.controls):
                 right.button(
                     _("Plant fault {number}").format(number=number + 1),
@@ -67,9 +71,9 @@ def _badge(claim: Claim, finding: Finding | None, result: RunResult | None) -> s
         return f":gray-badge[:material/menu_book: {_('argued')}]"
     if finding is not None:
         return {
-            Verdict.HOLDS: f":green-badge[:material/check: {_('executed: holds')}]",
-            Verdict.FAILS: f":red-badge[:material/close: {_('executed: FAILS')}]",
-            Verdict.NOT_CHECKED: f":gray-badge[:material/question_mark: {_('not checked')}]",
+            ClaimVerdict.HOLDS: f":green-badge[:material/check: {_('executed: holds')}]",
+            ClaimVerdict.FAILS: f":red-badge[:material/close: {_('executed: FAILS')}]",
+            ClaimVerdict.NOT_CHECKED: f":gray-badge[:material/question_mark: {_('not checked')}]",
         }[finding.verdict]
     if result is not None:
         return f":gray-badge[{_('executed: does not speak of this run')}]"
@@ -82,3 +86,7 @@ def _plant(claim: Claim, result: RunResult, number: int) -> None:
 
 def _take_back(claim: Claim) -> None:
     st.session_state.pop(f"planted:{claim.id}", None)
+
+
+if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it
+    page()

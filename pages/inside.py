@@ -1,4 +1,7 @@
-"""Inside a ciphertext: by hand with small numbers, then the real thing under a throw-away key."""
+"""Inside a ciphertext: Paillier by hand, what ring ciphertexts look like, how they wear, and which parameters are safe.
+
+Inside a ciphertext: by hand with small numbers, then the real thing under a throw-away key.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from hefl_core.figures import ciphertext as figures
 from hefl_core.measure import precision, specimen
 from hefl_core.measure.precision import Wear
 from hefl_core.measure.specimen import LAB_PRESETS, Specimen
-from hefl_core.runtime.household import estate
+from hefl_core.runtime.client_home import dealt_data
 from hefl_core.schemes.base import CiphertextVector, Vector
-from hefl_core.schemes.paillier_by_hand import LARGEST_PRIME, ByHand
+from hefl_core.schemes.paillier.by_hand import LARGEST_PRIME, ByHand
 from hefl_core.schemes.presets import LIMIT_2024
 from hefl_core.schemes.registry import load_preset
-from pages.parts import frame, look
+from pages.parts import frame, html
+from pages.parts.i18n import _
 from pages.parts.quoting import quoted
-from pages.parts.words import _
 
 LENGTH = 2410
 REAL_PAILLIER = "paillier-packed"
@@ -121,7 +124,7 @@ def _real_paillier() -> None:
         sample = _sample(REAL_PAILLIER)
     preset = load_preset(REAL_PAILLIER)
     block = sample.vector.blocks[0]
-    st.html(look.STYLE + look.heat(block[:160]))
+    st.html(html.STYLE + html.heat(block[:160]))
     st.caption(
         _(
             "The first 160 of {n} bytes of one ciphertext: a number with {digits} digits. Factoring n would take about 2^{bits} "
@@ -176,7 +179,7 @@ def _where(name: str) -> None:
     """Bits of a word and words of a block, for the sidebar's model where it can be had."""
     chosen, dark = frame.experiment(), frame.dark()
     try:
-        parameters = estate(chosen).model.parameters
+        parameters = dealt_data(chosen).model.parameters
         found = specimen.layout(name, chosen.clients, parameters)
     except HeflError as error:
         frame.explain(error)
@@ -281,3 +284,7 @@ def _performance(preset: precision.Explored) -> None:
     cells[1].metric(_("Add two blocks"), f"{found.add:,.0f} µs", border=True)
     cells[2].metric(_("Decrypt a block"), f"{found.decrypt:,.0f} µs", border=True)
     st.caption(_("Measured just now on this machine with a throw-away key; a plain float32 takes 4 bytes."))
+
+
+if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it
+    page()

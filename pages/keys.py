@@ -1,4 +1,7 @@
-"""The key page: the ceremony of this session's run, and a room with a KMS of its own to rotate, revoke and steal in."""
+"""Keys: how a key is made and dealt, who holds what, and what rotating, revoking and stealing do.
+
+The key page: the ceremony of this session's run, and a room with a KMS of its own to rotate, revoke and steal in.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,22 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from hefl_core.app.key_playground import EpochLine, KeyPlayground, Sizes, Tried
 from hefl_core.errors import HeflError, ParameterError
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.transcript import Transcript, newest_roster
+from hefl_core.federation.record.transcript import Transcript, newest_roster
 from hefl_core.figures.knowledge import knowledge
 from hefl_core.figures.sequence import chapters, picture
 from hefl_core.ids import OBSERVER
 from hefl_core.keys.ceremony import message_count
 from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.keys.epochs import DEALER_FREE, EpochState
-from hefl_core.runtime.keyroom import EpochLine, KeyRoom, Sizes, Tried
 from hefl_core.schemes.presets import PRESETS
-from pages.parts import frame, look, names, noted, running, walk
+from pages import one_round
+from pages.parts import frame, html, labels, noted, run_progress
+from pages.parts.i18n import _
 from pages.parts.quoting import in_html
 from pages.parts.stepper import stepper
-from pages.parts.words import _
 
 STYLE = """<style>
 .epochs { display: flex; gap: .7rem; flex-wrap: wrap; }
@@ -38,7 +42,7 @@ STYLE = """<style>
 
 def page() -> None:
     """The whole page."""
-    st.html(look.STYLE + STYLE)
+    st.html(html.STYLE + STYLE)
     _head()
     error = st.session_state.pop("hold-error", None)
     if error is not None:
@@ -47,9 +51,9 @@ def page() -> None:
         st.markdown(f":red-badge[:material/lock_open: INSECURE] {reason}")
     _ceremony()
     st.divider()
-    room = _room()
-    if room is not None:
-        _epochs(room)
+    playground = _playground()
+    if playground is not None:
+        _epochs(playground)
     with st.expander(_("What the KMS and the coordinator can do together")):
         st.markdown("\n".join(f"- {_(sentence)}" for sentence in KMS_AND_COORDINATOR))
 
@@ -147,7 +151,7 @@ def _hold() -> None:
 
 
 def _ceremony() -> None:
-    run = running.ensure_run()
+    run = run_progress.ensure_run()
     if run is not None and (roster := newest_roster(run.transcript)) is not None:
         st.caption(
             _(
@@ -178,44 +182,44 @@ def _walk_ceremony(transcript: Transcript, name: str, finished: bool) -> None:
         )
     found = knowledge(transcript, position)
     done = frame.session().result
-    walked = walk.Walked(name, transcript, {}, done.claims if done and finished else (), ())
+    walked = one_round.Walked(name, transcript, {}, done.claims if done and finished else (), ())
     with right:
-        walk.views(walked, found, OBSERVER, position)
+        one_round.views(walked, found, OBSERVER, position)
 
 
 # -- epochs ----------------------------------------------------------------------------------------------------
 
 
-def _room() -> KeyRoom | None:
-    """This session's key room for the sidebar's preset, clients and custody."""
+def _playground() -> KeyPlayground | None:
+    """This session's key playground for the sidebar's preset, clients and custody."""
     chosen = frame.experiment()
     wanted = (chosen.scheme, chosen.clients, chosen.custody.removeprefix("dealer-free:"))
-    kept = st.session_state.get("keyroom")
+    kept = st.session_state.get("key_playground")
     if kept is None or kept[0] != wanted:
         try:
             with st.spinner(_("making a key, dealing its shares")):
-                room = KeyRoom(*wanted)
-                room.play_round()
+                playground = KeyPlayground(*wanted)
+                playground.play_round()
         except HeflError as error:
             frame.explain(error)
             if isinstance(error, ParameterError):
                 st.button(_("Hold the key individually"), on_click=frame.hold, args=(1,), key="hold-alone")
             return None
-        kept = st.session_state["keyroom"] = (wanted, room)
+        kept = st.session_state["key_playground"] = (wanted, playground)
     return kept[1]  # type: ignore[no-any-return]
 
 
 @st.fragment
-def _epochs(room: KeyRoom) -> None:
+def _epochs(playground: KeyPlayground) -> None:
     """Rotate, revoke, destroy, steal; below it what opens and who holds what."""
     st.subheader(_("Epochs: the life of a key"), anchor=False)
     if frame.experiment().custody.startswith("dealer-free"):
         st.caption(
             _("In this room the KMS deals the shares, so that a rotation takes a moment; the run above had no dealer.")
         )
-    _actions(room)
-    tried = _theft(room)
-    st.html(_timeline(room.epochs, tried))
+    _actions(playground)
+    tried = _theft(playground)
+    st.html(_timeline(playground.epochs, tried))
     if tried:
         opened = {item.round for item in tried if item.opened}
         st.markdown(
@@ -228,10 +232,10 @@ def _epochs(room: KeyRoom) -> None:
     left, right = st.columns([55, 45], gap="large")
     with left:
         st.markdown(f"**{_('Who holds what')}**")
-        st.html(_holdings(room))
+        st.html(_holdings(playground))
     with right:
         st.markdown(f"**{_('How large it is')}**")
-        st.html(_sizes(room.sizes()))
+        st.html(_sizes(playground.sizes()))
         with st.expander(_("The audit log of the KMS, signed and chained")):
             st.dataframe(
                 [
@@ -241,31 +245,31 @@ def _epochs(room: KeyRoom) -> None:
                         _("about"): entry.subject,
                         "SHA-256": entry.digest.hex()[:16],
                     }
-                    for entry in room.audit
+                    for entry in playground.audit
                 ],
                 hide_index=True,
                 height=220,
             )
 
 
-def _actions(room: KeyRoom) -> None:
-    retired = [line.epoch for line in room.epochs if line.state is EpochState.DECRYPT_ONLY]
+def _actions(playground: KeyPlayground) -> None:
+    retired = [line.epoch for line in playground.epochs if line.state is EpochState.DECRYPT_ONLY]
     with st.container(horizontal=True, vertical_alignment="bottom", key="key-actions"):
-        _button(_("Run a round"), "lock", "play", room.play_round)
-        _button(_("Rotate the key"), "autorenew", "rotate", room.rotate)
+        _button(_("Run a round"), "lock", "play", playground.play_round)
+        _button(_("Rotate the key"), "autorenew", "rotate", playground.rotate)
         if retired:
             _button(
                 _("Destroy epoch {n}").format(n=retired[0]),
                 "delete_forever",
                 "destroy",
-                lambda: room.destroy(retired[0]),
+                lambda: playground.destroy(retired[0]),
             )
         with st.popover(_("Revoke a client"), icon=":material/person_off:"):
-            for client in room.clients:
-                _button(names.party(client), "person_off", f"revoke-{client}", lambda c=client: room.revoke(c))
+            for client in playground.clients:
+                _button(labels.party(client), "person_off", f"revoke-{client}", lambda c=client: playground.revoke(c))
         st.space("stretch")
         if st.button(_("Start over"), icon=":material/restart_alt:", key="key:again"):
-            del st.session_state["keyroom"]
+            del st.session_state["key_playground"]
             st.rerun()
     refused = st.session_state.pop("keys:error", None)
     if refused is not None:
@@ -284,9 +288,9 @@ def _do(act: Callable[[], object]) -> None:
         st.session_state["keys:error"] = error
 
 
-def _theft(room: KeyRoom) -> tuple[Tried, ...]:
+def _theft(playground: KeyPlayground) -> tuple[Tried, ...]:
     """Whose share of which epoch is stolen; tried at once on everything on record."""
-    lines = room.epochs
+    lines = playground.epochs
     with st.container(horizontal=True, vertical_alignment="center", key="theft"):
         st.markdown(f":material/key_off: **{_('Steal a key')}**", width="content")
         epoch = st.segmented_control(
@@ -300,24 +304,24 @@ def _theft(room: KeyRoom) -> tuple[Tried, ...]:
             _("from"),
             line.clients if line else (),
             selection_mode="multi",
-            format_func=names.party,
+            format_func=labels.party,
             key=f"theft:victims:{epoch}",
         )
     if line is None or not victims:
         st.caption(_("Choose an epoch and whose share is stolen: every ciphertext ever sent is tried with it."))
         return ()
     try:
-        return room.steal(line.epoch, tuple(victims))
+        return playground.steal(line.epoch, tuple(victims))
     except HeflError as error:
         frame.explain(error)
         return ()
 
 
 _TONES = {
-    EpochState.ACTIVE: look.GREEN,
-    EpochState.DECRYPT_ONLY: look.ORANGE,
+    EpochState.ACTIVE: html.GREEN,
+    EpochState.DECRYPT_ONLY: html.ORANGE,
     EpochState.DESTROYED: "#888888",
-    EpochState.PENDING: look.SKY,
+    EpochState.PENDING: html.SKY,
 }
 
 
@@ -347,7 +351,7 @@ def _card(line: EpochLine, opened: set[int], stolen: bool) -> str:
 
 
 def _chip(number: int, opened: bool, stolen: bool) -> str:
-    colour = look.VERMILLION if opened else look.BLUE
+    colour = html.VERMILLION if opened else html.BLUE
     state = _("open") if opened else _("shut")
     sign = "◑ " if opened else "🔒&#xFE0E; "
     word = f" {in_html(state)}" if stolen else ""
@@ -358,37 +362,41 @@ def _chip(number: int, opened: bool, stolen: bool) -> str:
     )
 
 
-def _holdings(room: KeyRoom) -> str:
+def _holdings(playground: KeyPlayground) -> str:
     """Party × epoch: the whole key, a share, the public key, or nothing."""
-    lines = room.epochs
+    lines = playground.epochs
     words = {"the whole key": _("the whole key"), "public key": _("public key"), "destroyed": _("destroyed"), "": "·"}
-    tones = {"the whole key": look.GREEN, "public key": look.BLUE, "destroyed": "#888888", "": "#888888"}
+    tones = {"the whole key": html.GREEN, "public key": html.BLUE, "destroyed": "#888888", "": "#888888"}
     head = "".join(f"<th>{in_html(_('epoch {n}').format(n=line.epoch))}</th>" for line in lines)
     rows = ""
-    for party, held in room.holdings().items():
+    for party, held in playground.holdings().items():
         cells = ""
         for line in lines:
             what = held[line.epoch]
-            tone = tones.get(what, look.ORANGE)
+            tone = tones.get(what, html.ORANGE)
             strength = 8 if what in ("", "destroyed") else 16 if what == "public key" else 42
             text = in_html(words.get(what, what))
             cells += f'<td style="background:color-mix(in srgb,{tone} {strength}%,transparent)">{text}</td>'
-        rows += f'<tr><th class="seat">{in_html(names.party(party))}</th>{cells}</tr>'
+        rows += f'<tr><th class="seat">{in_html(labels.party(party))}</th>{cells}</tr>'
     return f'<table class="know"><tr><th class="seat" style="width:8em"></th>{head}</tr>{rows}</table>'
 
 
 def _sizes(sizes: Sizes) -> str:
     """Bytes as bars on a logarithmic scale, with the numbers."""
     rows = [
-        (_("a plain update of 12 numbers"), sizes.plain, look.ORANGE),
-        (_("its ciphertext"), sizes.ciphertext, look.BLUE),
-        (_("public key"), sizes.public_key, look.SKY),
-        (_("a sealed share"), sizes.sealed_share, look.GREEN),
+        (_("a plain update of 12 numbers"), sizes.plain, html.ORANGE),
+        (_("its ciphertext"), sizes.ciphertext, html.BLUE),
+        (_("public key"), sizes.public_key, html.SKY),
+        (_("a sealed share"), sizes.sealed_share, html.GREEN),
     ]
     most = max(value for _label, value, _colour in rows)
     bars = "".join(
-        f'<b>{in_html(label)}</b><i style="background:{colour};width:{look.log_share(value, most):.0f}%"></i>'
+        f'<b>{in_html(label)}</b><i style="background:{colour};width:{html.log_share(value, most):.0f}%"></i>'
         f"<span>{value:,} B</span>"
         for label, value, colour in rows
     )
     return f'<div class="sizes">{bars}</div><div class="note">{in_html(_("bars on a logarithmic scale"))}</div>'
+
+
+if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it
+    page()

@@ -1,4 +1,7 @@
-"""The lessons page: the same cells as the notebooks, run on a click; answers and hints are remembered in the session."""
+"""Lessons: the course's text with exercises that check themselves, and the glossary.
+
+The lessons page: the same cells as the notebooks, run on a click; answers and hints are remembered in the session.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ import streamlit as st
 
 from hefl_core.figures.style import on_ground
 from hefl_core.teaching import lessons
-from hefl_core.teaching.exercise import Choice, Exercise, Number, Verdict
+from hefl_core.teaching.exercise import AnswerVerdict, Choice, Exercise, Number
 from hefl_core.teaching.glossary import TERMS
-from hefl_core.teaching.lessons import Cell, Lesson
-from lessons.bench import Bench
+from hefl_core.teaching.lessons import Lesson, LessonCell
+from lessons.tools.bench import Bench
 from pages.parts import frame
+from pages.parts.i18n import _, language
 from pages.parts.quoting import quoted
-from pages.parts.words import _, language
 
 _HEADING = re.compile(r"^(?=#+ )", re.MULTILINE)
 _APPLICATION = re.compile(r"\]\(http://localhost:8501(/[^)]*)\)")
@@ -68,11 +71,11 @@ def _lesson() -> None:
 
 
 def _solved(ask: Exercise) -> bool:
-    verdict: Verdict | None = st.session_state["course:tried"].get(ask.name)
+    verdict: AnswerVerdict | None = st.session_state["course:tried"].get(ask.name)
     return verdict is not None and verdict.ok
 
 
-def _exercise(ask: Exercise, cell: Cell) -> None:
+def _exercise(ask: Exercise, cell: LessonCell) -> None:
     """Its question with a widget; a task, which needs an editor, shows its stub and belongs to the notebook."""
     with st.container(border=True, key=f"exercise-{ask.name.replace('.', '-')}"):
         st.markdown(f"**{_('Exercise')} {ask.name}** · {_(ask.question)}")
@@ -121,7 +124,7 @@ def _hints(ask: Exercise) -> None:
 # -- code --------------------------------------------------------------------------------------------------------
 
 
-def _code(lesson: Lesson, number: int, solutions: tuple[Cell, ...]) -> None:
+def _code(lesson: Lesson, number: int, solutions: tuple[LessonCell, ...]) -> None:
     """The cell, a button that runs the lesson up to it, and what it showed."""
     st.code(lesson.cells[number].source, wrap_lines=True)
     shown = st.session_state["course:shown"].setdefault(lesson.name, {})
@@ -142,7 +145,7 @@ def _code(lesson: Lesson, number: int, solutions: tuple[Cell, ...]) -> None:
             st.code(thing if isinstance(thing, str) else repr(thing), language=None, wrap_lines=True)
 
 
-def _run(lesson: Lesson, last: int, solutions: tuple[Cell, ...]) -> None:
+def _run(lesson: Lesson, last: int, solutions: tuple[LessonCell, ...]) -> None:
     """All code up to this cell that has not run; for an exercise its solution, as later cells may build on it."""
     bench = st.session_state["course:benches"].setdefault(lesson.name, Bench())
     shown = st.session_state["course:shown"][lesson.name]
@@ -163,3 +166,7 @@ def _glossary() -> None:
     for term in TERMS:
         if wanted in f"{term.name} {term.sentence}".casefold():
             st.markdown(f"**{_(term.name)}** {_(term.sentence)} [{_('More')}]({term.link})")
+
+
+if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it
+    page()

@@ -1,4 +1,7 @@
-"""What encryption does not stop, one attack at a time with its remedy as a switch; then every attack from every seat."""
+"""What HE does not stop: each attack that encryption leaves, its remedy as a switch, and the matrix of all.
+
+What encryption does not stop, one attack at a time with its remedy as a switch; then every attack from every seat.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,20 @@ from functools import partial
 
 import streamlit as st
 
-from hefl_core.attacks import catalogue, delta, heist_lab, matrix, tampering
+from hefl_core.attacks import catalogue, ckks_key_lab, delta, seat_matrix, trials
 from hefl_core.attacks.lab import CLIENT, COALITION, COORDINATOR, PLAIN, SEATS
+from hefl_core.attacks.methods import tampering
+from hefl_core.attacks.methods.tampering import Desk, ForgeryVerdict
 from hefl_core.attacks.result import AttackResult
-from hefl_core.attacks.tampering import Desk, Verdict
+from hefl_core.checks import lying_clients
 from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.remarks import mean_remark
 from hefl_core.figures import attacks as figures
-from hefl_core.runtime import liars
-from pages.parts import frame, names, noted
-from pages.parts.attack_lab import encrypting_scheme, result_of
+from pages.attack import encrypting_scheme, result_of
+from pages.parts import frame, labels, noted
+from pages.parts.i18n import _
 from pages.parts.quoting import quoted
-from pages.parts.words import _
 
 SEAT_NAMES = {
     PLAIN: "plain FL",
@@ -37,8 +41,8 @@ def _collusion(scheme: str, threshold: int, clients: int, seed: int) -> AttackRe
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _heist(heist: heist_lab.Heist) -> AttackResult:
-    return catalogue.key_heist(heist)
+def _key_recovery(recovery: ckks_key_lab.KeyRecovery) -> AttackResult:
+    return trials.key_recovery(recovery)
 
 
 @st.cache_resource(scope="session", max_entries=4, show_spinner=False)
@@ -73,7 +77,7 @@ def page() -> None:
             _("The sum itself"): _aggregate,
             _("Key heist"): _steal,
             _("Tampering desk"): _tamper,
-            _("Wrong use"): _misuse,
+            _("Wrong use"): _naive_schemes,
             _("The liar"): _lie,
             _("Matrix"): _matrix,
         },
@@ -153,9 +157,9 @@ def _aggregate() -> None:
         border=True,
         help=_("Mean PSNR over {trials} trials; above 30 dB it is the record.").format(trials=record.trials),
     )
-    first.caption(names.measured(record))
+    first.caption(labels.measured(record))
     second.metric(_("The client that left, found among 20"), f"{left.value:.0%}", border=True)
-    second.caption(names.measured(left))
+    second.caption(labels.measured(left))
 
 
 # -- the key heist ---------------------------------------------------------------------------------------------------
@@ -171,17 +175,17 @@ def _steal() -> None:
         )
     )
     left, middle, right = st.columns(3)
-    returned = left.selectbox(_("What is returned"), (*heist_lab.RETURNED_AS[:-2], "nothing"), key="limits:returned")
+    returned = left.selectbox(_("What is returned"), (*ckks_key_lab.RETURNED_AS[:-2], "nothing"), key="limits:returned")
     noise = float(middle.select_slider(_("Flooding per number"), (1e-13, 1e-12, 1e-11, 1e-9), 1e-9, key="limits:noise"))
     rotated = right.toggle(_("Rotate the key after the answer"), key="limits:rotated")
     flooded = st.toggle(_("Under ckks-threshold, with the preset's own flooding"), key="limits:preset")
     chosen = (
-        heist_lab.Heist(scheme="ckks-threshold", returned="preset flooding", rotated=rotated)
+        ckks_key_lab.KeyRecovery(scheme="ckks-threshold", returned="preset flooding", rotated=rotated)
         if flooded
-        else heist_lab.Heist(returned=returned, noise=noise, rotated=rotated)
+        else ckks_key_lab.KeyRecovery(returned=returned, noise=noise, rotated=rotated)
     )
     with st.spinner(_("Solving for the key …")):
-        found = _heist(chosen)
+        found = _key_recovery(chosen)
     if found.value > 0:
         st.error(_("{share:.0%} of the updates opened. {note}").format(share=found.value, note=found.note))
     else:
@@ -218,7 +222,7 @@ def _tamper() -> None:
             )
 
 
-def _row(verdict: Verdict) -> None:
+def _row(verdict: ForgeryVerdict) -> None:
     said = _("**{forgery}**: the mean is off by {error:.2g}; ").format(forgery=verdict.forgery, error=verdict.error)
     if verdict.caught_by:
         st.success(
@@ -232,7 +236,7 @@ def _row(verdict: Verdict) -> None:
 
 
 @st.fragment
-def _misuse() -> None:
+def _naive_schemes() -> None:
     seed = frame.experiment().seed
     scheme = encrypting_scheme()
     with st.spinner(_("Encoding …")):
@@ -263,8 +267,10 @@ def _misuse() -> None:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _lies(scheme: str, seed: int, clip: float | None) -> liars.Lies:
-    return liars.tell_all(Experiment(dataset="digits", clients=5, rounds=2, scheme=scheme, seed=seed, clip_norm=clip))
+def _lies(scheme: str, seed: int, clip: float | None) -> lying_clients.Lies:
+    return lying_clients.tell_all(
+        Experiment(dataset="digits", clients=5, rounds=2, scheme=scheme, seed=seed, clip_norm=clip)
+    )
 
 
 @st.fragment
@@ -276,8 +282,8 @@ def _lie() -> None:
             "way, everybody else is honest."
         )
     )
-    clipped = st.toggle(_("Clip every update to norm {clip}").format(clip=liars.CLIP), key="limits:clip")
-    clip = liars.CLIP if clipped else None
+    clipped = st.toggle(_("Clip every update to norm {clip}").format(clip=lying_clients.CLIP), key="limits:clip")
+    clip = lying_clients.CLIP if clipped else None
     noted.say([mean_remark(Experiment(clip_norm=clip))])
     with st.spinner(_("Running the protocol once per lie …")):
         lies = _lies(scheme, seed, clip)
@@ -308,18 +314,18 @@ def _lie() -> None:
         found = result_of("poisoning", CLIENT, scheme, 5, seed)
     st.markdown(_("**The last one, over five rounds**: accuracy lost {lost:.2f}.").format(lost=found.value))
     st.plotly_chart(figures.liar(found, dark=frame.dark()), key="limits:liar")
-    st.caption(names.measured(found))
+    st.caption(labels.measured(found))
 
 
-def _caught(one: liars.Outcome) -> str:
+def _caught(one: lying_clients.LieOutcome) -> str:
     """A lie, who refused it, when, and what that party said."""
     when = _("after decrypting, before applying") if one.decrypted else _("before anything was decrypted")
     return _("**{title}**: refused by {n} ({who}) {when}. {reason}").format(
-        title=one.title, n=len(one.refused_by), who=names.several(one.refused_by), when=when, reason=quoted(one.reason)
+        title=one.title, n=len(one.refused_by), who=labels.several(one.refused_by), when=when, reason=quoted(one.reason)
     )
 
 
-def _missed(one: liars.Outcome, honest: liars.Outcome) -> str:
+def _missed(one: lying_clients.LieOutcome, honest: lying_clients.LieOutcome) -> str:
     return _(
         "**{title}**: refused by 0, applied in {rounds} rounds; accuracy {accuracy:.3f}, all honest {usual:.3f}."
     ).format(title=one.title, rounds=one.applied, accuracy=one.accuracy, usual=honest.accuracy)
@@ -341,20 +347,20 @@ def _matrix() -> None:
     heads = st.columns([3, *[2] * len(SEATS)])
     for column, name in zip(heads[1:], SEATS, strict=True):
         column.markdown(f"**{SEAT_NAMES[name]}**")
-    for row in matrix.cells(tuple(results.values())):
+    for row in seat_matrix.cells(tuple(results.values())):
         known = next(cell for cell in row if cell is not None)
         columns = st.columns([3, *[2] * len(SEATS)], vertical_alignment="center")
         columns[0].markdown(known.attack.title, help=f"{known.attack.source}. {known.attack.remedy}")
         for column, cell in zip(columns[1:], row, strict=True):
             if cell is not None:
                 _cell(column, cell)
-    chance, smallest = matrix.family_at_chance(tuple(results.values()))
+    chance, smallest = seat_matrix.family_at_chance(tuple(results.values()))
     if any(result.seat == COORDINATOR and result.p_value is not None for result in results.values()):
         text = _("Ciphertext cells so far: smallest corrected p-value {p:.2g}.").format(p=smallest)
         (st.success if chance else st.error)(text)
 
 
-def _cell(column, cell: matrix.Cell) -> None:  # type: ignore[no-untyped-def]
+def _cell(column, cell: seat_matrix.MatrixCell) -> None:  # type: ignore[no-untyped-def]
     result = cell.result
     if result is None:
         column.button(
@@ -366,7 +372,7 @@ def _cell(column, cell: matrix.Cell) -> None:  # type: ignore[no-untyped-def]
         )
         return
     colour = "green" if result.at_chance() else "orange" if result.p_value is None else "red"
-    column.markdown(f":{colour}-badge[{result.value:.3g}]", help=f"{result.metric}; {names.measured(result)}")
+    column.markdown(f":{colour}-badge[{result.value:.3g}]", help=f"{result.metric}; {labels.measured(result)}")
 
 
 def _run(name: str, seat: str) -> None:
@@ -375,7 +381,11 @@ def _run(name: str, seat: str) -> None:
 
 
 def _run_all() -> None:
-    for row in matrix.cells():
+    for row in seat_matrix.cells():
         for cell in row:
             if cell is not None:
                 _run(cell.attack.name, cell.seat)
+
+
+if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it
+    page()

@@ -1,4 +1,7 @@
-"""Walking a transcript: the stepper, and four linked views of the message under the cursor, from one seat."""
+"""One round: walk the messages of a real run, from any seat.
+
+Walking a transcript: the stepper, and four linked views of the message under the cursor, from one seat.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from typing import Any
 import streamlit as st
 
 from hefl_core.errors import HeflError
-from hefl_core.federation.transcript import Transcript
-from hefl_core.federation.verify import CutOff, verify
+from hefl_core.federation.record.transcript import Transcript
+from hefl_core.federation.record.transcript_zip import unpack
+from hefl_core.federation.record.verify import CutOff, verify
 from hefl_core.figures.formula import error_line, formula
 from hefl_core.figures.knowledge import Matrix, clients_of, knowledge, seats_of
 from hefl_core.figures.questions import question_before
@@ -18,13 +22,12 @@ from hefl_core.figures.sequence import Message, Observations, load_plain, pictur
 from hefl_core.figures.thing import thing
 from hefl_core.ids import OBSERVER
 from hefl_core.runtime.result import Finding, RoundResult
-from hefl_core.runtime.transcript_file import unpack
 from hefl_core.shown import bare_name
-from pages.parts import frame, look, names, running, story
+from pages.parts import frame, html, labels, narration, run_progress
 from pages.parts.frame import presenter
+from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 from pages.parts.stepper import stepper
-from pages.parts.words import _
 
 MOST_CLIENTS = 8
 
@@ -42,7 +45,7 @@ class Walked:
 
 def page() -> None:
     """The whole page."""
-    st.html(look.STYLE)
+    st.html(html.STYLE)
     head = st.container(horizontal=True, vertical_alignment="center", key="head")
     if not presenter():
         head.title(_("One round"), anchor=False, width="content")
@@ -57,11 +60,11 @@ def page() -> None:
 
 
 def _live() -> Walked | None:
-    run = running.ensure_run()
+    run = run_progress.ensure_run()
     if run is None:
         return None
     session = frame.session()
-    running.where(session)
+    run_progress.where(session)
     if st.session_state.get("replayed"):
         st.caption(_("Experiment, seat and cursor come from the address; keys and ciphertexts are new."))
     done = session.result
@@ -109,7 +112,7 @@ def _choose_seat(transcript: Transcript) -> str:
     st.pills(
         _("See it as"),
         seats,
-        format_func=names.party,
+        format_func=labels.party,
         key="seat:choice",
         required=True,
         label_visibility="collapsed",
@@ -147,10 +150,10 @@ def _walk(walked: Walked) -> None:
         frame.redraw()
     found = knowledge(transcript, state["cursor"], _seats(transcript)[1:])
     with left:
-        st.html(look.matrix(found, seat) + look.legend())
+        st.html(html.matrix(found, seat) + html.legend())
         _absent(transcript, state["cursor"])
         if seat != OBSERVER:
-            st.caption(look.caption(found, seat))
+            st.caption(html.caption(found, seat))
     with right:
         _ask(walked, state["cursor"])
         views(walked, found, seat, state["cursor"])
@@ -197,7 +200,7 @@ def views(walked: Walked, found: Matrix, seat: str, position: int) -> None:
         return
     message = _messages(walked, seat)[position - 1]
     st.markdown(f"##### {position}. {_title(message)}")
-    st.markdown(story.tell(message, plain=load_plain(walked.transcript)))
+    st.markdown(narration.tell(message, plain=load_plain(walked.transcript)))
     if message.lock == "absent":
         return
     _show_thing(walked, message, found, seat)
@@ -209,12 +212,12 @@ def views(walked: Walked, found: Matrix, seat: str, position: int) -> None:
         line = error_line(done.max_abs_error, done.error_bound) if done else ""
         if line and frame.audience() != "stakeholder":
             st.latex(line)
-    look.badges(story.CLAIMS.get(message.step, ()), walked.findings)
+    html.badges(narration.CLAIMS.get(message.step, ()), walked.findings)
 
 
 def _title(message: Message) -> str:
     return (
-        names.steps().get(message.step, bare_name(message.step))
+        labels.steps().get(message.step, bare_name(message.step))
         if message.lock != "absent"
         else _("nothing to see from here")
     )
@@ -222,11 +225,11 @@ def _title(message: Message) -> str:
 
 def _show_thing(walked: Walked, message: Message, found: Matrix, seat: str) -> None:
     it = thing(walked.transcript, message, found, seat, walked.observations)
-    pieces = [look.facts(it)]
+    pieces = [html.facts(it)]
     if it.private is not None:
-        pieces.append(look.private(it.private))
+        pieces.append(html.private(it.private))
     if it.raw:
-        pieces.append(look.bytes_of(it))
+        pieces.append(html.bytes_of(it))
     st.html("".join(pieces))
 
 
@@ -240,7 +243,7 @@ def _ask(walked: Walked, position: int) -> None:
     asked = question_before(walked.transcript, position)
     if asked is None:
         return
-    text, options, evidence = story.question(asked)
+    text, options, evidence = narration.question(asked)
     with st.container(border=True, key="question"):
         chosen = st.radio(
             f":material/help: {text}",
@@ -306,3 +309,7 @@ def _verdict(transcript: Transcript) -> str:
         )
     except CutOff as error:
         return _("All that is there was checked, and its end is missing: {error}").format(error=quoted(error))
+
+
+if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it
+    page()

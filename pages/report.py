@@ -1,4 +1,7 @@
-"""The report page: one HTML file, the transcript, its pin, the experiment, and how anybody checks them."""
+"""Report: the run in one file, its transcript, and the command that checks it.
+
+The report page: one HTML file, the transcript, its pin, the experiment, and how anybody checks them.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,23 @@ from functools import partial
 import streamlit as st
 import streamlit.components.v1 as components
 
-from hefl_core.federation.verify import pin_of
-from hefl_core.report import to_html
+from hefl_core.app.report import to_html
+from hefl_core.federation.record.verify import pin_of
 from hefl_core.runtime.result import RunResult
-from pages.parts import frame, running
-from pages.parts.words import _
+from pages.parts import frame, run_progress
+from pages.parts.i18n import _
 
 
 def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("Report"), anchor=False)
-    running.ensure_run()
+    run_progress.ensure_run()
     result = frame.session().result
     if result is None:
         st.caption(_("The report is written when the run is finished."))
         return
-    running.where(frame.session())
+    run_progress.where(frame.session())
     html = _html(frame.session().number, result)
     _downloads(result, html)
     st.markdown(_("Anybody can check the transcript, offline and without a secret:"))
@@ -88,3 +91,7 @@ def _downloads(result: RunResult, html: str) -> None:
             icon=":material/science:",
             key="dl:experiment",
         )
+
+
+if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it
+    page()

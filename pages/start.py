@@ -1,4 +1,7 @@
-"""The first minute: the same record, the same update, plain and encrypted."""
+"""Start: what leaves the hospital? One minute on one real record.
+
+The first minute: the same record, the same update, plain and encrypted.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ import streamlit as st
 from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.figures.leak import Leak, leak
-from pages.parts import frame, look, running
+from pages.parts import frame, html, run_progress
+from pages.parts.i18n import _
 from pages.parts.story_board import story_board
-from pages.parts.words import _
 
 ROWS = 6
 
@@ -21,7 +24,7 @@ def _leak(experiment: Experiment, row: int) -> Leak:
 
 def page() -> None:
     """The story, the numbers behind it, and where to go on."""
-    st.html(look.STYLE)
+    st.html(html.STYLE)
     with st.container(horizontal=True, vertical_alignment="center", key="head"):
         if not frame.presenter():
             st.title(_("What leaves the hospital?"), anchor=False, width="content")
@@ -35,7 +38,7 @@ def page() -> None:
         frame.explain(error)
         return
     if frame.session().experiment is None:
-        running.begin(frame.session(), frame.experiment())
+        run_progress.begin(frame.session(), frame.experiment())
     story_board(found, key="story")
     _numbers(found)
     _onward()
@@ -64,8 +67,12 @@ def _numbers(found: Leak) -> None:
 def _onward() -> None:
     """The guarantee behind the picture, and the next page."""
     session = frame.session()
-    session.wait(running.PATIENCE_SECONDS)
+    session.wait(run_progress.PATIENCE_SECONDS)
     findings = session.result.claims if session.result and session.experiment == frame.experiment() else ()
-    look.badges(("coordinator-blind", "scheme-security"), findings)
+    html.badges(("coordinator-blind", "scheme-security"), findings)
     if st.button(_("Walk a whole encrypted round"), type="primary", icon=":material/arrow_forward:", key="go-round"):
         st.switch_page("pages/one_round.py")
+
+
+if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it
+    page()

@@ -1,4 +1,7 @@
-"""The system page: who runs where, which keys there are, what the KMS logged, which versions."""
+"""System: processes, keys, log, versions.
+
+The system page: who runs where, which keys there are, what the KMS logged, which versions.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,23 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
+from hefl_core.app.session import SESSIONS, WARM_UP
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.measure.processes import own_processes
 from hefl_core.runtime.result import Environment, RunResult
 from hefl_core.runtime.run import Run
-from hefl_core.runtime.session import SESSIONS, WARM_UP
 from hefl_core.shown import bare_name, visible
 from hefl_core.wire.canonical import decode
-from pages.parts import frame, running
+from pages.parts import frame, run_progress
+from pages.parts.i18n import _
 from pages.parts.quoting import quoted
-from pages.parts.words import _
 
 
 def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("System"), anchor=False)
-    run = running.ensure_run()
+    run = run_progress.ensure_run()
     _processes(run)
     if run is not None:
         _keys(run)
@@ -56,7 +59,7 @@ def _processes(run: Run | None) -> None:
         hide_index=True,
     )
     if run is not None:
-        running.where(frame.session())
+        run_progress.where(frame.session())
 
 
 def _keys(run: Run) -> None:
@@ -125,3 +128,7 @@ def _troubles(run: Run, result: RunResult | None) -> None:
     if refusals:
         st.caption(_("Counted by the parties: messages that they refused, or had already."))
         st.dataframe(refusals, hide_index=True, key="refusals")
+
+
+if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it
+    page()

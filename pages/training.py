@@ -1,19 +1,22 @@
-"""The training lab: what encryption changes in a training (nothing one can see), and what it costs in bytes and seconds."""
+"""Training lab: encrypted, plain, alone and together, round by round.
+
+The training lab: what encryption changes in a training (nothing one can see), and what it costs in bytes and seconds.
+"""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from hefl_core.app.comparison import Choice, Comparison
 from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.remarks import mean_remark
 from hefl_core.figures import training
 from hefl_core.learning.partition import label_table
-from hefl_core.runtime.comparison import Choice, Comparison
-from hefl_core.runtime.household import estate
+from hefl_core.runtime.client_home import dealt_data
 from hefl_core.schemes.presets import PRESETS
 from pages.parts import frame, noted
-from pages.parts.words import _
+from pages.parts.i18n import _
 
 QUICK = tuple(
     name
@@ -99,7 +102,7 @@ def begin(name: str, experiment: Experiment, choice: Choice) -> None:
 
 def partition(experiment: Experiment) -> None:
     """Who has which labels. Raises: DataError, ParameterError."""
-    whole = estate(experiment)
+    whole = dealt_data(experiment)
     with st.expander(_("Who has which labels")):
         table = label_table(whole.parts, whole.dataset.classes)
         st.plotly_chart(training.labels(table, dark=frame.dark()), key="lab:labels")
@@ -143,3 +146,7 @@ def _pictures(comparison: Comparison, measure: training.Measure, against: traini
     st.caption(training.caption(lines, measure))
     st.markdown("**" + _("The difference to plain FedAvg") + "**")
     st.plotly_chart(training.differences(lines, measure, dark=frame.dark()), key="lab:differences")
+
+
+if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it
+    page()

@@ -1,4 +1,7 @@
-"""Your data: check a CSV, deal it to the clients, train on it under encryption. It lives in this session and nowhere else."""
+"""Your data: a table of your own, trained on under encryption; nothing is kept.
+
+Your data: check a CSV, deal it to the clients, train on it under encryption. It lives in this session and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,23 @@ from pathlib import Path
 
 import streamlit as st
 
-from hefl_core.claims import check_claims
+from hefl_core.app.comparison import Choice, Comparison
+from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.learning.base import Dataset
 from hefl_core.learning.datasets import load_csv
-from hefl_core.runtime.comparison import Choice, Comparison
-from hefl_core.runtime.result import Verdict
-from pages.parts import frame, training_lab
+from hefl_core.runtime.result import ClaimVerdict
+from pages import training as training_page
+from pages.parts import frame
+from pages.parts.i18n import _
 from pages.parts.quoting import quoted
-from pages.parts.words import _
 
 NAME = "own-comparison"
 _SIGNS = {
-    Verdict.HOLDS: ("green", "check"),
-    Verdict.FAILS: ("red", "close"),
-    Verdict.NOT_CHECKED: ("gray", "question_mark"),
+    ClaimVerdict.HOLDS: ("green", "check"),
+    ClaimVerdict.FAILS: ("red", "close"),
+    ClaimVerdict.NOT_CHECKED: ("gray", "question_mark"),
 }
 
 
@@ -69,7 +73,7 @@ def _with_table(raw: bytes) -> None:
     _preview(dataset)
     suffix = f":{label}" if label else ""
     experiment = frame.experiment().but(dataset=f"csv:{kept.path}{suffix}", partition="iid", trainer="numpy")
-    training_lab.partition(experiment)
+    training_page.partition(experiment)
     _train(experiment)
 
 
@@ -109,13 +113,17 @@ def _preview(dataset: Dataset) -> None:
 
 def _train(experiment: Experiment) -> None:
     if st.button(_("Train on it under encryption"), type="primary", icon=":material/play_arrow:", key="own:train"):
-        training_lab.begin(NAME, experiment, Choice((experiment.scheme,)))
+        training_page.begin(NAME, experiment, Choice((experiment.scheme,)))
     comparison: Comparison | None = st.session_state.get(NAME)
     if comparison is None:
         return
-    training_lab.show(comparison)
+    training_page.show(comparison)
     result = comparison.results.get(experiment.scheme)
     if result is not None:
         for finding in check_claims(result).claims:
             colour, icon = _SIGNS[finding.verdict]
             st.markdown(f":{colour}-badge[:material/{icon}: {finding.id}] {quoted(finding.evidence)}")
+
+
+if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it
+    page()

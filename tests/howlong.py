@@ -11,14 +11,16 @@ REFERENCE = {"": 35, f"not ({MANY})": 12, MANY: 14, f"not ({MANY}) and not slow"
 
 
 TESTS = Path(__file__).parent
-CORE = {"claims", "federation", "keys", "laws", "learning", "measure", "schemes", "wire"}
+CORE = {"federation", "keys", "laws", "learning", "measure", "probes", "schemes", "wire"}
 QUICK = {
     "attacks/test_calibration.py",
     "attacks/test_command.py",
     "attacks/test_selective.py",
+    "checks/claims/test_honest.py",
+    "checks/claims/test_ledger.py",
     "deploy/test_blueprint.py",
 }
-LONG = {"test_benchmarks.py", "test_docs.py", "test_import_order.py"}
+LONG = {"test_aggregator_tree.py", "test_benchmarks.py", "test_docs.py", "test_import_order.py"}
 
 
 def core(path):

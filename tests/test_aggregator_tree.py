@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from benchmarks.aggregator_tree import add_all, tree_sum
 from hefl_core.errors import HeflError, KeyMismatch, ParameterError
-from hefl_core.runtime.tree import add_all, tree_sum
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 

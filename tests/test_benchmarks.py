@@ -18,7 +18,7 @@ def bench(monkeypatch):
 
 
 def test_a_verdict_knows_which_way_is_good(bench):
-    verdict = bench("common").Verdict
+    verdict = bench("common").TargetVerdict
     assert verdict(1, "bytes", "≤", 2.0, 1.5).met and not verdict(1, "bytes", "≤", 2.0, 2.5).met
     assert verdict(2, "ratio", "≥", 2.0, 2.5).met and not verdict(2, "ratio", "≥", 2.0, 1.5).met
     assert "missed" in verdict(2, "ratio", "≥", 2.0, 1.5).row[-1]

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from hefl_core.attacks.catalogue import ATTACKS
-from hefl_core.claims import LEDGER, NOT_PROMISED, to_markdown
+from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED, to_markdown
 from hefl_core.federation import messages as m
-from hefl_core.federation import protocol_table
 from hefl_core.federation.experiment import Experiment
-from hefl_core.keys import question
+from hefl_core.federation.record import protocol_table
+from hefl_core.keys import decryption_policy
 from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.schemes.flooding import FULL_FLOODING_BITS, at_ceiling
 from hefl_core.schemes.presets import PRESETS, USUAL
@@ -35,8 +35,8 @@ def cells(page, head):
 
 
 def rules_in_code():
-    """Rule to attack, from the table in keys/question.py."""
-    text = question.__doc__ or ""
+    """Rule to attack, from the table in keys/decryption_policy.py."""
+    text = decryption_policy.__doc__ or ""
     lines = text[text.index("own commitment") :].split("\n====")[0].splitlines()
     found = {}
     for line in lines:
@@ -76,7 +76,7 @@ def test_what_two_parties_can_do_together_is_one_list():
 def test_the_holders_rules_are_one_table():
     rows = cells(EDGES, "| rule | attack |")
     assert dict(rows) == rules_in_code()
-    assert tuple(rule for rule, _ in rows) == question.RULES
+    assert tuple(rule for rule, _ in rows) == decryption_policy.RULES
 
 
 @pytest.mark.parametrize(

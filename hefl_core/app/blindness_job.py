@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from hefl_core.app.job import Job
+from hefl_core.checks.blindness.examination import full_test, look_at
 from hefl_core.federation.experiment import Experiment
-from hefl_core.runtime.blindness import Blindness, full_test, look_at
+from hefl_core.probes.findings import Blindness
 from hefl_core.runtime.events import EventBus, Progress
-from hefl_core.runtime.job import Job
 from hefl_core.runtime.result import RoundResult, RunResult
 from hefl_core.runtime.run import Run
 
@@ -16,7 +17,7 @@ FULL_ROUNDS = 20
 Conduct = Callable[[EventBus, threading.Event], Blindness]
 
 
-class Inquiry(Job):
+class BlindnessJob(Job):
     """One test. ``found`` is None until it is over; what a cancelled one saw until then proves nothing."""
 
     def __init__(self, conduct: Conduct, rounds: int = 0) -> None:
@@ -47,12 +48,12 @@ class Inquiry(Job):
         self.found = self._conduct(self._bus, self._cancel)
 
 
-def of_run(run: Run, result: RunResult) -> Inquiry:
+def of_run(run: Run, result: RunResult) -> BlindnessJob:
     """One look into the processes of a run that is over."""
-    return Inquiry(lambda bus, cancel: look_at(run, result, bus, cancel))
+    return BlindnessJob(lambda bus, cancel: look_at(run, result, bus, cancel))
 
 
-def of_experiment(experiment: Experiment) -> Inquiry:
+def of_experiment(experiment: Experiment) -> BlindnessJob:
     """The whole test: rounds of its own, every party alone in a process, two looks in each round."""
     longer = experiment.but(rounds=max(FULL_ROUNDS, experiment.rounds))
-    return Inquiry(lambda bus, cancel: full_test(longer, bus=bus, cancel=cancel)[1], longer.rounds)
+    return BlindnessJob(lambda bus, cancel: full_test(longer, bus=bus, cancel=cancel)[1], longer.rounds)

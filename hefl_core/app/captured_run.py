@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from hefl_core.attacks.capture import Capture
 from hefl_core.federation.client import Observation
-from hefl_core.federation.transcript import Transcript
-from hefl_core.runtime.household import estate
+from hefl_core.federation.record.transcript import Transcript
+from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.base import SecretShare
@@ -44,5 +44,5 @@ def _capture(
     shares: Mapping[str, tuple[SecretShare, ...]],
     private: Mapping[int, tuple[Observation, ...]],
 ) -> Capture:
-    whole = estate(transcript.manifest.experiment)
+    whole = dealt_data(transcript.manifest.experiment)
     return Capture(transcript, whole.model, whole.dataset.test, whole.parts, shares, dict(private))

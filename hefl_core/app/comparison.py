@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from hefl_core.app.job import Job
 from hefl_core.federation.experiment import Experiment
 from hefl_core.figures.training import Curve, Point
 from hefl_core.learning.base import Evaluation, LocalTraining
 from hefl_core.learning.baselines import centralised, each_alone
 from hefl_core.learning.trainers import open_trainer
-from hefl_core.runtime.household import estate, initial_parameters
-from hefl_core.runtime.job import Job
+from hefl_core.runtime.client_home import dealt_data, initial_parameters
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
 
@@ -91,7 +91,7 @@ class Comparison(Job):
         self.curves["all data in one place"] = _curve("all data in one place", self._baseline(centralised))
 
     def _baseline(self, train: Callable[..., T]) -> T:
-        e, whole = self.experiment, estate(self.experiment)
+        e, whole = self.experiment, dealt_data(self.experiment)
         trainer = open_trainer("numpy", whole.model)
         theta = initial_parameters(whole.manifest(e))
         how = LocalTraining(e.local_epochs, e.batch, e.learning_rate, e.seed)

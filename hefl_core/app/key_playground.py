@@ -20,7 +20,7 @@ from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.epochs import EpochState
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.kms import KMS
+from hefl_core.keys.kms.service import KMS
 from hefl_core.keys.roster import CLIENT
 from hefl_core.schemes.base import CiphertextVector, SecretShare, Vector
 from hefl_core.schemes.registry import load_preset, open_scheme
@@ -80,7 +80,7 @@ class Sizes:
     standard: str
 
 
-class KeyRoom:
+class KeyPlayground:
     """A KMS, a coordinator, an auditor and clients; ``recorded`` is everything that ever went over the wire.
 
     Raises: ParameterError with a suggestion where the preset cannot carry the custody.
@@ -120,7 +120,7 @@ class KeyRoom:
         """
         number = self.round + 1
         if number > MAX_ROUNDS:
-            raise RoundError(f"key room: expected at most {MAX_ROUNDS} rounds, found {number}; start it again")
+            raise RoundError(f"key playground: expected at most {MAX_ROUNDS} rounds, found {number}; start it again")
         for client in self.clients:
             enrolment = self.parties[client]
             enrolment.ledger.require_encrypt(enrolment.record.epoch, number)

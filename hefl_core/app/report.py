@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hefl_core.claims import LEDGER, NOT_PROMISED
+from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.figures.style import embed
 from hefl_core.figures.training import Curve, Point, curves
 from hefl_core.runtime.result import RunResult

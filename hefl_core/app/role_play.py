@@ -100,7 +100,7 @@ class Seat:
         self._arrived: dict[str, deque[Envelope]] = defaultdict(deque)
 
     def _ask(self, method: str, *args: object) -> Any:
-        from hefl_core.runtime.cluster import ray
+        from hefl_core.runtime.ray.cluster import ray
 
         return ray.get(getattr(self._table, method).remote(*args), timeout=60)
 
@@ -179,7 +179,7 @@ def take_seat(patience_seconds: float = PATIENCE_SECONDS) -> Seat:
     except (OSError, msgspec.MsgspecError) as error:
         raise RuntimeUnavailable("role play: expected an open room; run `python -m hefl_core room` first") from error
     os.environ.update(RAY_ADDRESS=room.ray, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=room.token)
-    from hefl_core.runtime.cluster import CLUSTER, ray  # reads the environment while it is imported
+    from hefl_core.runtime.ray.cluster import CLUSTER, ray  # reads the environment while it is imported
 
     CLUSTER.wait()
     return Seat(ray.get_actor(TABLE, namespace=NAMESPACE), patience_seconds)
@@ -187,7 +187,7 @@ def take_seat(patience_seconds: float = PATIENCE_SECONDS) -> Seat:
 
 def keep_room(stop: Callable[[], object]) -> None:
     """Start Ray with a table in it, say where in the address file, and keep both until ``stop`` returns."""
-    from hefl_core.runtime.cluster import CLUSTER, ray
+    from hefl_core.runtime.ray.cluster import CLUSTER, ray
 
     CLUSTER.wait()
     table = ray.remote(num_cpus=0)(Table).options(name=TABLE, namespace=NAMESPACE).remote()

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.transcript import Transcript
+from hefl_core.federation.record.transcript import Transcript
+from hefl_core.federation.record.transcript_zip import pack
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
-from hefl_core.runtime.transcript_file import pack
 
 if TYPE_CHECKING:
-    from hefl_core.runtime.blindness import Blindness
-    from hefl_core.runtime.inquiry import Inquiry
+    from hefl_core.app.blindness_job import BlindnessJob
+    from hefl_core.probes.findings import Blindness
 
 MAX_SESSIONS = int(os.environ.get("HEFL_MAX_SESSIONS", "4"))
 """Sessions at a time: each may have processes of its own."""
@@ -53,7 +53,7 @@ class WarmUp:
 
     def _work(self) -> None:
         self.bus.publish(Progress("starting Ray", 0.0))
-        from hefl_core.runtime.cluster import CLUSTER  # importing Ray takes half a second; no page waits for it
+        from hefl_core.runtime.ray.cluster import CLUSTER  # importing Ray takes half a second; no page waits for it
 
         try:
             CLUSTER.wait(self.bus)
@@ -100,7 +100,7 @@ class Session:
         self.result: RunResult | None = None
         self.error: HeflError | None = None
         self.number = 0
-        self.inquiry: Inquiry | None = None
+        self.blindness_job: BlindnessJob | None = None
 
     @property
     def running(self) -> bool:
@@ -152,13 +152,13 @@ class Session:
                 self.error = _of_ours(error)
             run.close()
 
-    def inquire(self, inquiry: Inquiry) -> None:
+    def inquire(self, blindness_job: BlindnessJob) -> None:
         """Begin a blindness test; the one before is ended."""
         with self._lock:
-            if self.inquiry is not None:
-                self.inquiry.cancel()
-            self.inquiry = inquiry
-            inquiry.start()
+            if self.blindness_job is not None:
+                self.blindness_job.cancel()
+            self.blindness_job = blindness_job
+            blindness_job.start()
 
     def take_finding(self, found: Blindness) -> None:
         """A look into this session's run becomes part of its result, and of its claims."""
@@ -193,8 +193,8 @@ class Session:
         """End everything and free the processes; nothing starts here any more."""
         with self._lock:
             self.closed = True
-            if self.inquiry is not None:
-                self.inquiry.cancel()
+            if self.blindness_job is not None:
+                self.blindness_job.cancel()
             self._end()
 
 

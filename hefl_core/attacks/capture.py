@@ -18,7 +18,7 @@ from hefl_core.errors import ParameterError
 from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
 from hefl_core.federation.messages import EncryptedSum
-from hefl_core.federation.transcript import EAVESDROPPER, Transcript
+from hefl_core.federation.record.transcript import EAVESDROPPER, Transcript
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.learning.base import Examples, Parameters, pooled

@@ -1,35 +1,13 @@
-"""Every attack by name, and how it is run from a seat: deal trials, hand over views, score the guesses.
-
-This file plugs laboratories, attacks and scoring together; an attack itself sees a view and nothing else.
-"""
+"""Every attack by name, and the seats from which it can be tried; trials.py says how it is tried."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
-import numpy as np
-
-from hefl_core.attacks import (
-    collusion,
-    delta,
-    differencing,
-    distinguish,
-    heist_lab,
-    inversion,
-    keyheist,
-    labels,
-    members,
-    misuse,
-    poisoning,
-    records,
-    related,
-    scoring,
-    tampering,
-)
+from hefl_core.attacks import scoring
 from hefl_core.attacks.lab import (
     CLIENT,
     COALITION,
@@ -38,85 +16,38 @@ from hefl_core.attacks.lab import (
     SEATS,
     THREATS,
     USER,
-    Lab,
-    Setting,
-    finished_model,
 )
-from hefl_core.attacks.result import AttackResult, Evidence
-from hefl_core.attacks.scoring import Score, Truth
-from hefl_core.attacks.view import View
+from hefl_core.attacks.methods import (
+    record_leak,
+)
+from hefl_core.attacks.result import AttackResult
+from hefl_core.attacks.trials import (
+    BEST,
+    COUNTS,
+    LABEL,
+    RECORDS,
+    SOURCES,
+    UPDATE_SEATS,
+    OnUpdate,
+    Order,
+    _delta,
+    _related,
+    on_model,
+    on_update,
+    play_collusion,
+    play_differencing,
+    play_distinguishing,
+    play_exponents,
+    play_inversion,
+    play_key_recovery,
+    play_membership,
+    play_multi_key,
+    play_poisoning,
+    play_property,
+    play_tampering,
+    precision_note,
+)
 from hefl_core.errors import ParameterError
-from hefl_core.learning.base import pooled
-from hefl_core.learning.datasets import load_dataset
-
-CHANCE_TRIALS = 400
-"""Trials where an attack is expected at chance."""
-SEARCH_STEPS, SEARCH_STARTS = 120, 2
-"""Of a gradient inversion: what finds single pictures beyond 100 dB, and is affordable 400 times."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to run. None: the attack's own choice. ``threshold``: holders needed to decrypt (1: individual custody).
-
-    ``hidden``: units of the victim's model; ``search``: how an inversion matches (``inversion.SEARCHES``).
-    ``epoch_rounds``: rounds under one key, of ``related`` and ``delta`` (1: every round has its own).
-    ``deviation``: what the client of ``delta`` does (``delta.DEVIATIONS``; ``none`` is its control).
-
-    Raises: ParameterError naming the field that makes no sense.
-    """
-
-    seat: str
-    dataset: str | None = None
-    scheme: str = "bfv-lean"
-    batch: int | None = None
-    clients: int = 5
-    threshold: int = 1
-    epoch_rounds: int = 2
-    local_epochs: int = 1
-    clip: float | None = None
-    noise: float = 0.0
-    trials: int | None = None
-    hidden: int | None = None
-    search: str = "dlg"
-    deviation: str = delta.LOUD
-    seed: int = 7
-
-    def __post_init__(self) -> None:
-        if self.search not in inversion.SEARCHES:
-            raise ParameterError(f"search: expected {' or '.join(inversion.SEARCHES)}, found {self.search!r}")
-        if self.deviation not in delta.DEVIATIONS:
-            raise ParameterError(f"deviation: expected {' or '.join(delta.DEVIATIONS)}, found {self.deviation!r}")
-        for name, low, high in (
-            ("batch", 1, 10_000),
-            ("clients", 2, 1000),
-            ("threshold", 1, self.clients),
-            ("epoch_rounds", 1, 10_000),
-            ("local_epochs", 1, 1000),
-            ("trials", 1, 1_000_000),
-            ("hidden", 1, 10_000),
-        ):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise ParameterError(f"{name}: expected {low}..{high}, found {value}")
-
-    def setting(self, **fixed: Any) -> Setting:
-        """The laboratory for it; ``fixed`` are the attack's own choices where the order has none."""
-        chosen: dict[str, Any] = {"dataset": self.dataset or fixed.pop("dataset", "digits")}
-        chosen["batch"] = fixed.pop("batch", 1) if self.batch is None else self.batch
-        if self.hidden is not None:
-            chosen["hidden"] = self.hidden
-        return Setting(
-            seat=self.seat,
-            scheme="plaintext" if self.seat == PLAIN else self.scheme,
-            clients=self.clients,
-            threshold=self.threshold,
-            local_epochs=self.local_epochs,
-            clip=self.clip,
-            noise=self.noise,
-            seed=self.seed,
-            **{"dataset": "digits", "batch": 1, **fixed, **chosen},
-        )
 
 
 @dataclass(frozen=True)
@@ -126,10 +57,14 @@ class Attack:
     name: str
     title: str
     family: str
-    source: str
     seats: tuple[str, ...]
     remedy: str
     play: Callable[[Order], AttackResult] = field(repr=False)
+
+    @property
+    def source(self) -> str:
+        """The paper and the place in it that it follows."""
+        return SOURCES[self.name]
 
 
 def run(name: str, seat: str | None = None, **wanted: Any) -> AttackResult:
@@ -152,483 +87,59 @@ def find(name: str) -> Attack:
     raise ParameterError(f"attack: expected one of {', '.join(a.name for a in ATTACKS)}, found {name!r}")
 
 
-# -- on updates ------------------------------------------------------------------------------------------------------
-
-UPDATE_SEATS = (PLAIN, COORDINATOR, CLIENT, COALITION)
-
-
-@dataclass(frozen=True)
-class OnUpdate:
-    """How an attack on updates guesses and is scored. ``fit`` decides whether the guesses fit their own victims."""
-
-    guess: Callable[[View], Any]
-    value: Callable[[Any, Truth], float]
-    fit: Callable[[Sequence[Any], Sequence[Truth]], Any] | None
-    metric: str
-    prior_is: str = "another victim's guess"
-    rate: bool = False
-    setting: dict[str, Any] = field(default_factory=dict)
-    trials: int = 100
-    note: Callable[[Setting, Sequence[Any], Sequence[Truth]], str] = lambda setting, guesses, truths: ""
-
-
-def on_update(name: str, how: OnUpdate, order: Order) -> AttackResult:
-    """Deal the trials, guess, score; the first trial is the evidence."""
-    lab = Lab(order.setting(**how.setting))
-    trials = order.trials or (CHANCE_TRIALS if order.seat == COORDINATOR else how.trials)
-    started = time.process_time()
-    views, truths = zip(*(lab.trial(number) for number in range(trials)), strict=True)
-    guesses = [how.guess(view) for view in views]
-    seconds = time.process_time() - started
-    score = scoring.over_trials(guesses, truths, how.value, how.fit, rate=how.rate)
-    evidence = [Evidence("record", truths[0].examples.features.astype(np.float64)), _as_evidence(guesses[0])]
-    if isinstance(guesses[0], inversion.Inversion):
-        evidence += [Evidence("frames", guesses[0].frames), Evidence("losses", guesses[0].losses)]
-    note = how.note(lab.setting, guesses, truths)
-    return _result(
-        name, order, lab.scheme.preset.name, how.metric, score, how.prior_is, trials, seconds, evidence, note
-    )
-
-
-def _as_evidence(guess: Any) -> Evidence:
-    rows = guess.records if isinstance(guess, inversion.Inversion) else guess
-    return Evidence("guess", np.atleast_1d(np.asarray(rows, np.float64)))
-
-
-def _result(
-    name: str,
-    order: Order,
-    scheme: str,
-    metric: str,
-    score: Score,
-    prior_is: str,
-    trials: int,
-    seconds: float,
-    evidence: Sequence[Evidence] = (),
-    note: str = "",
-) -> AttackResult:
-    return AttackResult(
-        attack=name,
-        seat=order.seat,
-        scheme=scheme,
-        threat=THREATS[order.seat],
-        metric=metric,
-        value=score.value,
-        low=score.low,
-        high=score.high,
-        prior=score.prior,
-        prior_is=prior_is,
-        trials=trials,
-        cpu_seconds=seconds,
-        p_value=score.p_value,
-        seed=order.seed,
-        source=find(name).source,
-        note=note,
-        evidence=tuple(evidence),
-    )
-
-
-def _precision(setting: Setting, guesses: Sequence[Any], truths: Sequence[Truth]) -> str:
-    claims = [scoring.precision(g, t) for g, t in zip(guesses, truths, strict=True) if len(g)]
-    if not claims:
-        return "the attacker's own rule claims no record"
-    return f"of the attacker's claims {np.mean(claims):.0%} are a record of the victim"
-
-
-_COUNTS = OnUpdate(labels.label_counts, scoring.labels_right, None, "labels of a batch named right")
-_RECORDS = OnUpdate(
-    records.records,
-    scoring.recovered,
-    scoring.likeness,
-    "records recovered (> 30 dB)",
-    setting={"batch": 4},
-    note=_precision,
-)
-
-
-def _likeness_of(found: Sequence[inversion.Inversion], truths: Sequence[Truth]) -> Any:
-    return scoring.likeness([one.records for one in found], truths)
-
-
-def _psnr_of(found: inversion.Inversion, truth: Truth) -> float:
-    return scoring.best_psnr(found.records, truth)
-
-
-def _inversion(order: Order) -> AttackResult:
-    """The same search, with the same patience, in every seat."""
-    side = load_dataset(order.dataset or "digits").image_side
-    metric, tv = inversion.SEARCHES[order.search]
-    guess = partial(inversion.invert, metric=metric, tv=tv, side=side, steps=SEARCH_STEPS, restarts=SEARCH_STARTS)
-    trials = CHANCE_TRIALS if order.seat == COORDINATOR else 8
-    how = OnUpdate(
-        guess, _psnr_of, _likeness_of, "PSNR in dB", setting={"activation": "sigmoid", "hidden": 32}, trials=trials
-    )
-    return on_update("inversion", how, order)
-
-
-def _property(order: Order) -> AttackResult:
-    """Share of the first class among 50 patients, which varies from client to client."""
-    setting = order.setting(dataset="breast_cancer", batch=50)
-    lab, trials = Lab(setting), order.trials or (CHANCE_TRIALS if order.seat == COORDINATOR else 100)
-    own = lab.data.train.labels
-    rng = np.random.default_rng(order.seed)
-    started = time.process_time()
-    guesses, truths = [], []
-    for number in range(trials):
-        count = int(rng.binomial(setting.batch, rng.uniform(0.05, 0.95)))
-        chosen = [
-            rng.choice(np.flatnonzero(own == 0), count, replace=True),
-            rng.choice(np.flatnonzero(own != 0), setting.batch - count, replace=True),
-        ]
-        view, truth = lab.trial(number, examples=lab.data.train.take(np.concatenate(chosen)))
-        guesses.append(float(np.clip(labels.label_shares(view)[0], 0, 1)))
-        truths.append(truth)
-    seconds = time.process_time() - started
-    score = scoring.over_trials(guesses, truths, scoring.share_error, _nearness, rate=False)
-    guessing = float(np.mean([scoring.share_error(0.5, truth) for truth in truths]))
-    pairs = Evidence(
-        "shares", np.array([[g, np.mean(t.examples.labels == 0)] for g, t in zip(guesses, truths, strict=True)])
-    )
-    name, metric = lab.scheme.preset.name, f"mean error of the share of {lab.data.classes[0]}"
-    return _result(
-        "property", order, name, metric, replace(score, prior=guessing), "saying one half", trials, seconds, [pairs]
-    )
-
-
-def _nearness(shares: Sequence[float], truths: Sequence[Truth]) -> Any:
-    return -np.array([[scoring.share_error(share, truth) for truth in truths] for share in shares])
-
-
-def _membership(order: Order) -> AttackResult:
-    """Members against as many others, pooled over trials."""
-    lab = Lab(order.setting(batch=16))
-    trials = order.trials or (-(-CHANCE_TRIALS // 16) if order.seat == COORDINATOR else 8)
-    started = time.process_time()
-    inside, outside = [], []
-    for number in range(trials):
-        view, truth = lab.trial(number)
-        rng = np.random.default_rng([order.seed, number, 1])
-        others = lab.data.test.take(rng.choice(len(lab.data.test), lab.setting.batch, replace=False))
-        found = members.by_gradients(view, pooled([truth.examples, others]))
-        found = found / (np.std(found) or 1.0)
-        inside.append(found[: len(truth.examples)])
-        outside.append(found[len(truth.examples) :])
-    seconds = time.process_time() - started
-    scores = np.concatenate(inside), np.concatenate(outside)
-    curve = Evidence("roc", scoring.roc(*scores))
-    count = len(scores[0])
-    name = lab.scheme.preset.name
-    return _result(
-        "membership", order, name, "AUC", scoring.auc(*scores), "a coin", count, seconds, [curve], f"{trials} updates"
-    )
-
-
-# -- on the mean and on the model ------------------------------------------------------------------------------------
-
-
-def _differencing(order: Order) -> AttackResult:
-    lab = Lab(replace(order.setting(batch=4), seat=CLIENT))
-    trials, crowd = order.trials or 40, 20
-    started = time.process_time()
-    right, errors = [], []
-    for number in range(trials):
-        view, truth = lab.two_rounds(number)
-        rng = np.random.default_rng([order.seed, number, 2])
-        others = [
-            lab.data.train.take(rng.choice(len(lab.data.train), lab.setting.batch, replace=False))
-            for _ in range(crowd - 1)
-        ]
-        right.append(float(np.argmax(differencing.whose(view, [truth.examples, *others])) == 0))
-        errors.append(scoring.worst_error(differencing.missing_update(view), truth.update))
-    seconds = time.process_time() - started
-    low, high = scoring.wilson(sum(right), trials)
-    score = Score(float(np.mean(right)), low, high, 1 / crowd, None)
-    note = f"update known up to {np.median(errors):.1e}"
-    metric = f"client that left found among {crowd}"
-    return _result("differencing", order, "any", metric, score, "a blind guess", trials, seconds, (), note)
-
-
-@lru_cache(maxsize=8)
-def _scored_model(dataset: str, seed: int, shadows: int) -> tuple[Any, Any, float]:
-    """Scores of members and others on one finished model; the shadow models are trained once and kept."""
-    started = time.process_time()
-    view, candidates, inside, how = finished_model(dataset, seed=seed)
-    if shadows:
-        models, halves = members.shadow_models(view, candidates, how, shadows, seed + 1)
-        found = members.by_shadows(view, candidates, models, halves)
-    else:
-        found = members.by_loss(view, candidates)
-    return found[inside == 1], found[inside == 0], time.process_time() - started
-
-
-def _on_model(name: str, shadows: int, order: Order) -> AttackResult:
-    inside, outside, seconds = _scored_model(
-        order.dataset or "digits", order.seed, shadows and max(2, order.trials or shadows)
-    )
-    curve = scoring.roc(inside, outside)
-    note = f"TPR {scoring.tpr_at(curve, 0.01):.3f} at 1 % FPR"
-    score = scoring.auc(inside, outside)
-    return _result(name, order, "any", "AUC", score, "a coin", len(inside), seconds, [Evidence("roc", curve)], note)
-
-
-# -- on the cryptography ---------------------------------------------------------------------------------------------
-
-
-def _distinguish(order: Order) -> AttackResult:
-    trials = order.trials or CHANCE_TRIALS
-    broken = order.seat == PLAIN
-    started = time.process_time()
-    encrypt = distinguish.broken_encryptor() if broken else distinguish.encryptor(order.scheme)
-    game = distinguish.play(encrypt, trials, order.seed)
-    seconds = time.process_time() - started
-    score = _of_coin(game.right)
-    curve = Evidence("roc", scoring.roc(game.margins[game.second == 1], game.margins[game.second == 0]))
-    name = "one mask for all (broken)" if broken else order.scheme
-    return _result("distinguish", order, name, "guesses right", score, "a coin", trials, seconds, [curve])
-
-
-def _of_coin(right: Any) -> Score:
-    from scipy.stats import binomtest
-
-    low, high = scoring.wilson(float(right.sum()), len(right))
-    p_value = float(binomtest(int(right.sum()), len(right), 0.5, alternative="greater").pvalue)
-    return Score(float(right.mean()), low, high, 0.5, p_value)
-
-
-def key_heist(heist: heist_lab.Heist, seat: str = COORDINATOR) -> AttackResult:
-    """Stage a returned decryption and try to take the key; the share of updates that the coordinator then opens."""
-    view, truth = heist_lab.stage(heist)
-    started = time.process_time()
-    evidence: tuple[Evidence, ...] = ()
-    if heist.returned == "nothing":
-        score, note = Score(0.0, 0.0, 1.0, 0.0, None), "no decryption goes back: there is no equation"
-    else:
-        key = keyheist.recover_key(view)
-        opened = keyheist.open_updates(view, key)
-        errors = [scoring.worst_error(a, b) for a, b in zip(opened, truth.updates, strict=True)]
-        rate = float(np.mean(np.array(errors) < 1e-5))
-        score = Score(rate, *scoring.wilson(rate * len(errors), len(errors)), 0.0, None)
-        evidence = (
-            Evidence("key", key.coefficients.astype(np.float64)),
-            Evidence("opened", opened[0]),
-            Evidence("update", truth.updates[0]),
-        )
-        small = f"{key.ternary:.0%} of {len(key.coefficients):,} coefficients are -1, 0 or 1"
-        note = f"{small}; largest error of an opened update {max(errors):.1e}"
-    seconds = time.process_time() - started
-    order = Order(seat, scheme=heist.scheme, seed=heist.seed)
-    return _result(
-        "key-heist", order, heist.scheme, "updates opened", score, "none", heist.clients, seconds, evidence, note
-    )
-
-
-def _heist(order: Order) -> AttackResult:
-    scheme = order.scheme if order.scheme.startswith(("ckks", "INSECURE_ckks")) else "ckks-lean"
-    returned: heist_lab.Returned = "preset flooding" if scheme == "ckks-threshold" else "float64"
-    return key_heist(heist_lab.Heist(scheme=scheme, returned=returned, clients=order.clients, seed=order.seed))
-
-
-def _exponents(order: Order) -> AttackResult:
-    """Pixels of a digit's first-layer gradient that the exponents tell as ink or no ink."""
-    lab, trials = Lab(replace(order.setting(), seat=PLAIN, scheme="plaintext")), order.trials or 50
-    ours = order.seat == COORDINATOR
-    started = time.process_time()
-    shares, first = [], np.zeros(0)
-    for number in range(trials):
-        _, truth = lab.trial(number)
-        unit = int(np.argmax(np.abs(truth.update[lab.model.features * lab.setting.hidden :][: lab.setting.hidden])))
-        column = truth.update[: lab.model.features * lab.setting.hidden].reshape(lab.model.features, -1)[:, unit]
-        published = np.zeros(len(column), np.int64) if ours else misuse.phe_exponents(column)
-        seen = misuse.silhouette(published) if not ours else np.ones(len(column), bool)
-        ink = truth.examples.features[0] > 0
-        shares.append(float(np.mean(seen == ink)))
-        first = seen.astype(np.float64) if number == 0 else first
-    seconds = time.process_time() - started
-    values = np.array(shares)
-    ink_share = float(np.mean(load_dataset(lab.setting.dataset).train.features > 0))
-    score = Score(float(values.mean()), *scoring.bootstrap(values), max(ink_share, 1 - ink_share), None)
-    scheme = "integers of one scale" if ours else "phe's default encoding"
-    picture = [Evidence("guess", first[None]), Evidence("record", lab.trial(0)[1].examples.features.astype(np.float64))]
-    prior = "calling every pixel the same"
-    return _result("exponents", order, scheme, "pixels told ink or not", score, prior, trials, seconds, picture)
-
-
-def _multi_key(order: Order) -> AttackResult:
-    rng, trials = np.random.default_rng(order.seed), order.trials or 5
-    started = time.process_time()
-    errors = []
-    for _ in range(trials):
-        update = np.clip(rng.normal(scale=0.05, size=200), -0.5, 0.5)
-        errors.append(scoring.worst_error(misuse.read_naive(misuse.naive_multi_key(update))[0], update))
-    seconds = time.process_time() - started
-    rate = float(np.mean(np.array(errors) < 1e-5))
-    score = Score(rate, *scoring.wilson(rate * trials, trials), 0.0, None)
-    note = f"largest error {max(errors):.1e}"
-    return _result("multi-key", order, "ckks-lean", "updates opened", score, "none", trials, seconds, (), note)
-
-
-def _collusion(order: Order) -> AttackResult:
-    """How many clients it takes; evidence: opened or not, for 0, 1, … colluding clients."""
-    together = {"bfv-lean": "bfv-threshold", "ckks-lean": "ckks-threshold"}.get(order.scheme, order.scheme)
-    scheme = together if order.threshold > 1 else order.scheme
-    started = time.process_time()
-    coalition = collusion.gather(scheme, order.threshold, order.clients, order.seed)
-    opened = [collusion.open_together(view) for view in coalition.views]
-    seconds = time.process_time() - started
-    close = [o.update is not None and scoring.worst_error(o.update, coalition.truth) < 1e-3 for o in opened]
-    reach = np.array(close, np.float64)
-    value = float(np.mean(reach))
-    needed = int(np.argmax(reach)) if reach.any() else len(reach)
-    score = Score(value, *scoring.wilson(float(reach.sum()), len(reach)), 0.0, None)
-    note = f"{needed} client{'s' * (needed != 1)} and the coordinator open another's update; fewer: {opened[0].refusal}"
-    metric = f"coalitions of 0..{order.clients - 1} clients that open an update"
-    return _result(
-        "collusion", order, scheme, metric, score, "none", len(reach), seconds, [Evidence("opened", reach)], note
-    )
-
-
-def _related(order: Order) -> AttackResult:
-    """Words of an old update that a client reads from the next round's sum. Evidence: read or not, word by word."""
-    together = order.scheme if order.scheme.startswith(("bfv-threshold", "INSECURE_bfv-threshold")) else "bfv-threshold"
-    threshold = order.threshold if order.threshold > 1 else min(3, order.clients)
-    started = time.process_time()
-    one_key = order.epoch_rounds > 1
-    view, truth = related.stage(together, threshold, order.clients, one_key=one_key, seed=order.seed)
-    reading = related.open_mixture(view)
-    seconds = time.process_time() - started
-    right, count = related.recovered(reading, truth), len(truth.words)
-    score = Score(right, *scoring.wilson(right * count, count), truth.guessed, None)
-    note = (
-        f"{round(right * count)} of {count} words of client 1's update of round 1, read from round 2's sum"
-        if not reading.refusal
-        else f"the mixture opens to nothing: {reading.refusal}"
-    )
-    words = np.array([float(word) for word in reading.words == truth.words]) if right else np.zeros(count)
-    metric, prior = "words of an old update read", "the attacker's own words"
-    return _result("related", order, together, metric, score, prior, count, seconds, [Evidence("read", words)], note)
-
-
-def _delta(order: Order) -> AttackResult:
-    """Honest uploads of two rounds that the key from one's own upload opens. Evidence: which, and the key read."""
-    held = ("bfv-threshold", "ckks-threshold", "INSECURE_bfv-threshold", "INSECURE_ckks-threshold")
-    usual = "ckks-threshold" if "ckks" in order.scheme else "bfv-threshold"
-    together = order.scheme if order.scheme.startswith(held) else usual
-    threshold = order.threshold if order.threshold > 1 else min(3, order.clients)
-    started = time.process_time()
-    deviates, one_key = order.deviation != delta.NONE, order.epoch_rounds > 1
-    view, truth = delta.stage(together, threshold, order.clients, deviates=deviates, one_key=one_key, seed=order.seed)
-    key = delta.read_key(view)
-    right = np.array(delta.opened_rightly(view, delta.open_uploads(view, key), truth), np.float64)
-    refusal = delta.honest_verdict(view, key, order.deviation)
-    seconds = time.process_time() - started
-    count, each = len(right), len(right) // 2
-    score = Score(float(right.mean()), *scoring.wilson(float(right.sum()), count), 0.0, None)
-    first, second = int(right[:each].sum()), int(right[each:].sum())
-    seen = f"honest clients refuse the sum: {refusal}" if refusal else "honest clients notice nothing"
-    note = f"opened: {first} of {each} uploads of round 1, {second} of {each} of round 2; {seen}"
-    evidence = [Evidence("opened", right), Evidence("key", key.coefficients.astype(np.float64))]
-    return _result("delta", order, together, "uploads opened", score, "none", count, seconds, evidence, note)
-
-
-def _tampering(order: Order) -> AttackResult:
-    """Evidence: per forgery (rows) the error it makes, and which of the checks refuse it (columns after the first)."""
-    scheme = "bfv-lean" if order.scheme.startswith(("paillier", "plaintext", "INSECURE_paillier")) else order.scheme
-    started = time.process_time()
-    desk = tampering.set_desk(scheme, order.clients, order.seed)
-    verdicts = [tampering.judge(desk, forgery) for forgery in tampering.FORGERIES]
-    seconds = time.process_time() - started
-    table = np.array([[v.error, *(check in v.caught_by for check in tampering.CHECKS)] for v in verdicts])
-    passed = float(np.mean([not verdict.caught_by for verdict in verdicts]))
-    score = Score(passed, *scoring.wilson(passed * len(verdicts), len(verdicts)), 1.0, None)
-    note = "; ".join(f"{v.forgery}: {' and '.join(v.caught_by) or 'nobody notices'}" for v in verdicts)
-    return _result(
-        "tampering",
-        order,
-        scheme,
-        "forgeries unnoticed",
-        score,
-        "with the checks off",
-        len(verdicts),
-        seconds,
-        [Evidence("forgeries", table)],
-        note,
-    )
-
-
-def _poisoning(order: Order) -> AttackResult:
-    started = time.process_time()
-    found = poisoning.poison(order.dataset or "digits", clients=order.clients, seed=order.seed)
-    seconds = time.process_time() - started
-    lost = float(found.honest[-1] - found.poisoned[-1])
-    score = Score(lost, lost, lost, 0.0, None)
-    seen = " and ".join(found.caught_by) or "no check"
-    evidence = [Evidence("honest", found.honest), Evidence("poisoned", found.poisoned)]
-    note = f"noticed by {seen}; accuracy {found.honest[-1]:.3f} without, {found.poisoned[-1]:.3f} with one liar"
-    return _result(
-        "poisoning", order, "bfv-lean", "accuracy lost", score, "an honest client", 1, seconds, evidence, note
-    )
-
-
 def _named(name: str, how: OnUpdate) -> Callable[[Order], AttackResult]:
     return partial(on_update, name, how)
 
 
-_LABEL = OnUpdate(labels.label, scoring.same_label, None, "labels right", rate=True, trials=200)
-_BEST = OnUpdate(records.best_record, scoring.best_psnr, scoring.likeness, "PSNR in dB")
 ATTACKS: tuple[Attack, ...] = (
     Attack(
         "label",
         "Label of a record",
         "update",
-        "Zhao 2020 (iDLG), section 3",
         UPDATE_SEATS,
         "encryption; larger batches blur it into counts",
-        _named("label", _LABEL),
+        _named("label", LABEL),
     ),
     Attack(
         "label-counts",
         "Labels of a batch",
         "update",
-        "Wainakh 2022 (LLG), section 3",
         UPDATE_SEATS,
         "encryption; more clients",
-        _named("label-counts", replace(_COUNTS, setting={"batch": 16})),
+        _named("label-counts", replace(COUNTS, setting={"batch": 16})),
     ),
     Attack(
         "record",
         "The record itself",
         "update",
-        "Phong 2018, section 3",
         UPDATE_SEATS,
         "encryption; more clients; larger batches",
-        _named("record", _BEST),
+        _named("record", BEST),
     ),
     Attack(
         "records",
         "Records of a batch",
         "update",
-        "Phong 2018, section 3; Boenisch 2023, section 4",
         UPDATE_SEATS,
         "encryption; more clients; larger batches",
-        _named("records", _RECORDS),
+        _named("records", RECORDS),
     ),
     Attack(
         "imprint",
         "Records, by a model made for it",
         "update",
-        "Fowl 2022 (Robbing the Fed), section 4",
         UPDATE_SEATS,
         "clients check θ_0 against the manifest; encryption",
         _named(
             "imprint",
             OnUpdate(
-                records.imprinted,
+                record_leak.imprinted,
                 scoring.recovered,
                 scoring.likeness,
                 "records recovered (> 30 dB)",
                 setting={"imprint_bins": 256, "batch": 16},
                 trials=20,
-                note=_precision,
+                note=precision_note,
             ),
         ),
     ),
@@ -636,115 +147,102 @@ ATTACKS: tuple[Attack, ...] = (
         "patient",
         "A patient's 30 measurements",
         "update",
-        "Phong 2018, section 3",
         UPDATE_SEATS,
         "encryption; more clients; larger batches",
-        _named("patient", replace(_BEST, setting={"dataset": "breast_cancer"})),
+        _named("patient", replace(BEST, setting={"dataset": "breast_cancer"})),
     ),
     Attack(
         "inversion",
         "Gradient inversion",
         "update",
-        "Zhu 2019 (DLG), algorithm 1; Geiping 2020, equation 4",
         UPDATE_SEATS,
         "encryption; more clients; more local steps",
-        _inversion,
+        play_inversion,
     ),
     Attack(
         "property",
         "Share of malignant patients",
         "update",
-        "Ganju 2018, section 2; Wainakh 2022",
         UPDATE_SEATS,
         "encryption; more clients",
-        _property,
+        play_property,
     ),
     Attack(
         "membership",
         "Was this record used? (update)",
         "update",
-        "Melis 2019, section 4; Ngo 2024 (2403.17775)",
         UPDATE_SEATS,
         "encryption; many clients; differential privacy",
-        _membership,
+        play_membership,
     ),
     Attack(
         "differencing",
         "Who left between two rounds?",
         "aggregate",
-        "Pasquini 2022, section 2; Dwork 2006",
         (CLIENT,),
         "stable cohorts; differential privacy; not encryption",
-        _differencing,
+        play_differencing,
     ),
     Attack(
         "loss",
         "Was this record used? (final model, loss)",
         "model",
-        "Yeom 2018, section 3",
         (USER, CLIENT),
         "differential privacy; not encryption",
-        partial(_on_model, "loss", 0),
+        partial(on_model, "loss", 0),
     ),
     Attack(
         "lira",
         "Was this record used? (final model, shadows)",
         "model",
-        "Carlini 2022 (LiRA), algorithm 1",
         (USER, CLIENT),
         "differential privacy; not encryption",
-        partial(_on_model, "lira", 16),
+        partial(on_model, "lira", 16),
     ),
     Attack(
         "distinguish",
         "Tell two ciphertexts apart",
         "cryptography",
-        "Goldwasser and Micali 1984 (IND-CPA)",
         (COORDINATOR, PLAIN),
         "fresh randomness in each encryption",
-        _distinguish,
+        play_distinguishing,
     ),
     Attack(
         "key-heist",
         "The CKKS key from a returned decryption",
         "cryptography",
-        "Li and Micciancio 2021, section 4",
         (COORDINATOR,),
         "decryptions stay with the clients; flood once, cache, rotate",
-        _heist,
+        play_key_recovery,
     ),
     Attack(
         "exponents",
         "phe's exponents in the open",
         "cryptography",
-        "phe 1.5.0, EncodedNumber.encode",
         (PLAIN, COORDINATOR),
         "integers of one common scale",
-        _exponents,
+        play_exponents,
     ),
     Attack(
         "multi-key",
         "A share of one's own ciphertext, published",
         "cryptography",
-        "Asharov 2012, section 3, read against the grain",
         (COORDINATOR,),
         "decrypt the sum under a joint key, never a summand",
-        _multi_key,
+        play_multi_key,
     ),
     Attack(
         "collusion",
         "Coordinator and clients together",
         "use",
-        "Shamir 1979; docs/threat_model.md",
         (COALITION,),
         "collective custody, against fewer than t",
-        _collusion,
+        play_collusion,
     ),
     Attack(
         "related",
         "An old upload, mixed into one's own",
         "use",
-        "Cortier and Smyth 2011; docs/threat_model.md, related ciphertexts",
         (COALITION,),
         "a key epoch per round; within a round commitments with spares, and the auditor's word before uploads",
         _related,
@@ -753,7 +251,6 @@ ATTACKS: tuple[Attack, ...] = (
         "delta",
         "The key, from one's own upload",
         "use",
-        "Chenal and Tang 2014 (key recovery by chosen ciphertexts); docs/threat_model.md, a client that deviates",
         (COALITION,),
         "none here: a key epoch per round limits it to the rounds in which that client deviates",
         _delta,
@@ -762,21 +259,19 @@ ATTACKS: tuple[Attack, ...] = (
         "tampering",
         "Six forged sums",
         "use",
-        "Paillier 1999, section 8; docs/protocol.md, steps 6 to 8",
         (COORDINATOR,),
         "re-adding by the auditor; the tag",
-        _tampering,
+        play_tampering,
     ),
     Attack(
         "poisoning",
         "A client that lies about its update",
         "use",
-        "Bagdasaryan 2020, section 4",
         (CLIENT,),
         "none here: no check catches it",
-        _poisoning,
+        play_poisoning,
     ),
 )
 """In the order in which they are explained."""
 
-__all__ = ["ATTACKS", "SEATS", "THREATS", "Attack", "Order", "find", "key_heist", "on_update", "run"]
+__all__ = ["ATTACKS", "SEATS", "THREATS", "Attack", "find", "run"]

@@ -13,18 +13,18 @@ from hefl_core.errors import ParameterError
 from hefl_core.federation import messages as m
 from hefl_core.ids import client_name, digest
 from hefl_core.learning.models import dense_model
-from hefl_core.schemes import seal, threshold
 from hefl_core.schemes.base import CiphertextVector, PublicKey, SecretShare
 from hefl_core.schemes.presets import CKKSPreset, load_preset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.ring import seal, threshold
 
 Returned = Literal["float64", "float32", "10 decimals", "flooded", "preset flooding", "nothing"]
 RETURNED_AS: tuple[Returned, ...] = ("float64", "float32", "10 decimals", "flooded", "preset flooding", "nothing")
 
 
 @dataclass(frozen=True)
-class Heist:
+class KeyRecovery:
     """How the decryption goes back. ``noise``: deviation of the flooding on each published number.
 
     ``answers``: how often the same sum is asked for. ``cached``: the same question brings the same noise. ``rotated``: the
@@ -43,78 +43,84 @@ class Heist:
 
 
 @dataclass(frozen=True)
-class HeistTruth:
+class KeyRecoveryTruth:
     """The updates as the clients encrypted them."""
 
     updates: tuple[Doubles, ...]
 
 
-def stage(heist: Heist) -> tuple[View, HeistTruth]:
+def stage(recovery: KeyRecovery) -> tuple[View, KeyRecoveryTruth]:
     """Encrypt, add, decrypt at a client, return. The coordinator's view, and the truth for the scorer.
 
     Raises: ParameterError for a scheme that is not CKKS.
     """
-    preset = load_preset(heist.scheme)
+    preset = load_preset(recovery.scheme)
     if not isinstance(preset, CKKSPreset):
-        raise ParameterError(f"key heist: expected a CKKS preset, found {heist.scheme}", "try ckks-lean")
-    if heist.returned == "preset flooding" and not preset.collective:
-        raise ParameterError(f"{heist.scheme}: floods nothing, its key is held individually", "take ckks-threshold")
-    scheme = open_scheme(heist.scheme)
-    d = heist.parameters or preset.degree + 64
-    rng = np.random.default_rng(heist.seed)
-    updates = tuple(rng.normal(scale=0.01, size=d) for _ in range(heist.clients))
-    together = heist.returned == "preset flooding"
-    quorum = Quorum(2 if together else 1, heist.clients)
+        raise ParameterError(f"key heist: expected a CKKS preset, found {recovery.scheme}", "try ckks-lean")
+    if recovery.returned == "preset flooding" and not preset.collective:
+        raise ParameterError(f"{recovery.scheme}: floods nothing, its key is held individually", "take ckks-threshold")
+    scheme = open_scheme(recovery.scheme)
+    d = recovery.parameters or preset.degree + 64
+    rng = np.random.default_rng(recovery.seed)
+    updates = tuple(rng.normal(scale=0.01, size=d) for _ in range(recovery.clients))
+    together = recovery.returned == "preset flooding"
+    quorum = Quorum(2 if together else 1, recovery.clients)
     key, shares = scheme.keygen(quorum)
-    vectors = [_encrypted(heist, key, shares, update) for update in updates]
+    vectors = [_encrypted(recovery, key, shares, update) for update in updates]
     running = scheme.accumulator(key)
     for vector in vectors:
         running.add(vector)
     total = running.total()
-    held = _returned(heist, key, shares, total)
-    if heist.rotated:
+    held = _returned(recovery, key, shares, total)
+    if recovery.rotated:
         key, shares = scheme.keygen(quorum, epoch=2)
-        vectors = [_encrypted(heist, key, shares, update) for update in updates]
+        vectors = [_encrypted(recovery, key, shares, update) for update in updates]
     messages = [Message(m.UPDATE, client_name(k), 1, v.to_bytes()) for k, v in enumerate(vectors, 1)]
     messages.append(Message("total", "coordinator", 1, total.to_bytes()))
     model = dense_model("heist", (1, d))
-    public = Public(model, model.init(digest(b"heist")), 0.1, 1, heist.clients)
-    return View("coordinator", public, tuple(messages), tuple(held), public_key=key), HeistTruth(updates)
+    public = Public(model, model.init(digest(b"heist")), 0.1, 1, recovery.clients)
+    return View("coordinator", public, tuple(messages), tuple(held), public_key=key), KeyRecoveryTruth(updates)
 
 
-def _encrypted(heist: Heist, key: PublicKey, shares: tuple[SecretShare, ...], update: Doubles) -> CiphertextVector:
-    scheme = open_scheme(heist.scheme)
+def _encrypted(
+    recovery: KeyRecovery, key: PublicKey, shares: tuple[SecretShare, ...], update: Doubles
+) -> CiphertextVector:
+    scheme = open_scheme(recovery.scheme)
     by = shares[0] if scheme.preset.symmetric else key
-    return scheme.encrypt(by, update, bound=1.0, max_terms=heist.clients, integers=(1, 1))
+    return scheme.encrypt(by, update, bound=1.0, max_terms=recovery.clients, integers=(1, 1))
 
 
-def _returned(heist: Heist, key: PublicKey, shares: tuple[SecretShare, ...], total: CiphertextVector) -> list[Held]:
+def _returned(
+    recovery: KeyRecovery, key: PublicKey, shares: tuple[SecretShare, ...], total: CiphertextVector
+) -> list[Held]:
     """What a client's decryption looks like when it is sent back, every slot of every chunk."""
-    if heist.returned == "nothing":
+    if recovery.returned == "nothing":
         return []
     if key.quorum.collective:
         return [_together(shares, key, total)]
     rng = np.random.default_rng()
-    scheme = open_scheme(heist.scheme)
+    scheme = open_scheme(recovery.scheme)
     partial = scheme.partial_decrypt(shares[0], total, (shares[0].index,))
     slots = np.concatenate([np.frombuffer(block, dtype="<f8") for block in partial.blocks])
-    once = rng.normal(scale=heist.noise, size=len(slots))
+    once = rng.normal(scale=recovery.noise, size=len(slots))
     return [
         Held(
             RETURNED,
             1,
-            _as_returned(heist, slots, once if heist.cached else rng.normal(scale=heist.noise, size=len(slots))),
+            _as_returned(
+                recovery, slots, once if recovery.cached else rng.normal(scale=recovery.noise, size=len(slots))
+            ),
         )
-        for _ in range(heist.answers)
+        for _ in range(recovery.answers)
     ]
 
 
-def _as_returned(heist: Heist, slots: Doubles, noise: Doubles) -> Doubles:
-    if heist.returned == "float32":
+def _as_returned(recovery: KeyRecovery, slots: Doubles, noise: Doubles) -> Doubles:
+    if recovery.returned == "float32":
         return np.asarray(slots.astype(np.float32).astype(np.float64))
-    if heist.returned == "10 decimals":
+    if recovery.returned == "10 decimals":
         return np.asarray(np.round(slots, 10))
-    return slots + noise if heist.returned == "flooded" else slots
+    return slots + noise if recovery.returned == "flooded" else slots
 
 
 def _together(shares: tuple[SecretShare, ...], key: PublicKey, total: CiphertextVector) -> Held:

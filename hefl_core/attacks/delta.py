@@ -26,22 +26,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tenseal.sealapi as sealapi
 
-from hefl_core.attacks.keyheist import FoundKey
-from hefl_core.attacks.related import PARAMETERS
+from hefl_core.attacks.methods.ckks_key_recovery import FoundKey
+from hefl_core.attacks.methods.related_ciphertexts import PARAMETERS
 from hefl_core.attacks.view import Doubles, Message, Public, View
 from hefl_core.errors import HeflError, ParameterError
 from hefl_core.federation import messages as m
 from hefl_core.ids import client_name, digest
 from hefl_core.learning.models import dense_model
-from hefl_core.schemes import blocks, rlwe, seal, shamir, threshold
 from hefl_core.schemes.base import CiphertextVector, Opened, PartialDecryption, PublicKey
-from hefl_core.schemes.bfv import BFVScheme
-from hefl_core.schemes.ckks import CKKSScheme
 from hefl_core.schemes.presets import RingPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
-from hefl_core.schemes.rlwe import Residues
-from hefl_core.schemes.seal import Ring
+from hefl_core.schemes.ring import blocks, rlwe, seal, shamir, threshold
+from hefl_core.schemes.ring.bfv import BFVScheme
+from hefl_core.schemes.ring.ckks import CKKSScheme
+from hefl_core.schemes.ring.rlwe import Residues
+from hefl_core.schemes.ring.seal import Ring
 
 NONE, LOUD, SILENT = "none", "loud", "silent"
 DEVIATIONS = (NONE, LOUD, SILENT)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hefl_core.attacks import inversion, records, scoring
+from hefl_core.attacks import scoring
 from hefl_core.attacks.catalogue import run
 from hefl_core.attacks.lab import CLIENT, COORDINATOR, PLAIN, Lab, Setting
+from hefl_core.attacks.methods import gradient_inversion, record_leak
 from hefl_core.attacks.result import AttackResult
 from hefl_core.attacks.scoring import Truth
 from hefl_core.attacks.view import Doubles, View
@@ -38,7 +39,7 @@ class Portrait:
 
 
 @dataclass(frozen=True)
-class Row:
+class SeatRow:
     """The five portraits of one record, and what the screen says about it. ``side`` None: a table's row."""
 
     portraits: tuple[Portrait, ...]
@@ -57,7 +58,7 @@ def five_seats(
     batch: int = 1,
     noise: float = 0.1,
     seed: int = 7,
-) -> Row:
+) -> SeatRow:
     """The record itself, and what each seat's best guess makes of what it sees.
 
     ``raw`` has the portraits in the table's own units. ``noise`` is the deviation per entry, times the clipping norm 1, on the
@@ -93,13 +94,13 @@ def five_seats(
     restore = lab.data.scaling.restore if lab.data.scaling else lambda values: np.asarray(values, np.float64)
     raw = tuple(restore(portrait.values.astype(np.float32)) for portrait in portraits)
     label = lab.data.classes[int(victim.labels[0])]
-    return Row(tuple(portraits), label, lab.data.image_side, lab.data.feature_names, raw)
+    return SeatRow(tuple(portraits), label, lab.data.image_side, lab.data.feature_names, raw)
 
 
 def _portrait(name: str, view: View, truth: Truth, crowd: Examples, detail: str) -> Portrait:
     """The seat's guess that comes nearest to the first record (batches give several guesses)."""
-    agreed = records.records(view)
-    guesses = agreed if len(agreed) else records.best_record(view)
+    agreed = record_leak.records(view)
+    guesses = agreed if len(agreed) else record_leak.best_record(view)
     target = truth.examples.features[0].astype(np.float64)
     best = max(guesses, key=lambda guess: scoring.psnr(guess, target))
     return Portrait(name, best, scoring.psnr(best, target), scoring.rank(best, crowd.features), detail)
@@ -138,9 +139,9 @@ def film(
     chosen = np.concatenate([[record], rng.choice(others, batch - 1, replace=False)]).astype(np.int64)
     view, truth = lab.trial(record, examples=lab.data.train.take(chosen))
     crowd = lab.data.train.take(np.concatenate([[record], rng.choice(others, CROWD - 1, replace=False)]))
-    metric, tv = inversion.SEARCHES[search]
+    metric, tv = gradient_inversion.SEARCHES[search]
     steps = 250 if batch > 1 else 120
-    found = inversion.invert(view, metric=metric, tv=tv, side=8, steps=steps, restarts=1, seed=seed)
+    found = gradient_inversion.invert(view, metric=metric, tv=tv, side=8, steps=steps, restarts=1, seed=seed)
     target = truth.examples.features[0].astype(np.float64)
     best = int(np.argmax([scoring.psnr(guess, target) for guess in found.records]))
     frames = found.frames[:, best]

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hefl_core.attacks.records import imprint_model, imprint_parameters
+from hefl_core.attacks.methods.record_leak import imprint_model, imprint_parameters
 from hefl_core.attacks.scoring import Truth
 from hefl_core.attacks.view import MEAN, MODEL, OWN, Doubles, Held, Message, Public, View
 from hefl_core.errors import ParameterError

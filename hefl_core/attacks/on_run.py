@@ -13,8 +13,9 @@ from typing import Final
 
 import numpy as np
 
-from hefl_core.attacks import catalogue, labels, members, records, scoring
+from hefl_core.attacks import catalogue, scoring
 from hefl_core.attacks.capture import Capture, Victim
+from hefl_core.attacks.methods import label_leak, membership, record_leak
 from hefl_core.attacks.result import AttackResult, Evidence
 from hefl_core.attacks.scoring import Score
 from hefl_core.attacks.view import Doubles, View
@@ -139,7 +140,7 @@ def _shares(victims: Sequence[Victim], others: Examples, seed: int) -> Played:
     """Which share of a client's records has which label; the prior is the hold-out set's own shares."""
     truths = [victim.truth for victim in victims]
     classes = victims[0].view.public.model.classes
-    guesses = [labels.label_mixture(victim.view) for victim in victims]
+    guesses = [label_leak.label_mixture(victim.view) for victim in victims]
     usual = np.bincount(others.labels, minlength=classes) / len(others)
     score = scoring.over_trials(guesses, truths, scoring.mixture_error, _closeness, rate=False)
     prior = float(np.mean([scoring.mixture_error(usual, truth) for truth in truths]))
@@ -159,7 +160,7 @@ def _members(victims: Sequence[Victim], others: Examples, seed: int) -> Played:
         rng, own, most = np.random.default_rng([seed, at]), victim.truth.examples, _candidates(victim.view, others)
         count = min(len(own), most)
         drawn = [part.take(rng.choice(len(part), count, replace=False)) for part in (own, others)]
-        found = members.by_gradients(victim.view, pooled(drawn))
+        found = membership.by_gradients(victim.view, pooled(drawn))
         found = found / (float(np.std(found)) or 1.0)
         inside.append(found[:count])
         outside.append(found[count:])
@@ -179,11 +180,11 @@ def _records(victims: Sequence[Victim], others: Examples, seed: int) -> Played:
     first = victims[0].view.public.model.layers[0]
     if not isinstance(first, Dense):
         raise ParameterError("records: expected a dense first layer, found a convolution", "use the model mlp")
-    guesses = [records.records(victim.view) for victim in victims]
+    guesses = [record_leak.records(victim.view) for victim in victims]
     truths = [victim.truth for victim in victims]
     score = scoring.over_trials(guesses, truths, scoring.recovered, scoring.likeness, rate=False)
     at = int(np.argmin([victim.examples for victim in victims]))
-    shown = guesses[at] if len(guesses[at]) else records.best_record(victims[at].view)
+    shown = guesses[at] if len(guesses[at]) else record_leak.best_record(victims[at].view)
     guess, row, quality = scoring.nearest(shown, truths[at])
     whole = [scoring.recovered(one, truth) * len(truth.examples) for one, truth in zip(guesses, truths, strict=True)]
     found = [

@@ -11,7 +11,7 @@ from hefl_core.attacks.result import AttackResult
 
 
 @dataclass(frozen=True)
-class Cell:
+class MatrixCell:
     """One attack from one seat; ``result`` None until it is run."""
 
     attack: Attack
@@ -19,11 +19,13 @@ class Cell:
     result: AttackResult | None = None
 
 
-def cells(results: Sequence[AttackResult] = ()) -> tuple[tuple[Cell | None, ...], ...]:
+def cells(results: Sequence[AttackResult] = ()) -> tuple[tuple[MatrixCell | None, ...], ...]:
     """Rows of attacks, columns of seats; None where an attack cannot be tried. The last result of a cell counts."""
     found = {(result.attack, result.seat): result for result in results}
     return tuple(
-        tuple(Cell(attack, seat, found.get((attack.name, seat))) if seat in attack.seats else None for seat in SEATS)
+        tuple(
+            MatrixCell(attack, seat, found.get((attack.name, seat))) if seat in attack.seats else None for seat in SEATS
+        )
         for attack in ATTACKS
     )
 

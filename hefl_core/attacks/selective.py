@@ -92,7 +92,7 @@ def read_record(gradient: Doubles, mask: Mask, model: Model, theta: Parameters, 
         return usual
     gap = hidden[active] - usual @ weights[:, active] - bias[active]
     pull = 1e-3 * np.eye(model.features)  # the smallest step away from the usual record
-    from scipy.optimize import lsq_linear  # a second to import, see inversion.py
+    from scipy.optimize import lsq_linear  # a second to import, see gradient_inversion.py
 
     found = lsq_linear(np.vstack([weights[:, active].T, pull]), np.concatenate([gap, np.zeros(model.features)]))
     return np.asarray(usual + found.x)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from hefl_core.errors import HeflError, ParameterError
 from hefl_core.federation import messages as m
 from hefl_core.federation.messages import EncryptedSum
-from hefl_core.federation.transcript import Transcript
+from hefl_core.federation.record.transcript import Transcript
 from hefl_core.learning.base import Examples, Parameters
 from hefl_core.learning.models import Model
 from hefl_core.schemes.base import CiphertextVector, PublicKey, SecretShare

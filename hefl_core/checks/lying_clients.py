@@ -1,6 +1,6 @@
 """Clients that cheat in a real run, each in one way: which lies a party refuses, and which pass every check.
 
-Like attacks/poisoning.py, but through the whole protocol: commitment, signature, admission, decryption, count and tag.
+Like attacks/methods/poisoning.py, but through the whole protocol: commitment, signature, admission, decryption, count and tag.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any, cast
 import numpy as np
 
 from hefl_core.errors import HeflError
+from hefl_core.federation.adaptive_bound import FieldScheme
 from hefl_core.federation.client import Client
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.messages import EncryptedSum, RoundPlan
-from hefl_core.federation.precision import FieldScheme
 from hefl_core.ids import client_name
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
-from hefl_core.runtime.household import home_of, model_of
+from hefl_core.runtime.client_home import home_of, model_of
 from hefl_core.runtime.run import Run
 from hefl_core.runtime.stage import Stage, local_stage_of, make_auditor, make_client, make_coordinator, make_kms
 from hefl_core.schemes.base import CiphertextVector, Opened, Vector
-from hefl_core.schemes.ckks import INTEGER_UNIT
+from hefl_core.schemes.ring.ckks import INTEGER_UNIT
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Envelope, Position
 
@@ -34,10 +34,10 @@ BOOST = 10.0
 CLIP = 0.25
 """The norm that the lab clips to, where it clips: honest updates of its runs are longer."""
 INTEGER_FIELD = 1 << 64
-"""What Paillier's example counts wrap around (schemes/big_words.py)."""
+"""What Paillier's example counts wrap around (schemes/paillier/big_words.py)."""
 
 
-class Liar(Client):
+class LyingClient(Client):
     """A client that follows the protocol but for one thing; ``title`` says which."""
 
     title = ""
@@ -57,13 +57,13 @@ class Liar(Client):
         return replace(made, key_id=self.public_key.id, bound=plan.bound, max_terms=plan.max_terms)
 
 
-class Honest(Liar):
+class Honest(LyingClient):
     """The control: through the same machinery nobody refuses anything."""
 
     title = "no lie"
 
 
-class SignedByAStranger(Liar):
+class SignedByAStranger(LyingClient):
     """The signature on its upload is not of the roster's key."""
 
     title = "an upload signed with a key that is not in the roster"
@@ -73,7 +73,7 @@ class SignedByAStranger(Liar):
         return replace(envelope, signature=Identity("stranger", "client").sign(encode(envelope.header)))
 
 
-class SentBefore(Liar):
+class SentBefore(LyingClient):
     """From the second round on it sends the first round's ciphertext."""
 
     title = "last round's ciphertext again (replay)"
@@ -84,7 +84,7 @@ class SentBefore(Liar):
         return self._first
 
 
-class OtherThanCommitted(Liar):
+class OtherThanCommitted(LyingClient):
     """It commits to one ciphertext and uploads another."""
 
     title = "another ciphertext than it committed to"
@@ -95,7 +95,7 @@ class OtherThanCommitted(Liar):
         return super()._make_upload(position)
 
 
-class Malformed(Liar):
+class Malformed(LyingClient):
     """A block of its ciphertext is cut short."""
 
     title = "a ciphertext with a block cut short"
@@ -105,7 +105,7 @@ class Malformed(Liar):
         return replace(vector, blocks=(vector.blocks[0][:-16], *vector.blocks[1:]))
 
 
-class UnderAnotherKey(Liar):
+class UnderAnotherKey(LyingClient):
     """It encrypts under a key of its own and writes the round's key on it."""
 
     title = "a ciphertext under another key, labelled with the round's"
@@ -115,7 +115,7 @@ class UnderAnotherKey(Liar):
         return self._otherwise(weighted, plan, position, key=shares[0] if self.scheme.preset.symmetric else key)
 
 
-class CountedTwice(Liar):
+class CountedTwice(LyingClient):
     """It counts itself as two contributors."""
 
     title = "a hidden count of two contributors"
@@ -124,7 +124,7 @@ class CountedTwice(Liar):
         return self._otherwise(weighted, plan, position, integers=(self._weight, 2))
 
 
-class TooManyExamples(Liar):
+class TooManyExamples(LyingClient):
     """It claims more examples than all clients together may have."""
 
     title = "more examples than the manifest allows all clients together"
@@ -133,7 +133,7 @@ class TooManyExamples(Liar):
         return self._otherwise(weighted, plan, position, integers=(plan.max_terms * plan.examples_max + 1, 1))
 
 
-class FewerExamples(Liar):
+class FewerExamples(LyingClient):
     """From the second round on it takes the others' examples away: its count is negative, modulo what the words hold.
 
     It knows Σ n_k of the first round and aims at one example each, so that the mean is Σ n_k / K times what it should be.
@@ -173,7 +173,7 @@ class FewerExamples(Liar):
         return replace(made, length=len(weighted), integers=2)
 
 
-class PastTheBound(Liar):
+class PastTheBound(LyingClient):
     """It encodes for two terms and says that it was for all: in schemes with fields each number is then read as more.
 
     Without fields (CKKS) the clients check that the sum's numbers stay within K times the bound, and no more.
@@ -189,7 +189,7 @@ class PastTheBound(Liar):
         return self._otherwise(np.full(len(weighted), -past), plan, position, bound=past)
 
 
-class MoreExamples(Liar):
+class MoreExamples(LyingClient):
     """It claims as many examples as one client may have, and weighs its update accordingly."""
 
     title = "as many examples as one client may have, to weigh more"
@@ -199,7 +199,7 @@ class MoreExamples(Liar):
         return super()._make_commitment(position)
 
 
-class PastTheClip(Liar):
+class PastTheClip(LyingClient):
     """It clips nothing and sends ten times its update, within the bound of an entry."""
 
     title = f"{BOOST:g} times its update, past the clip where there is one"
@@ -210,7 +210,7 @@ class PastTheClip(Liar):
         return np.clip(BOOST * update, -bound, bound)
 
 
-class WellFormed(Liar):
+class WellFormed(LyingClient):
     """It sends a multiple of its update, properly encrypted, committed, tagged and signed."""
 
     title = f"{FACTOR:g} times its update, well formed and within the bound"
@@ -220,7 +220,7 @@ class WellFormed(Liar):
         return np.clip(FACTOR * super()._train(plan, round_), -bound, bound)
 
 
-LIES: tuple[type[Liar], ...] = (
+LIES: tuple[type[LyingClient], ...] = (
     SignedByAStranger,
     SentBefore,
     OtherThanCommitted,
@@ -238,7 +238,7 @@ LIES: tuple[type[Liar], ...] = (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LieOutcome:
     """What became of a lie. ``refused_by``: the parties that refused something, ``reason``: the first one's; empty: nobody did.
 
     ``applied``: rounds that the clients applied all the same; ``accuracy`` after the last, by the observer (0 before any).
@@ -256,7 +256,7 @@ class Outcome:
         return any(name.startswith("client-") for name in self.refused_by)
 
 
-def tell(lie: type[Liar], experiment: Experiment) -> Outcome:
+def tell(lie: type[LyingClient], experiment: Experiment) -> LieOutcome:
     """A run in which client 1 lies; the others, coordinator and auditor are honest.
 
     A lie that is refused before the sum leaves the liar out of the round, as long as min_cohort others remain; one that is
@@ -274,23 +274,23 @@ def tell(lie: type[Liar], experiment: Experiment) -> Outcome:
         raise ended
     accuracy = run.rounds[-1].accuracy if run.rounds else None
     by = tuple(dict.fromkeys(entry.party for entry in said if entry.position == said[0].position))
-    return Outcome(lie.title, by, said[0].reason if said else "", len(run.rounds), accuracy or 0.0)
+    return LieOutcome(lie.title, by, said[0].reason if said else "", len(run.rounds), accuracy or 0.0)
 
 
 @dataclass(frozen=True)
 class Lies:
     """The honest run, and every lie in its place."""
 
-    honest: Outcome
-    told: tuple[Outcome, ...]
+    honest: LieOutcome
+    told: tuple[LieOutcome, ...]
 
     @property
-    def caught(self) -> tuple[Outcome, ...]:
+    def caught(self) -> tuple[LieOutcome, ...]:
         """Those that somebody refused."""
         return tuple(one for one in self.told if one.refused_by)
 
     @property
-    def missed(self) -> tuple[Outcome, ...]:
+    def missed(self) -> tuple[LieOutcome, ...]:
         """Those that nobody did."""
         return tuple(one for one in self.told if not one.refused_by)
 
@@ -300,7 +300,7 @@ def tell_all(experiment: Experiment) -> Lies:
     return Lies(tell(Honest, experiment), tuple(tell(lie, experiment) for lie in LIES))
 
 
-def _stage(lie: type[Liar], manifest: Manifest, observer: Member | None) -> Stage:
+def _stage(lie: type[LyingClient], manifest: Manifest, observer: Member | None) -> Stage:
     """As the local stage, with a liar in client 1's place."""
     kms = make_kms(manifest)
     root, experiment = kms.member, manifest.experiment

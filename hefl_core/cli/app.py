@@ -20,8 +20,8 @@ def app(
     ] = None,
 ) -> None:
     """Start the application and serve it until Ctrl-C."""
-    from hefl_core.runtime.gui import streamlit_command
     from hefl_core.runtime.host_names import VARIABLE, parse_names
+    from hefl_core.runtime.services.screen import streamlit_command
 
     names = parse_names(",".join((*(host or ()), os.environ.get(VARIABLE, ""))))
     environment = os.environ | {VARIABLE: ",".join(names)}

@@ -9,15 +9,15 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from hefl_core.app.captured_run import of_transcript
 from hefl_core.attacks.catalogue import ATTACKS
 from hefl_core.attacks.catalogue import run as run_attack
 from hefl_core.attacks.on_run import attack_run
 from hefl_core.attacks.result import AttackResult
 from hefl_core.cli.output import STDOUT, write_json
 from hefl_core.errors import ParameterError
-from hefl_core.federation.transcript import Transcript
+from hefl_core.federation.record.transcript import Transcript
 from hefl_core.ids import COORDINATOR
-from hefl_core.runtime.captured import of_transcript
 
 
 def attack(

@@ -9,10 +9,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from hefl_core.checks.blindness.examination import PIECES, full_test
 from hefl_core.cli.output import STDERR, STDOUT, progress, write_json
 from hefl_core.errors import ParameterError
 from hefl_core.federation.experiment import Experiment
-from hefl_core.runtime.blindness import PIECES, Blindness, full_test
+from hefl_core.probes.findings import Blindness
 from hefl_core.runtime.events import EventBus
 
 BOTH = "both"

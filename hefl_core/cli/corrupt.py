@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from hefl_core.checks.damage.outcomes import Case, DamageOutcome
+from hefl_core.checks.damage.sweep import BARE, Sweep, SweepRow, failures, rows, run_one, run_sweep, to_markdown
 from hefl_core.cli.output import STDERR, STDOUT, write_json
-from hefl_core.measure.damage import Case, Outcome
-from hefl_core.runtime.corruption.sweep import BARE, Row, Sweep, failures, rows, run_one, run_sweep, to_markdown
 
 BARE_SHARE = 10
 """One bare case for so many of ours."""
@@ -52,7 +52,7 @@ def corrupt(
 
 
 def _watched(sweep: Sweep) -> tuple[Case, ...]:
-    done: Counter[Outcome] = Counter()
+    done: Counter[DamageOutcome] = Counter()
     with STDERR.status("damaging") as status:
 
         def tell(case: Case) -> None:
@@ -62,27 +62,27 @@ def _watched(sweep: Sweep) -> tuple[Case, ...]:
         return run_sweep(sweep, tell)
 
 
-def _table(table: tuple[Row, ...]) -> Table:
+def _table(table: tuple[SweepRow, ...]) -> Table:
     made = Table(
         title="damaged inputs",
         caption="lie: signed so by its sender under a scheme without a tag, which no receiver can see",
     )
     made.add_column("input")
-    for column in ("cases", *Outcome):
+    for column in ("cases", *DamageOutcome):
         made.add_column(column, justify="right")
     for row in table:
-        made.add_row(row.family, str(row.cases), *(str(row.counts[outcome]) for outcome in Outcome))
+        made.add_row(row.family, str(row.cases), *(str(row.counts[outcome]) for outcome in DamageOutcome))
     return made
 
 
-def _json(sweep: Sweep, cases: tuple[Case, ...], table: tuple[Row, ...]) -> str:
+def _json(sweep: Sweep, cases: tuple[Case, ...], table: tuple[SweepRow, ...]) -> str:
     total = Counter(case.outcome for case in cases)
     kinds = Counter((case.target, case.kind.partition(",")[0]) for case in cases)
     return json_module.dumps(
         {
             "seed": sweep.seed,
             "count": sweep.count,
-            "total": {outcome: total[outcome] for outcome in Outcome},
+            "total": {outcome: total[outcome] for outcome in DamageOutcome},
             "families": [{"family": row.family, "cases": row.cases, **row.counts} for row in table],
             "kinds": {f"{target}: {kind}": number for (target, kind), number in sorted(kinds.items())},
             "failures": [asdict(case) for case in failures(cases)],

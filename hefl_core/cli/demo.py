@@ -8,18 +8,18 @@ import numpy as np
 import typer
 from rich.panel import Panel
 
-from hefl_core.claims import check_claims
+from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.cli.output import STDERR, STDOUT, findings_table, progress, rounds_table, write_json
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.messages import EncryptedSum
-from hefl_core.federation.transcript import Sent
-from hefl_core.federation.verify import pin_of, verify
+from hefl_core.federation.record.transcript import Sent
+from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.ids import COORDINATOR
+from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.events import EventBus
-from hefl_core.runtime.household import estate
+from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import RunResult
-from hefl_core.runtime.run import run_experiment
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.wire.canonical import decode
 
@@ -58,7 +58,7 @@ def _run(experiment: Experiment, runtime: str) -> RunResult:
 def story(result: RunResult) -> list[tuple[str, str]]:
     """Round 1 in seven panels, every number read off the run: (title, text)."""
     transcript, experiment = result.transcript, result.experiment
-    data = estate(experiment).dataset
+    data = dealt_data(experiment).dataset
     seen = result.observations[1][0]
     update = np.frombuffer(seen.update)
     upload = _find(transcript.of_round(1), m.UPDATE, seen.client)

@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hefl_core.cli.output import STDERR, STDOUT, write_json
-from hefl_core.runtime.campaign import (
+from hefl_core.checks.faults.campaign import (
     FEWER,
     KEPT,
     LOST,
@@ -18,10 +17,11 @@ from hefl_core.runtime.campaign import (
     STOPPED,
     UNREACHED,
     WRONG,
-    Outcome,
+    FaultOutcome,
     Report,
     local_faults,
 )
+from hefl_core.cli.output import STDERR, STDOUT, write_json
 
 RESULTS = {
     KEPT: "kept",
@@ -56,15 +56,15 @@ def faults(
     on_ray = 0 if without_log else count // 6 if processes is None else min(processes, count)
     wired = 0 if without_log else count // 20 if network is None else min(network, count - on_ray)
     skipped: tuple[tuple[str, str], ...] = ()
-    outcomes: list[Outcome] = []
+    outcomes: list[FaultOutcome] = []
     if wired:
-        from hefl_core.runtime import network_faults
+        from hefl_core.checks.faults import networks
 
-        skipped = network_faults.skipped()
-        outcomes += [_said(one) for one in network_faults.network_faults(seed, wired)]
+        skipped = networks.skipped()
+        outcomes += [_said(one) for one in networks.network_faults(seed, wired)]
     outcomes += [_said(one) for one in local_faults(seed, count - on_ray - len(outcomes), durable=not without_log)]
     if on_ray:
-        from hefl_core.runtime.process_faults import process_faults
+        from hefl_core.checks.faults.processes import process_faults
 
         outcomes += [_said(one) for one in process_faults(seed, on_ray, deadline)]
     report = Report(seed, time.perf_counter() - started, deadline, tuple(outcomes), skipped)
@@ -78,7 +78,7 @@ def faults(
         raise typer.Exit(1)
 
 
-def _said(outcome: Outcome) -> Outcome:
+def _said(outcome: FaultOutcome) -> FaultOutcome:
     if outcome.result in (LOST, WRONG, UNREACHED):
         fault = outcome.fault
         STDERR.print(
@@ -101,7 +101,7 @@ def _table(report: Report) -> Table:
         table.add_column(column, no_wrap=True)
     for column in ("", *RESULTS.values(), "s"):
         table.add_column(column, justify="right", min_width=len(column))
-    by_kind: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
+    by_kind: dict[tuple[str, str], list[FaultOutcome]] = defaultdict(list)
     for outcome in report.outcomes:
         by_kind[outcome.where, outcome.fault.kind].append(outcome)
     for (where, kind), found in sorted(by_kind.items()):

@@ -10,11 +10,11 @@ import msgspec
 import typer
 from rich.table import Table
 
-from hefl_core.claims import LEDGER, to_markdown
+from hefl_core.checks.claims.ledger import LEDGER, to_markdown
 from hefl_core.cli.output import STDOUT, write_json
 from hefl_core.errors import IntegrityError, ParameterError
-from hefl_core.federation.heads import Heads
-from hefl_core.federation.verify import verify_file
+from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.verify import verify_file
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.roster import RosterPin
 from hefl_core.schemes.flooding import Flooding, at_ceiling, flooding, wanted_answers
@@ -34,7 +34,7 @@ def verify(
 ) -> None:
     """Check a record's chain, signatures, conversation and sums, offline and without secrets. Exit 1 names the first break."""
     pin = RosterPin.load(roster) if roster else None
-    remembered = Heads.together([Heads.load(path) for path in heads]) if heads else None
+    remembered = ClientHeads.together([ClientHeads.load(path) for path in heads]) if heads else None
     try:
         verdict = verify_file(transcript, pin, remembered)
     except IntegrityError as error:

@@ -16,9 +16,9 @@ from rich.table import Table
 
 from hefl_core.cli.output import STDOUT, write_json
 from hefl_core.errors import ParameterError
-from hefl_core.keys.service import EpochLine, KeyService
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.unlock import KeyEncryptionKey, KeyFile, Passphrase
+from hefl_core.keys.kms.key_office import EpochLine, KeyService
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.unlock import KeyEncryptionKey, KeyFile, Passphrase
 
 PASSPHRASE = "HEFL_PASSPHRASE"
 PIN = "HEFL_TOKEN_PIN"
@@ -51,7 +51,7 @@ def _opened(store: Path, key_file: Path | None, token: str | None, *, new: bool 
 
 def _unlock(key_file: Path | None, token: str | None, *, new: bool) -> KeyEncryptionKey:
     if token is not None:
-        from hefl_core.keys.token import Token as HardwareToken
+        from hefl_core.keys.vault.token import Token as HardwareToken
 
         module, _, label = token.rpartition(":")
         return (HardwareToken.create if new else HardwareToken)(module, label, os.environ.get(PIN, ""))

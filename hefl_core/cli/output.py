@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hefl_core.runtime.events import EventBus, Progress
-from hefl_core.runtime.result import RoundResult, RunResult, Verdict
+from hefl_core.runtime.result import ClaimVerdict, RoundResult, RunResult
 from hefl_core.shown import visible
 
 STDERR = Console(stderr=True)
@@ -100,9 +100,9 @@ def forecast_table(result: RunResult) -> Table:
 
 
 _VERDICTS = {
-    Verdict.HOLDS: "[green]holds[/]",
-    Verdict.FAILS: "[red]FAILS[/]",
-    Verdict.NOT_CHECKED: "[dim]not checked[/]",
+    ClaimVerdict.HOLDS: "[green]holds[/]",
+    ClaimVerdict.FAILS: "[red]FAILS[/]",
+    ClaimVerdict.NOT_CHECKED: "[dim]not checked[/]",
 }
 
 

@@ -12,9 +12,10 @@ from hefl_core.errors import DataError, ParameterError
 from hefl_core.federation.experiment import Experiment, Manifest, Schema
 from hefl_core.federation.remarks import remarks_on
 from hefl_core.ids import COORDINATOR
-from hefl_core.runtime.household import OWN
-from hefl_core.runtime.kit import Kit, read_json
-from hefl_core.runtime.provision import (
+from hefl_core.runtime.client_home import OWN
+from hefl_core.runtime.ops.settings import LISTEN
+from hefl_core.runtime.services.kit import Kit, read_json
+from hefl_core.runtime.services.provision import (
     DAYS,
     KITS,
     check_kit,
@@ -26,7 +27,6 @@ from hefl_core.runtime.provision import (
     renew_request,
     terms,
 )
-from hefl_core.runtime.settings import LISTEN
 
 provision = typer.Typer(
     name="provision",

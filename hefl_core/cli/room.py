@@ -7,7 +7,7 @@ import threading
 
 import typer
 
-from hefl_core.runtime.room import address_file, keep_room
+from hefl_core.app.role_play import address_file, keep_room
 
 
 def room() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hefl_core.claims import check_claims
+from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.cli.output import (
     STDERR,
     findings_table,
@@ -18,13 +18,13 @@ from hefl_core.cli.output import (
     write_json,
 )
 from hefl_core.federation.experiment import Experiment, read_bound
-from hefl_core.federation.heads import Heads
-from hefl_core.federation.transcript import newest_roster
-from hefl_core.federation.verify import pin_of
+from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.transcript import newest_roster
+from hefl_core.federation.record.verify import pin_of
 from hefl_core.runtime.events import EventBus
-from hefl_core.runtime.one_machine import NOTE
+from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import with_forecast
-from hefl_core.runtime.run import run_experiment
+from hefl_core.runtime.services.one_machine import NOTE
 from hefl_core.runtime.stage import whereabouts
 
 _DEFAULT = Experiment()
@@ -110,7 +110,7 @@ def run(
         if not released:
             STDERR.print(WITHHELD)
         pin_of(checked.transcript).save(f"{transcript}.roster")
-        Heads.of(checked.transcript).save(f"{transcript}.heads")
+        ClientHeads.of(checked.transcript).save(f"{transcript}.heads")
     if json:
         write_json(json, checked.to_json())
     warn_insecure(checked)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hefl_core.runtime.settings import ROLES, Settings
+from hefl_core.runtime.ops.settings import ROLES, Settings
 
 
 def serve(
@@ -16,6 +16,6 @@ def serve(
 ) -> None:
     """Run one party as a service until SIGTERM: health and metrics over HTTP, one JSON object per line on stderr."""
     settings = Settings.load(role, config)
-    from hefl_core.runtime.service import serve as run  # after the settings: a wrong value is said at once
+    from hefl_core.runtime.services.service import serve as run  # after the settings: a wrong value is said at once
 
     run(settings)

@@ -15,8 +15,8 @@ from hefl_core import errors
 from hefl_core.errors import HeflError, IntegrityError, RoundError, WireError
 from hefl_core.federation import messages as m
 from hefl_core.federation.party import DUPLICATE, Letter
-from hefl_core.federation.protocol_table import row_of
-from hefl_core.keys.approval import PREFIX
+from hefl_core.federation.record.protocol_table import row_of
+from hefl_core.keys.ceremony_result import PREFIX
 from hefl_core.keys.prekeys import Prekey
 from hefl_core.wire.envelope import Position
 

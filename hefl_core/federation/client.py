@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
 from hefl_core.federation import messages as m
+from hefl_core.federation.adaptive_bound import FieldScheme, Fitted, Precision, noise_step
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.holder import Holder
 from hefl_core.federation.mean import Sending, allowance, check_examples, check_length
@@ -26,9 +27,8 @@ from hefl_core.federation.messages import (
     RoundPlan,
 )
 from hefl_core.federation.party import Letter, Spent, Work
-from hefl_core.federation.precision import FieldScheme, Fitted, Precision, noise_step
+from hefl_core.federation.record.transcript import End, closing_statement
 from hefl_core.federation.round_log import RoundLog
-from hefl_core.federation.transcript import End, closing_statement
 from hefl_core.ids import AUDITOR, COORDINATOR, OBSERVER, digest
 from hefl_core.keys.epochs import EpochState
 from hefl_core.keys.roster import Member
@@ -81,7 +81,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Private:
-    """What a client holds in the clear after training in ``round``; it is searched for elsewhere (measure/traces.py).
+    """What a client holds in the clear after training in ``round``; it is searched for elsewhere (probes/private_forms.py).
 
     ``weighted``: n_k/n_max · Δ_k as it goes into the encryption, for fields of ``max_terms`` within ``bound``.
     ``mean`` and ``theta``: of the last sum that was applied, None and θ_0 before.

@@ -31,7 +31,7 @@ from hefl_core.federation.messages import (
 from hefl_core.federation.party import Letter, Party
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.ids import AUDITOR
-from hefl_core.keys.question import mask_digests
+from hefl_core.keys.decryption_policy import mask_digests
 from hefl_core.keys.roster import Member
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.wire.canonical import decode, encode

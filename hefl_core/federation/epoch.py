@@ -8,10 +8,10 @@ from typing import Any
 from hefl_core.errors import HeflError, IntegrityError, KeyNotActive, RuntimeUnavailable
 from hefl_core.federation.party import Letter
 from hefl_core.federation.post import Post
+from hefl_core.federation.record.transcript import Sent
 from hefl_core.federation.round import Parties
-from hefl_core.federation.transcript import Sent
-from hefl_core.keys.approval import APPROVAL_KIND, CeremonyResult
 from hefl_core.keys.ceremony import STEPS
+from hefl_core.keys.ceremony_result import APPROVAL_KIND, CeremonyResult
 from hefl_core.keys.epochs import EpochState
 from hefl_core.schemes.base import PublicKey
 from hefl_core.wire.envelope import Envelope, Position, SignedHeader

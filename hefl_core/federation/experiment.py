@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 
 from hefl_core.errors import ParameterError
+from hefl_core.federation.adaptive_bound import BoundRange
 from hefl_core.federation.dp import Mechanism, grid
-from hefl_core.federation.precision import BoundRange
 from hefl_core.ids import digest
 from hefl_core.keys.custody import Custody
 from hefl_core.schemes.fixed_point import FixedPoint
@@ -142,7 +142,8 @@ class Experiment:
         """How many rounds one key serves at most.
 
         Under one key a client that deviates can mix an old upload into its own and read it from the next sum
-        (attacks/related.py), or read the key itself (attacks/delta.py). A dealt key that is held together is therefore
+        (attacks/methods/related_ciphertexts.py), or read the key itself (attacks/delta.py). A dealt key that is held
+        together is therefore
         changed with every round; one made without a dealer costs every client a ceremony, so that the user chooses.
         """
         if self.epoch_rounds is not None:

@@ -1,6 +1,6 @@
 """The holder's half of a client: what it checks before a sum is opened, alone or together with t - 1 others.
 
-Like witness.py, but it has a share. The rules by which it answers stand in keys/question.py.
+Like witness.py, but it has a share. The rules by which it answers stand in keys/decryption_policy.py.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from hefl_core.federation.party import Letter
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.witness import Witness
 from hefl_core.ids import AUDITOR, COORDINATOR
-from hefl_core.keys.approval import PREFIX, CeremonyResult
 from hefl_core.keys.ceremony import APPROVAL, DealerFreeScheme, Participant
+from hefl_core.keys.ceremony_result import PREFIX, CeremonyResult
 from hefl_core.keys.custody import Custody
+from hefl_core.keys.decryption_policy import Contribution, Question
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.keys.prekeys import Prekey
-from hefl_core.keys.question import Contribution, Question
 from hefl_core.keys.roster import Member, Roster
 from hefl_core.keys.sealing import sealer
-from hefl_core.schemes import seal, threshold
 from hefl_core.schemes.base import Opened, PartialDecryption, PublicKey, Vector
 from hefl_core.schemes.flooding import floods
+from hefl_core.schemes.ring import seal, threshold
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 
@@ -184,7 +184,7 @@ class Holder(Witness):
         return self.scheme.open(self.public_key, message.total, partials, bound=bound)
 
     def opened_noise(self, position: Position) -> Vector:
-        """The noise of an applied sum, which every holder sees (schemes/threshold.py); empty where nothing was flooded."""
+        """The noise of an applied sum, which every holder sees (schemes/ring/threshold.py); empty where nothing was flooded."""
         preset = self.scheme.preset
         if not floods(preset, self.enrolment.record.quorum):
             return np.zeros(0)
@@ -223,7 +223,7 @@ class Holder(Witness):
 
         Leaks: to the clients, the sum (once t holders answered) and nothing else up to the flooding distance, as long as
             every upload is well formed: what a client added to c1 comes back times the key (attacks/delta.py).
-        Raises: DecryptionRefused naming the rule (keys/question.py).
+        Raises: DecryptionRefused naming the rule (keys/decryption_policy.py).
         """
         request = self.message(position, m.REQUEST, COORDINATOR, DecryptionRequest)
         if self.name not in request.active:

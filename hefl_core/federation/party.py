@@ -19,7 +19,7 @@ from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnava
 from hefl_core.federation.admission import Links, check_receipts
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import RECEIPT
-from hefl_core.federation.protocol_table import row_of
+from hefl_core.federation.record.protocol_table import row_of
 from hefl_core.federation.round_log import Checkpoint, RoundLog
 from hefl_core.ids import digest
 from hefl_core.keys.custody import Custody

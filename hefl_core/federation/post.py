@@ -15,8 +15,8 @@ from hefl_core.federation.messages import CONFIRMATION, RECEIPT
 from hefl_core.federation.outside import reason
 from hefl_core.federation.party import ENROLMENT_KINDS, Letter
 from hefl_core.federation.proceedings import Proceedings
-from hefl_core.federation.protocol_table import UNKEPT_KINDS
-from hefl_core.federation.transcript import Entry, LeftOut, Sent, Transcript, Unsent
+from hefl_core.federation.record.protocol_table import UNKEPT_KINDS
+from hefl_core.federation.record.transcript import Entry, LeftOut, Sent, Transcript, Unsent
 from hefl_core.ids import COORDINATOR, is_client
 from hefl_core.keys.custody import Custody
 from hefl_core.wire.envelope import Envelope, Position, SignedHeader
@@ -37,7 +37,7 @@ class Correspondent(Protocol):
 
 
 class Carrier(Protocol):
-    """How letters physically travel: by call (here) or between processes (runtime/ray_actors.py)."""
+    """How letters physically travel: by call (here) or between processes (runtime/ray/actors.py)."""
 
     def deliver(self, letter: Letter, to: Sequence[Any]) -> Iterator[tuple[Any, HeflError | None]]:
         """Hand the letter to each receiver; yields what each said of it."""

@@ -12,13 +12,13 @@ from typing import Final
 
 from hefl_core.errors import IntegrityError
 from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.grammar import Conversation
 from hefl_core.federation.messages import MAX_ATTEMPTS
-from hefl_core.federation.protocol_table import Row
-from hefl_core.federation.statements import Statements
-from hefl_core.federation.transcript import LeftOut, Sent, Unsent
+from hefl_core.federation.record.grammar import Conversation
+from hefl_core.federation.record.protocol_table import ProtocolRow
+from hefl_core.federation.record.statements import Statements
+from hefl_core.federation.record.transcript import LeftOut, Sent, Unsent
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
-from hefl_core.keys.issuing import ROSTER
+from hefl_core.keys.kms.issuer import ROSTER
 from hefl_core.keys.roster import Member, Roster
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.limits import MAX_MESSAGE_BYTES
@@ -95,7 +95,7 @@ class Proceedings:
             return True
         return agreed and 1 <= int(number) <= clients and name == client_name(int(number))
 
-    def _body(self, sent: Sent, row: Row, what: str, blobs: _Blobs) -> None:
+    def _body(self, sent: Sent, row: ProtocolRow, what: str, blobs: _Blobs) -> None:
         body = blobs.body(sent.body, what, row)
         if body is None:
             return
@@ -134,7 +134,7 @@ class _Blobs:
             raise IntegrityError(f"{what}: its blob {digest.hex()[:16]} is missing")
         return blob
 
-    def body(self, digest: bytes, what: str, row: Row) -> bytes | None:
+    def body(self, digest: bytes, what: str, row: ProtocolRow) -> bytes | None:
         """The body of a line; of a kind that is not kept it may be missing."""
         blob = (self.need if row.kept else self.get)(digest, what, row.most_bytes + MAX_MESSAGE_BYTES)
         if blob is not None and len(blob) > SMALL_BODY_BYTES:

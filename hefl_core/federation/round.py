@@ -12,8 +12,8 @@ from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.client import Client
 from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.post import Post
-from hefl_core.federation.transcript import Sent
-from hefl_core.keys.kms import KMS
+from hefl_core.federation.record.transcript import Sent
+from hefl_core.keys.kms.service import KMS
 from hefl_core.wire.envelope import Position
 
 

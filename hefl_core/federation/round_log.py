@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from hefl_core.keys.archive import keep_identity, kept_identities, recall_identity
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.store import KeyStore
+from hefl_core.keys.kms.records import keep_identity, kept_identities, recall_identity
+from hefl_core.keys.vault.store import KeyStore
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position, SignedHeader
 

@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from hefl_core.attacks.five_seats import CROWD, Curve, Film, Noised, Portrait, SeatRow
 from hefl_core.attacks.result import AttackResult
-from hefl_core.attacks.showcase import CROWD, Curve, Film, Noised, Portrait, Row
 from hefl_core.attacks.view import Doubles
 from hefl_core.figures.style import COLOURS, figure, label, line
 
@@ -19,7 +19,7 @@ FEW = 2
 TITLES = {"private": "private", "plain FL": "plain FL", "coordinator": "HE coordinator", "client": "decrypted mean"}
 
 
-def portraits(row: Row, *, dark: bool = False) -> go.Figure:
+def portraits(row: SeatRow, *, dark: bool = False) -> go.Figure:
     """The same record from five seats, as pictures. Raises: nothing; tables have :func:`card`."""
     side = row.side or 1
     picture = make_subplots(
@@ -36,7 +36,7 @@ def portraits(row: Row, *, dark: bool = False) -> go.Figure:
     return picture
 
 
-def portraits_caption(row: Row) -> str:
+def portraits_caption(row: SeatRow) -> str:
     """The picture in a sentence."""
     said = [
         f"{_title(one)} ({one.detail}): {one.psnr:.0f} dB, {_named(one)}"
@@ -72,7 +72,7 @@ def as_pictures(picture: go.Figure, *, dark: bool, height: int) -> None:
             picture.layout[f"yaxis{name}"].scaleanchor = f"x{name}"
 
 
-def card(row: Row, *, most: int = 30, dark: bool = False) -> go.Figure:
+def card(row: SeatRow, *, most: int = 30, dark: bool = False) -> go.Figure:
     """A table's record from the seats, standardised, one group of points per feature."""
     picture = figure(dark=dark, height=460, y="standard deviations from the mean")
     shown = [p for p in row.portraits if p.seat in ("private", "plain FL", "coordinator", "client")]
@@ -93,7 +93,7 @@ def card(row: Row, *, most: int = 30, dark: bool = False) -> go.Figure:
     return picture
 
 
-def raw_values(row: Row, *, most: int = 4) -> str:
+def raw_values(row: SeatRow, *, most: int = 4) -> str:
     """The first measurements that plain FL's server reads, in the table's own units."""
     at = [portrait.seat for portrait in row.portraits].index("plain FL")
     return ", ".join(f"{name} {value:.4g}" for name, value in list(zip(row.names, row.raw[at], strict=True))[:most])

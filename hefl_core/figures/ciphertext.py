@@ -10,7 +10,7 @@ from hefl_core.figures.style import COLOURS, figure, line
 from hefl_core.measure.precision import Security, Wear
 from hefl_core.measure.specimen import Twice, Uniformity, WordLayout
 from hefl_core.schemes.base import Vector
-from hefl_core.schemes.rlwe import Residues
+from hefl_core.schemes.ring.rlwe import Residues
 
 SIDE = 64
 

@@ -9,7 +9,7 @@ import numpy as np
 from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
 from hefl_core.federation.messages import DecryptionRequest, EncryptedSum, RoundPlan
-from hefl_core.federation.transcript import Transcript
+from hefl_core.federation.record.transcript import Transcript
 from hefl_core.figures.knowledge import EPOCH, ROSTER, SHARE, Matrix
 from hefl_core.figures.sequence import Message, Observations
 from hefl_core.figures.thing import ciphertext_of

@@ -13,10 +13,10 @@ from enum import Enum
 from functools import cached_property, lru_cache
 
 from hefl_core.federation import messages as m
-from hefl_core.federation.transcript import EAVESDROPPER, Sent, Transcript
+from hefl_core.federation.record.transcript import EAVESDROPPER, Sent, Transcript
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys import ceremony
-from hefl_core.keys.approval import PREFIX
+from hefl_core.keys.ceremony_result import PREFIX
 from hefl_core.keys.epochs import EpochAnnouncement, EpochRecord
 from hefl_core.schemes.registry import load_preset
 from hefl_core.wire.canonical import decode
@@ -57,7 +57,7 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class KnowledgeCell:
     """``evidence``: numbers of the messages it follows from (1 is the first). ``have`` of ``need`` shares, for keys."""
 
     state: State
@@ -74,9 +74,9 @@ class Matrix:
     round: int
     seats: tuple[str, ...]
     secrets: tuple[Secret, ...]
-    cells: dict[tuple[str, str], Cell]
+    cells: dict[tuple[str, str], KnowledgeCell]
 
-    def cell(self, seat: str, secret: str) -> Cell:
+    def cell(self, seat: str, secret: str) -> KnowledgeCell:
         """By names, for example ``cell("coordinator", "update/client-2")``."""
         return self.cells[seat, secret]
 
@@ -179,9 +179,9 @@ class _View:
     def __init__(self, ledger: _Ledger, parties: frozenset[str]) -> None:
         self.ledger = ledger
         self.parties = parties
-        self._keys: dict[int, Cell] = {}
+        self._keys: dict[int, KnowledgeCell] = {}
 
-    def cell(self, secret: Secret) -> Cell:
+    def cell(self, secret: Secret) -> KnowledgeCell:
         if secret.kind == KEY:
             return self._key(self.ledger.epoch)
         if secret.kind == UPDATE:
@@ -190,15 +190,15 @@ class _View:
             return self._sum(self.ledger.round)
         if secret.kind == MODEL:
             return self._model(self.ledger.round)
-        return Cell(State.KNOWS if secret.owner in self.parties else State.NOTHING)
+        return KnowledgeCell(State.KNOWS if secret.owner in self.parties else State.NOTHING)
 
-    def _key(self, epoch: int) -> Cell:
+    def _key(self, epoch: int) -> KnowledgeCell:
         """Shares that reached these parties."""
         if epoch not in self._keys:
             self._keys[epoch] = self._find_key(epoch)
         return self._keys[epoch]
 
-    def _find_key(self, epoch: int) -> Cell:
+    def _find_key(self, epoch: int) -> KnowledgeCell:
         shares = self.ledger.once(SHARE, epoch) or self.ledger.once(DEAL, epoch)
         record = self.ledger.records.get(epoch)
         need = record.quorum.threshold if record else self.ledger.transcript.manifest.experiment.quorum.threshold
@@ -206,16 +206,16 @@ class _View:
         holders = {name for _, s in mine for name in s.receivers if name in self.parties}
         evidence = tuple(n for n, _ in mine)
         if len(holders) >= need:
-            return Cell(State.KNOWS, evidence, len(holders), need)
+            return KnowledgeCell(State.KNOWS, evidence, len(holders), need)
         if KMS in self.parties and record is not None and record.dealer == KMS:
             dealt = tuple(n for n, _ in self.ledger.once(EPOCH, epoch))
-            return Cell(State.DEALT, dealt, len(holders), need)
+            return KnowledgeCell(State.DEALT, dealt, len(holders), need)
         if holders:
-            return Cell(State.SHARE, evidence, len(holders), need)
+            return KnowledgeCell(State.SHARE, evidence, len(holders), need)
         made = record is not None
-        return Cell(State.NOTHING if made else State.NOT_YET, (), 0, need)
+        return KnowledgeCell(State.NOTHING if made else State.NOT_YET, (), 0, need)
 
-    def _opens(self, epoch: int) -> Cell | None:
+    def _opens(self, epoch: int) -> KnowledgeCell | None:
         """Why these parties can open ciphertexts of an epoch; None when they cannot.
 
         A KMS that dealt the key and promised to forget it is believed when it sits alone, not when it colludes.
@@ -224,78 +224,82 @@ class _View:
         colluding = key.state is State.DEALT and len(self.parties) > 1
         return key if key.state is State.KNOWS or colluding else None
 
-    def _holds(self, number: int, sent: Sent) -> Cell:
+    def _holds(self, number: int, sent: Sent) -> KnowledgeCell:
         """What these parties have of a message that carries a ciphertext."""
         inside = bool(self.parties & {sent.sender, *sent.receivers})
         if not inside and EAVESDROPPER not in self.parties:
-            return Cell(State.NOTHING)
+            return KnowledgeCell(State.NOTHING)
         if not inside and sent.head.header.sealed:
-            return Cell(State.SEALED, (number,))
+            return KnowledgeCell(State.SEALED, (number,))
         if self.ledger.plain:
-            return Cell(State.KNOWS, (number,))
+            return KnowledgeCell(State.KNOWS, (number,))
         key = self._opens(sent.position.epoch)
-        return Cell(State.CAN_OPEN, (number, *key.evidence)) if key else Cell(State.CIPHERTEXT, (number,))
+        return (
+            KnowledgeCell(State.CAN_OPEN, (number, *key.evidence))
+            if key
+            else KnowledgeCell(State.CIPHERTEXT, (number,))
+        )
 
-    def _update(self, client: str) -> Cell:
+    def _update(self, client: str) -> KnowledgeCell:
         direct = self._direct_update(client)
         return direct if direct.state.readable else self._by_subtraction(client) or direct
 
-    def _direct_update(self, client: str) -> Cell:
+    def _direct_update(self, client: str) -> KnowledgeCell:
         committed = [n for n, s in self.ledger.of(m.COMMITMENT) if s.sender == client]
         if not committed:
-            return Cell(State.NOT_YET)
+            return KnowledgeCell(State.NOT_YET)
         if client in self.parties:
-            return Cell(State.KNOWS, tuple(committed))
+            return KnowledgeCell(State.KNOWS, tuple(committed))
         found = [self._holds(n, s) for n, s in self.ledger.of(m.UPDATE) if s.sender == client]
-        return found[0] if found else Cell(State.NOTHING)
+        return found[0] if found else KnowledgeCell(State.NOTHING)
 
-    def _by_subtraction(self, client: str) -> Cell | None:
+    def _by_subtraction(self, client: str) -> KnowledgeCell | None:
         """The sum minus all its other terms."""
         contributors = [s.sender for _, s in self.ledger.of(m.UPDATE)]
         others = [self._direct_update(name) for name in contributors if name != client]
         total = self._direct_sum(self.ledger.round)
         if client not in contributors or not total.state.readable or not all(o.state.readable for o in others):
             return None
-        return Cell(State.CAN_OPEN, (*total.evidence, *(n for other in others for n in other.evidence)))
+        return KnowledgeCell(State.CAN_OPEN, (*total.evidence, *(n for other in others for n in other.evidence)))
 
-    def _sum(self, round_: int) -> Cell:
+    def _sum(self, round_: int) -> KnowledgeCell:
         direct = self._direct_sum(round_)
         if direct.state.readable or direct.state is State.NOT_YET or round_ != self.ledger.round:
             return direct
         terms = [self._direct_update(s.sender) for _, s in self.ledger.of(m.UPDATE)]
         if terms and all(term.state.readable for term in terms):
-            return Cell(State.CAN_OPEN, tuple(n for term in terms for n in term.evidence))
+            return KnowledgeCell(State.CAN_OPEN, tuple(n for term in terms for n in term.evidence))
         return direct
 
-    def _direct_sum(self, round_: int) -> Cell:
+    def _direct_sum(self, round_: int) -> KnowledgeCell:
         sums = self.ledger.of(m.SUM, round_)
         if not sums:
-            return Cell(State.NOT_YET)
+            return KnowledgeCell(State.NOT_YET)
         receipts = [n for n, s in self.ledger.of(m.RECEIPT, round_) if s.sender in self.parties]
         if receipts:
-            return Cell(State.KNOWS, tuple(receipts))
+            return KnowledgeCell(State.KNOWS, tuple(receipts))
         held = self._holds(*sums[0])
         if held.state is not State.CIPHERTEXT:
             return held
         partials = [(n, s) for n, s in self.ledger.of(m.PARTIAL, round_) if self.parties & {s.sender, *s.receivers}]
         need = self._key(sums[0][1].position.epoch).need
         if len({s.sender for _, s in partials}) >= need > 1:
-            return Cell(State.CAN_OPEN, (*held.evidence, *(n for n, _ in partials)))
+            return KnowledgeCell(State.CAN_OPEN, (*held.evidence, *(n for n, _ in partials)))
         return held
 
-    def _model(self, round_: int) -> Cell:
+    def _model(self, round_: int) -> KnowledgeCell:
         """θ after a round: θ_0 and every sum until then."""
         total = self._sum(round_)
         if total.state is State.NOT_YET:
             return total
         before = [self._start(), *(self._sum(number) for number in range(1, round_))]
         if not total.state.readable or not all(cell.state.readable for cell in before):
-            return Cell(State.NOTHING)
-        return Cell(total.state, (*before[0].evidence, *total.evidence))
+            return KnowledgeCell(State.NOTHING)
+        return KnowledgeCell(total.state, (*before[0].evidence, *total.evidence))
 
-    def _start(self) -> Cell:
+    def _start(self) -> KnowledgeCell:
         """θ_0 stands in the first plan, for whoever reads it."""
         for number, sent in self.ledger.of(m.PLAN, 1):
             if self.parties & {sent.sender, *sent.receivers} or EAVESDROPPER in self.parties:
-                return Cell(State.KNOWS, (number,))
-        return Cell(State.NOTHING)
+                return KnowledgeCell(State.KNOWS, (number,))
+        return KnowledgeCell(State.NOTHING)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hefl_core.federation import messages as m
-from hefl_core.federation.transcript import Transcript
+from hefl_core.federation.record.transcript import Transcript
 from hefl_core.figures.knowledge import SHARE, knowledge
 from hefl_core.figures.sequence import chapter_at
 from hefl_core.figures.thing import ciphertext_of

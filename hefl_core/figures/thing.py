@@ -8,7 +8,7 @@ import numpy as np
 
 from hefl_core.federation import messages as m
 from hefl_core.federation.messages import Commitment, CommitmentList, Confirmation, DecryptionRequest, EncryptedSum
-from hefl_core.federation.transcript import Sent, Transcript
+from hefl_core.federation.record.transcript import Sent, Transcript
 from hefl_core.figures.knowledge import EPOCH, ROSTER, Matrix
 from hefl_core.figures.sequence import Message, Observations
 from hefl_core.ids import OBSERVER

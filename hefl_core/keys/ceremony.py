@@ -28,13 +28,13 @@ import numpy as np
 
 from hefl_core.errors import IntegrityError, ParameterError, RoundError, WireError
 from hefl_core.ids import KMS, digest
-from hefl_core.keys.approval import APPROVAL_KIND, PREFIX, CeremonyResult
+from hefl_core.keys.ceremony_result import APPROVAL_KIND, PREFIX, CeremonyResult
 from hefl_core.keys.epochs import public_key_digest
 from hefl_core.keys.identity import Identity, Reader
 from hefl_core.keys.roster import Roster
 from hefl_core.keys.sealing import SealingInfo, open_envelope, sealer
 from hefl_core.keys.secret import Hidden, SecretBytes
-from hefl_core.keys.tag import KEY_BYTES, TagKey, joint_tag_key, tag_key_digest
+from hefl_core.keys.sum_tag import KEY_BYTES, TagKey, joint_tag_key, tag_key_digest
 from hefl_core.schemes.base import (
     CiphertextVector,
     PartialDecryption,

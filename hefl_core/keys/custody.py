@@ -9,13 +9,13 @@ from typing import Final
 
 from hefl_core.errors import KeyMismatch, KeyNotActive, KeyUseError, ParameterError, RuntimeUnavailable
 from hefl_core.ids import KeyId
+from hefl_core.keys.decryption_policy import AnsweredSet, Question, check_question, left_out, mask_digests
 from hefl_core.keys.epochs import DEALER_FREE, EpochRecord
-from hefl_core.keys.question import AnsweredSet, Question, check_question, left_out, mask_digests
 from hefl_core.keys.roster import Roster
 from hefl_core.keys.sealing import pack_share, unpack_share
 from hefl_core.keys.secret import Hidden
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.tag import TagKey
+from hefl_core.keys.sum_tag import TagKey
+from hefl_core.keys.vault.store import KeyStore
 from hefl_core.schemes.base import PartialDecryption, Scheme, SecretShare
 from hefl_core.schemes.flooding import answers_cap
 from hefl_core.schemes.quorum import Quorum
@@ -81,7 +81,7 @@ class Custody:
 
 
 class ShareHolder(Hidden):
-    """A client's secret shares and tag keys, by epoch, and the rules by which it answers (keys/question.py).
+    """A client's secret shares and tag keys, by epoch, and the rules by which it answers (keys/decryption_policy.py).
 
     With a ``store`` the answered set and destroyed epochs survive a restart; the shares themselves do not lie in it
     (they are opened again from the KMS's sealed messages, see keys/enrolment.py). A life that begins in the middle of a

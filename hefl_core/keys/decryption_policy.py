@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Final
 from hefl_core.errors import DecryptionRefused, ParameterError, RoundError
 from hefl_core.ids import digest
 from hefl_core.keys.roster import Roster
-from hefl_core.keys.store import KeyStore
+from hefl_core.keys.vault.store import KeyStore
 from hefl_core.schemes.base import CiphertextVector, Scheme, SecretShare
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Position

@@ -23,6 +23,7 @@ from hefl_core.errors import (
 from hefl_core.ids import KMS
 from hefl_core.keys.audit import AuditLog
 from hefl_core.keys.custody import Custody, ShareHolder
+from hefl_core.keys.decryption_policy import Question
 from hefl_core.keys.epochs import (
     DEALER_FREE,
     EpochAnnouncement,
@@ -34,12 +35,11 @@ from hefl_core.keys.epochs import (
 )
 from hefl_core.keys.identity import Identity, Reader, SealingKey
 from hefl_core.keys.prekeys import AHEAD, Prekey, Prekeys
-from hefl_core.keys.question import Question
 from hefl_core.keys.roster import CLIENT, Member, Roster, RosterPin
 from hefl_core.keys.sealing import open_envelope, share_info, unpack_share
 from hefl_core.keys.secret import Hidden
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.tag import TagKey
+from hefl_core.keys.sum_tag import TagKey
+from hefl_core.keys.vault.store import KeyStore
 from hefl_core.schemes.base import PartialDecryption, PublicKey, Scheme, SecretShare
 from hefl_core.schemes.registry import load_preset
 from hefl_core.wire.canonical import decode

@@ -9,8 +9,8 @@ from typing import Final
 
 from hefl_core.errors import KeyNotActive, ParameterError, RoundError
 from hefl_core.ids import KMS, digest
-from hefl_core.keys.approval import Approvals
 from hefl_core.keys.audit import AuditEntry
+from hefl_core.keys.ceremony_result import Approvals
 from hefl_core.schemes.base import PublicKey
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset

@@ -16,7 +16,7 @@ from hefl_core.errors import KeyNotActive, KeyUseError
 from hefl_core.keys.identity import Identity, SealingKey
 from hefl_core.keys.roster import CLIENT, Member, sealing_statement
 from hefl_core.keys.secret import Hidden
-from hefl_core.keys.store import KeyStore
+from hefl_core.keys.vault.store import KeyStore
 from hefl_core.wire.canonical import decode, encode
 
 AHEAD: Final = 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hefl_core.keys.identity import Identity, SealingKey
-from hefl_core.keys.tag import KEY_BYTES, TagKey, expose_tag_key
+from hefl_core.keys.sum_tag import KEY_BYTES, TagKey, expose_tag_key
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.fingerprint import Form
 

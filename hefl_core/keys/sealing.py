@@ -20,7 +20,7 @@ from hefl_core.errors import KeyUseError, ParameterError, SecretKeyEscape, WireE
 from hefl_core.ids import KeyId
 from hefl_core.keys.identity import HPKE, Reader, bind
 from hefl_core.keys.roster import CLIENT, Member
-from hefl_core.keys.tag import TagKey, expose_tag_key
+from hefl_core.keys.sum_tag import TagKey, expose_tag_key
 from hefl_core.schemes.base import SecretShare, expose_secret
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.wire.canonical import decode, encode

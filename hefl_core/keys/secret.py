@@ -25,7 +25,7 @@ class Hidden:
     def _refuse(self, *_: object) -> NoReturn:
         raise SecretKeyEscape(
             f"{type(self).__name__}: expected to stay in this process, found an attempt to pickle or copy it; "
-            "seal it to one client (keys/sealing.py) or keep it in the key store (keys/store.py)"
+            "seal it to one client (keys/sealing.py) or keep it in the key store (keys/vault/store.py)"
         )
 
     __reduce__ = __reduce_ex__ = __getstate__ = __copy__ = __deepcopy__ = _refuse

@@ -1,0 +1,1 @@
+"""Data sets, models and trainers; TensorFlow in keras_*.py alone."""

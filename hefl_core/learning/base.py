@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,8 @@ from hefl_core.errors import DataError, ParameterError
 from hefl_core.ids import digest
 
 if TYPE_CHECKING:
-    from hefl_core.learning.models import Model
+    pass
+
 
 Parameters: TypeAlias = npt.NDArray[np.float32]
 """A model flattened: float32 (d,), in the order of ``Model.shapes``."""
@@ -106,20 +107,6 @@ class Evaluation:
 
     accuracy: float
     loss: float
-
-
-class LocalTrainer(Protocol):
-    """Trains one model on one client's data; NumPy and Keras implement it alike."""
-
-    @property
-    def model(self) -> Model:
-        """The architecture."""
-
-    def train(self, theta: Parameters, data: Examples, how: LocalTraining) -> Parameters:
-        """``local_epochs`` passes of mini-batch SGD from theta. Shapes: float32 (d,) in and out."""
-
-    def evaluate(self, theta: Parameters, data: Examples) -> Evaluation:
-        """Accuracy and loss of theta on ``data``."""
 
 
 def batches(examples: int, how: LocalTraining) -> Iterator[npt.NDArray[np.int64]]:

@@ -7,15 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hefl_core.learning.base import (
-    Evaluation,
-    Examples,
-    LocalTrainer,
-    LocalTraining,
-    Parameters,
-    pooled,
-    training_seed,
-)
+from hefl_core.learning.base import Evaluation, Examples, LocalTraining, Parameters, pooled, training_seed
+from hefl_core.learning.trainers import LocalTrainer
 
 
 def centralised(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from typing import cast
+from typing import Protocol, cast
 
 from hefl_core.errors import ParameterError
-from hefl_core.learning.base import LocalTrainer
+from hefl_core.learning.base import Evaluation, Examples, LocalTraining, Parameters
 from hefl_core.learning.models import Model
 
 _HOME = {
@@ -25,3 +25,17 @@ def open_trainer(kind: str, model: Model) -> LocalTrainer:
         raise ParameterError(f"trainer: expected one of {', '.join(_HOME)}, found {kind!r}", "try 'numpy'")
     module, name = _HOME[kind]
     return cast(LocalTrainer, getattr(importlib.import_module(module), name)(model))
+
+
+class LocalTrainer(Protocol):
+    """Trains one model on one client's data; NumPy and Keras implement it alike."""
+
+    @property
+    def model(self) -> Model:
+        """The architecture."""
+
+    def train(self, theta: Parameters, data: Examples, how: LocalTraining) -> Parameters:
+        """``local_epochs`` passes of mini-batch SGD from theta. Shapes: float32 (d,) in and out."""
+
+    def evaluate(self, theta: Parameters, data: Examples) -> Evaluation:
+        """Accuracy and loss of theta on ``data``."""

@@ -26,11 +26,11 @@ from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.party import Letter, Spent
 from hefl_core.federation.post import ByCall, Post
+from hefl_core.federation.record.transcript import Sent, Transcript
 from hefl_core.federation.round import Parties, federated_round
-from hefl_core.federation.transcript import Sent, Transcript
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.keys.custody import Custody
-from hefl_core.keys.kms import KMS
+from hefl_core.keys.kms.service import KMS
 from hefl_core.measure.phases import work_on_record
 from hefl_core.schemes.presets import BFVPreset, PaillierPreset, PlaintextPreset, load_preset
 from hefl_core.schemes.registry import block_count
@@ -46,7 +46,7 @@ _LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FittedLine:
     """Cost of n units: ``base + slope · n``."""
 
     base: float
@@ -57,7 +57,7 @@ class Line:
         return max(0.0, self.base + self.slope * units)
 
     @classmethod
-    def through(cls, x0: float, y0: float, x1: float, y1: float) -> Line:
+    def through(cls, x0: float, y0: float, x1: float, y1: float) -> FittedLine:
         """Through two points; never falling, so that noise in small ones cannot forecast less than nothing."""
         slope = max(0.0, (y1 - y0) / (x1 - x0))
         return cls(max(0.0, y0 - slope * x0), slope)
@@ -75,14 +75,14 @@ class Calibration:
 
     preset: str
     collective: bool
-    encrypt: Line
-    admit: Line
-    decrypt: Line
-    partial: Line
+    encrypt: FittedLine
+    admit: FittedLine
+    decrypt: FittedLine
+    partial: FittedLine
     per_partial: float
     per_term: float
-    client_memory: Line
-    coordinator_memory: Line
+    client_memory: FittedLine
+    coordinator_memory: FittedLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +128,14 @@ def _calibrate(scheme: str, collective: bool) -> Calibration:
     return Calibration(
         preset=scheme,
         collective=collective,
-        encrypt=Line.through(low.units, low.encrypt, high.units, high.encrypt),
-        admit=Line.through(low.units, low.admit, high.units, high.admit),
-        decrypt=Line.through(low.units, low.decrypt, high.units, high.decrypt),
-        partial=Line.through(low.units, low.partial, high.units, high.partial),
+        encrypt=FittedLine.through(low.units, low.encrypt, high.units, high.encrypt),
+        admit=FittedLine.through(low.units, low.admit, high.units, high.admit),
+        decrypt=FittedLine.through(low.units, low.decrypt, high.units, high.decrypt),
+        partial=FittedLine.through(low.units, low.partial, high.units, high.partial),
         per_partial=per_partial,
         per_term=max(0.0, wide.decrypt - low.decrypt) / (WIDE - clients),
-        client_memory=Line(0.0, heavy[0] / high.units),
-        coordinator_memory=Line(0.0, heavy[1] / high.units),
+        client_memory=FittedLine(0.0, heavy[0] / high.units),
+        coordinator_memory=FittedLine(0.0, heavy[1] / high.units),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.messages import SUM, UPDATE
-from hefl_core.federation.transcript import Sent, Transcript
+from hefl_core.federation.record.transcript import Sent, Transcript
 from hefl_core.measure.calibration import Calibration, calibrate, units
 from hefl_core.measure.sizes import round_bytes
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from hefl_core.errors import ParameterError
 from hefl_core.ids import digest
-from hefl_core.schemes import blocks, rlwe, seal, threshold
 from hefl_core.schemes.base import CiphertextVector, PublicKey
-from hefl_core.schemes.paillier_keys import Modulus, open_public
+from hefl_core.schemes.paillier.keys import Modulus, open_public
 from hefl_core.schemes.presets import PaillierPreset, RingPreset
 from hefl_core.schemes.registry import load_preset
+from hefl_core.schemes.ring import blocks, rlwe, seal, threshold
 
 
 def masks_of(key: PublicKey, vector: CiphertextVector) -> tuple[bytes, ...]:

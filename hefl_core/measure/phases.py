@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from hefl_core.federation.party import Spent, Work
-from hefl_core.federation.transcript import Sent
+from hefl_core.federation.record.transcript import Sent
 from hefl_core.ids import COORDINATOR
 
 Unit = Literal["seconds", "cpu_seconds"]

@@ -18,14 +18,14 @@ import numpy as np
 from hefl_core.errors import HeflError, IntegrityError, ParameterError
 from hefl_core.ids import KeyId
 from hefl_core.measure.specimen import sample_update
-from hefl_core.schemes import blocks, rlwe, seal, threshold
 from hefl_core.schemes.base import CiphertextVector, PublicKey, SecretShare, Vector
-from hefl_core.schemes.bfv import BFVScheme
-from hefl_core.schemes.ckks import CKKSScheme
 from hefl_core.schemes.presets import LIMIT_2018, LIMIT_2024, BFVPreset, CKKSPreset, RingPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
-from hefl_core.schemes.rlwe import Residues
+from hefl_core.schemes.ring import blocks, rlwe, seal, threshold
+from hefl_core.schemes.ring.bfv import BFVScheme
+from hefl_core.schemes.ring.ckks import CKKSScheme
+from hefl_core.schemes.ring.rlwe import Residues
 
 MOST_DOUBLINGS = 34
 INDEPENDENT = (1, 2, 4, 8, 16, 32, 64)

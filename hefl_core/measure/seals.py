@@ -15,7 +15,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hefl_core.federation.transcript import Sent
+from hefl_core.federation.record.transcript import Sent
 from hefl_core.keys.sealing import CONTENT_KEY_BYTES, NONCE_BYTES, SealedBody, Wrap
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import SignedHeader

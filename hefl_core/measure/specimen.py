@@ -16,15 +16,15 @@ import numpy as np
 from hefl_core.errors import HeflError
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.tag import TagKey
-from hefl_core.schemes import blocks
+from hefl_core.keys.sum_tag import TagKey
 from hefl_core.schemes.base import CiphertextVector, PublicKey, Scheme, SecretShare, Vector
-from hefl_core.schemes.bfv import BFVScheme
-from hefl_core.schemes.ckks import CKKSScheme
 from hefl_core.schemes.presets import RingPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
-from hefl_core.schemes.rlwe import Residues, data_primes
+from hefl_core.schemes.ring import blocks
+from hefl_core.schemes.ring.bfv import BFVScheme
+from hefl_core.schemes.ring.ckks import CKKSScheme
+from hefl_core.schemes.ring.rlwe import Residues, data_primes
 from hefl_core.wire.envelope import Position
 from hefl_core.wire.outbox import Outbox
 
@@ -158,7 +158,7 @@ def twice(specimen: Specimen, x: Vector) -> Twice:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FlipVerdict:
     """What one check said of damaged bytes. ``refused``: whether the damage ends here."""
 
     who: str
@@ -174,7 +174,9 @@ def flip(vector: CiphertextVector, position: int, bit: int) -> CiphertextVector:
     return replace(vector, blocks=(bytes(block), *vector.blocks[1:]))
 
 
-def examine(specimen: Specimen, honest: CiphertextVector, damaged: CiphertextVector, x: Vector) -> tuple[Verdict, ...]:
+def examine(
+    specimen: Specimen, honest: CiphertextVector, damaged: CiphertextVector, x: Vector
+) -> tuple[FlipVerdict, ...]:
     """Every check of the protocol, for real, on damaged bytes; each as if the ones before had been left out."""
     return (
         _on_the_wire(honest, damaged),
@@ -184,7 +186,7 @@ def examine(specimen: Specimen, honest: CiphertextVector, damaged: CiphertextVec
     )
 
 
-def _on_the_wire(honest: CiphertextVector, damaged: CiphertextVector) -> Verdict:
+def _on_the_wire(honest: CiphertextVector, damaged: CiphertextVector) -> FlipVerdict:
     """The signed header names the content's digest."""
     client = Identity(_NAME, "client")
     envelope = Outbox(_NAME, client, "specimen").compose("update", _PLACE, (COORDINATOR,), honest.to_bytes())
@@ -193,56 +195,56 @@ def _on_the_wire(honest: CiphertextVector, damaged: CiphertextVector) -> Verdict
     try:
         changed.check(client.member.signing, experiment="specimen", recipient=COORDINATOR)
     except HeflError as error:
-        return Verdict(COORDINATOR, check, True, str(error))
-    return Verdict(COORDINATOR, check, False, "the same bytes")
+        return FlipVerdict(COORDINATOR, check, True, str(error))
+    return FlipVerdict(COORDINATOR, check, False, "the same bytes")
 
 
-def _at_the_door(specimen: Specimen, damaged: CiphertextVector) -> Verdict:
+def _at_the_door(specimen: Specimen, damaged: CiphertextVector) -> FlipVerdict:
     """What can be said of a ciphertext without a secret."""
     check = "header, sizes and residues of each block"
     try:
         specimen.scheme.check(specimen.key, damaged)
     except HeflError as error:
-        return Verdict(COORDINATOR, check, True, str(error))
-    return Verdict(
+        return FlipVerdict(COORDINATOR, check, True, str(error))
+    return FlipVerdict(
         COORDINATOR, check, False, "a well-formed ciphertext; what is inside, nobody without the key can say"
     )
 
 
-def _at_the_auditor(specimen: Specimen, honest: CiphertextVector, damaged: CiphertextVector, x: Vector) -> Verdict:
+def _at_the_auditor(specimen: Specimen, honest: CiphertextVector, damaged: CiphertextVector, x: Vector) -> FlipVerdict:
     """Re-adding what was uploaded, compared with a sum that somebody changed."""
     check = "adding the uploads again, block by block"
     other = specimen.encrypt(x, client_name(2))
     try:
         claimed = specimen.scheme.add(specimen.key, damaged, other)
     except HeflError as error:
-        return Verdict(AUDITOR, check, True, f"the sum cannot even be made: {error}")
+        return FlipVerdict(AUDITOR, check, True, f"the sum cannot even be made: {error}")
     again = specimen.scheme.add(specimen.key, honest, other)
     digests = [hashlib.sha256(total.blocks[0]).hexdigest()[:16] for total in (again, claimed)]
     if digests[0] == digests[1]:
-        return Verdict(AUDITOR, check, False, f"block 1 is {digests[0]} both times")
-    return Verdict(AUDITOR, check, True, f"expected block 1 to be {digests[0]}, found {digests[1]}: not confirmed")
+        return FlipVerdict(AUDITOR, check, False, f"block 1 is {digests[0]} both times")
+    return FlipVerdict(AUDITOR, check, True, f"expected block 1 to be {digests[0]}, found {digests[1]}: not confirmed")
 
 
-def _after_decryption(specimen: Specimen, damaged: CiphertextVector, x: Vector) -> tuple[Verdict, ...]:
+def _after_decryption(specimen: Specimen, damaged: CiphertextVector, x: Vector) -> tuple[FlipVerdict, ...]:
     """What decryption itself notices, and the tag where there is one."""
     check = "decrypting: noise, fields, count"
     try:
         part = specimen.scheme.partial_decrypt(specimen.share, damaged, (1,))
         opened = specimen.scheme.open(specimen.key, damaged, [part])
     except HeflError as error:
-        return (Verdict(_NAME, check, True, str(error)),)
+        return (FlipVerdict(_NAME, check, True, str(error)),)
     off = float(np.max(np.abs(opened.values - x)))
-    seen = Verdict(_NAME, check, False, f"opened without complaint; the largest entry is off by {off:.3g}")
+    seen = FlipVerdict(_NAME, check, False, f"opened without complaint; the largest entry is off by {off:.3g}")
     if not specimen.scheme.preset.tagged:
-        return (seen, Verdict(_NAME, "tag", False, "this scheme carries none: only the auditor stands in between"))
+        return (seen, FlipVerdict(_NAME, "tag", False, "this scheme carries none: only the auditor stands in between"))
     try:
         specimen.tag_key.check(opened, [_NAME], "specimen", _PLACE)
     except HeflError as error:
-        return (seen, Verdict(_NAME, "tag", True, str(error)))
+        return (seen, FlipVerdict(_NAME, "tag", True, str(error)))
     return (
         seen,
-        Verdict(_NAME, "tag", False, "the tag fits: the change drowned in the noise, every word is as it was sent"),
+        FlipVerdict(_NAME, "tag", False, "the tag fits: the change drowned in the noise, every word is as it was sent"),
     )
 
 

@@ -23,11 +23,11 @@ from typing import Any, Final
 
 from hefl_core.errors import WireError
 from hefl_core.federation import messages as m
-from hefl_core.federation import protocol_table
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import Commitment, EncryptedSum
 from hefl_core.federation.outside import is_public_reason
-from hefl_core.federation.transcript import LeftOut, Seen, Sent, Transcript, Unsent
+from hefl_core.federation.record import protocol_table
+from hefl_core.federation.record.transcript import LeftOut, Seen, Sent, Transcript, Unsent
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.registry import load_preset

@@ -16,15 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import KeyNotActive, RoundError
-from hefl_core.federation.client import Client, Private
-from hefl_core.federation.precision import FieldScheme
-from hefl_core.keys.traces import identity_forms, sealing_forms, tag_forms
+from hefl_core.federation.adaptive_bound import FieldScheme
+from hefl_core.federation.client import Client, Observation, Private
+from hefl_core.federation.experiment import Experiment
+from hefl_core.keys.private_forms import identity_forms, sealing_forms, tag_forms
 from hefl_core.schemes.base import Vector
 from hefl_core.schemes.fixed_point import FixedPoint, pack
-from hefl_core.schemes.paillier_words import PaillierWords
+from hefl_core.schemes.paillier.words import PaillierWords
 from hefl_core.schemes.presets import BFVPreset, PaillierPreset
+from hefl_core.schemes.private_forms import share_forms
 from hefl_core.schemes.registry import load_preset, open_scheme
-from hefl_core.schemes.traces import share_forms
 from hefl_core.wire.fingerprint import ANCHOR_BYTES, SMALLEST_BITS, Fingerprint, Form, Salt
 
 UPDATE, AGGREGATE, MODEL, RECORD = "plaintext update", "aggregate", "model after θ_0", "training records"
@@ -201,3 +202,25 @@ def _pieces(
         data = values[at : at + size].tobytes()
         if found[at] * bits >= SMALLEST_BITS and len(data) >= ANCHOR_BYTES:
             yield Form(kind, f"{name} at {at}", data, found[at] * bits)
+
+
+def observed_forms(
+    experiment: Experiment, examples_max: int, observations: Sequence[Observation], pieces: int, seed: int
+) -> Iterator[Form]:
+    """One round's updates, sum, mean and model, as the audience was shown them."""
+    numbers = Numbers(experiment.scheme, experiment.clients)
+    bounds: list[float | None] = []
+    weighted = []
+    for seen in observations:
+        name = f"{seen.client}, round {seen.position.round}, observed"
+        update = np.frombuffer(seen.update, dtype=np.float64)
+        weighted.append(update * (seen.examples / examples_max))
+        bounds.append(experiment.declared_bound if seen.bound is None else seen.bound)
+        yield from update_forms(name, update, weighted[-1], bounds[-1], numbers, pieces, seed)
+        if seen.applied and seen.theta:
+            mean = np.frombuffer(seen.applied, dtype=np.float64)
+            yield from mean_forms(name, mean, pieces, seed)
+            yield from model_forms(f"{name}, model", np.frombuffer(seen.theta, np.float32), mean != 0, pieces, seed)
+    if weighted:
+        round_ = observations[0].position.round
+        yield from sum_forms(f"round {round_}, observed", weighted, bounds[0], numbers, pieces, seed)

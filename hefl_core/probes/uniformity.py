@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.federation import messages as m
-from hefl_core.federation.transcript import Transcript
+from hefl_core.federation.record.transcript import Transcript
 from hefl_core.keys.epochs import EpochAnnouncement
-from hefl_core.schemes import blocks, rlwe, seal
 from hefl_core.schemes.base import CiphertextVector, PublicKey
-from hefl_core.schemes.paillier_keys import open_public
+from hefl_core.schemes.paillier.keys import open_public
 from hefl_core.schemes.presets import PaillierPreset, RingPreset
 from hefl_core.schemes.registry import load_preset
+from hefl_core.schemes.ring import blocks, rlwe, seal
 from hefl_core.wire.canonical import decode
 
 FAMILY_ALPHA: Final = 1e-9
@@ -43,7 +43,7 @@ Numbers = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Row:
+class CiphertextRow:
     """The numbers of one kind modulo ``modulus``, an array per upload in the order of sending."""
 
     label: str
@@ -100,7 +100,7 @@ class Uniformity:
 
 def rows_of(
     transcript: Transcript, most: int = MOST_UPLOADS, epoch: int | None = None
-) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+) -> tuple[tuple[str, ...], tuple[CiphertextRow, ...]]:
     """(senders, rows) of at most ``most`` uploads of one key, the newest unless told otherwise.
 
     Raises: WireError for bytes that are no ciphertext.
@@ -115,7 +115,7 @@ def rows_of(
     return tuple(one.sender for one in sent), tuple(read_rows(key, vectors))
 
 
-def read_rows(key: PublicKey, vectors: Sequence[CiphertextVector]) -> Iterator[Row]:
+def read_rows(key: PublicKey, vectors: Sequence[CiphertextVector]) -> Iterator[CiphertextRow]:
     """The numbers inside ciphertexts. Raises: WireError."""
     preset = load_preset(key.id.preset)
     if isinstance(preset, RingPreset):
@@ -131,18 +131,20 @@ def read_rows(key: PublicKey, vectors: Sequence[CiphertextVector]) -> Iterator[R
         ]
         for at, prime in enumerate(rlwe.data_primes(ring)):
             for part in (0, 1):
-                yield Row(f"c{part} mod q_{at + 1}", prime, tuple(one[:, part, at].ravel() for one in read))
+                yield CiphertextRow(f"c{part} mod q_{at + 1}", prime, tuple(one[:, part, at].ravel() for one in read))
     elif isinstance(preset, PaillierPreset):
         modulus = open_public(preset, key.material)
         numbers = [modulus.read(vector.blocks[:MOST_NUMBERS]) for vector in vectors]
         residues = tuple(_integers([c % modulus.n for c in one]) for one in numbers)
-        yield Row(MOD_N, int(modulus.n), residues, by_quotient=True)
-        yield Row(DIV_N, int(modulus.n), tuple(_integers([c // modulus.n for c in one]) for one in numbers))
+        yield CiphertextRow(MOD_N, int(modulus.n), residues, by_quotient=True)
+        yield CiphertextRow(DIV_N, int(modulus.n), tuple(_integers([c // modulus.n for c in one]) for one in numbers))
     else:
-        yield Row("bytes", 256, tuple(np.frombuffer(b"".join(v.blocks), np.uint8).astype(np.uint64) for v in vectors))
+        yield CiphertextRow(
+            "bytes", 256, tuple(np.frombuffer(b"".join(v.blocks), np.uint8).astype(np.uint64) for v in vectors)
+        )
 
 
-def compare(senders: Sequence[str], rows: Sequence[Row], alpha: float = FAMILY_ALPHA) -> Uniformity:
+def compare(senders: Sequence[str], rows: Sequence[CiphertextRow], alpha: float = FAMILY_ALPHA) -> Uniformity:
     """Every row as it is, and between each upload and the next one: of all, and of the same client."""
     tests = []
     for row in rows:
@@ -190,13 +192,13 @@ def _chi_square(name: str, modulus: int, uploads: Sequence[Numbers]) -> Trial:
 # -- controls: the same run's ciphertexts, from a broken scheme ------------------------------------------------
 
 
-def unmasked(rows: Sequence[Row], seed: int = 0) -> tuple[Row, ...]:
+def unmasked(rows: Sequence[CiphertextRow], seed: int = 0) -> tuple[CiphertextRow, ...]:
     """Control: what the scheme sends when it leaves out the mask: c1 = 0 and a plaintext in c0; (1 + n)^m."""
     rng = np.random.default_rng(seed)
     return tuple(_without_mask(row, rng) for row in rows)
 
 
-def _without_mask(row: Row, rng: np.random.Generator) -> Row:
+def _without_mask(row: CiphertextRow, rng: np.random.Generator) -> CiphertextRow:
     def plain(like: Numbers) -> Numbers:
         if like.dtype == object:
             return _integers([1 if row.by_quotient else word for word in _plaintexts(len(like), rng)])
@@ -207,13 +209,13 @@ def _without_mask(row: Row, rng: np.random.Generator) -> Row:
     return replace(row, uploads=tuple(plain(one) for one in row.uploads))
 
 
-def same_mask(rows: Sequence[Row], seed: int = 0) -> tuple[Row, ...]:
+def same_mask(rows: Sequence[CiphertextRow], seed: int = 0) -> tuple[CiphertextRow, ...]:
     """Control: what it sends when every upload has the first one's mask: only the plaintexts differ."""
     rng = np.random.default_rng(seed)
     return tuple(_with_one_mask(row, rng) for row in rows)
 
 
-def _with_one_mask(row: Row, rng: np.random.Generator) -> Row:
+def _with_one_mask(row: CiphertextRow, rng: np.random.Generator) -> CiphertextRow:
     first = row.uploads[0]
     if first.dtype == object or row.label.startswith("c1"):
         return replace(row, uploads=(first,) * len(row.uploads))  # (1 + n)^m changes nothing modulo n

@@ -14,10 +14,10 @@ from hefl_core import errors
 from hefl_core.errors import HeflError, RoundError, WireError
 from hefl_core.federation.outside import cut, public_text
 from hefl_core.federation.party import Letter
-from hefl_core.federation.transcript import End
+from hefl_core.federation.record.transcript import End
 from hefl_core.ids import AUDITOR, KMS
-from hefl_core.keys.approval import CeremonyResult
-from hefl_core.keys.archive import KeyEpoch
+from hefl_core.keys.ceremony_result import CeremonyResult
+from hefl_core.keys.kms.records import KeyEpoch
 from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.roster import CLIENT
 from hefl_core.schemes.base import PublicKey
@@ -39,7 +39,7 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class Call:
     """What a party is asked to do. ``arguments``: canonical bytes of the step's types."""
 
     number: int
@@ -66,7 +66,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of an errand: a refusal, or the canonical bytes of the step's result."""
+    """What came of a call: a refusal, or the canonical bytes of the step's result."""
 
     life: bytes
     number: int
@@ -160,7 +160,7 @@ def _letters(result: Any) -> Any:
 
 
 def unpack_arguments(step: Step, data: bytes) -> Sequence[Any]:
-    """An errand's arguments; every type is checked. Raises: WireError."""
+    """A call's arguments; every type is checked. Raises: WireError."""
     arguments: Sequence[Any] = decode(data, step.arguments)
     return arguments
 

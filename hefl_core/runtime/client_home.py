@@ -18,11 +18,11 @@ from hefl_core.learning.partition import partition
 from hefl_core.learning.trainers import open_trainer
 
 OWN: Final = "own:"
-"""Terms whose data set begins so are about tables that the clients keep (runtime/own_data.py)."""
+"""Terms whose data set begins so are about tables that the clients keep (runtime/services/own_data.py)."""
 
 
 @dataclass(frozen=True)
-class Estate:
+class DealtData:
     """A data set dealt out among the clients, and the model they train: what an experiment's names stand for."""
 
     dataset: Dataset
@@ -41,14 +41,14 @@ class Estate:
 
 
 @lru_cache(maxsize=4)
-def _estate(dataset: str, model: str, clients: int, alpha: float | None, by: str, seed: int) -> Estate:
+def _dealt_data(dataset: str, model: str, clients: int, alpha: float | None, by: str, seed: int) -> DealtData:
     data = load_dataset(dataset)
     kind = "hospital" if by == "hospital" else "iid"
     parts = partition(data, clients, alpha, kind, seed)  # type: ignore[arg-type]
-    return Estate(data, model_for_dataset(model, data), parts)
+    return DealtData(data, model_for_dataset(model, data), parts)
 
 
-def estate(experiment: Experiment) -> Estate:
+def dealt_data(experiment: Experiment) -> DealtData:
     """Load and deal. Raises: DataError, ParameterError."""
     e = experiment
     if e.dataset.startswith(OWN):
@@ -56,12 +56,12 @@ def estate(experiment: Experiment) -> Estate:
             f"dataset: {e.dataset[:40]} stands for tables that clients keep; nothing of them can be dealt, and only services under "
             "TLS read them: provision issue --schema (docs/strict.md)"
         )
-    return _estate(e.dataset, e.model, e.clients, e.alpha, e.partition, e.seed)
+    return _dealt_data(e.dataset, e.model, e.clients, e.alpha, e.partition, e.seed)
 
 
 def home_of(experiment: Experiment, index: int) -> Home:
     """The home of client ``index`` (from 1): its own examples and a trainer."""
-    whole = estate(experiment)
+    whole = dealt_data(experiment)
     return home_with(experiment, whole.model, index, whole.parts[index - 1], whole.dataset.test)
 
 
@@ -85,7 +85,9 @@ def model_of(manifest: Manifest) -> Model:
     """The model that a manifest describes; no data is read for it. Raises: ParameterError when it describes none."""
     schema = manifest.schema
     if schema is None:
-        raise ParameterError("manifest: expected a schema (columns and classes), found none", "draw it from an estate")
+        raise ParameterError(
+            "manifest: expected a schema (columns and classes), found none", "draw it from a data set that is dealt"
+        )
     return model_for(manifest.experiment.model, len(schema.columns), len(schema.classes))
 
 

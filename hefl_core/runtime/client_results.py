@@ -15,8 +15,8 @@ import numpy as np
 
 from hefl_core.errors import HeflError
 from hefl_core.federation.client import Client, Evaluate
-from hefl_core.federation.heads import Head, Heads
 from hefl_core.federation.party import Spent
+from hefl_core.federation.record.client_heads import ClientHeads, Head
 
 FOLDER: Final = "results"
 ROUNDS, MODEL, REFUSALS, HEAD = "rounds.jsonl", "model.npy", "refusals.txt", "head.json"
@@ -35,7 +35,7 @@ class RoundLine(msgspec.Struct, frozen=True):
     spent: tuple[Spent, ...] = ()
 
 
-class Results:
+class ClientResults:
     """A client's own results in ``HOME/results``."""
 
     def __init__(self, home: Path, evaluate: Evaluate) -> None:
@@ -66,7 +66,7 @@ class Results:
         """Write down the last message that this client made, before the answer leaves: no record may end before it."""
         if client.head != self._head and client.head[1]:
             self._head = client.head
-            Heads(client.manifest.id, {client.name: client.head}).save(self._folder / HEAD)
+            ClientHeads(client.manifest.id, {client.name: client.head}).save(self._folder / HEAD)
 
     def refused(self, error: HeflError) -> None:
         """Write down in full what this client refused or could not do; outside only kind and rule are said."""

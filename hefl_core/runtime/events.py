@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hefl_core.federation.transcript import LeftOut, Sent
+from hefl_core.federation.record.transcript import LeftOut, Sent
 from hefl_core.runtime.result import RoundResult
 
 

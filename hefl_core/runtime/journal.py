@@ -15,7 +15,7 @@ import msgspec
 
 from hefl_core.errors import DataError, IntegrityError, WireError
 from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.transcript import Entry, Opening, Transcript, blob_folder
+from hefl_core.federation.record.transcript import Entry, Opening, Transcript, blob_folder
 from hefl_core.keys.roster import Member
 from hefl_core.runtime.result import RoundResult
 
@@ -76,7 +76,7 @@ class KeptTranscript(Transcript):
         _write(self._path, self.lines[-1].to_json() + b"\n", "ab")
 
 
-class Minutes:
+class Journal:
     """The record of a run and the rounds that were measured, in one folder. Raises: as :class:`KeptTranscript`."""
 
     def __init__(self, folder: Path, manifest: Manifest, kms: Member) -> None:

@@ -18,9 +18,9 @@ from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.experiment import Manifest
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.ids import KMS as KMS_NAME
-from hefl_core.keys.kms import KMS
+from hefl_core.keys.kms.service import KMS
 from hefl_core.keys.roster import Member
-from hefl_core.keys.store import KeyStore
+from hefl_core.keys.vault.store import KeyStore
 from hefl_core.runtime import stage
 
 MAX_RESTARTS: Final = 3

@@ -14,13 +14,13 @@ import msgspec
 from hefl_core.federation.client import Observation
 from hefl_core.federation.dp import Guarantee
 from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.record.transcript import LeftOut, Transcript
 from hefl_core.federation.remarks import remarks_on
-from hefl_core.federation.transcript import LeftOut, Transcript
 from hefl_core.measure.forecast import Outlook, PhaseSeconds, outlook
 from hefl_core.schemes.flooding import Flooding
 
 if TYPE_CHECKING:
-    from hefl_core.runtime.blindness import Blindness
+    from hefl_core.probes.findings import Blindness
     from hefl_core.runtime.stage import Host
 
 
@@ -105,7 +105,7 @@ class Environment:
         )
 
 
-class Verdict(StrEnum):
+class ClaimVerdict(StrEnum):
     """What a check says of a claim. ``NOT_CHECKED``: it lacked what it needs, so it says neither."""
 
     HOLDS = "holds"
@@ -121,12 +121,12 @@ class Finding:
     """
 
     id: str
-    verdict: Verdict
+    verdict: ClaimVerdict
     evidence: str
     holds: bool | None = field(init=False)
 
     def __post_init__(self) -> None:
-        holds = {Verdict.HOLDS: True, Verdict.FAILS: False}.get(self.verdict)
+        holds = {ClaimVerdict.HOLDS: True, ClaimVerdict.FAILS: False}.get(self.verdict)
         object.__setattr__(self, "holds", holds)
 
 
@@ -163,7 +163,7 @@ class RunResult:
     @property
     def failed(self) -> tuple[Finding, ...]:
         """The claims that do not hold of this run. What was not checked is none of them."""
-        return tuple(finding for finding in self.claims if finding.verdict is Verdict.FAILS)
+        return tuple(finding for finding in self.claims if finding.verdict is ClaimVerdict.FAILS)
 
     @property
     def privacy(self) -> Guarantee | None:

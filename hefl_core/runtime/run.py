@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from hefl_core.errors import (
@@ -22,12 +22,12 @@ from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.messages import MAX_ATTEMPTS
 from hefl_core.federation.post import UNRECORDED, Post
+from hefl_core.federation.record.transcript import Sent, Transcript, closing_statement, newest_roster
 from hefl_core.federation.round import Parties, end_of_round, federated_round
-from hefl_core.federation.transcript import Sent, Transcript, closing_statement, newest_roster
 from hefl_core.ids import AUDITOR, COORDINATOR, is_client
+from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.events import EventBus, Progress
-from hefl_core.runtime.household import estate
-from hefl_core.runtime.minutes import Minutes
+from hefl_core.runtime.journal import Journal
 from hefl_core.runtime.observer import Observer
 from hefl_core.runtime.result import Environment, RoundResult, RunResult
 from hefl_core.runtime.stage import Host, Runtime, Stage, local_stage
@@ -35,33 +35,6 @@ from hefl_core.schemes.base import SecretShare
 from hefl_core.wire.envelope import Position
 
 ROSTER = "roster"
-
-
-def run_experiment(
-    experiment: Experiment,
-    runtime: str = "local",
-    *,
-    bus: EventBus | None = None,
-    clients_per_host: int | None = None,
-    deadline_seconds: float | None = None,
-) -> RunResult:
-    """Run all rounds and return what they left behind.
-
-    ``runtime``: 'local' (objects in this process), 'ray' (processes of their own) or 'strict' (services under mutual
-    TLS, each with a directory of its own). ``bus`` receives progress, messages and round results as they come.
-    ``deadline_seconds``: how long a party's process may take over one step on Ray.
-    Raises: any HeflError; nothing is swallowed.
-    """
-    if runtime == "strict":
-        from hefl_core.runtime.one_machine import run_strict
-
-        return run_strict(experiment, bus or EventBus())
-    with closing(
-        Run(experiment, runtime, bus=bus, clients_per_host=clients_per_host, deadline_seconds=deadline_seconds)
-    ) as run:
-        for _ in run.steps():
-            pass
-        return run.result()
 
 
 @dataclass(frozen=True)
@@ -78,7 +51,7 @@ class Run:
     ``keep_keys``: the last key lives on when the rounds are over, for labs and for looks into the processes; until
     :meth:`end_keys` the record's bodies do not leave. ``stage``: another way to set the parties up than ``runtime`` names
     (runtime/restart.py). ``manifest``: terms that were agreed on beforehand; without them fresh ones are drawn.
-    ``minutes``: what an earlier process of this one wrote down; the run goes on from there, for parties that outlive their
+    ``journal``: what an earlier process of this one wrote down; the run goes on from there, for parties that outlive their
     processes.
     """
 
@@ -92,14 +65,14 @@ class Run:
         deadline_seconds: float | None = None,
         stage: Runtime | None = None,
         manifest: Manifest | None = None,
-        minutes: Minutes | None = None,
+        journal: Journal | None = None,
         keep_keys: bool = False,
     ) -> None:
         self.experiment = experiment
         self._keep_keys = keep_keys
         self._copied: dict[str, dict[int, SecretShare]] = {}
         self._manifest = manifest
-        self._minutes = minutes
+        self._journal = journal
         self.runtime = runtime
         self.bus = bus or EventBus()
         self.rounds: list[RoundResult] = []
@@ -222,25 +195,25 @@ class Run:
 
     def _begin(self) -> _Begun:
         self.bus.publish(Progress("dealing the data and setting up the parties"))
-        manifest = self._manifest or estate(self.experiment).manifest(self.experiment)
+        manifest = self._manifest or dealt_data(self.experiment).manifest(self.experiment)
         observer = Observer(manifest)
         stage = self._open_stage(manifest, observer.member if self.experiment.observed else None)
-        transcript = self._minutes.transcript if self._minutes else Transcript(manifest, stage.parties.kms.member)
+        transcript = self._journal.transcript if self._journal else Transcript(manifest, stage.parties.kms.member)
         self._begun = _Begun(stage, observer, transcript, Post(transcript, stage.carrier, self.bus.publish))
-        if self._minutes:
-            self._take_up(self._minutes, self._begun)
+        if self._journal:
+            self._take_up(self._journal, self._begun)
         return self._begun
 
-    def _take_up(self, minutes: Minutes, begun: _Begun) -> None:
+    def _take_up(self, journal: Journal, begun: _Begun) -> None:
         """Be where the earlier process was; the round under way is asked for again, from its first message on."""
-        self.rounds = list(minutes.rounds)
+        self.rounds = list(journal.rounds)
         for roster in [sent for sent in begun.transcript.sent if sent.step == ROSTER]:
             self._follow(roster)
         begun.post.resume(COORDINATOR, self.parties.kms)
 
     def _left_at(self, number: int) -> Position | None:
         """Where an earlier process left this round; None when it had not planned it."""
-        position = self.parties.coordinator.position if self._minutes else None
+        position = self.parties.coordinator.position if self._journal else None
         return position if position is not None and position.round == number else None
 
     def _round(self, number: int, begun: _Begun) -> Iterator[Sent]:
@@ -258,8 +231,8 @@ class Run:
         seen = list(self._observe(position, begun))
         result = begun.observer.measure(begun.transcript, position, seen, seconds)
         self.rounds.append(result)
-        if self._minutes:
-            self._minutes.add(result)
+        if self._journal:
+            self._journal.add(result)
         self.bus.publish(result)
 
     def _attempts(self, number: int, first: int, begun: _Begun) -> Generator[Sent, None, Position]:
@@ -411,7 +384,7 @@ class Run:
         return self._begun
 
     def result(self) -> RunResult:
-        """What the run left behind; :func:`hefl_core.claims.check_claims` adds the findings."""
+        """What the run left behind; :func:`hefl_core.checks.claims.evidence.check_claims` adds the findings."""
         begun = self._ready()
         return RunResult(
             experiment=self.experiment,
@@ -466,7 +439,7 @@ def _runtime(name: str, clients_per_host: int | None, deadline_seconds: float | 
     if name == "local":
         return local_stage
     if name == "ray":
-        from hefl_core.runtime.ray_actors import RayRuntime
+        from hefl_core.runtime.ray.actors import RayRuntime
 
         return RayRuntime(clients_per_host, bus, deadline_seconds)
     raise ParameterError(f"runtime: expected local or ray, found {name!r}", "use 'local' for instant runs")

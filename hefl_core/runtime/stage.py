@@ -19,11 +19,11 @@ from hefl_core.federation.round_log import RoundLog
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.ids import KMS as KMS_NAME
 from hefl_core.keys.custody import Custody
-from hefl_core.keys.kms import KMS
+from hefl_core.keys.kms.service import KMS
 from hefl_core.keys.roster import Member
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.unlock import KeyFile
-from hefl_core.runtime.household import home_of, initial_parameters, model_of
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.unlock import KeyFile
+from hefl_core.runtime.client_home import home_of, initial_parameters, model_of
 from hefl_core.schemes.registry import block_count, load_preset
 
 

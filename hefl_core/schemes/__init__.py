@@ -1,0 +1,1 @@
+"""Schemes behind one protocol: plaintext, Paillier, BFV and CKKS, with presets and quorums."""

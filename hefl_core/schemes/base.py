@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Vector: TypeAlias = npt.NDArray[np.float64]
 Words: TypeAlias = Sequence[int] | npt.NDArray[np.uint64]
 Tag: TypeAlias = Callable[[Words, int], int]
-"""Computes the tag of encoded words modulo the given number (see keys/tag.py)."""
+"""Computes the tag of encoded words modulo the given number (see keys/sum_tag.py)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ that is |v| / 2^(f+1) away from itself. v is what an answer without the key coul
 the rounding of its K plaintexts. Coefficients and ciphertexts add up (triangle inequality). Only the sum of all honest
 answers is seen (pairwise.py), so that v counts once; the least hidden case has one honest holder, whose e alone hides it.
 
-*Ciphertexts* are those that can be opened under the key: each holder answers ``per_holder`` and no more (keys/question.py),
+*Ciphertexts* are those that can be opened under the key: each holder answers ``per_holder`` and no more
+(keys/decryption_policy.py),
 each opened one needs an answer of at least one of the n - t + 1 honest holders, so at most (n - t + 1) · per_holder.
 
 Flooding comes from SHAKE-256 under the share: to an unbounded attacker the statement is one about a random function.

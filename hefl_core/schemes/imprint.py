@@ -26,13 +26,13 @@ import numpy.typing as npt
 
 from hefl_core.errors import IntegrityError
 from hefl_core.ids import digest
-from hefl_core.schemes import rlwe, seal, shamir, threshold
 from hefl_core.schemes.base import CiphertextVector, PublicKey, SecretShare, expose_secret
-from hefl_core.schemes.paillier_keys import open_public
+from hefl_core.schemes.paillier.keys import open_public
 from hefl_core.schemes.presets import PaillierPreset, RingPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset
-from hefl_core.schemes.seal import Ring
+from hefl_core.schemes.ring import rlwe, seal, shamir, threshold
+from hefl_core.schemes.ring.seal import Ring
 
 LOOKED_AT: Final = 64
 """Coefficients compared, in each of 2N turns: flooding is less than q/1000, so that chance agrees with less than 2^-500."""

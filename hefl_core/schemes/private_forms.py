@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hefl_core.schemes import pairwise, rlwe, seal, shamir
 from hefl_core.schemes.base import SecretShare, expose_secret
-from hefl_core.schemes.paillier_keys import open_whole
-from hefl_core.schemes.paillier_threshold import open_share
+from hefl_core.schemes.paillier.keys import open_whole
+from hefl_core.schemes.paillier.threshold import open_share
 from hefl_core.schemes.presets import PaillierPreset, RingPreset
 from hefl_core.schemes.registry import load_preset
+from hefl_core.schemes.ring import pairwise, rlwe, seal, shamir
 from hefl_core.wire.fingerprint import Form, pieces
 
 KEY = "key material"

@@ -18,16 +18,16 @@ from hefl_core.schemes.presets import (
 )
 
 if TYPE_CHECKING:
-    from hefl_core.schemes.paillier import PaillierScheme
+    from hefl_core.schemes.paillier.scheme import PaillierScheme
 
 __all__ = ["INTEGERS", "block_count", "load_preset", "load_presets", "open_scheme"]
 INTEGERS: Final = 2
 """The exact integers of every update: examples and 1."""
 _HOME = {
     "plaintext": ("hefl_core.schemes.plaintext", "PlaintextScheme"),
-    "paillier": ("hefl_core.schemes.paillier", "PaillierScheme"),
-    "bfv": ("hefl_core.schemes.bfv", "BFVScheme"),
-    "ckks": ("hefl_core.schemes.ckks", "CKKSScheme"),
+    "paillier": ("hefl_core.schemes.paillier.scheme", "PaillierScheme"),
+    "bfv": ("hefl_core.schemes.ring.bfv", "BFVScheme"),
+    "ckks": ("hefl_core.schemes.ring.ckks", "CKKSScheme"),
 }
 
 

@@ -17,7 +17,7 @@ SAID = (UNANSWERED, NOT_THIS, TOO_SMALL, TOO_LARGE)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AnswerVerdict:
     """Whether an answer is right, and what to say about it: a sentence of ``SAID`` or of the exercise, and what fills it."""
 
     ok: bool
@@ -51,13 +51,13 @@ class Exercise(_Help):
     name: str
     question: str
 
-    def verdict(self, answer: object) -> Verdict:
+    def verdict(self, answer: object) -> AnswerVerdict:
         """The verdict on an answer; never raises for a wrong one. ``...`` means not answered yet."""
         if answer is ...:
-            return Verdict(False, UNANSWERED)
-        return self._fault(answer) or Verdict(True, self.why)
+            return AnswerVerdict(False, UNANSWERED)
+        return self._fault(answer) or AnswerVerdict(True, self.why)
 
-    def _fault(self, answer: object) -> Verdict | None:
+    def _fault(self, answer: object) -> AnswerVerdict | None:
         raise NotImplementedError
 
 
@@ -67,19 +67,19 @@ class Choice(Exercise):
 
     >>> ask = Choice("00.1", "2 + 2?", options=("3", "4"), right=1, why="two pairs", hints=())
     >>> ask.verdict(0).ok, ask.verdict(1)
-    (False, Verdict(ok=True, said='two pairs', about=()))
+    (False, AnswerVerdict(ok=True, said='two pairs', about=()))
     """
 
     options: tuple[str, ...]
     right: int
 
-    def _fault(self, answer: object) -> Verdict | None:
+    def _fault(self, answer: object) -> AnswerVerdict | None:
         if not _is_number(answer) or float(answer) not in range(len(self.options)):
             expected = f"expected the number of an option, 0 to {len(self.options) - 1}"
-            return Verdict(False, f"{expected}, found {_short(answer)}")
+            return AnswerVerdict(False, f"{expected}, found {_short(answer)}")
         if float(answer) == self.right:
             return None
-        return Verdict(False, NOT_THIS, (("option", self.options[int(answer)]),))
+        return AnswerVerdict(False, NOT_THIS, (("option", self.options[int(answer)]),))
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,15 @@ class Number(Exercise):
         """The number itself."""
         return float(self.value() if callable(self.value) else self.value)
 
-    def _fault(self, answer: object) -> Verdict | None:
+    def _fault(self, answer: object) -> AnswerVerdict | None:
         if not _is_number(answer) or not math.isfinite(answer):
-            return Verdict(False, f"expected one number ({self.unit or 'without a unit'}), found {_short(answer)}")
+            return AnswerVerdict(
+                False, f"expected one number ({self.unit or 'without a unit'}), found {_short(answer)}"
+            )
         right = self.right
         if abs(float(answer) - right) <= self.tolerance:
             return None
-        return Verdict(False, TOO_SMALL if answer < right else TOO_LARGE, (("answer", f"{answer:,.10g}"),))
+        return AnswerVerdict(False, TOO_SMALL if answer < right else TOO_LARGE, (("answer", f"{answer:,.10g}"),))
 
 
 @dataclass(frozen=True)
@@ -117,12 +119,12 @@ class Task(Exercise):
 
     judge: Callable[[object], str]
 
-    def _fault(self, answer: object) -> Verdict | None:
+    def _fault(self, answer: object) -> AnswerVerdict | None:
         try:
             fault = self.judge(answer)
         except Exception as error:  # the student's code may raise anything; that is the lesson's business, not ours
             fault = f"your answer raised {type(error).__name__}: {error}"
-        return Verdict(False, fault) if fault else None
+        return AnswerVerdict(False, fault) if fault else None
 
 
 def _is_number(answer: object) -> TypeGuard[float]:

@@ -5,15 +5,17 @@ A cell begins with a line ``# %%``, then ``[markdown]`` or nothing, then ``exerc
 
 from __future__ import annotations
 
-import importlib
 import re
+import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 from hefl_core.errors import ParameterError
 from hefl_core.places import APPLICATION
-from hefl_core.teaching.exercise import Exercise
+from hefl_core.teaching.exercise import AnswerVerdict, Exercise
 
 FOLDER = APPLICATION / "lessons"
 _MARK = re.compile(r"^# %%(?P<markdown> \[markdown\])?(?P<rest>.*)$")
@@ -22,7 +24,7 @@ _TITLE = re.compile(r"^# (\d\d) · (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Cell:
+class LessonCell:
     """One cell: Markdown, or code that may be the place of an exercise or of the parameters."""
 
     source: str
@@ -38,7 +40,7 @@ class Lesson:
     number: str
     name: str
     title: str
-    cells: tuple[Cell, ...]
+    cells: tuple[LessonCell, ...]
 
     @property
     def exercises(self) -> tuple[Exercise, ...]:
@@ -46,8 +48,8 @@ class Lesson:
         return exercises(self.number)
 
     def solved(self) -> Lesson:
-        """With every exercise's cell replaced by the one from lessons/solutions."""
-        answers = {c.exercise: c for c in cells_of(FOLDER / "solutions" / f"{self.name}.py") if c.exercise}
+        """With every exercise's cell replaced by the one from its solutions.py."""
+        answers = {c.exercise: c for c in cells_of(FOLDER / self.name / "solutions.py") if c.exercise}
         return replace(self, cells=tuple(answers.get(cell.exercise, cell) for cell in self.cells))
 
     def full(self) -> Lesson:
@@ -62,8 +64,8 @@ class Lesson:
 
 
 def names() -> tuple[str, ...]:
-    """The lessons' file names without their ending, in order."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.py")))
+    """The lessons' folders, in order."""
+    return tuple(sorted(path.parent.name for path in FOLDER.glob("[0-9][0-9]_*/lesson.py")))
 
 
 def read(name: str, language: str = "en") -> Lesson:
@@ -74,8 +76,8 @@ def read(name: str, language: str = "en") -> Lesson:
     found = next((known for known in names() if name in (known, known[:2])), None)
     if found is None:
         raise ParameterError(f"lesson: expected one of {', '.join(n[:2] for n in names())}, found {name[:40]!r}")
-    translated = FOLDER / language[:2] / f"{found}.py"
-    path = translated if language[:2].isalpha() and translated.exists() else FOLDER / f"{found}.py"
+    translated = FOLDER / found / f"lesson_{language[:2]}.py"
+    path = translated if language[:2].isalpha() and translated.exists() else FOLDER / found / "lesson.py"
     cells = cells_of(path)
     title = _TITLE.search(cells[0].source) if cells else None
     if title is None or title[1] != found[:2]:
@@ -83,20 +85,26 @@ def read(name: str, language: str = "en") -> Lesson:
     return Lesson(title[1], found, title[2], cells)
 
 
-@lru_cache(maxsize=64)
 def exercises(number: str) -> tuple[Exercise, ...]:
-    """The exercises of lesson "NN", declared in hefl_core.teaching.lesson_NN.
-
-    Raises: ParameterError for a lesson that declares none.
-    """
-    module = f"hefl_core.teaching.lesson_{number}"
-    try:
-        declared: tuple[Exercise, ...] = importlib.import_module(module).EXERCISES
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        raise ParameterError(f"expected exercises in {module}, found no such module", "check the number") from None
+    """The exercises of lesson "NN", declared in its exercises.py. Raises: ParameterError for a lesson that has none."""
+    declared: tuple[Exercise, ...] = exercise_module(number).EXERCISES
     return declared
+
+
+@lru_cache(maxsize=64)
+def exercise_module(number: str) -> ModuleType:
+    """The exercises.py of lesson "NN", loaded by its place: a folder's name that begins with a digit cannot be imported.
+
+    Raises: ParameterError for a lesson that has none.
+    """
+    path = next((FOLDER / name / "exercises.py" for name in names() if name[:2] == number), None)
+    spec = None if path is None or not path.exists() else spec_from_file_location(f"lesson_{number}_exercises", path)
+    if spec is None or spec.loader is None:
+        raise ParameterError(f"expected the exercises of a lesson, found none of {number[:40]!r}", "check the number")
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their own module up
+    spec.loader.exec_module(module)
+    return module
 
 
 def exercise(name: str) -> Exercise:
@@ -108,9 +116,9 @@ def exercise(name: str) -> Exercise:
     raise ParameterError(f"exercise: expected one of {', '.join(e.name for e in known)}, found {name!r}")
 
 
-def cells_of(path: Path) -> tuple[Cell, ...]:
+def cells_of(path: Path) -> tuple[LessonCell, ...]:
     """The cells of one percent file."""
-    cells: list[Cell] = []
+    cells: list[LessonCell] = []
     for chunk in re.split(r"(?m)^(?=# %%)", path.read_text(encoding="utf-8")):
         first, _, body = chunk.partition("\n")
         mark = _MARK.match(first)
@@ -120,5 +128,29 @@ def cells_of(path: Path) -> tuple[Cell, ...]:
         body = body.strip("\n")
         if mark["markdown"]:
             body = "\n".join(line.removeprefix("#").removeprefix(" ") for line in body.split("\n"))
-        cells.append(Cell(body, bool(mark["markdown"]), found[1] if found else "", '"parameters"' in mark["rest"]))
+        cells.append(
+            LessonCell(body, bool(mark["markdown"]), found[1] if found else "", '"parameters"' in mark["rest"])
+        )
     return tuple(cells)
+
+
+_GIVEN: dict[str, int] = {}
+
+
+def check(name: str, answer: object) -> AnswerVerdict:
+    """Say whether this is the answer of exercise "NN.k". A wrong answer is no error; a wrong name is (ParameterError)."""
+    verdict = exercise(name).verdict(answer)
+    print(f"{'✓' if verdict.ok else '✗'} {name}: {verdict.message}")
+    return verdict
+
+
+def hint(name: str) -> None:
+    """Print the next hint of exercise "NN.k"; after the last one it is repeated. Raises: ParameterError."""
+    hints = exercise(name).hints
+    given = _GIVEN.get(name, 0)
+    _GIVEN[name] = given + 1
+    if not hints:
+        print(f"{name} has no hints")
+        return
+    number = min(given, len(hints) - 1)
+    print(f"Hint {number + 1} of {len(hints)}: {hints[number]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from hefl_core.schemes.paillier_by_hand import ByHand
+from hefl_core.schemes.paillier.by_hand import ByHand
 from hefl_core.teaching.exercise import Choice, Number, Task
 
 _LESSON = ByHand(p=11, q=13, m1=100, r1=23, m2=60, r2=31)

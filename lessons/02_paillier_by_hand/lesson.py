@@ -17,7 +17,7 @@ import secrets
 import time
 
 from hefl_core.errors import ParameterError
-from hefl_core.schemes.paillier_by_hand import ByHand
+from hefl_core.schemes.paillier.by_hand import ByHand
 from hefl_core.teaching import check, hint
 
 # %% tags=["parameters"]

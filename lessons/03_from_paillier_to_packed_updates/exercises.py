@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hefl_core.schemes.big_words import BigWords
 from hefl_core.schemes.fixed_point import FixedPoint
+from hefl_core.schemes.paillier.big_words import BigWords
 from hefl_core.teaching.exercise import Choice, Number, Task
 
 

@@ -213,6 +213,6 @@ for terms in (4, 8, 16, 32, 64):
 # - Paillier, *Public-Key Cryptosystems Based on Composite Degree Residuosity Classes*, EUROCRYPT 1999: sections 4 and 8.
 # - Zhang et al., *BatchCrypt: Efficient Homomorphic Encryption for Cross-Silo Federated Learning*, USENIX ATC 2020.
 # - Damgård, Jurik, Nielsen, *A generalization of Paillier's public-key system*, 2010: short masks.
-# - In the code: `hefl_core/schemes/fixed_point.py` and `hefl_core/schemes/big_words.py`.
+# - In the code: `hefl_core/schemes/fixed_point.py` and `hefl_core/schemes/paillier/big_words.py`.
 #
 # Next: lesson 04 packs thousands of fields into one *ring* ciphertext, and there adding costs almost nothing.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hefl_core.schemes.shamir import lagrange
+from hefl_core.schemes.ring.shamir import lagrange
 from hefl_core.teaching.exercise import Choice, Number, Task
 
 _P, _C1, _WEIGHT, _ANSWER = 97, 35, 2, 36

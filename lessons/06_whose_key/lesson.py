@@ -18,7 +18,7 @@ import numpy as np
 
 from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
-from hefl_core.runtime.keyroom import KeyRoom
+from hefl_core.app.key_playground import KeyPlayground
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.flooding import at_ceiling
 from hefl_core.schemes.quorum import Quorum
@@ -43,7 +43,7 @@ SHARED = "bfv-threshold" if FULL else "INSECURE_bfv-threshold-1024"  # the small
 
 # %%
 for custody, preset in (("individual", "bfv-lean"), ("3-of-5", SHARED)):
-    held = KeyRoom(preset, 5, custody).holdings()
+    held = KeyPlayground(preset, 5, custody).holdings()
     print(f"{custody:11s}", {who: epochs[1] for who, epochs in held.items() if who != "client-3"})
 
 # %% exercise="06.1" tags=["exercise"]
@@ -188,7 +188,7 @@ except HeflError as error:
 # others. The thief below tries every ciphertext that was ever sent.
 
 # %%
-room = KeyRoom(SHARED, 5, "3-of-5")
+room = KeyPlayground(SHARED, 5, "3-of-5")
 room.play_round()
 room.rotate()
 room.play_round()

@@ -19,7 +19,7 @@ from hefl_core.measure.costs import bills, most_clients, side_by_side, with_coho
 from hefl_core.measure.sizes import block_count, block_sizes, round_bytes
 from hefl_core.measure.specimen import Specimen, sample_update
 from hefl_core.runtime.result import outlook_of
-from hefl_core.runtime.run import run_experiment
+from hefl_core.runtime.launch import run_experiment
 from hefl_core.schemes.registry import load_preset
 from hefl_core.teaching import check, hint
 

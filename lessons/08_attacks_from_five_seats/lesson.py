@@ -13,11 +13,11 @@
 # %%
 import numpy as np
 
-from hefl_core.attacks import showcase
+from hefl_core.attacks import five_seats
 from hefl_core.attacks.catalogue import run
 from hefl_core.attacks.lab import CLIENT, COALITION, COORDINATOR, PLAIN, THREATS, USER, Lab, Setting
-from hefl_core.attacks.matrix import family_at_chance
-from hefl_core.attacks.records import best_record
+from hefl_core.attacks.seat_matrix import family_at_chance
+from hefl_core.attacks.methods.record_leak import best_record
 from hefl_core.attacks.scoring import psnr
 from hefl_core.figures import attacks as pictures
 from hefl_core.learning.datasets import load_dataset
@@ -66,7 +66,7 @@ prediction = ...
 check("08.1", prediction)
 
 # %%
-row = showcase.five_seats("digits", 3)
+row = five_seats.five_seats("digits", 3)
 print(pictures.portraits_caption(row))
 pictures.portraits(row)
 
@@ -156,7 +156,7 @@ from_the_mean = ...
 check("08.5", from_the_mean)
 
 # %%
-curves = showcase.over_clients("digits", (1, 2, 4, 8, 16, 32), trials=TRIALS // 3)
+curves = five_seats.over_clients("digits", (1, 2, 4, 8, 16, 32), trials=TRIALS // 3)
 print(pictures.curves_caption(curves, "K"))
 pictures.curves(curves, "clients K")
 

@@ -14,14 +14,15 @@
 # %%
 import numpy as np
 
-from hefl_core.attacks.catalogue import key_heist, run
-from hefl_core.attacks.heist_lab import Heist
+from hefl_core.attacks.catalogue import run
+from hefl_core.attacks.trials import key_recovery
+from hefl_core.attacks.ckks_key_lab import KeyRecovery
 from hefl_core.attacks.lab import CLIENT, PLAIN
-from hefl_core.attacks.poisoning import poison
-from hefl_core.claims import NOT_PROMISED
+from hefl_core.attacks.methods.poisoning import poison
+from hefl_core.checks.claims.ledger import NOT_PROMISED
 from hefl_core.federation.experiment import Experiment
 from hefl_core.figures import attacks as pictures
-from hefl_core.runtime.run import run_experiment
+from hefl_core.runtime.launch import run_experiment
 from hefl_core.teaching import check, hint
 
 # %% tags=["parameters"]
@@ -121,9 +122,9 @@ check("09.4", returned)
 
 # %%
 for how in ("float64", "float32", "flooded"):
-    found = key_heist(Heist(returned=how, noise=1e-9))
+    found = key_recovery(KeyRecovery(returned=how, noise=1e-9))
     print(f"returned as {how:8s}: {found.value:.0%} of the updates opened; {found.note}")
-found = key_heist(Heist(rotated=True))
+found = key_recovery(KeyRecovery(rotated=True))
 print(f"key rotated meanwhile: {found.value:.0%} of the next epoch's updates opened")
 
 # %% [markdown]

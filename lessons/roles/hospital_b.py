@@ -14,9 +14,9 @@
 # %%
 import numpy as np
 
-from hefl_core.runtime.household import estate, initial_parameters
+from hefl_core.runtime.client_home import dealt_data, initial_parameters
 from hefl_core.runtime.observer import Observer
-from hefl_core.runtime.room import take_seat
+from hefl_core.app.role_play import take_seat
 from hefl_core.runtime.stage import make_client
 from hefl_core.wire.envelope import Position
 
@@ -28,7 +28,7 @@ screen = Observer(manifest)  # your own screen: it shows your side to you alone
 me = make_client(manifest, kms, 2, screen.member)
 seat.sit(me)
 seat.receive(me, "share")
-print("your patients:", len(estate(manifest.experiment).parts[2 - 1]))
+print("your patients:", len(dealt_data(manifest.experiment).parts[2 - 1]))
 
 # %% [markdown]
 # Your key has arrived, sealed to you. Wait for the plan, train, encrypt, and promise the ciphertext by its digest.
@@ -60,7 +60,7 @@ print("your update begins:", " ".join(f"{value:+.4f}" for value in update[:4]))
 # %%
 theta_0 = initial_parameters(manifest).astype(np.float64)
 mean = me.theta.astype(np.float64) - theta_0
-mine, every = seen.examples, len(estate(manifest.experiment).dataset.train)
+mine, every = seen.examples, len(dealt_data(manifest.experiment).dataset.train)
 theirs = (every * mean - mine * update) / (every - mine)
 print("hospital A's update begins:", " ".join(f"{value:+.4f}" for value in theirs[:4]))
 

@@ -13,8 +13,8 @@
 # %%
 from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
-from hefl_core.runtime.household import estate
-from hefl_core.runtime.room import take_seat
+from hefl_core.runtime.client_home import dealt_data
+from hefl_core.app.role_play import take_seat
 from hefl_core.runtime.stage import make_kms
 
 seat = take_seat()
@@ -26,7 +26,7 @@ seat = take_seat()
 # %%
 plan = Experiment(dataset="breast_cancer", model="mlp", scheme="bfv-lean", clients=2, min_cohort=2, rounds=1, batch=16)
 print("\n".join(plan.insecure))
-manifest = estate(plan).manifest(plan)
+manifest = dealt_data(plan).manifest(plan)
 kms = make_kms(manifest)
 seat.open(manifest, kms.member)
 print("the table is open for run", manifest.id[:12])

@@ -1,4 +1,4 @@
-"""The answer key, made from the exercises so that it cannot drift: `python -m lessons.answers` writes build/answers.md."""
+"""The answer key, made from the exercises so that it cannot drift: `python -m lessons.tools.answers` writes build/answers.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hefl_core.teaching import lessons
 from hefl_core.teaching.exercise import Choice, Exercise, Number
 from hefl_core.teaching.lessons import Lesson
 
-FILE = Path(__file__).parents[1] / "build" / "answers.md"
+FILE = Path(__file__).parents[2] / "build" / "answers.md"
 
 
 def key() -> str:
@@ -17,7 +17,7 @@ def key() -> str:
     parts = [
         "# Answer key",
         "",
-        "Made by `python -m lessons.answers` from the exercises. For teachers; students have `check` and `hint`.",
+        "Made by `python -m lessons.tools.answers` from the exercises. For teachers; students have `check` and `hint`.",
     ]
     for name in lessons.names():
         lesson = lessons.read(name)

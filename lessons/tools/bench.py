@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 
-from hefl_core.teaching.lessons import Cell
+from hefl_core.teaching.lessons import LessonCell
 
 
 class Bench:
@@ -17,7 +17,7 @@ class Bench:
         self.names: dict[str, object] = {"__name__": "__lesson__", "print": self._print, "display": self._display}
         self._out: list[object] = []
 
-    def run(self, cell: Cell) -> tuple[object, ...]:
+    def run(self, cell: LessonCell) -> tuple[object, ...]:
         """What the cell shows: printed text (str) and displayed objects, last the value of its last line if any.
 
         Raises: whatever the cell raises.

@@ -1,4 +1,4 @@
-"""Build the notebooks from their text: `python -m lessons.build` all, `… 01` one, `… --check` none.
+"""Build the notebooks from their text: `python -m lessons.tools.build` all, `… 01` one, `… --check` none.
 
 The text is the source: edit it, build, commit both.
 """
@@ -27,8 +27,10 @@ def built(path: Path) -> str:
 
 def texts(numbers: list[str]) -> list[Path]:
     """The text files of these lessons, or of all: the lessons and the role play."""
-    every = [*lessons.FOLDER.glob("[0-9][0-9]_*.py"), *lessons.FOLDER.glob("roles/*.py")]
-    return sorted(p for p in every if not numbers or any(p.stem.startswith(n) for n in numbers))
+    every = [*lessons.FOLDER.glob("[0-9][0-9]_*/lesson.py"), *lessons.FOLDER.glob("roles/*.py")]
+    return sorted(
+        p for p in every if not numbers or any(n in (p.parent.name[: len(n)], p.stem[: len(n)]) for n in numbers)
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -41,7 +43,9 @@ def main(arguments: list[str]) -> int:
         differ += 1
         if "--check" not in arguments:
             notebook.write_text(fresh, encoding="utf-8")
-        print(f"{notebook.name} {'differs from its text' if '--check' in arguments else 'built'}")
+        print(
+            f"{notebook.relative_to(lessons.FOLDER)} {'differs from its text' if '--check' in arguments else 'built'}"
+        )
     return differ if "--check" in arguments else 0
 
 

@@ -20,11 +20,11 @@ def executed(lesson: Lesson) -> nbformat.NotebookNode:
 
     Raises: nbclient.exceptions.CellExecutionError with the cell's traceback.
     """
-    path = lessons.FOLDER / f"{lesson.name}.ipynb"
+    path = lessons.FOLDER / lesson.name / "lesson.ipynb"
     notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
     for cell, wanted in zip(notebook.cells, lesson.cells, strict=True):
         cell.source = wanted.source
-    where = {"metadata": {"path": str(lessons.FOLDER)}}
+    where = {"metadata": {"path": str(path.parent)}}
     NotebookClient(notebook, timeout=SECONDS_PER_CELL, kernel_name="python3", resources=where).execute()
     return notebook
 

@@ -1,4 +1,4 @@
-"""Run the solution version of the lessons from top to bottom: `python -m lessons.run [--full] [--kernel] [01 02 …]`.
+"""Run the solution version of the lessons from top to bottom: `python -m lessons.tools.run [--full] [--kernel] [01 02 …]`.
 
 With --kernel the notebooks themselves, each in a Jupyter kernel; with --stubs as they are handed out, unsolved.
 """
@@ -11,9 +11,9 @@ import time
 import plotly.graph_objects as go
 
 from hefl_core.teaching import lessons
-from hefl_core.teaching.exercise import Verdict
+from hefl_core.teaching.exercise import AnswerVerdict
 from hefl_core.teaching.lessons import Lesson
-from lessons.bench import Bench
+from lessons.tools.bench import Bench
 
 
 def main(arguments: list[str]) -> int:
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _in_kernel(lesson: Lesson) -> tuple[int, int]:
-    from lessons import kernel  # nbclient belongs to the extras; running without a kernel needs it not
+    from lessons.tools import kernel  # nbclient belongs to the extras; running without a kernel needs it not
 
     notebook = kernel.executed(lesson)
     return kernel.refused(notebook), kernel.figures(notebook)
@@ -45,7 +45,7 @@ def _in_kernel(lesson: Lesson) -> tuple[int, int]:
 def _in_process(lesson: Lesson) -> tuple[int, int]:
     bench = Bench()
     shown = [thing for cell in lesson.cells if not cell.markdown for thing in bench.run(cell)]
-    refused = sum(isinstance(thing, Verdict) and not thing.ok for thing in shown)
+    refused = sum(isinstance(thing, AnswerVerdict) and not thing.ok for thing in shown)
     return refused, sum(isinstance(thing, go.Figure) for thing in shown)
 
 

@@ -9,6 +9,8 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from hefl_core.app.captured_run import of_result, of_run
+from hefl_core.app.comparison import Comparison
 from hefl_core.attacks import on_run
 from hefl_core.attacks.capture import Capture
 from hefl_core.attacks.on_run import Reading
@@ -18,13 +20,11 @@ from hefl_core.federation.experiment import Experiment
 from hefl_core.figures import attacks as figures
 from hefl_core.figures import own_run as drawn
 from hefl_core.learning.datasets import load_dataset
-from hefl_core.runtime.captured import of_result, of_run
-from hefl_core.runtime.comparison import Comparison
-from hefl_core.runtime.run import run_experiment
+from hefl_core.runtime.launch import run_experiment
 from hefl_core.schemes.presets import PRESETS
-from pages.parts import frame, names, running
+from pages.parts import frame, labels, run_progress
+from pages.parts.i18n import _
 from pages.parts.quoting import quoted
-from pages.parts.words import _
 
 SMALL_CLIENTS, SKEW = 12, 0.05
 """Where some clients are left with two records."""
@@ -83,7 +83,7 @@ def _seat(place: DeltaGenerator, seats: Sequence[str]) -> str:
     """Who the visitor is; remembered while another run is under way, when there is no seat to choose."""
     kept = st.session_state.get(KEPT_SEAT)
     first = seats.index(kept) if kept in seats else 0
-    seat = str(place.selectbox(_("You are"), seats, first, format_func=names.party, key="own-run:seat"))
+    seat = str(place.selectbox(_("You are"), seats, first, format_func=labels.party, key="own-run:seat"))
     st.session_state[KEPT_SEAT] = seat
     return seat
 
@@ -117,7 +117,7 @@ def _chosen() -> Capture | None:
 
 
 def _live() -> Capture | None:
-    run = running.ensure_run()
+    run = run_progress.ensure_run()
     return None if run is None else of_run(run)
 
 
@@ -143,7 +143,7 @@ def _about(experiment: Experiment, seat: str) -> None:
         st.button(
             _("Run it again in one process, and collude"),
             icon=":material/handshake:",
-            on_click=running.begin,
+            on_click=run_progress.begin,
             args=(session, session.experiment, "local"),
             key="own-run:local",
         )
@@ -200,7 +200,7 @@ def _row(name: str, question: str, called: list[str], found: list[AttackResult |
         st.markdown(f"##### {question}")
         for side, result in zip(called, results, strict=True):
             st.markdown(_verdict(side, result))
-            st.caption(names.measured(result))
+            st.caption(labels.measured(result))
     with right:
         _picture(name, results, called, experiment)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
+from hefl_core.app.blindness_job import FULL_ROUNDS, BlindnessJob, of_experiment, of_run
+from hefl_core.app.session import WARM_UP, Session
+from hefl_core.checks.blindness.examination import require_encryption
 from hefl_core.errors import HeflError
-from hefl_core.runtime.blindness import Blindness, require_encryption
-from hefl_core.runtime.inquiry import FULL_ROUNDS, Inquiry, of_experiment, of_run
-from hefl_core.runtime.session import WARM_UP, Session
-from pages.parts import frame, running
+from hefl_core.probes.findings import Blindness
+from pages.parts import frame, run_progress
+from pages.parts.i18n import _
 from pages.parts.quoting import quoted
-from pages.parts.words import _
 
 LAST_LOOK, LAST_FULL, AFTER_RUN = "blind:look", "blind:full", "blind:after-run"
 
@@ -30,8 +31,8 @@ def section() -> None:
             )
         )
         _take_in(session)
-        if session.inquiry is not None and session.inquiry.running:
-            _watch(session.inquiry)
+        if session.blindness_job is not None and session.blindness_job.running:
+            _watch(session.blindness_job)
         else:
             _buttons(session)
         for key, title in ((LAST_LOOK, _("This session's run")), (LAST_FULL, _("Last full test"))):
@@ -42,18 +43,18 @@ def section() -> None:
 
 def _take_in(session: Session) -> None:
     """What a finished test found becomes part of the page, a look at the session's own run also of its claims."""
-    inquiry = session.inquiry
-    if inquiry is None or inquiry.running:
+    blindness_job = session.blindness_job
+    if blindness_job is None or blindness_job.running:
         return
-    if inquiry.found is not None and st.session_state.get("blind:taken") is not inquiry:
-        st.session_state["blind:taken"] = inquiry
-        st.session_state[LAST_FULL if inquiry.full else LAST_LOOK] = inquiry.found
-        if not inquiry.full:
-            session.take_finding(inquiry.found)
-    if inquiry.cancelled and inquiry.found is None:
+    if blindness_job.found is not None and st.session_state.get("blind:taken") is not blindness_job:
+        st.session_state["blind:taken"] = blindness_job
+        st.session_state[LAST_FULL if blindness_job.full else LAST_LOOK] = blindness_job.found
+        if not blindness_job.full:
+            session.take_finding(blindness_job.found)
+    if blindness_job.cancelled and blindness_job.found is None:
         st.info(_("You stopped this test. What it had looked at until then proves nothing."))
-    elif inquiry.error is not None:
-        frame.explain(inquiry.error)
+    elif blindness_job.error is not None:
+        frame.explain(blindness_job.error)
 
 
 def _buttons(session: Session) -> None:
@@ -115,19 +116,19 @@ def _look(session: Session) -> None:
 
 def _run_then_look(session: Session) -> None:
     if session.experiment is not None:
-        running.begin(session, session.experiment, "ray")
+        run_progress.begin(session, session.experiment, "ray")
         st.session_state[AFTER_RUN] = session.number
 
 
-def _watch(inquiry: Inquiry) -> None:
+def _watch(blindness_job: BlindnessJob) -> None:
     @st.fragment(run_every=0.5)
     def look() -> None:
-        if not inquiry.running:
+        if not blindness_job.running:
             st.rerun()
-        progress = inquiry.progress
+        progress = blindness_job.progress
         with st.container(horizontal=True, vertical_alignment="center"):
             st.progress(progress.fraction or 0.0, _(progress.text))
-            st.button(_("Stop"), icon=":material/stop:", on_click=inquiry.cancel, key="blind-stop")
+            st.button(_("Stop"), icon=":material/stop:", on_click=blindness_job.cancel, key="blind-stop")
 
     look()
 

@@ -13,18 +13,18 @@ from urllib.parse import urlencode
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from hefl_core.claims import check_claims
+from hefl_core.app.session import SESSIONS, WARM_UP, Session
+from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import HeflError, ParameterError, QuorumError, RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment
 from hefl_core.learning.datasets import DATASET_NAMES
-from hefl_core.runtime.session import SESSIONS, WARM_UP, Session
 from hefl_core.schemes.flooding import at_ceiling
 from hefl_core.schemes.presets import PRESETS, USUAL
 from hefl_core.teaching.glossary import meaning
 from pages.parts import noted
+from pages.parts.i18n import _
 from pages.parts.quoting import STYLE as QUOTED
 from pages.parts.quoting import quoted
-from pages.parts.words import _
 
 AUDIENCES = ("class", "thesis", "stakeholder")
 DATASETS = tuple(name for name in DATASET_NAMES if name != "mnist")

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from hefl_core.claims import LEDGER
+from hefl_core.checks.claims.ledger import LEDGER
 from hefl_core.figures.knowledge import Matrix, Secret, State
 from hefl_core.figures.sequence import parties_in
 from hefl_core.figures.thing import SAMPLE_VALUES, Private, Thing
-from hefl_core.runtime.result import Finding, Verdict
-from pages.parts import names
+from hefl_core.runtime.result import ClaimVerdict, Finding
+from pages.parts import labels
 from pages.parts.frame import dark
+from pages.parts.i18n import _
 from pages.parts.quoting import in_html, quoted
-from pages.parts.words import _
 
 BLUE, ORANGE, GREEN, VERMILLION, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9"
 
@@ -81,7 +81,7 @@ def private(vector: Private) -> str:
     """The plaintext that this seat knows, in numbers and as a strip."""
     some = ", ".join(f"{value:+.4f}" for value in vector.values[:4])
     what = (
-        _("Δ of {who}, {n} examples").format(who=names.party(vector.client).lower(), n=vector.examples)
+        _("Δ of {who}, {n} examples").format(who=labels.party(vector.client).lower(), n=vector.examples)
         if vector.of == "update"
         else _("the decrypted mean of {n} examples").format(n=vector.examples)
     )
@@ -105,14 +105,14 @@ _GLYPHS = {
 def matrix(found: Matrix, seat: str) -> str:
     """Who knows what: a table with a tooltip per cell that says why."""
     secrets = [secret for secret in found.secrets if secret.kind != "records"]
-    head = "".join(f'<th title="{in_html(names.secret(secret))}">{names.column(secret)}</th>' for secret in secrets)
+    head = "".join(f'<th title="{in_html(labels.secret(secret))}">{labels.column(secret)}</th>' for secret in secrets)
     rows = "".join(_row(found, name, secrets, mine=name == seat) for name in found.seats)
     return f'<table class="know" data-sent="{found.sent}"><tr><th class="seat" style="width:11.5em"></th>{head}</tr>{rows}</table>'
 
 
 def _row(found: Matrix, seat: str, secrets: Sequence[Secret], *, mine: bool) -> str:
     cells = "".join(_cell(found, seat, secret) for secret in secrets)
-    return f'<tr class="{"me" if mine else ""}"><th class="seat">{in_html(names.party(seat))}</th>{cells}</tr>'
+    return f'<tr class="{"me" if mine else ""}"><th class="seat">{in_html(labels.party(seat))}</th>{cells}</tr>'
 
 
 def _cell(found: Matrix, seat: str, secret: Secret) -> str:
@@ -129,10 +129,10 @@ def _cell(found: Matrix, seat: str, secret: Secret) -> str:
     if leak:
         colour, strength = VERMILLION, 75
     glyph = f"{cell.have}/{cell.need}" if cell.state is State.SHARE else _GLYPHS[cell.state]
-    why = names.states()[cell.state.value]
+    why = labels.states()[cell.state.value]
     if cell.evidence:
         why += _(" (from message {n})").format(n=", ".join(str(number) for number in cell.evidence[:6]))
-    title = f"{names.party(seat)}: {names.secret(secret)}: {why}"
+    title = f"{labels.party(seat)}: {labels.secret(secret)}: {why}"
     return (
         f'<td data-cell="{in_html(seat)}|{in_html(secret.name)}|{cell.state.value}" title="{in_html(title)}" '
         f'style="background:color-mix(in srgb,{colour} {strength}%,transparent)">{glyph}</td>'
@@ -141,7 +141,7 @@ def _cell(found: Matrix, seat: str, secret: Secret) -> str:
 
 def legend() -> str:
     """What the signs of the matrix mean."""
-    words = names.states()
+    words = labels.states()
     told = [
         ("●", "knows"),
         ("◑", "can open"),
@@ -159,7 +159,7 @@ def caption(found: Matrix, seat: str) -> str:
     others = [s for s in found.secrets if s.kind == "update" and s.owner not in parties_in(seat)]
     readable = sum(found.cell(seat, secret.name).state.readable for secret in others)
     return _("After {sent} messages, {seat} can read {n} of {of} other parties' updates.").format(
-        sent=found.sent, seat=names.party(seat), n=readable, of=len(others)
+        sent=found.sent, seat=labels.party(seat), n=readable, of=len(others)
     )
 
 
@@ -174,9 +174,9 @@ def badges(ids: Sequence[str], findings: Sequence[Finding]) -> None:
             badge, said = f":gray-badge[:material/menu_book: {_('argued')}]", claim.source
         elif finding is None:
             badge, said = f":gray-badge[:material/hourglass_empty: {_('not checked here')}]", claim.source
-        elif finding.verdict is Verdict.HOLDS:
+        elif finding.verdict is ClaimVerdict.HOLDS:
             badge, said = f":green-badge[:material/check: {_('executed')}]", quoted(finding.evidence)
-        elif finding.verdict is Verdict.NOT_CHECKED:
+        elif finding.verdict is ClaimVerdict.NOT_CHECKED:
             badge, said = f":gray-badge[:material/question_mark: {_('not checked')}]", quoted(finding.evidence)
         else:
             badge, said = f":red-badge[:material/close: {_('FAILED')}]", quoted(finding.evidence)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hefl_core.attacks.result import AttackResult
 from hefl_core.figures.knowledge import Secret
 from hefl_core.shown import bare_name
-from pages.parts.words import _
+from pages.parts.i18n import _
 
 MOST_TOGETHER = 8
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hefl_core.figures.questions import Question
 from hefl_core.figures.sequence import Message
-from pages.parts import names
-from pages.parts.words import _
+from pages.parts import labels
+from pages.parts.i18n import _
 
 CLAIMS: dict[str, tuple[str, ...]] = {
     "share": ("shares-sealed",),
@@ -16,13 +16,13 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "partial": ("coordinator-blind",),
     "receipt": ("equals-fedavg", "one-model"),
 }
-"""Claims of the ledger (hefl_core/claims.py) shown beside a step."""
+"""Claims of the ledger (hefl_core/checks/claims/evidence.py) shown beside a step."""
 
 
 def tell(message: Message, *, plain: bool) -> str:
     """The step in words."""
-    who = names.party(message.sender)
-    to = names.party(message.receivers[0])
+    who = labels.party(message.sender)
+    to = labels.party(message.receivers[0])
     if message.lock == "absent":
         return _("Something may be under way between others. This seat gets nothing of it, not even its size.")
     if plain and message.step in ("update", "sum"):

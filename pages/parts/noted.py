@@ -9,9 +9,9 @@ import streamlit as st
 from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.remarks import Remark, ceiling_remarks, custody_remarks
-from hefl_core.runtime.household import estate
+from hefl_core.runtime.client_home import dealt_data
+from pages.parts.i18n import _
 from pages.parts.quoting import quoted
-from pages.parts.words import _
 
 
 def say(remarks: Iterable[Remark]) -> None:
@@ -27,7 +27,7 @@ def say_ceiling(experiment: Experiment) -> None:
 
 def say_custody(experiment: Experiment) -> None:
     """What belongs beside this experiment's custody, for its model."""
-    _or_why_not(lambda: custody_remarks(experiment, estate(experiment).model.parameters))
+    _or_why_not(lambda: custody_remarks(experiment, dealt_data(experiment).model.parameters))
 
 
 def _or_why_not(remarks: Callable[[], Iterable[Remark]]) -> None:

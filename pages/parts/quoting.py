@@ -1,6 +1,6 @@
 """What others wrote, on a screen: error texts, file and column names, what stands in an uploaded record.
 
-Everything of this kind passes through here (tests/security/test_quoting.py reads the pages' sources). In Markdown it becomes
+Everything of this kind passes through here (tests/gui/test_quoting.py reads the pages' sources). In Markdown it becomes
 a code span, the one place where Markdown, HTML, formulas, icons, colours and links have no meaning; the emphasis around it
 tells the style sheet to set it in the page's own type.
 """

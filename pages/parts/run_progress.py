@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
+from hefl_core.app.session import WARM_UP, Session
 from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.events import Progress
 from hefl_core.runtime.run import Run
-from hefl_core.runtime.session import WARM_UP, Session
 from pages.parts import frame
-from pages.parts.words import _
+from pages.parts.i18n import _
 
 PATIENCE_SECONDS = 1.2
 """A run in this process is over before this; no progress is shown for less."""

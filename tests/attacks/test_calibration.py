@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from hefl_core.attacks import catalogue, scoring
+from hefl_core.attacks import scoring
 from hefl_core.attacks.lab import Lab, Setting
-from hefl_core.attacks.labels import own_gradients
-from hefl_core.attacks.members import RIDGE
+from hefl_core.attacks.methods.label_leak import own_gradients
+from hefl_core.attacks.methods.membership import RIDGE
+from hefl_core.attacks.trials import _of_coin
 from hefl_core.learning.base import pooled
 from hefl_core.measure import specimen
-from hefl_core.measure.uniformity import Row, compare
+from hefl_core.probes.uniformity import CiphertextRow, compare
 
 DRAWS = 2000
 TAIL = (0.01, 0.003, 0.001)
@@ -160,7 +161,7 @@ def test_members_scored_by_noise_in_the_place_of_an_update(dataset):
 def test_uniform_residues(numbers):
     rng, modulus = np.random.default_rng(45), (1 << 40) - 87
     found = [
-        compare("a", [Row("row", modulus, (rng.integers(0, modulus, numbers, np.uint64),))]).smallest_p
+        compare("a", [CiphertextRow("row", modulus, (rng.integers(0, modulus, numbers, np.uint64),))]).smallest_p
         for _ in range(DRAWS)
     ]
     assert not too_many(found) and (numbers < 2048 or not far_from_uniform(found))
@@ -175,5 +176,5 @@ def test_uniform_fractions_by_kolmogorov():
 def test_a_game_of_coins():
     """The binomial p-value of the distinguishing games is exact: never below its level too often."""
     rng = np.random.default_rng(47)
-    found = [catalogue._of_coin(rng.random(100) < 0.5).p_value for _ in range(DRAWS)]
+    found = [_of_coin(rng.random(100) < 0.5).p_value for _ in range(DRAWS)]
     assert not too_many(found, (*TAIL, 0.05, 0.5))

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from hefl_core.attacks.catalogue import ATTACKS, run
 from hefl_core.attacks.lab import COORDINATOR, PLAIN, SEATS
-from hefl_core.attacks.matrix import cells, family_at_chance
+from hefl_core.attacks.seat_matrix import cells, family_at_chance
 from hefl_core.cli.main import app
 from hefl_core.errors import ParameterError
 

@@ -7,9 +7,10 @@ from scipy.stats import mannwhitneyu, norm
 from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.neural_network import MLPClassifier
 
-from hefl_core.attacks import members, records, scoring
+from hefl_core.attacks import scoring
 from hefl_core.attacks.catalogue import run
 from hefl_core.attacks.lab import PLAIN, Lab, Setting, finished_model
+from hefl_core.attacks.methods import membership, record_leak
 from hefl_core.attacks.view import MODEL
 from hefl_core.vectors import unflatten
 
@@ -57,8 +58,8 @@ def carlini(theta, view, candidates, models, halves):
 
 def test_lira_is_the_papers_algorithm(target):
     view, candidates, inside, how = target
-    models, halves = members.shadow_models(view, candidates, how, SHADOWS, 11)
-    ours = members.by_shadows(view, candidates, models, halves)
+    models, halves = membership.shadow_models(view, candidates, how, SHADOWS, 11)
+    ours = membership.by_shadows(view, candidates, models, halves)
     theirs = carlini(view.array(MODEL), view, candidates, models, halves)
     assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-4)
     area = roc_auc_score(inside, theirs)
@@ -69,7 +70,7 @@ def test_lira_is_the_papers_algorithm(target):
 
 def test_loss_orders_candidates_as_cross_entropy_does(target):
     view, candidates, inside, _ = target
-    ours, theirs = members.by_loss(view, candidates), own_log_probability(view.array(MODEL), view, candidates)
+    ours, theirs = membership.by_loss(view, candidates), own_log_probability(view.array(MODEL), view, candidates)
     assert np.array_equal(np.argsort(ours, kind="stable"), np.argsort(theirs, kind="stable"))
     assert scoring.auc(ours[inside == 1], ours[inside == 0]).value == pytest.approx(
         roc_auc_score(inside, theirs), abs=1e-12
@@ -115,6 +116,6 @@ def test_a_record_is_read_from_another_librarys_training_step():
         network.partial_fit(row, [label])
         after = network.coefs_[0], network.intercepts_[0], network.coefs_[1], network.intercepts_[1]
         update = np.concatenate([(new - old).reshape(-1) for new, old in zip(after, before, strict=True)])
-        rows, _ = records.quotients(view, update)
+        rows, _ = record_leak.quotients(view, update)
         assert scoring.psnr(rows[0], row[0]) > 60
         assert int(np.argmin(-(after[3] - before[3]))) == label, "the last bias names the label"

@@ -11,10 +11,10 @@ from hefl_core.attacks.catalogue import run
 from hefl_core.attacks.lab import COALITION
 from hefl_core.cli.main import app
 from hefl_core.errors import ParameterError
-from hefl_core.schemes import blocks, rlwe, shamir
 from hefl_core.schemes.base import PartialDecryption
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset, open_scheme
+from hefl_core.schemes.ring import blocks, rlwe, shamir
 
 RINGS = ("bfv-threshold", "bfv-threshold-strict", "bfv-threshold-classroom", "bfv-threshold-small", "ckks-threshold")
 SMALL = "INSECURE_bfv-threshold-1024"

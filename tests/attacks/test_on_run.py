@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from hefl_core.app.captured_run import of_result, of_run, of_transcript
 from hefl_core.attacks.on_run import HINTS, ON_RUN, Reading, attack_run, luck, reading
 from hefl_core.attacks.view import MEAN
 from hefl_core.cli.main import app
 from hefl_core.errors import HeflError, ParameterError
 from hefl_core.federation.experiment import Experiment
-from hefl_core.runtime.captured import of_result, of_run, of_transcript
-from hefl_core.runtime.run import run_experiment
+from hefl_core.runtime.launch import run_experiment
 from tests.conftest import finished
 
 RARE = 1e-13

@@ -8,12 +8,14 @@ from types import FunctionType, ModuleType
 import numpy as np
 import pytest
 
-from hefl_core.attacks import inversion, labels, members, records, scoring, showcase
-from hefl_core.attacks.catalogue import CHANCE_TRIALS, run
+from hefl_core.attacks import five_seats, scoring
+from hefl_core.attacks.catalogue import run
 from hefl_core.attacks.lab import CLIENT, COALITION, COORDINATOR, PLAIN, Lab, Setting, finished_model
-from hefl_core.attacks.matrix import family_at_chance
+from hefl_core.attacks.methods import gradient_inversion, label_leak, membership, record_leak
 from hefl_core.attacks.result import FAMILY_ALPHA
 from hefl_core.attacks.scoring import Truth
+from hefl_core.attacks.seat_matrix import family_at_chance
+from hefl_core.attacks.trials import CHANCE_TRIALS
 from hefl_core.attacks.view import Held, Message, View, all_bytes
 from hefl_core.errors import ParameterError
 from hefl_core.federation.client import Observation
@@ -41,7 +43,7 @@ def test_larger_batches_hide_records_and_the_attackers_rule_is_honest_on_picture
     assert shares[0] == 1.0 and 0.4 < shares[1] < 1 and shares[2] < 0.2 and shares[3] < 0.02
     lab = Lab(Setting(batch=4))
     trials = [lab.trial(number) for number in range(20)]
-    assert np.mean([scoring.precision(records.records(view), truth) for view, truth in trials]) > 0.9
+    assert np.mean([scoring.precision(record_leak.records(view), truth) for view, truth in trials]) > 0.9
 
 
 def test_a_model_made_for_it_gives_most_records_of_a_batch():
@@ -60,7 +62,7 @@ def test_counts_property_and_membership_leak_from_a_plain_update():
 def test_inversion_finds_the_records_and_keeps_its_frames(batch, least):
     lab = Lab(Setting(batch=batch, activation="sigmoid"))
     view, truth = lab.trial(0)
-    found = inversion.invert(view, side=8, steps=500)
+    found = gradient_inversion.invert(view, side=8, steps=500)
     assert scoring.best_psnr(found.records, truth) > least
     assert found.frames.shape[1:] == (batch, 64) and found.losses[-1] < 1e-6 * found.losses[0]
     quality = [scoring.best_psnr(frame, truth) for frame in found.frames]
@@ -75,20 +77,20 @@ def test_the_handwritten_slopes_are_those_of_finite_differences(kind, metric):
     weights = [rng.normal(size=shape) for shape in model.shapes]
     observed = [rng.normal(size=shape) for shape in model.shapes]
     rows, logits = rng.normal(size=(2, 5)), rng.normal(size=(2, 3))
-    _, of_rows, of_logits = inversion.mismatch(model, weights, observed, rows, logits, metric)
+    _, of_rows, of_logits = gradient_inversion.mismatch(model, weights, observed, rows, logits, metric)
     for array, slope in ((rows, of_rows), (logits, of_logits)):
         for at in np.ndindex(array.shape):
             ends = []
             for step in (1e-6, -1e-6):
                 array[at] += step
-                ends.append(inversion.mismatch(model, weights, observed, rows, logits, metric)[0])
+                ends.append(gradient_inversion.mismatch(model, weights, observed, rows, logits, metric)[0])
                 array[at] -= step
             assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(slope[at], rel=1e-4, abs=1e-6)
 
 
 def test_cosine_and_total_variation_find_a_picture_too():
     view, truth = Lab(Setting(hidden=64)).trial(0)
-    found = inversion.invert(view, metric="cosine", tv=1e-4, side=8)
+    found = gradient_inversion.invert(view, metric="cosine", tv=1e-4, side=8)
     assert scoring.best_psnr(found.records, truth) > 25
     ordered = run("inversion", PLAIN, search="cosine-tv", trials=3)
     assert ordered.low > 50 and ordered.prior < 20, "total variation biases, it does not hide"
@@ -207,8 +209,8 @@ def test_on_a_real_run_the_coordinators_view_reaches_no_plaintext_and_no_key():
 
 def test_the_search_is_the_same_in_every_seat(monkeypatch):
     asked = []
-    real = inversion.invert
-    monkeypatch.setattr(inversion, "invert", lambda view, **how: asked.append(how) or real(view, **how))
+    real = gradient_inversion.invert
+    monkeypatch.setattr(gradient_inversion, "invert", lambda view, **how: asked.append(how) or real(view, **how))
     for seat in (PLAIN, COORDINATOR, CLIENT, COALITION):
         run("inversion", seat, trials=1)
     assert len(asked) == 4 and all(how == asked[0] for how in asked)
@@ -218,10 +220,12 @@ def test_attacks_are_handed_a_view_and_never_import_the_laboratory_or_the_scorer
     import ast
     from pathlib import Path
 
-    import hefl_core.attacks as room
+    import hefl_core.attacks.methods as methods
 
-    for name in ("labels", "records", "members", "inversion", "differencing", "keyheist"):
-        tree = ast.parse((Path(room.__file__).parent / f"{name}.py").read_text(encoding="utf-8"))
+    sources = [path for path in Path(methods.__file__).parent.glob("*.py") if path.stem != "__init__"]
+    assert sources
+    for path in sources:
+        name, tree = path.stem, ast.parse(path.read_text(encoding="utf-8"))
         imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         assert not {m for m in imported if m and m.endswith((".lab", ".scoring", ".catalogue", "_lab"))}, name
 
@@ -253,13 +257,13 @@ def test_noise_lowers_what_an_update_gives_away():
 
 
 def test_noise_that_stops_an_attack_need_not_prove_anything():
-    found = showcase.over_noise("digits", (0.05, 0.3, 1.0), trials=20)
+    found = five_seats.over_noise("digits", (0.05, 0.3, 1.0), trials=20)
     assert found[0].result.value < 30 and found[0].epsilon > 100
     assert found[0].epsilon > found[1].epsilon > found[2].epsilon and found[2].epsilon < 10
 
 
 def test_more_local_steps_hide_records():
-    curve = showcase.after_steps("digits", (1, 30), trials=20)
+    curve = five_seats.after_steps("digits", (1, 30), trials=20)
     assert curve.results[0].low > curve.results[1].high
 
 
@@ -272,14 +276,14 @@ def test_the_final_model_tells_members_and_shadows_tell_more():
     loss, lira = run("loss"), run("lira")
     assert 0.54 < loss.value < 0.75 and lira.value > loss.value + 0.05 and lira.low > 0.6
     view, candidates, inside, _ = finished_model(seed=3)
-    assert inside.sum() == len(candidates) / 2 and len(members.by_loss(view, candidates)) == len(candidates)
+    assert inside.sum() == len(candidates) / 2 and len(membership.by_loss(view, candidates)) == len(candidates)
 
 
 def test_a_seat_without_anything_to_attack_is_told_so():
     view, _ = Lab(Setting()).trial(0)
     with pytest.raises(ParameterError, match="final model"):
-        members.by_loss(view, Lab(Setting()).data.test)
+        membership.by_loss(view, Lab(Setting()).data.test)
     with pytest.raises(ParameterError, match="no update"):
-        labels.label(replace(view, messages=()))
+        label_leak.label(replace(view, messages=()))
     with pytest.raises(ParameterError, match="seat"):
         run("differencing", COORDINATOR)

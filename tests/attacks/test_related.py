@@ -5,9 +5,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from hefl_core.attacks import related
 from hefl_core.attacks.catalogue import run
 from hefl_core.attacks.lab import COALITION
+from hefl_core.attacks.methods import related_ciphertexts
 from hefl_core.cli.main import app
 from hefl_core.errors import ParameterError
 
@@ -21,21 +21,23 @@ def test_under_one_key_every_word_is_read_and_under_a_new_one_none(scheme):
 
 
 def test_the_words_are_the_victims_and_nobody_elses():
-    view, truth = related.stage("INSECURE_bfv-threshold-1024")
-    assert related.recovered(related.open_mixture(view), truth) == 1
-    _, other = related.stage("INSECURE_bfv-threshold-1024", seed=8)
-    assert related.recovered(related.open_mixture(view), other) < 0.05, "the control: other words are told apart"
+    view, truth = related_ciphertexts.stage("INSECURE_bfv-threshold-1024")
+    assert related_ciphertexts.recovered(related_ciphertexts.open_mixture(view), truth) == 1
+    _, other = related_ciphertexts.stage("INSECURE_bfv-threshold-1024", seed=8)
+    assert related_ciphertexts.recovered(related_ciphertexts.open_mixture(view), other) < 0.05, (
+        "the control: other words are told apart"
+    )
 
 
 def test_the_view_holds_no_key():
-    view, _ = related.stage("INSECURE_bfv-threshold-1024")
+    view, _ = related_ciphertexts.stage("INSECURE_bfv-threshold-1024")
     assert view.keys == () and {message.kind for message in view.messages} == {"update", "total", "partial"}
 
 
 @pytest.mark.parametrize("scheme", ["bfv-lean", "ckks-threshold", "paillier-packed"])
 def test_other_schemes_are_refused_by_name(scheme):
     with pytest.raises(ParameterError, match="expected a BFV preset that is held together"):
-        related.stage(scheme)
+        related_ciphertexts.stage(scheme)
 
 
 def test_the_command_has_the_remedy_as_a_switch():

@@ -2,8 +2,7 @@
 
 import pytest
 
-from hefl_core.federation.experiment import Experiment
-from hefl_core.runtime.liars import (
+from hefl_core.checks.lying_clients import (
     CLIP,
     LIES,
     FewerExamples,
@@ -17,6 +16,7 @@ from hefl_core.runtime.liars import (
     tell,
     tell_all,
 )
+from hefl_core.federation.experiment import Experiment
 
 RUN = Experiment(dataset="digits", clients=5, rounds=2, seed=7)
 MISSED = {PastTheBound, PastTheClip, MoreExamples, WellFormed}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hefl_core.federation.transcript import Transcript, newest_roster
+from hefl_core.federation.record.transcript import Transcript, newest_roster
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from hefl_core.cli import main as cli
 from hefl_core.cli.output import findings_table
 from hefl_core.errors import DataError
-from hefl_core.runtime.result import Finding, Verdict
+from hefl_core.runtime.result import ClaimVerdict, Finding
 from tests.gui.hostile_texts import forged
 
 ESCAPES = "\x1b[2J\x1b]8;;http://evil.invalid\x07evil\x1b]8;;\x07 \u202eevil"
@@ -28,7 +28,7 @@ def test_an_error_text_sends_a_terminal_no_control_codes(monkeypatch, capsys):
 
 
 def test_evidence_is_no_markup(small_result):
-    hostile = replace(small_result, claims=(Finding("x", Verdict.HOLDS, "[link=http://evil.invalid]evil[/link]"),))
+    hostile = replace(small_result, claims=(Finding("x", ClaimVerdict.HOLDS, "[link=http://evil.invalid]evil[/link]"),))
     wide = Console(width=200)
     with wide.capture() as caught:
         wide.print(findings_table(hostile))

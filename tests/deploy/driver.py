@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.verify import verify
+from hefl_core.federation.record.verify import verify
 from hefl_core.runtime.run import Run
 
 ROW = 8

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from hefl_core.runtime import network
+from hefl_core.checks.faults import namespaces
 from tests.deploy.files import ROOT, arguments, image_environment
 
 SYSTEM = ("usr", "bin", "sbin", "lib", "lib64", "etc", "opt")
@@ -28,13 +28,13 @@ def why_not():
     missing = [name for name in TOOLS if shutil.which(name) is None]
     if missing:
         return f"not installed: {', '.join(missing)}"
-    if reason := network.why_not():
+    if reason := namespaces.why_not():
         return reason
     tried = subprocess.run(["unshare", "--mount", "--uts", "--pid", "--fork", "true"], capture_output=True)
     return "" if tried.returncode == 0 else "this kernel or container gives no namespaces"
 
 
-class Network(network.Network):
+class Network(namespaces.Network):
     """With a hosts file, as an engine gives its services names."""
 
     def __init__(self, names, folder):

@@ -12,8 +12,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from hefl_core.runtime.node import STARTED
-from hefl_core.runtime.run import run_experiment
+from hefl_core.runtime.launch import run_experiment
+from hefl_core.runtime.services.ray_node import STARTED
 from tests.conftest import SMALL
 from tests.deploy.namespaces import Container, Network, why_not
 

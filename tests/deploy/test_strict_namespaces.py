@@ -11,10 +11,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from hefl_core.federation.transcript import Transcript
-from hefl_core.federation.verify import verify
-from hefl_core.runtime.provision import provision_all
-from hefl_core.runtime.results import read_rounds
+from hefl_core.federation.record.transcript import Transcript
+from hefl_core.federation.record.verify import verify
+from hefl_core.runtime.client_results import read_rounds
+from hefl_core.runtime.services.provision import provision_all
 from tests.conftest import SMALL, finished
 from tests.deploy.driver import needles
 from tests.deploy.files import compose

@@ -4,10 +4,11 @@ import pytest
 
 from hefl_core.errors import HeflError, KeyNotActive, KeyUseError, RoundError
 from hefl_core.federation import messages as m
-from hefl_core.federation.transcript import Transcript
-from hefl_core.federation.verify import verify
-from hefl_core.runtime.run import Run, run_experiment
-from hefl_core.runtime.transcript_file import pack, unpack
+from hefl_core.federation.record.transcript import Transcript
+from hefl_core.federation.record.transcript_zip import pack, unpack
+from hefl_core.federation.record.verify import verify
+from hefl_core.runtime.launch import run_experiment
+from hefl_core.runtime.run import Run
 from tests.conftest import SMALL, finished
 
 TOGETHER = SMALL.but(scheme="INSECURE_paillier-512", custody="2-of-3", rounds=2, model="logistic")

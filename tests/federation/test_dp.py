@@ -10,7 +10,7 @@ from hefl_core.errors import EncodingError, ParameterError
 from hefl_core.federation import dp
 from hefl_core.federation.dp import DELTA, Mechanism, discrete_gaussian, epsilon, grid, os_words
 from hefl_core.federation.experiment import Experiment
-from hefl_core.runtime.run import run_experiment
+from hefl_core.runtime.launch import run_experiment
 
 
 def words_of(seed):

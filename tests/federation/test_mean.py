@@ -5,16 +5,17 @@ import math
 import numpy as np
 import pytest
 
+from hefl_core.checks import lying_clients
 from hefl_core.errors import IntegrityError
 from hefl_core.federation import client as client_module
+from hefl_core.federation.adaptive_bound import BoundRange, Precision
 from hefl_core.federation.dp import Mechanism, grid
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.mean import Allowance, Sending, allowance, check_examples, check_length, longest
-from hefl_core.federation.precision import BoundRange, Precision
 from hefl_core.ids import client_name
-from hefl_core.runtime import liars
-from hefl_core.runtime.household import home_of, model_of
-from hefl_core.runtime.run import Run, run_experiment
+from hefl_core.runtime.client_home import home_of, model_of
+from hefl_core.runtime.launch import run_experiment
+from hefl_core.runtime.run import Run
 from hefl_core.runtime.stage import local_stage_of, make_auditor, make_client, make_coordinator, make_kms
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
@@ -172,16 +173,16 @@ def norm_of_the_mean(outcome_of):
 
 
 def test_a_client_that_ignores_the_clip_is_refused_and_was_not_before(monkeypatch):
-    outcome, norm = norm_of_the_mean(lambda: liars.tell(liars.PastTheClip, RUN))
+    outcome, norm = norm_of_the_mean(lambda: lying_clients.tell(lying_clients.PastTheClip, RUN))
     assert len(outcome.refused_by) == RUN.clients and outcome.applied == 0
     assert "mean: expected a norm" in outcome.reason and norm > 5 * CLIP
     monkeypatch.setattr(client_module, "check_length", no_check)
-    before = liars.tell(liars.PastTheClip, RUN)
+    before = lying_clients.tell(lying_clients.PastTheClip, RUN)
     assert not before.refused_by and before.applied == 2
 
 
 def test_a_count_modulo_t_is_refused_and_multiplied_the_mean_before(monkeypatch):
-    outcome = liars.tell(liars.FewerExamples, RUN)
+    outcome = lying_clients.tell(lying_clients.FewerExamples, RUN)
     assert len(outcome.refused_by) == RUN.clients and outcome.applied == 1
     assert "examples: expected a total" in outcome.reason
     monkeypatch.setattr(client_module, "check_length", no_check)
@@ -190,11 +191,11 @@ def test_a_count_modulo_t_is_refused_and_multiplied_the_mean_before(monkeypatch)
         "check_examples",
         lambda examples, count, largest, mine: check_examples(examples, count, largest, None),
     )
-    before, norm = norm_of_the_mean(lambda: liars.tell(liars.FewerExamples, RUN))
+    before, norm = norm_of_the_mean(lambda: lying_clients.tell(lying_clients.FewerExamples, RUN))
     assert not before.refused_by and before.applied == 2 and norm > 100 * CLIP
 
 
-class BarelyFewer(liars.FewerExamples):
+class BarelyFewer(lying_clients.FewerExamples):
     """It stays inside every honest client's own range: as if the others had one example each."""
 
     title = "a count that makes the total as small as it can be"
@@ -203,7 +204,7 @@ class BarelyFewer(liars.FewerExamples):
         return plan.examples_max + len(plan.cohort) - 1
 
 
-class JustLonger(liars.Liar):
+class JustLonger(lying_clients.LyingClient):
     """It sends what lifts the mean of four equal updates a little above the clip."""
 
     title = "its share of a mean that is a little too long"
@@ -214,25 +215,25 @@ class JustLonger(liars.Liar):
 
 def test_a_count_inside_the_range_passes_unless_it_makes_the_mean_too_long():
     """What is possible stays possible: a sum hides the counts. The clip is what limits the damage."""
-    free = liars.tell(BarelyFewer, RUN.but(clip_norm=None))
+    free = lying_clients.tell(BarelyFewer, RUN.but(clip_norm=None))
     assert not free.refused_by and free.applied == 2
-    outcome, norm = norm_of_the_mean(lambda: liars.tell(BarelyFewer, RUN))
+    outcome, norm = norm_of_the_mean(lambda: lying_clients.tell(BarelyFewer, RUN))
     assert norm > CLIP and "mean: expected a norm" in outcome.reason and outcome.applied == 1
 
 
 def test_a_mean_that_is_a_little_too_long_is_refused():
-    outcome, norm = norm_of_the_mean(lambda: liars.tell(JustLonger, RUN))
+    outcome, norm = norm_of_the_mean(lambda: lying_clients.tell(JustLonger, RUN))
     assert CLIP < norm < 2 * CLIP
     assert "mean: expected a norm" in outcome.reason
 
 
 def test_what_no_check_of_a_sum_finds():
     """A liar whose update points the other way shortens the mean; a wrong count in range weighs more. Both pass."""
-    for lie in (liars.WellFormed, liars.MoreExamples):
-        assert not liars.tell(lie, RUN).refused_by
+    for lie in (lying_clients.WellFormed, lying_clients.MoreExamples):
+        assert not lying_clients.tell(lie, RUN).refused_by
 
 
-class Leader(liars.PastTheClip):
+class Leader(lying_clients.PastTheClip):
     """Tells its accomplice what it sends."""
 
     def _train(self, plan, round_):
@@ -240,7 +241,7 @@ class Leader(liars.PastTheClip):
         return Accomplice.heard / self._weight
 
 
-class Accomplice(liars.Liar):
+class Accomplice(lying_clients.LyingClient):
     """Sends the same (pull = 1), or what takes it away again (-1)."""
 
     pull = 1
@@ -275,7 +276,7 @@ def test_two_liars_are_refused_unless_their_lies_cancel(monkeypatch, pull, refus
 
 
 def test_a_refusal_tells_the_coordinator_nothing_of_the_sum():
-    texts = [liars.tell(lie, RUN).reason for lie in (liars.PastTheClip, liars.FewerExamples)]
+    texts = [lying_clients.tell(lie, RUN).reason for lie in (lying_clients.PastTheClip, lying_clients.FewerExamples)]
     for text in texts:
         words = {word.strip(";,") for word in text.split()}
         numbers = {word for word in words if any(ch.isdigit() for ch in word)}
@@ -283,7 +284,7 @@ def test_a_refusal_tells_the_coordinator_nothing_of_the_sum():
 
 
 def test_without_a_clip_no_length_is_checked():
-    assert not liars.tell(liars.PastTheClip, RUN.but(clip_norm=None)).refused_by
+    assert not lying_clients.tell(lying_clients.PastTheClip, RUN.but(clip_norm=None)).refused_by
 
 
 def test_an_allowance_adds_up():

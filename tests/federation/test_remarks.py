@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from hefl_core.app.report import to_html
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.remarks import (
     SAID,
@@ -15,7 +16,6 @@ from hefl_core.federation.remarks import (
     remarks_on,
 )
 from hefl_core.keys.epochs import EpochAnnouncement
-from hefl_core.report import to_html
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.presets import PRESETS, RingPreset
 from hefl_core.schemes.quorum import Quorum

@@ -11,7 +11,8 @@ from hefl_core.federation.admission import check_agreed
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.messages import EncryptedSum, RoundPlan
 from hefl_core.learning.baselines import plain_fedavg
-from hefl_core.runtime.run import Run, run_experiment
+from hefl_core.runtime.launch import run_experiment
+from hefl_core.runtime.run import Run
 from hefl_core.wire.canonical import decode
 from tests.conftest import SMALL, finished
 
@@ -58,11 +59,11 @@ def test_one_seed_gives_bit_equal_models_and_different_ciphertexts(small_result)
 
 
 def test_plaintext_is_fedavg():
-    from hefl_core.runtime.household import estate
+    from hefl_core.runtime.client_home import dealt_data
 
     experiment = SMALL.but(scheme="plaintext", rounds=3)
     run = finished(experiment)
-    whole = estate(experiment)
+    whole = dealt_data(experiment)
     seed = run.transcript.manifest.initialisation
     expected = plain_fedavg_theta(experiment, whole, seed)
     theta = next(np.frombuffer(seen.theta, dtype=np.float32) for seen in run.observer.observations[3] if seen.theta)

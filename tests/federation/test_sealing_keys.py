@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from hefl_core.errors import KeyNotActive, RuntimeUnavailable
-from hefl_core.federation.verify import verify
-from hefl_core.keys.kms import KMS
+from hefl_core.federation.record.verify import verify
+from hefl_core.keys.kms.service import KMS
 from hefl_core.runtime import stage
 from hefl_core.runtime.run import Run
 from hefl_core.wire.envelope import Position

@@ -26,7 +26,7 @@ class FramedPages(PagesManager):
 def app(monkeypatch):
     """A fresh session of the application, not yet run."""
     monkeypatch.setattr(app_test, "PagesManager", FramedPages)
-    monkeypatch.setattr("hefl_core.runtime.session.RAY_ALLOWED", False)
+    monkeypatch.setattr("hefl_core.app.session.RAY_ALLOWED", False)
     return AppTest.from_file(str(ROOT / "app.py"), default_timeout=PATIENCE)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import msgspec
 
-from hefl_core.federation.transcript import LeftOut, Transcript
+from hefl_core.federation.record.transcript import LeftOut, Transcript
 from hefl_core.wire.envelope import Position
 
 TEXTS = (

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from hefl_core.ids import COORDINATOR
-from hefl_core.measure.inputs import examine
-from hefl_core.measure.memory import Hit
-from hefl_core.measure.uniformity import compare, rows_of
-from hefl_core.runtime.blindness import Blindness, Control, Guessing, Looked
+from hefl_core.probes.findings import Blindness, Control, Guessing, Looked
+from hefl_core.probes.inputs import examine
+from hefl_core.probes.memory import Hit
+from hefl_core.probes.uniformity import compare, rows_of
 from tests.gui.conftest import run_on
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.browser import ARGUMENTS, CHROMIUM, serving
+from hefl_core.federation.record.transcript_zip import unpack
 from hefl_core.figures.knowledge import knowledge, seats_of
-from hefl_core.runtime.transcript_file import unpack
 from tests.gui.conftest import PATIENCE
 
 pytestmark = [
@@ -158,7 +158,7 @@ def test_a_reload_finds_experiment_page_seat_and_cursor(page, address):
 
 
 def test_a_saved_transcript_is_walked(page, address, tmp_path):
-    from hefl_core.runtime.transcript_file import pack
+    from hefl_core.federation.record.transcript_zip import pack
 
     walk(page, address)
     saved = downloaded(page)

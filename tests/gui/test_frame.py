@@ -1,8 +1,8 @@
 import pytest
 
+from hefl_core.app.session import Session, Sessions
 from hefl_core.errors import RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment
-from hefl_core.runtime.session import Session, Sessions
 
 
 def test_the_sidebar_is_one_experiment_in_the_url(app):
@@ -99,7 +99,7 @@ def test_a_language_is_a_file(app, tmp_path, monkeypatch):
     """A compiled catalogue changes the words on screen; nothing else does."""
     from gettext import GNUTranslations
 
-    from pages.parts import words
+    from pages.parts import i18n
 
     class Ticking(GNUTranslations):
         def __init__(self):
@@ -108,7 +108,7 @@ def test_a_language_is_a_file(app, tmp_path, monkeypatch):
         def gettext(self, message):
             return message + " ✓"
 
-    monkeypatch.setattr(words, "_translation", lambda language: Ticking())
+    monkeypatch.setattr(i18n, "_translation", lambda language: Ticking())
     app.run()
     assert not app.exception
     assert app.slider(key="w:clients").label == "Clients ✓"

@@ -7,7 +7,7 @@ import pytest
 from babel.messages.pofile import read_po
 
 from hefl_core.teaching import lessons
-from pages.parts import words
+from pages.parts import i18n
 from tests.gui.conftest import ROOT, run_on
 
 EXTRACT = runpy.run_path(str(ROOT / "locale" / "extract.py"))
@@ -29,7 +29,7 @@ def test_a_string_without_a_translation_is_missed(monkeypatch):
 
 
 def test_the_application_speaks_the_translators_file_and_keeps_names_and_marks():
-    used = words._translation("de")
+    used = i18n._translation("de")
     with (FOLDER / "hefl.po").open("rb") as text:
         written = read_po(text)
     for message in filter(lambda one: one.id, written):

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from benchmarks.browser import ARGUMENTS, CHROMIUM, serving
-from hefl_core.runtime.transcript_file import pack
+from hefl_core.federation.record.transcript_zip import pack
 from tests.gui.hostile_texts import TEXTS, noted, table
 
 pytestmark = [

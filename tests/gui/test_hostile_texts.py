@@ -6,10 +6,11 @@ import pytest
 from markdown_it import MarkdownIt
 
 from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.record.transcript_zip import pack
 from hefl_core.figures import own_run, training
 from hefl_core.learning.partition import LabelTable
-from hefl_core.runtime.transcript_file import pack
-from pages.parts import quoting, walk
+from pages import one_round
+from pages.parts import quoting
 from tests.gui.conftest import run_on
 from tests.gui.hostile_texts import TEXTS, forged, noted, table
 
@@ -103,7 +104,7 @@ def test_an_uploaded_record_brings_text_only(app, small_run, text):
 
 
 def test_without_the_helper_a_records_reason_is_a_link(app, small_run, monkeypatch):
-    monkeypatch.setattr(walk, "quoted", raw)
+    monkeypatch.setattr(one_round, "quoted", raw)
     at = run_on(app, "one_round", clients=3, rounds=1)
     at.file_uploader(key="upload").set_value(("r.zip", pack(noted(small_run.transcript, TEXTS[:2])), "application/zip"))
     at.run()

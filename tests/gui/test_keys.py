@@ -1,63 +1,63 @@
 import pytest
 
+from hefl_core.app.key_playground import KeyPlayground
 from hefl_core.errors import KeyNotActive, ParameterError, RoundError
 from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.keys.epochs import EpochState
-from hefl_core.runtime.keyroom import KeyRoom
 from tests.gui.conftest import run_on
 
 
 @pytest.fixture
-def room():
-    room = KeyRoom("bfv-lean", 4, "individual")
-    room.play_round()
-    room.rotate()
-    room.play_round()
-    return room
+def playground():
+    playground = KeyPlayground("bfv-lean", 4, "individual")
+    playground.play_round()
+    playground.rotate()
+    playground.play_round()
+    return playground
 
 
 def opened(tried):
     return {item.round for item in tried if item.opened}
 
 
-def test_a_stolen_key_opens_its_own_epoch_only(room):
-    assert opened(room.steal(1, ("client-1",))) == {1}
-    assert opened(room.steal(2, ("client-1",))) == {2}
+def test_a_stolen_key_opens_its_own_epoch_only(playground):
+    assert opened(playground.steal(1, ("client-1",))) == {1}
+    assert opened(playground.steal(2, ("client-1",))) == {2}
 
 
 def test_fewer_than_t_shares_open_nothing():
-    room = KeyRoom("bfv-threshold-classroom", 4, "3-of-4")
-    room.play_round()
-    assert not opened(room.steal(1, ("client-1", "client-2")))
-    assert opened(room.steal(1, ("client-1", "client-2", "client-4"))) == {1}
+    playground = KeyPlayground("bfv-threshold-classroom", 4, "3-of-4")
+    playground.play_round()
+    assert not opened(playground.steal(1, ("client-1", "client-2")))
+    assert opened(playground.steal(1, ("client-1", "client-2", "client-4"))) == {1}
 
 
-def test_a_destroyed_epoch_has_nothing_to_steal(room):
-    room.destroy(1)
-    assert room.epochs[0].state is EpochState.DESTROYED
+def test_a_destroyed_epoch_has_nothing_to_steal(playground):
+    playground.destroy(1)
+    assert playground.epochs[0].state is EpochState.DESTROYED
     with pytest.raises(KeyNotActive):
-        room.steal(1, ("client-1",))
+        playground.steal(1, ("client-1",))
     with pytest.raises(RoundError):
-        room.steal(2, ())
+        playground.steal(2, ())
 
 
-def test_the_revoked_hold_no_new_key(room):
-    room.revoke("client-4")
-    room.play_round()
-    assert "client-4" not in room.clients
-    assert room.holdings()["client-4"] == {1: "the whole key", 2: "the whole key", 3: ""}
-    assert room.holdings()["coordinator"][3] == "public key"
+def test_the_revoked_hold_no_new_key(playground):
+    playground.revoke("client-4")
+    playground.play_round()
+    assert "client-4" not in playground.clients
+    assert playground.holdings()["client-4"] == {1: "the whole key", 2: "the whole key", 3: ""}
+    assert playground.holdings()["coordinator"][3] == "public key"
 
 
-def test_sizes_are_measured(room):
-    sizes = room.sizes()
-    assert sizes.ciphertext == room.recorded[-1].ciphertext.nbytes
-    assert sizes.public_key == len(room.parties["coordinator"].public_key.material)
+def test_sizes_are_measured(playground):
+    sizes = playground.sizes()
+    assert sizes.ciphertext == playground.recorded[-1].ciphertext.nbytes
+    assert sizes.public_key == len(playground.parties["coordinator"].public_key.material)
 
 
 def test_lean_presets_cannot_be_shared_out():
     with pytest.raises(ParameterError, match="bfv-threshold"):
-        KeyRoom("bfv-lean", 4, "2-of-4")
+        KeyPlayground("bfv-lean", 4, "2-of-4")
 
 
 def test_the_page(app):

@@ -6,9 +6,9 @@ from tests.gui.conftest import PATIENCE
 
 
 def _lab():
-    from pages.parts import training_lab
+    from pages import training as training_page
 
-    training_lab.page()
+    training_page.page()
 
 
 def test_the_switch_shows_epsilon_and_noise_lowers_it():

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from hefl_core.claims import LEDGER, NOT_PROMISED
-from hefl_core.report import to_html
+from hefl_core.app.report import to_html
+from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from tests.conftest import SMALL, finished
 from tests.gui.conftest import run_on
 

@@ -28,7 +28,7 @@ def test_a_small_preset_and_a_small_quorum_are_marked(app, page):
 
 def test_the_costs_are_said_with_what_they_buy(app, monkeypatch):
     for slow in ("_schemes", "_selective"):  # they measure every preset on this machine
-        monkeypatch.setattr(f"pages.parts.cost_lab.{slow}", lambda *_: None)
+        monkeypatch.setattr(f"pages.costs.{slow}", lambda *_: None)
     at = run_on(app, "costs", **SMALL | {"scheme": "INSECURE_bfv-threshold-1024"})
     in_the_sidebar = " ".join(caption.value for caption in at.sidebar.caption)
     of_the_page = captions(at).replace(in_the_sidebar, "")

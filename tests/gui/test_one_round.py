@@ -4,16 +4,16 @@ import zipfile
 
 import pytest
 
-from hefl_core.claims import check_claims
+from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import WireError
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.transcript import EAVESDROPPER, Line, Sent, Transcript
+from hefl_core.federation.record.transcript import EAVESDROPPER, Sent, Transcript, TranscriptLine
+from hefl_core.federation.record.transcript_zip import pack, unpack
 from hefl_core.figures.formula import formula
 from hefl_core.figures.knowledge import State, knowledge, seats_of
 from hefl_core.figures.questions import question_before
 from hefl_core.figures.sequence import chapters, picture, sequence
 from hefl_core.figures.thing import thing
-from hefl_core.runtime.transcript_file import pack, unpack
 from tests.conftest import finished
 from tests.gui.conftest import run_on
 
@@ -93,7 +93,7 @@ def test_a_share_sent_to_the_coordinator_turns_the_matrix(alone):
     number = next(n for n, line in enumerate(copy.lines) if getattr(line.entry, "step", "") == "share")
     old = copy.lines[number]
     entry = old.entry
-    copy.lines[number] = Line(
+    copy.lines[number] = TranscriptLine(
         old.previous,
         Sent(
             entry.step,
@@ -251,7 +251,7 @@ def test_claims_reach_the_badges(app):
 
 
 def test_a_planted_leak_turns_the_badge_red(small_result):
-    from hefl_core.claims import LEDGER
+    from hefl_core.checks.claims.ledger import LEDGER
 
     claim = next(c for c in LEDGER if c.id == "coordinator-blind")
     assert all(claim.examine(control(small_result)).holds is False for control in claim.controls)
@@ -260,7 +260,7 @@ def test_a_planted_leak_turns_the_badge_red(small_result):
 
 def test_an_upload_that_breaks_is_not_walked_and_one_without_an_end_says_so(alone):
     from hefl_core.errors import IntegrityError
-    from pages.parts.walk import _verdict
+    from pages.one_round import _verdict
 
     assert "conversation and its sums were checked" in _verdict(unpack(pack(alone)))
     under_way = Transcript._restore(alone.lines[:-1], alone.blobs)

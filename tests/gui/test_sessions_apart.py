@@ -4,7 +4,7 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from hefl_core.runtime.session import SESSIONS
+from hefl_core.app.session import SESSIONS
 from tests.gui.conftest import PATIENCE, ROOT, run_on
 from tests.security.canary import hits, needles, reachable, secrets_of, shown
 

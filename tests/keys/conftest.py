@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.unlock import KeyFile
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.unlock import KeyFile
 
 from .world import World, make_world
 

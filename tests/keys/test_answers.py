@@ -14,11 +14,11 @@ import pytest
 from hefl_core.errors import DecryptionRefused, KeyNotActive, ParameterError, RoundError, RuntimeUnavailable
 from hefl_core.ids import KeyId
 from hefl_core.keys.custody import ShareHolder
+from hefl_core.keys.decryption_policy import RULES, Contribution, Question, mask_digests
 from hefl_core.keys.epochs import EpochRecord
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.question import RULES, Contribution, Question, mask_digests
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.unlock import KeyFile
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.unlock import KeyFile
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption, SecretShare
 from hefl_core.schemes.presets import load_preset
 from hefl_core.schemes.quorum import Quorum

@@ -27,12 +27,12 @@ from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.epochs import EpochAnnouncement, fingerprint, public_key_digest
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.kms import KMS
+from hefl_core.keys.kms.service import KMS
 from hefl_core.keys.roster import Roster
 from hefl_core.keys.sealing import sealer
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.tag import TagKey, expose_tag_key, joint_tag_key
-from hefl_core.keys.unlock import KeyFile
+from hefl_core.keys.sum_tag import TagKey, expose_tag_key, joint_tag_key
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.unlock import KeyFile
 from hefl_core.schemes.base import SecretShare, expose_secret
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
@@ -291,7 +291,7 @@ class Hall:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, store: KeyStore | None = None) -> None:
         self.scheme = Toy()
-        monkeypatch.setattr("hefl_core.keys.kms.open_scheme", lambda name: self.scheme)
+        monkeypatch.setattr("hefl_core.keys.kms.service.open_scheme", lambda name: self.scheme)
         self.custody = Custody.parse("dealer-free:3-of-5", 5)
         self.kms = KMS(EXPERIMENT, PRESET, self.custody)
         for identity in (COORDINATOR, *IDENTITIES):
@@ -375,7 +375,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         drawn.append(expose_tag_key(key))
         return key
 
-    monkeypatch.setattr("hefl_core.keys.kms.TagKey", draw)
+    monkeypatch.setattr("hefl_core.keys.kms.service.TagKey", draw)
     return drawn
 
 
@@ -392,7 +392,7 @@ def test_the_kms_knows_the_tag_key_of_a_dealt_key_and_not_of_this_one(
     assert not any(key[:32] in kept or key[32:] in kept for key in keys)
     with pytest.raises(RoundError, match="holds no share"):
         hall.kms.share_envelope("client-1")
-    monkeypatch.setattr("hefl_core.keys.kms.open_scheme", open_scheme)
+    monkeypatch.setattr("hefl_core.keys.kms.service.open_scheme", open_scheme)
     dealt = make_world()
     dealt.kms.open_epoch(1, 10)
     assert made == [expose_tag_key(dealt.enrolled(dealt.clients[0]).tag_key)]

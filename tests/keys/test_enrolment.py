@@ -22,17 +22,17 @@ from hefl_core.errors import (
     SecretKeyEscape,
     WireError,
 )
-from hefl_core.keys.archive import Archive, Settings, keep_identity, recall_identity
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.epochs import EpochAnnouncement, EpochState, fingerprint, public_key_digest
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.kms import KMS
+from hefl_core.keys.kms.records import Archive, Settings, keep_identity, recall_identity
+from hefl_core.keys.kms.service import KMS
 from hefl_core.keys.roster import Member, Roster, RosterPin
 from hefl_core.keys.sealing import pack_share, sealer, share_info
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.tag import TagKey
-from hefl_core.keys.unlock import KeyFile
+from hefl_core.keys.sum_tag import TagKey
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.unlock import KeyFile
 from hefl_core.schemes.base import PublicKey, SecretShare
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme

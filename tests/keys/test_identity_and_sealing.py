@@ -25,7 +25,7 @@ from hefl_core.keys.sealing import (
     seal_body,
     unpack_share,
 )
-from hefl_core.keys.tag import TagKey, expose_tag_key
+from hefl_core.keys.sum_tag import TagKey, expose_tag_key
 from hefl_core.schemes.base import SecretShare, expose_secret
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.wire.canonical import decode, encode

@@ -18,11 +18,11 @@ from hefl_core.errors import (
 )
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.kms import KMS
+from hefl_core.keys.kms.service import KMS
 from hefl_core.keys.prekeys import AHEAD, MOST, Prekey, Prekeys
 from hefl_core.keys.roster import Roster, check_voucher
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.unlock import KeyFile
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.unlock import KeyFile
 from hefl_core.wire.canonical import decode
 
 from .world import EXPERIMENT, World, make_world

@@ -19,9 +19,9 @@ from hefl_core.keys.identity import Identity
 from hefl_core.keys.prekeys import Prekeys
 from hefl_core.keys.sealing import pack_share
 from hefl_core.keys.secret import SecretBytes
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.tag import TagKey, expose_tag_key
-from hefl_core.keys.unlock import KeyFile, Passphrase, ProcessKey
+from hefl_core.keys.sum_tag import TagKey, expose_tag_key
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.unlock import KeyFile, Passphrase, ProcessKey
 from hefl_core.schemes.base import SecretShare
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.wire.canonical import decode, encode
@@ -108,15 +108,15 @@ def test_the_world_does_not_print_or_pickle(world) -> None:  # type: ignore[no-u
 
 CALLERS = {
     "expose_secret": {"keys/sealing.py"},
-    "expose_tag_key": {"keys/sealing.py", "keys/tag.py", "keys/traces.py"},
+    "expose_tag_key": {"keys/sealing.py", "keys/sum_tag.py", "keys/private_forms.py"},
     "pack_share": {
         "keys/sealing.py",
-        "keys/issuing.py",
+        "keys/kms/issuer.py",
         "keys/custody.py",
-        "runtime/corruption/ciphertexts.py",  # damages throw-away keys of its own
-        "runtime/corruption/messages.py",
+        "checks/damage/ciphertexts.py",  # damages throw-away keys of its own
+        "checks/damage/messages.py",
     },
-    "_export": {"keys/identity.py", "keys/archive.py", "keys/prekeys.py", "keys/traces.py"},
+    "_export": {"keys/identity.py", "keys/kms/records.py", "keys/prekeys.py", "keys/private_forms.py"},
 }
 
 
@@ -139,4 +139,4 @@ def test_a_packed_share_is_only_bytes() -> None:
 def test_only_the_lab_leaves_rules_out() -> None:
     root = Path(__file__).parents[2] / "hefl_core"
     users = {p.relative_to(root).as_posix() for p in root.rglob("*.py") if "INSECURE_without" in p.read_text("utf-8")}
-    assert {u for u in users if not u.startswith("attacks/")} == {"keys/custody.py", "keys/question.py"}
+    assert {u for u in users if not u.startswith("attacks/")} == {"keys/custody.py", "keys/decryption_policy.py"}

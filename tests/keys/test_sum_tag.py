@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hefl_core.errors import EncodingError, IntegrityError, ParameterError, WireError
-from hefl_core.keys.tag import TagKey, dot, expose_tag_key
+from hefl_core.keys.sum_tag import TagKey, dot, expose_tag_key
 from hefl_core.schemes.base import Opened, Words
 from hefl_core.wire.envelope import Position
 

@@ -22,10 +22,10 @@ from hefl_core.errors import (
 from hefl_core.ids import client_name
 from hefl_core.keys.ceremony import APPROVAL, Participant, conduct
 from hefl_core.keys.custody import Custody
+from hefl_core.keys.decryption_policy import Contribution, Question
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.kms import KMS
-from hefl_core.keys.question import Contribution, Question
+from hefl_core.keys.kms.service import KMS
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme

@@ -10,10 +10,10 @@ from hefl_core.ids import AUDITOR, COORDINATOR, KeyId, client_name, digest
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.kms import KMS
+from hefl_core.keys.kms.service import KMS
 from hefl_core.keys.prekeys import Prekeys
 from hefl_core.keys.roster import Roster
-from hefl_core.keys.store import KeyStore
+from hefl_core.keys.vault.store import KeyStore
 from hefl_core.schemes.base import PublicKey, SecretShare
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 
 from hefl_core.errors import EncodingError, HeflError, IntegrityError, WireError
-from hefl_core.keys.tag import TagKey
-from hefl_core.schemes import blocks, rlwe, seal
+from hefl_core.keys.sum_tag import TagKey
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.presets import PRESETS, RingPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.ring import blocks, rlwe, seal
 from hefl_core.wire.envelope import Position
 
 SLOW = {"paillier-naive", "paillier-packed", "paillier-packed-3072"}

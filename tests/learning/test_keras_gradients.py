@@ -84,7 +84,7 @@ def test_what_does_not_fit_is_refused(data):
 @pytest.mark.parametrize("kind", ["relu", "sigmoid"])
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_the_handwritten_slopes_are_those_of_tensorflows_differentiation(kind, metric):
-    from hefl_core.attacks import inversion
+    from hefl_core.attacks.methods import gradient_inversion
     from hefl_core.learning.keras_gradients import KerasGradients
     from hefl_core.learning.models import dense_model
 
@@ -93,7 +93,7 @@ def test_the_handwritten_slopes_are_those_of_tensorflows_differentiation(kind, m
     weights = [rng.normal(size=shape) for shape in model.shapes]
     observed = [rng.normal(size=shape) for shape in model.shapes]
     rows, logits = rng.normal(size=(2, 5)), rng.normal(size=(2, 3))
-    ours = inversion.mismatch(model, weights, observed, rows, logits, metric)
+    ours = gradient_inversion.mismatch(model, weights, observed, rows, logits, metric)
     flat = [np.concatenate([array.reshape(-1) for array in arrays]) for arrays in (weights, observed)]
     theirs = KerasGradients(model).mismatch(flat[0], flat[1], rows, logits, metric)
     for one, other in zip(ours, theirs, strict=True):

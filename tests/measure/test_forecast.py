@@ -6,11 +6,11 @@ import statistics
 import pytest
 
 from hefl_core.federation.experiment import Experiment
-from hefl_core.measure.calibration import Line, calibrate, units
+from hefl_core.measure.calibration import FittedLine, calibrate, units
 from hefl_core.measure.forecast import forecast
 from hefl_core.measure.sizes import round_bytes
+from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import outlook_of, with_forecast
-from hefl_core.runtime.run import run_experiment
 from hefl_core.schemes.presets import PRESETS
 from hefl_core.schemes.registry import block_count, load_preset
 
@@ -95,5 +95,5 @@ def test_a_result_carries_its_forecast():
 
 
 def test_lines_never_fall():
-    assert Line.through(1, 5.0, 10, 4.0)(10**6) == 5.0
+    assert FittedLine.through(1, 5.0, 10, 4.0)(10**6) == 5.0
     assert units("plaintext", 77) == 77

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from hefl_core.federation import messages as m
-from hefl_core.federation.transcript import Line, Sent, Transcript
+from hefl_core.federation.record.transcript import Sent, Transcript, TranscriptLine
 from hefl_core.ids import AUDITOR, COORDINATOR
-from hefl_core.measure.inputs import FIELDS, READABLE, Decoder, examine
-from hefl_core.runtime.run import run_experiment
+from hefl_core.probes.inputs import FIELDS, READABLE, Decoder, examine
+from hefl_core.runtime.launch import run_experiment
 from hefl_core.wire.canonical import decode, encode
 from tests.conftest import SMALL
 
@@ -25,7 +25,7 @@ def changed(result, step, change):
     )
     digest = entry.head.header.content_digest
     copy.blobs[digest] = change(copy.content(entry))
-    copy.lines[at] = Line(copy.lines[at].previous, entry)
+    copy.lines[at] = TranscriptLine(copy.lines[at].previous, entry)
     return copy
 
 

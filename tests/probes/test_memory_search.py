@@ -9,13 +9,13 @@ import pytest
 
 from hefl_core.errors import ParameterError, RuntimeUnavailable
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.tag import TagKey, expose_tag_key
-from hefl_core.keys.traces import identity_forms, tag_forms
-from hefl_core.measure import traces
-from hefl_core.measure.memory import Search
+from hefl_core.keys.private_forms import identity_forms, tag_forms
+from hefl_core.keys.sum_tag import TagKey, expose_tag_key
+from hefl_core.probes import private_forms
+from hefl_core.probes.memory import Search
+from hefl_core.schemes.private_forms import share_forms
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
-from hefl_core.schemes.traces import share_forms
 from hefl_core.wire.fingerprint import ANCHOR_BYTES, SMALLEST_BITS, Form, Salt
 
 SALT = Salt(b"test")
@@ -33,13 +33,13 @@ def key_forms(preset, quorum):
 
 
 def forms_of_everything():
-    numbers = traces.Numbers("bfv-lean", 4)
-    paillier = traces.Numbers("INSECURE_paillier-512", 4)
-    yield from traces.update_forms("update", UPDATE, UPDATE * 0.7, 0.25, numbers, 2, 7)
-    yield from traces.sum_forms("sum", [UPDATE * 0.6, UPDATE[::-1] * 0.3], 0.25, paillier, 2, 7)
-    yield from traces.mean_forms("mean", UPDATE * 0.9, 2, 7)
-    yield from traces.model_forms("model", (UPDATE + 0.5).astype(np.float32), np.full(400, True), 2, 7)
-    yield from traces.record_forms("records", RNG.normal(size=(5, 30)), 2, 7)
+    numbers = private_forms.Numbers("bfv-lean", 4)
+    paillier = private_forms.Numbers("INSECURE_paillier-512", 4)
+    yield from private_forms.update_forms("update", UPDATE, UPDATE * 0.7, 0.25, numbers, 2, 7)
+    yield from private_forms.sum_forms("sum", [UPDATE * 0.6, UPDATE[::-1] * 0.3], 0.25, paillier, 2, 7)
+    yield from private_forms.mean_forms("mean", UPDATE * 0.9, 2, 7)
+    yield from private_forms.model_forms("model", (UPDATE + 0.5).astype(np.float32), np.full(400, True), 2, 7)
+    yield from private_forms.record_forms("records", RNG.normal(size=(5, 30)), 2, 7)
     yield from identity_forms(Identity("client-1", "client"))
     yield from tag_forms(TagKey(), 1)
     for preset, quorum in (
@@ -67,7 +67,7 @@ def test_every_form_is_found_at_every_offset_and_only_that():
 
 
 def test_a_needle_across_two_blocks_is_found(monkeypatch):
-    monkeypatch.setattr("hefl_core.measure.memory.BLOCK", 4096)
+    monkeypatch.setattr("hefl_core.probes.memory.BLOCK", 4096)
     form = max(FORMS, key=lambda one: len(one.data))
     search = Search(SALT, [SALT.fingerprint(form)])
     for before in range(4096 - len(form.data) - 8, 4100, 5):
@@ -85,20 +85,20 @@ def test_changed_by_one_bit_it_is_not_found():
 def test_needles_are_long_and_various_enough():
     assert all(form.bits >= SMALLEST_BITS and len(form.data) >= ANCHOR_BYTES for form in FORMS)
     assert {form.kind for form in FORMS} >= {
-        traces.UPDATE,
-        traces.AGGREGATE,
-        traces.MODEL,
-        traces.RECORD,
+        private_forms.UPDATE,
+        private_forms.AGGREGATE,
+        private_forms.MODEL,
+        private_forms.RECORD,
         "key material",
     }
     with pytest.raises(ParameterError, match="entropy"):
         SALT.fingerprint(Form("x", "short", b"12345678", 64))
     with pytest.raises(ParameterError, match="entropy"):
         SALT.fingerprint(Form("x", "dull", bytes(64), 3))
-    assert list(traces.mean_forms("zeros", np.zeros(100), 2, 7)) == []
+    assert list(private_forms.mean_forms("zeros", np.zeros(100), 2, 7)) == []
     sparse = np.zeros(4000)
     sparse[::50] = UPDATE[:80]
-    assert list(traces.mean_forms("sparse", sparse, 2, 7)) == []
+    assert list(private_forms.mean_forms("sparse", sparse, 2, 7)) == []
 
 
 def test_neither_a_form_nor_a_fingerprint_shows_the_secret():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hefl_core.measure.uniformity import Row, compare, read_rows, rows_of, same_mask, unmasked
-from hefl_core.runtime.run import run_experiment
+from hefl_core.probes.uniformity import CiphertextRow, compare, read_rows, rows_of, same_mask, unmasked
+from hefl_core.runtime.launch import run_experiment
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from tests.conftest import SMALL
@@ -47,7 +47,8 @@ def test_the_family_raises_few_false_alarms():
 
     def family():
         return [
-            Row(f"row {n}", 1 << 40, tuple(rng.integers(0, 1 << 40, 512, np.uint64) for _ in range(4))) for n in (1, 2)
+            CiphertextRow(f"row {n}", 1 << 40, tuple(rng.integers(0, 1 << 40, 512, np.uint64) for _ in range(4)))
+            for n in (1, 2)
         ]
 
     assert sum(not compare("abab", family(), 0.05).holds for _ in range(200)) < 30

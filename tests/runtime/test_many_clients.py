@@ -1,6 +1,6 @@
 """A hundred clients: several per process on Ray, here all in one."""
 
-from hefl_core.runtime.run import run_experiment
+from hefl_core.runtime.launch import run_experiment
 from tests.conftest import SMALL
 
 

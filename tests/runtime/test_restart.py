@@ -3,8 +3,8 @@
 import pytest
 
 from hefl_core.errors import IntegrityError, RuntimeUnavailable
+from hefl_core.federation.record.verify import verify
 from hefl_core.federation.round_log import EVENTS
-from hefl_core.federation.verify import verify
 from hefl_core.runtime.restart import durable_local_stage
 from hefl_core.runtime.run import Run
 from tests.conftest import SMALL, finished

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from hefl_core.errors import DataError, IntegrityError, RuntimeUnavailable
-from hefl_core.federation.transcript import Sent, Transcript, Unsent, read_line
-from hefl_core.federation.verify import verify
-from hefl_core.runtime import minutes as written
-from hefl_core.runtime.household import estate
-from hefl_core.runtime.minutes import MEASURED, TRANSCRIPT, Minutes
+from hefl_core.federation.record.transcript import Sent, Transcript, Unsent, read_line
+from hefl_core.federation.record.verify import verify
+from hefl_core.runtime import journal as written
+from hefl_core.runtime.client_home import dealt_data
+from hefl_core.runtime.journal import MEASURED, TRANSCRIPT, Journal
 from hefl_core.runtime.restart import durable_local_stage
 from hefl_core.runtime.run import Run
 from tests.conftest import SMALL, finished
@@ -27,18 +27,18 @@ class Place:
 
     def __init__(self, experiment, folder):
         self.experiment, self.folder = experiment, folder / "results"
-        self.manifest = estate(experiment).manifest(experiment)
+        self.manifest = dealt_data(experiment).manifest(experiment)
         self.stage = durable_local_stage(self.manifest, None)
 
     def begin(self):
         """Another process: a coordinator from its store, a run from the minutes."""
         self.stage.parties.coordinator.restart()
-        minutes = Minutes(self.folder, self.manifest, self.stage.parties.kms.member)
+        journal = Journal(self.folder, self.manifest, self.stage.parties.kms.member)
         return Run(
             self.experiment,
             stage=lambda manifest, observer: self.stage,
             manifest=self.manifest,
-            minutes=minutes,
+            journal=journal,
         )
 
     def models(self):

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import DecryptionRefused, ParameterError
-from hefl_core.keys import question as question_module
+from hefl_core.keys import decryption_policy as question_module
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.kms import KMS
+from hefl_core.keys.kms.service import KMS
 from hefl_core.keys.prekeys import Prekeys
 from hefl_core.schemes import flooding as module
 from hefl_core.schemes.flooding import ANSWERS_PER_ROUND, SELF_TESTS, answers_cap, at_ceiling, flooding, wanted_answers

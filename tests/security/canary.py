@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hefl_core.keys.tag import expose_tag_key
+from hefl_core.keys.sum_tag import expose_tag_key
 from hefl_core.schemes.base import expose_secret
 from hefl_core.wire.canonical import decode
 

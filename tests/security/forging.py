@@ -6,9 +6,9 @@ from dataclasses import replace
 import msgspec
 
 from hefl_core.errors import IntegrityError
-from hefl_core.federation.heads import Heads
-from hefl_core.federation.transcript import Closing, Line, Sent, Transcript, Unsent, closing_statement
-from hefl_core.federation.verify import pin_of, verify
+from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.transcript import Closing, Sent, Transcript, TranscriptLine, Unsent, closing_statement
+from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import SignedHeader
 
@@ -24,7 +24,7 @@ class Record:
         self.entries = [line.entry for line in transcript.lines[:-1]]
         self.old_end = transcript.lines[-1].entry
         self.blobs = dict(transcript.blobs)
-        self.pin, self.heads = pin_of(transcript), Heads.of(transcript)
+        self.pin, self.heads = pin_of(transcript), ClientHeads.of(transcript)
         self.identities = {
             party.name: party.identity for party in (run.parties.coordinator, run.parties.auditor, *run.parties.clients)
         }
@@ -86,7 +86,7 @@ class Record:
     def lines(self):
         lines, head = [], b""
         for entry in self.entries:
-            lines.append(Line(head, entry))
+            lines.append(TranscriptLine(head, entry))
             head = hashlib.sha256(lines[-1].to_json()).digest()
         return lines
 
@@ -94,7 +94,7 @@ class Record:
         """The record chained anew; ``end`` None: without a closing line."""
         lines = self.lines()
         if end is not None:
-            lines.append(Line(hashlib.sha256(lines[-1].to_json()).digest(), end))
+            lines.append(TranscriptLine(hashlib.sha256(lines[-1].to_json()).digest(), end))
         return Transcript._restore(lines, self.blobs)
 
     def under_old_signatures(self):

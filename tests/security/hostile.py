@@ -18,10 +18,10 @@ from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.messages import DecryptionRequest, EncryptedSum
 from hefl_core.federation.post import ByCall, Post
-from hefl_core.federation.transcript import Transcript
+from hefl_core.federation.record.transcript import Transcript
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
-from hefl_core.keys.store import KeyStore
-from hefl_core.runtime.household import estate, home_of, model_of
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.runtime.client_home import dealt_data, home_of, model_of
 from hefl_core.runtime.stage import custody_of, enrol, first_model, make_auditor, make_client, make_kms
 from hefl_core.schemes.base import Opened, PartialDecryption
 from hefl_core.wire.canonical import decode, encode
@@ -71,7 +71,7 @@ class World:
     def __init__(
         self, experiment: Experiment, kinds: dict[int, type[Client]] | None = None, store: KeyStore | None = None
     ) -> None:
-        manifest = estate(experiment).manifest(experiment)
+        manifest = dealt_data(experiment).manifest(experiment)
         kms = make_kms(manifest)
         self.coordinator = Choosing(COORDINATOR, manifest, kms.member, first_model(manifest))
         self.auditor = make_auditor(manifest, kms.member, store)

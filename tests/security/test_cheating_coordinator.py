@@ -13,7 +13,7 @@ from hefl_core.federation.party import Letter
 from hefl_core.federation.post import ByCall
 from hefl_core.runtime import stage
 from hefl_core.runtime.run import Run
-from hefl_core.schemes.bfv import BFVScheme
+from hefl_core.schemes.ring.bfv import BFVScheme
 from hefl_core.wire.canonical import decode, encode
 from tests.conftest import SMALL
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import HeflError, IntegrityError, QuorumError
-from hefl_core.schemes import pairwise, rlwe, shamir
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption, expose_secret
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.ring import pairwise, rlwe, shamir
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Position
 from tests.conftest import SMALL, finished
@@ -41,7 +41,7 @@ def together():
 
 
 def opened_with(run, vector, holders, active):
-    """Whatever these holders' state gives, by the scheme's own functions and without the rules of keys/question.py."""
+    """Whatever these holders' state gives, by the scheme's own functions and without the rules of keys/decryption_policy.py."""
     scheme = open_scheme("INSECURE_bfv-threshold-1024")
     shares = [run.parties.clients[index - 1].enrolment.share for index in holders]
     partials = [scheme.partial_decrypt(share, vector, active) for share in shares]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hefl_core.attacks import delta
-from hefl_core.claims import check_claims
+from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import IntegrityError, ParameterError
 from hefl_core.federation import messages as m
 from hefl_core.federation.client import Client
@@ -19,9 +19,9 @@ from hefl_core.federation.messages import EncryptedSum
 from hefl_core.ids import COORDINATOR
 from hefl_core.keys.custody import ShareHolder
 from hefl_core.runtime.run import Run
-from hefl_core.schemes import paillier_threshold
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption
-from hefl_core.schemes.paillier_keys import Factors, Modulus, make_primes
+from hefl_core.schemes.paillier import threshold as paillier_threshold
+from hefl_core.schemes.paillier.keys import Factors, Modulus, make_primes
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from tests.conftest import SMALL

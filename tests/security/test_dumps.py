@@ -11,8 +11,8 @@ import pytest
 
 from hefl_core import dumps
 from hefl_core.federation.experiment import Experiment
-from hefl_core.runtime.one_machine import OneMachine
 from hefl_core.runtime.run import Run
+from hefl_core.runtime.services.one_machine import OneMachine
 from tests import untouched
 from tests.conftest import SMALL
 
@@ -89,9 +89,9 @@ OFF = ("0", "0", 0)
     "entry",
     [
         "hefl_core.cli.main",
-        "hefl_core.runtime.service",
-        "hefl_core.runtime.ray_actors",
-        "hefl_core.keys.service",
+        "hefl_core.runtime.services.service",
+        "hefl_core.runtime.ray.actors",
+        "hefl_core.keys.kms.key_office",
         "pages.parts.frame",
     ],
 )

@@ -21,12 +21,13 @@ from hefl_core.federation.client import Home
 from hefl_core.federation.outside import is_public_reason, reason
 from hefl_core.federation.party import Letter, Work
 from hefl_core.federation.post import TRAINING_STEP, untimed
-from hefl_core.federation.transcript import LeftOut, Line, Sent, Transcript
+from hefl_core.federation.record.transcript import LeftOut, Sent, Transcript, TranscriptLine
 from hefl_core.ids import AUDITOR, COORDINATOR
-from hefl_core.runtime import household
-from hefl_core.runtime.errands import pack_result, refusal_of
-from hefl_core.runtime.minutes import Minutes
-from hefl_core.runtime.run import Run, run_experiment
+from hefl_core.runtime import client_home
+from hefl_core.runtime.calls import pack_result, refusal_of
+from hefl_core.runtime.journal import Journal
+from hefl_core.runtime.launch import run_experiment
+from hefl_core.runtime.run import Run
 from tests.conftest import SMALL
 
 CLIENTS = 24
@@ -41,25 +42,25 @@ def kept(tmp_path_factory):
     """A run of clients with very different n_k, and the folder in which the coordinator keeps its record and result."""
     folder = tmp_path_factory.mktemp("coordinator")
     with pytest.MonkeyPatch.context() as patch:
-        dealt = household.home_of
+        dealt = client_home.home_of
 
         def uneven(experiment, index):
             home = dealt(experiment, index)
             return Home(COUNTS[f"client-{index}"], home.train, home.evaluate)
 
-        for place in ("hefl_core.runtime.household.home_of", "hefl_core.runtime.stage.home_of"):
+        for place in ("hefl_core.runtime.client_home.home_of", "hefl_core.runtime.stage.home_of"):
             patch.setattr(place, uneven)
-        manifest = household.estate(UNEVEN).manifest(UNEVEN)
+        manifest = client_home.dealt_data(UNEVEN).manifest(UNEVEN)
         manifest = replace(manifest, examples_max=256)
         run = Run(UNEVEN, manifest=manifest)
         begin = run._begin
 
         def with_minutes():
             begun = begin()
-            minutes = Minutes(folder, manifest, begun.stage.parties.kms.member)
-            run._minutes = minutes
-            run._begun = replace(begun, transcript=minutes.transcript)
-            run._begun.post.transcript = minutes.transcript
+            journal = Journal(folder, manifest, begun.stage.parties.kms.member)
+            run._journal = journal
+            run._begun = replace(begun, transcript=journal.transcript)
+            run._begun.post.transcript = journal.transcript
             return run._begun
 
         run._begin = with_minutes
@@ -180,7 +181,7 @@ def planted(transcript, change):
     for at, line in enumerate(copy.lines):
         entry = line.entry
         if isinstance(entry, Sent) and entry.step == m.COMMITMENT and entry.position.round == 2:
-            copy.lines[at] = Line(line.previous, change(entry))
+            copy.lines[at] = TranscriptLine(line.previous, change(entry))
     return copy
 
 
@@ -283,11 +284,11 @@ def test_a_clients_largest_entry_is_on_no_record_and_in_no_transcript(monkeypatc
 
 
 def test_the_full_text_stays_at_home(tmp_path):
-    from hefl_core.runtime.ray_actors import PartyHost, Settler
+    from hefl_core.runtime.ray.actors import PartyHost, PartySpec
 
     host = PartyHost.__new__(PartyHost)
     host._home = tmp_path
-    host._settlers = {"client-1": Settler("client-1", "make_client", ())}
+    host._specs = {"client-1": PartySpec("client-1", "make_client", ())}
     error = host._outside("client-1", EncodingError("|entry| 1.3 exceeds", bound=1.0, found=1.3))
     assert "1.3" not in repr(error.__reduce__()) and type(error) is EncodingError and error.found is None
     assert "1.3" in (tmp_path / "refusals.txt").read_text()

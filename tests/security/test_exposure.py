@@ -97,7 +97,7 @@ def test_streamlit_listens_on_loopback_and_keeps_quiet_about_errors():
 
 def test_ray_is_guarded_by_a_token():
     """The Ray that this package starts itself; its own tests start it (tests/runtime)."""
-    source = (ROOT / "hefl_core" / "runtime" / "cluster.py").read_text(encoding="utf-8")
+    source = (ROOT / "hefl_core" / "runtime" / "ray" / "cluster.py").read_text(encoding="utf-8")
     assert ("RAY_AUTH_MODE" in source and "token_hex" in source) or "token_urlsafe" in source
 
 
@@ -117,7 +117,8 @@ DECOMPRESSORS = (
 
 
 def test_every_decompressor_is_known():
-    """Each of these files bounds what it unpacks (tests/laws, tests/runtime/test_transcript_file.py) or unpacks its own bytes."""
+    """Each of these files bounds what it unpacks (tests/laws, tests/federation/record/test_transcript_zip.py) or
+    unpacks its own bytes."""
     users = {
         str(path.relative_to(ROOT))
         for path in CODE
@@ -125,17 +126,17 @@ def test_every_decompressor_is_known():
         if name.startswith(DECOMPRESSORS) and "compressobj" not in name
     }
     assert users == {
-        "hefl_core/schemes/seal.py",  # what SEAL itself has just written
-        "hefl_core/schemes/rlwe.py",  # reads one byte more than a ciphertext has
-        "hefl_core/runtime/transcript_file.py",  # reads one byte more than the entry says
-        "hefl_core/runtime/corruption/transcripts.py",  # makes bombs
+        "hefl_core/schemes/ring/seal.py",  # what SEAL itself has just written
+        "hefl_core/schemes/ring/rlwe.py",  # reads one byte more than a ciphertext has
+        "hefl_core/federation/record/transcript_zip.py",  # reads one byte more than the entry says
+        "hefl_core/checks/damage/transcripts.py",  # makes bombs
         "hefl_core/tables/reading.py",  # lists the names in an archive, to say what it is; unpacks nothing
     }
 
 
 # -- caches --------------------------------------------------------------------------------------------------------
 
-PUBLIC = {"cost_lab.py", "inside_lab.py", "attack_lab.py", "limits_desk.py"}
+PUBLIC = {"costs.py", "inside.py", "attack.py", "limits.py"}
 """Pages with a cache that all sessions share: of public data sets, parameters and measurements."""
 
 

@@ -13,13 +13,13 @@ import pytest
 from hefl_core.errors import IntegrityError, RuntimeUnavailable
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.grammar import Conversation
-from hefl_core.federation.heads import Heads
-from hefl_core.federation.statements import Statements
-from hefl_core.federation.transcript import Closing, LeftOut, Transcript, Unsent
-from hefl_core.federation.verify import verify
+from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.grammar import Conversation
+from hefl_core.federation.record.statements import Statements
+from hefl_core.federation.record.transcript import Closing, LeftOut, Transcript, Unsent
+from hefl_core.federation.record.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR
-from hefl_core.keys.approval import CeremonyResult
+from hefl_core.keys.ceremony_result import CeremonyResult
 from hefl_core.runtime.run import Run
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Position
@@ -828,7 +828,7 @@ CONTROLS = {
     "confirmation excused by a note": (Conversation, "_check_before"),
     "confirmation that nobody got": (Conversation, "_check_before"),
     "a request to one who is not ready": (Statements, "_request"),
-    "the tail cut": (Heads, "check"),
+    "the tail cut": (ClientHeads, "check"),
     "a receipt removed": (Conversation, "_check_number"),
 }
 """Forgeries of the coordinator and the rule that each breaks."""

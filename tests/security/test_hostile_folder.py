@@ -21,11 +21,11 @@ from hefl_core.cli.main import main
 from hefl_core.errors import DataError, HeflError, IntegrityError, WireError
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.heads import Heads
-from hefl_core.federation.transcript import MAX_BLOBS, MAX_LINE_BYTES, Opening, Transcript, blob_folder
-from hefl_core.federation.verify import CutOff, pin_of, verify, verify_file
+from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.transcript import MAX_BLOBS, MAX_LINE_BYTES, Opening, Transcript, blob_folder
+from hefl_core.federation.record.transcript_zip import pack, unpack
+from hefl_core.federation.record.verify import CutOff, pin_of, verify, verify_file
 from hefl_core.keys.roster import Member, Roster, RosterPin
-from hefl_core.runtime.transcript_file import pack, unpack
 from hefl_core.wire import files
 from hefl_core.wire.canonical import decode, encode
 from tests.conftest import finished
@@ -130,7 +130,7 @@ def test_a_pipe_would_hang_where_a_file_is_simply_read(tmp_path):
 @pytest.mark.parametrize("make", THINGS)
 def test_pin_and_heads_that_are_no_files(option, make, saved, tmp_path):
     make(tmp_path / "other")
-    load = RosterPin.load if option == "--roster" else Heads.load
+    load = RosterPin.load if option == "--roster" else ClientHeads.load
     with pytest.raises(DataError):
         load(tmp_path / "other")
 
@@ -183,7 +183,7 @@ def test_a_million_files_are_not_looked_at(saved, monkeypatch):
     monkeypatch.setattr(files.os, "scandir", listed.append)
     assert verify_file(saved).sums == 1 and listed == []
     monkeypatch.undo()
-    monkeypatch.setattr("hefl_core.federation.transcript.MAX_BLOBS", 100)
+    monkeypatch.setattr("hefl_core.federation.record.transcript.MAX_BLOBS", 100)
     with pytest.raises(DataError, match="expected at most 100 files"):
         Transcript.load(saved)
     assert MAX_BLOBS >= 100_000
@@ -468,12 +468,12 @@ def test_the_command_takes_one_file_of_heads_for_each_client(saved, run, capsys,
     parts = []
     for client in run.parties.clients:
         part = saved.parent / f"{client.name}.head"
-        Heads(run.transcript.manifest.id, {client.name: client.head}).save(part)
+        ClientHeads(run.transcript.manifest.id, {client.name: client.head}).save(part)
         parts += ["--heads", part]
     code, said = command(capsys, monkeypatch, saved, "--roster", saved.parent / "pin", *parts)
     assert code == 0 and "authenticated" in said and "ends: as 3 clients remember them" in said
     other = saved.parent / "another"
-    Heads(run.transcript.manifest.id, {"client-2": (9, bytes(32))}).save(other)
+    ClientHeads(run.transcript.manifest.id, {"client-2": (9, bytes(32))}).save(other)
     code, said = command(capsys, monkeypatch, saved, "--heads", other)
     assert code == 1 and "heads: client-2 remembers message 9" in said
     code, said = command(capsys, monkeypatch, saved, *parts, "--heads", other)
@@ -495,7 +495,7 @@ def test_whatever_a_library_raises_is_a_break(run, monkeypatch):
     def surprise(*_):
         raise MemoryError("of a library")
 
-    monkeypatch.setattr("hefl_core.federation.statements.Statements._sum", surprise)
+    monkeypatch.setattr("hefl_core.federation.record.statements.Statements._sum", surprise)
     with pytest.raises(IntegrityError, match=r"line \d+: it cannot be read \(MemoryError\)"):
         verify(run.transcript)
 

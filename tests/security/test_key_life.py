@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import KeyNotActive
-from hefl_core.federation import transcript as record
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.verify import verify
+from hefl_core.federation.record import transcript as record
+from hefl_core.federation.record.verify import verify
 from hefl_core.keys.epochs import EpochState
 from hefl_core.keys.prekeys import Prekeys
-from hefl_core.keys.store import KeyStore
+from hefl_core.keys.vault.store import KeyStore
 from hefl_core.runtime import restart, stage
-from hefl_core.runtime.household import estate
-from hefl_core.runtime.minutes import Minutes
+from hefl_core.runtime.client_home import dealt_data
+from hefl_core.runtime.journal import Journal
 from hefl_core.runtime.restart import durable_local_stage
 from hefl_core.runtime.run import Run
 from tests.security.thief import DEAL, Thief, every_row
@@ -46,10 +46,10 @@ class Scene:
         self.folder, self.homes = folder, []
         honest = stage.open_store
         monkeypatch.setattr(restart.stage, "open_store", lambda home, name: self._noted(home) or honest(home, name))
-        manifest = estate(experiment).manifest(experiment)
+        manifest = dealt_data(experiment).manifest(experiment)
         self.stage = durable_local_stage(manifest, None)
-        minutes = Minutes(folder / "results", manifest, self.stage.parties.kms.member)
-        self.run = Run(experiment, stage=lambda *_: self.stage, manifest=manifest, minutes=minutes, keep_keys=True)
+        journal = Journal(folder / "results", manifest, self.stage.parties.kms.member)
+        self.run = Run(experiment, stage=lambda *_: self.stage, manifest=manifest, journal=journal, keep_keys=True)
         self.truth = None
 
     def _noted(self, home):

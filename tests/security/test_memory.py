@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from hefl_core.federation.experiment import Experiment
-from hefl_core.measure.memory import Search
-from hefl_core.runtime import ray_actors
+from hefl_core.probes.memory import Search
+from hefl_core.runtime.ray import actors
 from hefl_core.runtime.run import Run
-from hefl_core.schemes import pairwise, rlwe, shamir
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.ring import pairwise, rlwe, shamir
 from hefl_core.wire.fingerprint import Form, Salt
 
 pytestmark = [
@@ -24,7 +24,7 @@ PRESET = "INSECURE_bfv-threshold-1024"
 def open_house():
     """A host that a test may look into, and may plant something in. Made here so that it travels by value."""
 
-    class OpenHouse(ray_actors.PartyHost):
+    class OpenHouse(actors.PartyHost):
         def share_of(self, name):
             from hefl_core.schemes.base import expose_secret
 
@@ -69,10 +69,10 @@ def looked_into():
     experiment = Experiment(scheme=PRESET, custody="dealer-free:3-of-4", clients=4, rounds=2, model="logistic")
     run = Run(experiment, "ray", clients_per_host=1, keep_keys=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ray_actors, "PartyHost", open_house())
+        patch.setattr(actors, "PartyHost", open_house())
         for _ in run.steps():
             pass
-    ray = ray_actors.ray
+    ray = actors.ray
     shares = {
         number: ray.get(client.host.share_of.remote(client.name), timeout=60)
         for number, client in enumerate(run.parties.clients[:3], start=1)

@@ -12,8 +12,8 @@ import pytest
 from nbclient import NotebookClient
 
 from benchmarks.browser import ARGUMENTS, CHROMIUM, ROOT, serving
-from hefl_core.report import to_html
-from hefl_core.runtime import network
+from hefl_core.app.report import to_html
+from hefl_core.checks.faults import namespaces
 
 HERE = {"127.0.0.1", "localhost"}
 SCHEMES = {"data", "blob", "about", "file"}
@@ -214,11 +214,11 @@ def test_the_watch_hears_a_call(tmp_path):
 
 
 def test_ray_reports_to_nobody_even_when_it_is_told_to(tmp_path):
-    said = "from hefl_core.runtime import cluster; import os; assert os.environ['RAY_USAGE_STATS_ENABLED'] == '0'"
+    said = "from hefl_core.runtime.ray import cluster; import os; assert os.environ['RAY_USAGE_STATS_ENABLED'] == '0'"
     assert called([sys.executable, "-c", said], tmp_path, RAY_USAGE_STATS_ENABLED="1") <= own_names()
 
 
-no_namespace = network.why_not() or ("" if shutil.which("ip") else "not installed: ip")
+no_namespace = namespaces.why_not() or ("" if shutil.which("ip") else "not installed: ip")
 
 
 @pytest.mark.ray

@@ -7,27 +7,21 @@ from functools import partial
 import msgspec
 import pytest
 
+from hefl_core.checks.lying_clients import Honest, _stage
 from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable, WireError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import Links
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.heads import Heads
 from hefl_core.federation.outside import MAX_TEXT, reason
 from hefl_core.federation.party import Work
 from hefl_core.federation.post import Post
 from hefl_core.federation.proceedings import Proceedings
-from hefl_core.federation.protocol_table import Row
-from hefl_core.federation.transcript import (
-    MAX_LINE_BYTES,
-    LeftOut,
-    Transcript,
-    Unsent,
-    closing_statement,
-)
-from hefl_core.federation.verify import pin_of, verify, verify_file
-from hefl_core.runtime.errands import Refusal, error_of
-from hefl_core.runtime.liars import Honest, _stage
-from hefl_core.runtime.metrics import OTHER, Metrics
+from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.protocol_table import ProtocolRow
+from hefl_core.federation.record.transcript import MAX_LINE_BYTES, LeftOut, Transcript, Unsent, closing_statement
+from hefl_core.federation.record.verify import pin_of, verify, verify_file
+from hefl_core.runtime.calls import Refusal, error_of
+from hefl_core.runtime.ops.metrics import OTHER, Metrics
 from hefl_core.runtime.run import Run
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Envelope, Position
@@ -147,7 +141,7 @@ def test_an_invented_receipt_without_a_part_is_refused_before_it_is_recorded():
 def test_a_holder_that_is_away_costs_an_attempt_and_no_round():
     run, error = play(NoPartOnce, TOGETHER)
     assert error is None and len(run.rounds) == 2 and run.transcript.sent[-1].position.attempt == 2
-    assert verify(run.transcript, pin_of(run.transcript), Heads.of(run.transcript)).receipts == (4, 4)
+    assert verify(run.transcript, pin_of(run.transcript), ClientHeads.of(run.transcript)).receipts == (4, 4)
 
 
 class AwayAtTheEnd:
@@ -176,7 +170,7 @@ def test_those_who_were_away_are_asked_again_and_no_second_sum_is_made(experimen
         pass
     transcript = run.transcript
     assert {sent.position.attempt for sent in transcript.sent} == {1} and len(run.rounds) == 2
-    assert verify(transcript, pin_of(transcript), Heads.of(transcript)).receipts == (4, 4)
+    assert verify(transcript, pin_of(transcript), ClientHeads.of(transcript)).receipts == (4, 4)
     assert len({client.state for client in run.parties.clients}) == 1
 
 
@@ -324,8 +318,8 @@ def test_the_record_of_the_others_stays_whole(lie):
     run, error = play(QUIET[lie][1], QUIET[lie][0])
     assert error is None and len(run.rounds) == 2, error
     transcript = run.transcript
-    heads = {name: head for name, head in Heads.of(transcript).heads.items() if name != "client-1"}
-    assert verify(transcript, pin_of(transcript), Heads(transcript.manifest.id, heads)).authenticated
+    heads = {name: head for name, head in ClientHeads.of(transcript).heads.items() if name != "client-1"}
+    assert verify(transcript, pin_of(transcript), ClientHeads(transcript.manifest.id, heads)).authenticated
     refused = [note for note in transcript.left_out if note.party == "coordinator" and "client-1" in note.step]
     assert bool(refused) == (lie != "no lie") and max(map(len, (line.to_json() for line in transcript.lines))) < 1 << 16
 
@@ -334,7 +328,7 @@ def test_the_record_of_the_others_stays_whole(lie):
 def test_without_the_ruling_of_the_post_it_broke(lie, monkeypatch):
     """The control: recorded as they came, as they were, each of these made the record unverifiable, or the run end."""
     monkeypatch.setattr(Post, "_judge", lambda self, entry: None)
-    monkeypatch.setattr(Row, "check", lambda *_: None)
+    monkeypatch.setattr(ProtocolRow, "check", lambda *_: None)
     monkeypatch.setattr(Links, "check", lambda *_: None)
     run, error = play(QUIET[lie][1], QUIET[lie][0])
     monkeypatch.undo()
@@ -500,5 +494,5 @@ def test_nobody_speaks_for_another_party(victim):
     run, error = play(type("Framer", (Frames,), {"victim": victim}), ALONE)
     notes = [line.entry for line in run.transcript.lines if isinstance(line.entry, LeftOut)]
     assert error is None and any("expected headers of client-1" in one.reason for one in notes), (error, notes)
-    heads = {name: head for name, head in Heads.of(run.transcript).heads.items() if name != "client-1"}
-    assert verify(run.transcript, pin_of(run.transcript), Heads(run.transcript.manifest.id, heads)).authenticated
+    heads = {name: head for name, head in ClientHeads.of(run.transcript).heads.items() if name != "client-1"}
+    assert verify(run.transcript, pin_of(run.transcript), ClientHeads(run.transcript.manifest.id, heads)).authenticated

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hefl_core.attacks.related import mix, read, word_count
+from hefl_core.attacks.methods.related_ciphertexts import mix, read, word_count
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation import witness

@@ -20,14 +20,14 @@ import pytest
 from hefl_core.errors import DecryptionRefused
 from hefl_core.ids import digest
 from hefl_core.keys.custody import ShareHolder
+from hefl_core.keys.decryption_policy import Contribution, Question
 from hefl_core.keys.epochs import EpochRecord
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.question import Contribution, Question
-from hefl_core.schemes import pairwise, rlwe, shamir, threshold
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption, SecretShare, expose_secret
 from hefl_core.schemes.presets import PRESETS
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.ring import pairwise, rlwe, shamir, threshold
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Position
 from tests.keys.world import roster_of

@@ -11,18 +11,18 @@ from functools import partial
 import numpy as np
 import pytest
 
+from hefl_core.checks.lying_clients import Honest, _stage
 from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable
 from hefl_core.federation import post
 from hefl_core.federation.client import Observation
 from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.heads import Heads
 from hefl_core.federation.party import Letter
-from hefl_core.federation.verify import pin_of, verify
+from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.ids import OBSERVER
 from hefl_core.keys.sealing import seal
 from hefl_core.runtime import observer, run
-from hefl_core.runtime.liars import Honest, _stage
 from hefl_core.runtime.run import Run
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Envelope
@@ -43,7 +43,7 @@ def lived(kind, experiment=ALONE):
 def judged(made):
     """What stands in the notes about client 1, once the record is found right. Raises: IntegrityError."""
     record = made.transcript
-    assert verify(record, pin_of(record), Heads.of(record)).rounds == 2 == len(made.rounds)
+    assert verify(record, pin_of(record), ClientHeads.of(record)).rounds == 2 == len(made.rounds)
     assert {note.party for note in record.left_out if note.step != "apply"} <= {"client-1"}
     return [f"{note.step}: {note.reason}" for note in record.left_out if note.party == "client-1"]
 

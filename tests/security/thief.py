@@ -15,19 +15,19 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hefl_core.errors import HeflError
 from hefl_core.federation import messages as m
-from hefl_core.federation.transcript import Transcript
+from hefl_core.federation.record.transcript import Transcript
 from hefl_core.ids import KMS
 from hefl_core.keys import ceremony
-from hefl_core.keys.approval import PREFIX
 from hefl_core.keys.ceremony import Dealt
+from hefl_core.keys.ceremony_result import PREFIX
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.keys.identity import Identity, SealingKey
 from hefl_core.keys.roster import Roster
 from hefl_core.keys.sealing import SealingInfo, open_envelope, share_info, unpack_share
-from hefl_core.keys.unlock import KeyFile
-from hefl_core.schemes import pairwise, rlwe, shamir
+from hefl_core.keys.vault.unlock import KeyFile
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.ring import pairwise, rlwe, shamir
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope
 

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from functools import cache
 
 from hefl_core.teaching import lessons
-from hefl_core.teaching.exercise import Verdict
-from lessons.bench import Bench
+from hefl_core.teaching.exercise import AnswerVerdict
+from lessons.tools.bench import Bench
 
 
 @dataclass(frozen=True)
 class Ran:
     """``printed``: all text that its cells showed, in order. ``names``: the notebook's variables at the end."""
 
-    verdicts: dict[str, Verdict]
+    verdicts: dict[str, AnswerVerdict]
     printed: str
     names: dict[str, object]
 
@@ -27,6 +27,6 @@ def ran(name):
         shown = bench.run(cell)
         printed += [thing for thing in shown if isinstance(thing, str)]
         if cell.exercise:
-            assert isinstance(shown[-1], Verdict), f"{cell.exercise}: the cell must end with check(…)"
+            assert isinstance(shown[-1], AnswerVerdict), f"{cell.exercise}: the cell must end with check(…)"
             verdicts[cell.exercise] = shown[-1]
     return Ran(verdicts, "".join(printed), bench.names)

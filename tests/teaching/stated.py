@@ -11,13 +11,13 @@ import math
 import numpy as np
 
 from hefl_core.attacks.lab import THREATS, Setting
-from hefl_core.attacks.poisoning import poison
+from hefl_core.attacks.methods.poisoning import poison
 from hefl_core.attacks.result import FAMILY_ALPHA
 from hefl_core.federation.experiment import Experiment
 from hefl_core.measure.sizes import block_sizes
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.presets import PRESETS
-from hefl_core.teaching import lesson_04, lesson_05, lessons
+from hefl_core.teaching import lessons
 from tests.teaching.bearing_out import (
     DEFINITION,
     EXAMPLE,
@@ -33,6 +33,9 @@ from tests.teaching.bearing_out import (
     record_named_at,
     says,
 )
+
+lesson_04 = lessons.exercise_module("04")
+lesson_05 = lessons.exercise_module("05")
 
 STATED = {
     "01": {

@@ -15,7 +15,7 @@ ROOT = lessons.FOLDER.parent
 def run(*arguments):
     """The command in a process of its own, where the kernel's libraries may warn."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "lessons.run", "--kernel", *arguments]
+    command = [sys.executable, "-m", "lessons.tools.run", "--kernel", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 
 

@@ -7,22 +7,24 @@ import pytest
 
 from hefl_core.errors import ParameterError
 from hefl_core.teaching import check, hint, lessons
-from hefl_core.teaching.exercise import Choice, Number, Task, Verdict
-from lessons import build
-from lessons.bench import Bench
+from hefl_core.teaching.exercise import AnswerVerdict, Choice, Number, Task
+from lessons.tools import build
+from lessons.tools.bench import Bench
 from tests.teaching.running import ran
 
 NAMES = lessons.names()
 
 
-@pytest.mark.parametrize("path", build.texts([]), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", build.texts([]), ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_notebook_is_built_from_its_text(path):
-    assert path.with_suffix(".ipynb").read_text(encoding="utf-8") == build.built(path), "run python -m lessons.build"
+    assert path.with_suffix(".ipynb").read_text(encoding="utf-8") == build.built(path), (
+        "run python -m lessons.tools.build"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_page_and_notebook_have_the_same_cells(name):
-    notebook = nbformat.reads((lessons.FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"), as_version=4)
+    notebook = nbformat.reads((lessons.FOLDER / name / "lesson.ipynb").read_text(encoding="utf-8"), as_version=4)
     assert [(c.cell_type == "markdown", c.source) for c in notebook.cells] == [
         (c.markdown, c.source) for c in lessons.read(name).cells
     ]
@@ -61,10 +63,10 @@ def test_shape(name):
 
 
 @pytest.mark.parametrize(
-    "path", sorted(lessons.FOLDER.glob("??/[0-9][0-9]_*.py")), ids=lambda p: p.parent.name + p.stem[:2]
+    "path", sorted(lessons.FOLDER.glob("[0-9][0-9]_*/lesson_??.py")), ids=lambda p: p.stem[-2:] + p.parent.name[:2]
 )
 def test_a_translation_has_the_same_code(path):
-    english, translated = lessons.read(path.stem), lessons.read(path.stem, path.parent.name)
+    english, translated = lessons.read(path.parent.name), lessons.read(path.parent.name, path.stem[-2:])
     assert translated.title != english.title and len(translated.cells) == len(english.cells)
     for one, other in zip(english.cells, translated.cells, strict=True):
         assert one.markdown == other.markdown and (one.markdown or one == other)
@@ -75,7 +77,7 @@ NUMBER = Number("00.2", "?", value=lambda: 10.0, tolerance=0.5, unit="m", why="b
 
 
 def test_choice():
-    assert CHOICE.verdict(1) == Verdict(True, "because")
+    assert CHOICE.verdict(1) == AnswerVerdict(True, "because")
     for wrong in (0, 2, -1, 0.5, True, "b", None, float("nan"), ...):
         assert not CHOICE.verdict(wrong).ok
 

@@ -11,8 +11,8 @@ import nbformat
 import psutil
 import pytest
 
+from hefl_core.app.role_play import Seat, take_seat
 from hefl_core.errors import RuntimeUnavailable
-from hefl_core.runtime.room import Seat, take_seat
 from hefl_core.teaching.lessons import FOLDER
 
 KEYLESS, HOSPITALS = ("kms", "coordinator"), ("hospital_a", "hospital_b")
@@ -27,8 +27,8 @@ SEARCH = f"""
 import os, time
 from pathlib import Path
 import msgspec
-from hefl_core.measure.memory import Search
-from hefl_core.measure.traces import AGGREGATE, MODEL, UPDATE, client_fingerprints
+from hefl_core.probes.memory import Search
+from hefl_core.probes.private_forms import AGGREGATE, MODEL, UPDATE, client_fingerprints
 from hefl_core.wire.fingerprint import Fingerprint, Salt
 
 salt, hospitals = Salt(b"role play"), {HOSPITALS}

@@ -8,11 +8,11 @@ import pytest
 
 from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.transcript import EAVESDROPPER
+from hefl_core.federation.record.transcript import EAVESDROPPER
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, OBSERVER, client_name
 from hefl_core.teaching import lessons
 from hefl_core.teaching.glossary import TERMS
-from lessons import answers
+from lessons.tools import answers
 from pages.parts import frame
 
 ROOT = lessons.FOLDER.parent

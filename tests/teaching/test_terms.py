@@ -4,7 +4,7 @@ import re
 
 from hefl_core.teaching import lessons
 from hefl_core.teaching.glossary import TERMS
-from hefl_core.teaching.lessons import Cell
+from hefl_core.teaching.lessons import LessonCell
 from tests.teaching.prose import Text
 
 EMPHASIS = re.compile(r"\*\*[^*]+\*\*|\*[^*\n]+\*")
@@ -42,7 +42,7 @@ def test_the_first_use_of_a_term_is_set_off():
 
 
 def test_a_term_used_before_it_is_introduced_is_found():
-    texts = [("here", body(Cell("Clients send an update.", markdown=True), first=True)), *course()]
+    texts = [("here", body(LessonCell("Clients send an update.", markdown=True), first=True)), *course()]
     assert set(not_set_off(texts)) == {"client", "update"}
 
 

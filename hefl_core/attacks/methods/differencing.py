@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hefl_core.attacks.labels import own_gradients
+from hefl_core.attacks.methods.label_leak import own_gradients
 from hefl_core.attacks.view import MEAN, Doubles, View
 from hefl_core.errors import ParameterError
 from hefl_core.learning.base import Examples

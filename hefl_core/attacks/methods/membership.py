@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.attacks.labels import own_gradients, probabilities
+from hefl_core.attacks.methods.label_leak import own_gradients, probabilities
 from hefl_core.attacks.view import MODEL, Doubles, View
 from hefl_core.errors import ParameterError
 from hefl_core.ids import digest

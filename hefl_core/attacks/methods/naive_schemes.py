@@ -10,17 +10,17 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.attacks.keyheist import decode_polynomial
+from hefl_core.attacks.methods.ckks_key_recovery import decode_polynomial
 from hefl_core.attacks.view import Doubles
 from hefl_core.ids import KeyId
-from hefl_core.schemes import blocks, joint, rlwe, seal
 from hefl_core.schemes.base import CiphertextVector, PublicKey
-from hefl_core.schemes.ckks import INTEGER_UNIT
 from hefl_core.schemes.presets import CKKSPreset, load_preset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
-from hefl_core.schemes.rlwe import Residues
-from hefl_core.schemes.threshold import answer, prepare
+from hefl_core.schemes.ring import blocks, joint, rlwe, seal
+from hefl_core.schemes.ring.ckks import INTEGER_UNIT
+from hefl_core.schemes.ring.rlwe import Residues
+from hefl_core.schemes.ring.threshold import answer, prepare
 
 PHE_BASE_BITS = 4
 ZERO_EXPONENT = -(2**10)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hefl_core.attacks.tampering import CHECKS, Verdict, judge, set_desk
+from hefl_core.attacks.methods.tampering import CHECKS, ForgeryVerdict, judge, set_desk
 from hefl_core.attacks.view import Doubles
 from hefl_core.ids import digest
 from hefl_core.learning.base import LocalTraining, training_seed
@@ -59,7 +59,7 @@ def poison(
     return Poisoned(curves[0], curves[1], norms[0], norms[1], _lying_round(clients, factor).caught_by)
 
 
-def _lying_round(clients: int, factor: float) -> Verdict:
+def _lying_round(clients: int, factor: float) -> ForgeryVerdict:
     """A round in which client 1 encrypts, commits and tags a lie: every check passes, for the sum is the clients' sum."""
     desk = set_desk("bfv-lean", clients, liar=factor)
     return judge(desk, "none", CHECKS)

@@ -22,12 +22,12 @@ from hefl_core.errors import HeflError, ParameterError
 from hefl_core.federation import messages as m
 from hefl_core.ids import client_name, digest
 from hefl_core.learning.models import dense_model
-from hefl_core.schemes import blocks, rlwe
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption, PublicKey
-from hefl_core.schemes.bfv import BFVScheme, Words64
 from hefl_core.schemes.presets import BFVPreset, load_preset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.ring import blocks, rlwe
+from hefl_core.schemes.ring.bfv import BFVScheme, Words64
 from hefl_core.wire.canonical import decode
 
 PARAMETERS = 600

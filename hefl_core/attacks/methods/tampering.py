@@ -17,14 +17,14 @@ import numpy as np
 from hefl_core.attacks.view import Doubles
 from hefl_core.errors import IntegrityError, ParameterError
 from hefl_core.ids import client_name
-from hefl_core.keys.tag import TagKey
-from hefl_core.schemes import blocks, rlwe, seal
+from hefl_core.keys.sum_tag import TagKey
 from hefl_core.schemes.base import CiphertextVector, Opened, PublicKey, SecretShare, Tag
 from hefl_core.schemes.presets import RingPreset, load_preset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
-from hefl_core.schemes.rlwe import Residues
-from hefl_core.schemes.seal import Ring
+from hefl_core.schemes.ring import blocks, rlwe, seal
+from hefl_core.schemes.ring.rlwe import Residues
+from hefl_core.schemes.ring.seal import Ring
 from hefl_core.wire.envelope import Position
 
 FORGERIES = ("scale", "shift", "drop", "duplicate", "replay", "one as the sum")
@@ -49,7 +49,7 @@ class Desk:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ForgeryVerdict:
     """What became of one forgery. ``caught_by``: every check that was on and refused; empty: it passed unnoticed.
 
     ``mean``: what the clients would apply; ``error``: its distance from the true mean.
@@ -167,7 +167,7 @@ def _own(desk: Desk, shift: float, count: int) -> CiphertextVector:
     return scheme.encrypt(by, values, bound=1.0, max_terms=most, integers=(count, count), tag=tag)
 
 
-def judge(desk: Desk, forgery: str, checks: Sequence[str] = CHECKS) -> Verdict:
+def judge(desk: Desk, forgery: str, checks: Sequence[str] = CHECKS) -> ForgeryVerdict:
     """What the clients make of a forged sum with these checks on: the auditor's first, then those after decryption.
 
     With checks on nothing is decrypted that the auditor refuses; every check is examined here all the same, so that
@@ -182,7 +182,7 @@ def judge(desk: Desk, forgery: str, checks: Sequence[str] = CHECKS) -> Verdict:
     opened = scheme.open(desk.public_key, total, [partial], bound=1.0)
     caught += [check for check in (COUNT, TAG) if check in checks and _refuses(check, desk, opened)]
     mean = opened.values / opened.integers[0]
-    return Verdict(forgery, tuple(caught), mean, float(np.max(np.abs(mean - np.mean(desk.updates, axis=0)))))
+    return ForgeryVerdict(forgery, tuple(caught), mean, float(np.max(np.abs(mean - np.mean(desk.updates, axis=0)))))
 
 
 def _refuses(check: str, desk: Desk, opened: Opened) -> bool:

@@ -5,7 +5,7 @@ and in the object store that is mapped into it. Then the same search looks where
 find that is blind itself, and says so.
 
 What it does not prove: that nothing was there between two looks; that no transformed or encrypted copy lies somewhere; that
-no side channel tells. It searches the forms of measure/traces.py, in pieces of 32 bytes and more.
+no side channel tells. It searches the forms of probes/private_forms.py, in pieces of 32 bytes and more.
 """
 
 from __future__ import annotations
@@ -22,22 +22,25 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 
-from hefl_core.attacks import distinguish
+from hefl_core.attacks.methods import distinguishing
 from hefl_core.errors import ParameterError, RuntimeUnavailable
 from hefl_core.federation import messages as m
-from hefl_core.federation.client import Observation
 from hefl_core.federation.experiment import Experiment
 from hefl_core.ids import AUDITOR, COORDINATOR
-from hefl_core.measure import uniformity
-from hefl_core.measure.inputs import Inputs, examine, examine_handed
-from hefl_core.measure.memory import Hit, Search
-from hefl_core.measure.traces import Numbers, mean_forms, model_forms, record_forms, sum_forms, update_forms
+from hefl_core.probes import uniformity
+from hefl_core.probes.findings import FAMILY_ALPHA, PLANTED, Blindness, Control, Guessing, Looked
+from hefl_core.probes.inputs import Inputs, examine, examine_handed
+from hefl_core.probes.memory import Hit, Search
+from hefl_core.probes.private_forms import (
+    mean_forms,
+    observed_forms,
+    record_forms,
+)
 from hefl_core.runtime import stage
+from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.events import EventBus, Progress
-from hefl_core.runtime.household import estate
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.presets import PaillierPreset
@@ -48,119 +51,9 @@ from hefl_core.wire.fingerprint import Form, Salt
 KEYLESS: Final = (COORDINATOR, AUDITOR)
 PIECES: Final = 2
 """Pieces searched of each form of a vector."""
-FAMILY_ALPHA: Final = uniformity.FAMILY_ALPHA
 LOOK_SECONDS: Final = 120.0
 RAY_DUMMY: Final = b"__RAY_DUMMY__"
 """What Ray's calling convention puts before each positional argument."""
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """One process over the whole test. ``nbytes`` of the last look, ``shared`` of it in shared memory."""
-
-    party: str
-    pid: int
-    looks: int
-    nbytes: int
-    shared: int
-
-
-@dataclass(frozen=True, slots=True)
-class Control:
-    """Something that must be found, and whether it was."""
-
-    name: str
-    planted: str
-    found: bool
-    evidence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Guessing:
-    """The distinguishing game under the run's own key (a fresh one where encrypting takes a secret)."""
-
-    trials: int
-    right: int
-    p_value: float
-
-    @property
-    def by_chance(self) -> int:
-        """What a coin would get right, on average."""
-        return self.trials // 2
-
-
-@dataclass(frozen=True)
-class Blindness:
-    """What one blindness test did and found. ``needles``: by kind; ``least_bits``: the entropy of the weakest of them.
-
-    ``handed``: what Ray gave to the coordinator's process, where it was watched from the start.
-    """
-
-    experiment: Experiment
-    when: str
-    rounds: int
-    needles: tuple[tuple[str, int], ...]
-    least_bits: float
-    looked: tuple[Looked, ...]
-    hits: tuple[Hit, ...]
-    inputs: tuple[tuple[str, Inputs], ...]
-    handed: Inputs | None
-    uniform: uniformity.Uniformity
-    guessing: Guessing
-    controls: tuple[Control, ...]
-    seconds: float
-
-    @property
-    def needle_count(self) -> int:
-        """Different needles searched for."""
-        return sum(count for _, count in self.needles)
-
-    @property
-    def mebibytes(self) -> float:
-        """Memory read in the last look, all processes together; the shared store is read for each."""
-        return sum(one.nbytes for one in self.looked) / 2**20
-
-    @property
-    def controls_found(self) -> int:
-        """Controls that the test found."""
-        return sum(control.found for control in self.controls)
-
-    @property
-    def decoded(self) -> tuple[int, int]:
-        """(messages, fields) that were held against the allow-list."""
-        fields = sum(count for _, inputs in self.inputs for _, count in inputs.meanings)
-        return sum(inputs.messages for _, inputs in self.inputs), fields
-
-    @property
-    def findings(self) -> tuple[str, ...]:
-        """Everything that contradicts "the server learns nothing", in words."""
-        hits = [f"{hit.kind} ({hit.needle}) in process {hit.pid}, {hit.mapping}" for hit in self.hits]
-        read = [f"{seat}: {finding}" for seat, found in self.inputs for finding in found.findings]
-        given = [f"handed to the coordinator: {finding}" for finding in (self.handed.findings if self.handed else ())]
-        return (*hits, *read, *given, *self._of_ciphertexts())
-
-    def _of_ciphertexts(self) -> Iterator[str]:
-        if not self.uniform.holds:
-            yield f"ciphertexts are not uniform: p {self.uniform.p_text} in {len(self.uniform.tests)} tests"
-        if self.guessing.p_value < FAMILY_ALPHA / 2:
-            yield f"ciphertexts can be told apart: {self.guessing.right} of {self.guessing.trials} guesses were right"
-
-    @property
-    def sighted(self) -> bool:
-        """Whether the test found everything that was put there for it. If not, its "nothing found" means nothing."""
-        return all(control.found for control in self.controls)
-
-    @property
-    def holds(self) -> bool:
-        """Nothing was found, by a test that finds."""
-        return self.sighted and not self.findings
-
-    def to_json(self) -> str:
-        """For ``--json`` and downloads."""
-        computed = {"needle_count": self.needle_count, "findings": self.findings}
-        verdict = {"sighted": self.sighted, "holds": self.holds}
-        whole = {**msgspec.to_builtins(self), **computed, **verdict}
-        return msgspec.json.format(msgspec.json.encode(whole), indent=1).decode()
 
 
 @dataclass
@@ -224,7 +117,7 @@ class Examination:
 
     def _sort(self, party: str, hits: Sequence[Hit]) -> None:
         """A control's needles are expected in its own place; everywhere else they are findings like all others."""
-        from hefl_core.runtime.watched import CONTROL, STORED
+        from hefl_core.checks.blindness.hosts import CONTROL, STORED
 
         for hit in hits:
             name = hit.needle.split(":")[0]
@@ -291,9 +184,9 @@ class Examination:
     def _guess(self, result: RunResult) -> Guessing:
         preset = load_preset(result.experiment.scheme)
         encrypt = (
-            distinguish.encryptor(preset.name)
+            distinguishing.encryptor(preset.name)
             if preset.symmetric
-            else distinguish.encryptor_under(self.run.parties.coordinator.public_key)
+            else distinguishing.encryptor_under(self.run.parties.coordinator.public_key)
         )
         slow = isinstance(preset, PaillierPreset)
         return _play(encrypt, trials=40 if slow else 100, training=20 if slow else 60, seed=self.seed)
@@ -302,7 +195,7 @@ class Examination:
 
     def _planted(self, result: RunResult) -> Iterator[Control]:
         """A suspect that breaks the rules, a plaintext in the store; then the last look."""
-        from hefl_core.runtime import watched
+        from hefl_core.checks.blindness import hosts
 
         ray = _ray()
         with TemporaryDirectory(prefix="hefl-", ignore_cleanup_errors=True) as folder:
@@ -311,10 +204,10 @@ class Examination:
                 quorum = _control_quorum(result.experiment)
                 asked = suspect.misbehave.remote(result.experiment.scheme, quorum, self._search.salt, self.seed)
                 self._search.add(ray.get(asked, timeout=LOOK_SECONDS))
-                stored = watched.stored_update(self.seed)
+                stored = hosts.stored_update(self.seed)
                 reference = ray.put(stored.tobytes())
                 forms = mean_forms("update", stored, self.pieces, self.seed)
-                self._search.add(watched.control(watched.STORED, form, self._search.salt) for form in forms)
+                self._search.add(hosts.control(hosts.STORED, form, self._search.salt) for form in forms)
                 for party in KEYLESS:
                     self._look_into(party)
                 del reference
@@ -329,29 +222,22 @@ class Examination:
 
 
 SUSPECT: Final = "suspect"
-PLANTED: Final = {
-    "key given": "a coordinator that was given a secret key",
-    "decrypts": "a coordinator that decrypts the sum",
-    "update kept": "one client's update left in the coordinator's memory",
-    "update in the object store": "a plaintext update put into Ray's object store",
-}
-"""The controls of the memory search: names as runtime/watched.py labels its needles."""
 
 
 def _ray() -> Any:
-    from hefl_core.runtime.cluster import ray  # half a second; the screen imports this file for its types
+    from hefl_core.runtime.ray.cluster import ray  # half a second; the screen imports this file for its types
 
     return ray
 
 
 def _suspect(result: RunResult, folder: str) -> Any:
     """A real coordinator in a house of its own that nobody else talks to."""
-    from hefl_core.runtime.ray_actors import Settler, host_class
-    from hefl_core.runtime.watched import Suspect
+    from hefl_core.checks.blindness.hosts import Suspect
+    from hefl_core.runtime.ray.actors import PartySpec, host_class
 
     transcript = result.transcript
-    settler = Settler(COORDINATOR, "make_coordinator", (transcript.manifest, transcript.opening.kms))
-    return host_class(Suspect).remote(str(Path(folder) / "suspect"), [settler])
+    spec = PartySpec(COORDINATOR, "make_coordinator", (transcript.manifest, transcript.opening.kms))
+    return host_class(Suspect).remote(str(Path(folder) / "suspect"), [spec])
 
 
 def _control_quorum(experiment: Experiment) -> Quorum:
@@ -360,7 +246,7 @@ def _control_quorum(experiment: Experiment) -> Quorum:
     return Quorum(1, experiment.quorum.holders) if paillier else experiment.quorum
 
 
-def _broken_schemes(senders: Sequence[str], rows: Sequence[uniformity.Row]) -> Iterator[Control]:
+def _broken_schemes(senders: Sequence[str], rows: Sequence[uniformity.CiphertextRow]) -> Iterator[Control]:
     for name, planted, broken in (
         ("no mask", "ciphertexts of a scheme that leaves the mask out", uniformity.unmasked),
         ("mask reused", "ciphertexts of a scheme that uses one mask for all uploads", uniformity.same_mask),
@@ -370,7 +256,7 @@ def _broken_schemes(senders: Sequence[str], rows: Sequence[uniformity.Row]) -> I
 
 
 def _broken_game(seed: int) -> Control:
-    found = _play(distinguish.broken_encryptor(), trials=100, training=60, seed=seed)
+    found = _play(distinguishing.broken_encryptor(), trials=100, training=60, seed=seed)
     told = found.p_value < FAMILY_ALPHA / 2
     evidence = f"{found.right} of {found.trials} guesses right"
     return Control(
@@ -378,10 +264,10 @@ def _broken_game(seed: int) -> Control:
     )
 
 
-def _play(encrypt: distinguish.Encrypt, *, trials: int, training: int, seed: int) -> Guessing:
+def _play(encrypt: distinguishing.Encrypt, *, trials: int, training: int, seed: int) -> Guessing:
     from scipy.stats import binomtest
 
-    right = int(np.sum(distinguish.play(encrypt, trials, seed, training).right))
+    right = int(np.sum(distinguishing.play(encrypt, trials, seed, training).right))
     return Guessing(trials, right, float(binomtest(right, trials, 0.5, alternative="greater").pvalue))
 
 
@@ -390,30 +276,8 @@ def _play(encrypt: distinguish.Encrypt, *, trials: int, training: int, seed: int
 
 def records_of(experiment: Experiment, pieces: int, seed: int) -> Iterator[Form]:
     """Every client's records. A data set is dealt by name, so this process can deal it too."""
-    for number, part in enumerate(estate(experiment).parts, 1):
+    for number, part in enumerate(dealt_data(experiment).parts, 1):
         yield from record_forms(f"client-{number}", part.features, pieces, seed)
-
-
-def observed_forms(
-    experiment: Experiment, examples_max: int, observations: Sequence[Observation], pieces: int, seed: int
-) -> Iterator[Form]:
-    """One round's updates, sum, mean and model, as the audience was shown them."""
-    numbers = Numbers(experiment.scheme, experiment.clients)
-    bounds: list[float | None] = []
-    weighted = []
-    for seen in observations:
-        name = f"{seen.client}, round {seen.position.round}, observed"
-        update = np.frombuffer(seen.update, dtype=np.float64)
-        weighted.append(update * (seen.examples / examples_max))
-        bounds.append(experiment.declared_bound if seen.bound is None else seen.bound)
-        yield from update_forms(name, update, weighted[-1], bounds[-1], numbers, pieces, seed)
-        if seen.applied and seen.theta:
-            mean = np.frombuffer(seen.applied, dtype=np.float64)
-            yield from mean_forms(name, mean, pieces, seed)
-            yield from model_forms(f"{name}, model", np.frombuffer(seen.theta, np.float32), mean != 0, pieces, seed)
-    if weighted:
-        round_ = observations[0].position.round
-        yield from sum_forms(f"round {round_}, observed", weighted, bounds[0], numbers, pieces, seed)
 
 
 # -- a whole test ----------------------------------------------------------------------------------------------
@@ -426,8 +290,8 @@ def full_test(
 
     Raises: ParameterError for a scheme that encrypts nothing; RuntimeUnavailable where memory cannot be read.
     """
-    from hefl_core.runtime.ray_actors import RayRuntime
-    from hefl_core.runtime.watched import WatchedHost
+    from hefl_core.checks.blindness.hosts import WatchedHost
+    from hefl_core.runtime.ray.actors import RayRuntime
 
     require_encryption(experiment)
     bus = bus or EventBus()

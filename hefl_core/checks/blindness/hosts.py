@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from hefl_core.errors import RuntimeUnavailable
-from hefl_core.measure.inputs import Blob
-from hefl_core.measure.traces import mean_forms
-from hefl_core.runtime.cluster import ray
-from hefl_core.runtime.ray_actors import PartyHost, Settler
+from hefl_core.probes.inputs import Blob
+from hefl_core.probes.private_forms import mean_forms
+from hefl_core.runtime.ray.actors import PartyHost, PartySpec
+from hefl_core.runtime.ray.cluster import ray
 from hefl_core.schemes.base import Vector
+from hefl_core.schemes.private_forms import share_forms
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
-from hefl_core.schemes.traces import share_forms
 from hefl_core.wire.envelope import Envelope
 from hefl_core.wire.fingerprint import Fingerprint, Form, Salt
 
@@ -34,18 +34,18 @@ class WatchedHost(PartyHost):
     Ray's own code has no public place for that; where it moves, the tap says so instead of seeing nothing.
     """
 
-    def __init__(self, home: str, settlers: Sequence[Settler]) -> None:
+    def __init__(self, home: str, specs: Sequence[PartySpec]) -> None:
         self._handed: list[tuple[int, object]] = [
-            (0, (settler.name, settler.maker, *map(_public, settler.args))) for settler in settlers
+            (0, (spec.name, spec.maker, *map(_public, spec.args))) for spec in specs
         ]
         self._tap()
-        super().__init__(home, settlers)
+        super().__init__(home, specs)
 
     def _tap(self) -> None:
         context = ray._private.serialization.SerializationContext
         original: Callable[..., Any] | None = getattr(context, "_deserialize_object", None)
         if original is None:
-            raise RuntimeUnavailable("tap: this Ray deserialises elsewhere; adapt runtime/watched.py")
+            raise RuntimeUnavailable("tap: this Ray deserialises elsewhere; adapt checks/blindness/hosts.py")
         handed = self._handed
 
         def tapped(this: object, data: Any, *rest: Any, **named: Any) -> Any:
@@ -76,8 +76,8 @@ class Suspect(PartyHost):
     All with a key and numbers of its own, made here: nothing of any run. Only fingerprints leave.
     """
 
-    def __init__(self, home: str, settlers: Sequence[Settler]) -> None:
-        super().__init__(home, settlers)
+    def __init__(self, home: str, specs: Sequence[PartySpec]) -> None:
+        super().__init__(home, specs)
         self._kept: dict[str, Any] = {}
 
     def misbehave(self, preset: str, quorum: Quorum, salt: Salt, seed: int) -> list[Fingerprint]:

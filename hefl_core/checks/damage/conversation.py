@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from hefl_core.checks.damage.mutation import Mutant, mutate
+from hefl_core.checks.damage.outcomes import AcceptedWrong, Bench
 from hefl_core.errors import HeflError, RoundError
 from hefl_core.federation.client import Parameters
 from hefl_core.federation.experiment import Experiment, Manifest
@@ -22,11 +24,9 @@ from hefl_core.federation.messages import RECEIPT
 from hefl_core.federation.party import Letter
 from hefl_core.federation.post import ByCall
 from hefl_core.ids import KMS, client_name
-from hefl_core.keys.approval import PREFIX
+from hefl_core.keys.ceremony_result import PREFIX
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import SealingInfo, open_envelope, sealer, share_info
-from hefl_core.measure.damage import AcceptedWrong, Bench
-from hefl_core.measure.mutation import Mutant, mutate
 from hefl_core.runtime.run import Run
 from hefl_core.runtime.stage import Stage, local_stage
 from hefl_core.schemes.registry import load_preset

@@ -17,15 +17,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
+from hefl_core.checks.damage.mutation import Mutant
+from hefl_core.checks.damage.outcomes import Bench
+from hefl_core.checks.damage.transcripts import finished_run
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.verify import pin_of, verify
+from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.keys.roster import RosterPin
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.unlock import KEY_BYTES, KeyFile
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.unlock import KEY_BYTES, KeyFile
 from hefl_core.learning.tables import MAX_BYTES, Table, read_table
-from hefl_core.measure.damage import Bench
-from hefl_core.measure.mutation import Mutant
-from hefl_core.runtime.corruption.transcripts import finished_run
 
 EXPERIMENTS = (
     Experiment(),

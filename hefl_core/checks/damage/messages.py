@@ -10,13 +10,15 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
+from hefl_core.checks.damage.conversation import Tamperer, undisturbed
+from hefl_core.checks.damage.outcomes import Bench
 from hefl_core.errors import WireError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.kms import KMS as Service
+from hefl_core.keys.kms.service import KMS as Service
 from hefl_core.keys.prekeys import Prekeys
 from hefl_core.keys.roster import CLIENT
 from hefl_core.keys.sealing import (
@@ -29,9 +31,7 @@ from hefl_core.keys.sealing import (
     share_info,
     unpack_share,
 )
-from hefl_core.keys.tag import TagKey
-from hefl_core.measure.damage import Bench
-from hefl_core.runtime.corruption.conversation import Tamperer, undisturbed
+from hefl_core.keys.sum_tag import TagKey
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import encode

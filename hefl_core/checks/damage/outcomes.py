@@ -13,11 +13,11 @@ from enum import StrEnum
 from random import Random
 from typing import Any
 
+from hefl_core.checks.damage.mutation import Mutant, mutate
 from hefl_core.errors import HeflError
-from hefl_core.measure.mutation import Mutant, mutate
 
 
-class Outcome(StrEnum):
+class DamageOutcome(StrEnum):
     """What became of one case."""
 
     REFUSED = "refused"
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
     @property
     def failure(self) -> bool:
         """Whether this must never be."""
-        return self in (Outcome.WRONG, Outcome.UNTYPED, Outcome.DEATH)
+        return self in (DamageOutcome.WRONG, DamageOutcome.UNTYPED, DamageOutcome.DEATH)
 
 
 class AcceptedWrong(AssertionError):
@@ -85,7 +85,7 @@ class Case:
     number: int
     target: str
     kind: str
-    outcome: Outcome
+    outcome: DamageOutcome
     detail: str = ""
 
 
@@ -103,7 +103,7 @@ def draw(seed: int, number: int, bench: Bench) -> tuple[int, Mutant]:
     return which, bench.damage(rng, bench.inputs, which)
 
 
-def judge(bench: Bench, which: int, mutant: Mutant) -> tuple[Outcome, str]:
+def judge(bench: Bench, which: int, mutant: Mutant) -> tuple[DamageOutcome, str]:
     """Hand the damaged bytes in and say what became of it."""
     try:
         found = bench.door(mutant.data)
@@ -111,12 +111,12 @@ def judge(bench: Bench, which: int, mutant: Mutant) -> tuple[Outcome, str]:
         if not bench.same(found, expected):
             raise AcceptedWrong(f"expected {_short(expected)}, found {_short(found)}")
     except bench.ordinary as refusal:
-        return Outcome.REFUSED, type(refusal).__name__
+        return DamageOutcome.REFUSED, type(refusal).__name__
     except AcceptedWrong as wrong:
-        return (Outcome.LIE if bench.unsealed else Outcome.WRONG), str(wrong)
+        return (DamageOutcome.LIE if bench.unsealed else DamageOutcome.WRONG), str(wrong)
     except Exception as error:
-        return Outcome.UNTYPED, f"{type(error).__name__}: {error}"[:300]
-    return Outcome.HARMLESS, ""
+        return DamageOutcome.UNTYPED, f"{type(error).__name__}: {error}"[:300]
+    return DamageOutcome.HARMLESS, ""
 
 
 def _short(value: object) -> str:

@@ -20,12 +20,12 @@ from typing import IO
 
 import msgspec
 
+from hefl_core.checks.damage.outcomes import Case, DamageOutcome, Target
+from hefl_core.checks.damage.worker import Job, WorkerLine, find_targets
 from hefl_core.errors import ParameterError, RuntimeUnavailable
-from hefl_core.measure.damage import Case, Outcome, Target
-from hefl_core.runtime.corruption.worker import Job, Line, find_targets
 
-SOURCE = "hefl_core.runtime.corruption.targets:targets"
-BARE = "hefl_core.runtime.corruption.targets:bare"
+SOURCE = "hefl_core.checks.damage.targets:targets"
+BARE = "hefl_core.checks.damage.targets:bare"
 CASE_SECONDS = 120.0
 """A case that says nothing for so long has hung, which counts as a death. Opening a slow bench is within it."""
 BATCH = 600
@@ -104,7 +104,7 @@ def run_batch(
         if last is None or last in ended:
             raise RuntimeUnavailable(f"corrupt: the process of {left[0][1]!r} ended before its case began: {reason}")
         name = dict(left)[last]
-        done.append(Case(last, name, "see the number", Outcome.DEATH, reason))
+        done.append(Case(last, name, "see the number", DamageOutcome.DEATH, reason))
         tell(done[-1])
         left = [(number, other) for number, other in left if number != last]
     return done
@@ -119,7 +119,7 @@ def _drain(
     last: int | None = None
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
-            [sys.executable, "-m", "hefl_core.runtime.corruption.worker"],
+            [sys.executable, "-m", "hefl_core.checks.damage.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -162,7 +162,7 @@ def _how(code: int, stderr: str) -> str:
     return f"{ended} {stderr.strip()[-STDERR_CHARS:]}".strip()
 
 
-def _lines(pipe: IO[bytes], seconds: float) -> Iterator[Line]:
+def _lines(pipe: IO[bytes], seconds: float) -> Iterator[WorkerLine]:
     """Lines as they come. Raises: TimeoutError after so long without one."""
     lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
@@ -181,18 +181,18 @@ def _lines(pipe: IO[bytes], seconds: float) -> Iterator[Line]:
         if raw is None:
             reader.join()
             return
-        yield msgspec.json.decode(raw, type=Line)
+        yield msgspec.json.decode(raw, type=WorkerLine)
 
 
 # -- what came of it -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Row:
+class SweepRow:
     """One family of inputs and its outcomes."""
 
     family: str
-    counts: Counter[Outcome]
+    counts: Counter[DamageOutcome]
 
     @property
     def cases(self) -> int:
@@ -200,13 +200,13 @@ class Row:
         return sum(self.counts.values())
 
 
-def rows(sweep: Sweep, cases: Sequence[Case]) -> tuple[Row, ...]:
+def rows(sweep: Sweep, cases: Sequence[Case]) -> tuple[SweepRow, ...]:
     """Outcomes by family, in the order of the targets."""
     family = {target.name: target.family for target in find_targets(sweep.source).values()}
-    counted: dict[str, Counter[Outcome]] = {}
+    counted: dict[str, Counter[DamageOutcome]] = {}
     for case in cases:
         counted.setdefault(family[case.target], Counter())[case.outcome] += 1
-    return tuple(Row(name, counted[name]) for name in dict.fromkeys(family.values()) if name in counted)
+    return tuple(SweepRow(name, counted[name]) for name in dict.fromkeys(family.values()) if name in counted)
 
 
 def failures(cases: Sequence[Case]) -> tuple[Case, ...]:
@@ -214,11 +214,11 @@ def failures(cases: Sequence[Case]) -> tuple[Case, ...]:
     return tuple(case for case in cases if case.outcome.failure)
 
 
-def to_markdown(table: Sequence[Row]) -> str:
+def to_markdown(table: Sequence[SweepRow]) -> str:
     """The table of docs/reliability.md."""
-    heads = ("input", "cases", *Outcome)
+    heads = ("input", "cases", *DamageOutcome)
     lines = ["| " + " | ".join(heads) + " |", "|-|" + "-:|" * (len(heads) - 1)]
     for row in table:
-        cells = (row.family, row.cases, *(row.counts[outcome] for outcome in Outcome))
+        cells = (row.family, row.cases, *(row.counts[outcome] for outcome in DamageOutcome))
         lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
     return "\n".join(lines) + "\n"

@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from hefl_core.measure.damage import Bench, Target
-from hefl_core.runtime.corruption import ciphertexts, conversation, files, messages, transcripts
-from hefl_core.schemes.bare_tenseal import REFUSALS, BareTenseal
+from hefl_core.checks.damage import ciphertexts, conversation, files, messages, transcripts
+from hefl_core.checks.damage.bare_tenseal import REFUSALS, BareTenseal
+from hefl_core.checks.damage.outcomes import Bench, Target
 from hefl_core.schemes.base import Vector
 from hefl_core.schemes.presets import PRESETS
 

@@ -15,16 +15,24 @@ from random import Random
 
 import msgspec
 
+from hefl_core.checks.damage.mutation import BOMB_BYTES, Mutant, mutate
+from hefl_core.checks.damage.outcomes import Bench
 from hefl_core.errors import IntegrityError
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.heads import Heads
-from hefl_core.federation.protocol_table import UNKEPT_KINDS
-from hefl_core.federation.transcript import Closing, LeftOut, Line, Sent, Transcript, closing_statement, read_line
-from hefl_core.federation.verify import Verdict, pin_of, verify
-from hefl_core.measure.damage import Bench
-from hefl_core.measure.mutation import BOMB_BYTES, Mutant, mutate
+from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.protocol_table import UNKEPT_KINDS
+from hefl_core.federation.record.transcript import (
+    Closing,
+    LeftOut,
+    Sent,
+    Transcript,
+    TranscriptLine,
+    closing_statement,
+    read_line,
+)
+from hefl_core.federation.record.transcript_zip import LINES, pack, unpack
+from hefl_core.federation.record.verify import TranscriptVerdict, pin_of, verify
 from hefl_core.runtime.run import Run
-from hefl_core.runtime.transcript_file import LINES, pack, unpack
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Position
 
@@ -49,10 +57,10 @@ def lines() -> Bench:
     """The JSON Lines and their blobs, in one container that only this bench knows."""
     run, other = finished_run(), finished_run(1)
     transcript = run.transcript
-    pin, heads = pin_of(transcript), Heads.of(transcript)
+    pin, heads = pin_of(transcript), ClientHeads.of(transcript)
     foreign = other.transcript.to_bytes().split(b"\n")
 
-    def door(data: bytes) -> Verdict:
+    def door(data: bytes) -> TranscriptVerdict:
         raw, blobs = _split(data)
         verdict = verify(Transcript.from_bytes(raw, blobs), pin, heads)
         if verdict.sums is None:
@@ -135,7 +143,7 @@ def _field(rng: Random, lines_: list[bytes], _: Blobs) -> None:
 def _refusal(rng: Random, lines_: list[bytes], _: Blobs) -> None:
     """Somebody is said to have refused something, in a chain made anew."""
     left = LeftOut("client-1", "receive sum", Position(1, 1), "IntegrityError: invented")
-    lines_.insert(rng.randrange(1, len(lines_)), Line(b"", left).to_json())
+    lines_.insert(rng.randrange(1, len(lines_)), TranscriptLine(b"", left).to_json())
     _chain(lines_)
 
 
@@ -189,7 +197,7 @@ CHANGES: tuple[tuple[str, Change | None], ...] = (
 )
 
 
-def _by_client(line: Line) -> bool:
+def _by_client(line: TranscriptLine) -> bool:
     return isinstance(line.entry, Sent) and line.entry.sender.startswith("client-")
 
 
@@ -198,13 +206,13 @@ def _chain(lines_: list[bytes]) -> None:
     head = b""
     for number, raw in enumerate(lines_):
         try:
-            line = msgspec.json.decode(raw, type=Line)
+            line = msgspec.json.decode(raw, type=TranscriptLine)
         except (msgspec.MsgspecError, ValueError):
             continue
         entry = line.entry
         if isinstance(entry, Closing):
             entry = Closing(number, head, entry.signatures)
-        lines_[number] = Line(head, entry).to_json()
+        lines_[number] = TranscriptLine(head, entry).to_json()
         head = hashlib.sha256(lines_[number]).digest()
 
 
@@ -214,7 +222,7 @@ def _close(run: Run, lines_: list[bytes]) -> list[bytes]:
     tail = (len(lines_), head)
     statement = closing_statement(run.transcript.manifest.id, *tail)
     signatures = tuple((client.name, client.identity.sign(statement)) for client in run.parties.clients)
-    return [*lines_, Line(head, Closing(*tail, signatures)).to_json()]
+    return [*lines_, TranscriptLine(head, Closing(*tail, signatures)).to_json()]
 
 
 # -- one file ------------------------------------------------------------------------------------------------------
@@ -223,9 +231,9 @@ def _close(run: Run, lines_: list[bytes]) -> list[bytes]:
 def zips() -> Bench:
     """A transcript as the application takes it in an upload: one zip."""
     transcript = finished_run().transcript
-    pin, heads = pin_of(transcript), Heads.of(transcript)
+    pin, heads = pin_of(transcript), ClientHeads.of(transcript)
 
-    def door(data: bytes) -> Verdict:
+    def door(data: bytes) -> TranscriptVerdict:
         verdict = verify(unpack(data), pin, heads)
         if verdict.sums is None:
             raise IntegrityError("the verdict says so: without blobs the sums are not checked")

@@ -11,8 +11,8 @@ from typing import IO, cast
 import msgspec
 
 import hefl_core  # noqa: F401  tenseal first
+from hefl_core.checks.damage.outcomes import Bench, Case, Target, run_case
 from hefl_core.errors import ParameterError
-from hefl_core.measure.damage import Bench, Case, Target, run_case
 
 MEMORY_BYTES = 2 << 30
 """Address space above what the process has when its benches are open."""
@@ -26,7 +26,7 @@ class Job(msgspec.Struct, frozen=True):
     cases: tuple[tuple[int, str], ...]
 
 
-class Line(msgspec.Struct, frozen=True):
+class WorkerLine(msgspec.Struct, frozen=True):
     """``case`` None: this number begins now."""
 
     number: int
@@ -75,13 +75,13 @@ def work(job: Job, out: IO[bytes]) -> None:
                 bench.close()
             name, bench = wanted, open_bench(known[wanted])
             limit_memory()
-        _say(out, Line(number))
-        _say(out, Line(number, run_case(job.seed, number, known[name], bench)))
+        _say(out, WorkerLine(number))
+        _say(out, WorkerLine(number, run_case(job.seed, number, known[name], bench)))
     if bench is not None:
         bench.close()
 
 
-def _say(out: IO[bytes], line: Line) -> None:
+def _say(out: IO[bytes], line: WorkerLine) -> None:
     out.write(msgspec.json.encode(line) + b"\n")
     out.flush()
 

@@ -14,17 +14,17 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from hefl_core.checks.faults.faults import LIES, Disk, Fault, Injector, Victim, all_faults
+from hefl_core.checks.faults.judge import judge
 from hefl_core.errors import HeflError, IntegrityError
 from hefl_core.federation.experiment import Experiment, Manifest
-from hefl_core.federation.verify import verify
+from hefl_core.federation.record.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
-from hefl_core.keys.store import KeyStore
+from hefl_core.keys.vault.store import KeyStore
 from hefl_core.runtime import stage
-from hefl_core.runtime.faults import LIES, Disk, Fault, Injector, Victim, all_faults
-from hefl_core.runtime.judge import judge
 from hefl_core.runtime.run import Run
 
 ALONE: Final = Experiment(dataset="digits", model="logistic", clients=4, rounds=3, epoch_rounds=2, scheme="bfv-lean")
@@ -37,7 +37,7 @@ LOST, WRONG, UNREACHED = "LOST", "WRONG", "not reached"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FaultOutcome:
     """One fault and what became of its run. ``recovery_seconds``: the longest standstill after the fault, beyond a deadline.
 
     ``refusals``: how many messages the parties counted as refused or had already.
@@ -62,7 +62,7 @@ class Report:
     seed: int
     seconds: float
     deadline_seconds: float
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[FaultOutcome, ...]
     skipped: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -71,7 +71,7 @@ class Report:
         return dict(Counter(outcome.result for outcome in self.outcomes))
 
     @property
-    def broken(self) -> tuple[Outcome, ...]:
+    def broken(self) -> tuple[FaultOutcome, ...]:
         """Where the promise was not kept."""
         return tuple(outcome for outcome in self.outcomes if outcome.result in (LOST, WRONG))
 
@@ -81,7 +81,7 @@ class Report:
         return msgspec.json.format(msgspec.json.encode(parts), indent=1).decode()
 
 
-def local_faults(seed: int, count: int, *, durable: bool = True) -> Iterator[Outcome]:
+def local_faults(seed: int, count: int, *, durable: bool = True) -> Iterator[FaultOutcome]:
     """``count`` runs in this process, one fault each, spread over all parties, points and kinds.
 
     ``durable`` False takes the parties' stores away: the positive control, in which rounds must be lost.
@@ -99,7 +99,7 @@ def local_faults(seed: int, count: int, *, durable: bool = True) -> Iterator[Out
         yield one_fault(experiment, fault, random.Random(rng.random()), durable=durable)
 
 
-def one_fault(experiment: Experiment, fault: Fault, rng: random.Random, *, durable: bool = True) -> Outcome:
+def one_fault(experiment: Experiment, fault: Fault, rng: random.Random, *, durable: bool = True) -> FaultOutcome:
     """A run with one fault, judged."""
     injector = Injector(fault, rng)
     run = Run(experiment, stage=disturbed_stage(injector, durable=durable))
@@ -118,7 +118,7 @@ def one_fault(experiment: Experiment, fault: Fault, rng: random.Random, *, durab
 
 def _outcome(
     run: Run, injector: Injector, experiment: Experiment, error: Exception | None, standstill: float
-) -> Outcome:
+) -> FaultOutcome:
     fault, verdict = injector.fault, judge(run)
     wrong = [
         *(f"round {n}: {what}" for n, what in verdict.wrong),
@@ -146,7 +146,7 @@ def _outcome(
         result, detail = FEWER, ""
     else:
         result, detail = KEPT, ""
-    return Outcome(
+    return FaultOutcome(
         fault=fault,
         where="objects",
         custody=experiment.custody,

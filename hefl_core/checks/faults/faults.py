@@ -2,7 +2,7 @@
 
 A point is a call of a party, named by the method (``commit``) or by what arrives (``receive plan``). Here the parties are
 objects over real stores: losing one means that its object and the answer under way are gone. What only processes can suffer
-(SIGKILL, SIGSTOP) is done to processes, in process_faults.py; what a network does, in network_faults.py.
+(SIGKILL, SIGSTOP) is done to processes, in processes.py; what a network does, in networks.py.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any, Final
 from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.party import ENROLMENT_KINDS
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
-from hefl_core.keys.approval import APPROVAL_KIND, PREFIX
 from hefl_core.keys.ceremony import STEPS
+from hefl_core.keys.ceremony_result import APPROVAL_KIND, PREFIX
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.store import KeyStore
+from hefl_core.keys.vault.store import KeyStore
 from hefl_core.runtime.restart import MAX_RESTARTS, Restartable
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Envelope

@@ -13,7 +13,7 @@ import numpy as np
 from hefl_core.federation.client import Observation
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.learning.base import Parameters
-from hefl_core.runtime.household import home_of, initial_parameters
+from hefl_core.runtime.client_home import home_of, initial_parameters
 from hefl_core.runtime.result import RoundResult
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.registry import open_scheme
@@ -23,7 +23,7 @@ FLOAT32_STEPS = 4 * float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RunVerdict:
     """``wrong``: rounds and sentences, empty when the promise was kept. ``checked``: rounds compared with the reference.
 
     ``unseen``: rounds whose model no client could show, compared by digest and through the next round only.
@@ -35,7 +35,7 @@ class Verdict:
     max_error: float
 
 
-def judge(run: Run) -> Verdict:
+def judge(run: Run) -> RunVerdict:
     """Judge all rounds that a run says it did; whether they are all the experiment asked for is told apart."""
     experiment = run.experiment
     wrong = [(item.round, f"recorded as round {n}") for n, item in enumerate(run.rounds, 1) if item.round != n]
@@ -58,7 +58,7 @@ def judge(run: Run) -> Verdict:
             names = ", ".join(item.contributors)
             wrong.append((item.round, f"off by {error:.3g} from the plain mean of {names}; allowed {allowed:.3g}"))
         theta, checked, largest = found, checked + 1, max(largest, error)
-    return Verdict(tuple(wrong), checked, unseen, largest)
+    return RunVerdict(tuple(wrong), checked, unseen, largest)
 
 
 def step(experiment: Experiment, theta: Parameters, item: RoundResult) -> Parameters:

@@ -15,19 +15,19 @@ from typing import Final
 
 import numpy as np
 
+from hefl_core.checks.faults.campaign import ALONE, FEWER, KEPT, LOST, RETRIED, TOGETHER, UNREACHED, WRONG, FaultOutcome
+from hefl_core.checks.faults.faults import Fault
+from hefl_core.checks.faults.judge import judge_last
+from hefl_core.checks.faults.namespaces import Network, why_not, why_not_slow
 from hefl_core.errors import IntegrityError
-from hefl_core.federation.verify import verify
+from hefl_core.federation.record.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
-from hefl_core.runtime.campaign import ALONE, FEWER, KEPT, LOST, RETRIED, TOGETHER, UNREACHED, WRONG, Outcome
-from hefl_core.runtime.exchange import ABSENCE_SECONDS, STEP_DEADLINE_SECONDS
-from hefl_core.runtime.faults import Fault
-from hefl_core.runtime.judge import judge_last
-from hefl_core.runtime.network import Network, why_not, why_not_slow
-from hefl_core.runtime.one_machine import OneMachine, result_of
-from hefl_core.runtime.provision import party_names
+from hefl_core.runtime.client_results import FOLDER, MODEL
 from hefl_core.runtime.result import RunResult
-from hefl_core.runtime.results import FOLDER, MODEL
-from hefl_core.runtime.rpc import KEEPALIVE_MS
+from hefl_core.runtime.services.channel import KEEPALIVE_MS
+from hefl_core.runtime.services.coordinator_server import ABSENCE_SECONDS, STEP_DEADLINE_SECONDS
+from hefl_core.runtime.services.one_machine import OneMachine, result_of
+from hefl_core.runtime.services.provision import party_names
 
 CUT, BLINK, SLOW = "plug pulled", "plug out and in", "slow line"
 KINDS: Final = (CUT, BLINK, SLOW)
@@ -48,7 +48,7 @@ def skipped() -> tuple[tuple[str, str], ...]:
     return ((SLOW, reason),) if reason else ()
 
 
-def network_faults(seed: int, count: int) -> Iterator[Outcome]:
+def network_faults(seed: int, count: int) -> Iterator[FaultOutcome]:
     """``count`` runs with one fault each, of every kind that can be made here, under both custodies in turn."""
     rng = random.Random(seed)
     missing = dict(skipped())
@@ -61,7 +61,7 @@ def network_faults(seed: int, count: int) -> Iterator[Outcome]:
         yield one_network_fault(Fault(party, rng.choice(POINTS), kind, rng.randint(1, 2)), together=together)
 
 
-def one_network_fault(fault: Fault, *, together: bool) -> Outcome:
+def one_network_fault(fault: Fault, *, together: bool) -> FaultOutcome:
     """A run in which ``fault`` strikes after its message in round ``occurrence``; judged as every other.
 
     Raises: RuntimeUnavailable where there are no namespaces.
@@ -130,7 +130,7 @@ class _Watch:
                 self.mended = True
 
 
-def _outcome(fault: Fault, machine: OneMachine, result: RunResult | None, error: str, watch: _Watch) -> Outcome:
+def _outcome(fault: Fault, machine: OneMachine, result: RunResult | None, error: str, watch: _Watch) -> FaultOutcome:
     wrong, distance = "", 0.0
     if result is not None:
         wrong, distance = _wrong(machine, result)
@@ -146,7 +146,7 @@ def _outcome(fault: Fault, machine: OneMachine, result: RunResult | None, error:
         missed = any(len(item.contributors) < result.experiment.clients for item in result.rounds)
         kind = FEWER if missed else KEPT
     experiment = machine.manifest.experiment
-    return Outcome(
+    return FaultOutcome(
         fault=fault,
         where="network namespaces",
         custody=experiment.custody,

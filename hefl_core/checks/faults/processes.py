@@ -16,20 +16,20 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any, Final
 
+from hefl_core.checks.faults.campaign import ALONE, FEWER, KEPT, LOST, RETRIED, UNREACHED, WRONG, FaultOutcome
+from hefl_core.checks.faults.faults import SLOW_SECONDS, Fault
+from hefl_core.checks.faults.judge import judge
 from hefl_core.errors import HeflError, IntegrityError
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.party import Letter
-from hefl_core.federation.transcript import Sent
-from hefl_core.federation.verify import verify
+from hefl_core.federation.record.transcript import Sent
+from hefl_core.federation.record.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.keys.roster import Member
 from hefl_core.runtime import stage
-from hefl_core.runtime.campaign import ALONE, FEWER, KEPT, LOST, RETRIED, UNREACHED, WRONG, Outcome
 from hefl_core.runtime.events import EventBus
-from hefl_core.runtime.faults import SLOW_SECONDS, Fault
-from hefl_core.runtime.judge import judge
-from hefl_core.runtime.ray_actors import RayRuntime
-from hefl_core.runtime.ray_carrier import PID_FILE, RayCarrier, RemoteParty
+from hefl_core.runtime.ray.actors import RayRuntime
+from hefl_core.runtime.ray.carrier import PID_FILE, RayCarrier, RemoteParty
 from hefl_core.runtime.run import Run
 
 DEADLINE_SECONDS: Final = 4.0
@@ -41,7 +41,7 @@ WORKING_SECONDS: Final = 0.02
 """A signal comes up to this much after the message, to meet the next step at work."""
 
 
-def process_faults(seed: int, count: int, deadline_seconds: float = DEADLINE_SECONDS) -> Iterator[Outcome]:
+def process_faults(seed: int, count: int, deadline_seconds: float = DEADLINE_SECONDS) -> Iterator[FaultOutcome]:
     """``count`` faults in one run of as many rounds. Raises: RuntimeUnavailable when Ray does not come up."""
     rng = random.Random(seed)
     experiment = ALONE.but(rounds=count, epoch_rounds=3)
@@ -119,7 +119,7 @@ class Disturbed:
         found: Any = (parties.kms, parties.coordinator, parties.auditor, *parties.clients)
         return tuple(found)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[FaultOutcome]:
         """What became of each fault, once the run is over."""
         verdict = judge(self.run)
         wrong = dict(verdict.wrong)
@@ -130,7 +130,7 @@ class Disturbed:
                 wrong[max(self.faults)] = f"the transcript does not verify: {found}"
         return [self._outcome(number, fault, wrong, verdict.max_error) for number, fault in self.faults.items()]
 
-    def _outcome(self, number: int, fault: Fault, wrong: Mapping[int, str], max_error: float) -> Outcome:
+    def _outcome(self, number: int, fault: Fault, wrong: Mapping[int, str], max_error: float) -> FaultOutcome:
         rounds = self.run.rounds
         item = rounds[number - 1] if number <= len(rounds) else None
         detail = ""
@@ -145,7 +145,7 @@ class Disturbed:
         else:
             result = FEWER if len(item.contributors) < self.run.experiment.clients else KEPT
         beyond = self._standstill.get(number, 0.0) - (self.deadline_seconds if fault.kind == STOP else 0.0)
-        return Outcome(
+        return FaultOutcome(
             fault=replace(fault, occurrence=1),
             where="processes",
             custody=self.run.experiment.custody,

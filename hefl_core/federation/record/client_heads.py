@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from hefl_core.errors import DataError, IntegrityError
-from hefl_core.federation.transcript import DIGEST_BYTES, Transcript
+from hefl_core.federation.record.transcript import DIGEST_BYTES, Transcript
 from hefl_core.wire.files import from_hex, read_object, read_regular, text, whole
 
 FORMAT: Final = "hefl/heads/1"
@@ -24,21 +24,21 @@ Head = tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Heads:
+class ClientHeads:
     """The heads of one run's clients, kept apart from the transcript. Public: no secret is in them."""
 
     experiment: str
     heads: Mapping[str, Head]
 
     @classmethod
-    def of(cls, transcript: Transcript) -> Heads:
+    def of(cls, transcript: Transcript) -> ClientHeads:
         """What the clients of this run remember when it ends (:attr:`~hefl_core.federation.client.Client.head`)."""
         headers = (head.header for head in transcript.headers)
         said = {header.sender: (header.sequence, header.digest) for header in headers}
         return cls(transcript.manifest.id, {name: head for name, head in said.items() if name.startswith("client-")})
 
     @classmethod
-    def together(cls, parts: Sequence[Heads]) -> Heads:
+    def together(cls, parts: Sequence[ClientHeads]) -> ClientHeads:
         """What several clients remember, each in a file of its own.
 
         Raises: IntegrityError when two files are of different runs, or disagree about one client.
@@ -73,7 +73,7 @@ class Heads:
         os.replace(fresh, path)
 
     @classmethod
-    def load(cls, path: str | Path) -> Heads:
+    def load(cls, path: str | Path) -> ClientHeads:
         """Read a file of heads. Raises: DataError when it is missing or of another form."""
         try:
             fields = read_object(read_regular(Path(path), MAX_BYTES, "heads"))

@@ -13,10 +13,10 @@ from typing import Final
 from hefl_core.errors import IntegrityError
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.protocol_table import KEY, LIST, PLAN, STATE, Row, When, row_of
+from hefl_core.federation.record.protocol_table import KEY, LIST, PLAN, STATE, ProtocolRow, When, row_of
 from hefl_core.ids import KMS, digest
 from hefl_core.keys.custody import Custody
-from hefl_core.keys.issuing import EPOCH, ROSTER, SHARE
+from hefl_core.keys.kms.issuer import EPOCH, ROSTER, SHARE
 from hefl_core.keys.roster import CLIENT, Member, Roster
 from hefl_core.wire.envelope import NO_DIGEST, Header, Position, SignedHeader
 
@@ -102,7 +102,7 @@ class Conversation:
         """Check one message by its header alone, and take note of it."""
         self.note(head, *self.judge(head, sent=sent), sent=sent)
 
-    def judge(self, head: SignedHeader, *, sent: bool) -> tuple[Row, Place]:
+    def judge(self, head: SignedHeader, *, sent: bool) -> tuple[ProtocolRow, Place]:
         """Check one message; its row in the table and its place. What is refused leaves no trace."""
         header = head.header
         row = row_of(header.kind)
@@ -115,7 +115,7 @@ class Conversation:
         self._check_labels(header, row, place)
         return row, place
 
-    def note(self, head: SignedHeader, row: Row, place: Place, *, sent: bool) -> None:
+    def note(self, head: SignedHeader, row: ProtocolRow, place: Place, *, sent: bool) -> None:
         """Take note of a message that was judged."""
         header = head.header
         self.chains[header.sender] = header.sequence, header.digest
@@ -131,7 +131,7 @@ class Conversation:
 
     # -- what must fit -----------------------------------------------------------------------------------------
 
-    def _check_origin(self, head: SignedHeader, row: Row, sent: bool) -> None:
+    def _check_origin(self, head: SignedHeader, row: ProtocolRow, sent: bool) -> None:
         """Signed by a party of the epoch that may say this."""
         header = head.header
         member = self._kms if header.sender == KMS else self._members.get(header.position.epoch, {}).get(header.sender)
@@ -157,7 +157,7 @@ class Conversation:
         if header.previous != previous:
             raise IntegrityError(f"{_what(header)}: does not follow its sender's previous message")
 
-    def _check_receivers(self, header: Header, row: Row, sent: bool) -> None:
+    def _check_receivers(self, header: Header, row: ProtocolRow, sent: bool) -> None:
         clients = self.clients(header.position.epoch)
         known = sent or header.position.epoch in self.rosters
         if known and not row.addressed(header.sender, clients, header.recipients):
@@ -165,7 +165,7 @@ class Conversation:
                 f"{_what(header)}: expected it to {', '.join(row.receivers)}, found {', '.join(header.recipients)[:200]}"
             )
 
-    def _place(self, header: Header, row: Row, sent: bool) -> Place:
+    def _place(self, header: Header, row: ProtocolRow, sent: bool) -> Place:
         """Where it belongs. What is sent belongs to the round under way; what nobody got may have come later to light."""
         position = header.position
         if row.when is not When.ROUND:
@@ -178,7 +178,7 @@ class Conversation:
             )
         return self.place_of(position)
 
-    def _opening(self, header: Header, row: Row, sent: bool) -> Place:
+    def _opening(self, header: Header, row: ProtocolRow, sent: bool) -> Place:
         position = header.position
         if (position.round, position.attempt) != (0, 1):
             raise IntegrityError(f"{_what(header)}: expected round 0, found {_spell(position)}")
@@ -233,7 +233,7 @@ class Conversation:
                 place.close()
             self._open = []
 
-    def _check_slot(self, header: Header, row: Row, place: Place) -> None:
+    def _check_slot(self, header: Header, row: ProtocolRow, place: Place) -> None:
         slot = (row.kind, _slot(header, row))
         if slot in place.slots:
             raise IntegrityError(f"{_what(header)}: a second one for {_spell(header.position)}; one is said")
@@ -241,7 +241,7 @@ class Conversation:
             asked = ", ".join(place.due[row.kind])
             raise IntegrityError(f"{_what(header)}: expected it from {asked} only; it was not asked")
 
-    def _check_before(self, header: Header, row: Row, place: Place) -> None:
+    def _check_before(self, header: Header, row: ProtocolRow, place: Place) -> None:
         """Whatever it answers is on record, and complete where it must be."""
         before = row.before(self.custody)
         if not before or before in place.complete or header.position.epoch not in self.rosters:
@@ -266,7 +266,7 @@ class Conversation:
         said = place.said.get(kind, {})
         return tuple(name for name in due if name not in said)
 
-    def _check_labels(self, header: Header, row: Row, place: Place) -> None:
+    def _check_labels(self, header: Header, row: ProtocolRow, place: Place) -> None:
         """Key, plan, state and list are those of the place."""
         if row.kind == m.PLAN and self._state not in (None, header.state):
             raise IntegrityError(
@@ -287,7 +287,7 @@ class Conversation:
 
     # -- what follows ------------------------------------------------------------------------------------------
 
-    def _note(self, head: SignedHeader, row: Row, place: Place) -> None:
+    def _note(self, head: SignedHeader, row: ProtocolRow, place: Place) -> None:
         header, position = head.header, head.header.position
         place.said.setdefault(row.kind, {})[_slot(header, row)] = head
         if row.kind == EPOCH:
@@ -333,7 +333,7 @@ _MEANING: Final = {
 }
 
 
-def _slot(header: Header, row: Row) -> str:
+def _slot(header: Header, row: ProtocolRow) -> str:
     return f"{header.sender} to {header.recipients[0]}" if row.to_each else header.sender
 
 

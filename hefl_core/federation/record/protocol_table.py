@@ -1,6 +1,6 @@
 """The protocol in one table: who may say what to whom, and after what. One row is one kind of message.
 
-The verifier (grammar.py), the allow-list of what keyless parties may read (measure/inputs.py) and the table in
+The verifier (grammar.py), the allow-list of what keyless parties may read (probes/inputs.py) and the table in
 docs/protocol.md all read it. A new kind of message is a new row.
 """
 
@@ -13,12 +13,12 @@ from typing import Any, Final
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
-from hefl_core.keys.approval import APPROVAL_KIND, PREFIX, CeremonyResult
 from hefl_core.keys.ceremony import DEAL, STEPS
 from hefl_core.keys.ceremony import PARTIAL as TEST_PARTIAL
+from hefl_core.keys.ceremony_result import APPROVAL_KIND, PREFIX, CeremonyResult
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.epochs import EpochAnnouncement
-from hefl_core.keys.issuing import EPOCH, ROSTER, SHARE
+from hefl_core.keys.kms.issuer import EPOCH, ROSTER, SHARE
 from hefl_core.keys.roster import CLIENT, Roster
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.wire.canonical import encode
@@ -57,7 +57,7 @@ class Under(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ProtocolRow:
     """One kind. A sender says it once at each place (epoch, round, attempt); ``to_each``: once to each receiver.
 
     ``after``: what must be on the record before it, at the same place (for a plan: in the same epoch); of several kinds the last
@@ -131,7 +131,7 @@ _WITNESSES: Final = (AUDITOR, CLIENTS)
 _LABELS: Final = (KEY, PLAN, STATE)
 
 
-def _ceremony() -> tuple[Row, ...]:
+def _ceremony() -> tuple[ProtocolRow, ...]:
     """Every client speaks in each step; a step begins when the one before is complete (keys/ceremony.py)."""
     rows, before = [], ROSTER
     for step in STEPS:
@@ -140,7 +140,7 @@ def _ceremony() -> tuple[Row, ...]:
         to = (ONE_OTHER,) if deal else (KMS, OTHERS) if last else (OTHERS,)
         sealed, body = step in (DEAL, TEST_PARTIAL), CeremonyResult if last else None
         rows.append(
-            Row(
+            ProtocolRow(
                 *(kind, CLIENT, to, When.CEREMONY, (before,)),
                 to_each=deal,
                 sealed=sealed,
@@ -153,41 +153,47 @@ def _ceremony() -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _round() -> tuple[Row, ...]:
+def _round() -> tuple[ProtocolRow, ...]:
     """One attempt of a round, in the order of federation/round.py."""
     during, together, some = When.ROUND, Under.COLLECTIVE, False
     labels, listed = _LABELS, (*_LABELS, LIST)
     published, decrypted = (m.COMMITMENTS, m.ACKNOWLEDGEMENT), (m.CONFIRMATION, m.PARTIAL)
     return (
-        Row(m.PLAN, COORDINATOR, _WITNESSES, during, (EPOCH, SHARE), names=(KEY, STATE), body=m.RoundPlan),
-        Row(m.COMMITMENT, CLIENT, (COORDINATOR,), during, (m.PLAN,), names=labels, body=m.Commitment),
-        Row(m.COMMITMENTS, COORDINATOR, _WITNESSES, during, (m.COMMITMENT,), some, names=listed, body=m.CommitmentList),
-        Row(
+        ProtocolRow(m.PLAN, COORDINATOR, _WITNESSES, during, (EPOCH, SHARE), names=(KEY, STATE), body=m.RoundPlan),
+        ProtocolRow(m.COMMITMENT, CLIENT, (COORDINATOR,), during, (m.PLAN,), names=labels, body=m.Commitment),
+        ProtocolRow(
+            m.COMMITMENTS, COORDINATOR, _WITNESSES, during, (m.COMMITMENT,), some, names=listed, body=m.CommitmentList
+        ),
+        ProtocolRow(
             *(m.ACKNOWLEDGEMENT, AUDITOR, (CLIENTS,), during, (m.COMMITMENTS,)),
             names=labels,
             body=m.Acknowledgement,
             under=together,
         ),
-        Row(m.UPDATE, CLIENT, _KEYLESS, during, published, sealed=True, names=listed, body=CiphertextVector),
-        Row(m.SUM, COORDINATOR, _WITNESSES, during, (m.UPDATE,), names=listed, body=m.EncryptedSum),
-        Row(m.CONFIRMATION, AUDITOR, (COORDINATOR, CLIENTS), during, (m.SUM,), names=labels, body=m.Confirmation),
-        Row(m.READY, CLIENT, (COORDINATOR,), during, (m.CONFIRMATION,), names=labels, body=m.Ready, under=together),
-        Row(
+        ProtocolRow(m.UPDATE, CLIENT, _KEYLESS, during, published, sealed=True, names=listed, body=CiphertextVector),
+        ProtocolRow(m.SUM, COORDINATOR, _WITNESSES, during, (m.UPDATE,), names=listed, body=m.EncryptedSum),
+        ProtocolRow(
+            m.CONFIRMATION, AUDITOR, (COORDINATOR, CLIENTS), during, (m.SUM,), names=labels, body=m.Confirmation
+        ),
+        ProtocolRow(
+            m.READY, CLIENT, (COORDINATOR,), during, (m.CONFIRMATION,), names=labels, body=m.Ready, under=together
+        ),
+        ProtocolRow(
             *(m.REQUEST, COORDINATOR, (CLIENTS,), during, (m.READY,), some),
             names=listed,
             body=m.DecryptionRequest,
             under=together,
         ),
-        Row(m.PARTIAL, CLIENT, (CLIENTS,), during, (m.REQUEST,), sealed=True, names=labels, under=together),
-        Row(m.RECEIPT, CLIENT, _KEYLESS, during, decrypted, names=labels, body=m.Receipt),
+        ProtocolRow(m.PARTIAL, CLIENT, (CLIENTS,), during, (m.REQUEST,), sealed=True, names=labels, under=together),
+        ProtocolRow(m.RECEIPT, CLIENT, _KEYLESS, during, decrypted, names=labels, body=m.Receipt),
     )
 
 
-TABLE: Final[tuple[Row, ...]] = (
-    Row(ROSTER, KMS, _MEMBERS, When.OPENING, body=Roster),
+TABLE: Final[tuple[ProtocolRow, ...]] = (
+    ProtocolRow(ROSTER, KMS, _MEMBERS, When.OPENING, body=Roster),
     *_ceremony(),
-    Row(EPOCH, KMS, _MEMBERS, When.OPENING, (ROSTER, APPROVAL_KIND), names=(KEY,), body=EpochAnnouncement),
-    Row(
+    ProtocolRow(EPOCH, KMS, _MEMBERS, When.OPENING, (ROSTER, APPROVAL_KIND), names=(KEY,), body=EpochAnnouncement),
+    ProtocolRow(
         *(SHARE, KMS, (ONE,), When.OPENING, (EPOCH,)),
         to_each=True,
         sealed=True,
@@ -205,7 +211,7 @@ READABLE: Final[dict[str, Any]] = {row.kind: row.body for row in TABLE if row.ke
 """All that a keyless party can decode, and as what."""
 
 
-def row_of(kind: str) -> Row:
+def row_of(kind: str) -> ProtocolRow:
     """The row of a kind. Raises: RoundError when the protocol has none."""
     if kind not in _ROWS:
         raise RoundError(f"{kind[:40]!r}: expected a kind of message that the protocol has, such as {m.PLAN}")

@@ -22,17 +22,17 @@ from hefl_core.federation.admission import (
     check_upload,
     read_ciphertext,
 )
-from hefl_core.federation.grammar import Conversation, Place
 from hefl_core.federation.messages import Commitment, CommitmentList, DecryptionRequest, EncryptedSum, RoundPlan
-from hefl_core.federation.protocol_table import row_of
+from hefl_core.federation.record.grammar import Conversation, Place
+from hefl_core.federation.record.protocol_table import row_of
 from hefl_core.ids import COORDINATOR, KMS, digest
-from hefl_core.keys.approval import APPROVAL_KIND, PREFIX, CeremonyResult
 from hefl_core.keys.audit import AuditLog
 from hefl_core.keys.ceremony import DEAL, STEPS
+from hefl_core.keys.ceremony_result import APPROVAL_KIND, PREFIX, CeremonyResult
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import check_key
 from hefl_core.keys.epochs import DEALER_FREE, EpochAnnouncement, EpochLedger, EpochRecord
-from hefl_core.keys.issuing import EPOCH
+from hefl_core.keys.kms.issuer import EPOCH
 from hefl_core.schemes.base import CiphertextVector, PublicKey, Scheme
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode, encode

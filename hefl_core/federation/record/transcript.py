@@ -19,7 +19,7 @@ import msgspec
 from hefl_core.errors import IntegrityError, KeyUseError, WireError
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.party import Letter, Work
-from hefl_core.federation.protocol_table import UNKEPT_KINDS
+from hefl_core.federation.record.protocol_table import UNKEPT_KINDS
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys.roster import Member, Roster
 from hefl_core.wire.canonical import decode, encode
@@ -106,7 +106,7 @@ class Closing(msgspec.Struct, frozen=True, tag="closing"):
 Entry: TypeAlias = Opening | Sent | Unsent | LeftOut | Closing
 
 
-class Line(msgspec.Struct, frozen=True):
+class TranscriptLine(msgspec.Struct, frozen=True):
     """One line of the file."""
 
     previous: bytes
@@ -124,12 +124,12 @@ class _Link(msgspec.Struct, frozen=True):
 
 
 _json = msgspec.json.Encoder(order="deterministic")
-_line = msgspec.json.Decoder(Line)
+_line = msgspec.json.Decoder(TranscriptLine)
 _link = msgspec.json.Decoder(_Link)
 
 
-def read_line(raw: bytes) -> Line:
-    """Read one line; only the exact bytes that :meth:`Line.to_json` writes are accepted. Raises: WireError."""
+def read_line(raw: bytes) -> TranscriptLine:
+    """Read one line; only the exact bytes that :meth:`TranscriptLine.to_json` writes are accepted. Raises: WireError."""
     if len(raw) > MAX_LINE_BYTES:
         raise WireError(f"transcript: expected lines of at most {MAX_LINE_BYTES} bytes, found {len(raw)}")
     try:
@@ -202,7 +202,7 @@ class Transcript:
     """
 
     def __init__(self, manifest: Manifest, kms: Member, *, keep_bodies: bool = True) -> None:
-        self.lines: list[Line] = []
+        self.lines: list[TranscriptLine] = []
         self.blobs: dict[bytes, bytes] = {}
         self.released = False
         self._keep_bodies = keep_bodies
@@ -210,13 +210,13 @@ class Transcript:
         self._append(Opening(manifest, kms))
 
     @classmethod
-    def _restore(cls, lines: Sequence[Line], blobs: dict[bytes, bytes]) -> Transcript:
+    def _restore(cls, lines: Sequence[TranscriptLine], blobs: dict[bytes, bytes]) -> Transcript:
         self = cls.__new__(cls)
         self._take_over(lines, blobs)
         self.released = True
         return self
 
-    def _take_over(self, lines: Sequence[Line], blobs: dict[bytes, bytes]) -> None:
+    def _take_over(self, lines: Sequence[TranscriptLine], blobs: dict[bytes, bytes]) -> None:
         self.lines, self.blobs, self._keep_bodies = list(lines), blobs, bool(blobs)
         self.released = False
         self._head = hashlib.sha256(lines[-1].to_json()).digest()
@@ -282,7 +282,7 @@ class Transcript:
         self._append(Closing(len(self.lines), self._head, tuple(signatures)))
 
     def _append(self, entry: Entry) -> None:
-        line = Line(self._head, entry)
+        line = TranscriptLine(self._head, entry)
         raw = line.to_json()
         if len(raw) > MAX_LINE_BYTES:
             raise WireError(f"transcript: expected lines of at most {MAX_LINE_BYTES} bytes, found {len(raw)}; left out")

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 
 from hefl_core.errors import WireError
-from hefl_core.federation.transcript import Transcript
+from hefl_core.federation.record.transcript import Transcript
 
 LINES = "transcript.jsonl"
 BLOBS = "transcript.jsonl.d/"

@@ -17,18 +17,18 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hefl_core.errors import DataError, HeflError, IntegrityError, WireError
-from hefl_core.federation.grammar import Conversation
-from hefl_core.federation.heads import Heads
 from hefl_core.federation.proceedings import Find, Proceedings
-from hefl_core.federation.transcript import (
+from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.grammar import Conversation
+from hefl_core.federation.record.transcript import (
     MAX_LINE_BYTES,
     MAX_RECORD_BYTES,
     Closing,
     LeftOut,
-    Line,
     Opening,
     Sent,
     Transcript,
+    TranscriptLine,
     Unsent,
     blob_folder,
     closing_statement,
@@ -49,7 +49,7 @@ class CutOff(IntegrityError):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TranscriptVerdict:
     """What was checked. ``sums`` None: the record came without bodies, so that contents and sums were not.
 
     ``signers``: of the end, out of all clients. ``heads``: how many clients' own heads were compared, None: none were given.
@@ -103,7 +103,7 @@ def _spell_receipts(receipts: tuple[int, ...]) -> str:
     return "with receipts of " + ", ".join(said).replace(" in", " clients in", 1)
 
 
-def verify_file(path: str | Path, pin: RosterPin | None = None, heads: Heads | None = None) -> Verdict:
+def verify_file(path: str | Path, pin: RosterPin | None = None, heads: ClientHeads | None = None) -> TranscriptVerdict:
     """Verify a record on disk, line by line; a blob is read when a line names it, and nothing else in the folder is.
 
     Raises: IntegrityError naming the first break; DataError for what is no regular file; OSError when it cannot be read.
@@ -121,7 +121,7 @@ def verify_file(path: str | Path, pin: RosterPin | None = None, heads: Heads | N
             return _verified(_lines(file), lambda key, what, limit: blobs.read(key.hex(), limit, what), pin, heads)
 
 
-def verify(transcript: Transcript, pin: RosterPin | None = None, heads: Heads | None = None) -> Verdict:
+def verify(transcript: Transcript, pin: RosterPin | None = None, heads: ClientHeads | None = None) -> TranscriptVerdict:
     """Recompute everything that public data allows.
 
     ``pin``: the KMS's key and roster, had from elsewhere; without it the record can only agree with itself.
@@ -143,7 +143,7 @@ def pin_of(transcript: Transcript) -> RosterPin:
     return RosterPin.of(roster, transcript.opening.kms.signing)
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[Line, bytes]]:
+def _lines(file: BinaryIO) -> Iterator[tuple[TranscriptLine, bytes]]:
     """One line after the other, each of a bounded length. Raises: WireError."""
     while raw := file.readline(MAX_LINE_BYTES + 1):
         if not raw.endswith(b"\n"):
@@ -153,8 +153,8 @@ def _lines(file: BinaryIO) -> Iterator[tuple[Line, bytes]]:
 
 
 def _verified(
-    lines: Iterable[tuple[Line, bytes]], find: Find | None, pin: RosterPin | None, heads: Heads | None
-) -> Verdict:
+    lines: Iterable[tuple[TranscriptLine, bytes]], find: Find | None, pin: RosterPin | None, heads: ClientHeads | None
+) -> TranscriptVerdict:
     checker, number = _Checker(find, pin), 1
     try:
         for line, raw in lines:
@@ -181,7 +181,7 @@ class _Checker:
         self._find = find
         self._proceedings: Proceedings | None = None
 
-    def take(self, line: Line, raw: bytes) -> None:
+    def take(self, line: TranscriptLine, raw: bytes) -> None:
         """Check one line. Raises: whatever is wrong with it."""
         if line.previous != self._head:
             raise IntegrityError("the chain breaks here: a line before it was changed, dropped, doubled or swapped")
@@ -249,7 +249,7 @@ class _Checker:
         self._signers = len(signers), len(clients)
         self._closed = True
 
-    def finish(self, heads: Heads | None) -> Verdict:
+    def finish(self, heads: ClientHeads | None) -> TranscriptVerdict:
         """The verdict on a record that was read to its end. Raises: IntegrityError; CutOff without a closing line."""
         if self._proceedings is None:
             raise IntegrityError("line 1: expected an opening line, found nothing")
@@ -260,7 +260,7 @@ class _Checker:
             raise IntegrityError(f"roster: expected the pinned one of epoch {self._pin.epoch}, found none on record")
         if heads is not None:
             heads.check(conversation.manifest.id, conversation.chains)
-        return Verdict(
+        return TranscriptVerdict(
             lines=self._count,
             messages=self._messages,
             rounds=len(conversation.applied),

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 from hefl_core.ids import KMS
-from hefl_core.keys.archive import Archive
 from hefl_core.keys.audit import Details, next_entry
 from hefl_core.keys.identity import Identity
+from hefl_core.keys.kms.records import Archive
 from hefl_core.keys.roster import Member, Roster
 from hefl_core.keys.sealing import only_clients, pack_share, sealer, share_info
 from hefl_core.keys.secret import Hidden
-from hefl_core.keys.tag import TagKey
+from hefl_core.keys.sum_tag import TagKey
 from hefl_core.schemes.base import SecretShare
 from hefl_core.wire.envelope import Envelope, Position
 from hefl_core.wire.outbox import Outbox

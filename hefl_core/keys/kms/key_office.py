@@ -12,19 +12,19 @@ from typing import cast
 
 from hefl_core.errors import KeyUseError, ParameterError, RoundError, RuntimeUnavailable
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
-from hefl_core.keys.archive import keep_identity, kept_identities, recall_identity
 from hefl_core.keys.audit import AuditLog
 from hefl_core.keys.ceremony import APPROVAL, DealerFreeScheme, Participant, conduct
 from hefl_core.keys.custody import Custody, ShareHolder
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.kms import KMS
+from hefl_core.keys.kms.records import keep_identity, kept_identities, recall_identity
+from hefl_core.keys.kms.service import KMS
 from hefl_core.keys.prekeys import Prekeys
 from hefl_core.keys.roster import CLIENT, Roster, RosterPin
 from hefl_core.keys.secret import Hidden
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.token import Token, find_module
-from hefl_core.keys.unlock import KeyFile, Passphrase
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.token import Token, find_module
+from hefl_core.keys.vault.unlock import KeyFile, Passphrase
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode

@@ -13,7 +13,7 @@ from hefl_core.keys.epochs import EpochRecord, EpochState
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.roster import Member, Roster
-from hefl_core.keys.store import KeyStore
+from hefl_core.keys.vault.store import KeyStore
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import NO_DIGEST, Envelope, SignedHeader
 

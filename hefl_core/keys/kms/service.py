@@ -20,9 +20,8 @@ from typing import Final
 from hefl_core.errors import IntegrityError, KeyNotActive, KeyUseError, ParameterError, QuorumError, RoundError
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.ids import KMS as NAME
-from hefl_core.keys.approval import APPROVAL_KIND, Approvals, CeremonyResult, approvals
-from hefl_core.keys.archive import Archive, Enrolled, KeyEpoch, Settings
 from hefl_core.keys.audit import AuditLog
+from hefl_core.keys.ceremony_result import APPROVAL_KIND, Approvals, CeremonyResult, approvals
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.epochs import (
     DEALER_FREE,
@@ -32,13 +31,14 @@ from hefl_core.keys.epochs import (
     preset_digest,
     public_key_digest,
 )
-from hefl_core.keys.issuing import EPOCH, ROSTER, SHARE, Issuer
+from hefl_core.keys.kms.issuer import EPOCH, ROSTER, SHARE, Issuer
+from hefl_core.keys.kms.records import Archive, Enrolled, KeyEpoch, Settings
 from hefl_core.keys.prekeys import AHEAD, MOST, Prekey
 from hefl_core.keys.roster import CLIENT, Member, Roster, check_voucher
 from hefl_core.keys.sealing import only_clients
 from hefl_core.keys.secret import Hidden
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.tag import TagKey
+from hefl_core.keys.sum_tag import TagKey
+from hefl_core.keys.vault.store import KeyStore
 from hefl_core.schemes.base import PublicKey, SecretShare
 from hefl_core.schemes.flooding import flooding, wanted_answers
 from hefl_core.schemes.quorum import Quorum

@@ -1,7 +1,7 @@
 """Secrets at rest: SQLite rows, each encrypted and bound to its place, its number and the set of all rows.
 
 * A row is AES-256-GCM under a random data key, with (table, name, version) as associated data; the data key is wrapped
-  by a passphrase, a key file or a token (keys/unlock.py).
+  by a passphrase, a key file or a token (keys/vault/unlock.py).
 * Versions come from one counter of the whole store. A census (the XOR of a keyed hash of every row's place and version,
   itself encrypted) makes a deleted, swapped or rolled-back row visible when the store is opened.
 * What is deleted is gone when the call returns: SQLite overwrites it in the pages (secure_delete), and the write-ahead
@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hefl_core.errors import IntegrityError, KeyUseError, ParameterError, RuntimeUnavailable, WireError
 from hefl_core.keys.secret import Hidden
-from hefl_core.keys.unlock import (
+from hefl_core.keys.vault.unlock import (
     KEY_BYTES,
     NONCE_BYTES,
     KeyEncryptionKey,

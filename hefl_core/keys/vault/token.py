@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from hefl_core.errors import KeyUseError, RuntimeUnavailable, WireError
 from hefl_core.keys.secret import Hidden
-from hefl_core.keys.unlock import KEY_BYTES, NONCE_BYTES, refused
+from hefl_core.keys.vault.unlock import KEY_BYTES, NONCE_BYTES, refused
 from hefl_core.wire.canonical import decode, encode
 
 KIND: Final = "PKCS#11 token"

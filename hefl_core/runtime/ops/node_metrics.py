@@ -14,27 +14,27 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final, TypeAlias
 
-from hefl_core.runtime.metrics import Metrics
+from hefl_core.runtime.ops.metrics import Metrics
 
 FILE: Final = "tally"
 MESSAGE, REFUSAL, STEP, ROUNDS = "message", "refusal", "step", "rounds"
-Line: TypeAlias = tuple[str, str, float]
+MetricLine: TypeAlias = tuple[str, str, float]
 """MESSAGE: direction, bytes. REFUSAL: kind of error, 1. STEP: its name, seconds. ROUNDS: '', how many."""
 
 
-class Tally:
+class NodeMetrics:
     """The file in a node's home. ``home`` None: a process on no service's node; it notes nothing."""
 
     def __init__(self, home: Path | None) -> None:
         self._path = None if home is None else home / FILE
 
     @classmethod
-    def of_this_node(cls) -> Tally:
+    def of_this_node(cls) -> NodeMetrics:
         """Where the service of this process's node reads."""
         home = os.environ.get("HEFL_HOME")
         return cls(Path(home) if home else None)
 
-    def note(self, lines: Sequence[Line]) -> None:
+    def note(self, lines: Sequence[MetricLine]) -> None:
         """Add lines, whole and in order, whoever else does. A number that cannot be written down stops no party."""
         with suppress(OSError), self._held(os.O_WRONLY | os.O_APPEND, "w") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)

@@ -100,7 +100,7 @@ class Settings:
 TLS: Final = "tls"
 RAY: Final = "ray"
 TRANSPORTS: Final = (TLS, RAY)
-"""How parties reach each other; runtime/service.py has one function for each."""
+"""How parties reach each other; runtime/services/service.py has one function for each."""
 NAMES: Final = tuple(field.name for field in fields(Settings) if field.name != "role")
 
 

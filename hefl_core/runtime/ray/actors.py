@@ -27,23 +27,23 @@ from hefl_core.federation.outside import public_error
 from hefl_core.federation.party import Letter
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
 from hefl_core.keys.roster import Member
-from hefl_core.keys.store import KeyStore
-from hefl_core.measure.traces import client_fingerprints
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.probes.private_forms import client_fingerprints
 from hefl_core.runtime import stage
-from hefl_core.runtime.cluster import CLUSTER, ray
+from hefl_core.runtime.client_results import note_refusal
 from hefl_core.runtime.events import EventBus, Progress
-from hefl_core.runtime.metrics import IN, OUT
-from hefl_core.runtime.placement import Placement, home_here, placement_for
-from hefl_core.runtime.ray_carrier import (
+from hefl_core.runtime.ops.metrics import IN, OUT
+from hefl_core.runtime.ops.node_metrics import MESSAGE, REFUSAL, ROUNDS, STEP, MetricLine, NodeMetrics
+from hefl_core.runtime.ray.carrier import (
     PID_FILE,
     SETUP_DEADLINE_SECONDS,
     STEP_DEADLINE_SECONDS,
     RayCarrier,
     RemoteParty,
 )
+from hefl_core.runtime.ray.cluster import CLUSTER, ray
+from hefl_core.runtime.ray.placement import Placement, home_here, placement_for
 from hefl_core.runtime.restart import perform
-from hefl_core.runtime.results import note_refusal
-from hefl_core.runtime.tally import MESSAGE, REFUSAL, ROUNDS, STEP, Line, Tally
 from hefl_core.wire.envelope import Envelope
 from hefl_core.wire.fingerprint import Salt
 
@@ -53,7 +53,7 @@ MAX_PROCESS_RESTARTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Settler:
+class PartySpec:
     """Who moves into a host, and how it is made."""
 
     name: str
@@ -65,16 +65,16 @@ class PartyHost:
     """A process that houses one party, or several clients. Only letters, members and errors come out.
 
     ``home``: a directory on its node with its parties' encrypted stores. Ray makes the actor again with the same arguments.
-    ``settlers``: who lives here: name, one of stage.py's makers, its arguments without the store.
+    ``specs``: who lives here: name, one of stage.py's makers, its arguments without the store.
     """
 
-    def __init__(self, home: str, settlers: Sequence[Settler]) -> None:
+    def __init__(self, home: str, specs: Sequence[PartySpec]) -> None:
         self._home = home_here(home)
-        self._tally = Tally.of_this_node()
-        self._settlers = {settler.name: settler for settler in settlers}
+        self._node_metrics = NodeMetrics.of_this_node()
+        self._specs = {spec.name: spec for spec in specs}
         self._parties: dict[str, Any] = {}
         self._stores: dict[str, KeyStore] = {}
-        self._settled = {name: self.come_back(name) for name in self._settlers}
+        self._settled = {name: self.come_back(name) for name in self._specs}
 
     def settled(self, name: str) -> Any:
         """A party's public member line, or what stood in its way when the process started."""
@@ -82,7 +82,7 @@ class PartyHost:
 
     def come_back(self, name: str) -> Any:
         """Make a party from its store (a new one at the first start). As :meth:`settled`."""
-        return self._outside(name, self._guarded(lambda: self._settle(self._settlers[name])))
+        return self._outside(name, self._guarded(lambda: self._settle(self._specs[name])))
 
     def _move_in(self) -> None:
         """Make the folder. Raises: RuntimeUnavailable naming it, where it cannot be had."""
@@ -91,18 +91,18 @@ class PartyHost:
             (self._home / PID_FILE).write_text(str(os.getpid()))
         except OSError as error:
             raise RuntimeUnavailable(
-                f"{', '.join(self._settlers)}: expected a folder that can be written on {platform.node()}, "
+                f"{', '.join(self._specs)}: expected a folder that can be written on {platform.node()}, "
                 f"{self._home} is none ({error.strerror}); set HEFL_HOME where that node is started"
             ) from error
 
-    def _settle(self, settler: Settler) -> Member:
-        name = settler.name
+    def _settle(self, spec: PartySpec) -> Member:
+        name = spec.name
         self._move_in()
         if name in self._stores:
             self._stores.pop(name).close()
         self._parties.pop(name, None)
         self._stores[name] = stage.open_store(self._home, name)
-        self._parties[name] = getattr(stage, settler.maker)(*settler.args, self._stores[name])
+        self._parties[name] = getattr(stage, spec.maker)(*spec.args, self._stores[name])
         member: Member = self._parties[name].member
         return member
 
@@ -113,7 +113,7 @@ class PartyHost:
 
     def whereabouts(self) -> stage.Host:
         """This process and who lives in it."""
-        return stage.Host(tuple(self._settlers), os.getpid(), platform.node())
+        return stage.Host(tuple(self._specs), os.getpid(), platform.node())
 
     def call(self, name: str, method: str, args: tuple[Any, ...] = (), since: int | None = None) -> Any:
         """A party's method. A large body stays in the object store; the letter carries its reference."""
@@ -123,7 +123,7 @@ class PartyHost:
         """Do it, and tell the node's service what passed. ``arrived``: bytes of the message that it is about."""
         before, started = self._rounds_done(name), time.perf_counter()
         answer = self._outside(name, self._guarded(work))
-        lines: list[Line] = [] if arrived is None else [(MESSAGE, IN, arrived)]
+        lines: list[MetricLine] = [] if arrived is None else [(MESSAGE, IN, arrived)]
         if isinstance(answer, HeflError):
             lines.append((REFUSAL, type(answer).__name__, 1))
         elif arrived is None:
@@ -132,7 +132,7 @@ class PartyHost:
             lines.append((MESSAGE, OUT, answer.nbytes))
         if (done := self._rounds_done(name) - before) > 0:
             lines.append((ROUNDS, "", done))
-        self._tally.note(lines)
+        self._node_metrics.note(lines)
         return answer
 
     def _rounds_done(self, name: str) -> int:
@@ -188,7 +188,7 @@ def _lighten(answer: Any) -> Any:
 class RayRuntime:
     """Sets the stage on Ray: one process each for coordinator, auditor and KMS, and hosts for the clients.
 
-    ``host``: another kind of house (runtime/watched.py).
+    ``host``: another kind of house (checks/blindness/hosts.py).
     """
 
     def __init__(
@@ -224,20 +224,20 @@ class RayRuntime:
         folder: tempfile.TemporaryDirectory[str],
         place: Placement,
     ) -> stage.Stage:
-        def house(*settlers: Settler) -> list[RemoteParty]:
-            home = Path(folder.name) / settlers[0].name
-            where = place.options([settler.name for settler in settlers], len(hosts))
-            hosts.append(host_class(self._host or PartyHost).options(**where).remote(str(home), settlers))
-            return [RemoteParty(settler.name, hosts[-1], home, self.deadline_seconds) for settler in settlers]
+        def house(*specs: PartySpec) -> list[RemoteParty]:
+            home = Path(folder.name) / specs[0].name
+            where = place.options([spec.name for spec in specs], len(hosts))
+            hosts.append(host_class(self._host or PartyHost).options(**where).remote(str(home), specs))
+            return [RemoteParty(spec.name, hosts[-1], home, self.deadline_seconds) for spec in specs]
 
-        kms = house(Settler(KMS, "make_kms", (manifest,)))[0].settle()
+        kms = house(PartySpec(KMS, "make_kms", (manifest,)))[0].settle()
         root = kms.member
         waiting = [
-            *house(Settler(COORDINATOR, "make_coordinator", (manifest, root))),
-            *house(Settler(AUDITOR, "make_auditor", (manifest, root))),
+            *house(PartySpec(COORDINATOR, "make_coordinator", (manifest, root))),
+            *house(PartySpec(AUDITOR, "make_auditor", (manifest, root))),
         ]
         for group in self._groups(manifest.experiment.clients, place):
-            waiting += house(*(Settler(client_name(k), "make_client", (manifest, root, k, observer)) for k in group))
+            waiting += house(*(PartySpec(client_name(k), "make_client", (manifest, root, k, observer)) for k in group))
         coordinator, auditor, *clients = [party.settle() for party in waiting]
         parties = stage.enrol(kms, coordinator, auditor, clients, stage.custody_of(manifest))  # type: ignore[arg-type]
         houses = tuple(ray.get([host.whereabouts.remote() for host in hosts], timeout=SETUP_DEADLINE_SECONDS))

@@ -19,7 +19,7 @@ from hefl_core.federation.party import Letter
 from hefl_core.federation.post import untimed
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys.roster import Member
-from hefl_core.runtime.cluster import ray
+from hefl_core.runtime.ray.cluster import ray
 from hefl_core.runtime.restart import StandIn
 
 STEP_DEADLINE_SECONDS: Final = 120.0

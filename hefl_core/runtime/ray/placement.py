@@ -1,6 +1,7 @@
 """Where the parties' processes go: each on the node that offers a resource of its name, or wherever Ray likes.
 
-``serve ROLE`` with ``HEFL_TRANSPORT=ray`` (runtime/node.py) makes such nodes. A cluster either offers a place for every
+``serve ROLE`` with ``HEFL_TRANSPORT=ray`` (runtime/services/ray_node.py) makes such nodes. A cluster either offers a
+place for every
 party of a run or for none: half a placement would put a client on the coordinator's machine without anybody noticing.
 """
 
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from hefl_core.errors import ParameterError, RuntimeUnavailable
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
-from hefl_core.runtime.cluster import CLUSTER, NodeAffinitySchedulingStrategy, ray
+from hefl_core.runtime.ray.cluster import CLUSTER, NodeAffinitySchedulingStrategy, ray
 
 SHARE: Final = 0.01
 """Of a party's resource per run: a node carries a hundred runs at a time."""

@@ -1,6 +1,6 @@
-"""The coordinator's desk: parties connect to it from outside, take errands and bring back reports.
+"""The coordinator's desk: parties connect to it from outside, take calls and bring back reports.
 
-Only the coordinator listens. A party opens one call and holds it: errands come down on it, and as long as it stands the
+Only the coordinator listens. A party opens one call and holds it: calls come down on it, and as long as it stands the
 party is there. The name is the certificate's; each process has a random ``life``, and a seat is held by one life at a
 time: a second one is refused while the first is connected, and for ``lease_seconds`` after (it may only have lost its
 connection). From then on another process of it may come, and gets what is still asked. Whoever is away for
@@ -17,21 +17,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from hefl_core.errors import HeflError, ParameterError, RuntimeUnavailable, Stopped, WireError
-from hefl_core.runtime.errands import (
-    LEAVE,
-    STEPS,
-    Errand,
-    Hello,
-    Report,
-    Step,
-    error_of,
-    read_hello,
-    unpack_result,
-)
-from hefl_core.runtime.logs import Log
-from hefl_core.runtime.metrics import IN, OUT, Metrics
-from hefl_core.runtime.rpc import ATTEND, MAX_MESSAGE, REPORT, SERVICE, grpc, server_options
-from hefl_core.runtime.settings import Address
+from hefl_core.runtime.calls import LEAVE, STEPS, Call, Hello, Report, Step, error_of, read_hello, unpack_result
+from hefl_core.runtime.ops.logs import Log
+from hefl_core.runtime.ops.metrics import IN, OUT, Metrics
+from hefl_core.runtime.ops.settings import Address
+from hefl_core.runtime.services.channel import ATTEND, MAX_MESSAGE, REPORT, SERVICE, grpc, server_options
 from hefl_core.wire.canonical import decode, encode
 
 STEP_DEADLINE_SECONDS: Final = 120.0
@@ -54,9 +44,9 @@ class Credentials:
 
 @dataclass
 class _Asked:
-    """An errand that is out, and what came back."""
+    """A call that is out, and what came back."""
 
-    errand: bytes
+    call: bytes
     step: Step
     report: Report | None = None
 
@@ -75,7 +65,7 @@ class _Seat:
     refused: set[bytes] = field(default_factory=set)
 
 
-class Exchange:
+class CoordinatorServer:
     """Seats for the named parties (name to role). Thread-safe; ``ask`` may be called from anywhere.
 
     ``stop``: once it is set nobody is waited for any more; who asks is stopped too.
@@ -115,7 +105,7 @@ class Exchange:
                 REPORT: grpc.unary_unary_rpc_method_handler(self._report),
             },
         )
-        pool = ThreadPoolExecutor(2 * len(self._seats) + SPARE_THREADS, thread_name_prefix="exchange")
+        pool = ThreadPoolExecutor(2 * len(self._seats) + SPARE_THREADS, thread_name_prefix="coordinator-server")
         server = grpc.server(pool, handlers=(handlers,), options=server_options(len(self._seats)))
         pair = ((credentials.key, credentials.certificate),)
         secure = grpc.ssl_server_credentials(pair, credentials.authority, require_client_auth=True)
@@ -143,7 +133,7 @@ class Exchange:
         self._log.info("attends", who=hello.party, life=hello.life.hex()[:8])
         try:
             yield SEATED
-            yield from self._errands(hello.party, attendance)
+            yield from self._calls(hello.party, attendance)
         finally:
             self._leave_seat(hello.party, attendance)
 
@@ -201,7 +191,7 @@ class Exchange:
             self._changed.notify_all()
         self._log.warning("gone", who=party)
 
-    def _errands(self, party: str, attendance: int) -> Iterator[bytes]:
+    def _calls(self, party: str, attendance: int) -> Iterator[bytes]:
         """Everything that is asked of a party, each once per connection; what was not reported comes again."""
         seat, sent = self._seats[party], 0
 
@@ -217,9 +207,9 @@ class Exchange:
                 number = due()
                 if over() or number is None:
                     return
-                sent, errand = number, seat.asked[number].errand
-            self._metrics.message(OUT, len(errand))
-            yield errand
+                sent, call = number, seat.asked[number].call
+            self._metrics.message(OUT, len(call))
+            yield call
 
     def _report(self, data: bytes, context: Any) -> bytes:
         names = _certificate_names(context)
@@ -294,7 +284,7 @@ class Exchange:
             seat = self._seats[party]
             kind = STEPS[seat.role].get(step, _UNKNOWN)
             number, seat.next_number = seat.next_number, seat.next_number + 1
-            asked = seat.asked[number] = _Asked(encode(Errand(number, step, arguments)), kind)
+            asked = seat.asked[number] = _Asked(encode(Call(number, step, arguments)), kind)
             self._changed.notify_all()
         return number, asked
 

@@ -18,11 +18,11 @@ import msgspec
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.federation.experiment import Manifest
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
-from hefl_core.keys.archive import recall_identity
-from hefl_core.keys.certificates import TLSKey, check_certificate
+from hefl_core.keys.kms.records import recall_identity
 from hefl_core.keys.roster import Member, fingerprint
-from hefl_core.keys.store import KeyStore
-from hefl_core.runtime.exchange import Credentials
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.runtime.services.certificates import TLSKey, check_certificate
+from hefl_core.runtime.services.coordinator_server import Credentials
 from hefl_core.runtime.stage import open_store
 
 FOLDER: Final = "kit"

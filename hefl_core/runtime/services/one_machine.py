@@ -14,30 +14,40 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from hefl_core.errors import RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment, Manifest
-from hefl_core.federation.transcript import Transcript
+from hefl_core.federation.record.transcript import Transcript
 from hefl_core.ids import COORDINATOR, client_name
+from hefl_core.runtime.client_results import FOLDER, RoundLine, read_rounds
 from hefl_core.runtime.events import EventBus, Progress
-from hefl_core.runtime.minutes import TRANSCRIPT
-from hefl_core.runtime.network import Network
+from hefl_core.runtime.journal import TRANSCRIPT
 from hefl_core.runtime.observer import phases, wall_phases
-from hefl_core.runtime.provision import party_names, provision_all, role_of
 from hefl_core.runtime.result import Environment, RoundResult, RunResult
-from hefl_core.runtime.results import FOLDER, RoundLine, read_rounds
-from hefl_core.runtime.strict_service import RESULT
+from hefl_core.runtime.services.provision import party_names, provision_all, role_of
+from hefl_core.runtime.services.roles import RESULT
 
 STOP_SECONDS: Final = 10.0
 MAX_REVIVALS: Final = 3
 NOTE: Final = "strict: every directory is yours here, so the clients' own results were read; elsewhere nobody could"
+
+
+class Network(Protocol):
+    """A network of namespaces on this machine in which each service may have one of its own."""
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """Of each party."""
+
+    def enter(self, name: str) -> Sequence[str]:
+        """Words before a command that is to run in this party's namespace."""
 
 
 class OneMachine:

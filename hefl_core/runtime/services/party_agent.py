@@ -1,4 +1,4 @@
-"""A party's side of the strict mode: it calls the coordinator, does the errands on its own list, and reports.
+"""A party's side of the strict mode: it connects to the coordinator, carries out the calls on its own list, and reports.
 
 It opens no port. What it answers is decided here and by the party, never by who asks.
 """
@@ -14,21 +14,12 @@ from typing import Any, Final, Protocol
 from hefl_core.errors import HeflError, KeyUseError, RuntimeUnavailable, WireError
 from hefl_core.ids import COORDINATOR
 from hefl_core.keys.roster import CLIENT
-from hefl_core.runtime.errands import (
-    LEAVE,
-    Errand,
-    Hello,
-    Report,
-    pack_result,
-    refusal_of,
-    step_of,
-    unpack_arguments,
-)
-from hefl_core.runtime.exchange import LEASE_SECONDS, SEATED, Credentials
-from hefl_core.runtime.logs import Log, place_of
-from hefl_core.runtime.metrics import IN, OUT, Metrics
-from hefl_core.runtime.rpc import ATTEND, MAX_MESSAGE, OPTIONS, REPORT, SERVICE, grpc
-from hefl_core.runtime.settings import Address
+from hefl_core.runtime.calls import LEAVE, Call, Hello, Report, pack_result, refusal_of, step_of, unpack_arguments
+from hefl_core.runtime.ops.logs import Log, place_of
+from hefl_core.runtime.ops.metrics import IN, OUT, Metrics
+from hefl_core.runtime.ops.settings import Address
+from hefl_core.runtime.services.channel import ATTEND, MAX_MESSAGE, OPTIONS, REPORT, SERVICE, grpc
+from hefl_core.runtime.services.coordinator_server import LEASE_SECONDS, SEATED, Credentials
 from hefl_core.wire.canonical import decode, encode
 
 REPORT_SECONDS: Final = 60.0
@@ -37,7 +28,7 @@ PATIENCE_SECONDS: Final = 3 * LEASE_SECONDS
 """How long a second process waits for the first one's lease to run out."""
 
 
-class Diary(Protocol):
+class PartyDiary(Protocol):
     """Where a party writes down, for itself, how it fares."""
 
     def note(self, step: str) -> None:
@@ -47,11 +38,11 @@ class Diary(Protocol):
         """Something was refused, or failed."""
 
 
-class Attendant:
+class PartyAgent:
     """Serves one party, under its name and role, for one experiment."""
 
     def __init__(
-        self, name: str, role: str, party: Any, experiment: str, log: Log, metrics: Metrics, diary: Diary
+        self, name: str, role: str, party: Any, experiment: str, log: Log, metrics: Metrics, diary: PartyDiary
     ) -> None:
         self.life = secrets.token_bytes(16)
         self._name = name
@@ -64,15 +55,15 @@ class Attendant:
         self._over = False
         self.patience_seconds = PATIENCE_SECONDS
 
-    # -- one errand --------------------------------------------------------------------------------------------
+    # -- one call ----------------------------------------------------------------------------------------------
 
     def perform(self, data: bytes) -> Report:
-        """Do an errand: the report on it. Whatever is refused or fails becomes a refusal."""
+        """Carry a call out: the report on it. Whatever is refused or fails becomes a refusal."""
         number = 0
         try:
-            errand = decode(data, Errand, limit=MAX_MESSAGE)
-            number = errand.number
-            return Report(self.life, number, None, self._do(errand))
+            call = decode(data, Call, limit=MAX_MESSAGE)
+            number = call.number
+            return Report(self.life, number, None, self._do(call))
         except HeflError as error:
             refused = error
         except Exception as error:  # its text could hold anything
@@ -83,18 +74,18 @@ class Attendant:
         self._diary.refused(refused)
         return Report(self.life, number, refusal, b"")
 
-    def _do(self, errand: Errand) -> bytes:
-        step = step_of(self._role, errand.step)
-        arguments = tuple(unpack_arguments(step, errand.arguments))
-        if errand.step == LEAVE:
+    def _do(self, call: Call) -> bytes:
+        step = step_of(self._role, call.step)
+        arguments = tuple(unpack_arguments(step, call.arguments))
+        if call.step == LEAVE:
             self._over = True
             return pack_result(None)
         started = time.perf_counter()
-        found = getattr(self._party, errand.step)
+        found = getattr(self._party, call.step)
         result = pack_result(found(*arguments) if callable(found) else found)
-        self._metrics.step(errand.step, time.perf_counter() - started)
-        self._log.debug("done", step=errand.step)
-        self._diary.note(errand.step)
+        self._metrics.step(call.step, time.perf_counter() - started)
+        self._log.debug("done", step=call.step)
+        self._diary.note(call.step)
         return result
 
     # -- the connection ----------------------------------------------------------------------------------------
@@ -102,7 +93,7 @@ class Attendant:
     def attend(
         self, address: Address, credentials: Credentials, stop: threading.Event, ready: Callable[[bool], None]
     ) -> None:
-        """Take errands until told to leave, or to stop.
+        """Take calls until told to leave, or to stop.
 
         Raises: KeyUseError when the coordinator does not take this certificate or name; RuntimeUnavailable when another
             process of this party holds the seat for longer than its lease.
@@ -137,17 +128,19 @@ class Attendant:
         secure = grpc.ssl_channel_credentials(credentials.authority, credentials.key, credentials.certificate)
         options = (*OPTIONS, ("grpc.ssl_target_name_override", COORDINATOR))
         with grpc.secure_channel(str(address), secure, options) as channel:
-            call = channel.unary_stream(f"/{SERVICE}/{ATTEND}")(encode(Hello(self._name, self.life, self._experiment)))
+            stream = channel.unary_stream(f"/{SERVICE}/{ATTEND}")(
+                encode(Hello(self._name, self.life, self._experiment))
+            )
             report = channel.unary_unary(f"/{SERVICE}/{REPORT}")
             done = threading.Event()
-            threading.Thread(target=_cancel_on, args=(stop, done, call), daemon=True).start()
+            threading.Thread(target=_cancel_on, args=(stop, done, stream), daemon=True).start()
             try:
-                for errand in call:
-                    if errand == SEATED:
+                for call in stream:
+                    if call == SEATED:
                         ready(True)
                         continue
-                    self._metrics.message(IN, len(errand))
-                    answer = encode(self.perform(errand))
+                    self._metrics.message(IN, len(call))
+                    answer = encode(self.perform(call))
                     self._metrics.message(OUT, len(answer))
                     report(answer, timeout=REPORT_SECONDS)
                     if self._over:
@@ -157,14 +150,14 @@ class Attendant:
                     raise
             finally:
                 done.set()
-                call.cancel()
+                stream.cancel()
 
 
-def _cancel_on(stop: threading.Event, done: threading.Event, call: Any) -> None:
-    """End a call that waits for an errand once the service is asked to stop; a step under way is finished first."""
+def _cancel_on(stop: threading.Event, done: threading.Event, stream: Any) -> None:
+    """End a stream that waits for a call once the service is asked to stop; a step under way is finished first."""
     while not done.wait(0.1):
         if stop.is_set():
-            call.cancel()
+            stream.cancel()
             return
 
 

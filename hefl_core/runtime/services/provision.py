@@ -25,18 +25,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hefl_core.errors import DataError, KeyUseError, ParameterError
 from hefl_core.federation.experiment import Experiment, Manifest, Schema
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, digest
-from hefl_core.keys.archive import keep_identity, recall_identity
-from hefl_core.keys.certificates import Authority, TLSKey
 from hefl_core.keys.identity import Identity
+from hefl_core.keys.kms.records import keep_identity, recall_identity
 from hefl_core.keys.roster import CLIENT, Member
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.unlock import Passphrase
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.unlock import Passphrase
 from hefl_core.learning.models import model_for
-from hefl_core.runtime.household import estate
-from hefl_core.runtime.kit import TLS_TABLE, Kit, own_store, read_json
-from hefl_core.runtime.own_data import FOLDER as DATA
-from hefl_core.runtime.own_data import HOLD_OUT, TRAIN, save_arrays
-from hefl_core.runtime.settings import CLIENT_NAME, LISTEN
+from hefl_core.runtime.client_home import dealt_data
+from hefl_core.runtime.ops.settings import CLIENT_NAME, LISTEN
+from hefl_core.runtime.services.certificates import Authority, TLSKey
+from hefl_core.runtime.services.kit import TLS_TABLE, Kit, own_store, read_json
+from hefl_core.runtime.services.own_data import FOLDER as DATA
+from hefl_core.runtime.services.own_data import HOLD_OUT, TRAIN, save_arrays
 from hefl_core.runtime.stage import open_store
 from hefl_core.wire.canonical import decode, encode
 
@@ -164,7 +164,7 @@ def terms(experiment: Experiment, schema: Schema | None = None, examples_max: in
     """
     strict = experiment.but(observed=False)
     if schema is None:
-        return estate(strict).manifest(strict)
+        return dealt_data(strict).manifest(strict)
     if examples_max is None or examples_max < 1:
         raise ParameterError(
             "examples_max: expected the largest number of training rows a client may have, found none",
@@ -291,7 +291,7 @@ def provision_all(
 
 def deal(folder: Path, manifest: Manifest) -> None:
     """Give each client its part of the experiment's data set, and the common hold-out rows, in its own directory."""
-    whole = estate(manifest.experiment)
+    whole = dealt_data(manifest.experiment)
     for index, own in enumerate(whole.parts, start=1):
         data = folder / client_name(index) / DATA
         save_arrays(data / f"{TRAIN}.npz", own)

@@ -22,13 +22,13 @@ from typing import IO, TYPE_CHECKING, Final
 import psutil
 
 from hefl_core.errors import ParameterError, RuntimeUnavailable
-from hefl_core.runtime.gui import run_gui
-from hefl_core.runtime.own_data import refuse_own_data
-from hefl_core.runtime.settings import GUI, RAY_HEAD
-from hefl_core.runtime.tally import Tally
+from hefl_core.runtime.ops.node_metrics import NodeMetrics
+from hefl_core.runtime.ops.settings import GUI, RAY_HEAD
+from hefl_core.runtime.services.own_data import refuse_own_data
+from hefl_core.runtime.services.screen import run_gui
 
 if TYPE_CHECKING:
-    from hefl_core.runtime.service import Service
+    from hefl_core.runtime.services.context import Service
 
 OBJECT_STORE_BYTES: Final = 128 << 20
 START_SECONDS: Final = 180.0
@@ -164,8 +164,8 @@ def run_node(service: Service) -> None:
     party = () if settings.role in (RAY_HEAD, GUI) else (settings.party,)
     screen = settings.role == GUI
     node = RayNode(os.environ.get("RAY_ADDRESS", ""), party, head=settings.role == RAY_HEAD, cpus=int(screen))
-    tally = Tally(service.home)
-    tally.begin()
+    node_metrics = NodeMetrics(service.home)
+    node_metrics.begin()
     try:
         _bring_up(node, service)
         service.log.info("ray node", address=node.ip, head=f"{node.host}:{node.port}", offers=", ".join(party))
@@ -174,12 +174,12 @@ def run_node(service: Service) -> None:
             return
         service.ready()
         while not service.stop.wait(0.5):
-            tally.drain(service.metrics)
+            node_metrics.drain(service.metrics)
             if node.ended is not None:
                 raise RuntimeUnavailable(f"ray: the node ended with {node.ended}; is the head still there?")
     finally:
         node.stop()
-        tally.end()
+        node_metrics.end()
 
 
 def _bring_up(node: RayNode, service: Service) -> None:

@@ -1,6 +1,6 @@
 """The stage of the strict mode: the coordinator is an object here, everybody else calls from a house of its own.
 
-Like ray_actors.py, but nothing of ours runs there except the service that its owner started.
+Like actors.py, but nothing of ours runs there except the service that its owner started.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from hefl_core.federation.post import untimed
 from hefl_core.federation.round import Parties
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.ids import KMS as KMS_NAME
-from hefl_core.keys.approval import CeremonyResult
-from hefl_core.keys.archive import KeyEpoch
+from hefl_core.keys.ceremony_result import CeremonyResult
 from hefl_core.keys.epochs import EpochState, public_key_digest
-from hefl_core.keys.kms import KMS
+from hefl_core.keys.kms.records import KeyEpoch
+from hefl_core.keys.kms.service import KMS
 from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.roster import Member
-from hefl_core.runtime.exchange import Exchange
-from hefl_core.runtime.kit import Kit
+from hefl_core.runtime.services.coordinator_server import CoordinatorServer
+from hefl_core.runtime.services.kit import Kit
 from hefl_core.runtime.stage import Host, Runtime, Stage, custody_of
 from hefl_core.schemes.base import PublicKey
 from hefl_core.wire.envelope import Envelope, SignedHeader
@@ -39,10 +39,10 @@ ATTRIBUTES: Final = ("epochs", "refusals")
 class DistantParty:
     """Stands for a party elsewhere: the same methods, answered by its own service or by an error."""
 
-    def __init__(self, member: Member, exchange: Exchange) -> None:
+    def __init__(self, member: Member, server: CoordinatorServer) -> None:
         self.name = member.name
         self.member = member
-        self._exchange = exchange
+        self._server = server
 
     def __getattr__(self, method: str) -> Any:
         if method.startswith("_"):
@@ -53,17 +53,17 @@ class DistantParty:
 
     def ask(self, method: str, *arguments: object) -> Any:
         """Ask and wait. Raises: whatever the party raises; RuntimeUnavailable without an answer in time."""
-        return self._exchange.ask(self.name, method, *arguments)
+        return self._server.ask(self.name, method, *arguments)
 
 
 class StrictCarrier:
-    """Hands letters and questions to the exchange, all at once; answers are taken as they come."""
+    """Hands letters and questions to the coordinator's server, all at once; answers are taken as they come."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, server: CoordinatorServer) -> None:
+        self._server = server
 
     def deliver(self, letter: Letter, to: Sequence[Any]) -> Iterator[tuple[Any, HeflError | None]]:
-        """The coordinator's own by call, all others' by the exchange."""
+        """The coordinator's own by call, all others' by the coordinator's server."""
         yield from self._ask(to, "receive", letter.envelope)
 
     def gather(self, parties: Sequence[Any], step: str, argument: object) -> Iterator[tuple[Any, Any]]:
@@ -75,7 +75,7 @@ class StrictCarrier:
         for party in parties:
             if party.name not in distant:
                 yield party, _call(party, step, argument)
-        for name, answer in self._exchange.ask_all(list(distant), step, argument):
+        for name, answer in self._server.ask_all(list(distant), step, argument):
             yield distant[name], answer
 
     def body(self, letter: Letter) -> bytes:
@@ -90,19 +90,19 @@ def _call(party: Any, step: str, argument: object) -> Any:
         return error
 
 
-def strict_stage(kit: Kit, coordinator: Coordinator, exchange: Exchange, close: Callable[[], None]) -> Runtime:
-    """A runtime over parties that are connected to ``exchange``; the KMS has enrolled them from its own kit."""
+def strict_stage(kit: Kit, coordinator: Coordinator, server: CoordinatorServer, close: Callable[[], None]) -> Runtime:
+    """A runtime over parties that are connected to ``server``; the KMS has enrolled them from its own kit."""
 
     def stage(manifest: Manifest, observer: Member | None) -> Stage:
         def distant(name: str) -> Any:
-            return DistantParty(kit.member(name), exchange)
+            return DistantParty(kit.member(name), server)
 
         custody, numbers = custody_of(manifest), range(1, manifest.experiment.clients + 1)
         clients = tuple(cast(Client, distant(client_name(index))) for index in numbers)
         kms, auditor = cast(KMS, distant(KMS_NAME)), cast(Auditor, distant(AUDITOR))
         parties = Parties(kms, coordinator, auditor, clients, custody.quorum.collective, custody.dealer_free)
         here = Host((COORDINATOR,), os.getpid(), platform.node())
-        return Stage(parties, StrictCarrier(exchange), (here,), close)
+        return Stage(parties, StrictCarrier(server), (here,), close)
 
     return stage
 

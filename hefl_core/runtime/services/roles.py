@@ -8,23 +8,23 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from hefl_core.errors import HeflError, RuntimeUnavailable, Stopped
-from hefl_core.federation.transcript import LeftOut, Sent
+from hefl_core.federation.record.transcript import LeftOut, Sent
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
-from hefl_core.keys.store import KeyStore
-from hefl_core.runtime import results, stage
-from hefl_core.runtime.attendant import Attendant, Diary
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.runtime import client_results, stage
 from hefl_core.runtime.events import Event, EventBus, Progress
-from hefl_core.runtime.exchange import LEASE_SECONDS, Exchange
-from hefl_core.runtime.kit import Kit, own_store
-from hefl_core.runtime.minutes import Minutes
-from hefl_core.runtime.own_data import FOLDER as DATA
-from hefl_core.runtime.own_data import home_from_files
+from hefl_core.runtime.journal import Journal
 from hefl_core.runtime.result import RoundResult
 from hefl_core.runtime.run import Run
-from hefl_core.runtime.strict import ClientDesk, KeyDesk, strict_stage
+from hefl_core.runtime.services.coordinator_server import LEASE_SECONDS, CoordinatorServer
+from hefl_core.runtime.services.kit import Kit, own_store
+from hefl_core.runtime.services.own_data import FOLDER as DATA
+from hefl_core.runtime.services.own_data import home_from_files
+from hefl_core.runtime.services.party_agent import PartyAgent, PartyDiary
+from hefl_core.runtime.services.remote_parties import ClientDesk, KeyDesk, strict_stage
 
 if TYPE_CHECKING:
-    from hefl_core.runtime.service import Service
+    from hefl_core.runtime.services.context import Service
 
 GATHER_SECONDS: Final = 300.0
 """After so long the rounds begin without clients that have not come, if enough have."""
@@ -33,7 +33,7 @@ FAREWELL_SECONDS: Final = 3 * LEASE_SECONDS
 RESULT: Final = "result.json"
 
 
-def run_tls(service: Service) -> None:
+def serve_strict(service: Service) -> None:
     """A party with its kit. Raises: DataError, ParameterError, KeyUseError for a kit, store or data that do not fit."""
     home, party = service.home, service.settings.party
     kit = Kit.load(home)
@@ -48,7 +48,7 @@ def run_tls(service: Service) -> None:
 # -- everybody but the coordinator -----------------------------------------------------------------------------------
 
 
-class _Counts:
+class _CountingDiary:
     """The diary of a party that keeps none; a round is over for the auditor when it is told to close it."""
 
     def __init__(self, service: Service) -> None:
@@ -63,10 +63,10 @@ class _Counts:
         """The log says it."""
 
 
-class _Journal:
+class _ClientDiary:
     """A client's diary: its own results."""
 
-    def __init__(self, service: Service, desk: ClientDesk, own: results.Results) -> None:
+    def __init__(self, service: Service, desk: ClientDesk, own: client_results.ClientResults) -> None:
         self._service, self._desk, self._own = service, desk, own
 
     def note(self, step: str) -> None:
@@ -85,29 +85,29 @@ def _take_part(service: Service, kit: Kit, store: KeyStore) -> None:
     """Serve one party until it is told to leave or to stop."""
     name, role = service.settings.party, service.settings.role
     party, diary = _MAKERS[role](service, kit, store)
-    attendant = Attendant(name, role, party, kit.manifest.id, service.log, service.metrics, diary)
-    attendant.attend(service.settings.coordinator, kit.credentials(store), service.stop, service.ready)
+    agent = PartyAgent(name, role, party, kit.manifest.id, service.log, service.metrics, diary)
+    agent.attend(service.settings.coordinator, kit.credentials(store), service.stop, service.ready)
 
 
-def _kms(service: Service, kit: Kit, store: KeyStore) -> tuple[object, Diary]:
-    return KeyDesk(stage.make_kms(kit.manifest, store), kit), _Counts(service)
+def _kms(service: Service, kit: Kit, store: KeyStore) -> tuple[object, PartyDiary]:
+    return KeyDesk(stage.make_kms(kit.manifest, store), kit), _CountingDiary(service)
 
 
-def _auditor(service: Service, kit: Kit, store: KeyStore) -> tuple[object, Diary]:
-    return stage.make_auditor(kit.manifest, kit.member(KMS), store, kit.members), _Counts(service)
+def _auditor(service: Service, kit: Kit, store: KeyStore) -> tuple[object, PartyDiary]:
+    return stage.make_auditor(kit.manifest, kit.member(KMS), store, kit.members), _CountingDiary(service)
 
 
-def _client(service: Service, kit: Kit, store: KeyStore) -> tuple[object, Diary]:
+def _client(service: Service, kit: Kit, store: KeyStore) -> tuple[object, PartyDiary]:
     index = int(service.settings.party.rpartition("-")[2])
     home = home_from_files(kit.manifest, index, service.home / DATA)
     client = stage.make_client(kit.manifest, kit.member(KMS), index, None, store, home, kit.members)
-    desk, own = ClientDesk(client), results.Results(service.home, home.evaluate)
-    journal = _Journal(service, desk, own)
-    journal.note("start")  # the round that an earlier process ended and did not write down
-    return desk, journal
+    desk, own = ClientDesk(client), client_results.ClientResults(service.home, home.evaluate)
+    diary = _ClientDiary(service, desk, own)
+    diary.note("start")  # the round that an earlier process ended and did not write down
+    return desk, diary
 
 
-_MAKERS: Final[dict[str, Callable[..., tuple[object, Diary]]]] = {KMS: _kms, AUDITOR: _auditor, "client": _client}
+_MAKERS: Final[dict[str, Callable[..., tuple[object, PartyDiary]]]] = {KMS: _kms, AUDITOR: _auditor, "client": _client}
 
 
 # -- the coordinator -------------------------------------------------------------------------------------------------
@@ -116,41 +116,41 @@ _MAKERS: Final[dict[str, Callable[..., tuple[object, Diary]]]] = {KMS: _kms, AUD
 def _coordinate(service: Service, kit: Kit, store: KeyStore) -> None:
     """Listen, wait for the parties, run all rounds, keep the record; go on where an earlier process stopped."""
     coordinator = stage.make_coordinator(kit.manifest, kit.member(KMS), store, kit.members)
-    minutes = Minutes(service.home / results.FOLDER, kit.manifest, kit.member(KMS))
-    if minutes.transcript.resumed:
-        service.log.info("resumes", rounds_done=len(minutes.rounds), lines=len(minutes.transcript.lines))
-    exchange = Exchange(kit.manifest.id, kit.roles, service.log, service.metrics, stop=service.stop)
+    journal = Journal(service.home / client_results.FOLDER, kit.manifest, kit.member(KMS))
+    if journal.transcript.resumed:
+        service.log.info("resumes", rounds_done=len(journal.rounds), lines=len(journal.transcript.lines))
+    server = CoordinatorServer(kit.manifest.id, kit.roles, service.log, service.metrics, stop=service.stop)
     try:
-        address = exchange.listen(service.settings.listen, kit.credentials(store))
+        address = server.listen(service.settings.listen, kit.credentials(store))
         service.log.info("listens", address=str(address))
         service.ready()
-        if minutes.transcript.closed:
-            exchange.wait_until(lambda here: set(here) == set(kit.roles), FAREWELL_SECONDS)
+        if journal.transcript.closed:
+            server.wait_until(lambda here: set(here) == set(kit.roles), FAREWELL_SECONDS)
         else:
-            _gather(service, kit, exchange)
+            _gather(service, kit, server)
         bus = EventBus()
         run = Run(
             kit.manifest.experiment,
             "strict",
             bus=bus,
-            stage=strict_stage(kit, coordinator, exchange, lambda: None),
+            stage=strict_stage(kit, coordinator, server, lambda: None),
             manifest=kit.manifest,
-            minutes=minutes,
+            journal=journal,
         )
         if _drained(service, run, bus):
             _keep(service, run)
             with suppress(Stopped):
-                exchange.farewell()
+                server.farewell()
     finally:
-        exchange.close()
+        server.close()
 
 
-def _gather(service: Service, kit: Kit, exchange: Exchange) -> None:
+def _gather(service: Service, kit: Kit, server: CoordinatorServer) -> None:
     """Wait for the parties. Raises: RuntimeUnavailable when too few come."""
     service.log.info("waits", parties=len(kit.roles))
-    if exchange.wait_until(lambda here: set(here) == set(kit.roles), GATHER_SECONDS):
+    if server.wait_until(lambda here: set(here) == set(kit.roles), GATHER_SECONDS):
         return
-    here, floor = exchange.attending(), kit.manifest.experiment.cohort_floor
+    here, floor = server.attending(), kit.manifest.experiment.cohort_floor
     missing = ", ".join(name for name in kit.roles if name not in here)
     enough = {KMS, AUDITOR} <= set(here) and len(here) - 2 >= floor
     service.log.warning("missing", who=missing)
@@ -202,7 +202,7 @@ def _tell_one(service: Service, event: Event) -> None:
 
 def _keep(service: Service, run: Run) -> None:
     """The result beside the record: public things. One that an earlier process wrote stays."""
-    path = service.home / results.FOLDER / RESULT
+    path = service.home / client_results.FOLDER / RESULT
     if not path.exists():
         temporary = path.with_suffix(".new")
         temporary.write_text(run.result().to_json() + "\n", encoding="utf-8")

@@ -13,10 +13,10 @@ from typing import IO, TYPE_CHECKING, Final
 from hefl_core.errors import ParameterError, RuntimeUnavailable
 from hefl_core.places import APPLICATION
 from hefl_core.runtime.host_names import VARIABLE
-from hefl_core.runtime.settings import Address
+from hefl_core.runtime.ops.settings import Address
 
 if TYPE_CHECKING:
-    from hefl_core.runtime.service import Service
+    from hefl_core.runtime.services.context import Service
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0

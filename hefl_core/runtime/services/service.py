@@ -10,56 +10,26 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
 from hefl_core import dumps
 from hefl_core.errors import HeflError, ParameterError
 from hefl_core.federation.outside import public_text
-from hefl_core.runtime.gui import run_gui
-from hefl_core.runtime.logs import Log, place_of
-from hefl_core.runtime.metrics import Endpoint, Metrics
-from hefl_core.runtime.node import run_node
-from hefl_core.runtime.settings import GUI, RAY, TLS, Settings
-from hefl_core.runtime.strict_service import run_tls
+from hefl_core.runtime.ops.logs import Log, place_of
+from hefl_core.runtime.ops.metrics import Endpoint, Metrics
+from hefl_core.runtime.ops.settings import GUI, RAY, TLS, Settings
+from hefl_core.runtime.services.context import READY, Service
+from hefl_core.runtime.services.ray_node import run_node
+from hefl_core.runtime.services.roles import serve_strict
+from hefl_core.runtime.services.screen import run_gui
 
-READY: Final = "ready"
 LOCK: Final = "lock"
 Body = Callable[["Service"], None]
 """What a service does until ``stop`` is set or its work is done."""
 
 
-@dataclass(frozen=True)
-class Service:
-    """What a running service has at hand."""
-
-    settings: Settings
-    log: Log
-    metrics: Metrics
-    stop: threading.Event
-    is_ready: threading.Event
-
-    @property
-    def home(self) -> Path:
-        """The party's own folder."""
-        return self.settings.home
-
-    def ready(self, value: bool = True) -> None:
-        """Say, in all three places, whether this service takes part: HOME/ready, /ready, the metric."""
-        if value == self.is_ready.is_set():
-            return
-        if value:
-            (self.home / READY).touch()
-            self.is_ready.set()
-        else:
-            self.is_ready.clear()
-            (self.home / READY).unlink(missing_ok=True)
-        self.metrics.ready.set(value)
-        self.log.info("ready" if value else "not ready")
-
-
-TRANSPORT: Final[dict[str, Body]] = {TLS: run_tls, RAY: run_node}
+TRANSPORT: Final[dict[str, Body]] = {TLS: serve_strict, RAY: run_node}
 """One function for each way in which parties reach each other."""
 
 

@@ -1,6 +1,6 @@
 """Paillier with numbers that fit on a blackboard: every intermediate is shown. INSECURE: anybody factors n at a glance.
 
-Like paillier.py, but without masks made beforehand, packing or checks on the wire: the four lines of the paper.
+Like paillier/scheme.py, but without masks made beforehand, packing or checks on the wire: the four lines of the paper.
 
 Source: Paillier 1999, section 4, with g = n + 1.
 """
@@ -16,7 +16,7 @@ LARGEST_PRIME = 997
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class HandLine:
     """One line of the calculation: what it is, the formula with the numbers in LaTeX, and what comes out."""
 
     what: str
@@ -116,23 +116,23 @@ class ByHand:
         """Whether m1 + m2 wrapped around n: what head-room prevents."""
         return self.m1 + self.m2 >= self.n
 
-    def lines(self) -> tuple[Line, ...]:
+    def lines(self) -> tuple[HandLine, ...]:
         """The whole calculation."""
         n, square = self.n, self.square
         power = pow(self.total, self.lam, square)
         return (
-            Line("public key", rf"n = p \cdot q = {self.p} \cdot {self.q} = {n}", n),
-            Line("secret key", rf"\lambda = \mathrm{{lcm}}({self.p}-1,\; {self.q}-1) = {self.lam}", self.lam),
-            Line("secret key", rf"\mu = \lambda^{{-1}} \bmod n = {self.mu}", self.mu),
+            HandLine("public key", rf"n = p \cdot q = {self.p} \cdot {self.q} = {n}", n),
+            HandLine("secret key", rf"\lambda = \mathrm{{lcm}}({self.p}-1,\; {self.q}-1) = {self.lam}", self.lam),
+            HandLine("secret key", rf"\mu = \lambda^{{-1}} \bmod n = {self.mu}", self.mu),
             *self._encryption(1, self.m1, self.r1, self.c1),
             *self._encryption(2, self.m2, self.r2, self.c2),
-            Line(
+            HandLine(
                 "add: multiply",
                 rf"c_1 \cdot c_2 \bmod n^2 = {self.c1} \cdot {self.c2} \bmod {square} = {self.total}",
                 self.total,
             ),
-            Line("decrypt", rf"u = {self.total}^{{{self.lam}}} \bmod {square} = {power}", power),
-            Line(
+            HandLine("decrypt", rf"u = {self.total}^{{{self.lam}}} \bmod {square} = {power}", power),
+            HandLine(
                 "decrypt",
                 rf"m = \frac{{u - 1}}{{n}} \cdot \mu \bmod n = \frac{{{power - 1}}}{{{n}}} \cdot {self.mu} \bmod {n} "
                 rf"= {self.decrypted}",
@@ -140,12 +140,12 @@ class ByHand:
             ),
         )
 
-    def _encryption(self, which: int, message: int, mask: int, ciphertext: int) -> tuple[Line, Line]:
+    def _encryption(self, which: int, message: int, mask: int, ciphertext: int) -> tuple[HandLine, HandLine]:
         n, square = self.n, self.square
         masked = pow(mask, n, square)
         return (
-            Line(f"mask {which}", rf"r_{which}^n \bmod n^2 = {mask}^{{{n}}} \bmod {square} = {masked}", masked),
-            Line(
+            HandLine(f"mask {which}", rf"r_{which}^n \bmod n^2 = {mask}^{{{n}}} \bmod {square} = {masked}", masked),
+            HandLine(
                 f"encrypt {which}",
                 rf"c_{which} = (1 + {message} \cdot {n}) \cdot {masked} \bmod {square} = {ciphertext}",
                 ciphertext,

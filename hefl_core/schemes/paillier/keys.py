@@ -19,7 +19,7 @@ import gmpy2
 import numpy as np
 
 from hefl_core.errors import IntegrityError, ParameterError, WireError
-from hefl_core.schemes.masks import MaskPool, ShortMasks
+from hefl_core.schemes.paillier.masks import MaskPool, ShortMasks
 from hefl_core.schemes.presets import PaillierPreset
 from hefl_core.wire.canonical import decode, encode
 

@@ -47,8 +47,7 @@ from hefl_core.schemes.base import (
     require_key,
 )
 from hefl_core.schemes.fixed_point import FixedPoint, check_max_terms
-from hefl_core.schemes.masks import MaskPool, in_threads
-from hefl_core.schemes.paillier_keys import (
+from hefl_core.schemes.paillier.keys import (
     Factors,
     Modulus,
     make_base,
@@ -58,8 +57,9 @@ from hefl_core.schemes.paillier_keys import (
     write_public,
     write_whole,
 )
-from hefl_core.schemes.paillier_threshold import combine, deal, open_share, raise_to_share, write_share
-from hefl_core.schemes.paillier_words import PaillierWords
+from hefl_core.schemes.paillier.masks import MaskPool, in_threads
+from hefl_core.schemes.paillier.threshold import combine, deal, open_share, raise_to_share, write_share
+from hefl_core.schemes.paillier.words import PaillierWords
 from hefl_core.schemes.presets import PaillierPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.sharing import active_set

@@ -24,8 +24,8 @@ from typing import Any
 import gmpy2
 
 from hefl_core.errors import IntegrityError, ParameterError, WireError
-from hefl_core.schemes.masks import in_threads
-from hefl_core.schemes.paillier_keys import Modulus, open_public
+from hefl_core.schemes.paillier.keys import Modulus, open_public
+from hefl_core.schemes.paillier.masks import in_threads
 from hefl_core.schemes.presets import PaillierPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.sharing import integer_lagrange, share_integer

@@ -10,8 +10,8 @@ from typing import Final
 
 from hefl_core.errors import EncodingError, IntegrityError, WireError
 from hefl_core.schemes.base import CiphertextVector, Opened, Tag, Vector, check_label
-from hefl_core.schemes.big_words import INTEGER_BITS, MAX_INTEGERS, BigWords
 from hefl_core.schemes.fixed_point import FixedPoint, check_bound, check_integers, check_max_terms
+from hefl_core.schemes.paillier.big_words import INTEGER_BITS, MAX_INTEGERS, BigWords
 from hefl_core.schemes.presets import PaillierPreset
 
 TAG_MODULUS: Final = 2**61 - 1
@@ -94,5 +94,5 @@ def _whole(integers: Sequence[int], max_terms: int) -> tuple[int, ...]:
 def _tag_value(tag: Tag, words: Sequence[int]) -> int:
     value = tag(words, TAG_MODULUS)
     if not isinstance(value, int) or not 0 <= value < TAG_MODULUS:
-        raise EncodingError(f"tag: expected an integer of 0..{TAG_MODULUS - 1}, found {value!r}; use keys/tag.py")
+        raise EncodingError(f"tag: expected an integer of 0..{TAG_MODULUS - 1}, found {value!r}; use keys/sum_tag.py")
     return value

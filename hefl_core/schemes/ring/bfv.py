@@ -16,11 +16,11 @@ import numpy.typing as npt
 import tenseal.sealapi as sealapi
 
 from hefl_core.errors import EncodingError, IntegrityError
-from hefl_core.schemes import blocks, rlwe, seal, threshold
 from hefl_core.schemes.base import CiphertextVector, Opened, PublicKey, SecretShare, Tag, Vector, expose_secret
 from hefl_core.schemes.fixed_point import FixedPoint, check_integers, check_max_terms, pack, unpack
 from hefl_core.schemes.presets import BFVPreset
-from hefl_core.schemes.ring_scheme import RingScheme
+from hefl_core.schemes.ring import blocks, rlwe, seal, threshold
+from hefl_core.schemes.ring.scheme import RingScheme
 
 Words64 = npt.NDArray[np.uint64]
 LARGEST_NOISE = 0.49

@@ -20,11 +20,11 @@ import tenseal.sealapi as sealapi
 
 from hefl_core.errors import RoundError, WireError
 from hefl_core.ids import digest
-from hefl_core.schemes import rlwe, seal
 from hefl_core.schemes.base import CiphertextVector, PublicKey, check_addable
 from hefl_core.schemes.presets import RingPreset
-from hefl_core.schemes.rlwe import Residues
-from hefl_core.schemes.seal import Ring
+from hefl_core.schemes.ring import rlwe, seal
+from hefl_core.schemes.ring.rlwe import Residues
+from hefl_core.schemes.ring.seal import Ring
 
 SEED_PREFIX = seal.header(16 + 1 + 64) + b"\x01"
 """Before the 64 bytes of a seed: SEAL's header and BLAKE2xb, its generator."""

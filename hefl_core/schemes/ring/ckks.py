@@ -15,11 +15,11 @@ import numpy as np
 import tenseal.sealapi as sealapi
 
 from hefl_core.errors import EncodingError, IntegrityError
-from hefl_core.schemes import seal
 from hefl_core.schemes.base import CiphertextVector, Opened, PublicKey, SecretShare, Tag, Vector
 from hefl_core.schemes.fixed_point import check_bound, check_integers, check_max_terms, check_vector
 from hefl_core.schemes.presets import CKKSPreset
-from hefl_core.schemes.ring_scheme import RingScheme
+from hefl_core.schemes.ring import seal
+from hefl_core.schemes.ring.scheme import RingScheme
 
 INTEGER_UNIT = 2.0**-16
 LARGEST_INTEGER = 1 << 20

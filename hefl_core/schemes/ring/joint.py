@@ -18,12 +18,12 @@ import numpy as np
 
 from hefl_core.errors import IntegrityError, ParameterError, WireError
 from hefl_core.ids import KeyId, digest
-from hefl_core.schemes import pairwise, rlwe, shamir
 from hefl_core.schemes.base import PublicKey, SecretShare, check_quorum
 from hefl_core.schemes.presets import RingPreset
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.schemes.rlwe import Residues
-from hefl_core.schemes.seal import Ring
+from hefl_core.schemes.ring import pairwise, rlwe, shamir
+from hefl_core.schemes.ring.rlwe import Residues
+from hefl_core.schemes.ring.seal import Ring
 from hefl_core.wire.canonical import encode
 
 

@@ -22,8 +22,8 @@ import numpy as np
 
 from hefl_core.errors import IntegrityError
 from hefl_core.ids import digest
-from hefl_core.schemes import rlwe, shamir
-from hefl_core.schemes.rlwe import Residues
+from hefl_core.schemes.ring import rlwe, shamir
+from hefl_core.schemes.ring.rlwe import Residues
 from hefl_core.wire.canonical import encode
 
 SEED_BYTES: Final = 32

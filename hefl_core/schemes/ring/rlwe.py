@@ -21,8 +21,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hefl_core.errors import IntegrityError, ParameterError, WireError
-from hefl_core.schemes import seal
-from hefl_core.schemes.seal import HEADER_BYTES, Ring
+from hefl_core.schemes.ring import seal
+from hefl_core.schemes.ring.seal import HEADER_BYTES, Ring
 
 Residues = npt.NDArray[np.uint64]
 """Shape (..., L, N), each row below its prime."""

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from hefl_core.errors import EncodingError, WireError
 from hefl_core.ids import KeyId, digest
-from hefl_core.schemes import blocks, seal, threshold
 from hefl_core.schemes.base import (
     CiphertextVector,
     Opened,
@@ -27,9 +26,10 @@ from hefl_core.schemes.base import (
     require_key,
 )
 from hefl_core.schemes.fixed_point import check_bound
-from hefl_core.schemes.joint import JointKeys
 from hefl_core.schemes.presets import RingPreset
 from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.ring import blocks, seal, threshold
+from hefl_core.schemes.ring.joint import JointKeys
 
 P = TypeVar("P", bound=RingPreset)
 
@@ -130,7 +130,7 @@ class RingScheme(JointKeys, Generic[P]):
         """Under t of n: this holder's flooded part. Under 1 of n: the whole decryption, plaintext that never travels.
 
         Raises: KeyMismatch; IntegrityError when BFV's noise says that this key did not make the ciphertext; for t > 1 as
-            :func:`~hefl_core.schemes.threshold.partial_decrypt`.
+            :func:`~hefl_core.schemes.ring.threshold.partial_decrypt`.
         """
         members = threshold.check_active(share, active)
         self.require_shape(share, total)

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from hefl_core.errors import IntegrityError
-from hefl_core.schemes import rlwe
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.schemes.rlwe import Residues
+from hefl_core.schemes.ring import rlwe
+from hefl_core.schemes.ring.rlwe import Residues
 
 
 def split(secret: Residues, primes: tuple[int, ...], quorum: Quorum) -> tuple[Residues, ...]:

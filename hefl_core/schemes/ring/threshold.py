@@ -8,7 +8,7 @@ Four rules make that safe, and each has its attack in docs/sharp_edges.md:
 
 - A is fixed before anybody answers, |A| = t, and λ_i is folded in: answers that serve any set leak s to t - 1 holders.
 - z_i is added, so that t - 1 holders outside of A read no single answer.
-- One A per c1, ever; a holder keeps a durable ledger of :func:`mask_digests` (keys/question.py).
+- One A per c1, ever; a holder keeps a durable ledger of :func:`mask_digests` (keys/decryption_policy.py).
 - The same question brings the same e_i. It is derived from the share, A and the residues of c1, and from nothing that a
   sender can change while c1 stays: not from bytes, c0 or the place of a block. Fresh e_i would average away.
 
@@ -32,7 +32,6 @@ import tenseal.sealapi as sealapi
 
 from hefl_core.errors import IntegrityError, KeyUseError, ParameterError, QuorumError
 from hefl_core.ids import KeyId, digest
-from hefl_core.schemes import pairwise, rlwe, seal, shamir
 from hefl_core.schemes.base import (
     CiphertextVector,
     PartialDecryption,
@@ -41,11 +40,12 @@ from hefl_core.schemes.base import (
     check_partials,
     expose_secret,
 )
-from hefl_core.schemes.blocks import read, read_all
 from hefl_core.schemes.presets import RingPreset
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.schemes.rlwe import Fixed, Residues
-from hefl_core.schemes.seal import Ring
+from hefl_core.schemes.ring import pairwise, rlwe, seal, shamir
+from hefl_core.schemes.ring.blocks import read, read_all
+from hefl_core.schemes.ring.rlwe import Fixed, Residues
+from hefl_core.schemes.ring.seal import Ring
 from hefl_core.wire.canonical import encode
 
 

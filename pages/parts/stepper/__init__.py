@@ -7,8 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from pages.parts import names
-from pages.parts.words import _
+from pages.parts import labels
+from pages.parts.i18n import _
 
 _HERE = Path(__file__).parent
 _COMPONENT = st.components.v2.component(
@@ -52,10 +52,10 @@ def stepper(
 
 def _words(lanes: list[str]) -> dict[str, Any]:
     return {
-        "parties": {name: names.party(name) for name in lanes},
-        "steps": names.steps(),
-        "work": names.works(),
-        "locks": names.locks(),
+        "parties": {name: labels.party(name) for name in lanes},
+        "steps": labels.steps(),
+        "work": labels.works(),
+        "locks": labels.locks(),
         "keys": _("Key epoch"),
         "round": _("Round"),
         "play": _("Play"),

@@ -9,7 +9,7 @@ import streamlit as st
 
 from hefl_core.figures.leak import Leak, as_shown
 from pages.parts import frame
-from pages.parts.words import _
+from pages.parts.i18n import _
 
 _HERE = Path(__file__).parent
 _COMPONENT = st.components.v2.component(

@@ -7,16 +7,18 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from hefl_core.claims import LEDGER, check_claims
+from hefl_core.app.blindness_job import BlindnessJob
+from hefl_core.checks.blindness import examination as blindness
+from hefl_core.checks.blindness import hosts
+from hefl_core.checks.claims.ledger import LEDGER, check_claims
 from hefl_core.cli import blindness as command
 from hefl_core.cli.main import app
 from hefl_core.errors import ParameterError, RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment
-from hefl_core.measure.traces import RECORD
-from hefl_core.runtime import blindness, watched
-from hefl_core.runtime.inquiry import Inquiry
-from hefl_core.runtime.ray_actors import RayRuntime
-from hefl_core.runtime.run import Run, run_experiment
+from hefl_core.probes.private_forms import RECORD
+from hefl_core.runtime.launch import run_experiment
+from hefl_core.runtime.ray.actors import RayRuntime
+from hefl_core.runtime.run import Run
 
 pytestmark = [
     pytest.mark.ray,
@@ -58,14 +60,14 @@ def test_the_ledger_speaks_of_a_run_that_was_looked_into(tested):
 def leaky():
     """A house that does what it must not; made here so that it travels by value."""
 
-    class Leaky(watched.WatchedHost):
-        def _settle(self, settler):
-            from hefl_core.runtime.household import estate
+    class Leaky(hosts.WatchedHost):
+        def _settle(self, spec):
+            from hefl_core.runtime.client_home import dealt_data
 
-            if settler.maker == "make_coordinator":
-                estate(settler.args[0].experiment)  # loads every client's records
+            if spec.maker == "make_coordinator":
+                dealt_data(spec.args[0].experiment)  # loads every client's records
                 self._handed.append((8, {"examples": 113}))
-            return super()._settle(settler)
+            return super()._settle(spec)
 
     return Leaky
 
@@ -121,7 +123,7 @@ def test_in_the_background_it_is_stopped_on_demand_and_a_process_that_went_is_a_
         assert cancel.wait(20)
         raise RuntimeUnavailable("cancelled")
 
-    stopped = Inquiry(patient)
+    stopped = BlindnessJob(patient)
     stopped.start()
     assert stopped.running and not stopped.full
     stopped.cancel()
@@ -132,10 +134,10 @@ def test_in_the_background_it_is_stopped_on_demand_and_a_process_that_went_is_a_
         raise ValueError("a text that could hold anything")
 
     for conduct, outcome in ((freed, None), (lambda bus, cancel: found, found)):
-        inquiry = Inquiry(conduct, rounds=20)
-        inquiry.start()
-        assert inquiry.wait(20) and inquiry.found is outcome and inquiry.full
-        assert outcome or "anything" not in str(inquiry.error)
+        blindness_job = BlindnessJob(conduct, rounds=20)
+        blindness_job.start()
+        assert blindness_job.wait(20) and blindness_job.found is outcome and blindness_job.full
+        assert outcome or "anything" not in str(blindness_job.error)
 
 
 def test_what_cannot_be_tested_is_refused():

@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from hefl_core.claims import _move_mean, _tamper_sum, check_claims
+from hefl_core.checks.claims.ledger import check_claims
+from hefl_core.checks.claims.planted import move_mean, tamper_sum
 from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.client import Client
-from hefl_core.federation.transcript import Line, Transcript, Unsent
-from hefl_core.measure.inputs import examine_record
+from hefl_core.federation.record.transcript import Transcript, TranscriptLine, Unsent
+from hefl_core.probes.inputs import examine_record
+from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.restart import durable_local_stage
-from hefl_core.runtime.run import Run, run_experiment
+from hefl_core.runtime.run import Run
 from tests.conftest import SMALL
 
 FOUR = SMALL.but(clients=4, model="logistic")
@@ -131,7 +133,9 @@ def test_a_number_in_a_header_that_nobody_got_is_red(monkeypatch):
     for changes in ({"length": 113}, {"content_nbytes": 113}, {"content_digest": (113).to_bytes(32, "big")}):
         copy = Transcript.from_bytes(result.transcript.to_bytes(), dict(result.transcript.blobs))
         head = copy.lines[at].entry.head
-        copy.lines[at] = Line(copy.lines[at].previous, Unsent(replace(head, header=replace(head.header, **changes))))
+        copy.lines[at] = TranscriptLine(
+            copy.lines[at].previous, Unsent(replace(head, header=replace(head.header, **changes)))
+        )
         assert examine_record(copy), changes
 
 
@@ -158,7 +162,7 @@ def test_a_changed_upload_of_a_run_that_broke_off_is_red(monkeypatch, step):
     with pytest.raises(HeflError):
         for _ in run.steps():
             pass
-    failed = {finding.id for finding in check_claims(_tamper_sum(run.result())).failed}
+    failed = {finding.id for finding in check_claims(tamper_sum(run.result())).failed}
     assert "sums-confirmed" in failed
 
 
@@ -176,7 +180,7 @@ def test_a_mean_that_is_off_where_everybody_was_seen_is_red_all_the_same(experim
     result = run_experiment(experiment)
     partly = replace(result, observations={**result.observations, 2: result.observations[2][:1]})
     assert "equals-fedavg" in not_red(partly)
-    assert "equals-fedavg" in {finding.id for finding in check_claims(_move_mean(partly)).failed}
+    assert "equals-fedavg" in {finding.id for finding in check_claims(move_mean(partly)).failed}
 
 
 def test_everybody_lost_after_every_message_is_not_red():

@@ -8,34 +8,27 @@ import numpy as np
 import pytest
 import tenseal.sealapi as sealapi
 
-from hefl_core import claims
-from hefl_core.claims import (
-    LEDGER,
-    MIN_CONTROLS,
-    NEEDLED,
-    Claim,
-    _check_flooding,
-    _turn_mask,
-    _unconfirm,
-    check_claims,
-    to_markdown,
-)
+from hefl_core.checks.claims import evidence
+from hefl_core.checks.claims.claim import MIN_CONTROLS, Claim
+from hefl_core.checks.claims.evidence import NEEDLED, _check_flooding
+from hefl_core.checks.claims.ledger import LEDGER, check_claims, to_markdown
+from hefl_core.checks.claims.planted import turn_mask, unconfirm
 from hefl_core.errors import NotChecked, ParameterError, RuntimeUnavailable
 from hefl_core.federation import messages as m
 from hefl_core.federation.client import Client
 from hefl_core.federation.dp import Mechanism
 from hefl_core.keys import identity, sealing
-from hefl_core.measure.uniformity import Trial, Uniformity
-from hefl_core.runtime.blindness import PLANTED as PLANTED_IN_MEMORY
-from hefl_core.runtime.blindness import Blindness, Guessing, Looked
-from hefl_core.runtime.blindness import Control as ControlOf
-from hefl_core.runtime.result import Finding, Verdict
-from hefl_core.runtime.run import run_experiment
-from hefl_core.schemes import rlwe, seal, threshold
+from hefl_core.probes.findings import PLANTED as PLANTED_IN_MEMORY
+from hefl_core.probes.findings import Blindness, Guessing, Looked
+from hefl_core.probes.findings import Control as ControlOf
+from hefl_core.probes.uniformity import Trial, Uniformity
+from hefl_core.runtime.launch import run_experiment
+from hefl_core.runtime.result import ClaimVerdict, Finding
+from hefl_core.schemes.ring import rlwe, seal, threshold
 from tests.conftest import SMALL
 
 OF_PROCESSES = {"coordinator-memory"}
-"""They speak of runs whose processes were looked into: tests/security/test_blindness.py."""
+"""They speak of runs whose processes were looked into: tests/checks/blindness/test_blindness.py."""
 EXECUTED = [claim for claim in LEDGER if claim.kind == "executed" and claim.id not in OF_PROCESSES]
 PLANTED = [(claim, control) for claim in EXECUTED for control in claim.controls]
 ROTATING = SMALL.but(epoch_rounds=1, model="logistic")
@@ -57,8 +50,8 @@ def results(small_result):
 def test_every_claim_holds_of_honest_runs(results, kind):
     found = check_claims(results[kind]).claims
     without = {"flooded"} if kind == "dealt" else set()  # Paillier's answers are not flooded
-    assert {one.id for one in found if one.verdict is not Verdict.HOLDS} == without
-    assert not any(one.verdict is Verdict.FAILS for one in found)
+    assert {one.id for one in found if one.verdict is not ClaimVerdict.HOLDS} == without
+    assert not any(one.verdict is ClaimVerdict.FAILS for one in found)
     assert len(found) == sum(claim.applies(results[kind]) for claim in EXECUTED) >= 9
 
 
@@ -68,9 +61,9 @@ def test_every_claim_holds_of_honest_runs(results, kind):
 def test_the_check_fails_on_every_planted_fault(results, claim, control):
     tried = 0
     for kind, result in results.items():
-        if claim.applies(result) and claim.examine(result).verdict is Verdict.HOLDS:
+        if claim.applies(result) and claim.examine(result).verdict is ClaimVerdict.HOLDS:
             found = claim.examine(control(result))
-            assert found.verdict is Verdict.FAILS, (kind, found)
+            assert found.verdict is ClaimVerdict.FAILS, (kind, found)
             tried += 1
     assert tried
 
@@ -97,13 +90,13 @@ def finding(result, name):
 def test_a_run_without_noise_is_not_called_private(monkeypatch):
     """Nobody adds noise, and the updates' entries are larger than the noise. Control: the run with it holds."""
     private = SMALL.but(model="logistic", clip_norm=1.0, dp_noise=0.03, rounds=1)
-    assert finding(run_experiment(private), "noise-added").verdict is Verdict.HOLDS
+    assert finding(run_experiment(private), "noise-added").verdict is ClaimVerdict.HOLDS
     monkeypatch.setattr(Mechanism, "noised", lambda self, clipped, step: np.trunc(clipped / step) * step)
     bare = run_experiment(private)
     share = 0.03 / private.cohort_floor**0.5
     assert all(np.sqrt(np.mean(np.frombuffer(seen.update) ** 2)) > share for seen in bare.observations[1])
     found = finding(bare, "noise-added")
-    assert found.verdict is Verdict.FAILS and "variance" in found.evidence
+    assert found.verdict is ClaimVerdict.FAILS and "variance" in found.evidence
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.2])
@@ -120,7 +113,7 @@ def test_too_little_and_too_much_noise_of_one_client_are_seen(monkeypatch, facto
 
     monkeypatch.setattr(Mechanism, "noised", wrong)
     found = finding(run_experiment(SMALL.but(clip_norm=1.0, dp_noise=0.5, rounds=1)), "noise-added")
-    assert found.verdict is Verdict.FAILS and "client-1" in found.evidence, found
+    assert found.verdict is ClaimVerdict.FAILS and "client-1" in found.evidence, found
 
 
 @pytest.mark.parametrize(
@@ -141,10 +134,10 @@ def test_epochs_over_one_secret_are_seen(monkeypatch, scheme, custody):
 
     run = ROTATING.but(scheme=scheme, custody=custody)
     if scheme.startswith("INSECURE"):
-        assert finding(run_experiment(run), "epochs-apart").verdict is Verdict.HOLDS
+        assert finding(run_experiment(run), "epochs-apart").verdict is ClaimVerdict.HOLDS
     monkeypatch.setattr(seal, "make_keys", over_one_secret)
     found = finding(run_experiment(run), "epochs-apart")
-    assert found.verdict is Verdict.FAILS and found.evidence == "epochs 1 and 2 have one secret"
+    assert found.verdict is ClaimVerdict.FAILS and found.evidence == "epochs 1 and 2 have one secret"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +153,7 @@ def test_a_secret_that_comes_back_after_another_is_seen(monkeypatch, scheme, cus
 
     monkeypatch.setattr(seal, "make_keys", in_turn)
     found = finding(run_experiment(ROTATING.but(scheme=scheme, custody=custody, rounds=3)), "epochs-apart")
-    assert found.verdict is Verdict.FAILS and found.evidence == "epochs 1 and 3 have one secret"
+    assert found.verdict is ClaimVerdict.FAILS and found.evidence == "epochs 1 and 3 have one secret"
 
 
 def negated(ring, secret):
@@ -192,7 +185,7 @@ def test_an_epoch_over_the_negative_of_the_secret_before_is_seen(monkeypatch, sc
 
     monkeypatch.setattr(seal, "make_keys", minus_the_first)
     found = finding(run_experiment(ROTATING.but(scheme=scheme, custody=custody)), "epochs-apart")
-    assert found.verdict is Verdict.FAILS and found.evidence == "epochs 1 and 2 have one secret"
+    assert found.verdict is ClaimVerdict.FAILS and found.evidence == "epochs 1 and 2 have one secret"
 
 
 THRESHOLD = SMALL.but(model="logistic", scheme="INSECURE_bfv-threshold-1024", custody="2-of-3")
@@ -216,10 +209,12 @@ def test_holders_that_flood_too_little_or_alike_are_seen(monkeypatch, scheme, fa
         return kept.setdefault(key, right) if fault == "same" else right
 
     run = THRESHOLD.but(scheme=scheme, rounds=3, epoch_rounds=3)
-    assert finding(run_experiment(run), "flooded").verdict is Verdict.HOLDS
+    assert finding(run_experiment(run), "flooded").verdict is ClaimVerdict.HOLDS
     monkeypatch.setattr(threshold, "_flooding", wrong)
     found = finding(run_experiment(run), "flooded")
-    assert found.verdict is Verdict.FAILS and ("follows" if fault == "same" else "variance") in found.evidence, found
+    assert found.verdict is ClaimVerdict.FAILS and ("follows" if fault == "same" else "variance") in found.evidence, (
+        found
+    )
 
 
 def test_no_false_alarm_of_the_flooding_in_many_sums():
@@ -233,9 +228,9 @@ def test_no_false_alarm_of_the_flooding_in_many_sums():
 
 def test_a_check_of_labels_that_checks_nothing_is_seen(monkeypatch):
     """The signature refused every wrong label by itself once, so that nobody noticed."""
-    monkeypatch.setattr(claims, "check_place", lambda *_, **__: None)
+    monkeypatch.setattr(evidence, "check_place", lambda *_, **__: None)
     found = finding(run_experiment(SMALL.but(rounds=1)), "labels-checked")
-    assert found.verdict is Verdict.FAILS and found.evidence == "an update labelled with another key was accepted"
+    assert found.verdict is ClaimVerdict.FAILS and found.evidence == "an update labelled with another key was accepted"
 
 
 def test_a_seal_that_seals_nothing_is_seen(monkeypatch):
@@ -244,9 +239,9 @@ def test_a_seal_that_seals_nothing_is_seen(monkeypatch):
     for reader in (identity.SealingKey, identity.Identity):
         monkeypatch.setattr(reader, "open", lambda self, data, *_: data)
     result = run_experiment(THRESHOLD.but(rounds=1))
-    assert finding(result, "shares-sealed").verdict is Verdict.FAILS
+    assert finding(result, "shares-sealed").verdict is ClaimVerdict.FAILS
     found = finding(result, "quorum-kept")
-    assert found.verdict is Verdict.FAILS and "opens without a key" in found.evidence
+    assert found.verdict is ClaimVerdict.FAILS and "opens without a key" in found.evidence
 
 
 def test_an_answer_in_an_attempt_that_failed_needs_the_auditors_word_too(monkeypatch):
@@ -260,10 +255,10 @@ def test_an_answer_in_an_attempt_that_failed_needs_the_auditors_word_too(monkeyp
 
     monkeypatch.setattr(Client, "partial_decryption", dies)
     result = run_experiment(THRESHOLD.but(rounds=1))
-    assert finding(result, "quorum-kept").verdict is Verdict.HOLDS
+    assert finding(result, "quorum-kept").verdict is ClaimVerdict.HOLDS
     answered = [sent.position.attempt for sent in result.transcript.sent if sent.step == m.PARTIAL]
     assert answered == [1, 2, 2]
-    assert finding(_unconfirm(result), "quorum-kept").verdict is Verdict.FAILS
+    assert finding(unconfirm(result), "quorum-kept").verdict is ClaimVerdict.FAILS
 
 
 def test_a_model_that_moves_by_another_step_is_seen(monkeypatch):
@@ -278,9 +273,9 @@ def test_a_model_that_moves_by_another_step_is_seen(monkeypatch):
 
     monkeypatch.setattr(Client, "_make_receipt", twice)
     result = run_experiment(SMALL.but(model="logistic"))
-    assert finding(result, "one-model").verdict is Verdict.HOLDS
+    assert finding(result, "one-model").verdict is ClaimVerdict.HOLDS
     found = finding(result, "equals-fedavg")
-    assert found.verdict is Verdict.FAILS and "another step" in found.evidence
+    assert found.verdict is ClaimVerdict.FAILS and "another step" in found.evidence
 
 
 def test_noise_of_another_client_and_round_is_seen(monkeypatch):
@@ -295,7 +290,7 @@ def test_noise_of_another_client_and_round_is_seen(monkeypatch):
 
     monkeypatch.setattr(Mechanism, "noised", late)
     found = finding(run_experiment(private), "noise-added")
-    assert found.verdict is Verdict.FAILS and "follows that of" in found.evidence
+    assert found.verdict is ClaimVerdict.FAILS and "follows that of" in found.evidence
 
 
 @pytest.mark.parametrize("scheme", ["bfv-lean", "bfv-compact-2048-seeded", "ckks-lean", "INSECURE_paillier-512"])
@@ -303,11 +298,11 @@ def test_masks_of_one_family_are_told_from_others(scheme):
     """A mask's negative turn (or inverse) is recognised under every kind of scheme; fresh masks are no family."""
     result = run_experiment(SMALL.but(model="logistic", rounds=1, scheme=scheme))
     for name in ("fresh-ciphertexts", "ciphertexts-uniform"):
-        assert finding(result, name).verdict is Verdict.HOLDS
+        assert finding(result, name).verdict is ClaimVerdict.HOLDS
     if scheme.endswith("seeded"):  # such an upload has no place for a mask of another's
         return
     for name in ("fresh-ciphertexts", "ciphertexts-uniform"):
-        assert "another's" in finding(_turn_mask(result), name).evidence
+        assert "another's" in finding(turn_mask(result), name).evidence
 
 
 def test_a_thin_look_into_memory_is_no_look(small_result):
@@ -319,7 +314,7 @@ def test_a_thin_look_into_memory_is_no_look(small_result):
         *(SMALL, "now", 1, (("key material", 1),), 1.0, looked, (), (), None, uniform, guessing, planted, 1.0)
     )
     found = finding(replace(small_result, blindness=thin), "coordinator-memory")
-    assert found.verdict is Verdict.NOT_CHECKED and "nothing of these was looked for" in found.evidence
+    assert found.verdict is ClaimVerdict.NOT_CHECKED and "nothing of these was looked for" in found.evidence
     kinds = tuple((kind, 9) for kind in NEEDLED)
     enough = replace(thin, needles=kinds, least_bits=40.0)
     for changes, said in (
@@ -328,17 +323,17 @@ def test_a_thin_look_into_memory_is_no_look(small_result):
         ({"rounds": 2}, "hardly anything"),
     ):
         found = finding(replace(small_result, blindness=replace(enough, **changes)), "coordinator-memory")
-        assert found.verdict is Verdict.NOT_CHECKED and said in found.evidence, found
+        assert found.verdict is ClaimVerdict.NOT_CHECKED and said in found.evidence, found
     large = tuple(replace(one, nbytes=1 << 24) for one in looked)
     one_process = replace(enough, rounds=2, looked=large)
     assert "one process" in finding(replace(small_result, blindness=one_process), "coordinator-memory").evidence
     apart = replace(one_process, looked=(large[0], replace(large[1], pid=8)))
-    assert finding(replace(small_result, blindness=apart), "coordinator-memory").verdict is Verdict.HOLDS
+    assert finding(replace(small_result, blindness=apart), "coordinator-memory").verdict is ClaimVerdict.HOLDS
 
 
 def test_plaintext_is_not_called_blind():
     findings = {f.id: f for f in check_claims(run_experiment(SMALL.but(scheme="plaintext", rounds=1))).claims}
-    assert findings["coordinator-blind"].verdict is Verdict.FAILS
+    assert findings["coordinator-blind"].verdict is ClaimVerdict.FAILS
 
 
 # -- verdicts ---------------------------------------------------------------------------------------------------
@@ -348,8 +343,10 @@ def test_an_unobserved_run_does_not_claim_what_it_cannot_check():
     result = check_claims(run_experiment(SMALL.but(observed=False, rounds=1)))
     findings = {f.id: f for f in result.claims}
     for name in ("coordinator-blind", "equals-fedavg", "one-model"):
-        assert findings[name].verdict is Verdict.NOT_CHECKED and "observ" in findings[name].evidence, findings[name]
-    assert findings["shares-sealed"].verdict is Verdict.HOLDS
+        assert findings[name].verdict is ClaimVerdict.NOT_CHECKED and "observ" in findings[name].evidence, findings[
+            name
+        ]
+    assert findings["shares-sealed"].verdict is ClaimVerdict.HOLDS
     assert not result.failed
 
 
@@ -357,8 +354,8 @@ def test_what_was_not_checked_is_null_for_programs(small_result):
     missing = Claim(
         "x", "All.", "client", "executed", "nowhere", check=_lacks, controls=(lambda r: r, lambda r: r)
     ).examine(small_result)
-    assert (missing.verdict, missing.holds, missing.evidence) == (Verdict.NOT_CHECKED, None, "no look; take one")
-    assert [Finding("x", verdict, "").holds for verdict in Verdict] == [True, False, None]
+    assert (missing.verdict, missing.holds, missing.evidence) == (ClaimVerdict.NOT_CHECKED, None, "no look; take one")
+    assert [Finding("x", verdict, "").holds for verdict in ClaimVerdict] == [True, False, None]
 
 
 def _lacks(result):
@@ -379,5 +376,5 @@ def test_a_claim_without_a_check_that_can_fail_does_not_load():
 def test_the_generated_page_is_current():
     from pathlib import Path
 
-    page = Path(__file__).parents[2] / "docs" / "claims.md"
+    page = Path(__file__).parents[3] / "docs" / "claims.md"
     assert page.read_text(encoding="utf-8") == to_markdown()

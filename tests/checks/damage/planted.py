@@ -4,8 +4,8 @@ import os
 import signal
 import time
 
+from hefl_core.checks.damage.outcomes import Bench, Target
 from hefl_core.errors import WireError
-from hefl_core.measure.damage import Bench, Target
 
 VALID = b"a valid input of some length"
 

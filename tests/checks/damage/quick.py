@@ -1,6 +1,6 @@
 """The targets of a sweep that are open in a moment: every family, the smallest ring of each kind."""
 
-from hefl_core.runtime.corruption.targets import targets as all_targets
+from hefl_core.checks.damage.targets import targets as all_targets
 
 SLOW = ("bfv-threshold", "ckks-", "paillier-n", "paillier-p", "bfv-lean", "bfv-compact,", "bfv-compact-s", "zip")
 

@@ -8,16 +8,16 @@ from random import Random
 
 import pytest
 
+from hefl_core.checks.damage.mutation import KINDS, mutate
+from hefl_core.checks.damage.outcomes import DamageOutcome
+from hefl_core.checks.damage.sweep import BARE, Sweep, failures, rows, run_one, run_sweep, to_markdown
+from hefl_core.checks.damage.targets import TRANSCRIPT, targets
+from hefl_core.checks.damage.worker import open_bench
 from hefl_core.errors import ParameterError, RuntimeUnavailable
-from hefl_core.measure.damage import Outcome
-from hefl_core.measure.mutation import KINDS, mutate
-from hefl_core.runtime.corruption.sweep import BARE, Sweep, failures, rows, run_one, run_sweep, to_markdown
-from hefl_core.runtime.corruption.targets import TRANSCRIPT, targets
-from hefl_core.runtime.corruption.worker import open_bench
 from hefl_core.wire.canonical import encode
 
-PLANTED = "tests.reliability.planted"
-QUICK = "tests.reliability.quick:targets"
+PLANTED = "tests.checks.damage.planted"
+QUICK = "tests.checks.damage.quick:targets"
 
 
 # -- the sweep itself ----------------------------------------------------------------------------------------------
@@ -30,24 +30,24 @@ def test_every_planted_fault_is_counted_and_named():
     assert [case.number for case in cases] == list(range(18))
     found = {row.family: dict(row.counts) for row in rows(sweep, cases)}
     assert found == {
-        "good": {Outcome.REFUSED: 3},
-        "tolerant": {Outcome.HARMLESS: 3},
-        "gullible": {Outcome.WRONG: 3},
-        "careless": {Outcome.UNTYPED: 3},
-        "greedy": {Outcome.UNTYPED: 3},
-        "fragile": {Outcome.DEATH: 3},
+        "good": {DamageOutcome.REFUSED: 3},
+        "tolerant": {DamageOutcome.HARMLESS: 3},
+        "gullible": {DamageOutcome.WRONG: 3},
+        "careless": {DamageOutcome.UNTYPED: 3},
+        "greedy": {DamageOutcome.UNTYPED: 3},
+        "fragile": {DamageOutcome.DEATH: 3},
     }
     assert {case.target for case in failures(cases)} == {"gullible", "careless", "greedy", "fragile"}
-    deaths = [case for case in cases if case.outcome is Outcome.DEATH]
+    deaths = [case for case in cases if case.outcome is DamageOutcome.DEATH]
     assert all("SIGSEGV" in case.detail for case in deaths)
     assert all("MemoryError" in case.detail for case in cases if case.target == "greedy")
-    assert run_one(sweep, deaths[0].number).outcome is Outcome.DEATH
+    assert run_one(sweep, deaths[0].number).outcome is DamageOutcome.DEATH
     assert "| fragile | 3 | 0 | 0 | 0 | 0 | 0 | 3 |" in to_markdown(rows(sweep, cases))
 
 
 def test_whoever_hangs_is_dead():
     (case,) = run_sweep(Sweep(1, 1, source=f"{PLANTED}:stuck", case_seconds=4, workers=1))
-    assert case.outcome is Outcome.DEATH and "no answer" in case.detail
+    assert case.outcome is DamageOutcome.DEATH and "no answer" in case.detail
 
 
 def test_a_door_that_refuses_everything_proves_nothing():
@@ -79,14 +79,14 @@ def test_no_damage_passes_and_none_kills():
     cases = run_sweep(sweep)
     assert failures(cases) == ()
     counts = Counter(case.outcome for case in cases)
-    assert counts[Outcome.REFUSED] > 5 * counts[Outcome.HARMLESS] > 0
+    assert counts[DamageOutcome.REFUSED] > 5 * counts[DamageOutcome.HARMLESS] > 0
     assert {row.family for row in rows(sweep, cases)} >= {"ciphertext", "envelope", "key store", "transcript", "CSV"}
 
 
 def test_tenseal_alone_lets_wrong_sums_pass():
     """The control: the same damage, no header and no checks."""
     cases = run_sweep(Sweep(11, 150, source=BARE, workers=1))
-    assert sum(case.outcome is Outcome.WRONG for case in cases) > 5
+    assert sum(case.outcome is DamageOutcome.WRONG for case in cases) > 5
 
 
 def test_every_family_of_inputs_is_there():
@@ -101,7 +101,7 @@ def test_every_tamper_of_a_transcript_is_found():
     """An untouched one passes (:func:`open_bench` checks it); of the others not one, whoever signs its end."""
     bench = open_bench(next(target for target in targets() if target.name == TRANSCRIPT))
     cases = run_sweep(Sweep(3, 150, only=TRANSCRIPT, workers=1))
-    assert {case.outcome for case in cases} == {Outcome.REFUSED}
+    assert {case.outcome for case in cases} == {DamageOutcome.REFUSED}
     assert len({case.kind for case in cases}) > 12
     assert any("re-closed" in case.kind for case in cases) and bench.inputs
 

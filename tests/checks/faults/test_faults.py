@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hefl_core.errors import RuntimeUnavailable
-from hefl_core.federation.client import Client
-from hefl_core.keys.custody import Custody
-from hefl_core.runtime.campaign import (
+from hefl_core.checks.faults.campaign import (
     ALONE,
     FEWER,
     KEPT,
@@ -23,7 +20,10 @@ from hefl_core.runtime.campaign import (
     local_faults,
     one_fault,
 )
-from hefl_core.runtime.faults import KINDS, LIES, Fault, all_faults
+from hefl_core.checks.faults.faults import KINDS, LIES, Fault, all_faults
+from hefl_core.errors import RuntimeUnavailable
+from hefl_core.federation.client import Client
+from hefl_core.keys.custody import Custody
 from hefl_core.runtime.restart import durable_local_stage
 from hefl_core.runtime.run import Run
 

@@ -6,11 +6,11 @@ import pytest
 
 from hefl_core.errors import RoundError
 from hefl_core.federation import messages as m
-from hefl_core.federation.heads import Heads
-from hefl_core.federation.protocol_table import READABLE, TABLE, UNKEPT_KINDS, row_of, to_markdown
-from hefl_core.federation.verify import pin_of, verify
-from hefl_core.keys.approval import APPROVAL_KIND, PREFIX
+from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.protocol_table import READABLE, TABLE, UNKEPT_KINDS, row_of, to_markdown
+from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.keys.ceremony import STEPS
+from hefl_core.keys.ceremony_result import APPROVAL_KIND, PREFIX
 from hefl_core.keys.custody import Custody
 from hefl_core.runtime.run import Run
 from tests.conftest import SMALL, finished
@@ -70,7 +70,7 @@ def test_custody_decides_what_comes_before(custody, epoch, receipt):
 )
 def test_honest_records_keep_to_it(changes):
     transcript = finished(QUICK.but(**changes)).transcript
-    verdict = verify(transcript, pin_of(transcript), Heads.of(transcript))
+    verdict = verify(transcript, pin_of(transcript), ClientHeads.of(transcript))
     clients = transcript.manifest.experiment.clients
     assert verdict.authenticated and verdict.heads == clients and verdict.signers == (clients, clients)
     assert verdict.sums == verdict.rounds == transcript.manifest.experiment.rounds and not verdict.unsent
@@ -99,7 +99,7 @@ def test_an_answer_that_was_lost_leaves_its_header():
         pass
     transcript = run.transcript
     assert [entry.entry.head for entry in transcript.lines if type(entry.entry).__name__ == "Unsent"][:1] == lost
-    verdict = verify(transcript, pin_of(transcript), Heads.of(transcript))
+    verdict = verify(transcript, pin_of(transcript), ClientHeads.of(transcript))
     assert verdict.unsent == 2 and verdict.notes == 1  # it applied round 1 as well, when the next plan came
     assert "2 that nobody got" in str(verdict) and verdict.signers == (4, 4)
-    assert Heads.of(transcript).heads["client-2"] == client.head
+    assert ClientHeads.of(transcript).heads["client-2"] == client.head

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from hefl_core.errors import DataError, HeflError, IntegrityError, WireError
-from hefl_core.federation.heads import Heads
-from hefl_core.federation.protocol_table import UNKEPT_KINDS
-from hefl_core.federation.transcript import Transcript, blob_folder, closing_statement
-from hefl_core.federation.verify import verify, verify_file
+from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.protocol_table import UNKEPT_KINDS
+from hefl_core.federation.record.transcript import Transcript, blob_folder, closing_statement
+from hefl_core.federation.record.verify import verify, verify_file
 from hefl_core.keys.roster import Roster, RosterPin
 from hefl_core.wire.canonical import decode
 from tests.conftest import SMALL, finished
@@ -127,10 +127,10 @@ def test_heads_tell_an_early_end_from_the_end(tmp_path):
     """Clients that sign a shorter record still remember what they had said by then."""
     run = finished(SMALL.but(clients=4))
     transcript, clients = run.transcript, run.parties.clients
-    heads = Heads.of(transcript)
+    heads = ClientHeads.of(transcript)
     assert dict(heads.heads) == {client.name: client.head for client in clients}
     heads.save(tmp_path / "heads")
-    assert Heads.load(tmp_path / "heads") == heads
+    assert ClientHeads.load(tmp_path / "heads") == heads
     verify(transcript, pin_of(transcript), heads)
     last = max(n for n, line in enumerate(transcript.lines) if getattr(line.entry, "step", "") == "receipt")
     short = Transcript._restore(transcript.lines[:last], transcript.blobs)
@@ -142,7 +142,7 @@ def test_heads_tell_an_early_end_from_the_end(tmp_path):
     with pytest.raises(IntegrityError, match="remembers message"):
         verify(short, pin_of(transcript), heads)
     with pytest.raises(IntegrityError, match="expected those of experiment"):
-        verify(transcript, None, Heads("another", heads.heads))
+        verify(transcript, None, ClientHeads("another", heads.heads))
 
 
 def signs(client, ends):
@@ -172,7 +172,7 @@ def test_a_client_signs_only_an_end_with_its_own_last_message(small_run):
 def test_heads_of_another_form_are_refused(text, tmp_path):
     (tmp_path / "heads").write_text(text)
     with pytest.raises(DataError, match="heads"):
-        Heads.load(tmp_path / "heads")
+        ClientHeads.load(tmp_path / "heads")
 
 
 ONE = '{"format":"hefl/heads/1","experiment":"x","heads":{%s}}'
@@ -188,14 +188,14 @@ NO_HEADS = {
 
 def test_the_control_is_a_file_of_heads(tmp_path):
     (tmp_path / "heads").write_text(ONE % (HEAD % 1))
-    assert Heads.load(tmp_path / "heads").heads == {"client-1": (1, bytes(32))}
+    assert ClientHeads.load(tmp_path / "heads").heads == {"client-1": (1, bytes(32))}
 
 
 @pytest.mark.parametrize("name", NO_HEADS)
 def test_heads_are_read_strictly(name, tmp_path):
     (tmp_path / "heads").write_text(NO_HEADS[name])
     with pytest.raises(DataError, match="heads: expected"):
-        Heads.load(tmp_path / "heads")
+        ClientHeads.load(tmp_path / "heads")
 
 
 def test_a_pin_of_an_epoch_that_is_not_there_authenticates_nothing(small_run):

@@ -6,9 +6,9 @@ import zipfile
 import pytest
 
 from hefl_core.errors import WireError
-from hefl_core.federation.transcript import LeftOut, Line
-from hefl_core.runtime import transcript_file
-from hefl_core.runtime.transcript_file import LINES, MAX_LINES, pack, unpack
+from hefl_core.federation.record import transcript_zip
+from hefl_core.federation.record.transcript import LeftOut, TranscriptLine
+from hefl_core.federation.record.transcript_zip import LINES, MAX_LINES, pack, unpack
 from hefl_core.wire.envelope import Position
 
 
@@ -56,7 +56,7 @@ def test_other_methods_than_our_own_are_not_begun(method, small_run, monkeypatch
     with pytest.raises(WireError, match=f"stored or deflated, found method {method}"):
         unpack(made)
     assert unpack(zipped(right, method=zipfile.ZIP_STORED)).to_bytes() == right
-    monkeypatch.setattr(transcript_file, "METHODS", (method,))
+    monkeypatch.setattr(transcript_zip, "METHODS", (method,))
     assert unpack(made).to_bytes() == right  # the control: it would have been read
 
 
@@ -71,13 +71,13 @@ def test_a_dictionary_of_four_gigabytes_is_not_made_room_for():
 @pytest.mark.parametrize("packed", [True, False])
 def test_more_lines_than_an_upload_can_have_are_not_split(packed, small_run, monkeypatch):
     """900 KiB that unpack to two million lines: each is small, what is made of each is not."""
-    note = Line(b"", LeftOut("", "", Position(0, 0, 0), "")).to_json() + b"\n"
+    note = TranscriptLine(b"", LeftOut("", "", Position(0, 0, 0), "")).to_json() + b"\n"
     many = small_run.transcript.lines[0].to_json() + b"\n" + note * MAX_LINES
     given = zipped(many) if packed else many
     with pytest.raises(WireError, match=f"at most {MAX_LINES:,} lines, found {MAX_LINES + 1:,}"):
         unpack(given)
     with pytest.raises(WireError, match="at most 100,000 lines, found 1,000,000"):
         unpack(zipped(b"\n" * 1_000_000))  # the second fault: lines of nothing
-    monkeypatch.setattr(transcript_file, "MAX_LINES", MAX_LINES + 1)
+    monkeypatch.setattr(transcript_zip, "MAX_LINES", MAX_LINES + 1)
     few = small_run.transcript.lines[0].to_json() + b"\n" + note * 1000
     assert len(unpack(zipped(few) if packed else few).lines) == 1001  # the control: nothing else refuses such notes

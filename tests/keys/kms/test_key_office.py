@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from hefl_core.errors import KeyUseError, ParameterError, RoundError, RuntimeUnavailable
-from hefl_core.keys.service import KeyService, open_key_store
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.unlock import KeyFile
+from hefl_core.keys.kms.key_office import KeyService, open_key_store
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.unlock import KeyFile
 from hefl_core.schemes.base import expose_secret
 
-from .toy import Toy
-from .world import EXPERIMENT, PRESET
+from ..toy import Toy
+from ..world import EXPERIMENT, PRESET
 
 
 def ceremony(store: KeyStore, custody: str = "individual") -> KeyService:
@@ -59,8 +59,8 @@ def test_a_refused_ceremony_leaves_nothing(store: KeyStore) -> None:
 
 def test_a_dealer_free_key_on_one_machine(store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     toy = Toy()
-    for home in ("kms", "service"):
-        monkeypatch.setattr(f"hefl_core.keys.{home}.open_scheme", lambda name: toy)
+    for home in ("service", "key_office"):
+        monkeypatch.setattr(f"hefl_core.keys.kms.{home}.open_scheme", lambda name: toy)
     service = ceremony(store, "dealer-free:2-of-3")
     (line,) = service.lines()
     assert (line.custody, line.dealer, line.state) == ("dealer-free:2-of-3", "dealer-free", "active")
@@ -86,6 +86,6 @@ def test_one_way_to_open_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for wrong in ({}, {**ways[0], **ways[1]}):
         with pytest.raises(ParameterError):
             open_key_store(tmp_path / "x.db", **wrong)  # type: ignore[arg-type]
-    monkeypatch.setattr("hefl_core.keys.service.find_module", lambda: None)
+    monkeypatch.setattr("hefl_core.keys.kms.key_office.find_module", lambda: None)
     with pytest.raises(RuntimeUnavailable):
         open_key_store(tmp_path / "x.db", token="hefl", pin="1")

@@ -14,15 +14,15 @@ from hefl_core.ids import client_name
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.epochs import EpochAnnouncement, EpochState
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.kms import KMS
+from hefl_core.keys.kms.service import KMS
 from hefl_core.keys.roster import Roster
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.tag import expose_tag_key
-from hefl_core.keys.unlock import KeyFile
+from hefl_core.keys.sum_tag import expose_tag_key
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.unlock import KeyFile
 from hefl_core.schemes.base import expose_secret
 from hefl_core.wire.canonical import decode, encode
 
-from .world import EXPERIMENT, PRESET, Dealer, World, make_world
+from ..world import EXPERIMENT, PRESET, Dealer, World, make_world
 
 
 def states(kms: KMS) -> list[str]:
@@ -82,7 +82,7 @@ def test_routes_by_roles(world: World, asked_for: str) -> None:
 @pytest.fixture
 def dealer(monkeypatch: pytest.MonkeyPatch) -> Dealer:
     made = Dealer()
-    monkeypatch.setattr("hefl_core.keys.kms.open_scheme", lambda name: made)
+    monkeypatch.setattr("hefl_core.keys.kms.service.open_scheme", lambda name: made)
     return made
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from hefl_core.errors import IntegrityError, KeyUseError, ParameterError, RuntimeUnavailable
-from hefl_core.keys import store as store_module
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.unlock import KeyFile, Passphrase
+from hefl_core.keys.vault import store as store_module
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.unlock import KeyFile, Passphrase
 
 SECRET = b"a secret that must not be found " * 3
 
@@ -315,7 +315,7 @@ def test_a_log_that_an_earlier_process_left_is_emptied_at_the_next_commit(
 
 def test_a_log_in_use_elsewhere_is_said(tmp_path: Path, key_file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process reads from the log: the deletion is not reported as done, and asking again finishes it."""
-    monkeypatch.setattr("hefl_core.keys.store.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("hefl_core.keys.vault.store.BUSY_SECONDS", 0.01)
     path = tmp_path / "keys.db"
     with KeyStore(path, key_file) as store:
         store.put("t", "a", SECRET)
@@ -350,7 +350,7 @@ def test_what_cannot_be_used_says_so(tmp_path: Path, key_file: KeyFile) -> None:
 
 
 def test_a_busy_store_says_so(tmp_path: Path, key_file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hefl_core.keys.store.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("hefl_core.keys.vault.store.BUSY_SECONDS", 0.01)
     path = tmp_path / "keys.db"
     with KeyStore(path, key_file) as one, KeyStore(path, key_file) as two, one.transaction():
         with pytest.raises(RuntimeUnavailable):

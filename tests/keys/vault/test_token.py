@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from hefl_core.errors import KeyUseError, RuntimeUnavailable
-from hefl_core.keys.service import open_key_store
-from hefl_core.keys.store import KeyStore
-from hefl_core.keys.token import Token, find_module
-from hefl_core.keys.unlock import KeyFile, Passphrase
+from hefl_core.keys.kms.key_office import open_key_store
+from hefl_core.keys.vault.store import KeyStore
+from hefl_core.keys.vault.token import Token, find_module
+from hefl_core.keys.vault.unlock import KeyFile, Passphrase
 
 pkcs11 = pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed")
 MODULE = find_module()

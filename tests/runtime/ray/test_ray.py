@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from hefl_core.errors import RuntimeUnavailable
-from hefl_core.federation.verify import verify
+from hefl_core.federation.record.verify import verify
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.run import Run
 from tests.conftest import SMALL, finished
@@ -65,7 +65,7 @@ def _cmd(process):
 
 
 def test_a_dead_client_host_is_left_out_and_the_round_goes_on():
-    from hefl_core.runtime.cluster import ray
+    from hefl_core.runtime.ray.cluster import ray
 
     run = Run(SMALL.but(clients=4, rounds=2), "ray", clients_per_host=1)
     steps = run.steps()

@@ -8,17 +8,17 @@ from contextlib import contextmanager
 
 from hefl_core.ids import COORDINATOR, KMS
 from hefl_core.runtime import stage
-from hefl_core.runtime.exchange import Exchange
-from hefl_core.runtime.kit import Kit
-from hefl_core.runtime.logs import Log
-from hefl_core.runtime.metrics import Metrics
-from hefl_core.runtime.one_machine import OneMachine
-from hefl_core.runtime.provision import role_of
+from hefl_core.runtime.ops.logs import Log
+from hefl_core.runtime.ops.metrics import Metrics
+from hefl_core.runtime.ops.settings import Settings
 from hefl_core.runtime.run import Run
-from hefl_core.runtime.service import Service
-from hefl_core.runtime.settings import Settings
-from hefl_core.runtime.strict import strict_stage
-from hefl_core.runtime.strict_service import run_tls
+from hefl_core.runtime.services.context import Service
+from hefl_core.runtime.services.coordinator_server import CoordinatorServer
+from hefl_core.runtime.services.kit import Kit
+from hefl_core.runtime.services.one_machine import OneMachine
+from hefl_core.runtime.services.provision import role_of
+from hefl_core.runtime.services.remote_parties import strict_stage
+from hefl_core.runtime.services.roles import serve_strict
 
 
 class World:
@@ -32,7 +32,7 @@ class World:
         self.stop = threading.Event()
         self.threads = []
         roles, log = self.kit.roles, Log(COORDINATOR, "error")
-        self.exchange = Exchange(
+        self.server = CoordinatorServer(
             self.kit.manifest.id,
             roles,
             log,
@@ -43,7 +43,7 @@ class World:
         )
         self.store = stage.open_store(self.home, COORDINATOR)
         settings = Settings.load(COORDINATOR, self.home / "service.toml", {})
-        self.address = self.exchange.listen(settings.listen, self.kit.credentials(self.store))
+        self.address = self.server.listen(settings.listen, self.kit.credentials(self.store))
 
     def start(self, *names):
         self.machine.start(*names)
@@ -55,25 +55,25 @@ class World:
             log = self.machine.log_path(name).open("a", encoding="utf-8")
             settings = Settings.load(role_of(name), self.machine.folder / name / "service.toml", {})
             told = Service(settings, Log(name, "debug", log), Metrics(name), self.stop, threading.Event())
-            thread = threading.Thread(target=run_tls, args=(told,), daemon=True)
+            thread = threading.Thread(target=serve_strict, args=(told,), daemon=True)
             thread.start()
             self.threads.append((thread, log))
         self.wait(*names)
 
     def wait(self, *names):
-        assert self.exchange.wait_until(lambda here: set(names) <= set(here), 200), self.machine.ended_badly()
+        assert self.server.wait_until(lambda here: set(names) <= set(here), 200), self.machine.ended_badly()
 
     def gone(self, name):
-        assert self.exchange.wait_until(lambda here: name not in here, 60)
+        assert self.server.wait_until(lambda here: name not in here, 60)
 
     def run(self):
         coordinator = stage.make_coordinator(self.kit.manifest, self.kit.member(KMS), self.store)
-        made = strict_stage(self.kit, coordinator, self.exchange, lambda: None)
+        made = strict_stage(self.kit, coordinator, self.server, lambda: None)
         return Run(self.kit.manifest.experiment, "strict", stage=made, manifest=self.kit.manifest)
 
     def close(self):
         self.stop.set()
-        self.exchange.close()
+        self.server.close()
         self.machine.stop()
         for thread, log in self.threads:
             thread.join(30)

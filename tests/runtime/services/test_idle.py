@@ -7,14 +7,15 @@ import time
 
 import pytest
 
-from hefl_core.runtime import metrics as health
-from hefl_core.runtime import rpc, stage
-from hefl_core.runtime.exchange import Exchange
-from hefl_core.runtime.kit import Kit
-from hefl_core.runtime.metrics import Endpoint, Metrics
-from hefl_core.runtime.settings import Address
+from hefl_core.runtime import stage
+from hefl_core.runtime.ops import metrics as health
+from hefl_core.runtime.ops.metrics import Endpoint, Metrics
+from hefl_core.runtime.ops.settings import Address
+from hefl_core.runtime.services import channel
+from hefl_core.runtime.services.coordinator_server import CoordinatorServer
+from hefl_core.runtime.services.kit import Kit
 from tests.conftest import SMALL
-from tests.runtime.strict_world import World
+from tests.runtime.services.strict_world import World
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 STRANGERS = 40
@@ -82,9 +83,9 @@ def test_the_silent_are_closed_while_a_party_attends(made, tmp_path):
     certified = [over_tls(made.address, tmp_path, own) for _ in range(2)]
     certified[1].sendall(PREFACE)
     made.start_here("client-2")  # waits until it has its seat
-    end = time.monotonic() + max(rpc.HANDSHAKE_SECONDS, rpc.IDLE_SECONDS) + GENEROUS_SECONDS
+    end = time.monotonic() + max(channel.HANDSHAKE_SECONDS, channel.IDLE_SECONDS) + GENEROUS_SECONDS
     assert all(is_closed(one, end - time.monotonic()) for one in (*silent, *certified))
-    assert "client-2" in made.exchange.attending()
+    assert "client-2" in made.server.attending()
 
 
 def test_one_without_a_certificate_is_closed_at_once(made, tmp_path):
@@ -99,7 +100,7 @@ def test_one_without_a_certificate_is_closed_at_once(made, tmp_path):
 def test_a_hello_in_drops_does_not_buy_time(made):
     """The second fault: a byte now and then keeps a connection from being silent."""
     one, gone = connected(made.address), threading.Event()
-    end = time.monotonic() + rpc.HANDSHAKE_SECONDS + GENEROUS_SECONDS
+    end = time.monotonic() + channel.HANDSHAKE_SECONDS + GENEROUS_SECONDS
     one.sendall(b"\x16\x03\x01\x02\x00")
     while not gone.wait(0.2):
         assert time.monotonic() < end
@@ -111,19 +112,19 @@ def test_a_hello_in_drops_does_not_buy_time(made):
 
 def test_without_the_servers_options_they_stay(made, monkeypatch):
     """The control: as it was, a silent connection outlives what is stated now."""
-    monkeypatch.setattr("hefl_core.runtime.exchange.server_options", lambda seats: rpc.OPTIONS)
-    desk = Exchange(made.kit.manifest.id, made.kit.roles, made.exchange._log, Metrics("coordinator"))
+    monkeypatch.setattr("hefl_core.runtime.services.coordinator_server.server_options", lambda seats: channel.OPTIONS)
+    desk = CoordinatorServer(made.kit.manifest.id, made.kit.roles, made.server._log, Metrics("coordinator"))
     address = desk.listen(Address("127.0.0.1", 0), made.kit.credentials(made.store))
     try:
-        assert not is_closed(connected(address), rpc.HANDSHAKE_SECONDS + 3)
+        assert not is_closed(connected(address), channel.HANDSHAKE_SECONDS + 3)
     finally:
         desk.close()
 
 
 def test_more_connections_than_there_is_room_for_are_refused(made, monkeypatch):
-    monkeypatch.setattr(rpc, "SPARE_CONNECTIONS", 4)
-    monkeypatch.setattr(rpc, "HANDSHAKE_SECONDS", 600)  # nobody is closed for being silent meanwhile
-    desk = Exchange(made.kit.manifest.id, made.kit.roles, made.exchange._log, Metrics("coordinator"))
+    monkeypatch.setattr(channel, "SPARE_CONNECTIONS", 4)
+    monkeypatch.setattr(channel, "HANDSHAKE_SECONDS", 600)  # nobody is closed for being silent meanwhile
+    desk = CoordinatorServer(made.kit.manifest.id, made.kit.roles, made.server._log, Metrics("coordinator"))
     address = desk.listen(Address("127.0.0.1", 0), made.kit.credentials(made.store))
     room = 4 + 2 * len(made.kit.roles)
     try:

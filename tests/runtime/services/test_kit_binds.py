@@ -14,9 +14,10 @@ from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member, Roster
-from hefl_core.runtime import provision, stage
-from hefl_core.runtime.kit import Kit
+from hefl_core.runtime import stage
 from hefl_core.runtime.run import Run
+from hefl_core.runtime.services import provision
+from hefl_core.runtime.services.kit import Kit
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode, encode
@@ -24,7 +25,7 @@ from hefl_core.wire.envelope import Position
 from hefl_core.wire.outbox import Outbox
 from tests.keys.world import roster_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TOGETHER = Experiment(
     dataset="breast_cancer",
     model="logistic",
@@ -182,4 +183,4 @@ def test_one_list_of_what_the_two_can_do_together():
     page = (ROOT / "docs" / "threat_model.md").read_text(encoding="utf-8")
     part = page.split("## What the KMS and the coordinator can do together\n")[1].split("\n## ")[0]
     assert tuple(line[2:] for line in part.splitlines() if line.startswith("- ")) == KMS_AND_COORDINATOR
-    assert "KMS_AND_COORDINATOR" in (ROOT / "pages" / "parts" / "keyring.py").read_text(encoding="utf-8")
+    assert "KMS_AND_COORDINATOR" in (ROOT / "pages" / "keys.py").read_text(encoding="utf-8")

@@ -6,11 +6,12 @@ import pytest
 from hefl_core.errors import DataError, KeyUseError, ParameterError
 from hefl_core.federation.experiment import Experiment, Schema
 from hefl_core.keys.roster import Member
-from hefl_core.runtime import provision, stage
-from hefl_core.runtime.kit import MEMBERS, Kit
-from hefl_core.runtime.own_data import home_from_files, read_own_data, refuse_own_data
-from hefl_core.runtime.provision import Request
-from hefl_core.runtime.run import run_experiment
+from hefl_core.runtime import stage
+from hefl_core.runtime.launch import run_experiment
+from hefl_core.runtime.services import provision
+from hefl_core.runtime.services.kit import MEMBERS, Kit
+from hefl_core.runtime.services.own_data import home_from_files, read_own_data, refuse_own_data
+from hefl_core.runtime.services.provision import Request
 from tests.conftest import SMALL
 
 OWN = Experiment(model="logistic", clients=3, rounds=1)

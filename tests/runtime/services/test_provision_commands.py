@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from hefl_core.cli.main import main
-from hefl_core.runtime.provision import Request, party_names
+from hefl_core.runtime.services.provision import Request, party_names
 
 NAMES = party_names(3)
 TERMS = "clients=3&rounds=1"

@@ -6,11 +6,11 @@ import threading
 import pytest
 
 from hefl_core.errors import ParameterError, RuntimeUnavailable
-from hefl_core.runtime.logs import Log
-from hefl_core.runtime.metrics import Metrics
-from hefl_core.runtime.node import MAX_STARTS, RayNode, _bring_up, address_of
-from hefl_core.runtime.service import Service
-from hefl_core.runtime.settings import Settings
+from hefl_core.runtime.ops.logs import Log
+from hefl_core.runtime.ops.metrics import Metrics
+from hefl_core.runtime.ops.settings import Settings
+from hefl_core.runtime.services.context import Service
+from hefl_core.runtime.services.ray_node import MAX_STARTS, RayNode, _bring_up, address_of
 
 
 @pytest.mark.parametrize("address", ["", "auto", "ray://head:10001", "head:", ":6379"])

@@ -5,20 +5,20 @@ import time
 
 import pytest
 
-from hefl_core.federation.transcript import Sent, Transcript, read_line
-from hefl_core.federation.verify import verify
+from hefl_core.federation.record.transcript import Sent, Transcript, read_line
+from hefl_core.federation.record.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
-from hefl_core.runtime import one_machine
+from hefl_core.runtime.client_results import read_rounds
 from hefl_core.runtime.events import EventBus
-from hefl_core.runtime.logs import Log
-from hefl_core.runtime.metrics import Metrics
-from hefl_core.runtime.minutes import TRANSCRIPT
-from hefl_core.runtime.one_machine import OneMachine, run_strict
-from hefl_core.runtime.provision import role_of
-from hefl_core.runtime.results import read_rounds
-from hefl_core.runtime.service import Service
-from hefl_core.runtime.settings import Settings
-from hefl_core.runtime.strict_service import run_tls
+from hefl_core.runtime.journal import TRANSCRIPT
+from hefl_core.runtime.ops.logs import Log
+from hefl_core.runtime.ops.metrics import Metrics
+from hefl_core.runtime.ops.settings import Settings
+from hefl_core.runtime.services import one_machine
+from hefl_core.runtime.services.context import Service
+from hefl_core.runtime.services.one_machine import OneMachine, run_strict
+from hefl_core.runtime.services.provision import role_of
+from hefl_core.runtime.services.roles import serve_strict
 from tests.conftest import SMALL, finished
 
 EXPERIMENT = SMALL.but(rounds=3, observed=False)
@@ -130,7 +130,7 @@ class House:
             settings = Settings.load(role_of(name), self.machine.folder / name / "service.toml", {})
             log = self.machine.log_path(name).open("a", encoding="utf-8")
             service = Service(settings, Log(name, "debug", log), Metrics(name), threading.Event(), threading.Event())
-            thread = threading.Thread(target=run_tls, args=(service,), daemon=True)
+            thread = threading.Thread(target=serve_strict, args=(service,), daemon=True)
             thread.start()
             self.running[name] = (thread, service.stop, log)
 

@@ -14,11 +14,11 @@ import urllib.request
 import pytest
 
 from hefl_core.errors import ParameterError
-from hefl_core.runtime import gui
 from hefl_core.runtime.host_names import HostNames, parse_names
-from hefl_core.runtime.metrics import Endpoint, Metrics
-from hefl_core.runtime.service import home_of_one
-from hefl_core.runtime.settings import Address
+from hefl_core.runtime.ops.metrics import Endpoint, Metrics
+from hefl_core.runtime.ops.settings import Address
+from hefl_core.runtime.services import screen
+from hefl_core.runtime.services.service import home_of_one
 
 ANY = Address("127.0.0.1", 0)
 
@@ -135,9 +135,9 @@ def test_a_wrong_setting_ends_with_2_and_one_line():
 
 
 def test_an_installation_without_the_application_says_where_to_get_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(gui, "APP", tmp_path / "app.py")
+    monkeypatch.setattr(screen, "APP", tmp_path / "app.py")
     with pytest.raises(ParameterError, match="install the built wheel, or start it from a clone"):
-        gui.streamlit_command("127.0.0.1", 8501)
+        screen.streamlit_command("127.0.0.1", 8501)
 
 
 def test_the_screen_as_a_service_comes_up_and_leaves_on_sigterm(tmp_path, free_port):

@@ -12,24 +12,24 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import DataError, KeyUseError, RoundError, RuntimeUnavailable, Stopped, WireError
-from hefl_core.federation.verify import verify
+from hefl_core.federation.record.verify import verify
 from hefl_core.ids import COORDINATOR, KMS
-from hefl_core.keys.certificates import Authority, TLSKey, check_certificate
 from hefl_core.runtime import stage
-from hefl_core.runtime.attendant import _FINAL, Attendant
-from hefl_core.runtime.errands import Report
-from hefl_core.runtime.exchange import LEASE_SECONDS, Credentials, Exchange
-from hefl_core.runtime.kit import Kit
-from hefl_core.runtime.logs import Log
-from hefl_core.runtime.metrics import Metrics
-from hefl_core.runtime.results import read_rounds
-from hefl_core.runtime.rpc import OPTIONS, REPORT, SERVICE, grpc
-from hefl_core.runtime.run import run_experiment
-from hefl_core.runtime.settings import Address
+from hefl_core.runtime.calls import Report
+from hefl_core.runtime.client_results import read_rounds
+from hefl_core.runtime.launch import run_experiment
+from hefl_core.runtime.ops.logs import Log
+from hefl_core.runtime.ops.metrics import Metrics
+from hefl_core.runtime.ops.settings import Address
+from hefl_core.runtime.services.certificates import Authority, TLSKey, check_certificate
+from hefl_core.runtime.services.channel import OPTIONS, REPORT, SERVICE, grpc
+from hefl_core.runtime.services.coordinator_server import LEASE_SECONDS, CoordinatorServer, Credentials
+from hefl_core.runtime.services.kit import Kit
+from hefl_core.runtime.services.party_agent import _FINAL, PartyAgent
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Envelope, Position
 from tests.conftest import SMALL, finished
-from tests.runtime.strict_world import world
+from tests.runtime.services.strict_world import world
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 UNSEEN = SMALL.but(observed=False)
@@ -69,13 +69,13 @@ def small_world(tmp_path_factory):
 def test_a_client_refuses_what_is_not_on_its_list(small_world, step):
     made, _, _ = small_world
     with pytest.raises(RoundError, match="a client answers nothing else"):
-        made.exchange.ask("client-1", step)
+        made.server.ask("client-1", step)
 
 
 def test_a_client_keeps_the_key_under_way_and_the_kms_its_terms(small_world):
     made, run, _ = small_world
     with pytest.raises(KeyUseError, match="it is needed"):
-        made.exchange.ask("client-1", "destroy_epoch", 1)
+        made.server.ask("client-1", "destroy_epoch", 1)
     with pytest.raises(RoundError, match="the terms say otherwise"):
         run.parties.kms.rotate(2, 500)
     with pytest.raises(RoundError, match="a kms answers nothing else"):
@@ -110,15 +110,15 @@ class NoDiary:
 def attend_as(made, name, kit, credentials, *, experiment=None, patience=None, seconds=20):
     """Call the coordinator under this name with these credentials; what keeps failing is RuntimeUnavailable."""
     stop, said = threading.Event(), []
-    attendant = Attendant(
+    agent = PartyAgent(
         name, "client", None, experiment or kit.manifest.id, Log(name, "error"), Metrics(name), NoDiary()
     )
     if patience is not None:
-        attendant.patience_seconds = patience
+        agent.patience_seconds = patience
     timer = threading.Timer(seconds, stop.set)
     timer.start()
     try:
-        attendant.attend(made.address, credentials, stop, lambda value: said.append(value) or (value and stop.set()))
+        agent.attend(made.address, credentials, stop, lambda value: said.append(value) or (value and stop.set()))
     finally:
         timer.cancel()
     return any(said)
@@ -169,13 +169,15 @@ def test_foreign_expired_and_misused_certificates_never_get_in_and_a_valid_one_d
 @contextmanager
 def desk(made, credentials):
     """Another coordinator's desk, for client-2 alone."""
-    exchange = Exchange(made.kit.manifest.id, {"client-2": "client"}, Log(COORDINATOR, "error"), Metrics(COORDINATOR))
-    before, made.address = made.address, exchange.listen(Address("127.0.0.1", 0), credentials)
+    server = CoordinatorServer(
+        made.kit.manifest.id, {"client-2": "client"}, Log(COORDINATOR, "error"), Metrics(COORDINATOR)
+    )
+    before, made.address = made.address, server.listen(Address("127.0.0.1", 0), credentials)
     try:
-        yield exchange
+        yield server
     finally:
         made.address = before
-        exchange.close()
+        server.close()
 
 
 def test_a_client_speaks_to_the_coordinators_valid_certificate_only(small_world):
@@ -199,11 +201,13 @@ def test_a_seat_is_taken_over_only_after_its_lease(small_world, monkeypatch):
     """By another life of the same name; the clock of the desk is the test's."""
     made, _, _ = small_world
     authority, clock = own_authority(made), [100.0]
-    with desk(made, certified(authority, COORDINATOR)) as exchange:
-        monkeypatch.setattr("hefl_core.runtime.exchange.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    with desk(made, certified(authority, COORDINATOR)) as server:
+        monkeypatch.setattr(
+            "hefl_core.runtime.services.coordinator_server.time", SimpleNamespace(monotonic=lambda: clock[0])
+        )
         credentials = certified(authority, "client-2")
         assert attend_as(made, "client-2", made.kit, credentials)
-        assert wait_for(lambda: not exchange.attending())
+        assert wait_for(lambda: not server.attending())
         for moment, gets_in in ((100.0, False), (100.0 + LEASE_SECONDS - 0.1, False), (100.0 + LEASE_SECONDS, True)):
             clock[0] = moment
             if gets_in:
@@ -231,13 +235,15 @@ def test_a_report_of_a_life_that_holds_no_seat_is_sent_back_and_does_not_end_the
 def test_an_order_to_stop_ends_what_is_being_asked_and_is_nobodys_absence():
     """Else every attempt of the round would be gone through on the way out. Control: without the order it waits."""
     stop = threading.Event()
-    exchange = Exchange("x", {"client-2": "client"}, Log("x", "error"), Metrics("x"), deadline_seconds=1, stop=stop)
-    exchange._seats["client-2"].connected = True
+    server = CoordinatorServer(
+        "x", {"client-2": "client"}, Log("x", "error"), Metrics("x"), deadline_seconds=1, stop=stop
+    )
+    server._seats["client-2"].connected = True
     with pytest.raises(RuntimeUnavailable, match="no answer to commit within 1 s"):
-        exchange.ask("client-2", "commit", Position(1, 1))
+        server.ask("client-2", "commit", Position(1, 1))
     threading.Timer(0.2, stop.set).start()
     with pytest.raises(Stopped):
-        exchange.ask("client-2", "commit", Position(1, 1))
+        server.ask("client-2", "commit", Position(1, 1))
 
 
 def test_a_replay_across_rounds_is_refused_and_the_run_ends_as_a_local_one(small_world):
@@ -346,7 +352,7 @@ def test_collective_custody_and_rotation(tmp_path, custody):
         models = [models_at(made, name) for name in ("client-1", "client-2", "client-3")]
         assert len(models[0]) == 2 and models[0] == models[1] == models[2]
         assert models[0] == own_models(SMALL.but(scheme="bfv-threshold", custody="2-of-3"))
-        assert run.parties.kms.epochs[0].state.value == "destroyed" and KMS in made.exchange.attending()
+        assert run.parties.kms.epochs[0].state.value == "destroyed" and KMS in made.server.attending()
 
 
 def test_a_holder_that_comes_back_in_the_middle_of_a_round_keeps_its_place_and_answers_nothing_new(tmp_path):

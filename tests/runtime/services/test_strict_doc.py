@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hefl_core.runtime.results import read_rounds
+from hefl_core.runtime.client_results import read_rounds
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "strict.md").read_text(encoding="utf-8")
 CLIENTS = ("client-1", "client-2", "client-3")
 PORT = "7443"

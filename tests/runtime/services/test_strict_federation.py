@@ -13,19 +13,19 @@ import pytest
 
 from hefl_core.cli.main import main
 from hefl_core.errors import RoundError
-from hefl_core.federation.heads import Heads
 from hefl_core.federation.messages import EncryptedSum
-from hefl_core.federation.transcript import Transcript
-from hefl_core.federation.verify import pin_of, verify
+from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.transcript import Transcript
+from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.ids import COORDINATOR
 from hefl_core.keys.epochs import EpochAnnouncement
-from hefl_core.runtime.results import read_rounds
+from hefl_core.runtime.client_results import read_rounds
 from hefl_core.wire.canonical import decode
 from tests.conftest import SMALL, finished
-from tests.runtime.strict_world import world
+from tests.runtime.services.strict_world import world
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-STRICT_DOC = Path(__file__).parents[2] / "docs" / "strict.md"
+STRICT_DOC = Path(__file__).parents[3] / "docs" / "strict.md"
 CLIENTS = ("client-1", "client-2", "client-3")
 SMALLER = SMALL.but(observed=False, model="logistic")
 PAIRS = {
@@ -48,7 +48,7 @@ class Pair:
     local_model: np.ndarray
     models: dict[str, np.ndarray]
     lines: dict[str, tuple]
-    heads: dict[str, Heads]
+    heads: dict[str, ClientHeads]
     exact: bool
     collective: bool
 
@@ -68,7 +68,7 @@ def pair(request, tmp_path_factory):
             local.parties.clients[0].theta,
             {name: np.load(home / "results" / "model.npy", allow_pickle=False) for name, home in homes.items()},
             {name: read_rounds(home) for name, home in homes.items()},
-            {name: Heads.load(home / "results" / "head.json") for name, home in homes.items()},
+            {name: ClientHeads.load(home / "results" / "head.json") for name, home in homes.items()},
             not experiment.scheme.startswith("ckks"),
             "custody" in request.param,
         )
@@ -94,8 +94,8 @@ def test_every_client_ends_with_the_local_models(pair):
 
 
 def test_the_record_verifies_and_its_sums_are_of_all(pair):
-    verdict = verify(pair.strict, pin_of(pair.strict), Heads.together(list(pair.heads.values())))
-    assert verdict.heads == 3 and dict(Heads.of(pair.strict).heads) == {
+    verdict = verify(pair.strict, pin_of(pair.strict), ClientHeads.together(list(pair.heads.values())))
+    assert verdict.heads == 3 and dict(ClientHeads.of(pair.strict).heads) == {
         name: head.heads[name] for name, head in pair.heads.items()
     }
     assert (verdict.rounds, verdict.sums, verdict.signers) == (2, 2, (3, 3))
@@ -136,7 +136,7 @@ def test_whom_the_owner_of_the_kms_revokes_while_it_runs_is_out_under_the_next_k
         for sent in run.steps():
             if (sent.step, sent.sender, sent.position.round) == ("receipt", "client-4", 1):
                 with pytest.raises(RoundError, match="a kms answers nothing else"):
-                    made.exchange.ask("kms", "revoke", "client-3")
+                    made.server.ask("kms", "revoke", "client-3")
                 home = str(made.machine.folder / "kms")
                 monkeypatch.setattr(sys, "argv", ["hefl_core", *words.replace("HOME", home).split()])
                 with pytest.raises(SystemExit) as left:

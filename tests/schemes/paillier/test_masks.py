@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hefl_core.errors import ParameterError, SecretKeyEscape
-from hefl_core.schemes import masks, paillier_keys
 from hefl_core.schemes.base import expose_secret
-from hefl_core.schemes.masks import MaskPool, ShortMasks, in_threads
+from hefl_core.schemes.paillier import keys as paillier_keys
+from hefl_core.schemes.paillier import masks
+from hefl_core.schemes.paillier.masks import MaskPool, ShortMasks, in_threads
 from hefl_core.schemes.presets import load_preset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme

@@ -26,12 +26,13 @@ from hefl_core.errors import (
     WireError,
 )
 from hefl_core.ids import KeyId
-from hefl_core.keys.tag import TagKey
-from hefl_core.schemes import masks, paillier_keys
+from hefl_core.keys.sum_tag import TagKey
 from hefl_core.schemes.base import CiphertextVector, PublicKey, SecretShare, expose_secret
-from hefl_core.schemes.big_words import BigWords
-from hefl_core.schemes.masks import MaskPool
-from hefl_core.schemes.paillier import PaillierScheme
+from hefl_core.schemes.paillier import keys as paillier_keys
+from hefl_core.schemes.paillier import masks
+from hefl_core.schemes.paillier.big_words import BigWords
+from hefl_core.schemes.paillier.masks import MaskPool
+from hefl_core.schemes.paillier.scheme import PaillierScheme
 from hefl_core.schemes.presets import PaillierPreset, load_preset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme

@@ -19,10 +19,11 @@ from hefl_core.errors import (
     QuorumError,
     SecretKeyEscape,
 )
-from hefl_core.keys.tag import TagKey
-from hefl_core.schemes import paillier, paillier_keys
+from hefl_core.keys.sum_tag import TagKey
 from hefl_core.schemes.base import PartialDecryption, SecretShare, expose_secret
-from hefl_core.schemes.paillier_threshold import open_share, write_share
+from hefl_core.schemes.paillier import keys as paillier_keys
+from hefl_core.schemes.paillier import scheme as paillier
+from hefl_core.schemes.paillier.threshold import open_share, write_share
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.envelope import Position

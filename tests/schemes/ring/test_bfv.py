@@ -20,12 +20,12 @@ from hefl_core.errors import (
     ParameterError,
     WireError,
 )
-from hefl_core.schemes import blocks, rlwe, seal
 from hefl_core.schemes.base import SecretShare, expose_secret
-from hefl_core.schemes.bfv import BFVScheme
 from hefl_core.schemes.presets import PRESETS, BFVPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.ring import blocks, rlwe, seal
+from hefl_core.schemes.ring.bfv import BFVScheme
 
 NAMES = [name for name, preset in PRESETS.items() if isinstance(preset, BFVPreset)]
 ALONE = Quorum(1, 3)

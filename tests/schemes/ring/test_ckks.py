@@ -10,12 +10,12 @@ import tenseal as ts
 import tenseal.sealapi as sealapi
 
 from hefl_core.errors import EncodingError, IntegrityError, KeyMismatch, KeyUseError, WireError
-from hefl_core.schemes import blocks, rlwe, seal
 from hefl_core.schemes.base import SecretShare, expose_secret
-from hefl_core.schemes.ckks import INTEGER_UNIT, LARGEST_INTEGER, SIGMAS
 from hefl_core.schemes.presets import PRESETS, CKKSPreset
 from hefl_core.schemes.quorum import Quorum
-from tests.schemes.test_bfv import World as Rings
+from hefl_core.schemes.ring import blocks, rlwe, seal
+from hefl_core.schemes.ring.ckks import INTEGER_UNIT, LARGEST_INTEGER, SIGMAS
+from tests.schemes.ring.test_bfv import World as Rings
 
 NAMES = [name for name, preset in PRESETS.items() if isinstance(preset, CKKSPreset)]
 SMALL = "INSECURE_ckks-1024"

@@ -11,10 +11,10 @@ import pytest
 from hefl_core.errors import IntegrityError, ParameterError, WireError
 from hefl_core.keys.ceremony import Participant, conduct
 from hefl_core.keys.identity import Identity
-from hefl_core.schemes import joint, pairwise, rlwe, seal, shamir
 from hefl_core.schemes.base import expose_secret
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.ring import joint, pairwise, rlwe, seal, shamir
 from tests.keys.world import roster_of
 
 RNG = np.random.default_rng(3)

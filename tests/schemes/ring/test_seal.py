@@ -8,11 +8,11 @@ import pytest
 import tenseal.sealapi as sealapi
 
 from hefl_core.errors import IntegrityError, KeyMismatch, KeyUseError, WireError
-from hefl_core.schemes import blocks, seal
 from hefl_core.schemes.base import expose_secret
 from hefl_core.schemes.presets import PRESETS, BFVPreset, load_preset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.ring import blocks, seal
 
 BFV = [name for name, preset in PRESETS.items() if isinstance(preset, BFVPreset)]
 SMALL = "INSECURE_bfv-1024"

@@ -17,11 +17,11 @@ from hefl_core.errors import (
     QuorumError,
     WireError,
 )
-from hefl_core.schemes import pairwise, rlwe, seal, shamir, threshold
 from hefl_core.schemes.base import PartialDecryption, SecretShare, expose_secret
 from hefl_core.schemes.presets import PRESETS, load_preset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.ring import pairwise, rlwe, seal, shamir, threshold
 
 RNG = np.random.default_rng(7)
 TOGETHER, ACTIVE = Quorum(3, 5), (1, 2, 4)

@@ -1,0 +1,1 @@
+"""Checks of whole runs: the claims, blindness, damage, faults, lying clients."""

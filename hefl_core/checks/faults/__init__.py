@@ -1,0 +1,1 @@
+"""Faults of parties, processes and networks during a run, and the judge of what the run did."""

@@ -1,0 +1,1 @@
+"""The key management service: what it keeps, issues, logs and answers."""

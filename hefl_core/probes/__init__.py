@@ -1,0 +1,1 @@
+"""What lies where it must not: searches of memory, inputs and ciphertexts, and what they found."""

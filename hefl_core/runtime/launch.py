@@ -1,0 +1,37 @@
+"""Run a whole experiment in the mode that is asked for, and return what it left behind."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from hefl_core.federation.experiment import Experiment
+from hefl_core.runtime.events import EventBus
+from hefl_core.runtime.result import RunResult
+from hefl_core.runtime.run import Run
+
+
+def run_experiment(
+    experiment: Experiment,
+    runtime: str = "local",
+    *,
+    bus: EventBus | None = None,
+    clients_per_host: int | None = None,
+    deadline_seconds: float | None = None,
+) -> RunResult:
+    """Run all rounds and return what they left behind.
+
+    ``runtime``: 'local' (objects in this process), 'ray' (processes of their own) or 'strict' (services under mutual
+    TLS, each with a directory of its own). ``bus`` receives progress, messages and round results as they come.
+    ``deadline_seconds``: how long a party's process may take over one step on Ray.
+    Raises: any HeflError; nothing is swallowed.
+    """
+    if runtime == "strict":
+        from hefl_core.runtime.services.one_machine import run_strict
+
+        return run_strict(experiment, bus or EventBus())
+    with closing(
+        Run(experiment, runtime, bus=bus, clients_per_host=clients_per_host, deadline_seconds=deadline_seconds)
+    ) as run:
+        for _ in run.steps():
+            pass
+        return run.result()

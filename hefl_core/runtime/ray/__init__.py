@@ -1,0 +1,1 @@
+"""Parties as Ray actors: the only place that imports Ray."""

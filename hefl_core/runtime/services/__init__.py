@@ -1,0 +1,1 @@
+"""Parties as services between organisations, under mutual TLS."""

@@ -1,0 +1,1 @@
+"""Paillier: keys, packed words, masks made ahead, and decryption together."""

@@ -1,0 +1,1 @@
+"""BFV and CKKS over SEAL's rings: what both share, and what is each one's own."""
