@@ -23,9 +23,10 @@ def imports_of(path):
 HOMES = {
     "tensorflow": "learning/keras_",
     "keras": "learning/keras_",
-    "ray": "runtime/",
+    "ray": "runtime/ray/",
     "plotly": "figures/",
-    "phe": "schemes/",
+    "phe": "schemes/paillier/",
+    "grpc": "runtime/services/channel.py",
     "streamlit": "nowhere",
 }
 
