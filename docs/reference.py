@@ -11,7 +11,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from lessons.answers import key
+from lessons.tools.answers import key
 
 ROOT = Path(__file__).parents[1]
 DOCTEST = re.compile(r"(?m)^>>> .*(?:\n(?!\s*$).*)*")
