@@ -9,9 +9,9 @@ from functools import partial
 
 import streamlit as st
 
-from hefl_core.attacks import catalogue, ckks_key_lab, delta, seat_matrix, trials
+from hefl_core.attacks import catalogue, ckks_key_lab, seat_matrix, trials
 from hefl_core.attacks.lab import CLIENT, COALITION, COORDINATOR, PLAIN, SEATS
-from hefl_core.attacks.methods import tampering
+from hefl_core.attacks.methods import deviating_client, tampering
 from hefl_core.attacks.methods.tampering import Desk, ForgeryVerdict
 from hefl_core.attacks.result import AttackResult
 from hefl_core.checks import lying_clients
@@ -125,11 +125,13 @@ def _deviate(epoch_rounds: int) -> None:
         )
     )
     said = {
-        delta.NONE: _("follows the protocol"),
-        delta.LOUD: _("takes the key, and is noticed too late"),
-        delta.SILENT: _("takes the key, and hides it in its own answer"),
+        deviating_client.NONE: _("follows the protocol"),
+        deviating_client.LOUD: _("takes the key, and is noticed too late"),
+        deviating_client.SILENT: _("takes the key, and hides it in its own answer"),
     }
-    does = st.selectbox(_("What that client does"), delta.DEVIATIONS, 1, said.__getitem__, key="limits:deviation")
+    does = st.selectbox(
+        _("What that client does"), deviating_client.DEVIATIONS, 1, said.__getitem__, key="limits:deviation"
+    )
     with st.spinner(_("Deviating and decrypting …")):
         found = _delta(encrypting_scheme(), epoch_rounds, does, frame.experiment().seed)
     st.metric(_("Others' uploads of two rounds opened"), f"{found.value:.0%}", border=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hefl_core.attacks import ckks_key_lab, delta, scoring
+from hefl_core.attacks import ckks_key_lab, scoring
 from hefl_core.attacks.lab import (
     CLIENT,
     COALITION,
@@ -27,6 +27,7 @@ from hefl_core.attacks.lab import (
 from hefl_core.attacks.methods import (
     ckks_key_recovery,
     collusion,
+    deviating_client,
     differencing,
     distinguishing,
     gradient_inversion,
@@ -82,7 +83,7 @@ class Order:
 
     ``hidden``: units of the victim's model; ``search``: how an inversion matches (``inversion.SEARCHES``).
     ``epoch_rounds``: rounds under one key, of ``related`` and ``delta`` (1: every round has its own).
-    ``deviation``: what the client of ``delta`` does (``delta.DEVIATIONS``; ``none`` is its control).
+    ``deviation``: what the client of ``delta`` does (``deviating_client.DEVIATIONS``; ``none`` is its control).
 
     Raises: ParameterError naming the field that makes no sense.
     """
@@ -100,14 +101,16 @@ class Order:
     trials: int | None = None
     hidden: int | None = None
     search: str = "dlg"
-    deviation: str = delta.LOUD
+    deviation: str = deviating_client.LOUD
     seed: int = 7
 
     def __post_init__(self) -> None:
         if self.search not in gradient_inversion.SEARCHES:
             raise ParameterError(f"search: expected {' or '.join(gradient_inversion.SEARCHES)}, found {self.search!r}")
-        if self.deviation not in delta.DEVIATIONS:
-            raise ParameterError(f"deviation: expected {' or '.join(delta.DEVIATIONS)}, found {self.deviation!r}")
+        if self.deviation not in deviating_client.DEVIATIONS:
+            raise ParameterError(
+                f"deviation: expected {' or '.join(deviating_client.DEVIATIONS)}, found {self.deviation!r}"
+            )
         for name, low, high in (
             ("batch", 1, 10_000),
             ("clients", 2, 1000),
@@ -513,11 +516,13 @@ def _delta(order: Order) -> AttackResult:
     together = order.scheme if order.scheme.startswith(held) else usual
     threshold = order.threshold if order.threshold > 1 else min(3, order.clients)
     started = time.process_time()
-    deviates, one_key = order.deviation != delta.NONE, order.epoch_rounds > 1
-    view, truth = delta.stage(together, threshold, order.clients, deviates=deviates, one_key=one_key, seed=order.seed)
-    key = delta.read_key(view)
-    right = np.array(delta.opened_rightly(view, delta.open_uploads(view, key), truth), np.float64)
-    refusal = delta.honest_verdict(view, key, order.deviation)
+    deviates, one_key = order.deviation != deviating_client.NONE, order.epoch_rounds > 1
+    view, truth = deviating_client.stage(
+        together, threshold, order.clients, deviates=deviates, one_key=one_key, seed=order.seed
+    )
+    key = deviating_client.read_key(view)
+    right = np.array(deviating_client.opened_rightly(view, deviating_client.open_uploads(view, key), truth), np.float64)
+    refusal = deviating_client.honest_verdict(view, key, order.deviation)
     seconds = time.process_time() - started
     count, each = len(right), len(right) // 2
     score = Score(float(right.mean()), *scoring.wilson(float(right.sum()), count), 0.0, None)

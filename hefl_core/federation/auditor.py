@@ -10,8 +10,8 @@ from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import check_agreed, check_receipt, check_upload, read_ciphertext
 from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.letter import Letter
 from hefl_core.federation.messages import Acknowledgement, Confirmation, EncryptedSum, Receipt
-from hefl_core.federation.party import Letter
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.witness import Witness
 from hefl_core.ids import COORDINATOR

@@ -19,6 +19,7 @@ from hefl_core.federation import messages as m
 from hefl_core.federation.adaptive_bound import FieldScheme, Fitted, Precision, noise_step
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.holder import Holder
+from hefl_core.federation.letter import Letter, Spent, Work
 from hefl_core.federation.mean import Sending, allowance, check_examples, check_length
 from hefl_core.federation.messages import (
     Commitment,
@@ -26,7 +27,6 @@ from hefl_core.federation.messages import (
     Receipt,
     RoundPlan,
 )
-from hefl_core.federation.party import Letter, Spent, Work
 from hefl_core.federation.record.transcript import End, closing_statement
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.ids import AUDITOR, COORDINATOR, OBSERVER, digest

@@ -18,6 +18,7 @@ from hefl_core.federation.admission import (
     read_ciphertext,
 )
 from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.letter import Letter
 from hefl_core.federation.messages import (
     Commitment,
     CommitmentList,
@@ -28,7 +29,7 @@ from hefl_core.federation.messages import (
     Receipt,
     RoundPlan,
 )
-from hefl_core.federation.party import Letter, Party
+from hefl_core.federation.party import Party
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.ids import AUDITOR
 from hefl_core.keys.decryption_policy import mask_digests

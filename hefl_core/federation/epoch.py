@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hefl_core.errors import HeflError, IntegrityError, KeyNotActive, RuntimeUnavailable
-from hefl_core.federation.party import Letter
+from hefl_core.federation.letter import Letter
 from hefl_core.federation.post import Post
 from hefl_core.federation.record.transcript import Sent
 from hefl_core.federation.round import Parties

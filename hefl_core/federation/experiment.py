@@ -142,7 +142,7 @@ class Experiment:
         """How many rounds one key serves at most.
 
         Under one key a client that deviates can mix an old upload into its own and read it from the next sum
-        (attacks/methods/related_ciphertexts.py), or read the key itself (attacks/delta.py). A dealt key that is held
+        (attacks/methods/related_ciphertexts.py), or read the key itself (`attack delta`). A dealt key that is held
         together is therefore
         changed with every round; one made without a dealer costs every client a ceremony, so that the user chooses.
         """

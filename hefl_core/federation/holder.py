@@ -14,8 +14,8 @@ import numpy as np
 from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.letter import Letter
 from hefl_core.federation.messages import Acknowledgement, Confirmation, DecryptionRequest, EncryptedSum, Ready
-from hefl_core.federation.party import Letter
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.witness import Witness
 from hefl_core.ids import AUDITOR, COORDINATOR
@@ -222,7 +222,7 @@ class Holder(Witness):
         """This holder's flooded part, sealed to the clients; None when it is not in the active set.
 
         Leaks: to the clients, the sum (once t holders answered) and nothing else up to the flooding distance, as long as
-            every upload is well formed: what a client added to c1 comes back times the key (attacks/delta.py).
+            every upload is well formed: what a client added to c1 comes back times the key (attacks/methods/deviating_client.py).
         Raises: DecryptionRefused naming the rule (keys/decryption_policy.py).
         """
         request = self.message(position, m.REQUEST, COORDINATOR, DecryptionRequest)

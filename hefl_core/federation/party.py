@@ -7,17 +7,16 @@ middle of a round too.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 
 from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable
 from hefl_core.federation.admission import Links, check_receipts
 from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.letter import Letter, Work
 from hefl_core.federation.messages import RECEIPT
 from hefl_core.federation.record.protocol_table import row_of
 from hefl_core.federation.round_log import Checkpoint, RoundLog
@@ -39,42 +38,6 @@ ENROLMENT_KINDS = ("roster", "epoch", "share")
 SEALED_KINDS = ("update", "partial")
 DUPLICATE = "duplicate"
 """The same message once more: it changes nothing, and is counted with the refusals."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What one step cost its party. Units: seconds of wall clock, seconds of process CPU."""
-
-    step: str
-    seconds: float
-    cpu_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What the making of one message of this kind cost its sender."""
-
-    kind: str
-    work: tuple[Work, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A message ready for the post, and what making it cost: of a keyless party only, a client's costs stay at home.
-
-    Between processes a large body travels beside its letter: ``reference`` then stands for the bytes.
-    """
-
-    envelope: Envelope
-    work: tuple[Work, ...]
-    nbytes: int
-    body_digest: bytes
-    reference: object = None
-
-    @classmethod
-    def of(cls, envelope: Envelope, work: Sequence[Work] = ()) -> Letter:
-        """Weigh and label an envelope."""
-        return cls(envelope, tuple(work), envelope.nbytes, hashlib.sha256(envelope.body).digest())
 
 
 class Party:

@@ -11,10 +11,11 @@ from typing import Any, Final, Protocol
 from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireError
 from hefl_core.federation.admission import check_receipts
 from hefl_core.federation.answers import wrong_answer
+from hefl_core.federation.letter import Letter
 from hefl_core.federation.messages import CONFIRMATION, RECEIPT
 from hefl_core.federation.outside import reason
-from hefl_core.federation.party import ENROLMENT_KINDS, Letter
-from hefl_core.federation.proceedings import Proceedings
+from hefl_core.federation.party import ENROLMENT_KINDS
+from hefl_core.federation.record.proceedings import Proceedings
 from hefl_core.federation.record.protocol_table import UNKEPT_KINDS
 from hefl_core.federation.record.transcript import Entry, LeftOut, Sent, Transcript, Unsent
 from hefl_core.ids import COORDINATOR, is_client

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
-from hefl_core.federation.party import Work
+from hefl_core.federation.letter import Work
 from hefl_core.federation.record.transcript import EAVESDROPPER, Sent, Transcript
 from hefl_core.figures.knowledge import State, clients_of, knowledge, parties_in
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, OBSERVER

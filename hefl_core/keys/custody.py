@@ -196,7 +196,7 @@ class ShareHolder(Hidden):
 
         The answer is written before it is given. ``record`` and ``roster`` are those of the question's epoch.
         Leaks: to the clients, the sum's plaintext once t holders answered; to fewer than t, what the flooding leaves
-            (docs/threat_model.md). Under BFV and CKKS the key, where a client put a number into c1 (attacks/delta.py).
+            (docs/threat_model.md). Under BFV and CKKS the key, where a client put a number into c1 (`attack delta`).
         Raises: DecryptionRefused naming the rule that forbids it; KeyNotActive when the share is gone; RuntimeUnavailable
             for a new question in a round that an earlier life of this holder had committed in.
         Source: docs/protocol.md, "Custody"; the attacks behind each rule stand in docs/sharp_edges.md.

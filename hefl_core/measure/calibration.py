@@ -24,7 +24,7 @@ from hefl_core.federation.client import Client, Home, Parameters
 from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment, Manifest
-from hefl_core.federation.party import Letter, Spent
+from hefl_core.federation.letter import Letter, Spent
 from hefl_core.federation.post import ByCall, Post
 from hefl_core.federation.record.transcript import Sent, Transcript
 from hefl_core.federation.round import Parties, federated_round

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
-from hefl_core.federation.party import Spent, Work
+from hefl_core.federation.letter import Spent, Work
 from hefl_core.federation.record.transcript import Sent
 from hefl_core.ids import COORDINATOR
 

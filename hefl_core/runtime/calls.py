@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from hefl_core import errors
 from hefl_core.errors import HeflError, RoundError, WireError
+from hefl_core.federation.letter import Letter
 from hefl_core.federation.outside import cut, public_text
-from hefl_core.federation.party import Letter
 from hefl_core.federation.record.transcript import End
 from hefl_core.ids import AUDITOR, KMS
 from hefl_core.keys.ceremony_result import CeremonyResult

@@ -15,7 +15,7 @@ import numpy as np
 
 from hefl_core.errors import HeflError
 from hefl_core.federation.client import Client, Evaluate
-from hefl_core.federation.party import Spent
+from hefl_core.federation.letter import Spent
 from hefl_core.federation.record.client_heads import ClientHeads, Head
 
 FOLDER: Final = "results"

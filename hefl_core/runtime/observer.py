@@ -12,8 +12,8 @@ from hefl_core.errors import WireError
 from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
 from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.letter import Spent
 from hefl_core.federation.messages import EncryptedSum, RoundPlan
-from hefl_core.federation.party import Spent
 from hefl_core.federation.record.transcript import Sent, Transcript
 from hefl_core.ids import OBSERVER, client_name
 from hefl_core.keys.identity import Identity

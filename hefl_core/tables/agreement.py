@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hefl_core.tables.booleans import pair_of
+from hefl_core.tables.cells.booleans import pair_of
 from hefl_core.tables.classes import MAX_CLASSES, sorted_classes
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.columns import MOST_CATEGORIES

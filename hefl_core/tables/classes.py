@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import DataError
-from hefl_core.tables.booleans import pair_of
-from hefl_core.tables.cells import Cells, plain_sign
+from hefl_core.tables.cells.booleans import pair_of
+from hefl_core.tables.cells.cell import Cells, plain_sign
+from hefl_core.tables.cells.numbers import read_numbers
 from hefl_core.tables.columns import MAX_TEXT
 from hefl_core.tables.decision import Decision, decided, refused, shown, unseen
 from hefl_core.tables.declared import Kind
-from hefl_core.tables.numbers import read_numbers
 
 MAX_CLASSES: Final = 50
 

@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 
-from hefl_core.tables.cells import Cells
+from hefl_core.tables.cells.cell import Cells
+from hefl_core.tables.cells.kinds import Surroundings, read_kind
 from hefl_core.tables.column import Column, LeftOut
 from hefl_core.tables.decision import Decision, decided, refused, shown, unseen
 from hefl_core.tables.declared import DeclaredColumn, Kind
-from hefl_core.tables.kinds import Surroundings, read_kind
 
 MAX_CATEGORIES: Final = 100
 """More different texts than these are left out unless the column is declared a category."""

@@ -6,11 +6,11 @@ from collections import Counter
 from itertools import islice
 from typing import Final
 
-from hefl_core.tables.cells import says_missing
-from hefl_core.tables.dates import looks_like_a_time
+from hefl_core.tables.cells.cell import says_missing
+from hefl_core.tables.cells.dates import looks_like_a_time
+from hefl_core.tables.cells.written import written
 from hefl_core.tables.decision import refused, shown
 from hefl_core.tables.dialect import Row
-from hefl_core.tables.written import written
 
 _LOOKED_AT: Final = 50
 _COUNTED: Final = 5

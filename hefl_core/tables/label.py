@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.tables.booleans import pair_of
-from hefl_core.tables.cells import CODES, Cells
+from hefl_core.tables.cells.booleans import pair_of
+from hefl_core.tables.cells.cell import CODES, Cells
+from hefl_core.tables.cells.kinds import stands_out
+from hefl_core.tables.cells.numbers import INFINITE, read_numbers
 from hefl_core.tables.classes import MAX_CLASSES, class_numbers, class_texts, class_warnings, sorted_classes
 from hefl_core.tables.decision import Decision, decided, listed, refused, shown
 from hefl_core.tables.declared import Declared, Kind
-from hefl_core.tables.kinds import stands_out
-from hefl_core.tables.numbers import INFINITE, read_numbers
 
 LABEL_NAMES: Final = (
     "label",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.tables.booleans import truth_of
+from hefl_core.tables.cells.booleans import truth_of
 from hefl_core.tables.column import Column
 from hefl_core.tables.decision import listed, refused, shown
 from hefl_core.tables.declared import Kind

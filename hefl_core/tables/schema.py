@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from hefl_core.tables.booleans import pair_of
+from hefl_core.tables.cells.booleans import pair_of
 from hefl_core.tables.classes import MAX_CLASSES
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.columns import MAX_TEXT, MOST_CATEGORIES

@@ -11,15 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import DataError
-from hefl_core.tables.cells import Cells
+from hefl_core.tables.cells.cell import Cells
+from hefl_core.tables.cells.kinds import Surroundings
+from hefl_core.tables.cells.numbers import read_numbers
 from hefl_core.tables.column import Column
 from hefl_core.tables.columns import decide, without_repeats
 from hefl_core.tables.decision import Decision, decided, listed, refused, shown
 from hefl_core.tables.declared import Declared, Mark
 from hefl_core.tables.grid import Grid, read_grid
-from hefl_core.tables.kinds import Surroundings
 from hefl_core.tables.label import Label, choose_label, labelled, read_label
-from hefl_core.tables.numbers import read_numbers
 from hefl_core.tables.reading import MAX_BYTES, read_text
 
 

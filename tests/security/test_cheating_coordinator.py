@@ -8,8 +8,8 @@ import pytest
 from hefl_core.errors import HeflError, IntegrityError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.coordinator import Coordinator
+from hefl_core.federation.letter import Letter
 from hefl_core.federation.messages import EncryptedSum, RoundPlan
-from hefl_core.federation.party import Letter
 from hefl_core.federation.post import ByCall
 from hefl_core.runtime import stage
 from hefl_core.runtime.run import Run

@@ -10,7 +10,7 @@ import gmpy2
 import numpy as np
 import pytest
 
-from hefl_core.attacks import delta
+from hefl_core.attacks.methods import deviating_client
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import IntegrityError, ParameterError
 from hefl_core.federation import messages as m
@@ -49,13 +49,15 @@ def deviate(monkeypatch, *, silent=False, amount=None):
         taken.uploads[position.round, self.name] = vector
         if self.name != DEVIATING:
             return vector
-        return delta.shift(vector, delta.delta_for(self.scheme.preset, 3) if amount is None else amount)
+        return deviating_client.shift(
+            vector, deviating_client.delta_for(self.scheme.preset, 3) if amount is None else amount
+        )
 
     def reading(self, position):
         found = partials(self, position)
         if self.name == DEVIATING and not taken.silent:
             total = self.message(position, m.SUM, COORDINATOR, EncryptedSum).total
-            taken.keys[position.round] = delta.key_in(total, found)
+            taken.keys[position.round] = deviating_client.key_in(total, found)
         return found
 
     def last(self, position, request):
@@ -67,8 +69,8 @@ def deviate(monkeypatch, *, silent=False, amount=None):
 
         def covering(holder, question, **how):
             mine = answer(holder, question, **how)
-            key = taken.keys[position.round] = delta.key_in(question.total, [*theirs, mine])
-            return delta.cover_up(mine, key, delta.delta_for(self.scheme.preset, 3))
+            key = taken.keys[position.round] = deviating_client.key_in(question.total, [*theirs, mine])
+            return deviating_client.cover_up(mine, key, deviating_client.delta_for(self.scheme.preset, 3))
 
         with pytest.MonkeyPatch.context() as own:
             own.setattr(ShareHolder, "answer", covering)
@@ -91,7 +93,7 @@ def deviate(monkeypatch, *, silent=False, amount=None):
 def is_right(run, taken, round_, key_round):
     """Whether the key of one round opens the victim's upload of another: the count exactly, the update to its rounding."""
     scheme, vector = open_scheme(TOGETHER.scheme), taken.uploads[round_, VICTIM]
-    opened = delta.open_with(vector, taken.keys[key_round], float(TOGETHER.declared_bound))
+    opened = deviating_client.open_with(vector, taken.keys[key_round], float(TOGETHER.declared_bound))
     (seen,) = [one for one in run.observer.observations[round_] if one.client == VICTIM]
     error = scheme.sum_error(float(TOGETHER.declared_bound), 1, vector.max_terms)
     truth = np.frombuffer(seen.update) * seen.examples / run.transcript.manifest.examples_max
@@ -126,7 +128,7 @@ def test_the_loud_one_stops_the_run_and_has_the_key_all_the_same(monkeypatch):
     with pytest.raises(IntegrityError, match="noise of block 1: expected at most"):
         finish(TOGETHER)
     assert set(taken.keys[1].coefficients.tolist()) == {-1, 0, 1}
-    opened = delta.open_with(taken.uploads[1, VICTIM], taken.keys[1], float(TOGETHER.declared_bound))
+    opened = deviating_client.open_with(taken.uploads[1, VICTIM], taken.keys[1], float(TOGETHER.declared_bound))
     assert opened is not None and opened.integers[1] == 1 and opened.integers[0] > 0
 
 
@@ -158,4 +160,4 @@ def test_paillier_has_no_rest_that_a_key_could_stand_in():
 
 def test_the_lab_refuses_to_try_it_on_paillier():
     with pytest.raises(ParameterError, match="expected a BFV or CKKS preset"):
-        delta.stage("paillier-packed")
+        deviating_client.stage("paillier-packed")

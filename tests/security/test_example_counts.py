@@ -18,8 +18,8 @@ from scipy.stats import t as student
 from hefl_core.errors import EncodingError, IntegrityError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.client import Home
+from hefl_core.federation.letter import Letter, Work
 from hefl_core.federation.outside import is_public_reason, reason
-from hefl_core.federation.party import Letter, Work
 from hefl_core.federation.post import TRAINING_STEP, untimed
 from hefl_core.federation.record.transcript import LeftOut, Sent, Transcript, TranscriptLine
 from hefl_core.ids import AUDITOR, COORDINATOR

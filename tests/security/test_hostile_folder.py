@@ -191,13 +191,13 @@ def test_a_million_files_are_not_looked_at(saved, monkeypatch):
 
 def test_one_large_body_is_not_read_for_every_line(run, monkeypatch):
     """A record of many lines over one blob would be read for days."""
-    monkeypatch.setattr("hefl_core.federation.proceedings.SMALL_BODY_BYTES", 8)
+    monkeypatch.setattr("hefl_core.federation.record.proceedings.SMALL_BODY_BYTES", 8)
     with pytest.raises(IntegrityError, match="line .*: receipt of client-2: its body is that of an earlier message"):
         verify(run.transcript)
 
 
 def test_all_bodies_together_are_bounded(run, monkeypatch):
-    monkeypatch.setattr("hefl_core.federation.proceedings.MAX_BLOBS_BYTES", 100_000)
+    monkeypatch.setattr("hefl_core.federation.record.proceedings.MAX_BLOBS_BYTES", 100_000)
     with pytest.raises(IntegrityError, match="or all of them than 100000"):
         verify(run.transcript)
 

@@ -12,11 +12,11 @@ from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnava
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import Links
 from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.letter import Work
 from hefl_core.federation.outside import MAX_TEXT, reason
-from hefl_core.federation.party import Work
 from hefl_core.federation.post import Post
-from hefl_core.federation.proceedings import Proceedings
 from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.proceedings import Proceedings
 from hefl_core.federation.record.protocol_table import ProtocolRow
 from hefl_core.federation.record.transcript import MAX_LINE_BYTES, LeftOut, Transcript, Unsent, closing_statement
 from hefl_core.federation.record.verify import pin_of, verify, verify_file
@@ -453,7 +453,7 @@ def test_what_was_accepted_without_a_word_is_named(name, alone):
 
 
 CHECKS = {
-    "a client's training time": ("hefl_core.federation.proceedings._check_work", lambda *_: None),
+    "a client's training time": ("hefl_core.federation.record.proceedings._check_work", lambda *_: None),
     "a note at round 99": (Proceedings, "noted"),
     "a note of a look-alike": (Proceedings, "noted"),
 }

@@ -17,7 +17,7 @@ from hefl_core.federation import post
 from hefl_core.federation.client import Observation
 from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.party import Letter
+from hefl_core.federation.letter import Letter
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.ids import OBSERVER

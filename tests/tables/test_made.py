@@ -15,15 +15,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hefl_core.errors import DataError
-from hefl_core.tables.booleans import PAIRS
-from hefl_core.tables.cells import says_missing
+from hefl_core.tables.cells.booleans import PAIRS
+from hefl_core.tables.cells.cell import says_missing
+from hefl_core.tables.cells.dates import looks_like_a_time
+from hefl_core.tables.cells.written import written
 from hefl_core.tables.check import report
-from hefl_core.tables.dates import looks_like_a_time
 from hefl_core.tables.declared import Kind
 from hefl_core.tables.schema import TableSchema, propose
 from hefl_core.tables.statistics import fit
 from hefl_core.tables.table import read_table
-from hefl_core.tables.written import written
 from tests.tables.helpers import GOOD, column
 
 _WORDS = {word for pair in PAIRS for word in pair}

@@ -12,8 +12,8 @@ import numpy as np
 from hefl_core.checks.claims.reading import Noise, noise_step_of, public_keys, secrets_sent, vectors_of
 from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
+from hefl_core.federation.letter import Work
 from hefl_core.federation.messages import Commitment, Receipt
-from hefl_core.federation.party import Work
 from hefl_core.federation.record.transcript import LeftOut, Sent, Transcript, TranscriptLine
 from hefl_core.ids import COORDINATOR
 from hefl_core.keys.epochs import EpochAnnouncement

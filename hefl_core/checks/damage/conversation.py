@@ -20,8 +20,8 @@ from hefl_core.checks.damage.outcomes import AcceptedWrong, Bench
 from hefl_core.errors import HeflError, RoundError
 from hefl_core.federation.client import Parameters
 from hefl_core.federation.experiment import Experiment, Manifest
+from hefl_core.federation.letter import Letter
 from hefl_core.federation.messages import RECEIPT
-from hefl_core.federation.party import Letter
 from hefl_core.federation.post import ByCall
 from hefl_core.ids import KMS, client_name
 from hefl_core.keys.ceremony_result import PREFIX

@@ -21,7 +21,7 @@ from hefl_core.checks.faults.faults import SLOW_SECONDS, Fault
 from hefl_core.checks.faults.judge import judge
 from hefl_core.errors import HeflError, IntegrityError
 from hefl_core.federation.experiment import Experiment, Manifest
-from hefl_core.federation.party import Letter
+from hefl_core.federation.letter import Letter
 from hefl_core.federation.record.transcript import Sent
 from hefl_core.federation.record.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name

@@ -18,7 +18,7 @@ import msgspec
 
 from hefl_core.errors import IntegrityError, KeyUseError, WireError
 from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.party import Letter, Work
+from hefl_core.federation.letter import Letter, Work
 from hefl_core.federation.record.protocol_table import UNKEPT_KINDS
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys.roster import Member, Roster

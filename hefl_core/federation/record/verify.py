@@ -17,9 +17,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hefl_core.errors import DataError, HeflError, IntegrityError, WireError
-from hefl_core.federation.proceedings import Find, Proceedings
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.grammar import Conversation
+from hefl_core.federation.record.proceedings import Find, Proceedings
 from hefl_core.federation.record.transcript import (
     MAX_LINE_BYTES,
     MAX_RECORD_BYTES,

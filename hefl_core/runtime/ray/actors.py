@@ -23,8 +23,8 @@ from typing import Any, Final
 from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.client import Client
 from hefl_core.federation.experiment import Manifest
+from hefl_core.federation.letter import Letter
 from hefl_core.federation.outside import public_error
-from hefl_core.federation.party import Letter
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
 from hefl_core.keys.roster import Member
 from hefl_core.keys.vault.store import KeyStore

@@ -15,7 +15,7 @@ from typing import Any, Final
 import psutil
 
 from hefl_core.errors import HeflError, RuntimeUnavailable
-from hefl_core.federation.party import Letter
+from hefl_core.federation.letter import Letter
 from hefl_core.federation.post import untimed
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys.roster import Member

@@ -15,7 +15,7 @@ from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.client import Client
 from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.party import Letter
+from hefl_core.federation.letter import Letter
 from hefl_core.federation.post import untimed
 from hefl_core.federation.round import Parties
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name

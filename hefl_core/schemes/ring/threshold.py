@@ -14,7 +14,7 @@ Four rules make that safe, and each has its attack in docs/sharp_edges.md:
 
 The gap between flooding and noise is a number (``preset.gap_bits``), not a proof of security; see docs/threat_model.md.
 All of it takes for granted that c1 is a sum of honest encryptions: a client that adds δ to its own gets δ·s back, over the
-flooding, and nobody sees it before the sum is open (attacks/delta.py).
+flooding, and nobody sees it before the sum is open (attacks/methods/deviating_client.py).
 
 Source: Asharov et al. 2012 (eprint 2011/613), Boneh et al. 2018 (eprint 2017/956); attacks measured here.
 """

@@ -10,10 +10,10 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.tables.cells import Cells
+from hefl_core.tables.cells.cell import Cells
+from hefl_core.tables.cells.written import EXACT, Written, digits_of, rounds, written
 from hefl_core.tables.decision import refused, shown
 from hefl_core.tables.declared import Kind, Mark
-from hefl_core.tables.written import EXACT, Written, digits_of, rounds, written
 
 LARGEST: Final = 1e30
 SMALLEST: Final = 1e-300

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.tables.cells import Cells
+from hefl_core.tables.cells.cell import Cells
 from hefl_core.tables.decision import refused, shown
 from hefl_core.tables.declared import DateOrder
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hefl_core.tables.cells import Cells, plain_sign
+from hefl_core.tables.cells.cell import Cells, plain_sign
 from hefl_core.tables.decision import refused, shown
 
 PAIRS: Final = (

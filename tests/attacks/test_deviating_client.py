@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hefl_core.attacks import delta
 from hefl_core.attacks.catalogue import run
 from hefl_core.attacks.lab import COALITION
+from hefl_core.attacks.methods import deviating_client as delta
 from hefl_core.cli.main import app
 from hefl_core.errors import ParameterError
 from hefl_core.schemes.base import PartialDecryption
@@ -45,7 +45,11 @@ def test_in_many_rounds_it_never_fails_and_never_succeeds_by_luck():
         ]
         for deviation in delta.DEVIATIONS
     }
-    assert found == {delta.NONE: [0.0] * 20, delta.LOUD: [0.5] * 20, delta.SILENT: [0.5] * 20}
+    assert found == {
+        delta.NONE: [0.0] * 20,
+        delta.LOUD: [0.5] * 20,
+        delta.SILENT: [0.5] * 20,
+    }
 
 
 @pytest.mark.parametrize("threshold_", [2, 3, 4, 5])

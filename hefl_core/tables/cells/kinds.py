@@ -8,14 +8,14 @@ from typing import Final
 
 import numpy as np
 
-from hefl_core.tables.booleans import read_booleans
-from hefl_core.tables.cells import CODES, Cells, plain_sign
+from hefl_core.tables.cells.booleans import read_booleans
+from hefl_core.tables.cells.cell import CODES, Cells, plain_sign
+from hefl_core.tables.cells.dates import DAY_ZERO, read_dates, read_durations
+from hefl_core.tables.cells.numbers import NumberColumn, read_numbers
+from hefl_core.tables.cells.written import is_plain
 from hefl_core.tables.column import Column, LeftOut
-from hefl_core.tables.dates import DAY_ZERO, read_dates, read_durations
 from hefl_core.tables.decision import Decision, decided, listed, refused, shown
 from hefl_core.tables.declared import DeclaredColumn, Kind, Mark
-from hefl_core.tables.numbers import NumberColumn, read_numbers
-from hefl_core.tables.written import is_plain
 
 _FORMS: Final = {
     Kind.NUMBER: "{column}: numbers{mark}; to change this, declare its kind or decimal mark",

@@ -1,0 +1,45 @@
+"""A message ready for the post, and what making it cost."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hefl_core.wire.envelope import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one step cost its party. Units: seconds of wall clock, seconds of process CPU."""
+
+    step: str
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the making of one message of this kind cost its sender."""
+
+    kind: str
+    work: tuple[Work, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message ready for the post, and what making it cost: of a keyless party only, a client's costs stay at home.
+
+    Between processes a large body travels beside its letter: ``reference`` then stands for the bytes.
+    """
+
+    envelope: Envelope
+    work: tuple[Work, ...]
+    nbytes: int
+    body_digest: bytes
+    reference: object = None
+
+    @classmethod
+    def of(cls, envelope: Envelope, work: Sequence[Work] = ()) -> Letter:
+        """Weigh and label an envelope."""
+        return cls(envelope, tuple(work), envelope.nbytes, hashlib.sha256(envelope.body).digest())
