@@ -47,7 +47,7 @@ def noted(transcript, texts=TEXTS):
     lines = transcript.to_bytes().splitlines(keepends=True)
     made = Transcript.from_bytes(b"".join(lines[:-1]), transcript.blobs)
     for text in texts:
-        made.note(LeftOut(text, text, transcript.sent[-1].position, text))
+        made.note(LeftOut("client-1", text, transcript.sent[-1].position, text))
     return made
 
 

@@ -9,7 +9,6 @@ from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.transcript_zip import pack
 from hefl_core.figures import own_run, training
 from hefl_core.learning.partition import LabelTable
-from pages import one_round
 from pages.parts import quoting
 from tests.gui.conftest import run_on
 from tests.gui.hostile_texts import TEXTS, forged, noted, table
@@ -104,7 +103,7 @@ def test_an_uploaded_record_brings_text_only(app, small_run, text):
 
 
 def test_without_the_helper_a_records_reason_is_a_link(app, small_run, monkeypatch):
-    monkeypatch.setattr(one_round, "quoted", raw)
+    monkeypatch.setattr("pages.parts.quoting.quoted", raw)
     at = run_on(app, "one_round", clients=3, rounds=1)
     at.file_uploader(key="upload").set_value(("r.zip", pack(noted(small_run.transcript, TEXTS[:2])), "application/zip"))
     at.run()
