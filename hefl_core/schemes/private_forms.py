@@ -1,4 +1,4 @@
-"""What a secret share looks like in memory: as it is kept, and as the libraries hold it while they compute with it."""
+"""Forms of a secret share in memory: as stored, and as the libraries hold it while they compute."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def _ring_forms(preset: RingPreset, share: SecretShare, label: str, count: int) 
 def _small_forms(residues: rlwe.Residues, p: int, label: str, count: int) -> Iterator[Form]:
     """The key's coefficients, -1, 0 or 1: as residues and as signed integers of every width."""
     signed = residues.astype(np.int64)
+    # SEAL keeps -1 as p - 1.
     signed[residues > p // 2] -= p
     forms = {kind: signed.astype(kind) for kind in ("<i8", "<i4", "<i2", "i1", ">i8", "<f8")}
     for kind, values in {"<u8 residues": residues.astype("<u8"), **forms}.items():

@@ -1,4 +1,4 @@
-"""From a vector to Paillier's plaintexts and back: quantise, pack, tag; and refuse what no honest sum contains.
+"""From a vector to Paillier's plaintexts and back: quantise, pack, tag; and reject what no honest sum contains.
 
 Words under the tag are the blocks' plaintexts as integers, each without the tag itself.
 """
@@ -15,7 +15,7 @@ from hefl_core.schemes.paillier.big_words import INTEGER_BITS, MAX_INTEGERS, Big
 from hefl_core.schemes.presets import PaillierPreset
 
 TAG_MODULUS: Final = 2**61 - 1
-"""A prime. Tags are below it; the sum of a thousand fits the tag's field."""
+"""A prime. Tags are below it; the sum of a thousand fits the 72 bits of the tag's place."""
 NAIVE_FIELD_BITS: Final = 40
 """Width of the one value in a ciphertext of ``paillier-naive``: finer than float32, and exact in float64."""
 
@@ -26,6 +26,7 @@ class PaillierWords:
     def __init__(self, preset: PaillierPreset) -> None:
         self.preset = preset
         field_bits = preset.field_bits or NAIVE_FIELD_BITS
+        # One bit less than the modulus: a plaintext below 2^(bits - 1) is below n, so no sum wraps modulo n.
         self.layout = BigWords(preset.modulus_bits - 1, field_bits, singly=preset.field_bits == 0)
 
     def fields(self, max_terms: int) -> FixedPoint:
@@ -43,7 +44,7 @@ class PaillierWords:
         return words
 
     def check_label(self, vector: CiphertextVector) -> None:
-        """Numbers that fit each other and the blocks. Raises: WireError."""
+        """Check that the label's numbers fit each other and the blocks. Raises: WireError."""
         check_label(vector, self.preset.max_terms)
         if vector.integers > MAX_INTEGERS:
             raise WireError(f"{self.preset.name}: expected at most {MAX_INTEGERS} integers, found {vector.integers}")
@@ -63,6 +64,7 @@ class PaillierWords:
             raise EncodingError("open: expected the bound, the ciphertext does not declare one; pass bound=")
         found = self.layout.read(words, total.length, total.integers, total.tagged)
         values = self.fields(total.max_terms).restore(found.fields, check_bound(bound), total.terms)
+        # Each term was checked against the same limits before encryption, so a sum above terms · limit is not honest.
         room = total.terms * _integer_room(total.max_terms)
         if any(value > room for value in found.integers) or (found.tag or 0) >= total.terms * TAG_MODULUS:
             raise IntegrityError("integers: found one that no honest sum contains; never retry on this ciphertext")
@@ -80,6 +82,7 @@ class PaillierWords:
 
 
 def _integer_room(max_terms: int) -> int:
+    # max_terms of these sum to less than 2^64: no carry into the next place.
     return int((1 << INTEGER_BITS) - 1) // max_terms
 
 
