@@ -136,7 +136,7 @@ class FixedPoint:
             # floor(x + U) with U uniform on [0, 1) has mean x.
             scaled += rng.random(len(scaled))
             np.floor(scaled, out=scaled)
-        # 1/step is rounded: an entry at the bound could land one step outside. The least field is 1, so 0 is never honest.
+        # 1/step is rounded: an entry at the bound could land one step outside. The least field is 1; 0 is not honest.
         np.clip(scaled, 1 - self.offset, self.offset - 1, out=scaled)
         scaled += self.offset
         return scaled.astype(np.uint64)
