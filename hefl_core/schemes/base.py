@@ -79,7 +79,7 @@ class SecretShare:
 
 
 def expose_secret(share: SecretShare) -> bytes:
-    """The share's material. Callers: the schemes and keys/sealing.py, nobody else (a test counts them)."""
+    """The share's material. Callers: only the schemes and keys/sealing.py (a test counts them)."""
     material: bytes = share._SecretShare__material  # type: ignore[attr-defined]
     return material
 

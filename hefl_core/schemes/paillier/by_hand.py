@@ -1,4 +1,4 @@
-"""Paillier with numbers that fit on a blackboard: every intermediate is shown. INSECURE: anybody factors n at a glance.
+"""Paillier with numbers that fit on a blackboard: every intermediate is shown. INSECURE: n is factored at a glance.
 
 Like paillier/scheme.py, but without masks made beforehand, packing or checks on the wire: the four lines of the paper.
 

@@ -129,7 +129,7 @@ def _ell(x: Any, n: Any) -> Any:
 def open_public(preset: PaillierPreset, material: bytes) -> Modulus:
     """The modulus in a public key's material, checked as far as that goes without its factors.
 
-    Raises: WireError for another form; ParameterError for a modulus that protects nobody.
+    Raises: WireError for another form; ParameterError for a modulus that protects nothing.
     """
     public = decode(material, PublicMaterial, limit=4096)
     n = gmpy2.mpz(int.from_bytes(public.modulus, "big"))
@@ -138,7 +138,7 @@ def open_public(preset: PaillierPreset, material: bytes) -> Modulus:
             f"{preset.name}: expected a modulus of {preset.modulus_bits} bits, found {n.bit_length()}",
             "ask the KMS for its public key",
         )
-    # All that shows without the factors: with a small factor, a power or a prime anybody could decrypt.
+    # All that shows without the factors: a small factor, a power or a prime is factored at once.
     if gmpy2.gcd(n, _primorial(ROUGH)) != 1 or gmpy2.is_power(n) or gmpy2.is_prime(n):
         raise ParameterError(f"{preset.name}: the modulus is no product of two large primes", "make a new key")
     modulus = Modulus(int(n), int.from_bytes(public.base, "big"), preset.mask_bits)

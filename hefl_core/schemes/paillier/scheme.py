@@ -241,7 +241,7 @@ class PaillierScheme:
 
         A block that another key decrypts, or that overflowed, has bits where none may be or fields out of range with
         overwhelming probability; a shift within the range of the fields is left to the tag.
-        Raises: QuorumError, KeyMismatch, WireError, IntegrityError; EncodingError when nobody states the bound.
+        Raises: QuorumError, KeyMismatch, WireError, IntegrityError; EncodingError when no bound is given.
         """
         check_partials(key, total, partials)
         self.words.check_label(total)

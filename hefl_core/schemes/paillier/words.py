@@ -57,7 +57,7 @@ class PaillierWords:
     def decode(self, words: Sequence[int], total: CiphertextVector, bound: float | None) -> Opened:
         """Split summed words into integers, tag and values.
 
-        Raises: IntegrityError when one is out of range; EncodingError when nobody states the bound.
+        Raises: IntegrityError when one is out of range; EncodingError when no bound is given.
         """
         bound = total.bound if bound is None else bound
         if bound is None:

@@ -32,8 +32,8 @@ exponential, not Gaussian: beyond 32 deviations with probability about exp(-sqrt
 class CKKSScheme(RingScheme[CKKSPreset]):
     """CKKS under one preset. A decrypted block is its slots.
 
-    Leaks: a decryption given to somebody who holds the ciphertext gives the secret key away (Li and Micciancio 2021,
-    eprint 2020/1533). In this protocol decryptions stay with the clients, who hold the key anyway.
+    Leaks: a decryption gives the secret key to a party that also holds the ciphertext (Li and Micciancio 2021,
+    eprint 2020/1533). In this protocol decryptions stay with the clients, which hold the key anyway.
     """
 
     block_type = "<f8"

@@ -351,7 +351,7 @@ def read_ciphertext(ring: Ring, block: bytes, what: str) -> Residues:
         raise WireError(f"{what}: expected scale {ring.scale}, found {scale}; ask the sender again")
     words = _read_array(body[_CIPHERTEXT.size :], shape, what)
     check_residues(words, primes, what)
-    # c0 + c1·s with c1 = 0 is c0: anybody reads the plaintext.
+    # With c1 = 0, c0 + c1·s is c0: the plaintext is readable without a key.
     if not words[1].any():
         raise WireError(f"{what}: c1 is zero, so that nothing is encrypted; ask the sender again")
     return words
