@@ -138,7 +138,6 @@ def _squared_distance(observed: Any, found: Any) -> Any:
 
 def _one_minus_cosine(observed: Any, found: Any) -> Any:
     lengths = tf.sqrt(tf.reduce_sum(tf.square(observed)) * tf.reduce_sum(tf.square(found)))
-    # The floor avoids 0/0 for a zero gradient.
     return 1 - tf.reduce_sum(observed * found) / tf.maximum(lengths, tf.constant(1e-300, tf.float64))
 
 

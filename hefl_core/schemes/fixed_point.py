@@ -174,7 +174,6 @@ def pack(fields: Fields, per_word: int, field_bits: int) -> Fields:
         (rest[None], words[whole // per_word :]),
     ):
         if len(out):
-            # From the highest field down: each step shifts what is there and adds the next below.
             out[:] = rows[:, per_word - 1]
             for place in range(per_word - 2, -1, -1):
                 out <<= np.uint64(field_bits)

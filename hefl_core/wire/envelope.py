@@ -131,7 +131,6 @@ class Envelope:
         header = self.header
         if len(self.body) > limit:
             raise WireError(f"{header.kind}: expected at most {limit} bytes, found {len(self.body)}; refuse the sender")
-        # Before any field is used: an unsigned header is not the sender's word.
         self.signed_header.verify(signing_key)
         if header.experiment != experiment:
             raise WireError(
@@ -139,7 +138,6 @@ class Envelope:
             )
         if recipient not in header.recipients:
             raise WireError(f"{header.kind}: addressed to {', '.join(header.recipients)}, not to {recipient}")
-        # A sealed body can be compared with its digest only once it is opened.
         if not header.sealed:
             check_content(header, self.body)
 

@@ -52,7 +52,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def whole(value: object) -> int:
     """A whole number from 0 on, written as one. Raises: ValueError for 1.9, true, "7", -5."""
-    # Not isinstance: True is an int to it.
     if type(value) is not int or value < 0:
         raise ValueError(f"expected a whole number from 0 on, found {str(value)[:40]!r}")
     return value

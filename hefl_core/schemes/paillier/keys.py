@@ -138,7 +138,7 @@ def open_public(preset: PaillierPreset, material: bytes) -> Modulus:
             f"{preset.name}: expected a modulus of {preset.modulus_bits} bits, found {n.bit_length()}",
             "ask the KMS for its public key",
         )
-    # All that shows without the factors: a small factor, a power or a prime is factored at once.
+    # All that shows without the factors: n with a small factor, a power or a prime protects nothing.
     if gmpy2.gcd(n, _primorial(ROUGH)) != 1 or gmpy2.is_power(n) or gmpy2.is_prime(n):
         raise ParameterError(f"{preset.name}: the modulus is no product of two large primes", "make a new key")
     modulus = Modulus(int(n), int.from_bytes(public.base, "big"), preset.mask_bits)
@@ -228,7 +228,6 @@ def _prime(bits: int, safe: bool) -> int:
             p = 2 * half + 1
             if p.bit_length() > bits:
                 break
-            # p first: most candidates fail at once, and (p-1)/2 is tested only for those that pass.
             if _is_prime(p) and (not safe or _is_prime(half)):
                 return int(p)
 

@@ -99,7 +99,6 @@ def combine(modulus: Modulus, quorum: Quorum, powers: Mapping[int, tuple[bytes, 
 
 def _product(modulus: Modulus, bases: Sequence[Any], exponents: Any) -> Any:
     """Π base^exponent modulo n², with one inversion for all negative exponents together."""
-    # Lagrange coefficients over the integers have either sign.
     over, under = gmpy2.mpz(1), gmpy2.mpz(1)
     for base, exponent in zip(bases, exponents, strict=True):
         power = gmpy2.powmod(base, abs(exponent), modulus.square)

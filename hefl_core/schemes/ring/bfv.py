@@ -69,7 +69,6 @@ class BFVScheme(RingScheme[BFVPreset]):
         exact = self._whole_words(integers, max_terms)
         words = np.concatenate([exact, packed])
         if tag is not None:
-            # The tag is computed over the words without itself, and then takes its place behind the integers.
             words = np.insert(words, len(exact), np.uint64(self._tag_word(tag, words)))
         starts = range(0, len(words), self.ring.degree)
         made = tuple(

@@ -57,7 +57,6 @@ def read(preset: RingPreset, ring: Ring, block: bytes, what: str, *, fresh: bool
     # Fixed length and prefix leave no field to parse, so no length in the bytes is ever trusted.
     words = _words(block, prefix, 2 * len(primes) * ring.degree, 0, what).reshape(2, len(primes), ring.degree)
     rlwe.check_residues(words, primes, what)
-    # With c1 = 0, c0 + c1·s is c0: the plaintext is readable without a key.
     if not words[1].any():
         raise WireError(f"{what}: c1 is zero, so that nothing is encrypted; ask the sender again")
     return words

@@ -108,7 +108,7 @@ class CKKSScheme(RingScheme[CKKSPreset]):
         values, unused = slots[count:end], slots[end:]
         if not np.all(np.isfinite(slots)):
             raise IntegrityError("slots: expected finite numbers, found NaN or infinity; another key or damage")
-        # Clipped first: another key gives slots of size about q/scale, far outside the range of a true count.
+        # Clipped first: another key gives slots of about q/scale, mostly far outside the range of a true count.
         off = float(np.max(np.abs(exact - np.clip(np.rint(exact), 0, total.terms * LARGEST_INTEGER)), initial=0.0))
         if off > 0.1:
             raise IntegrityError(
@@ -131,7 +131,6 @@ class CKKSScheme(RingScheme[CKKSPreset]):
         """
         variance = terms * (self.preset.noise_std**2 + 1 / 12)
         if self.preset.collective:
-            # Uniform on ±2^f has variance 4^f/3.
             variance += self.preset.largest_threshold * 4.0**self.preset.flood_bits / 3
         # A slot sums N coefficients times roots of unity; its real part has half of the variance.
         slot_std = math.sqrt(variance * self.preset.degree / 2) / self.ring.scale

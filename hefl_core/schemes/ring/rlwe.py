@@ -181,7 +181,6 @@ def ternary(degree: int) -> Small:
 def centred_binomial(degree: int) -> Small:
     """Fresh errors, the difference of two 21-bit counts: standard deviation 3.24, as SEAL's own."""
     words = np.frombuffer(os.urandom(16 * degree), dtype="<u8").reshape(2, degree) & np.uint64((1 << 21) - 1)
-    # Variance of each count 21/4, of the difference 10.5: 3.24².
     ones = np.bitwise_count(words).astype(np.int64)
     return np.asarray(ones[0] - ones[1])
 
@@ -351,7 +350,6 @@ def read_ciphertext(ring: Ring, block: bytes, what: str) -> Residues:
         raise WireError(f"{what}: expected scale {ring.scale}, found {scale}; ask the sender again")
     words = _read_array(body[_CIPHERTEXT.size :], shape, what)
     check_residues(words, primes, what)
-    # With c1 = 0, c0 + c1·s is c0: the plaintext is readable without a key.
     if not words[1].any():
         raise WireError(f"{what}: c1 is zero, so that nothing is encrypted; ask the sender again")
     return words

@@ -24,7 +24,6 @@ def split(secret: Residues, primes: tuple[int, ...], quorum: Quorum) -> tuple[Re
 
 
 def _evaluate(coefficients: Sequence[Residues], x: int, primes: tuple[int, ...]) -> Residues:
-    # Horner's rule.
     value = coefficients[-1]
     for coefficient in reversed(coefficients[:-1]):
         value = add(scale(value, [x] * len(primes), primes), coefficient, primes)

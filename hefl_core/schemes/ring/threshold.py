@@ -125,7 +125,6 @@ def answer(ring: Ring, operand: Sequence[Fixed], c1: Residues, noise: Residues) 
     """
     primes = rlwe.data_primes(ring)
     ckks = ring.plain_modulus == 0
-    # SEAL keeps CKKS ciphertexts as NTT values, BFV ones as coefficients.
     mask = c1 if ckks else rlwe.ntt(c1, primes)
     product = np.stack([rlwe.multiply(row, s, p) for row, s, p in zip(mask, operand, primes, strict=True)])
     if ckks:
@@ -174,7 +173,6 @@ def combine(
             what = f"partial {partial.index}, block {number + 1}"
             part = shamir.from_bytes(partial.blocks[number], primes, ring.degree, what)
             words[0] = shamir.add(words[0], part, primes)
-        # CKKS has no such check: its noise and its numbers are one.
         if ring.plain_modulus:
             check_noise(ring, words[0], preset.noise_limit(key.quorum, total.terms), number + 1)
         opened.append(seal.from_bytes(sealapi.Ciphertext(), ring, rlwe.write_ciphertext(ring, words), "sum"))
