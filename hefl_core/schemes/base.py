@@ -1,4 +1,4 @@
-"""What every scheme offers: encrypt a vector, add without a key, decrypt alone or together.
+"""Interface of every scheme: encrypt a vector, add without a key, decrypt alone or together.
 
 The verbs are those of the protocol: ``keygen``, ``encrypt``, ``add``, ``partial_decrypt``, ``combine``.
 A vector travels as *words* inside ciphertext blocks: first the exact integers (example counts and the like), then the
@@ -211,7 +211,6 @@ def check_partials(key: PublicKey, total: CiphertextVector, partials: Sequence[P
         raise QuorumError(f"expected {need} partial decryptions, found {len(partials)}", have=len(partials), need=need)
     active = partials[0].active
     indices = tuple(sorted(partial.index for partial in partials))
-    # Each part has the Lagrange coefficient of its own set folded in: parts of different sets do not combine.
     if any(partial.active != active for partial in partials) or indices != tuple(sorted(active)):
         raise IntegrityError(
             f"partials: expected one from each of the active set {active}, found holders {indices}; ask them again"

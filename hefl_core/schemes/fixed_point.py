@@ -108,8 +108,7 @@ class FixedPoint:
 
     @property
     def value_bits(self) -> int:
-        """Bits of one value, sign included."""
-        # (K - 1).bit_length() is ceil(log2 K).
+        """Bits of one value, sign included: field_bits - ceil(log2 max_terms)."""
         return self.field_bits - (self.max_terms - 1).bit_length()
 
     @property

@@ -87,7 +87,6 @@ def answers_cap(preset: Preset, quorum: Quorum, terms: int, wanted: int, *, deal
         # The distance grows in proportion to the ciphertexts: 2^-40 has room for 2^-40 / (distance of one).
         one = preset.distance_bits(quorum, terms, 1, dealer_free=dealer_free)
         room = min(room, math.floor(2.0 ** (-FULL_FLOODING_BITS - one)))
-    # Opening one ciphertext takes at least one honest answer, so honest holders together may open honest · cap.
     return min(wanted, room // honest)
 
 

@@ -31,7 +31,7 @@ FRESH_NOISE_STD = {True: 15.1, False: 172.0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """What all presets have. ``default_bound``: largest |entry| unless one is given."""
+    """Fields of all presets. ``default_bound``: largest |entry| unless one is given."""
 
     name: str
     family: Family

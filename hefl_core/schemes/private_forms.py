@@ -58,7 +58,6 @@ def _ring_forms(preset: RingPreset, share: SecretShare, label: str, count: int) 
 def _small_forms(residues: rlwe.Residues, p: int, label: str, count: int) -> Iterator[Form]:
     """The key's coefficients, -1, 0 or 1: as residues and as signed integers of every width."""
     signed = residues.astype(np.int64)
-    # SEAL keeps -1 as p - 1.
     signed[residues > p // 2] -= p
     forms = {kind: signed.astype(kind) for kind in ("<i8", "<i4", "<i2", "i1", ">i8", "<f8")}
     for kind, values in {"<u8 residues": residues.astype("<u8"), **forms}.items():

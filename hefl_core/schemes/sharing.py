@@ -22,7 +22,7 @@ HIDING_BITS = 128
 def active_set(active: Iterable[int], quorum: Quorum) -> tuple[int, ...]:
     """The holders that decrypt together, in order.
 
-    Raises: QuorumError for fewer than t; ParameterError for more, strangers or doubles.
+    Raises: QuorumError for fewer than t; ParameterError for more, unknown or doubled ones.
     """
     members = sorted(active)
     need = quorum.threshold
@@ -40,7 +40,7 @@ def active_set(active: Iterable[int], quorum: Quorum) -> tuple[int, ...]:
 def integer_lagrange(active: Iterable[int], holders: int) -> dict[int, int]:
     """n!·λ_i for each holder i of the active set, integers of either sign: Σ n!·λ_i·f(i) = n!·f(0).
 
-    Raises: ParameterError for doubles or holders outside 1..n.
+    Raises: ParameterError for doubled holders or ones outside 1..n.
 
     >>> integer_lagrange({1, 2, 5}, 5)
     {1: 300, 2: -200, 5: 20}

@@ -123,5 +123,5 @@ def _scaled(agreed: ColumnSchema, part: npt.NDArray[np.float64]) -> ColumnSchema
 
 
 def most_frequent(agreed: ColumnSchema) -> float:
-    """What a missing number becomes: its centre; for a yes or no the more frequent one."""
+    """Substitute of a missing number: its centre; for a yes or no the more frequent one."""
     return float(agreed.centre > 0.5) if agreed.kind is Kind.BOOLEAN else agreed.centre

@@ -64,7 +64,6 @@ class PaillierWords:
             raise EncodingError("open: expected the bound, the ciphertext does not declare one; pass bound=")
         found = self.layout.read(words, total.length, total.integers, total.tagged)
         values = self.fields(total.max_terms).restore(found.fields, check_bound(bound), total.terms)
-        # Each term was checked against the same limits before encryption, so a sum above terms · limit is not honest.
         room = total.terms * _integer_room(total.max_terms)
         if any(value > room for value in found.integers) or (found.tag or 0) >= total.terms * TAG_MODULUS:
             raise IntegrityError("integers: found one that no honest sum contains; never retry on this ciphertext")

@@ -99,7 +99,6 @@ class BFVScheme(RingScheme[BFVPreset]):
     ) -> None:
         """Ciphertexts of another key show by their noise. Raises: IntegrityError."""
         for number, ciphertext in enumerate(ciphertexts):
-            # SEAL decrypts under a wrong key without an error: only the noise shows it.
             if decryptor.invariant_noise_budget(ciphertext) <= 0:
                 self._require_exact(share, total, number)
 

@@ -108,7 +108,6 @@ class CKKSScheme(RingScheme[CKKSPreset]):
         values, unused = slots[count:end], slots[end:]
         if not np.all(np.isfinite(slots)):
             raise IntegrityError("slots: expected finite numbers, found NaN or infinity; another key or damage")
-        # Clipped first: another key gives slots of about q/scale, mostly far outside the range of a true count.
         off = float(np.max(np.abs(exact - np.clip(np.rint(exact), 0, total.terms * LARGEST_INTEGER)), initial=0.0))
         if off > 0.1:
             raise IntegrityError(

@@ -89,7 +89,6 @@ def _sum(parts: Sequence[bytes], primes: tuple[int, ...], degree: int, what: str
             element = shamir.from_bytes(part, primes, degree, f"joint key: {what} of client {number}")
         except IntegrityError as error:
             raise WireError(str(error)) from None
-        # Honest elements are uniform, so a zero is no honest one: it adds nothing to the key.
         if not element.any():
             raise WireError(f"joint key: {what} of client {number} is zero; start the ceremony again")
         # Sums of points of polynomials are points of the sum of the polynomials, whose value at 0 is Σ s_i.

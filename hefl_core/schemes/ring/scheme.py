@@ -41,7 +41,7 @@ class RingScheme(JointKeys, Generic[P]):
     per_block: int
     """Words or slots in one block."""
     block_type = "<u8"
-    """How the numbers of a decrypted block are written."""
+    """NumPy type of the numbers in a decrypted block."""
 
     def __init__(self, preset: P) -> None:
         self.preset = preset
@@ -50,7 +50,7 @@ class RingScheme(JointKeys, Generic[P]):
     # -- what bfv.py and ckks.py add ----------------------------------------------------------------------------
 
     def count_in_blocks(self, vector: CiphertextVector) -> int:
-        """How many words or slots a vector of this label needs."""
+        """Number of words or slots that a vector of this label needs."""
         raise NotImplementedError
 
     def decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:

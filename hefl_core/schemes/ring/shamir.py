@@ -19,7 +19,6 @@ def split(secret: Residues, primes: tuple[int, ...], quorum: Quorum) -> tuple[Re
     """Shares f(1) … f(n) of a polynomial of degree t - 1 with fresh random coefficients. Shapes: (L, N) each."""
     # Coefficients uniform modulo p make any t - 1 values independent of f(0): that is the whole secrecy.
     higher = [rlwe.uniform(primes, secret.shape[-1]) for _ in range(quorum.threshold - 1)]
-    # The points begin at 1: f(0) is the secret.
     return tuple(_evaluate([secret, *higher], x, primes) for x in range(1, quorum.holders + 1))
 
 

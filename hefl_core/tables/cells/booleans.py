@@ -25,7 +25,7 @@ PAIRS: Final = (
     ("falso", "vero"),
     ("-", "+"),
 )
-"""What stands for 0 and for 1, in lower case."""
+"""Words for 0 and for 1, in lower case."""
 _WORDS: Final = frozenset(word for pair in PAIRS for word in pair)
 
 

@@ -31,7 +31,7 @@ class NumberColumn:
 
     @property
     def kind(self) -> Kind:
-        """What stands around the digits of all cells."""
+        """Kind by what surrounds the digits of all cells."""
         return self.parts[0].kind
 
     @property
