@@ -1,7 +1,7 @@
 """Blocks of BFV and CKKS: bytes to residues, strictly; running sums modulo each prime; residues back to the same bytes.
 
-Additions need no library: residues are added modulo their primes, so no foreign bytes reach SEAL's parser before a
-decryption, and all parties that add the same blocks get the same bytes. A block has one of three forms, by preset:
+Additions need no library: residues are added modulo their primes, so no foreign bytes but seeded uploads reach SEAL's
+parser before a decryption, and all parties that add the same blocks get the same bytes. Three forms, by preset:
 
 - *plain*: SEAL's uncompressed bytes, whose first 129 say only what the preset says; there is exactly one way to write one;
 - *compressed*: as SEAL compresses them (what the tutorials send);

@@ -90,7 +90,7 @@ class CKKSScheme(RingScheme[CKKSPreset]):
         return vector.integers + vector.length
 
     def decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:
-        """The slots' values; they stay in this process."""
+        """The slots' values, which are never sent."""
         plaintext = sealapi.Plaintext()
         decryptor.decrypt(ciphertext, plaintext)
         return np.array(self._encoder.decode_double(plaintext), dtype=np.float64).tobytes()
