@@ -1,4 +1,4 @@
-"""Federated learning under homomorphic encryption that one can see, step through and check."""
+"""Federated learning under homomorphic encryption, to see, step through and check."""
 
 from __future__ import annotations
 

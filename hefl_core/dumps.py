@@ -1,7 +1,7 @@
-"""No core dumps: a process that crashes leaves no copy of its memory, keys and records in it, on a disk.
+"""No core dumps: a crashing process leaves no copy of its memory, with keys and records in it, on a disk.
 
-Whoever imports ``hefl_core`` is such a process, so the package does this first (``hefl_core/__init__.py``): command line,
-services, Ray's actors, the application, notebooks. Processes that they start inherit it.
+Every process that imports ``hefl_core`` may hold such memory, so the package does this first (``hefl_core/__init__.py``):
+command line, services, Ray's actors, the application, notebooks. Their child processes inherit it.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ PR_SET_DUMPABLE: Final = 4
 
 
 def switch_off() -> None:
-    """Limit a dump to 0 bytes, and to no memory: kernels that pipe dumps into a program do not ask for the limit.
+    """Limit a dump to 0 bytes, and to no memory: kernels that pipe dumps into a program ignore the size limit.
 
-    Memory can still be looked at through /proc by whoever may do that (the blindness test does). Windows writes no core files.
+    Users with the right to do so can still read memory through /proc (the blindness test does). Windows writes no core files.
     """
     if sys.platform == "win32":
         return
     import resource  # POSIX
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if os.access(FILTER, os.W_OK):  # Linux; one that was called before, and hides, has it already
+    if os.access(FILTER, os.W_OK):  # Linux; not writable once hide() was called, and then already set
         FILTER.write_text(NOTHING, encoding="ascii")
 
 
 def hide() -> None:
-    """Close this process to debuggers of its own user as well: no dump at all, nothing to read in /proc but for root.
+    """Close this process to debuggers of its own user too: no dump at all, /proc readable for root only.
 
-    Where parties are looked into by the user who runs them (Ray, one machine), this must not be called. Linux only.
+    Not to be called where the user that runs the parties inspects them (Ray, one machine). Linux only.
     Raises: RuntimeUnavailable when the kernel refuses.
     """
     if sys.platform != "linux":

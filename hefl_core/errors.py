@@ -1,4 +1,4 @@
-"""Everything that can be refused, in one tree.
+"""Every refusal, in one tree.
 
 HeflError
 ├── ParameterError(ValueError)      unsafe or inconsistent parameters             .suggestion
@@ -15,7 +15,7 @@ HeflError
 ├── DataError(ValueError)           a data set or file that cannot be used
 ├── NotChecked                      a check lacks what it needs: it neither passed nor failed
 ├── RuntimeUnavailable              Ray, a party or a deadline
-└── Stopped                         whoever works was told to stop; the next process goes on
+└── Stopped                         a service was told to stop; its next process resumes
 
 A message says what was expected, what was found and what to do. What refuses raises; nothing returns False.
 """
@@ -55,11 +55,11 @@ class KeyUseError(HeflError):
 
 
 class KeyMismatch(KeyUseError):
-    """Two things that should belong to one key belong to different ones."""
+    """Objects that should belong to one key belong to different keys."""
 
 
 class KeyNotActive(KeyUseError):
-    """The key's epoch does not allow this operation (any more, or yet)."""
+    """The key's epoch does not allow this operation yet, or any more."""
 
 
 class DecryptionRefused(KeyUseError):
@@ -67,7 +67,7 @@ class DecryptionRefused(KeyUseError):
 
 
 class SecretKeyEscape(KeyUseError):
-    """Somebody tried to pickle, copy or serialise a secret."""
+    """Code tried to pickle, copy or serialise a secret."""
 
 
 class QuorumError(HeflError):
@@ -92,7 +92,7 @@ class DataError(HeflError, ValueError):
 
 
 class NotChecked(HeflError):
-    """A check lacks what it needs. It is no failure: the message names what is missing, and how to have it."""
+    """A check lacks what it needs. This is no failure: the message names what is missing and how to get it."""
 
 
 class RuntimeUnavailable(HeflError):
@@ -100,7 +100,7 @@ class RuntimeUnavailable(HeflError):
 
 
 class Stopped(HeflError):
-    """The service was told to stop in the middle of its work: nothing failed, and nobody is to be gone on without."""
+    """The service was told to stop during its work: nothing failed, and no party is to be left out for it."""
 
 
 def _rebuild(kind: type[HeflError], args: tuple[Any, ...], state: dict[str, Any]) -> HeflError:

@@ -1,4 +1,4 @@
-"""Where the application lies: beside this package in a clone and in the image, in ``hefl_app`` where the wheel is installed."""
+"""Folder of the application: beside this package in a clone and in the image, ``hefl_app`` where the wheel is installed."""
 
 from __future__ import annotations
 

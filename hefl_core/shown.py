@@ -1,4 +1,4 @@
-"""Text that somebody else wrote, made fit to be shown: nothing in it is invisible, turns the line around, or has no end."""
+"""Foreign text, made fit to be shown: nothing in it is invisible, reverses the line, or has no end."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _FACELESS: Final = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
 _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(
     map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
 )
-"""Letters and marks by their category, and nothing to be seen."""
+"""Letters and marks by their category, but blank on a screen."""
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9-]")
 _NAME_LENGTH: Final = 40
 
 
 def visible(text: object, most: int = LONGEST) -> str:
-    r"""One line; what has no face stands by its number. Of a text over ``most`` characters its middle is left out, and said so.
+    r"""One line; unprintable characters become their numbers. A text over ``most`` characters loses its middle, and says so.
 
     >>> visible("a\nb \u202egnp.exe")
     'a b ⟨202E⟩gnp.exe'
@@ -48,7 +48,7 @@ def _faced(said: str) -> str:
 
 
 def bare_name(text: str) -> str:
-    """A party's or a message kind's name as it stands on a record: its letters, digits and hyphens, a dot for all else.
+    """A party's or message kind's name from a record: its letters, digits and hyphens, a dot for all else.
 
     >>> bare_name("client-3"), bare_name("[x](http://a.b)")
     ('client-3', '·x··http···a·b·')

@@ -66,7 +66,7 @@ def unflatten(vector: Array, shapes: Sequence[Shape]) -> list[Array]:
 
 
 def require_finite(vector: Array) -> None:
-    """Refuse NaN and infinity.
+    """Reject NaN and infinity.
 
     Raises: EncodingError naming the first offending entry.
     """
@@ -87,6 +87,7 @@ def norm_of(vector: Array) -> float:
     largest = float(np.max(np.abs(vector), initial=0.0))
     if largest == 0.0:
         return 0.0
+    # Divided by the largest entry first: squares of entries near 1e200 would overflow.
     return largest * float(np.linalg.norm(vector.astype(np.float64) / largest))
 
 
@@ -105,5 +106,6 @@ def clip_norm(vector: Array, max_norm: float) -> Array:
     length = norm_of(vector)
     if length <= max_norm:
         return vector
+    # Two units in the last place less: rounding the entries to the dtype must not make the vector longer than max_norm.
     shrink = max_norm / length * (1 - 2 * float(np.finfo(vector.dtype).eps))
     return (vector.astype(np.float64) * shrink).astype(vector.dtype)

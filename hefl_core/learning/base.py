@@ -1,4 +1,4 @@
-"""What a client's training looks like from outside: parameters in, parameters out."""
+"""Types of a client's training: parameters in, parameters out, examples and settings."""
 
 from __future__ import annotations
 
@@ -56,17 +56,17 @@ class Scaling:
     scale: npt.NDArray[np.float64]
 
     def apply(self, raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-        """From the table's own units to what the model sees. Shapes: (n, features)."""
+        """From the table's own units to the model's inputs. Shapes: (n, features)."""
         return ((raw - self.offset) / self.scale).astype(np.float32)
 
     def restore(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """From what the model sees back to the table's own units. Shapes: (n, features) or (features,)."""
+        """From the model's inputs back to the table's own units. Shapes: (n, features) or (features,)."""
         return features.astype(np.float64) * self.scale + self.offset
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named table, split into training and hold-out examples. ``synthetic`` is said wherever the name is shown.
+    """A named table, split into training and hold-out examples. ``synthetic`` is shown wherever the name is.
 
     ``image_side`` is the side of a square picture, or None for a table; ``scaling`` leads back to the original units.
     """
@@ -112,7 +112,7 @@ class Evaluation:
 def batches(examples: int, how: LocalTraining) -> Iterator[npt.NDArray[np.int64]]:
     """The positions of each mini-batch, all passes one after another, shuffled anew for each pass.
 
-    Every trainer uses this one, so that they see the same examples in the same order. The last batch of a pass may be
+    All trainers use it, so that they see the same examples in the same order. The last batch of a pass may be
     shorter. Shapes: arrays of at most (batch,).
     """
     order = np.random.Generator(np.random.PCG64(how.seed))
@@ -125,6 +125,7 @@ def batches(examples: int, how: LocalTraining) -> Iterator[npt.NDArray[np.int64]
 def training_seed(seed: int, round_number: int, client: int) -> int:
     """Seed of one client's shuffling in one round, from the experiment's seed; below 2^63.
 
-    It reaches the learning only: cryptographic randomness is never seeded.
+    For learning only: cryptographic randomness is never seeded.
     """
+    # Hashed, so that neighbouring rounds and clients get unrelated shuffles; one bit dropped for signed 64-bit seeds.
     return int.from_bytes(digest(b"hefl/training-seed", f"{seed}/{round_number}/{client}".encode())[:8], "big") >> 1

@@ -1,4 +1,4 @@
-"""What the federation is compared with: all data in one place, each client alone, and FedAvg in the clear."""
+"""Baselines of the federation: all data in one place, each client alone, and FedAvg in the clear."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hefl_core.learning.trainers import LocalTrainer
 def centralised(
     trainer: LocalTrainer, theta: Parameters, parts: Sequence[Examples], test: Examples, rounds: int, how: LocalTraining
 ) -> tuple[Evaluation, ...]:
-    """Train on everybody's examples in one place, which is what the clients refuse: the upper bound.
+    """Train on all clients' examples in one place, which the clients refuse: the upper bound.
 
     Shapes: theta float32 (d,); one evaluation on ``test`` per round of ``how.local_epochs`` passes.
     Raises: as the trainer.
@@ -25,7 +25,7 @@ def centralised(
 def each_alone(
     trainer: LocalTrainer, theta: Parameters, parts: Sequence[Examples], test: Examples, rounds: int, how: LocalTraining
 ) -> tuple[tuple[Evaluation, ...], ...]:
-    """Each client trains on its own examples only: what it has without the federation.
+    """Each client trains on its own examples only: its result without the federation.
 
     Shapes: theta float32 (d,); one row per client, one evaluation on ``test`` per round.
     Raises: as the trainer.

@@ -1,4 +1,4 @@
-"""A synthetic table of card payments, some of them fraudulent: the banks' story without anybody's payments."""
+"""A synthetic table of card payments, some of them fraudulent: the banks' story without real payments."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def load_dataset(name: str) -> Dataset:
     """The data set of this name: one of ``DATASET_NAMES``, or ``csv:PATH`` or ``csv:PATH:LABEL``.
 
     The split is the same at every call and on every machine. Built-in sets are kept in memory, read-only.
-    ``mnist`` imports Keras, so that it must not be asked for in the GUI process.
+    ``mnist`` imports Keras: never load it in the GUI process.
 
     Raises: DataError for an unknown name, an unusable file, or mnist without a network.
     """
@@ -77,6 +77,7 @@ def split_indices(labels: npt.NDArray[np.int64], held_out: int) -> tuple[npt.NDA
     values, counts = np.unique(labels, return_counts=True)
     share = counts * held_out / len(labels)
     wanted = np.floor(share).astype(np.int64)
+    # Largest remainder: classes that lost most to rounding down get the missing rows, so the total is exact.
     wanted[np.argsort(wanted - share, kind="stable")[: held_out - int(wanted.sum())]] += 1
     mixed = (order.permutation(np.flatnonzero(labels == value)) for value in values)
     test = np.sort(np.concatenate([positions[:count] for positions, count in zip(mixed, wanted, strict=True)]))

@@ -1,6 +1,6 @@
-"""What an attacker computes: gradients of a known model at known parameters, and how well a guess explains one.
+"""An attacker's computations: gradients of a known model at known parameters, and how well a guess explains one.
 
-Like keras_trainer.py, but nothing is trained, and in float64, in which gradient matching converges.
+Like keras_trainer.py, but without training, and in float64, in which gradient matching converges.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class KerasGradients:
     def mismatch(
         self, theta: Array, observed: Array, features: Array, label_logits: Array, metric: Metric = "euclidean"
     ) -> tuple[float, Doubles, Doubles]:
-        """How badly guessed examples explain an observed gradient, and the slopes along which the guess improves.
+        """Mismatch of guessed examples with an observed gradient, and its slopes, along which the guess improves.
 
         Labels are guessed too, as softmax(``label_logits``). ``euclidean`` is the squared distance of the gradients,
         ``cosine`` one minus their cosine.

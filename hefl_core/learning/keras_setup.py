@@ -1,7 +1,7 @@
 """The one place that imports TensorFlow: quiet, deterministic, and after TenSEAL.
 
 It costs seconds of CPU and hundreds of MiB: never in the GUI process. ``hefl_core`` has imported TenSEAL before; the
-other order makes TenSEAL's serialisation crash. TensorFlow is told to be deterministic for the whole process: one
+other order makes TenSEAL's serialisation crash. TensorFlow is set to be deterministic for the whole process: one
 thread within an operation, no oneDNN, op determinism (random operations without a seed then raise; training uses none).
 A value already set in the environment is left alone.
 """

@@ -1,6 +1,6 @@
 """Like numpy_trainer.py, but the same architecture built and differentiated by Keras on TensorFlow.
 
-Importing this module imports TensorFlow: ask ``open_trainer("keras", …)`` for it, and never in the GUI process. The
+Importing this module imports TensorFlow: use ``open_trainer("keras", …)``, and never in the GUI process. The
 same parameters, data and seed give the same bits on one machine (see keras_setup.py); NumPy agrees up to rounding.
 """
 
@@ -83,7 +83,7 @@ def build(model: Model, dtype: str = "float32") -> Any:
 
 
 def _keras_layers(layer: Layer, flat: bool, dtype: str) -> list[Any]:
-    """The layer, after one that brings flat rows into pictures or back where needed."""
+    """The layer, preceded where needed by one that reshapes flat rows into pictures or back."""
     if isinstance(layer, Dense):
         dense = keras.layers.Dense(layer.outputs, layer.activation, dtype=dtype)
         return [dense] if flat else [keras.layers.Flatten(dtype=dtype), dense]
@@ -96,7 +96,7 @@ def _keras_layers(layer: Layer, flat: bool, dtype: str) -> list[Any]:
 
 @dataclass(frozen=True, eq=False)
 class _Compiled:
-    """A Keras model with its compiled step and forward pass; whoever uses it holds the lock."""
+    """A Keras model with its compiled step and forward pass; callers hold the lock."""
 
     model: Model
     network: Any
@@ -116,7 +116,7 @@ class _Compiled:
 
 @functools.lru_cache(maxsize=16)
 def _compiled(model: Model) -> _Compiled:
-    """Build and trace once per architecture; the open batch dimension lets the last, shorter batch through as it is."""
+    """Build and trace once per architecture; the open batch dimension accepts the last, shorter batch unpadded."""
     network = build(model)
     variables = [variable.value for variable in network.trainable_variables]
     rows = tf.TensorSpec((None, model.features), tf.float32)

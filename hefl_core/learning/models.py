@@ -1,4 +1,4 @@
-"""The models: how many layers of what shape, and their first parameters from a digest."""
+"""The models: layers and their shapes, and first parameters from a digest."""
 
 from __future__ import annotations
 
@@ -112,6 +112,7 @@ class Model:
         for layer in self.layers:
             weights, biases = (math.prod(shape) for shape in layer.shapes)
             limit = math.sqrt(6 / sum(layer.fans))
+            # The upper 24 of 64 bits, over 2^23 and minus 1: uniform on [-1, 1) and exact in float64.
             unit = (source.random_raw(weights) >> np.uint64(40)).astype(np.float64) / 2**23 - 1
             pieces += [(limit * unit).astype(np.float32), np.zeros(biases, np.float32)]
         return np.concatenate(pieces)

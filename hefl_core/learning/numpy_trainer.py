@@ -1,4 +1,4 @@
-"""Training in plain NumPy: every step of the gradient can be read here, and nothing heavy is imported."""
+"""Training in plain NumPy: every step of the gradient is readable, and no heavy import is needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hefl_core.vectors import Array, unflatten
 _EVALUATED_AT_ONCE = 1024
 _ONE_THREAD = threadpool_limits(limits=1, user_api="blas")
 """For the whole process: matrices this small gain nothing from BLAS's threads, which spin between two of them (measured on two
-shared cores, 99,530 parameters: 30 times the CPU, and charged to whatever runs next)."""
+shared cores, 99,530 parameters: 30 times the CPU, charged to the next task)."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class NumpyTrainer:
         theta = np.array(theta, np.float32)
         arrays = unflatten(theta, self.model.shapes)
         rate = np.float32(how.learning_rate)
+        # The arrays are views of theta: updating them in place updates theta.
         with np.errstate(over="ignore", invalid="ignore"):
             for batch in batches(len(data), how):
                 _, slopes = loss_and_gradient(self.model, arrays, data.features[batch], data.labels[batch])
@@ -69,6 +70,7 @@ def loss_and_gradient(
     outputs = _forward(model.layers, arrays, rows)
     picked = np.arange(len(labels)), labels
     logs = _log_softmax(outputs[-1])
+    # The slope of softmax cross-entropy by the logits is softmax minus one-hot.
     upstream = np.exp(logs)
     upstream[picked] -= 1
     upstream /= len(labels)
@@ -76,7 +78,7 @@ def loss_and_gradient(
 
 
 def check_fit(model: Model, data: Examples) -> None:
-    """Refuse data that this model cannot take.
+    """Reject data that this model cannot take.
 
     Raises: DataError for no examples, rows of another length, features that are not finite, or labels outside
         0..classes-1.
@@ -98,7 +100,7 @@ def check_fit(model: Model, data: Examples) -> None:
 
 
 def require_converged(theta: Parameters, how: LocalTraining) -> Parameters:
-    """Hand theta on if it is finite.
+    """Return theta if it is finite.
 
     Raises: ParameterError if training ended in NaN or infinity.
     """
@@ -153,6 +155,7 @@ def _backward(layers: tuple[Layer, ...], arrays: list[Array], values: list[Array
 def _activate(kind: Activation, linear: Array) -> Array:
     if kind == "relu":
         return np.maximum(linear, 0)
+    # Sigmoid by tanh, which cannot overflow.
     return 0.5 * (np.tanh(0.5 * linear) + 1) if kind == "sigmoid" else linear
 
 
@@ -163,6 +166,7 @@ def _slope(kind: Activation, output: Array) -> Array | int:
 
 
 def _log_softmax(logits: Array) -> Array:
+    # Subtracting the maximum changes nothing and keeps exp from overflowing.
     shifted = logits - logits.max(axis=1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
@@ -192,6 +196,7 @@ def _convolve_back(
         len(rows), side, side, layer.kernel, layer.kernel, layer.channels
     )
     back = np.zeros((len(rows), layer.side, layer.side, layer.channels), rows.dtype)
+    # Patches overlap: each kernel place adds its slopes back to the pixels that it covered.
     for i in range(layer.kernel):
         for j in range(layer.kernel):
             back[:, i : i + step * side : step, j : j + step * side : step] += spread[:, :, :, i, j]

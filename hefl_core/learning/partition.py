@@ -1,4 +1,4 @@
-"""Who holds which examples: alike for all clients, skewed by label, or one kind of patient per hospital."""
+"""Partition of the examples: alike for all clients, skewed by label, or one kind of patient per hospital."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Positions = list[npt.NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class LabelTable:
-    """How many examples of each class each client holds: what a figure of the partition shows.
+    """Number of examples of each class that each client holds, for a figure of the partition.
 
     Shapes: counts has one row per client, one column per class.
     Leaks: it is the observer's; in a deployment no party knows these numbers of another.
@@ -99,6 +99,7 @@ def dirichlet(labels: npt.NDArray[np.int64], clients: int, alpha: float, seed: i
     dealt: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(clients)]
     for value in np.unique(labels):
         members = draw.permutation(np.flatnonzero(labels == value))
+        # Cut points are rounded, not sizes: the parts then always add up to the class.
         ends = np.cumsum(draw.dirichlet(np.full(clients, alpha)))[:-1] * len(members)
         for own, part in zip(dealt, np.split(members, np.rint(ends).astype(np.int64)), strict=True):
             own.append(part)
@@ -116,6 +117,7 @@ def by_hospital(feature: Array, clients: int, seed: int) -> Positions:
     Raises: ParameterError if there are not two examples for each client.
     """
     _check_clients(len(feature), clients)
+    # The argsort of an argsort gives each value its rank.
     ranks = np.argsort(np.argsort(feature, kind="stable"), kind="stable")
     shaken = ranks + _generator(seed).normal(0, 0.25 * len(feature) / clients, len(feature))
     return [np.sort(part) for part in np.array_split(np.argsort(shaken, kind="stable"), clients)]

@@ -1,4 +1,4 @@
-"""Reading a user's CSV file: every cell is checked before anything is learned from it."""
+"""Reader of a user's CSV file: every cell is checked before anything is learned from it."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ def standardised(rows: npt.NDArray[np.float64]) -> Scaling:
     """
     spread = rows.std(axis=0)
     centre = rows.mean(axis=0)
+    # Rounding gives a constant column a tiny spread, not 0; dividing by it would blow noise up to features.
     constant = spread <= 1e-12 * np.maximum(np.abs(centre), 1e-300)
     return Scaling(centre, np.where(constant, 1.0, spread))
 
@@ -76,6 +77,7 @@ def _content(source: bytes | str | Path) -> tuple[str, bytes]:
             found = "a directory or device" if path.exists() else "nothing"
             raise DataError(f"csv: expected a file at {source}, found {found}; check the path")
         try:
+            # One byte past the limit tells that a file is too large without reading all of it.
             with path.open("rb") as file:
                 content = file.read(MAX_BYTES + 1)
         except OSError as error:
@@ -180,7 +182,7 @@ def _number(column: str, line: int, cell: str) -> float:
 
 
 def _kind(cell: str) -> str:
-    """What a cell is that is not a number, and what to do about it."""
+    """Description of a cell that is not a number, and its remedy."""
     shown = repr(cell[:40])
     if not cell:
         return "an empty cell; fill it in, or leave the row out"
@@ -194,7 +196,7 @@ def _kind(cell: str) -> str:
 
 
 def _plain_text(place: str, text: str) -> None:
-    """Refuse names that are empty, too long, a formula when opened in a spreadsheet, or not printable."""
+    """Reject names that are empty, too long, a formula when opened in a spreadsheet, or not printable."""
     if not text:
         raise DataError(f"csv: {place}: expected a name, found an empty cell; fill it in")
     if text.startswith(_FORMULA):

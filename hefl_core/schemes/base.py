@@ -1,4 +1,4 @@
-"""What every scheme offers: encrypt a vector, add without a key, decrypt alone or together.
+"""Interface of every scheme: encrypt a vector, add without a key, decrypt alone or together.
 
 The verbs are those of the protocol: ``keygen``, ``encrypt``, ``add``, ``partial_decrypt``, ``combine``.
 A vector travels as *words* inside ciphertext blocks: first the exact integers (example counts and the like), then the
@@ -39,7 +39,7 @@ Tag: TypeAlias = Callable[[Words, int], int]
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """What the coordinator and the auditor may hold: it encrypts and adds, it cannot decrypt."""
+    """A key that coordinator and auditor may hold: it encrypts and adds, it cannot decrypt."""
 
     id: KeyId
     quorum: Quorum
@@ -79,7 +79,7 @@ class SecretShare:
 
 
 def expose_secret(share: SecretShare) -> bytes:
-    """The share's material. Callers: the schemes and keys/sealing.py, nobody else (a test counts them)."""
+    """The share's material. Callers: only the schemes and keys/sealing.py (a test counts them)."""
     material: bytes = share._SecretShare__material  # type: ignore[attr-defined]
     return material
 
@@ -122,7 +122,7 @@ class CiphertextVector:
 
 
 def check_addable(key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> None:
-    """Refuse a sum whose result would mean nothing.
+    """Reject a sum whose result would mean nothing.
 
     Raises: KeyMismatch for another key; WireError for other shapes; EncodingError past the head-room.
     """
@@ -131,6 +131,7 @@ def check_addable(key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> N
             raise KeyMismatch(
                 f"add: expected ciphertexts of {key.id.short}, found {vector.key_id.short}; encrypt again"
             )
+    # Another bound or max_terms is another step size: such fields add up to nonsense that nothing shows later.
     shape_a, shape_b = ((v.length, v.integers, v.tagged, v.bound, v.max_terms, len(v.blocks)) for v in (a, b))
     if shape_a != shape_b:
         raise WireError(
@@ -145,13 +146,13 @@ def check_addable(key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> N
 
 
 def require_key(key: PublicKey | SecretShare, vector: CiphertextVector) -> None:
-    """Refuse a ciphertext of another key. Raises: KeyMismatch."""
+    """Reject a ciphertext of another key. Raises: KeyMismatch."""
     if vector.key_id != key.id:
         raise KeyMismatch(f"expected ciphertexts of {key.id.short}, found one of {vector.key_id.short}; encrypt again")
 
 
 def check_label(vector: CiphertextVector, max_terms: int) -> None:
-    """Refuse a ciphertext whose label contradicts itself or the preset's head-room. Raises: WireError."""
+    """Reject a ciphertext whose label contradicts itself or the preset's head-room. Raises: WireError."""
     bound_ok = vector.bound is None or (math.isfinite(vector.bound) and vector.bound > 0)
     if (
         vector.length < 1
@@ -167,7 +168,7 @@ def check_label(vector: CiphertextVector, max_terms: int) -> None:
 
 
 def check_quorum(preset: Preset, quorum: Quorum) -> None:
-    """Refuse a collective key where the preset has no room for flooding. Raises: ParameterError with a suggestion."""
+    """Reject a collective key where the preset has no room for flooding. Raises: ParameterError with a suggestion."""
     if quorum.collective and not preset.collective:
         other = {"bfv": "bfv-threshold", "ckks": "ckks-threshold", "paillier": "paillier-packed"}.get(preset.family)
         raise ParameterError(
@@ -178,7 +179,7 @@ def check_quorum(preset: Preset, quorum: Quorum) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PartialDecryption:
-    """One holder's contribution to decrypting one sum for one active set. Travels sealed to the clients only."""
+    """One holder's contribution to decrypting one sum for one active set. Sent sealed, to clients only."""
 
     key_id: KeyId
     index: int
@@ -197,7 +198,7 @@ class PartialDecryption:
 
 
 def check_partials(key: PublicKey, total: CiphertextVector, partials: Sequence[PartialDecryption]) -> None:
-    """Exactly the active set's partial decryptions, once each, of this very sum.
+    """Require exactly the active set's partial decryptions, once each, of this sum.
 
     Raises: KeyMismatch for another key; QuorumError for fewer than t; IntegrityError for doubled, foreign or stale ones.
     """
@@ -272,10 +273,10 @@ class Scheme(Protocol):
         """Start a running sum."""
 
     def check(self, key: PublicKey, vector: CiphertextVector) -> None:
-        """Everything that can be said of a ciphertext without a secret. Raises: KeyMismatch, WireError."""
+        """Check what can be checked without a secret. Raises: KeyMismatch, WireError."""
 
     def partial_decrypt(self, share: SecretShare, total: CiphertextVector, active: Iterable[int]) -> PartialDecryption:
-        """This share's part in decrypting ``total`` with exactly the holders ``active``."""
+        """This share's part of decrypting ``total`` with exactly the holders ``active``."""
 
     def open(
         self,

@@ -26,7 +26,7 @@ SMALLEST_BOUND, LARGEST_BOUND = 2.0**-60, 2.0**60
 
 
 def check_bound(bound: float) -> float:
-    """Refuse a bound that is no usable positive number. Raises: EncodingError."""
+    """Reject a bound that is no usable positive number. Raises: EncodingError."""
     if not isinstance(bound, int | float | np.integer | np.floating) or not SMALLEST_BOUND <= bound <= LARGEST_BOUND:
         raise EncodingError(
             f"bound: expected a number from {SMALLEST_BOUND:.3g} to {LARGEST_BOUND:.3g}, found {bound!r}; "
@@ -46,7 +46,7 @@ def check_max_terms(max_terms: int, limit: int, name: str) -> int:
 
 
 def check_integers(integers: Sequence[int], largest: int) -> tuple[int, ...]:
-    """Refuse what is no integer of 0..largest. Raises: EncodingError."""
+    """Reject what is no integer of 0..largest. Raises: EncodingError."""
     try:
         exact = tuple(operator.index(value) for value in integers)
     except TypeError as error:
@@ -61,7 +61,7 @@ def check_integers(integers: Sequence[int], largest: int) -> tuple[int, ...]:
 
 
 def check_vector(x: Vector, bound: float) -> Vector:
-    """Refuse what cannot be encoded.
+    """Reject what cannot be encoded.
 
     Shapes: x float64 (d,), d ≥ 1.
     Raises: EncodingError for another shape, what is no real number, NaN, infinities, or an entry beyond the bound.
@@ -108,7 +108,7 @@ class FixedPoint:
 
     @property
     def value_bits(self) -> int:
-        """Bits of one value, sign included."""
+        """Bits of one value, sign included: field_bits - ceil(log2 max_terms)."""
         return self.field_bits - (self.max_terms - 1).bit_length()
 
     @property
@@ -132,8 +132,10 @@ class FixedPoint:
         if rng is None:
             np.rint(scaled, out=scaled)
         else:
+            # floor(x + U) with U uniform on [0, 1) has mean x.
             scaled += rng.random(len(scaled))
             np.floor(scaled, out=scaled)
+        # 1/step is rounded: an entry at the bound could land one step outside. The least field is 1; 0 is not honest.
         np.clip(scaled, 1 - self.offset, self.offset - 1, out=scaled)
         scaled += self.offset
         return scaled.astype(np.uint64)
@@ -149,6 +151,7 @@ class FixedPoint:
                 f"fields: expected sums of {terms} values in {terms}..{terms * (2 * self.offset - 1)}, found {low}..{high}; "
                 "another number of terms, an overflow or damage"
             )
+        # Exact in float64: fields have far fewer than 53 bits. Each of the terms brought one offset.
         values = fields.astype(np.float64)
         values -= terms * self.offset
         values *= self.step(bound)

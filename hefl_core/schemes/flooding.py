@@ -1,4 +1,4 @@
-"""What answers to decryption requests give away under one key: a statistical distance, stated and capped.
+"""What answers to decryption requests leak under one key: a statistical distance, stated and capped.
 
     distance ≤ ciphertexts · N · E|v| / 2^(f+1)
 
@@ -7,11 +7,11 @@ that is |v| / 2^(f+1) away from itself. v is what an answer without the key coul
 the rounding of its K plaintexts. Coefficients and ciphertexts add up (triangle inequality). Only the sum of all honest
 answers is seen (pairwise.py), so that v counts once; the least hidden case has one honest holder, whose e alone hides it.
 
-*Ciphertexts* are those that can be opened under the key: each holder answers ``per_holder`` and no more
-(keys/decryption_policy.py),
-each opened one needs an answer of at least one of the n - t + 1 honest holders, so at most (n - t + 1) · per_holder.
+*Ciphertexts* are those that can be opened under the key. Each holder answers ``per_holder`` and no more
+(keys/decryption_policy.py); each opened one needs an answer of at least one of the n - t + 1 honest holders: at most
+(n - t + 1) · per_holder.
 
-Flooding comes from SHAKE-256 under the share: to an unbounded attacker the statement is one about a random function.
+Flooding comes from SHAKE-256 under the share: against an unbounded attacker, the statement is about a random function.
 
 Source: Asharov et al. 2012 (eprint 2011/613), lemma 1 (smudging); E|v| of a folded normal distribution, measured in
 tests/schemes/test_flooding.py.
@@ -28,19 +28,19 @@ from hefl_core.schemes.presets import FULL_FLOODING_BITS, Preset, RingPreset
 from hefl_core.schemes.quorum import Quorum
 
 ANSWERS_PER_ROUND: Final = 4
-"""Each round's sum, and as many again for attempts that ended after somebody had answered."""
+"""Answers per round: its sum, and three more for attempts that ended after a holder had answered."""
 SELF_TESTS: Final = 2
 """A dealer-free ceremony opens a ciphertext with each holder, one holder twice at most."""
 
 
 def wanted_answers(blocks: int, rounds: int, *, dealer_free: bool = False) -> int:
-    """Ciphertexts that one holder may have to answer in so many rounds of sums of ``blocks`` ciphertexts."""
+    """Ciphertexts that one holder may have to answer in this many rounds of sums of ``blocks`` ciphertexts."""
     return ANSWERS_PER_ROUND * blocks * rounds + SELF_TESTS * dealer_free
 
 
 @dataclass(frozen=True, slots=True)
 class Flooding:
-    """What a key held together gives away at most, when everything was opened that may be.
+    """The most that a collective key leaks, once everything was opened that may be.
 
     ``per_holder``: ciphertexts that a holder answers. ``ciphertexts``: that can be opened by all of them. ``terms``: of a sum.
     """
@@ -56,11 +56,12 @@ class Flooding:
     @property
     def exponent(self) -> int:
         """X of 2^-x, rounded so that the distance is no larger than said."""
+        # 1e-9 undoes float rounding: a distance of 2^-40 computed as 2^-39.9999999999 still counts as 40.
         return math.floor(-self.distance_bits + 1e-9)
 
     @property
     def demonstration(self) -> bool:
-        """Whether it is too little to rely on: more than 2^-40."""
+        """Whether the distance is too large to rely on: more than 2^-40."""
         return self.exponent < FULL_FLOODING_BITS
 
     def __str__(self) -> str:
@@ -69,20 +70,21 @@ class Flooding:
 
 
 def floods(preset: Preset, quorum: Quorum) -> TypeGuard[RingPreset]:
-    """Whether answers are flooded: Paillier's need none, a key that each client holds alone gives none."""
+    """Whether answers are flooded: Paillier's need none, and individual custody gives none."""
     return quorum.collective and isinstance(preset, RingPreset) and preset.collective
 
 
 def answers_cap(preset: Preset, quorum: Quorum, terms: int, wanted: int, *, dealer_free: bool = False) -> int:
-    """How many ciphertexts each holder may answer: what is wanted, within the preset's ceiling and its stated distance.
+    """Ciphertexts that each holder may answer: what is wanted, within the preset's ceiling and its stated distance.
 
-    A holder computes it itself (keys/custody.py): a KMS that writes more into the record gets no more.
+    Each holder computes it (keys/custody.py): a KMS that writes more into the record gets no more.
     """
     if not floods(preset, quorum):
         return wanted
     honest = quorum.holders - quorum.threshold + 1
     room = preset.max_decryptions
     if not preset.demonstration:
+        # The distance grows in proportion to the ciphertexts: 2^-40 has room for 2^-40 / (distance of one).
         one = preset.distance_bits(quorum, terms, 1, dealer_free=dealer_free)
         room = min(room, math.floor(2.0 ** (-FULL_FLOODING_BITS - one)))
     return min(wanted, room // honest)

@@ -1,14 +1,14 @@
-"""Do two key epochs have one secret? An imprint of a secret tells that, and tells nothing else of it.
+"""Do two key epochs have one secret? An imprint of a secret tells that, and nothing else about it.
 
-Alone: SHA-256 of the key's polynomial, turned as far as it goes (X^j and the sign are no secret's own), which has far more entropy
-than anybody can guess. Together, where nobody has the
-polynomial and a fresh sharing hides an old secret: the first t holders answer, flooded as for a sum, for one c1 that a public
-label gives by SHAKE-256. So nobody chooses that c1, it is no client's, and it has one active set for ever. Their answers add up to
-c1·s + e: those of one secret differ by the flooding, those of two secrets by something uniform.
+Individual custody: SHA-256 of the key's polynomial in its least turn (multiples by ±X^j count as one secret); the polynomial
+has far too much entropy to guess. Collective custody, where no party has the polynomial and a fresh sharing hides an old
+secret: the first t holders answer, flooded as for a sum, for one c1 that a public label gives by SHAKE-256. So no party
+chooses that c1, it is no client's, and it always has the same active set. The answers add up to c1·s + e: those of one
+secret differ by the flooding, those of two secrets by something uniform.
 
 A Paillier secret is the modulus' factors: :func:`share_a_factor` compares public keys.
 
-Leaks: whether two imprints under one label are of one secret, or of its ±X^j-th multiple. A secret that is derived from another
+Leaks: whether two imprints under one label are of one secret, or of its ±X^j-th multiple. A secret derived from another
 one in any other way is not recognised.
 Source: the answer is threshold.py's, Asharov et al. 2012; a sum of answers is a Ring-LWE sample with wide noise.
 """
@@ -37,7 +37,7 @@ from hefl_core.schemes.ring.seal import Ring
 LOOKED_AT: Final = 64
 """Coefficients compared, in each of 2N turns: flooding is less than q/1000, so that chance agrees with less than 2^-500."""
 FLOAT_ERROR: Final = 1e-9
-"""Of a fraction of q in float64, with plenty to spare."""
+"""Of a fraction of q in float64, with a wide margin."""
 
 
 def imprint(share: SecretShare, label: bytes) -> bytes:
@@ -49,6 +49,7 @@ def imprint(share: SecretShare, label: bytes) -> bytes:
     if not share.quorum.collective:
         primes = rlwe.data_primes(ring)
         whole = rlwe.inverse_ntt(rlwe.read_secret_key(ring, expose_secret(share))[:1], primes[:1])[0]
+        # One prime suffices: coefficients are -1, 0, 1. X^N = -1, so X^j turns the circle of s and -s.
         signed = np.where(whole > primes[0] // 2, whole.astype(np.int64) - primes[0], whole.astype(np.int64))
         return digest(b"hefl/imprint", label, _least_turn(np.concatenate([signed, -signed]).tolist()))
     first = range(1, share.quorum.threshold + 1)
@@ -58,6 +59,7 @@ def imprint(share: SecretShare, label: bytes) -> bytes:
 def _question(ring: Ring, share: SecretShare, label: bytes) -> CiphertextVector:
     """A ciphertext of nothing whose c1 is the label's."""
     c1 = rlwe.expand(b"hefl/imprint" + hashlib.sha256(label).digest(), rlwe.data_primes(ring), ring.degree)
+    # A partial decryption uses c1 only; c0 may be anything.
     block = rlwe.write_ciphertext(ring, np.stack([c1, c1]))
     return CiphertextVector(share.id, 1, 0, False, None, 2, 2, (block,))
 
@@ -85,6 +87,7 @@ def of_one_secret(preset: RingPreset, quorum: Quorum, a: bytes, b: bytes) -> boo
     x, y = (shamir.from_bytes(part, primes, ring.degree, "imprint") for part in (a, b))
     if ring.plain_modulus == 0:  # CKKS ciphertexts are kept as NTT values
         x, y = rlwe.inverse_ntt(x, primes), rlwe.inverse_ntt(y, primes)
+    # Two sums of t floodings, each within ±2^f, differ by at most 2·t·2^f.
     flooding = (2 * quorum.threshold << preset.flood_bits) / threshold.modulus(ring)
     one, other = _fractions(x, primes)[:LOOKED_AT], _fractions(y, primes)
     around = np.concatenate([other, -other, other[: LOOKED_AT - 1]])  # X^j turns this circle of 2N, -1 half of it
@@ -109,6 +112,7 @@ def _least_turn(circle: list[int]) -> bytes:
         if a == b:
             k += 1
             continue
+        # The k + 1 starts from the larger one on are all beaten by starts from the smaller one on.
         if a > b:
             i += k + 1
         else:
@@ -119,7 +123,7 @@ def _least_turn(circle: list[int]) -> bytes:
 
 
 def share_a_factor(a: PublicKey, b: PublicKey) -> bool:
-    """Whether whoever opens one of two Paillier keys opens the other. Raises: WireError, ParameterError."""
+    """Whether the secret of one Paillier key opens the other too. Raises: WireError, ParameterError."""
     preset = load_preset(a.id.preset)
     if not isinstance(preset, PaillierPreset):
         return False

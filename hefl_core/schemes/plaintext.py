@@ -36,7 +36,7 @@ LARGEST_SUM = 2**63 - 1
 
 
 class PlaintextScheme:
-    """Leaks: everything, to everybody who relays it. Its keys are names without secrecy."""
+    """Leaks: everything, to every party that relays it. Its keys are names without secrecy."""
 
     def __init__(self, preset: PlaintextPreset) -> None:
         self.preset = preset
@@ -69,6 +69,7 @@ class PlaintextScheme:
         if tag is not None:
             raise EncodingError(f"{self.preset.name}: carries no tag, it hides nothing from a forger; leave it out")
         x = check_vector(x, bound)
+        # max_terms of these fit int64: the sum never wraps to a negative count.
         exact = check_integers(integers, LARGEST_SUM // max_terms)
         blocks = (np.array(exact, dtype="<i8").tobytes(), x.astype("<f4").tobytes())
         declared = float(bound) if declare_bound else None

@@ -22,7 +22,7 @@ SMALLEST_GAP_BITS = 32
 FULL_FLOODING_BITS = 40
 """A preset whose answers may differ from keyless ones by more than 2^-40 has *demonstration flooding*, and is called so."""
 USUAL = Quorum(3, 10)
-"""What a preset's own figure is for: ten clients, three decrypt, a dealt key."""
+"""Setting of a preset's own figure: ten clients, three decrypt, a dealt key."""
 SMALLEST_PRECISION_BITS = 30
 """A CKKS sum keeps this many bits below 1 free of flooding."""
 FRESH_NOISE_STD = {True: 15.1, False: 172.0}
@@ -31,7 +31,7 @@ FRESH_NOISE_STD = {True: 15.1, False: 172.0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """What all presets have. ``default_bound``: largest |entry| unless one is given."""
+    """Fields of all presets. ``default_bound``: largest |entry| unless one is given."""
 
     name: str
     family: Family
@@ -45,12 +45,12 @@ class Preset:
 
     @property
     def insecure(self) -> bool:
-        """Whether the name says that it protects nobody."""
+        """Whether the name says that it protects nothing."""
         return self.name.startswith("INSECURE_")
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of every number: two parties compare it before they trust a key."""
+        """SHA-256 of every number: parties compare it before they trust a key."""
         return digest(b"hefl/preset", encode(self))
 
     def require_safe(self) -> None:
@@ -108,7 +108,7 @@ class RingPreset(Preset):
 
     Where ``collective``: ``flood_bits`` is f of the flooding, uniform on -2^f .. 2^f - 1, that up to ``largest_threshold``
     holders add; ``max_decryptions`` is how many *ciphertexts* a key may open, all holders together: a sum of d parameters is
-    as many as it has blocks. See flooding.py for what is stated of that, and for what each holder may answer.
+    as many as it has blocks. flooding.py has the statement about that, and what each holder may answer.
     """
 
     degree: int
@@ -173,29 +173,31 @@ class RingPreset(Preset):
         return math.log2(self.degree * mean * ciphertexts) - self.flood_bits - 1
 
     def mean_noise(self, terms: int, makers: int = 1) -> float:
-        """E|v| of one coefficient: what a sum of ``terms`` has beside its plaintext, that only the key's holders could know.
+        """E|v| of one coefficient: what a sum of ``terms`` has beside its plaintext and only the key's holders could know.
 
         The noise is a sum of thousands of independent roundings, so nearly normal. BFV's plaintexts are rounded when they are
         scaled up to q, by half at most each, and so is their sum: a shift of (K + 1)/2 at worst.
         """
         std = self.aggregate_noise_std(terms, makers)
         shift = (terms + 1) / 2 if self.family == "bfv" else 0.0
+        # Mean of |x| for x normal around shift: the folded normal distribution.
         away = shift / (std * math.sqrt(2))
         return std * math.sqrt(2 / math.pi) * math.exp(-away * away) + shift * math.erf(away)
 
     @property
     def demonstration(self) -> bool:
-        """Whether a key that opened all it may gives away more than 2^-40: shown, and not to be relied on."""
+        """Whether a key that opened all it may leaks more than 2^-40: for demonstration, not to be relied on."""
         distance = self.distance_bits(USUAL, USUAL.holders, max(1, self.max_decryptions))
         return self.collective and distance > -FULL_FLOODING_BITS
 
     def noise_limit(self, quorum: Quorum, terms: int) -> float:
         """Largest |noise| of an honestly combined sum: t floodings, 16 standard deviations, and the encoding's rounding."""
         flooding = float(quorum.threshold) * 2.0**self.flood_bits
+        # 16 deviations: honest noise exceeds them with about 2^-189 per coefficient. Each term is rounded once more.
         return flooding + 16 * self.aggregate_noise_std(terms, quorum.holders) + terms
 
     def require_room(self, quorum: Quorum) -> None:
-        """Refuse a quorum whose floodings together do not fit. Raises: ParameterError."""
+        """Reject a quorum whose floodings together do not fit. Raises: ParameterError."""
         if quorum.collective and quorum.threshold > self.largest_threshold:
             raise ParameterError(
                 f"{self.name}: has room for the flooding of {self.largest_threshold} holders, found {quorum}",
@@ -260,9 +262,10 @@ class BFVPreset(RingPreset):
     def require_safe(self) -> None:
         """Noise rule: decryption failures are a key-recovery oracle, so they must not happen.
 
-        q/(2tσ√K) ≥ 15 for sums of K fresh ciphertexts, and q/(2tKσ) ≥ 8 for sums that nobody confirmed.
+        q/(2tσ√K) ≥ 15 for sums of K fresh ciphertexts, and q/(2tKσ) ≥ 8 for sums that no client confirmed.
         """
         RingPreset.require_safe(self)
+        # Independent noise grows with √K; one ciphertext K times, where nothing proves independence, with K.
         room = 2.0 ** (self.data_bits - self.plain_bits - 1) / self.noise_std
         if room / math.sqrt(self.max_terms) < 15 or room / self.max_terms < 8:
             raise ParameterError(
@@ -270,6 +273,7 @@ class BFVPreset(RingPreset):
                 f"{room / math.sqrt(self.max_terms):.1f} and {room / self.max_terms:.1f}",
                 "take a smaller plaintext modulus or fewer terms",
             )
+        # Floodings may fill q/4t, half of what decryption tolerates; noise and rounding have the other half.
         self._require_flooding(self.data_bits - self.plain_bits - 2)
         if self.fields * self.field_bits > self.plain_bits:
             raise ParameterError(
@@ -287,12 +291,14 @@ class CKKSPreset(RingPreset):
     def require_safe(self) -> None:
         """A sum of the largest values must stay below q/2."""
         RingPreset.require_safe(self)
+        # 16 is the largest slot of an exact integer (ckks.py: 2^20 · 2^-16).
         largest = max(self.default_bound, 16.0) * self.max_terms
         if math.log2(largest) + self.scale_bits + 1 >= self.data_bits:
             raise ParameterError(
                 f"{self.name}: sums of {self.max_terms} values up to {largest / self.max_terms} overflow q = 2^{self.data_bits}",
                 "take a smaller scale or fewer terms",
             )
+        # A value of 1 is 2^scale_bits: flooding 30 bits below it is invisible at that precision.
         self._require_flooding(self.scale_bits - SMALLEST_PRECISION_BITS)
 
 

@@ -1,4 +1,4 @@
-"""What a secret share looks like in memory: as it is kept, and as the libraries hold it while they compute with it."""
+"""Forms of a secret share in memory: as stored, and as the libraries hold it while they compute."""
 
 from __future__ import annotations
 

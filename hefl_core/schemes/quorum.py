@@ -1,4 +1,4 @@
-"""Who must come together to decrypt: t of n. Individual custody is the case t = 1."""
+"""Quorum of a key: any t of n holders decrypt together. Individual custody is the case t = 1."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Quorum:
 
     @property
     def collective(self) -> bool:
-        """Whether nobody can decrypt alone."""
+        """Whether no holder can decrypt alone."""
         return self.threshold > 1
 
     @property

@@ -1,4 +1,4 @@
-"""Who decrypts together, and Shamir's sharing over the integers.
+"""Active sets, and Shamir's sharing over the integers.
 
 Like shamir.py, but without a prime to divide by: the holders of a Paillier key must not know the order of the group that
 the secret lives in. So n!·secret is shared, and every Lagrange coefficient is multiplied by n!, which makes it whole.
@@ -20,9 +20,9 @@ HIDING_BITS = 128
 
 
 def active_set(active: Iterable[int], quorum: Quorum) -> tuple[int, ...]:
-    """The holders who decrypt together, in order.
+    """The holders that decrypt together, in order.
 
-    Raises: QuorumError for fewer than t; ParameterError for more, strangers or doubles.
+    Raises: QuorumError for fewer than t; ParameterError for more, unknown or doubled ones.
     """
     members = sorted(active)
     need = quorum.threshold
@@ -40,7 +40,7 @@ def active_set(active: Iterable[int], quorum: Quorum) -> tuple[int, ...]:
 def integer_lagrange(active: Iterable[int], holders: int) -> dict[int, int]:
     """n!·λ_i for each holder i of the active set, integers of either sign: Σ n!·λ_i·f(i) = n!·f(0).
 
-    Raises: ParameterError for doubles or holders outside 1..n.
+    Raises: ParameterError for doubled holders or ones outside 1..n.
 
     >>> integer_lagrange({1, 2, 5}, 5)
     {1: 300, 2: -200, 5: 20}
@@ -52,6 +52,7 @@ def integer_lagrange(active: Iterable[int], holders: int) -> dict[int, int]:
     result = {}
     for i in members:
         others = [j for j in members if j != i]
+        # Exact: Π|i - j| over any holders j divides (i-1)!·(n-i)!, which divides n!.
         result[i] = whole * math.prod(-j for j in others) // math.prod(i - j for j in others)
     return result
 

@@ -18,13 +18,13 @@ _YES_NO = ("no", "yes")
 
 
 def agree(proposals: Sequence[TableSchema]) -> TableSchema:
-    """The schema that every proposal fits, the same in whatever order they come.
+    """The schema that every proposal fits, the same for every order of the proposals.
 
     Columns stand in the clients' common order, else by name. Clients that differ in languages of yes and no agree on
     no and yes. A column is left out where all clients leave it out for the same reason, or one dropped it; what is
     constant at one client, or a number that repeats at another, is learnt.
 
-    Leaks: to those who compute it, each client's proposal; see :func:`hefl_core.tables.schema.propose`.
+    Leaks: to the party that computes it, each client's proposal; see :func:`hefl_core.tables.schema.propose`.
     Raises: DataError naming client and column for columns, labels, kinds or units that differ.
     """
     first = proposals[0]
@@ -84,13 +84,13 @@ def _agreed(columns: list[ColumnSchema]) -> ColumnSchema:
 
 
 def _left_out(columns: list[ColumnSchema]) -> LeftOut | None:
-    """Why nobody learns from it. A constant of one client may be another constant elsewhere, so it stays if there are two."""
+    """Why it is not learnt from. With several clients a constant stays: it may be another constant elsewhere."""
     reasons = {column.left_out for column in columns}
     for always in (LeftOut.DROPPED, LeftOut.TEXT):
         if always in reasons:
             return always
     if any(column.left_out == LeftOut.IDENTIFIER and column.kind.has_categories for column in columns):
-        return LeftOut.IDENTIFIER  # one client's texts name its rows, and are not to be shown to others
+        return LeftOut.IDENTIFIER  # one client's texts name its rows and must not reach the others
     reasons.discard(LeftOut.EMPTY)
     if not reasons:
         return LeftOut.EMPTY
@@ -99,7 +99,7 @@ def _left_out(columns: list[ColumnSchema]) -> LeftOut | None:
 
 
 def _kind(columns: list[ColumnSchema]) -> Kind:
-    """One kind for all; 0 and 1 are numbers beside other numbers, and a no and a yes beside words."""
+    """One kind for all; 0 and 1 are numbers beside other numbers, and no and yes beside words."""
     kinds = {column.kind for column in columns}
     digits = all(column.words == ("0", "1") for column in columns if column.kind is Kind.BOOLEAN)
     if kinds == {Kind.BOOLEAN, Kind.NUMBER} and digits:

@@ -8,9 +8,9 @@ from hefl_core.tables.table import Table
 
 
 def report(table: Table) -> str:
-    """What a careful clerk says about a table, for a terminal.
+    """Report on a table, for a terminal.
 
-    Leaks: to those who read it, names, categories, counts, and single cells that stand out; it is for the table's owner.
+    Leaks: to its readers, names, categories, counts, and single cells that stand out; it is for the table's owner.
     """
     return "\n".join(_lines(table)) + "\n"
 

@@ -1,4 +1,4 @@
-"""Classes: what a label's texts are called, in which order, and what is odd about them."""
+"""Classes of a label: their names, their order, and warnings about them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def class_numbers(cells: Cells) -> npt.NDArray[np.float64] | None:
             found.values(found.mark(None, lambda: "point")) if found is not None and found.kind is Kind.NUMBER else None
         )
     except DataError:
-        return None  # as classes they are names
+        return None  # what is no column of exact numbers still serves as names of classes
 
 
 def class_texts(cells: Cells, values: npt.NDArray[np.float64] | None) -> list[str]:
@@ -61,7 +61,7 @@ def sorted_classes(classes: set[str]) -> tuple[str, ...]:
 
 
 def class_warnings(name: str, classes: tuple[str, ...], codes: npt.NDArray[np.int64]) -> tuple[Decision, ...]:
-    """What is odd about classes: one only, a rare one, two that differ in capitals, one like a formula. Shapes: codes (n,)."""
+    """Warnings: one class only, a rare one, two that differ in capitals, one like a formula. Shapes: codes (n,)."""
     warnings = []
     counts = np.bincount(codes, minlength=len(classes))
     if len(classes) == 1:

@@ -84,6 +84,6 @@ class Column:
         return replace(self, warnings=(*self.warnings, *warnings))
 
     def content(self) -> tuple[object, ...]:
-        """What the column says in every row, whatever its name: equal for two columns that say the same."""
+        """The column's content without its name: equal for two columns that say the same in every row."""
         kept = self.codes if self.kind.has_categories else self.numbers
         return (self.kind, self.unit, self.categories, self.missing.tobytes(), kept.tobytes())

@@ -1,4 +1,4 @@
-"""Columns, each decided from all of its cells: what is missing, what kind it is, and whether it is learnt from."""
+"""Columns, each decided from all of its cells: missing cells, kind, and whether it is learnt from."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def decide(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Colu
 
 
 def without_repeats(columns: tuple[Column, ...], kept: frozenset[str]) -> tuple[Column, ...]:
-    """Each column that says the same as one before it is left out, unless its name is among ``kept``."""
+    """Leave out each column with the same content as an earlier one, unless its name is among ``kept``."""
     seen: dict[object, str] = {}
     found = []
     for column in columns:
@@ -81,7 +81,7 @@ def _nothing(cells: Cells) -> Column:
 
 
 def _learnt_from_or_not(column: Column, cells: Cells, declared: DeclaredColumn, whole: bool) -> Column:
-    """Leave out what has one value, names its row, or is free text; what kind is declared is no identifier."""
+    """Leave out constants, identifiers and free text; a column of declared kind is no identifier."""
     name, texts = column.name, len(column.categories)
     if texts and max(map(len, column.categories)) > MAX_TEXT:
         return column.but(

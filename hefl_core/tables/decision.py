@@ -1,4 +1,4 @@
-"""What the reader decided, as sentences that a screen can translate: a template and its fields.
+"""Decisions of the reader, as sentences that a screen can translate: a template and its fields.
 
 Text of a table stands in the fields only, so braces, scripts and formulas in a file stay text.
 """
@@ -38,12 +38,12 @@ def decided(template: str, **fields: object) -> Decision:
 
 
 def refused(place: str, expected: str, found: str, remedy: str) -> DataError:
-    """The error of this room: where, what was expected, what was found, what to do."""
+    """The error of this package: where, what was expected, what was found, what to do."""
     return DataError(f"{place}: expected {expected}, found {found}; {remedy}")
 
 
 def shown(text: str, most: int = _SHOWN) -> str:
-    r"""Text of a file in quotes, shortened; what cannot be seen stands as its escape.
+    r"""Text of a file in quotes, shortened; invisible characters become their escapes.
 
     >>> shown("a\x1b[31m"), shown("x" * 50)[-3:]
     ("'a\\x1b[31m'", "x…'")
@@ -52,7 +52,7 @@ def shown(text: str, most: int = _SHOWN) -> str:
 
 
 def listed(texts: Iterable[str], most: int = _MOST_LISTED) -> str:
-    """The first few texts with commas between them, and how many more there are.
+    """The first few texts with commas between them, and the number of the rest.
 
     >>> listed(str(at) for at in range(12))
     '0, 1, 2, 3, 4, 5, 6, 7 and 4 more'
@@ -63,7 +63,7 @@ def listed(texts: Iterable[str], most: int = _MOST_LISTED) -> str:
 
 
 def unseen(text: str) -> str | None:
-    """The first character of a text that nobody can see, as U+XXXX; None if there is none. Gaps between words are seen."""
+    """The first invisible character of a text, as U+XXXX, or None. Gaps between words count as visible."""
     for letter in text:
         if letter not in "\n\r\t" and unicodedata.category(letter) in _FACELESS:
             return f"U+{ord(letter):04X}"

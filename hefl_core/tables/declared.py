@@ -1,4 +1,4 @@
-"""What a user may declare about a table, so that the reader need not decide it."""
+"""Declarations about a table: what is declared, the reader does not decide."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeclaredColumn:
-    """What is declared about one column; what is None is decided by the reader.
+    """Declarations about one column; the reader decides what is None.
 
     ``dates``: which stands first in 03/04/2025. ``keep``: learn from it although it looks like an identifier, is
     constant or repeats another column. ``missing``: more cells that mean "missing" in this column; ``present``: cells that
@@ -51,7 +51,7 @@ class DeclaredColumn:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What is declared about a table.
+    """Declarations about a table.
 
     ``header``: 'first' (the first line has the names, whatever it looks like), 'none' (columns are named column 1 to n).
     ``summary``: what a last line is that looks like a total. ``decimal`` and ``missing`` hold for every column.
@@ -68,5 +68,5 @@ class Declared:
     drop_unlabelled: bool = False
 
     def of(self, name: str) -> DeclaredColumn:
-        """What is declared about the column of this name; nothing, if nothing is."""
+        """Declarations about the column of this name, perhaps empty."""
         return next((column for column in self.columns if column.name == name), DeclaredColumn(name))

@@ -1,4 +1,4 @@
-"""From text to rows of cells: which character stands between cells, and the line in which each row begins."""
+"""From text to rows of cells: the separator between cells, and the line in which each row begins."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Rows:
 
 
 def read_rows(text: str, separator: str | None = None) -> Rows:
-    """Cut a text into cells as RFC 4180 has it, with any of four separators; a ``sep=`` line is obeyed.
+    """Cut a text into cells by RFC 4180, with any of four separators; a ``sep=`` line is obeyed.
 
     Raises: DataError with the line for a broken quote; for a separator that is none; for a file of one column.
     """
@@ -64,7 +64,7 @@ def _best(text: str) -> str:
     scores = {separator: _score(text, separator) for separator in SEPARATORS}
     best = max(SEPARATORS, key=lambda separator: scores[separator])
     if scores[best][0] == 0:
-        for _ in _cut(text, ","):  # a stray quote is the better reason
+        for _ in _cut(text, ","):  # raises on a stray quote, which explains more than one column does
             pass
         raise refused(
             "table",
@@ -77,7 +77,7 @@ def _best(text: str) -> str:
 
 def _score(text: str, separator: str) -> tuple[float, float, int]:
     rows = []
-    with suppress(DataError):  # a broken quote further down is named when the file is cut
+    with suppress(DataError):  # a broken quote is reported when the file is cut
         for _, cells in islice(_cut(text, separator), _LOOKED_AT):
             if any(cells):
                 rows.append(cells)
@@ -91,7 +91,7 @@ def _score(text: str, separator: str) -> tuple[float, float, int]:
 
 
 def _cut(text: str, separator: str) -> Iterator[Row]:
-    """Rows with the line in which each begins; a quote that is never closed is named by the line that opens it."""
+    """Rows with the line in which each begins; an unclosed quote is reported by the line that opens it."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     while True:
         begins = reader.line_num + 1

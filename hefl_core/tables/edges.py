@@ -37,13 +37,13 @@ def _is_title(cells: list[str], width: int) -> bool:
 
 
 def usual_width(rows: list[Row]) -> int:
-    """How many cells most rows have."""
+    """Number of cells that most rows have."""
     widths = Counter(len(cells) for _, cells in rows)
     return max(widths, key=lambda width: (widths[width], width))
 
 
 def without_trailing(rows: list[Row]) -> tuple[list[Row], tuple[Decision, ...]]:
-    """Cut the empty cell that a separator at the end of every line leaves behind, with or without one in the header."""
+    """Cut the empty cell left by a separator at the end of every line, with or without one in the header."""
     cut = 0
     while len(rows) > 1 and _ends_empty(rows):
         width = usual_width(rows[1:])
@@ -63,7 +63,7 @@ def _ends_empty(rows: list[Row]) -> bool:
 
 
 def without_total(rows: list[Row], declared: Declared) -> tuple[list[Row], tuple[Decision, ...]]:
-    """Drop a last line of totals or remarks as declared. Raises: DataError for one that nothing is declared about."""
+    """Drop a last line of totals or remarks as declared. Raises: DataError for an undeclared one."""
     if declared.summary == "data" or len(rows) < 2:
         return rows, ()
     line, cells = rows[-1]

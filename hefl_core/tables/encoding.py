@@ -1,4 +1,4 @@
-"""From a table to what a model sees, by the agreed schema: the same features at all clients."""
+"""From a table to a model's input, by the agreed schema: the same features at all clients."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def _require_different(line: int, names: tuple[str, ...]) -> None:
 
 
 def _with_unnamed(names: tuple[str, ...], columns: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    """The first column may lack its name if it only counts or names the rows."""
+    """Name a first column without a name, which must count or name the rows."""
     if names[0]:
         return names
     if UNNAMED in names:

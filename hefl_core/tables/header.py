@@ -1,4 +1,4 @@
-"""Whether the first line has names or is already a row: it is a row if it reads as the rows below do."""
+"""Header or data: the first line is a row already if it reads as the rows below do."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hefl_core.tables.dialect import Row
 
 _LOOKED_AT: Final = 50
 _COUNTED: Final = 5
-"""So many numbers that count upwards are names, as programs write them for columns that have none."""
+"""This many numbers that count upwards are names, as programs write them for unnamed columns."""
 _NONE: Final = "add a line of names, or declare that there is none (header 'none')"
 
 
 def require_header(rows: list[Row]) -> None:
-    """Refuse a table whose first line is data, or one that repeats its header further down.
+    """Reject a table whose first line is data, or one that repeats its header further down.
 
     Raises: DataError with the line, so that no first patient is lost as a header.
     """

@@ -1,4 +1,4 @@
-"""The label: which column it is, said always, and the classes or values in it; a missing outcome is never a class."""
+"""The label: its column, always reported, and its classes or values; a missing outcome is never a class."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LABEL_NAMES: Final = (
 
 @dataclass(frozen=True, eq=False)
 class Label:
-    """What is learnt. Shapes: codes int64 (n,) into ``classes``; for regression values float64 (n,) and no classes.
+    """The outcome to learn. Shapes: codes int64 (n,) into ``classes``; for regression values float64 (n,) and no classes.
 
     ``yes_no``: the two classes are a no and a yes, in some language, so that tables in two languages can agree.
     """
@@ -49,14 +49,14 @@ class Label:
 
     @property
     def counts(self) -> npt.NDArray[np.int64]:
-        """How many rows have each class. Shapes: (classes,)."""
+        """Rows of each class. Shapes: (classes,)."""
         return np.bincount(self.codes, minlength=len(self.classes)).astype(np.int64)
 
 
 def choose_label(names: tuple[str, ...], wanted: str | None) -> tuple[int, str]:
     """The label's place among the columns, and how it was found: as named, by its name, or as the last column.
 
-    Raises: DataError for a name that the table has not.
+    Raises: DataError for a name that the table lacks.
     """
     if wanted is not None:
         if wanted in names:
@@ -92,7 +92,7 @@ def labelled(cells: Cells, declared: Declared) -> npt.NDArray[np.bool_]:
 def read_label(cells: Cells, how: str, declared: Declared) -> Label:
     """The classes or values of a column that has an outcome in every row.
 
-    Raises: DataError for regression values, too many classes, a code for a missing value, or a class nobody can see.
+    Raises: DataError for regression values, too many classes, a code for a missing value, or an invisible class.
     """
     if declared.label_kind == "regression":
         return _regression(cells, how, declared)

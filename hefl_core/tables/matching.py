@@ -1,4 +1,4 @@
-"""A client's table laid beside the agreed schema: its columns in the agreed order, and what does not fit."""
+"""A client's table compared with the agreed schema: its columns in the agreed order, and what does not fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN, MISSING = -2, -1
 
 
 def matched(table: Table, schema: TableSchema) -> tuple[tuple[Column, ColumnSchema], ...]:
-    """The table's column for each that is learnt, in the agreed order.
+    """The table's column for each learnt one, in the agreed order.
 
     Raises: DataError for a column that the table lacks, or that it reads as another kind or in another unit.
     """

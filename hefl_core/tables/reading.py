@@ -1,4 +1,4 @@
-"""From a file or an upload to text: what it really is, in which encoding, and its identity, which is its bytes alone."""
+"""From a file or an upload to text: its real format, its encoding, and its identity, which is its bytes alone."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class SourceText:
 
 
 def read_text(source: bytes | str | Path, max_bytes: int = MAX_BYTES) -> SourceText:
-    """Read a path, or take the bytes of an upload; nothing is remembered by path.
+    """Read a path, or take the bytes of an upload; nothing is cached by path.
 
     Units: max_bytes in bytes.
     Raises: DataError for what is no file, too large, empty, another kind of file, or neither UTF-8, UTF-16 nor CP1252.
@@ -137,7 +137,7 @@ def _zip_kind(content: bytes) -> tuple[str, str]:
 
 
 def _decoded(content: bytes) -> tuple[str, Decision, tuple[Decision, ...]]:
-    """By byte-order mark, else strictly as UTF-8, else strictly as CP1252, which has every letter of Latin-1.
+    """Decode by byte-order mark, else strictly as UTF-8, else strictly as CP1252, which has every letter of Latin-1.
 
     Windows text in which every accent happens to be a UTF-8 character is taken as UTF-8: only a mark could tell.
     """
@@ -170,6 +170,7 @@ def _strictly(content: bytes, encoding: str) -> str:
 
 
 def _refuse_zero_bytes(content: bytes) -> None:
+    # ASCII letters in UTF-16 have a zero byte each, always on the same side.
     odd, even = content[1::2].count(0), content[::2].count(0)
     if max(odd, even) * 3 > len(content):
         raise refused("table", "UTF-8 text", "UTF-16 text without its byte-order mark", "save it as 'CSV UTF-8'")

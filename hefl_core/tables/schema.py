@@ -1,4 +1,4 @@
-"""What all clients agree on about their tables: columns, kinds, categories, classes, scaling. Never a row, never a path."""
+"""Agreement of all clients on their tables: columns, kinds, categories, classes, scaling. Never a row, never a path."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ColumnSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One agreed column. ``centre`` and ``spread`` scale it: (x - centre) / spread; a missing number is its centre.
 
     ``words``: what stands for 0 and 1 in the table that proposed it. ``fill``: the category of a missing cell. ``marked``: a
-    further column says where the value was missing. ``left_out``: why nobody learns from it; None if they do.
+    further column says where the value was missing. ``left_out``: why it is not learnt from; None if it is.
     """
 
     name: str
@@ -53,7 +53,7 @@ class ColumnSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def width(self) -> int:
-        """How many features it becomes."""
+        """Number of features that it becomes."""
         return (len(self.categories) if self.kind.has_categories else 1) + self.marked
 
 
@@ -110,7 +110,7 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return schema
 
     def declared(self, own: Declared | None = None) -> Declared:
-        """What a client declares so that its table is read as agreed, beside what it says of its own file's ways."""
+        """Declarations that make a client read its table as agreed, added to those about its own file."""
         own = own or Declared()
         agreed = {column.name: column for column in self.columns}
         others = tuple(column for column in own.columns if column.name not in agreed)
@@ -127,7 +127,7 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def propose(table: Table, *, mark_missing: bool = False) -> TableSchema:
     """A client's proposal from its own table: names, kinds, categories and classes; scaling comes from sums.
 
-    Leaks: to those who read the proposal, which categories and classes this client has and which columns have gaps; no row,
+    Leaks: to the readers of the proposal, which categories and classes this client has and which columns have gaps; no row,
         no count, no range.
     """
     columns = tuple(
@@ -147,7 +147,7 @@ def propose(table: Table, *, mark_missing: bool = False) -> TableSchema:
 
 
 def identity(table: Table, schema: TableSchema) -> str:
-    """What names a table read by a schema: SHA-256 over content and schema, in hexadecimal, the same under every path."""
+    """Identity of a table read by a schema: SHA-256 over content and schema, in hexadecimal, the same under every path."""
     return hashlib.sha256(b"hefl/table\0" + bytes.fromhex(table.digest) + bytes.fromhex(schema.digest)).hexdigest()
 
 

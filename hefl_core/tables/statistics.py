@@ -1,7 +1,7 @@
-"""What scaling needs to know of all clients, as sums: their total can come from an encrypted sum.
+"""What scaling needs of all clients, as sums whose total can come from an encrypted sum.
 
 Two passes: the total of the first gives each column's mean; the second sums squares about that mean, so that a spread far
-below the mean keeps its digits, and the entries of the second are small.
+below the mean keeps its digits, and its entries are small.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def sums(table: Table, schema: TableSchema) -> npt.NDArray[np.float64]:
 
 
 def length(schema: TableSchema) -> int:
-    """How many sums a schema asks for."""
+    """Number of sums that a schema needs."""
     return 1 + sum(_width(column) for column in schema.learnt) + len(schema.classes)
 
 
@@ -70,7 +70,7 @@ def scaling_from(schema: TableSchema, totals: npt.NDArray[np.float64]) -> TableS
 
 
 def class_counts(schema: TableSchema, totals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """How many rows all clients together have of each class. Shapes: totals (length,) to (classes,)."""
+    """Rows of each class over all clients. Shapes: totals (length,) to (classes,)."""
     return totals[len(totals) - len(schema.classes) :]
 
 
@@ -89,6 +89,7 @@ def _parts(
 ) -> Iterator[tuple[ColumnSchema, npt.NDArray[np.float64]]]:
     if totals.shape != (length(schema),) or not np.isfinite(totals).all():
         raise refused("sums", f"{length(schema)} finite totals", f"{totals.shape}", "use one schema at all clients")
+    # Counts from an encrypted sum may carry noise: 0.5 separates none from one.
     if totals[0] < 0.5:
         raise refused("sums", "at least one row", "none", "let a client with rows take part")
     start = 1
@@ -113,6 +114,7 @@ def _scaled(agreed: ColumnSchema, part: npt.NDArray[np.float64]) -> ColumnSchema
         return msgspec.structs.replace(agreed, fill=fill)
     if part[0] < 0.5:
         return agreed
+    # Var = E[(x - c)²] - (E[x - c])²: exact for any centre c, accurate only for one near the mean.
     off = float(part[1] / part[0])
     centre = agreed.centre + off
     spread = float(np.sqrt(max(part[2] / part[0] - off * off, 0.0)))
@@ -121,5 +123,5 @@ def _scaled(agreed: ColumnSchema, part: npt.NDArray[np.float64]) -> ColumnSchema
 
 
 def most_frequent(agreed: ColumnSchema) -> float:
-    """What a missing number becomes: its centre; for a yes or no the more frequent one."""
+    """Substitute of a missing number: its centre; for a yes or no the more frequent one."""
     return float(agreed.centre > 0.5) if agreed.kind is Kind.BOOLEAN else agreed.centre

@@ -1,4 +1,4 @@
-"""The one reader of tables: a source and what is declared become columns, a label, decisions and warnings."""
+"""The one reader of tables: a source and declarations become columns, a label, decisions and warnings."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def read_table(
     declared: Declared | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Table:
-    """Read a table as a careful clerk would, and say every decision.
+    """Read a table and report every decision.
 
     The label is ``label``, else the column with a label's name, else the last one. What is declared is not guessed.
 
@@ -114,9 +114,9 @@ def read_table(
 def column_names(
     source: bytes | str | Path, *, declared: Declared | None = None, max_bytes: int = MAX_BYTES
 ) -> tuple[str, ...]:
-    """The names of a table's columns, the label among them, for a choice of the label before anything else is decided.
+    """The names of a table's columns, label included, so that the label can be chosen before anything else is decided.
 
-    Raises: DataError as :func:`read_table`, for what is wrong before a column is looked at.
+    Raises: DataError as :func:`read_table`, for errors found before any column is read.
     """
     return read_grid(read_text(source, max_bytes).text, declared or Declared()).names
 
@@ -149,7 +149,7 @@ def _mark_of_others(features: list[Cells], declared: Declared) -> Mark | None:
             continue
         present, _, _ = cells.without_missing((*declared.missing, *about.missing), about.present)
         column = None
-        with suppress(DataError):  # the column's own decision names the odd cell, if it is one
+        with suppress(DataError):  # reported when that column itself is decided
             column = read_numbers(present)
         if column is not None and column.evidence in ("point", "comma"):
             marks.add("point" if column.evidence == "point" else "comma")

@@ -1,7 +1,7 @@
 """One way to write a message as bytes, so that a digest or a signature means one thing.
 
 Messages are frozen dataclasses; msgspec writes them as MessagePack and, when reading, checks every type.
-What does not re-encode to the same bytes was not written by this module and is refused.
+Bytes that do not re-encode to themselves were not written by this module and are rejected.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def decode(data: bytes | memoryview, kind: type[T], *, limit: int | None = None)
         message = msgspec.msgpack.decode(data, type=kind)
     except (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError, OverflowError) as error:
         raise WireError(f"{kind.__name__}: expected its canonical form, found {error}; ask the sender again") from error
+    # MessagePack has several encodings of one number or length: with two forms, one message would have two digests.
     if _encoder.encode(message) != data:
         raise WireError(f"{kind.__name__}: the bytes are not in canonical form; ask the sender again")
     return message

@@ -1,7 +1,7 @@
 """A signed envelope: a header that says what it is, and a body that may be sealed to named readers.
 
 The signature covers the header; the header covers the content by its SHA-256 and length. Where the body is sealed,
-``content_digest`` is the digest of what is inside, so that everybody can compare digests and only readers see bytes.
+``content_digest`` is the digest of the content inside: every party can compare digests, only readers see bytes.
 
 Source: the header's fields follow the protocol page (docs/protocol.md, "Envelope").
 """
@@ -35,7 +35,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Everything about a message that is public. ``recipients`` are party names; digests are SHA-256."""
+    """All that is public about a message. ``recipients`` are party names; digests are SHA-256."""
 
     kind: str
     experiment: str
@@ -63,7 +63,7 @@ class Header:
 
 
 class Signer(Protocol):
-    """Whoever can sign (keys/identity.py)."""
+    """A party's signing key (keys/identity.py)."""
 
     def sign(self, data: bytes) -> bytes:
         """Ed25519 signature, 64 bytes."""
@@ -71,7 +71,7 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SignedHeader:
-    """A header and its signature: what every client gets of every message of a round."""
+    """A header and its signature: every client gets this of every message of a round."""
 
     header: Header
     signature: bytes
@@ -82,6 +82,7 @@ class SignedHeader:
         Raises: WireError when it does not match.
         """
         header = self.header
+        # The domain is signed too: a signature made for another purpose never counts as an envelope's.
         if header.domain != DOMAIN or header.version != VERSION:
             raise WireError(
                 f"envelope: expected {DOMAIN!r} version {VERSION}, found {header.domain[:40]!r} version {header.version}; "
@@ -105,7 +106,7 @@ class Envelope:
 
     @property
     def signed_header(self) -> SignedHeader:
-        """The part that everybody may see."""
+        """The public part."""
         return SignedHeader(self.header, self.signature)
 
     @property
@@ -123,7 +124,7 @@ class Envelope:
         return decode(data, cls, limit=MAX_BODY_BYTES + MAX_HEADER_BYTES)
 
     def check(self, signing_key: bytes, *, experiment: str, recipient: str, limit: int = MAX_BODY_BYTES) -> None:
-        """Wire checks, cheapest first: size, version, signature, addressee, and the digest of a body that is open.
+        """Wire checks, cheapest first: size, version, signature, addressee, and the digest of an unsealed body.
 
         Raises: WireError naming the first that fails.
         """

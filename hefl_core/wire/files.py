@@ -1,4 +1,4 @@
-"""Files from somebody else: regular ones only, of a size that is known before they are read, never through a link."""
+"""Foreign files: regular ones only, of a size that is known before they are read, never through a link."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from hefl_core.errors import DataError
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-"""Without waiting: opening a pipe that nobody writes would never end."""
+"""Non-blocking: opening a pipe without a writer would never return."""
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def read_regular(path: Path, limit: int, what: str) -> bytes:
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
-    """A JSON object in which every name stands once: of two, another reader might take the other.
+    """A JSON object in which every name occurs once: of two, another reader might take the other.
 
     Raises: ValueError, RecursionError, UnicodeError.
     """
@@ -73,7 +73,7 @@ def from_hex(value: object) -> bytes:
 
 
 class Folder:
-    """A directory with files of others, found by name. No link in it is followed.
+    """A directory of foreign files, found by name. No link in it is followed.
 
     Raises: DataError when there is something else than a directory under this name.
     """
@@ -87,11 +87,11 @@ class Folder:
             ) from error
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the directory."""
         os.close(self._descriptor)
 
     def names(self, most: int) -> Iterator[str]:
-        """What lies in it. Raises: DataError past ``most`` names."""
+        """Names of its entries. Raises: DataError past ``most`` names."""
         with os.scandir(self._descriptor) as found:
             for number, entry in enumerate(found, start=1):
                 if number > most:
@@ -112,6 +112,7 @@ class Folder:
 
 def _opened(descriptor: int, limit: int, what: str) -> BinaryIO:
     """The file of a descriptor, once it is known to be one. Raises: DataError."""
+    # The open descriptor is checked, not the name: between check and open another file could take the name.
     try:
         _check(os.fstat(descriptor), limit, what)
     except DataError:

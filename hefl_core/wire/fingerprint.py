@@ -1,7 +1,7 @@
 """Fingerprints of secret bytes: enough to recognise them where they lie, too little to learn them.
 
-Whoever holds a secret makes its fingerprints and hands those out; whoever searches foreign memory with them never has the
-secret, so the search itself can neither leak it nor put it where it looks.
+The holder of a secret makes its fingerprints and hands only those out. The process that searches foreign memory never has
+the secret, so the search can neither leak it nor put it where it looks.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Salt:
     def factors(self) -> tuple[np.uint64, ...]:
         """Odd multipliers of the anchor's words."""
         raw = hashlib.sha256(b"hefl/anchor" + self.value).digest()
+        # Odd numbers are invertible modulo 2^64, so no bit of a word is lost in the product.
         return tuple(np.uint64(word | 1) for word in np.frombuffer(raw, "<u8").tolist())
 
     def mix(self, words: Words, pairs: Words, out: Words) -> Words:
@@ -102,6 +103,7 @@ class Salt:
                 f"{len(form.data)} with {form.bits:.0f}",
                 "take a longer piece",
             )
+        # Anchors among zeros or repeats would match all over memory.
         before = max(range(0, len(form.data) - ANCHOR_BYTES + 1, 8), key=lambda at: len(set(form.data[at:][:32])))
         return Fingerprint(
             kind=form.kind,

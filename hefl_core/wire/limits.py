@@ -1,4 +1,4 @@
-"""How large a message may be. Checked on the length alone, before anything is parsed."""
+"""Largest sizes of messages, checked on the length alone before anything is parsed."""
 
 from __future__ import annotations
 

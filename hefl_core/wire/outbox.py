@@ -1,4 +1,4 @@
-"""Where a party's messages get their header and signature, each chained to the one before."""
+"""A party's outgoing messages: header and signature, each chained to the one before."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Outbox:
         return self._sequence, self._previous
 
     def recorded(self, header: Header) -> None:
-        """Forget the messages up to this one: somebody who got it has answered, and the record has it before anybody."""
+        """Drop the messages up to this one: a recipient has answered it, and the record has it before any recipient."""
         self.unrecorded = tuple(one for one in self.unrecorded if one.header.sequence > header.sequence)
 
     def compose(
@@ -62,7 +62,7 @@ class Outbox:
     ) -> Envelope:
         """Write, sign and (where ``seal`` is given) seal the next message of this party.
 
-        Leaks: the header, to everybody who relays it; a sealed body to its readers only.
+        Leaks: the header, to every party that relays it; a sealed body to its readers only.
         """
         header = Header(
             kind=kind,
@@ -82,6 +82,7 @@ class Outbox:
             content_digest=hashlib.sha256(content).digest(),
             sealed=seal is not None,
         )
+        # Advanced before sealing and signing: a failure leaves a gap, never two messages with one number.
         self._sequence += 1
         self._previous = header.digest
         body = content if seal is None else seal(content, header.digest)

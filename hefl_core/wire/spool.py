@@ -1,6 +1,6 @@
-"""Bytes that are needed again later: in memory while they are few, else in a file without a name that dies with us.
+"""Bytes that are needed later: in memory while they are few, else in an unnamed file that ends with this process.
 
-For ciphertexts only. Whoever collects uploads keeps its memory independent of how many there are.
+For ciphertexts only. It keeps a collector's memory independent of the number of uploads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K")
 MEMORY_BYTES = 32 << 20
-"""Above this much the bytes lie in a file."""
+"""Beyond this size the bytes lie in a file."""
 
 
 class Spool(Generic[K]):
@@ -55,7 +55,7 @@ class Spool(Generic[K]):
         return iter(self._places)
 
     def keep(self, wanted: Callable[[K], bool]) -> None:
-        """Forget all others; once nothing is left, the file goes."""
+        """Drop all others; once nothing is left, the file is deleted."""
         self._places = {key: place for key, place in self._places.items() if wanted(key)}
         if not self._places and self._end:
             self._close()

@@ -20,7 +20,7 @@ from hefl_core.schemes.fixed_point import Fields
 
 INTEGER_BITS, TAG_BITS = 64, 72
 MAX_INTEGERS = 64
-"""More exact integers than that in one vector are refused: they belong into fields."""
+"""More exact integers in one vector are rejected: they belong into fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Content:
-    """What lies in summed blocks. ``words``: the blocks without the tag, as the tag was computed over them."""
+    """Content of summed blocks. ``words``: the blocks without the tag, as the tag was computed over them."""
 
     integers: tuple[int, ...]
     tag: int | None
@@ -76,7 +76,7 @@ class BigWords:
         return min(self.fields_per_block, (self.usable_bits - used) // self.field_bits)
 
     def plan(self, length: int, integers: int, tagged: bool) -> Plan:
-        """Where everything lies."""
+        """Place of every integer, tag and field."""
         places, block, used = self._heads(integers, tagged)
         runs, start, blocks = [], 0, block + 1
         while start < length:
@@ -111,6 +111,7 @@ class BigWords:
         fields = np.zeros(length, dtype=np.uint64)
         for block, low, start, stop in plan.runs:
             found = gmpy2.unpack(gmpy2.mpz(rest[block] >> low), self.field_bits)
+            # Fields past the run must be zero: their sum stays in rest, where any(rest) below finds it.
             rest[block] = (rest[block] & ((1 << low) - 1)) + sum(found[stop - start :])
             used = found[: stop - start]
             fields[start : start + len(used)] = np.array([int(value) for value in used], dtype=np.uint64)

@@ -1,4 +1,4 @@
-"""Paillier with numbers that fit on a blackboard: every intermediate is shown. INSECURE: anybody factors n at a glance.
+"""Paillier with numbers that fit on a blackboard: every intermediate is shown. INSECURE: n is factored at a glance.
 
 Like paillier/scheme.py, but without masks made beforehand, packing or checks on the wire: the four lines of the paper.
 
@@ -89,6 +89,7 @@ class ByHand:
         return pow(self.lam, -1, self.n)
 
     def _encrypt(self, message: int, mask: int) -> int:
+        # (1+n)^m = 1 + m·n modulo n²: every further binomial term has the factor n².
         return (1 + message * self.n) * pow(mask, self.n, self.square) % self.square
 
     @property
@@ -109,6 +110,7 @@ class ByHand:
     @property
     def decrypted(self) -> int:
         """m1 + m2 mod n."""
+        # r^(n·λ) = 1 modulo n² for every unit r, so the power λ removes both masks and leaves 1 + λ·m·n.
         return (pow(self.total, self.lam, self.square) - 1) // self.n * self.mu % self.n
 
     @property

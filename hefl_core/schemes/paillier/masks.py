@@ -1,13 +1,13 @@
 """Masks: the random n-th residues that hide Paillier's plaintexts, and nearly all the cost of encrypting.
 
 *Full* masks are r^n for a random r, Paillier's own. *Short* ones are h^r for a public h = (-y²)^n mod n² and a random r
-of half the length of n: their base is fixed, so all its powers can be tabled once per key and a mask is one
-multiplication per window of r. Masks do not depend on what they hide: a :class:`MaskPool` makes them beforehand.
+of half the length of n: their base is fixed, so its powers are tabled once per key and a mask costs one multiplication
+per window of r. Masks do not depend on what they hide: a :class:`MaskPool` makes them beforehand.
 
 Short masks assume more than Paillier's decisional composite residuosity: that powers of h with half-length exponents
 cannot be told from powers with full ones. Goldreich and Rosen derive this from factoring for generators of the squares
-modulo a product of two primes ≡ 3 (mod 4). Whoever made the key could have chosen h differently; that dealer knows
-the factors anyway. Table look-ups by secret digits are not constant-time.
+modulo a product of two primes ≡ 3 (mod 4). The dealer could have chosen h differently, but knows the factors anyway.
+Table look-ups by secret digits are not constant-time.
 
 Source: Damgård, Jurik and Nielsen 2010 (Int. J. Inf. Secur. 9), encryption with h; Goldreich and Rosen 2003 (J. Cryptology
 16); Brickell, Gordon, McCurley and Wilson 1992 for fixed bases.
@@ -51,13 +51,14 @@ class ShortMasks:
     def power(self, exponent: int) -> Any:
         """The base to this exponent, digit by digit. Shapes: 0 ≤ exponent < 2^exponent_bits."""
         result, square = gmpy2.mpz(1), self._square
+        # h^r = Π h^(digit_j·2^(w·j)): every factor is in the table. Not strict: leading zero digits are left out.
         digits = gmpy2.unpack(gmpy2.mpz(exponent), WINDOW_BITS)
         for row, digit in zip(self._table(), digits, strict=False):
             result = result * row[digit] % square
         return result
 
     def _table(self) -> list[list[Any]]:
-        """Row j holds h^(digit·2^(w·j)) for each digit of w bits. Two threads may both build it: it is the same."""
+        """Row j holds h^(digit·2^(w·j)) for each digit of w bits. Two threads that both build it get the same table."""
         if not self._rows:
             rows, base = [], self._base
             for _ in range(-(-self._exponent_bits // WINDOW_BITS)):
@@ -65,6 +66,7 @@ class ShortMasks:
                 for _ in range((1 << WINDOW_BITS) - 2):
                     row.append(row[-1] * base % self._square)
                 rows.append(row)
+                # The last entry is base^(2^w - 1): once more gives base^(2^w), the next row's base.
                 base = row[-1] * base % self._square
             self._rows = rows
         return self._rows
@@ -82,7 +84,7 @@ class MaskPool:
         self._start_empty()
 
     def _start_empty(self) -> None:
-        """The owner comes last: another thread that finds itself the owner must not find the parent's masks."""
+        """Set the owner last: a thread that already sees this process as owner must not find the parent's masks."""
         self._lock = threading.Lock()
         self._ready: deque[Any] = deque()
         self._filler: threading.Thread | None = None
@@ -106,8 +108,9 @@ class MaskPool:
             self._start_empty()
 
     def take(self) -> Any:
-        """A mask that nobody else gets: a ready one, or one made now."""
+        """A mask used by no other encryption: a ready one, or one made now."""
         self._disown_parent()
+        # popleft is atomic, so two threads never get one mask; asking for the length first would leave a gap.
         try:
             return self._ready.popleft()
         except IndexError:
@@ -137,6 +140,7 @@ class MaskPool:
     def _run(self) -> None:
         try:
             while True:
+                # Goal check and resignation share one lock: a goal raised later starts a new thread, none is lost.
                 with self._lock:
                     if len(self._ready) >= self._goal:
                         self._filler, self._goal = None, 0
@@ -149,7 +153,7 @@ class MaskPool:
 
 
 def in_threads(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Map long exponentiations over all cores: gmpy2 lets go of the interpreter's lock while it computes."""
+    """Map long exponentiations over all cores: gmpy2 releases the interpreter's lock while it computes."""
     todo = list(items)
     if min(len(todo), os.cpu_count() or 1) < 2:
         return [work(item) for item in todo]

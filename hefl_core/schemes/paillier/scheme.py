@@ -3,12 +3,12 @@
     Enc(m) = (1 + n)^m · mask mod n²      mask a fresh n-th residue
     Enc(a) · Enc(b) mod n² = Enc(a + b)
 
-A product of ciphertexts is one more number modulo n², so whoever adds the same ciphertexts gets the same bytes.
-``paillier-naive`` is what one gets from phe as its examples have it, one value per ciphertext, with one repair: integers
-instead of phe's floating-point encoding, which publishes every exponent.
+A product of ciphertexts is a number modulo n², so all parties that add the same ciphertexts get the same bytes.
+``paillier-naive`` uses phe as its examples do, one value per ciphertext, with one repair: integers instead of phe's
+floating-point encoding, which publishes every exponent.
 
-Encrypting is making masks; the packed presets use short ones (see masks.py for the assumption that this adds to
-Paillier's, and for making them beforehand). Decrypting takes all cores.
+Nearly all of encrypting is making masks; the packed presets use short ones (masks.py has the assumption that this adds
+to Paillier's, and makes them beforehand). Decrypting takes all cores.
 
 Leaks: what :class:`CiphertextVector` says in the clear. Not constant-time: packing and masks run on ordinary big-number
 arithmetic; only the exponentiations with secret keys take equal time for equal lengths.
@@ -150,7 +150,7 @@ class PaillierScheme:
         return [modulus.write(modulus.encrypt(word)) for word in words]
 
     def masks(self, key: PublicKey) -> MaskPool:
-        """Masks for this key, to make before there is anything to encrypt: they cost nearly all of it.
+        """Masks for this key, to make before there is anything to encrypt: they are nearly all of the cost.
 
         While the model trains: ``scheme.masks(key).fill_in_background(scheme.words.layout.block_count(d, 2, True))``.
         """
@@ -167,7 +167,7 @@ class PaillierScheme:
         return self.modulus(key).read(vector.blocks)
 
     def add(self, key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> CiphertextVector:
-        """Add two encrypted vectors without any secret: Dec(a ⊞ b) = Dec(a) + Dec(b), exactly.
+        """Add two encrypted vectors without a secret: Dec(a ⊞ b) = Dec(a) + Dec(b), exactly.
 
         Shapes: a, b and the result have the same blocks.
         Leaks: d, the number of terms and the key id; nothing about the entries.
@@ -189,7 +189,7 @@ class PaillierScheme:
         """This holder's power of the ciphertexts; under 1 of n the plaintext words, which never travel.
 
         Shapes: as many blocks as ``total`` has.
-        Leaks: under t of n: nothing to fewer than t, the sum to whoever has t of them.
+        Leaks: under t of n: nothing to fewer than t, the sum to a party with t of them.
         Raises: KeyMismatch; WireError for blocks that are none; IntegrityError for a share that is not its label's;
             QuorumError, ParameterError, DecryptionRefused for an active set that is none or is not this holder's.
         """
@@ -241,7 +241,7 @@ class PaillierScheme:
 
         A block that another key decrypts, or that overflowed, has bits where none may be or fields out of range with
         overwhelming probability; a shift within the range of the fields is left to the tag.
-        Raises: QuorumError, KeyMismatch, WireError, IntegrityError; EncodingError when nobody states the bound.
+        Raises: QuorumError, KeyMismatch, WireError, IntegrityError; EncodingError when no bound is given.
         """
         check_partials(key, total, partials)
         self.words.check_label(total)

@@ -4,12 +4,12 @@
     c_i = c^(2Δ·s_i)                      the partial decryption of holder i
     Π c_i^(2Δ·λ_i) = c^(4Δ³·d) = 1 + 4Δ³·m·n   (mod n²)
 
-Like decrypting alone, it is deterministic and exact: no flooding, and the same ciphertext may be asked again. A wrong,
-missing or foreign power makes the product something else than 1 modulo n.
+Like decrypting alone, it is deterministic and exact: no flooding, and a request for the same ciphertext may be repeated.
+A wrong, missing or foreign power makes the product something else than 1 modulo n.
 
 The dealer knows the factors until it forgets them. Holders are trusted to follow the protocol: there is no proof that
-c_i is the right power, so a holder that multiplies its own by (1+n)^k shifts the result by k, and only the tag, of
-whose key that holder has a copy too, and comparing partial decryptions could tell.
+c_i is the right power. A holder that multiplies its own by (1+n)^k shifts the result by k; only the tag, whose key that
+holder has too, and comparing partial decryptions could show it.
 
 Source: Fouque, Poupard and Stern 2000; Damgård and Jurik 2001, section 4.1 (without the proofs of correct powers).
 """
@@ -34,7 +34,7 @@ from hefl_core.wire.canonical import decode, encode
 
 @dataclass(frozen=True, slots=True)
 class HeldShare:
-    """A holder's secret, beside the public material that it belongs to."""
+    """A holder's secret, with its public material."""
 
     public: bytes
     share: bytes
@@ -45,6 +45,7 @@ def deal(p: int, q: int, quorum: Quorum) -> tuple[int, ...]:
 
     Leaks: to the dealer everything. Fewer than t shares hide d up to 2^-128.
     """
+    # Safe primes p = 2p' + 1: p // 2 is p'. Chinese remainders give d ≡ 0 modulo p'q' and ≡ 1 modulo n, below n².
     n, hidden = p * q, (p // 2) * (q // 2)
     d = hidden * int(gmpy2.invert(hidden, n))
     return share_integer(d, quorum, n * n)
@@ -71,8 +72,9 @@ def open_share(preset: PaillierPreset, material: bytes) -> tuple[bytes, int]:
 def raise_to_share(modulus: Modulus, quorum: Quorum, share: int, ciphertexts: Sequence[Any]) -> list[bytes]:
     """One holder's c^(2Δ·s_i), in time that does not depend on the exponent's bits.
 
-    Leaks: to whoever has t of them, the plaintexts; fewer say nothing about the key (Damgård and Jurik 2001, section 4.1).
+    Leaks: to a party with t of them, the plaintexts; fewer say nothing about the key (Damgård and Jurik 2001, section 4.1).
     """
+    # The 2 makes every base a square: squares have an order that divides n·p'q', so the power p'q' removes the mask.
     exponent = gmpy2.mpz(2 * math.factorial(quorum.holders) * share)
     return in_threads(lambda c: modulus.write(gmpy2.powmod_sec(c, exponent, modulus.square)), ciphertexts)
 
@@ -89,6 +91,7 @@ def combine(modulus: Modulus, quorum: Quorum, powers: Mapping[int, tuple[bytes, 
     if len({len(numbers) for numbers in parsed.values()}) != 1:
         raise IntegrityError("partials: expected the same number of blocks from each holder; ask them again")
     exponents = {holder: 2 * whole for holder, whole in integer_lagrange(parsed, quorum.holders).items()}
+    # Invertible modulo n: the primes of n exceed the number of holders by far.
     scale = gmpy2.invert(4 * math.factorial(quorum.holders) ** 3, modulus.n)
     columns = zip(*parsed.values(), strict=True)
     return [_plaintext(modulus, _product(modulus, column, exponents.values()), scale) for column in columns]
@@ -107,6 +110,7 @@ def _product(modulus: Modulus, bases: Sequence[Any], exponents: Any) -> Any:
 
 
 def _plaintext(modulus: Modulus, product: Any, scale: Any) -> int:
+    # 1 + 4Δ³·m·n is 1 modulo n for every m: any other residue is a mask that did not cancel.
     if product % modulus.n != 1:
         raise IntegrityError(
             "partials: expected a product of 1 modulo n, found another; one of them is wrong, doubled, or made for "

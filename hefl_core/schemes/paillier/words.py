@@ -1,4 +1,4 @@
-"""From a vector to Paillier's plaintexts and back: quantise, pack, tag; and refuse what no honest sum contains.
+"""From a vector to Paillier's plaintexts and back: quantise, pack, tag; and reject what no honest sum contains.
 
 Words under the tag are the blocks' plaintexts as integers, each without the tag itself.
 """
@@ -15,7 +15,7 @@ from hefl_core.schemes.paillier.big_words import INTEGER_BITS, MAX_INTEGERS, Big
 from hefl_core.schemes.presets import PaillierPreset
 
 TAG_MODULUS: Final = 2**61 - 1
-"""A prime. Tags are below it; the sum of a thousand fits the tag's field."""
+"""A prime. Tags are below it; the sum of a thousand fits the 72 bits of the tag's place."""
 NAIVE_FIELD_BITS: Final = 40
 """Width of the one value in a ciphertext of ``paillier-naive``: finer than float32, and exact in float64."""
 
@@ -26,6 +26,7 @@ class PaillierWords:
     def __init__(self, preset: PaillierPreset) -> None:
         self.preset = preset
         field_bits = preset.field_bits or NAIVE_FIELD_BITS
+        # One bit less than the modulus: a plaintext below 2^(bits - 1) is below n, so no sum wraps modulo n.
         self.layout = BigWords(preset.modulus_bits - 1, field_bits, singly=preset.field_bits == 0)
 
     def fields(self, max_terms: int) -> FixedPoint:
@@ -43,7 +44,7 @@ class PaillierWords:
         return words
 
     def check_label(self, vector: CiphertextVector) -> None:
-        """Numbers that fit each other and the blocks. Raises: WireError."""
+        """Check that the label's numbers fit each other and the blocks. Raises: WireError."""
         check_label(vector, self.preset.max_terms)
         if vector.integers > MAX_INTEGERS:
             raise WireError(f"{self.preset.name}: expected at most {MAX_INTEGERS} integers, found {vector.integers}")
@@ -56,7 +57,7 @@ class PaillierWords:
     def decode(self, words: Sequence[int], total: CiphertextVector, bound: float | None) -> Opened:
         """Split summed words into integers, tag and values.
 
-        Raises: IntegrityError when one is out of range; EncodingError when nobody states the bound.
+        Raises: IntegrityError when one is out of range; EncodingError when no bound is given.
         """
         bound = total.bound if bound is None else bound
         if bound is None:
@@ -80,6 +81,7 @@ class PaillierWords:
 
 
 def _integer_room(max_terms: int) -> int:
+    # max_terms of these sum to less than 2^64: no carry into the next place.
     return int((1 << INTEGER_BITS) - 1) // max_terms
 
 

@@ -24,7 +24,7 @@ from hefl_core.schemes.ring.scheme import RingScheme
 
 Words64 = npt.NDArray[np.uint64]
 LARGEST_NOISE = 0.49
-"""In units of q/t: decryption is right below 0.5, and of 1024 uniform coefficients one is above 0.49 but for 2^-29."""
+"""In units of q/t: decryption is right below 0.5; of 1024 uniform coefficients one exceeds 0.49 except with 2^-29."""
 
 
 class BFVScheme(RingScheme[BFVPreset]):
@@ -38,7 +38,7 @@ class BFVScheme(RingScheme[BFVPreset]):
         """The quantiser for sums of at most ``max_terms``. Raises: EncodingError past the preset's limit."""
         max_terms = check_max_terms(max_terms, self.preset.max_terms, self.preset.name)
         full = self.preset.fields * self.preset.field_bits == self.preset.plain_bits
-        # Fields that fill the word could exceed t < 2^plain_bits by a hair; from two terms on, they cannot.
+        # One term in full fields can reach 2^plain_bits - 1 ≥ t; from two terms on the top field is never all ones.
         return FixedPoint(self.preset.field_bits, max(max_terms, 2) if full else max_terms)
 
     # -- encrypt and add ---------------------------------------------------------------------------------------
@@ -84,6 +84,7 @@ class BFVScheme(RingScheme[BFVPreset]):
         return value
 
     def _whole_words(self, integers: Sequence[int], max_terms: int) -> Words64:
+        # max_terms integers of this size add up to at most t - 1: the sum is never reduced modulo t.
         room = (self.ring.plain_modulus - 1) // max_terms
         return np.array(check_integers(integers, room), dtype=np.uint64)
 
@@ -96,20 +97,21 @@ class BFVScheme(RingScheme[BFVPreset]):
     def check_decryptable(
         self, share: SecretShare, total: CiphertextVector, decryptor: Any, ciphertexts: Sequence[Any]
     ) -> None:
-        """The noise says whether this key made the ciphertexts. Raises: IntegrityError."""
+        """Ciphertexts of another key show by their noise. Raises: IntegrityError."""
         for number, ciphertext in enumerate(ciphertexts):
             if decryptor.invariant_noise_budget(ciphertext) <= 0:
                 self._require_exact(share, total, number)
 
     def _require_exact(self, share: SecretShare, total: CiphertextVector, number: int) -> None:
-        """Whether the noise is below q/2t: SEAL's budget, in whole bits, is 0 from half of that on.
+        """Check that the noise is below q/2t. SEAL's budget, in whole bits, is already 0 from half of that on.
 
-        Sums with one ciphertext many times can be there and decrypt rightly; refusing some of them would say something
-        about their noise to whoever made them. The noise of another key's ciphertext is uniform: some coefficient is
-        past LARGEST_NOISE. Raises: IntegrityError.
+        A sum of one ciphertext many times can lie between and decrypt rightly; refusing some of these would tell their
+        sender about the noise. The noise of another key's ciphertext is uniform, so some coefficient exceeds
+        LARGEST_NOISE. Raises: IntegrityError.
         """
         words = blocks.read(self.preset, self.ring, total.blocks[number], "block", fresh=total.terms == 1)
         secret = rlwe.read_secret_key(self.ring, expose_secret(share))
+        # Noise v gives t·v/q, the distance to the nearest integer: 0.5 is exactly where rounding goes wrong.
         found = float(np.max(np.abs(threshold.invariant_noise(self.ring, rlwe.phase(self.ring, words, secret)))))
         if found > LARGEST_NOISE:
             raise IntegrityError(

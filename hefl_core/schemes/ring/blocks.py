@@ -1,10 +1,10 @@
 """Blocks of BFV and CKKS: bytes to residues, strictly; running sums modulo each prime; residues back to the same bytes.
 
-Additions need no library: residues are added modulo their primes, so nothing from outside reaches SEAL's parser before a
-decryption, and whoever adds the same blocks gets the same bytes. A block has one of three forms, by preset:
+Additions need no library: residues are added modulo their primes, so no foreign bytes but seeded uploads reach SEAL's
+parser before a decryption, and all parties that add the same blocks get the same bytes. Three forms, by preset:
 
 - *plain*: SEAL's uncompressed bytes, whose first 129 say only what the preset says; there is exactly one way to write one;
-- *compressed*: as SEAL compresses them (what everybody's tutorials send);
+- *compressed*: as SEAL compresses them (what the tutorials send);
 - *seeded*: c0 and the seed of c1, fresh uploads only. SEAL expands the seed; c0 is checked like the others.
 """
 
@@ -32,10 +32,11 @@ SEED_PREFIX = seal.header(16 + 1 + 64) + b"\x01"
 
 @lru_cache(maxsize=32)
 def _prefixes(ring: Ring) -> tuple[bytes, bytes]:
-    """What stands before the words of a plain and of a seeded block."""
+    """Bytes before the words of a plain and of a seeded block."""
     shape = (2, len(rlwe.data_primes(ring)), ring.degree)
     plain = rlwe.write_ciphertext(ring, np.zeros(shape, dtype=np.uint64))[: -8 * int(np.prod(shape))]
     count = shape[1] * shape[2]
+    # A seeded block has the same fields, but its array holds only c0, and SEAL's record of the seed follows.
     middle = plain[seal.HEADER_BYTES : -(seal.HEADER_BYTES + 8)]
     inner = seal.header(seal.HEADER_BYTES + 8 + 8 * count) + count.to_bytes(8, "little")
     length = seal.HEADER_BYTES + len(middle) + len(inner) + 8 * count + len(SEED_PREFIX) + 64
@@ -53,6 +54,7 @@ def read(preset: RingPreset, ring: Ring, block: bytes, what: str, *, fresh: bool
         return _read_seeded(ring, block, what)
     prefix, _ = _prefixes(ring)
     primes = rlwe.data_primes(ring)
+    # Fixed length and prefix leave no field to parse, so no length in the bytes is ever trusted.
     words = _words(block, prefix, 2 * len(primes) * ring.degree, 0, what).reshape(2, len(primes), ring.degree)
     rlwe.check_residues(words, primes, what)
     if not words[1].any():
@@ -70,13 +72,14 @@ def _words(block: bytes, prefix: bytes, count: int, after: int, what: str) -> Re
 
 
 def _read_seeded(ring: Ring, block: bytes, what: str) -> Residues:
+    # Checked first: SEAL then parses only the seed, whose every value is valid.
     _check_seeded(ring, block, what)
     expanded = seal.to_bytes(seal.from_bytes(sealapi.Ciphertext(), ring, block, what))
     return rlwe.read_ciphertext(ring, expanded, what)
 
 
 def _check_seeded(ring: Ring, block: bytes, what: str) -> None:
-    """Everything but the expansion: c1 follows from the seed, whatever it is."""
+    """Check everything but the expansion: every seed gives a valid c1."""
     _, prefix = _prefixes(ring)
     primes = rlwe.data_primes(ring)
     count = len(primes) * ring.degree
@@ -89,9 +92,9 @@ def _check_seeded(ring: Ring, block: bytes, what: str) -> None:
 def encrypt(preset: RingPreset, ring: Ring, encryptor: Any, words: Residues) -> bytes:
     """A fresh BFV block of at most N words. Shapes: uint64 (≤ N,), each below the plaintext modulus.
 
-    Over one prime: SEAL encrypts zero and round(q·m/t) is added to c0 here, which spares a plaintext's way through
-    SEAL's parser. It is what SEAL itself would add, up to 1 where float64 rounds another way at a half; that counts as
-    noise. Over several primes SEAL does it all.
+    Over one prime, SEAL encrypts zero and round(q·m/t) is added to c0 here: no plaintext passes SEAL's parser. SEAL
+    itself would add the same, up to 1 where float64 rounds another way at a half; that counts as noise. Over several
+    primes SEAL does it all.
     """
     if len(rlwe.data_primes(ring)) > 1 or preset.compressed:
         return seal.encrypt(preset, encryptor, seal.write_plaintext(ring, words))
@@ -100,10 +103,12 @@ def encrypt(preset: RingPreset, ring: Ring, encryptor: Any, words: Residues) -> 
     start = len(prefix) - seal.HEADER_BYTES
     zeros = seal.body_of(seal.encrypt_zero(preset, encryptor), start + 8 * ring.degree + after)
     (prime,) = rlwe.data_primes(ring)
+    # With q = t·quotient + rest, q·m/t = m·quotient + m·rest/t: only the second, small part needs rounding.
     quotient, rest = divmod(prime, ring.plain_modulus)
     c0 = np.rint(words * (rest / ring.plain_modulus)).astype("<u8")
     c0 += words * np.uint64(quotient)
     c0 += np.frombuffer(zeros, dtype="<u8", count=len(words), offset=start)
+    # c0 < 2q here. Where c0 < q, c0 - q wraps to nearly 2^64 and the minimum keeps c0: reduction without a branch.
     np.minimum(c0, c0 - np.uint64(prime), out=c0)
     return b"".join((prefix, c0.data, zeros[start + 8 * len(words) :]))
 
@@ -117,7 +122,7 @@ def write(preset: RingPreset, ring: Ring, words: Residues) -> bytes:
 
 
 def check_all(preset: RingPreset, ring: Ring, vector: CiphertextVector) -> None:
-    """Look at every block, without SEAL. Raises: WireError."""
+    """Check every block without SEAL. Raises: WireError."""
     for n, block in enumerate(vector.blocks, 1):
         if preset.seeded and vector.terms == 1:
             _check_seeded(ring, block, f"block {n}")
@@ -128,7 +133,7 @@ def check_all(preset: RingPreset, ring: Ring, vector: CiphertextVector) -> None:
 def load(preset: RingPreset, ring: Ring, vector: CiphertextVector) -> list[Any]:
     """Every block as a SEAL ciphertext, checked strictly first. Raises: WireError.
 
-    Of a compressed block SEAL gets what was read, written anew, so that no two parsers disagree about the sender's bytes.
+    A compressed block is rewritten for SEAL from what was read, so that no two parsers disagree about the sender's bytes.
     """
     made = []
     for n, block in enumerate(vector.blocks, 1):
@@ -150,12 +155,12 @@ def read_all(preset: RingPreset, ring: Ring, vector: CiphertextVector) -> list[R
 
 
 def seeds(vector: CiphertextVector) -> tuple[bytes, ...]:
-    """What fixes c1 in each block of a seeded upload: one that repeats gives its two plaintexts' difference away."""
+    """Digest of the seed that fixes c1 in each block of a seeded upload: a repeated one reveals the plaintexts' difference."""
     return tuple(digest(b"hefl/seed", block[-64:]) for block in vector.blocks)
 
 
 class Accumulator:
-    """A running sum: each vector is read, added and forgotten; written when asked.
+    """A running sum: each vector is read, added and dropped; the sum is written on request.
 
     Seeded uploads are added by SEAL, which expands them; all others as residues.
     """
@@ -177,6 +182,7 @@ class Accumulator:
 
     def add(self, vector: CiphertextVector) -> None:
         """Raises: KeyMismatch, WireError, EncodingError; the sum so far is unchanged then."""
+        # Every check comes before the first addition: a rejected upload leaves the sum as it was.
         self._require_shape(self._key, vector)
         if self._label is not None:
             check_addable(self._key, self._label, vector)
@@ -201,6 +207,7 @@ class Accumulator:
             self._sums = [words.copy() for words in blocks]
             return
         for total, words in zip(self._sums, blocks, strict=True):
+            # Sums of two residues below 2^61 cannot wrap; below p, total - p does, and the minimum keeps total.
             total += words
             np.minimum(total, total - self._primes, out=total)
 
@@ -210,6 +217,7 @@ class Accumulator:
             raise RoundError("sum: nothing was added; an empty cohort has no sum")
         if self._first is not None:
             return self._first
+        # A sum of seeded ciphertexts has no seed: its c1 is written out in full.
         if self._expanded:
             written = [rlwe.read_ciphertext(self._ring, seal.to_bytes(one), "sum") for one in self._expanded]
             self._expanded = []

@@ -1,6 +1,6 @@
 """CKKS: approximate numbers in slots. Like bfv.py, but a sum carries noise, and there is no word for an exact tag.
 
-Exact integers ride in slots of their own as multiples of 2^-16 and are rounded back.
+Exact integers have slots of their own, as multiples of 2^-16, and are rounded back.
 
 Source: Cheon, Kim, Kim, Song 2017 (eprint 2016/421).
 """
@@ -32,8 +32,8 @@ exponential, not Gaussian: beyond 32 deviations with probability about exp(-sqrt
 class CKKSScheme(RingScheme[CKKSPreset]):
     """CKKS under one preset. A decrypted block is its slots.
 
-    Leaks: a decryption given to somebody who holds the ciphertext gives the secret key away (Li and Micciancio 2021,
-    eprint 2020/1533). In this protocol decryptions stay with the clients, who hold the key anyway.
+    Leaks: a decryption gives the secret key to a party that also holds the ciphertext (Li and Micciancio 2021,
+    eprint 2020/1533). In this protocol decryptions stay with the clients, which hold the key anyway.
     """
 
     block_type = "<f8"
@@ -74,8 +74,9 @@ class CKKSScheme(RingScheme[CKKSPreset]):
         return CiphertextVector(key.id, len(x), len(exact), False, declared, max_terms, 1, made)
 
     def largest_sum(self, bound: float) -> int:
-        """How many terms of entries up to ``bound`` stay below q/2, with one term's room for noise."""
+        """Most terms with entries up to ``bound`` that stay below q/2, with room of one term for noise."""
         largest = max(bound, LARGEST_INTEGER * INTEGER_UNIT)
+        # Coefficients are centred: one past q/2 wraps to the other sign, and nothing reports it.
         room = 2.0 ** (self.preset.data_bits - self.preset.scale_bits - 1) / largest
         return min(self.preset.max_terms, math.floor(room) - 1)
 
@@ -89,7 +90,7 @@ class CKKSScheme(RingScheme[CKKSPreset]):
         return vector.integers + vector.length
 
     def decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:
-        """The slots' values, which never travel."""
+        """The slots' values, which are never sent."""
         plaintext = sealapi.Plaintext()
         decryptor.decrypt(ciphertext, plaintext)
         return np.array(self._encoder.decode_double(plaintext), dtype=np.float64).tobytes()
@@ -97,8 +98,8 @@ class CKKSScheme(RingScheme[CKKSPreset]):
     def decode_sum(self, slots: Vector, total: CiphertextVector, bound: float) -> Opened:
         """Split summed slots into integers and values.
 
-        Another key or damage shows as entries beyond terms · bound, as integers that are none, or as unused slots that
-        are not zero; a small change of an entry shows as nothing: re-adding by the auditor is what stops that.
+        Another key or damage shows as entries beyond terms · bound, integers that are not whole, or unused slots that
+        are not zero. A small change of an entry does not show: the auditor's re-addition is what detects that.
         Raises: IntegrityError where the slots cannot be a sum of valid terms.
         """
         count, end = total.integers, total.integers + total.length
@@ -123,13 +124,13 @@ class CKKSScheme(RingScheme[CKKSPreset]):
     def sum_error(self, bound: float, terms: int, max_terms: int) -> float:
         """32 standard deviations of a slot's noise after ``terms`` additions, and float64 rounding of the encoding.
 
-        The terms are encrypted independently; one ciphertext many times, which a round refuses, has up to √terms more.
-
+        Terms are encrypted independently; one ciphertext many times, which a round refuses, has up to √terms more.
         A coefficient's noise has the preset's ``noise_std`` and the encoder's rounding (1/sqrt 12); a slot sums N of them.
         Collective presets add the flooding of as many holders as they have room for.
         """
         variance = terms * (self.preset.noise_std**2 + 1 / 12)
         if self.preset.collective:
             variance += self.preset.largest_threshold * 4.0**self.preset.flood_bits / 3
+        # A slot sums N coefficients times roots of unity; its real part has half of the variance.
         slot_std = math.sqrt(variance * self.preset.degree / 2) / self.ring.scale
         return SIGMAS * slot_std + terms * max(bound, 1.0) * 1e-12

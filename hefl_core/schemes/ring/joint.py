@@ -4,8 +4,8 @@
     key = (Σ b_i, a), an ordinary SEAL public key         its secret Σ s_i is never in one place
     f_i = a Shamir sharing of s_i                         share of j = Σ_i f_i(j), like a dealt one
 
-The noise of a fresh ciphertext grows by √n against a dealt key, which ``preset.gap_bits(dealer_free=True)`` counts in.
-Nothing proves that a b_i is well formed or a sharing consistent: it holds among semi-honest parties (see the ceremony).
+A fresh ciphertext has √n times the noise it has under a dealt key; ``preset.gap_bits(dealer_free=True)`` includes it.
+Nothing proves that a b_i is well formed or a sharing consistent: parties are assumed semi-honest (see the ceremony).
 
 Source: Mouchet et al. 2021 (eprint 2020/304); Shamir 1979 for the re-sharing.
 """
@@ -34,6 +34,7 @@ def common_polynomial(ring: Ring, seed: bytes) -> Residues:
 
 def contribution(ring: Ring, seed: bytes) -> tuple[bytes, bytes]:
     """Fresh (s_i, b_i): the first stays secret with its party, the second is revealed."""
+    # Over all primes, the special one too: SEAL's public key needs it to switch fresh noise down.
     small = rlwe.ternary(ring.degree)
     s = rlwe.ntt(rlwe.residues_of(small, ring.primes), ring.primes)
     e = rlwe.ntt(rlwe.residues_of(rlwe.centred_binomial(ring.degree), ring.primes), ring.primes)
@@ -52,13 +53,14 @@ def public_key(ring: Ring, seed: bytes, parts: Sequence[bytes]) -> bytes:
 
 
 def deal(ring: Ring, secret: bytes, quorum: Quorum, index: int) -> tuple[bytes, ...]:
-    """Shamir shares of party ``index``'s s_i for the holders 1..n, each for one recipient's eyes. Raises: IntegrityError.
+    """Shamir shares of party ``index``'s s_i for the holders 1..n, each for one recipient only. Raises: IntegrityError.
 
-    After each lies half of the seed that the two of them will share (pairwise.py).
+    Half of the seed that sender and recipient will share follows each (pairwise.py).
     """
     small = np.frombuffer(secret, dtype=np.int8)
     if len(small) != ring.degree or np.any((small < -1) | (small > 1)):
         raise IntegrityError(f"joint key: expected {ring.degree} coefficients of -1, 0, 1, found another secret")
+    # Shares need no special prime: ciphertexts are opened modulo the data primes only.
     primes = rlwe.data_primes(ring)
     element = rlwe.ntt(rlwe.residues_of(small.astype(np.int64), primes), primes)
     points = shamir.split(element, primes, quorum)
@@ -67,7 +69,7 @@ def deal(ring: Ring, secret: bytes, quorum: Quorum, index: int) -> tuple[bytes, 
 
 
 def share(ring: Ring, dealt: Sequence[bytes], index: int) -> bytes:
-    """Holder ``index``'s share: the sum of what all parties dealt to it, and its row of pairwise seeds.
+    """Holder ``index``'s share: the sum of the points dealt to it, and its row of pairwise seeds.
 
     Raises: WireError for a part that is no ring element, or has no half of a seed.
     """
@@ -89,12 +91,13 @@ def _sum(parts: Sequence[bytes], primes: tuple[int, ...], degree: int, what: str
             raise WireError(str(error)) from None
         if not element.any():
             raise WireError(f"joint key: {what} of client {number} is zero; start the ceremony again")
+        # Sums of points of polynomials are points of the sum of the polynomials, whose value at 0 is Σ s_i.
         total = shamir.add(total, element, primes)
     return total
 
 
 class JointKeys:
-    """What BFVScheme and CKKSScheme offer to a ceremony. See keys/ceremony.py for who calls what, and when."""
+    """Steps that BFVScheme and CKKSScheme offer to a ceremony; keys/ceremony.py has their callers and order."""
 
     preset: RingPreset
     ring: Ring
@@ -127,7 +130,7 @@ class JointKeys:
         return deal(self.ring, secret, quorum, index)
 
     def joint_share(self, key: PublicKey, index: int, dealt: Sequence[bytes]) -> SecretShare:
-        """Holder ``index``'s share: the sum of what everybody dealt to it. Raises: WireError."""
+        """Holder ``index``'s share: the sum of what all parties dealt to it. Raises: WireError."""
         _require_all(dealt, key.quorum)
         return SecretShare(key.id, key.quorum, index, share(self.ring, dealt, index))
 

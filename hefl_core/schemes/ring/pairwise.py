@@ -1,11 +1,11 @@
-"""Masks that cancel: each two holders of an active set share a seed, one adds what the other subtracts.
+"""Masks that cancel: every two holders of an active set share a seed; one adds what the other subtracts.
 
-Without them the answers of two honest holders could be read one by one. An answer λ_i·c1·s_i + e_i hides the noise v of the
-sum only if it is the last piece that is missing. To t - 1 others who are not all in the set, it is b·v + e_i with a fraction
-b = x/y modulo q, and y times it tells v modulo y, whatever the flooding: the key of 6 of 10 after one sum, with y = 156 800.
-With the masks only the sum of all honest answers tells anything, and in that v stands once, whole.
+Without masks, the answers of two honest holders can be read one by one. An answer λ_i·c1·s_i + e_i hides the noise v of
+the sum only if it is the last missing piece. To t - 1 others that are not all in the set, it is b·v + e_i with a fraction
+b = x/y modulo q; y times it tells v modulo y, whatever the flooding: the key of 6 of 10 after one sum, with y = 156 800.
+With masks, only the sum of all honest answers tells anything, and in that v stands once, whole.
 
-A share carries a seed for every other holder: dealt with it, or made of what two parties dealt to each other.
+A share carries a seed for every other holder: from the dealer, or from the halves that two parties dealt to each other.
 
 Source: Bonawitz et al. 2017 (Practical Secure Aggregation), section 4, for masks of pairs; the attack is measured in
 tests/security/test_threshold_attacks.py.
@@ -47,7 +47,7 @@ def deal_seeds(holders: int) -> tuple[bytes, ...]:
 
 
 def halves(holders: int, index: int) -> tuple[bytes, ...]:
-    """What party ``index`` deals to each holder without a dealer: half a seed; to itself the row of all its halves."""
+    """What party ``index`` deals without a dealer: half a seed to each holder, to itself the row of all its halves."""
     sent = [bytes(SEED_BYTES) if j == index else os.urandom(SEED_BYTES) for j in range(1, holders + 1)]
     return tuple(b"".join(sent) if j == index else sent[j - 1] for j in range(1, holders + 1))
 
@@ -61,13 +61,14 @@ def join(index: int, received: Sequence[bytes]) -> bytes:
     row = [bytes(SEED_BYTES)] * len(received)
     for j, theirs in enumerate(received, 1):
         mine = sent[SEED_BYTES * (j - 1) : SEED_BYTES * j]
+        # Both ends hash the same bytes because the lower holder's half comes first.
         if j != index:
             row[j - 1] = digest(b"hefl/pair", *((mine, theirs) if index < j else (theirs, mine)))
     return b"".join(row)
 
 
 def split(material: bytes, primes: tuple[int, ...], degree: int) -> tuple[bytes, bytes]:
-    """A ring element's bytes, and what was written after them."""
+    """A ring element's bytes, and the bytes after them."""
     size = degree * sum(shamir.width(p) for p in primes)
     return material[:size], material[size:]
 
@@ -84,19 +85,20 @@ def open_share(material: bytes, primes: tuple[int, ...], degree: int, holders: i
 def mask(
     seeds: Sequence[bytes], index: int, members: Sequence[int], label: bytes, primes: tuple[int, ...], degree: int
 ) -> Residues:
-    """What holder ``index`` adds for one ``label`` (key and c1) in this set: the masks of all members are zero together.
+    """Mask that holder ``index`` adds for one ``label`` (key and c1) in this set; the masks of all members sum to zero.
 
-    Shapes: uint64 (L, N), uniform to whoever lacks one of the seeds.
+    Shapes: uint64 (L, N), uniform to a party that lacks one of the seeds.
     """
     total = np.zeros((len(primes), degree), dtype=np.uint64)
     for other in members:
         if other != index:
             both = of_pair(seeds[other - 1], members, label, primes, degree)
+            # The lower of two adds, the higher subtracts: over the whole set each pair cancels.
             change = rlwe.plus if index < other else rlwe.minus
             total = np.stack([change(a, b, p) for a, b, p in zip(total, both, primes, strict=True)])
     return total
 
 
 def of_pair(seed: bytes, members: Sequence[int], label: bytes, primes: tuple[int, ...], degree: int) -> Residues:
-    """What the lower of two holders adds, and the higher takes away. Shapes: uint64 (L, N)."""
+    """Mask that the lower of two holders adds and the higher subtracts. Shapes: uint64 (L, N)."""
     return rlwe.expand(digest(b"hefl/pair/mask", seed, encode(tuple(members)), label), primes, degree)

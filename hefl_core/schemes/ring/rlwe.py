@@ -1,7 +1,7 @@
 """Inside SEAL's bytes: residues modulo each prime as NumPy arrays, exact arithmetic on them, and SEAL's NTT.
 
 A polynomial of R_q is an array (L, N) of uint64: its coefficients, or its NTT values, modulo each of L primes. SEAL does
-the arithmetic of ciphertexts; what t-of-n decryption needs beyond it (a share times c1, flooding, sums) is here.
+the arithmetic of ciphertexts; t-of-n decryption needs more (a share times c1, flooding, sums), which is here.
 
 NumPy has no product of 64 x 64 bits. A product with a *fixed* operand b modulo p < 2^61 splits the other at 30 bits and
 finds the quotient, below 2^32, in floating point; the remainder then comes out of wrapping arithmetic exactly.
@@ -80,6 +80,7 @@ def fix(b: Residues, p: int) -> Fixed:
 
 
 def _shift30(b: Residues, p: int) -> Residues:
+    # The float quotient is off by at most 1: the products wrap modulo 2^64, their difference in -p .. 2p - 1 is exact.
     quotient = (b.astype(np.float64) * (2.0**30 / p)).astype(np.uint64)
     return _settle((b << _SPLIT) - quotient * np.uint64(p), p)
 
@@ -87,7 +88,9 @@ def _shift30(b: Residues, p: int) -> Residues:
 def _settle(r: Residues, p: int) -> Residues:
     """Bring r, off by at most one p and wrapped where negative, into 0..p-1."""
     prime = np.uint64(p)
+    # A negative r is wrapped, so nearly 2^64: r + p wraps back to less. Any other r is less than r + p and stays.
     np.minimum(r, r + prime, out=r)
+    # Below p, r - p wraps to nearly 2^64 and r stays; from p on, r - p is less.
     np.minimum(r, r - prime, out=r)
     return r
 
@@ -99,11 +102,14 @@ def multiply(a: Residues, b: Fixed, p: int) -> Residues:
     >>> int(multiply(np.array([p - 1], dtype=np.uint64), fix(np.array([p - 2], dtype=np.uint64), p), p)[0])
     2
     """
+    # high < 2^31 and low < 2^30, both exact in float64; signed views hold the same numbers.
     high, low = a >> _SPLIT, a & _LOW
+    # a·b ≡ high·(b·2^30 mod p) + low·b < 2^32·p: in float64 so small a quotient is off by at most 1.
     quotient = high.view(np.int64) * b.high_ratio
     quotient += low.view(np.int64) * b.low_ratio
     whole = quotient.astype(np.int64).view(np.uint64)
     whole *= np.uint64(p)
+    # These wrap modulo 2^64; their true difference is in -p .. 2p - 1, which _settle brings into 0 .. p - 1.
     high *= b.high
     low *= b.low
     high += low
@@ -113,6 +119,7 @@ def multiply(a: Residues, b: Fixed, p: int) -> Residues:
 
 def plus(a: Residues, b: Residues, p: int) -> Residues:
     """Sum a + b mod p."""
+    # a + b < 2^62 cannot wrap; below p, total - p does, to nearly 2^64, and the minimum keeps total.
     total = a + b
     np.minimum(total, total - np.uint64(p), out=total)
     return total
@@ -120,6 +127,7 @@ def plus(a: Residues, b: Residues, p: int) -> Residues:
 
 def minus(a: Residues, b: Residues, p: int) -> Residues:
     """Difference a - b mod p."""
+    # Where a < b the difference wraps to nearly 2^64, and adding p wraps it back to the residue, which is less.
     difference = a - b
     np.minimum(difference, difference + np.uint64(p), out=difference)
     return difference
@@ -139,7 +147,7 @@ def uniform(primes: tuple[int, ...], degree: int) -> Residues:
 
 
 def expand(seed: bytes, primes: tuple[int, ...], degree: int) -> Residues:
-    """Uniform residues that everybody derives from a public seed, by SHAKE-256 and rejection. Shapes: uint64 (L, N)."""
+    """Uniform residues that all parties derive from one seed, by SHAKE-256 and rejection. Shapes: uint64 (L, N)."""
     rows = []
     for p in primes:
         state = hashlib.shake_256(b"hefl/uniform" + p.to_bytes(8, "big") + degree.to_bytes(8, "big") + seed)
@@ -148,6 +156,7 @@ def expand(seed: bytes, primes: tuple[int, ...], degree: int) -> Residues:
 
 
 def _reject(source: Any, p: int, count: int) -> Residues:
+    # Reducing modulo p would favour small residues. Masked to p's bits, a word is kept with probability over 1/2.
     mask = np.uint64((1 << p.bit_length()) - 1)
     tries = count + 64
     while True:
@@ -155,6 +164,7 @@ def _reject(source: Any, p: int, count: int) -> Residues:
         kept = words[words < np.uint64(p)]
         if len(kept) >= count:
             return kept[:count]
+        # A longer SHAKE output begins with the shorter one, so that the result does not depend on the tries.
         tries *= 2
 
 
@@ -162,6 +172,7 @@ def ternary(degree: int) -> Small:
     """Fresh coefficients of -1, 0, 1, equally likely: a secret key."""
     while True:
         raw = np.frombuffer(os.urandom(2 * degree), dtype=np.uint8)
+        # 255 = 3·85: below it each remainder modulo 3 is equally likely.
         kept = raw[raw < 255][:degree]
         if len(kept) == degree:
             return (kept % 3).astype(np.int64) - 1
@@ -182,6 +193,7 @@ def flooding(stream: bytes, bits: int, primes: tuple[int, ...]) -> Residues:
     width = bits + 1
     parts = np.frombuffer(stream, dtype="<u8").reshape(-(-width // _LIMB), -1)
     limbs = [part & np.uint64((1 << min(_LIMB, width - _LIMB * place)) - 1) for place, part in enumerate(parts)]
+    # Limbs are digits of one number below 2^width, centred by -2^bits. A limb may exceed p: multiply needs a < 2^61.
     rows = []
     for p in primes:
         value = np.full_like(limbs[0], -(1 << bits) % p)
@@ -193,7 +205,7 @@ def flooding(stream: bytes, bits: int, primes: tuple[int, ...]) -> Residues:
 
 
 def flooding_bytes(degree: int, bits: int) -> int:
-    """How many uniform bytes :func:`flooding` takes: 60 bits of each eight."""
+    """Uniform bytes that :func:`flooding` takes: 60 bits of each eight bytes."""
     return 8 * degree * -(-(bits + 1) // _LIMB)
 
 
@@ -220,6 +232,7 @@ class Transform:
         x = x.copy()
         for stage, roots in enumerate(self.forward):
             blocks = 1 << stage
+            # From here on a block lies within one row: transposed, the innermost loop still runs over all rows.
             if blocks == self.rows:
                 x = np.ascontiguousarray(x.reshape(self.rows, columns).T)
             pair = self._pairs(x, blocks)
@@ -234,6 +247,7 @@ class Transform:
         for stage in reversed(range(len(self.backward))):
             blocks = 1 << stage
             pair = self._pairs(x, blocks)
+            # Copied: the next line overwrites the view before the line after it reads it.
             upper, lower = pair[:, 0].copy(), pair[:, 1]
             pair[:, 0] = plus(upper, lower, p)
             pair[:, 1] = multiply(minus(upper, lower, p), self.backward[stage], p)
@@ -275,8 +289,10 @@ def transform(prime: int, degree: int) -> Transform:
 
 
 def _smallest_root(prime: int, degree: int) -> int:
+    # r is a primitive 2N-th root of unity if and only if r^N = -1, as N is a power of two.
     exponent = (prime - 1) // (2 * degree)
     root = next(r for r in (pow(g, exponent, prime) for g in range(2, 1000)) if pow(r, degree, prime) == prime - 1)
+    # The odd powers of one are all of them. SEAL takes the smallest, so only this one gives SEAL's NTT values.
     square, best = root * root % prime, root
     for _ in range(degree - 1):
         root = root * square % prime
@@ -300,6 +316,7 @@ def phase(ring: Ring, words: Residues, secret: Residues) -> Residues:
     Shapes: words uint64 (2, L, N) in coefficients, secret (≥ L, N) in NTT values, to (L, N) in coefficients.
     """
     rows = []
+    # Not strict: a key has a row for the special prime, a ciphertext has none.
     for c0, c1, s, p in zip(words[0], words[1], secret, data_primes(ring), strict=False):
         one = transform(p, ring.degree)
         rows.append(plus(c0, one.inverse(multiply(one.ntt(c1), fix(s, p), p)), p))
@@ -408,6 +425,7 @@ def _unpack(data: bytes, size: int, limit: int, what: str) -> bytes:
     body = data[HEADER_BYTES:]
     if data[5] == seal.ZSTD:
         try:
+            # One byte past the size settles it: a stream that would unpack to gigabytes is never unpacked.
             body = pa.CompressedInputStream(pa.BufferReader(body), "zstd").read(size + 1)
         except (OSError, ValueError) as error:
             raise WireError(f"{what}: the compressed body is damaged ({error}); ask the sender again") from None

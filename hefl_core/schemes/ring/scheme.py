@@ -1,4 +1,4 @@
-"""What BFV and CKKS share: keys, sums, and decryption alone or together. bfv.py and ckks.py tell what their blocks hold.
+"""What BFV and CKKS share: keys, sums, and decryption alone or together. bfv.py and ckks.py add what their blocks hold.
 
 Source: Fan and Vercauteren 2012 (eprint 2012/144); Cheon, Kim, Kim, Song 2017 (eprint 2016/421).
 """
@@ -35,13 +35,13 @@ P = TypeVar("P", bound=RingPreset)
 
 
 class RingScheme(JointKeys, Generic[P]):
-    """A scheme over SEAL's ring under one preset. Under 1 of n each share is the whole key; under t of n see threshold.py."""
+    """A scheme over SEAL's ring under one preset. Under 1 of n each share is the whole key; t of n is in threshold.py."""
 
     preset: P
     per_block: int
     """Words or slots in one block."""
     block_type = "<u8"
-    """How the numbers of a decrypted block are written."""
+    """NumPy type of the numbers in a decrypted block."""
 
     def __init__(self, preset: P) -> None:
         self.preset = preset
@@ -50,7 +50,7 @@ class RingScheme(JointKeys, Generic[P]):
     # -- what bfv.py and ckks.py add ----------------------------------------------------------------------------
 
     def count_in_blocks(self, vector: CiphertextVector) -> int:
-        """How many words or slots a vector of this label needs."""
+        """Number of words or slots that a vector of this label needs."""
         raise NotImplementedError
 
     def decrypt_block(self, decryptor: Any, ciphertext: Any) -> bytes:
@@ -60,7 +60,7 @@ class RingScheme(JointKeys, Generic[P]):
     def check_decryptable(
         self, share: SecretShare, total: CiphertextVector, decryptor: Any, ciphertexts: Sequence[Any]
     ) -> None:
-        """What a whole key can say of ciphertexts before it opens them. Raises: IntegrityError."""
+        """Checks that need the whole key, before ciphertexts are opened. Raises: IntegrityError."""
 
     def decode_sum(self, numbers: npt.NDArray[Any], total: CiphertextVector, bound: float) -> Opened:
         """Split summed words or slots into integers, tag and values. Raises: IntegrityError."""
@@ -69,7 +69,7 @@ class RingScheme(JointKeys, Generic[P]):
     # -- keys ---------------------------------------------------------------------------------------------------
 
     def keygen(self, quorum: Quorum, *, epoch: int = 1) -> tuple[PublicKey, tuple[SecretShare, ...]]:
-        """A fresh key; every holder gets a copy, or under t > 1 a Shamir share, and the key is forgotten.
+        """A fresh key. Every holder gets a copy, or under t > 1 a Shamir share; the key itself is not kept.
 
         Raises: ParameterError for t > 1 where the ring has no room to flood (so many) partial decryptions.
         """
@@ -99,7 +99,7 @@ class RingScheme(JointKeys, Generic[P]):
             )
 
     def add(self, key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> CiphertextVector:
-        """Add without any secret: Dec(a ⊞ b) = Dec(a) + Dec(b), within :meth:`sum_error`.
+        """Add without a secret: Dec(a ⊞ b) = Dec(a) + Dec(b), within :meth:`sum_error`.
 
         Leaks: d, the number of terms and the key id; nothing about the entries.
         Raises: KeyMismatch if key ids differ; WireError for other shapes; EncodingError past the head-room.
@@ -116,7 +116,7 @@ class RingScheme(JointKeys, Generic[P]):
     def mask_digests(self, total: CiphertextVector) -> tuple[bytes, ...]:
         """What must not repeat, one digest per block: the residues of c1, or the seed of a seeded upload.
 
-        A share holder answers each once at most; a coordinator refuses an upload with one that it has seen.
+        A share holder answers each at most once; a coordinator rejects an upload that repeats one.
         Raises: WireError.
         """
         if self.preset.seeded and total.terms == 1:
@@ -127,7 +127,7 @@ class RingScheme(JointKeys, Generic[P]):
     # -- decrypt ------------------------------------------------------------------------------------------------
 
     def partial_decrypt(self, share: SecretShare, total: CiphertextVector, active: Iterable[int]) -> PartialDecryption:
-        """Under t of n: this holder's flooded part. Under 1 of n: the whole decryption, plaintext that never travels.
+        """Under t of n: this holder's flooded part. Under 1 of n: the whole decryption, a plaintext that is never sent.
 
         Raises: KeyMismatch; IntegrityError when BFV's noise says that this key did not make the ciphertext; for t > 1 as
             :func:`~hefl_core.schemes.ring.threshold.partial_decrypt`.
@@ -136,6 +136,7 @@ class RingScheme(JointKeys, Generic[P]):
         self.require_shape(share, total)
         if share.quorum.collective:
             return threshold.partial_decrypt(self.preset, self.ring, share, total, members)
+        # Loaded before the key is exposed: a block that raises does so with no secret in the frame.
         ciphertexts = blocks.load(self.preset, self.ring, total)
         decryptor = seal.decryptor(self.ring, expose_secret(share))
         self.check_decryptable(share, total, decryptor, ciphertexts)
@@ -154,7 +155,7 @@ class RingScheme(JointKeys, Generic[P]):
         return self.decode(self.words(key, total, partials), total, bound)
 
     def words(self, key: PublicKey, total: CiphertextVector, partials: Sequence[PartialDecryption]) -> npt.NDArray[Any]:
-        """Every word or slot of the decrypted blocks, as it is. Shapes: (blocks · per_block,), uint64 or float64.
+        """Every word or slot of the decrypted blocks, undecoded. Shapes: (blocks · per_block,), uint64 or float64.
 
         Raises: QuorumError, KeyMismatch, IntegrityError.
         """
@@ -164,7 +165,7 @@ class RingScheme(JointKeys, Generic[P]):
         if key.quorum.collective:
             self.require_shape(key, total)
             sums = threshold.combine(self.preset, self.ring, key, total, partials)
-            # The key of the opener is nobody's: these ciphertexts have c1 = 0, any key opens them.
+            # The opener's key belongs to no party: these ciphertexts have c1 = 0, so any key opens them.
             parts = tuple(self.decrypt_block(threshold.opener(self.ring), ciphertext) for ciphertext in sums)
         return seal.join(parts, len(total.blocks), self.per_block, self.block_type)
 

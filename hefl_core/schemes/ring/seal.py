@@ -1,6 +1,6 @@
 """SEAL, through TenSEAL's low-level interface: rings, bytes in and out, and the checks that SEAL leaves to its callers.
 
-SEAL reads and writes files only; an anonymous file in memory serves, so nothing secret touches a disk.
+SEAL reads and writes files only. An anonymous file in memory keeps secrets off the disk.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAGIC = b"\x5e\xa1\x10\x04"
 HEADER_BYTES = 16
 ZSTD, UNCOMPRESSED = 2, 0
 PLAINTEXT_PREFIX = 32 + 8 + 8 + HEADER_BYTES + 8
-"""parms_id, coefficient count, scale, inner header, word count: what stands before a plaintext's words."""
+"""parms_id, coefficient count, scale, inner header, word count: the bytes before a plaintext's words."""
 _SEAL_ERRORS = (RuntimeError, ValueError, IndexError, MemoryError, OverflowError)
 
 
@@ -80,6 +80,7 @@ def plain_modulus(bits: int, primes: tuple[int, ...]) -> int:
     """
     import gmpy2
 
+    # Begins odd and steps by 2; t must be invertible modulo q, so it is none of q's primes.
     candidate = (1 << bits) - 1
     while candidate in primes or not gmpy2.is_prime(candidate, 40):
         candidate -= 2
@@ -90,7 +91,7 @@ def plain_modulus(bits: int, primes: tuple[int, ...]) -> int:
 
 
 def to_bytes(thing: Any) -> bytes:
-    """What SEAL would write to a file."""
+    """The bytes that SEAL writes to a file."""
     if not hasattr(os, "memfd_create"):
         return _to_bytes_by_file(thing)
     handle = os.memfd_create("seal")
@@ -118,7 +119,7 @@ def uncompressed(data: bytes) -> bytes:
 
 
 def body_of(data: bytes, size: int) -> memoryview:
-    """What SEAL itself has just written, without header and compression; knowing its size spares a slower stream."""
+    """Body of what this process had SEAL write, without header and compression; its known size spares a slower stream."""
     body = memoryview(data)[HEADER_BYTES:]
     return memoryview(pa.decompress(body, decompressed_size=size, codec="zstd")) if data[5] == ZSTD else body
 
@@ -146,7 +147,8 @@ def from_bytes(thing: Any, ring: Ring, data: bytes, what: str) -> Any:
 
 
 def check_frame(data: bytes, what: str, limit: int) -> None:
-    """Compare SEAL's own header with the length: an empty, cut off or spliced block is refused unread. Raises: WireError."""
+    """Compare SEAL's header with the length: empty, truncated or spliced blocks are rejected unread. Raises: WireError."""
+    # Before SEAL parses: its native code is to see no bytes whose length and declared size disagree.
     if not HEADER_BYTES <= len(data) <= limit:
         raise WireError(f"{what}: expected {HEADER_BYTES}..{limit} bytes, found {len(data)}; ask the sender again")
     if data[:4] != MAGIC or data[5] not in (ZSTD, UNCOMPRESSED):
@@ -231,13 +233,13 @@ def encryptor_for(preset: RingPreset, ring: Ring, key: PublicKey | SecretShare) 
 
 
 def fingerprint(preset: RingPreset, quorum: Quorum, material: bytes) -> str:
-    """What a key id says about the key itself."""
+    """Fingerprint in a key id: preset, quorum and public material."""
     return digest(preset.digest, encode(quorum), material).hex()
 
 
 @lru_cache(maxsize=16)
 def check_public_key(preset: RingPreset, key: PublicKey) -> None:
-    """Refuse a key of another preset, or whose material its id does not name. Raises: KeyMismatch."""
+    """Reject a key of another preset, or one whose id does not fit its material. Raises: KeyMismatch."""
     if key.id.preset != preset.name:
         raise KeyMismatch(f"expected a key of {preset.name}, found {key.id.short}; open its own scheme")
     if key.id.fingerprint != fingerprint(preset, key.quorum, key.material):

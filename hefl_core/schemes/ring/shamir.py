@@ -17,6 +17,7 @@ from hefl_core.schemes.ring.rlwe import Residues
 
 def split(secret: Residues, primes: tuple[int, ...], quorum: Quorum) -> tuple[Residues, ...]:
     """Shares f(1) … f(n) of a polynomial of degree t - 1 with fresh random coefficients. Shapes: (L, N) each."""
+    # Coefficients uniform modulo p make any t - 1 values independent of f(0): that is the whole secrecy.
     higher = [rlwe.uniform(primes, secret.shape[-1]) for _ in range(quorum.threshold - 1)]
     return tuple(_evaluate([secret, *higher], x, primes) for x in range(1, quorum.holders + 1))
 
@@ -74,6 +75,7 @@ def from_bytes(data: bytes, primes: tuple[int, ...], degree: int, what: str) -> 
         raw[row, :, : width(p)] = part.reshape(degree, width(p))
         start += len(part)
     words: Residues = raw.view("<u8").reshape(len(primes), degree)
+    # Residues from p on would be second encodings of one element.
     if np.any(words >= np.array(primes, dtype=np.uint64)[:, None]):
         raise IntegrityError(f"{what}: expected residues below their primes, found a larger one; ask the sender again")
     return words

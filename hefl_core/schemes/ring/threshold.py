@@ -1,20 +1,20 @@
 """Decrypting together, for BFV and CKKS: t holders each give d_i = λ_i·c1·s_i + e_i + z_i, and c0 + Σ d_i opens the sum.
 
 The secret s is Shamir-shared over R_q. Holder i folds its Lagrange coefficient λ_i for the active set A into its answer
-and drowns the rest in e_i, uniform on -2^f .. 2^f - 1, so that nobody sees the ciphertext's own noise, from which s follows.
+and adds flooding e_i, uniform on -2^f .. 2^f - 1, which hides the ciphertext's own noise: s follows from that noise.
 The z_i of a set add up to zero (pairwise.py): without them two honest answers could be told apart, and flooding fails.
 
 Four rules make that safe, and each has its attack in docs/sharp_edges.md:
 
-- A is fixed before anybody answers, |A| = t, and λ_i is folded in: answers that serve any set leak s to t - 1 holders.
+- A is fixed before any holder answers, |A| = t, and λ_i is folded in: answers that serve any set leak s to t - 1 holders.
 - z_i is added, so that t - 1 holders outside of A read no single answer.
 - One A per c1, ever; a holder keeps a durable ledger of :func:`mask_digests` (keys/decryption_policy.py).
-- The same question brings the same e_i. It is derived from the share, A and the residues of c1, and from nothing that a
+- The same request gets the same e_i. It is derived from the share, A and the residues of c1, and from nothing that a
   sender can change while c1 stays: not from bytes, c0 or the place of a block. Fresh e_i would average away.
 
 The gap between flooding and noise is a number (``preset.gap_bits``), not a proof of security; see docs/threat_model.md.
-All of it takes for granted that c1 is a sum of honest encryptions: a client that adds δ to its own gets δ·s back, over the
-flooding, and nobody sees it before the sum is open (attacks/methods/deviating_client.py).
+All of this assumes that c1 is a sum of honest encryptions: a client that adds δ to its own gets δ·s back, over the
+flooding, and no party notices before the sum is open (attacks/methods/deviating_client.py).
 
 Source: Asharov et al. 2012 (eprint 2011/613), Boneh et al. 2018 (eprint 2017/956); attacks measured here.
 """
@@ -100,7 +100,9 @@ def partial_decrypt(
     material = expose_secret(share)
     opened = pairwise.open_share(material, primes, ring.degree, share.quorum.holders, f"share {share.index}")
     factors = [shamir.lagrange(members, share.index, p) for p in primes]
+    # λ_i multiplies the share, not the flooding: a residue of any size times e_i could drown the sum.
     operand = prepare(ring, shamir.scale(opened.element, factors, primes))
+    # The share makes the stream unpredictable; key, holder and set keep two answers from sharing one stream.
     stream_key = digest(b"hefl/flooding", material, encode((str(share.id), share.index, members)))
     blocks = []
     for _, c1 in ciphertexts:
@@ -112,7 +114,7 @@ def partial_decrypt(
 
 
 def prepare(ring: Ring, element: Residues) -> list[Fixed]:
-    """A ring element, as NTT values, made ready to be multiplied with many c1."""
+    """Prepare a ring element, as NTT values, for products with many c1."""
     return [rlwe.fix(row, p) for row, p in zip(element, rlwe.data_primes(ring), strict=True)]
 
 
@@ -131,7 +133,7 @@ def answer(ring: Ring, operand: Sequence[Fixed], c1: Residues, noise: Residues) 
 
 
 def pair_label(key_id: KeyId, c1: Residues) -> bytes:
-    """What the masks of a set belong to. With one for all c1, the difference of two answers would be without masks."""
+    """Label of a set's masks. One label for all c1 would let the difference of two answers cancel them."""
     return digest(encode(str(key_id)), _mask_digest(c1))
 
 
@@ -142,7 +144,7 @@ def _flooding(preset: RingPreset, ring: Ring, key: bytes, c1: Residues) -> Resid
 
 
 def mask_digests(preset: RingPreset, ring: Ring, total: CiphertextVector) -> tuple[bytes, ...]:
-    """What a holder answers once at most: the residues of each c1, whatever bytes they came in. Raises: WireError."""
+    """Digests of what a holder answers at most once: the residues of each c1, however encoded. Raises: WireError."""
     return tuple(_mask_digest(words[1]) for words in read_all(preset, ring, total))
 
 
@@ -155,8 +157,8 @@ def combine(
 ) -> list[Any]:
     """Ciphertexts (c0 + Σ d_i, 0) in SEAL's form: any secret key opens them, so :func:`opener` does.
 
-    For BFV the noise is computed first: what does not come from exactly these t shares and this sum is uniform modulo q
-    and exceeds the bound somewhere among N coefficients.
+    BFV's noise is checked first: a sum that does not come from exactly these t shares and this ciphertext is uniform
+    modulo q and exceeds the bound somewhere among N coefficients.
     Raises: QuorumError, KeyMismatch; IntegrityError for doubled, missing, stale, foreign or damaged answers.
     """
     check_partials(key, total, partials)
@@ -191,6 +193,7 @@ def invariant_noise(ring: Ring, words: Residues) -> npt.NDArray[np.float64]:
     """t·w/q minus the nearest integer, for each coefficient w of c0 + Σ d_i; w/q for CKKS. Shapes: (L, N) to float64 (N,)."""
     primes = rlwe.data_primes(ring)
     whole = modulus(ring)
+    # Chinese remainders over q: w/q = Σ (w_p·(q/p)^-1 mod p)/p modulo 1, so no number longer than 64 bits is needed.
     fraction = np.zeros(ring.degree)
     for row, p in zip(words, primes, strict=True):
         factor = max(1, ring.plain_modulus) * pow(whole // p, -1, p) % p
@@ -201,7 +204,7 @@ def invariant_noise(ring: Ring, words: Residues) -> npt.NDArray[np.float64]:
 def opened_noise(
     preset: RingPreset, ring: Ring, total: CiphertextVector, partials: Sequence[PartialDecryption], most_blocks: int
 ) -> npt.NDArray[np.float64]:
-    """A BFV sum's noise as whoever opens it sees it, in units of 2^f: the floodings of t holders, each uniform on -1 .. 1.
+    """A BFV sum's noise as the opening party sees it, in units of 2^f: the floodings of t holders, each uniform on -1 .. 1.
 
     Shapes: (blocks · N,) of the first ``most_blocks``. For CKKS, where noise and numbers are one, it is empty.
     """
@@ -227,5 +230,5 @@ def modulus(ring: Ring) -> int:
 
 @lru_cache(maxsize=16)
 def opener(ring: Ring) -> Any:
-    """A decryptor with a key of its own that belongs to nobody: enough for ciphertexts whose c1 is zero."""
+    """A decryptor under a throw-away key: enough for ciphertexts whose c1 is zero."""
     return seal.decryptor(ring, seal.make_keys(ring)[1])

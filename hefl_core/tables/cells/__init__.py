@@ -1,1 +1,1 @@
-"""What a cell of a table may be: missing, a number, yes or no, a date; and how a whole column is written."""
+"""Cells of a table: missing, numbers, yes or no, dates; and the one form of a whole column."""

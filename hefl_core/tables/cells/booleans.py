@@ -25,7 +25,7 @@ PAIRS: Final = (
     ("falso", "vero"),
     ("-", "+"),
 )
-"""What stands for 0 and for 1, in lower case."""
+"""Words for 0 and for 1, in lower case."""
 _WORDS: Final = frozenset(word for pair in PAIRS for word in pair)
 
 
@@ -45,7 +45,7 @@ def truth_of(word: str) -> int:
 
 
 def read_booleans(cells: Cells) -> tuple[str, str] | None:
-    """The column's two words for 0 and 1, or None if it is none of booleans.
+    """The column's two words for 0 and 1, or None if it is not boolean.
 
     Raises: DataError with the odd line if every cell is a yes or a no, but not in one language.
     """

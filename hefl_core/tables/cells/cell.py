@@ -1,4 +1,4 @@
-"""One column's cells as written, each different text once; and which of them say that a value is missing."""
+"""One column's cells as written, each different text once; and which of them mean a missing value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MISSING: Final = frozenset(
 )
 _MINUS: Final = ("-", "−", "–")
 CODES: Final = frozenset(sign + digits for sign in ("", "-") for digits in ("99", "999", "9999", "99999"))
-"""Numbers that some programs write for a missing value: never taken so unless it is declared."""
+"""Numbers that some programs write for a missing value: read so only when declared."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Cells:
 
     @cached_property
     def counts(self) -> npt.NDArray[np.int64]:
-        """How many rows have each text. Shapes: (texts,)."""
+        """Rows of each text. Shapes: (texts,)."""
         return np.bincount(self.codes, minlength=len(self.texts)).astype(np.int64)
 
     def first_line(self, at: int) -> int:
@@ -45,7 +45,7 @@ class Cells:
         return int(self.lines[int(np.argmax(self.codes == at))])
 
     def count(self, holds: Callable[[str], bool]) -> int:
-        """How many rows have a text for which this holds."""
+        """Number of rows with a text for which this holds."""
         return sum(int(n) for text, n in zip(self.texts, self.counts, strict=True) if holds(text))
 
     def without_missing(
@@ -56,7 +56,7 @@ class Cells:
         Shapes: a column of the m rows with a value, and bool (n,) that is True where none is.
         """
         codes = tuple(declared)
-        signs = _MINUS if in_signs(self.texts) else ()  # there a minus is no missing cell
+        signs = _MINUS if in_signs(self.texts) else ()  # in such a column a minus is a value
         gone = np.array(
             [text not in signs and text not in present and says_missing(text, codes) for text in self.texts], np.bool_
         )
@@ -70,7 +70,7 @@ class Cells:
 
 
 def says_missing(text: str, declared: tuple[str, ...] = ()) -> bool:
-    """Whether a cell says that there is no value: one of ``MISSING``, or declared (numbers compared by value).
+    """Whether a cell means a missing value: one of ``MISSING``, or declared (numbers compared by value).
 
     >>> says_missing("NaN"), says_missing("-999"), says_missing("-999.0", ("-999",))
     (True, False, True)

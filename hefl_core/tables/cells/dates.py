@@ -1,4 +1,4 @@
-"""Dates, times and durations: one form for the whole column; dates become days since a day that is said, durations seconds."""
+"""Dates, times and durations: one form for a whole column; dates become days since a stated day, durations seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hefl_core.tables.declared import DateOrder
 
 DAY_ZERO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MOST: Final = 0.5
-"""A column is one of dates if more than this part of its cells are dates; then all must be."""
+"""If more than this part of a column's cells are dates, all must be."""
 _TIME: Final = (
     r"(?:(?:T|\s+)(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<part>\d{1,9}))?)?"
     r"(?:\s?(?P<half>[AaPp][Mm]))?\s?(?P<zone>Z|[+-]\d\d:?\d\d)?)?"
@@ -120,12 +120,13 @@ def _require_one_form(cells: Cells, parts: list[re.Match[str]]) -> None:
 
 
 def _order(cells: Cells, parts: list[re.Match[str]], declared: DateOrder | None) -> DateOrder | None:
-    """Day first with points; with / and - what the whole column leaves open is asked."""
+    """Day first with points; with / and - the column decides, and an open order must be declared."""
     open_ones = [part for part in parts if part["a"] and part["by2"] != "."]
     if not open_ones:
         return "day" if any(part["a"] for part in parts) else None
     if declared is not None:
         return declared
+    # A number above 12 anywhere settles the order for the whole column; equal pairs read alike either way.
     pairs = {(int(part["a"]), int(part["b"])) for part in open_ones}
     month_first, day_first = all(a <= 12 for a, _ in pairs), all(b <= 12 for _, b in pairs)
     if month_first and day_first and any(a != b for a, b in pairs):

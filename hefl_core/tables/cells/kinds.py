@@ -1,4 +1,4 @@
-"""Which kind a column is: the first that all its cells are, of booleans, dates, durations and numbers; else text."""
+"""Kind of a column: the first that fits all cells, of booleans, dates, durations and numbers; else text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FORMS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a column cannot know by itself: what is declared for the whole table, and the decimal mark of other columns."""
+    """What a column's own cells do not tell: declarations for the whole table, and the other columns' decimal mark."""
 
     missing: tuple[str, ...] = ()
     decimal: Mark | None = None
@@ -35,7 +35,7 @@ class Surroundings:
 
 
 def read_kind(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Column:
-    """Read a column without missing cells, as declared, else as its cells say.
+    """Read a column without missing cells, as declared, else by its cells.
 
     Raises: DataError naming line and column of a cell that has another form than most, or may be read in two ways.
     """

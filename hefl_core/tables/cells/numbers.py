@@ -24,14 +24,14 @@ INFINITE: Final = frozenset(sign + word for sign in ("", "+", "-") for word in (
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """A column in which every cell is a number of one form, before its decimal mark is settled. Shapes: one cell per text."""
+    """A column whose cells are all numbers of one form, before its decimal mark is known. Shapes: one cell per text."""
 
     cells: Cells
     parts: tuple[Written, ...]
 
     @property
     def kind(self) -> Kind:
-        """What stands around the digits of all cells."""
+        """Kind by what surrounds the digits of all cells."""
         return self.parts[0].kind
 
     @property

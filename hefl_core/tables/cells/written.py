@@ -9,7 +9,7 @@ from typing import Final
 from hefl_core.tables.declared import Kind, Mark
 
 _DIGITS: Final = 300
-"""More digits than a 64-bit float can reach."""
+"""Longer numbers may exceed a 64-bit float, which ends at 309 digits."""
 EXACT: Final = 2**53
 """From here on a 64-bit float skips whole numbers."""
 _SIGNS: Final = str.maketrans({"−": "-", "’": "'", "´": "'", "`": "'", "\u00a0": " ", "\u202f": " ", "\u2009": " "})
@@ -75,7 +75,7 @@ def written(text: str) -> Written | None:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a cell is nothing but digits with a sign and one mark at most: no date and no duration is."""
+    """Whether a cell is only digits, with a sign and one mark at most; no date or duration is."""
     return _PLAIN.fullmatch(text) is not None
 
 
