@@ -345,7 +345,6 @@ class Participant(Hidden):
 
     def _sets(self) -> list[tuple[int, ...]]:
         """Active sets of t that together contain every holder."""
-        # Windows of t holders; the last one wraps around to the first holders, so ⌈n/t⌉ sets cover all n.
         t, n = self.quorum.threshold, self.quorum.holders
         return [tuple(sorted((start + i) % n + 1 for i in range(t))) for start in range(0, n, t)]
 

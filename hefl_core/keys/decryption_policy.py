@@ -245,7 +245,6 @@ class AnsweredSet:
     def given(self, question: bytes) -> bytes | None:
         """The answer to this very question, where it was given. Raises: DecryptionRefused when its bytes are dropped."""
         answer = self._store.find(self._table, f"answer/{question.hex()}")
-        # Refuse, do not recompute: an answer made anew would carry fresh flooding on the same c1.
         if answer == b"":
             raise refuse("one sum per round", "a question of the last rounds", "one answered long ago", "move on")
         return answer

@@ -147,7 +147,7 @@ def open_body(reader: Reader, body: bytes, info: SealingInfo, header_digest: byt
             try:
                 return AESGCM(key).decrypt(sealed.nonce, sealed.ciphertext, header_digest)
             except (InvalidTag, ValueError):
-                break  # a wrong wrap and a wrong body get the same refusal as no wrap: which one it was is an oracle
+                break
     raise _unreadable(reader)
 
 

@@ -305,7 +305,6 @@ class KMS(Hidden):
         if self.settings.custody.dealer_free:
             raise RoundError(f"custody {self.settings.custody}: the KMS deals no key; run the ceremony and register it")
         roster, custody = self._prepare(first_round, last_round)
-        # Before the transaction: making a key may take seconds of write lock, and a key lost before its record costs nothing.
         key, shares = self._scheme.keygen(custody.quorum, epoch=roster.epoch)
         self._point("key made")
         with self._archive.store.transaction():
@@ -461,7 +460,6 @@ class KMS(Hidden):
             unknown one, or where the clients made the key themselves; KeyNotActive for an epoch that is pending or destroyed.
         """
         known = self._epoch(epoch)
-        # Roles first: asking for a keyless party's share is a SecretKeyEscape under dealer-free custody too.
         for enrolled in self._archive.members():
             if enrolled.member.name == client:
                 only_clients(enrolled.member)
