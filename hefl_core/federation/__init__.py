@@ -1,1 +1,1 @@
-"""The protocol: the round, its parties, their letters; nothing here knows where a party runs."""
+"""The protocol: the round, its parties, their letters. Nothing here depends on where a party runs."""

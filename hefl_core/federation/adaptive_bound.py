@@ -1,7 +1,7 @@
-"""Few bits, used well: a bound that follows the updates, and a memory of what clipping and rounding left out.
+"""An adaptive bound for narrow fields, and error feedback: a memory of what clipping and rounding left out.
 
-All clients derive the next bound from the same decrypted sum, so they agree on it without a message, and the coordinator,
-who cannot decrypt, does not learn it.
+All clients derive the next bound from the same decrypted sum, so they agree on it without a message. The coordinator cannot
+decrypt and does not learn it.
 
 Source: error feedback after Seide et al. 2014 (1-bit SGD) and Karimireddy et al. 2019; the bound is protocol.md's.
 """
@@ -59,6 +59,7 @@ class BoundRange:
         >>> [BoundRange().follow(0.25, np.array([mean * 4]), 4, fields) for mean in (0.2, 0.1, 0.01)]
         [0.5, 0.25, 0.125]
         """
+        # The sum is a whole number of steps: rounding restores it, and no platform compares integers differently.
         largest = round(float(np.max(np.abs(total))) / fields.step(bound))
         full = terms * (fields.offset - 1)
         if largest > full * CROWDED:
@@ -82,7 +83,7 @@ class Fitted:
 
 
 class Precision:
-    """A client's side of the adaptive bound. ``feedback``: whether what was left out comes with the next update."""
+    """A client's side of the adaptive bound. ``feedback``: whether the next update carries what this one left out."""
 
     def __init__(self, terms: BoundRange, *, feedback: bool) -> None:
         self._range, self._feedback = terms, feedback
@@ -90,7 +91,7 @@ class Precision:
         self.bound = terms.start
 
     def remembered(self) -> bytes:
-        """What a restart must know: the bound, and what was left out."""
+        """The state that a restart needs: the bound, and what was left out."""
         return encode((self.bound, None if self._left_out is None else self._left_out.tobytes()))
 
     def recall(self, own: bytes) -> None:
@@ -103,6 +104,7 @@ class Precision:
 
         Raises: EncodingError for NaN and infinities.
         """
+        # One test for all three: NaN, inf and -inf each leave max - min infinite or NaN.
         if not math.isfinite(float(weighted.max() - weighted.min())):
             raise EncodingError(
                 "update: expected finite entries, found NaN or infinity; the training diverged", bound=self.bound

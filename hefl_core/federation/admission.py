@@ -1,4 +1,4 @@
-"""Whether a message belongs to this round, judged by its signed header alone: no HE library has seen a byte yet."""
+"""Admission to a round by the signed header alone, before any HE library parses a byte."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNTS = 2
 
 
 def check_place(header: Header, *, position: Position, key_id: KeyId, state: bytes, plan: bytes) -> None:
-    """Compare a header with the round it claims to belong to.
+    """Compare a header with the round that it claims.
 
     Raises: RoundError for another epoch, round, attempt, state or plan; KeyMismatch for another key.
     """
@@ -42,13 +42,13 @@ def check_place(header: Header, *, position: Position, key_id: KeyId, state: byt
 
 
 class Links:
-    """The numbers and chains of others' messages, as far as somebody has seen them: a party sees some of a sender's only."""
+    """Numbers and chains of other senders' messages. A party receives only some of a sender's, so it checks neighbours only."""
 
     def __init__(self) -> None:
         self._seen: dict[str, dict[int, Header]] = {}
 
     def check(self, header: Header) -> None:
-        """Whether a message fits those of its sender before and after it, if they came here. Raises: IntegrityError."""
+        """Check a message against its sender's previous and next one, if they arrived. Raises: IntegrityError."""
         seen, number = self._seen.get(header.sender, {}), header.sequence
         what = f"{header.kind} of {header.sender}"
         if number in seen and seen[number] != header:
@@ -126,7 +126,7 @@ def read_ciphertext(content: bytes, header: Header, scheme: Scheme, key: PublicK
 
 
 def check_agreed(vector: CiphertextVector, plan: RoundPlan, tagged: bool, what: str) -> None:
-    """The label decides how the words are read: it must be the plan's, whoever wrote it.
+    """The label decides how the words are read, so it must be the plan's.
 
     The auditor confirms blocks, the tag covers words; another ``max_terms`` over the same blocks would be read with
     another step, and give every value a wrong scale. Raises: WireError.
@@ -152,9 +152,9 @@ def check_spares(signed: SignedHeader, commitment: Commitment, collective: bool)
 
 
 def check_foreseen(signed: SignedHeader, commitment: Commitment, first: CommitmentList) -> None:
-    """In a later attempt nobody chooses any more: a commitment is the spare that stood on the round's ``first`` list.
+    """In a later attempt no client chooses anew: a commitment must be the spare on the round's ``first`` list.
 
-    Uploads may have been seen since. A ciphertext that is chosen then can hold another's, and the sum gives it away.
+    Uploads may have been seen since. A ciphertext chosen then can contain another client's, and the sum reveals it.
     Raises: RoundError for a newcomer, or for another ciphertext than the spare.
     """
     name, attempt = signed.header.sender, signed.header.position.attempt
@@ -165,6 +165,7 @@ def check_foreseen(signed: SignedHeader, commitment: Commitment, first: Commitme
         )
     place = first.senders.index(name)
     began = first.listed[place].header.position.attempt
+    # spares[0] belongs to the attempt after the one in which this client was first listed.
     if attempt > began and commitment.ciphertext_digest != first.commitments[place].spares[attempt - began - 1]:
         raise RoundError(
             f"commitment of {name}: expected its spare for attempt {attempt}, found "
@@ -173,7 +174,7 @@ def check_foreseen(signed: SignedHeader, commitment: Commitment, first: Commitme
 
 
 def check_receipts(found: int, need: int, number: int) -> None:
-    """A round ends with the receipts of min_cohort clients: fewer may be the word of those who lie. Raises: RoundError."""
+    """A round ends with the receipts of min_cohort clients: fewer may all come from liars. Raises: RoundError."""
     if not found:
         raise RoundError(f"round {number}: no client applied the sum; try another attempt")
     if found < need:
@@ -194,7 +195,7 @@ def check_receipt(receipt: Receipt, sender: str, total: bytes | None, state: Cal
 def check_members(listed: Sequence[str], summed: Sequence[str] | None) -> None:
     """A round has one set of members. ``summed``: those of its first sum, None before there is one.
 
-    The difference of two sums of one round would be the update of whoever is in one of them only. Raises: IntegrityError.
+    The difference of two sums of one round would be the update of the client in only one of them. Raises: IntegrityError.
     """
     if summed is None or set(listed) == set(summed):
         return
@@ -207,7 +208,7 @@ def check_members(listed: Sequence[str], summed: Sequence[str] | None) -> None:
 
 
 def check_contributors(updates: Sequence[SignedHeader], listed: CommitmentList) -> None:
-    """The sum holds exactly the listed clients, in order: no one dropped, doubled or added. Raises: IntegrityError."""
+    """The sum holds exactly the listed clients, in order: none dropped, doubled or added. Raises: IntegrityError."""
     found = senders(updates)
     if found != listed.senders:
         raise IntegrityError(

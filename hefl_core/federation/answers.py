@@ -1,6 +1,6 @@
-"""What a party answers is checked where it arrives, before anything is done with it: its type, its author, its place.
+"""Checks of an answer on arrival, before it is used: its type, its author, its place.
 
-A wrong answer is the party's own failure: it is left out by a named error, and the others go on.
+A wrong answer is the party's own failure: the party is left out with a named error, and the others continue.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MOST_COUNTED: Final = (1 << 53) - 1
 
 
 def wrong_answer(party: str, step: str, argument: object, answer: object, clients: tuple[str, ...]) -> HeflError | None:
-    """Why this answer to this question is none; None where it is one. ``clients``: of the roster, in its order."""
+    """The error of a wrong answer to this step; None for a right one. ``clients``: of the roster, in its order."""
     try:
         if step == "sealing_keys":
             _check_each(answer, Prekey, f"{step} of {party}")
@@ -79,12 +79,13 @@ def _check_letter(party: str, kind: str, letter: Letter, clients: tuple[str, ...
 
 
 def check_refusals(party: str, found: object) -> dict[str, int]:
-    """What a party says that it counted, by kind of error. Raises: WireError for anything else."""
+    """A party's own counts of refusals, by kind of error. Raises: WireError for anything else."""
     if not isinstance(found, Mapping):
         raise WireError(f"refusals of {party}: expected counts by kind of error, found {type(found).__name__}")
     for kind, count in found.items():
         if not (isinstance(kind, str) and _is_kind(kind)):
             raise WireError(f"refusals of {party}: expected kinds of error that are known, found another")
+        # Not isinstance: True is an int too.
         if type(count) is not int or not 0 <= count <= MOST_COUNTED:
             raise WireError(f"refusals of {party}: expected a count of {kind}, found another value")
     return dict(found)

@@ -1,4 +1,4 @@
-"""The auditor: adds the same ciphertexts again, without a key, and says whether the sum is theirs."""
+"""The auditor: adds the same ciphertexts again, without a key, and confirms or rejects the sum."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Auditor(Witness):
 
     @property
     def steps(self) -> Mapping[str, Callable[[Position], Letter | None]]:
-        """Its word on the sum; under collective custody on the list as well."""
+        """The confirmation of the sum; under collective custody the acknowledgement of the list too."""
         return {m.ACKNOWLEDGEMENT: self.acknowledge, m.CONFIRMATION: self.confirm}
 
     def catch_up(self, position: Position) -> None:
-        """Enough receipts close the round, also where the process was lost before it was told to."""
+        """Close the round if enough receipts came, also after a restart that missed the call to close."""
         if self.over(position):
             self.finish(position)
 
@@ -53,6 +53,7 @@ class Auditor(Witness):
         """Uploads, with the coordinator's own checks; receipts close the round."""
         header = envelope.header
         if header.kind == m.UPDATE:
+            # At most a block per word: d entries, the two counts, the tag; 8 leaves room.
             check_upload(
                 header, self.current_list(header.position), (self.manifest.parameters, self.manifest.parameters + 8)
             )
@@ -69,7 +70,7 @@ class Auditor(Witness):
             super().admit_other(envelope)
 
     def _admit_receipt(self, envelope: Envelope) -> None:
-        """For the sum that it confirmed, and the state after it. Raises: RoundError, IntegrityError."""
+        """Accept a receipt for the confirmed sum and the state after it. Raises: RoundError, IntegrityError."""
         header = envelope.header
         if (header.position, m.CONFIRMATION) not in self._answers:
             raise RoundError(f"receipt of {header.sender}: for a sum that could not be opened yet; it closes no round")
@@ -87,9 +88,9 @@ class Auditor(Witness):
         return replace(envelope, body=b"") if envelope.header.kind == m.UPDATE else envelope
 
     def acknowledge(self, position: Position) -> Letter:
-        """Say which list it has: clients upload for that one only, and it takes no other in this attempt.
+        """Acknowledge the list: clients upload for this one only, and the auditor takes no other in this attempt.
 
-        Leaks: nothing; the list is everybody's.
+        Leaks: nothing; all clients have the list.
         Raises: RoundError before a list has come.
         """
         return self.answer(position, m.ACKNOWLEDGEMENT, lambda: self._make_acknowledgement(position))
@@ -149,7 +150,7 @@ class Auditor(Witness):
         )
 
     def finish(self, position: Position) -> None:
-        """As every witness; a receipt shows that the confirmation was delivered, so the record has it."""
+        """As every witness. A receipt shows that the confirmation was delivered, so it is on record."""
         super().finish(position)
         if (position, m.CONFIRMATION) in self._answers:
             self._outbox.recorded(self.said(position, m.CONFIRMATION).header)
@@ -165,7 +166,7 @@ class Auditor(Witness):
             raise RoundError(f"auditor: no update of {sender} is kept for round {position.round}") from None
 
     def close(self, position: Position) -> None:
-        """Move the public state on. Raises: RoundError when too few applied the sum."""
+        """Advance the public state. Raises: RoundError when too few clients applied the sum."""
         if position.round <= self._rounds_done:
             return
         self.check_over(position)

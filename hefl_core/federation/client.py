@@ -1,4 +1,4 @@
-"""A client: trains at home, sends ciphertext, decrypts only what it has checked.
+"""A client: trains locally, sends ciphertext, decrypts only sums that it has checked.
 
 The way out is clip → weight → encode → encrypt; the way back mirrors it: decrypt → decode → unweight → apply.
 """
@@ -43,14 +43,14 @@ from hefl_core.wire.envelope import Envelope, Position
 Parameters: TypeAlias = npt.NDArray[np.float32]
 """A flattened model: float32 (d,)."""
 LocalUpdate: TypeAlias = Callable[[Parameters, int], Parameters]
-"""(θ float32 (d,), round) -> θ_k float32 (d,): whatever trains. The federation knows nothing of frameworks."""
+"""(θ float32 (d,), round) -> θ_k float32 (d,): any local training. The federation imports no framework."""
 Evaluate: TypeAlias = Callable[[Parameters], tuple[float, float]]
 """θ -> (accuracy 0..1, loss in nats) on the common hold-out set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What the audience sees of a client's private side, when the experiment is observed. Arrays as raw bytes.
+    """A client's private side as the observer sees it, when the experiment is observed. Arrays as raw bytes.
 
     ``update``: Δ_k after clipping, float64; with its noise under differential privacy, where ``examples`` is 1 and
     ``before_noise`` is what it was without. ``spent``: what this round's messages cost. ``imprint``: this client's part
@@ -81,7 +81,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Private:
-    """What a client holds in the clear after training in ``round``; it is searched for elsewhere (probes/private_forms.py).
+    """A client's plaintext values after training in ``round``; probes search for them elsewhere (probes/private_forms.py).
 
     ``weighted``: n_k/n_max · Δ_k as it goes into the encryption, for fields of ``max_terms`` within ``bound``.
     ``mean`` and ``theta``: of the last sum that was applied, None and θ_0 before.
@@ -98,7 +98,7 @@ class Private:
 
 @dataclass(frozen=True)
 class Home:
-    """What stays with the client: its number of examples, its training, the common hold-out evaluation."""
+    """The local side of a client: its number of examples, its training, the common hold-out evaluation."""
 
     examples: int
     train: LocalUpdate
@@ -139,11 +139,11 @@ class Client(Holder):
         self._imprints: dict[int, bytes] = {}
         self.resume()
 
-    # -- what outlives the process -----------------------------------------------------------------------------
+    # -- state over a restart ----------------------------------------------------------------------------------
 
     @property
     def steps(self) -> Mapping[str, Callable[[Position], Letter | None]]:
-        """What a client says in a round; the two in the middle under collective custody only."""
+        """A client's messages in a round; ready and partial under collective custody only."""
         return {
             m.COMMITMENT: self.commit,
             m.UPDATE: self.upload,
@@ -153,27 +153,27 @@ class Client(Holder):
         }
 
     def remembered(self) -> bytes:
-        """The model, and where the adaptive bound stands."""
+        """The model and the state of the adaptive bound."""
         theta = None if self._theta is None else self._theta.tobytes()
         return encode((theta, None if self._precision is None else self._precision.remembered()))
 
     def recall(self, own: bytes) -> None:
-        """Take model and bound up again."""
+        """Restore model and bound."""
         theta, precision = decode(own, tuple[bytes | None, bytes | None])
         if theta is not None:
             self._theta = np.frombuffer(theta, dtype=np.float32).copy()
         if precision is not None and self._precision is not None:
             self._precision.recall(precision)
 
-    # -- what arrives ------------------------------------------------------------------------------------------
+    # -- incoming messages -------------------------------------------------------------------------------------
 
     def catch_up(self, position: Position) -> None:
-        """Apply the sum, if everything has come that this needs."""
+        """Apply the sum, if all messages for it have arrived."""
         if self.complete(position):
             self.apply(position)
 
     def check_start(self, plan: RoundPlan) -> None:
-        """θ_0 must be the one that everybody can compute from the manifest: nobody trains on a poisoned start."""
+        """θ_0 must be the one computed from the manifest, so that no client trains on a poisoned start."""
         if self.name not in plan.cohort:
             raise RoundError(f"plan: {self.name} is not in the cohort; wait for the next round")
         if plan.theta_0 is None:
@@ -183,12 +183,12 @@ class Client(Holder):
             raise RoundError("plan: θ_0 is not the one that the manifest's digest gives; refuse to train on it")
         self._theta = expected
 
-    # -- what leaves -------------------------------------------------------------------------------------------
+    # -- outgoing messages -------------------------------------------------------------------------------------
 
     def commit(self, position: Position) -> Letter:
-        """Train, encrypt, and tell only the digest of the ciphertext.
+        """Train, encrypt, and send only the digest of the ciphertext.
 
-        Under collective custody the ciphertexts of every later attempt are made now, and their digests told.
+        Under collective custody the ciphertexts of all later attempts are made now, and their digests sent.
 
         Leaks: participation, time (training time grows with n_k) and size.
         Raises: RoundError without a plan, or where this round's members are fixed without this client; EncodingError when
@@ -208,12 +208,13 @@ class Client(Holder):
         with self.working("encrypt"):
             made = [self._encrypted(weighted, plan, place) for place in attempts]
         self._ciphertext, digests = made[0], [hashlib.sha256(one).digest() for one in made]
+        # On disk before the digest leaves: after a crash this client must not commit to another ciphertext here.
         self.enrolment.holder.commit(position, digests[0])
         commitment = Commitment(digests[0], len(self._ciphertext), tuple(digests[1:]))
         return self.compose(m.COMMITMENT, position, (COORDINATOR,), encode(commitment))
 
     def _check_open(self, position: Position) -> None:
-        """Whoever comes back in the middle may find the round's members fixed. Raises: RoundError."""
+        """Refuse to commit when the round's members are fixed without this client. Raises: RoundError."""
         first, summed = self._first_list(position), self._summed(position.round)
         fixed = summed if summed is not None else first.senders if first is not None else None
         if fixed is not None and self.name not in fixed:
@@ -266,7 +267,7 @@ class Client(Holder):
         )
 
     def _bound(self, plan: RoundPlan) -> float:
-        """The plan's, or the one that the clients know."""
+        """The plan's bound, or the adaptive one that only clients know."""
         if plan.bound is not None:
             return plan.bound
         if self._precision is None:
@@ -274,7 +275,7 @@ class Client(Holder):
         return self._precision.bound
 
     def _fit(self, weighted: Vector, plan: RoundPlan, position: Position) -> Fitted:
-        """Clipped and rounded once per round: another attempt sends the same numbers. An error repeats itself as well."""
+        """Clip and round once per round: a retry sends the same numbers, or raises the same error."""
         if self._precision is None:
             raise RoundError("bound: the manifest fixes it, there is nothing to fit to")
         if self._fitted is None or self._fitted[0] != position.round:
@@ -319,7 +320,7 @@ class Client(Holder):
                 seal=sealer(readers, info),
             )
 
-    # -- what comes back ---------------------------------------------------------------------------------------
+    # -- the decrypted sum -------------------------------------------------------------------------------------
 
     def apply(self, position: Position) -> Letter:
         """Check the sum, decrypt it, and move the model: θ ← θ + Σ w_k Δ_k / Σ w_k.
@@ -339,12 +340,14 @@ class Client(Holder):
             self._check_opened(opened, message, position)
             self._check_mean(opened, message, plan)
             mean = opened.values * (plan.examples_max / opened.integers[0])
+        # In float64, then one rounding to float32: every client must come to the same bytes.
         self._theta = (self.theta.astype(np.float64) + mean).astype(np.float32)
         self._mean = mean
         if self._precision is not None:
             mine = self._fitted[2] if self._fitted is not None and self._is_in(message) else None
             self._precision.follow(opened.values, message.total.terms, self._fields(plan), mine)
         total = self.envelope(position, m.SUM, COORDINATOR).header.digest
+        # Read before finish() advances the state: the receipt's header belongs to this round.
         plan_digest, state = self._plan, self.state
         self.finish(position)
         self._destroy_before(position.epoch)
@@ -360,11 +363,11 @@ class Client(Holder):
         )
 
     def _destroy_before(self, epoch: int) -> None:
-        """A round under a new key was applied, so the older keys have done their work. Nobody has to say so."""
+        """Destroy older keys once a round under a newer one was applied; no message has to ask for it."""
         ledger = self.enrolment.ledger
         for record in ledger.records:
             if record.epoch < epoch and ledger.state(record.epoch) is not EpochState.DESTROYED:
-                with suppress(RuntimeUnavailable):  # the store is busy: the next round, or the run's word, comes again
+                with suppress(RuntimeUnavailable):  # a busy store: the next round, or the end of the run, retries
                     self.destroy_epoch(record.epoch)
 
     def _is_in(self, message: EncryptedSum) -> bool:
@@ -386,7 +389,7 @@ class Client(Holder):
             self.enrolment.tag_key.check(opened, contributors, self.manifest.id, position, carried=carried)
 
     def _check_mean(self, opened: Opened, message: EncryptedSum, plan: RoundPlan) -> None:
-        """Under a clip, the mean is no longer than that. Without one nothing is checked, and the screen says so."""
+        """Under a clip, refuse a mean longer than the clip. Without one nothing is checked, and the screen says so."""
         clip = self.manifest.experiment.clip_norm
         if clip is None:
             return
@@ -407,7 +410,7 @@ class Client(Holder):
         return self._theta
 
     def private_side(self) -> Private:
-        """For this process only. Raises: RoundError before the first training."""
+        """The private values, for this process only. Raises: RoundError before the first training."""
         if self._update is None or self._position is None:
             raise RoundError(f"{self.name}: nothing private yet; train first")
         plan, (round_, update) = self.current_plan(self._position), self._update
@@ -416,7 +419,7 @@ class Client(Holder):
         return Private(round_, update, weighted, bound, plan.max_terms, self._mean, self.theta)
 
     def reported(self, position: Position, step: str) -> tuple[Work, ...]:
-        """Nothing: training time grows with n_k. What the message cost is kept, for the observer and the owner."""
+        """Report nothing: training time grows with n_k. The message's cost is kept for the observer and the owner."""
         spent = Spent(step, super().reported(position, step))
         self._spent = {position.round: (*self.spent(position.round), spent)}
         return ()
@@ -459,7 +462,7 @@ class Client(Holder):
         return seal(encode(seen), self._observer, info)
 
     def _imprint(self, epoch: int) -> bytes:
-        """Of the share of this epoch, made once; one label for the whole run, so that epochs can be compared."""
+        """The imprint of this epoch's share, made once; one label for the whole run, so that epochs can be compared."""
         if epoch not in self._imprints:
             self._imprints = {epoch: imprint(self.enrolment.share, self.manifest.id.encode())}
         return self._imprints[epoch]
@@ -473,6 +476,6 @@ class Client(Holder):
 
     @property
     def head(self) -> tuple[int, bytes]:
-        """Number and digest of this client's last message: what it remembers of a run, against cut-off tails."""
+        """Number and digest of this client's last message, kept to detect a truncated record."""
         sequence, last = self._outbox.place
         return sequence - 1, last

@@ -1,4 +1,4 @@
-"""The coordinator: plans, collects, adds. It holds the public key and nothing that opens anything."""
+"""The coordinator: plans, collects, adds. It holds the public key and no key that decrypts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from hefl_core.wire.spool import Spool
 
 @dataclass(frozen=True)
 class Upload:
-    """A client's upload of this round: its commitment and its own header. The ciphertext is in the spool."""
+    """A client's upload of this round: its commitment and its signed header. The ciphertext is in the spool."""
 
     committed: SignedHeader
     commitment: Commitment
@@ -50,7 +50,7 @@ class Upload:
 
 
 class Coordinator(Party):
-    """Runs rounds over ciphertexts. Its constructor takes public things only; its enrolment refuses shares."""
+    """Runs rounds over ciphertexts. Its constructor takes public values only; its enrolment refuses shares."""
 
     role = "coordinator"
 
@@ -70,11 +70,11 @@ class Coordinator(Party):
         self._seen: set[bytes] = set()
         self.resume()
 
-    # -- what outlives the process -----------------------------------------------------------------------------
+    # -- state over a restart ----------------------------------------------------------------------------------
 
     @property
     def steps(self) -> Mapping[str, Callable[[Position], Letter | None]]:
-        """Plan, list, sum and request: functions of what arrived."""
+        """Plan, list, sum and request: functions of the received messages."""
         return {
             m.PLAN: self.plan,
             m.COMMITMENTS: self.commitments,
@@ -83,11 +83,11 @@ class Coordinator(Party):
         }
 
     def remembered(self) -> bytes:
-        """Digests of ciphertexts and seeds that must not come again."""
+        """Digests of ciphertexts and seeds that must not be reused."""
         return encode(tuple(sorted(self._seen)))
 
     def recall(self, own: bytes) -> None:
-        """Go on refusing them."""
+        """Restore the digests to refuse."""
         self._seen = set(decode(own, tuple[bytes, ...]))
 
     # -- a round -----------------------------------------------------------------------------------------------
@@ -132,12 +132,12 @@ class Coordinator(Party):
         return envelope
 
     def _catch_up(self, position: Position) -> None:
-        """Close the round before, where it was over and this process was not told. Raises: RoundError when it is not over."""
+        """Close the previous round when it is over and a restart missed the call. Raises: RoundError when it is not over."""
         if position.round > self._rounds_done:
             self.close(position)
 
     def admit(self, envelope: Envelope) -> None:
-        """Everything is compared with the current plan; an upload also with its commitment."""
+        """Compare a message with the current plan; an upload also with its commitment."""
         header = envelope.header
         if self._position is None or self._position.round <= self._rounds_done:
             raise RoundError(f"{header.kind} of {header.sender}: no round is open; wait for a plan")
@@ -208,7 +208,7 @@ class Coordinator(Party):
         return set(mask_digests(self.scheme, vector)) if getattr(self.scheme.preset, "seeded", False) else set()
 
     def _admit_receipt(self, envelope: Envelope) -> None:
-        """The receipts of min_cohort clients close the round: the public state moves on."""
+        """The receipts of min_cohort clients close the round, which advances the public state."""
         header = envelope.header
         self._check_decrypted(header.position, header.sender)
         answer = self._answers.get((header.position, m.SUM))
@@ -216,13 +216,13 @@ class Coordinator(Party):
         check_receipt(decode(envelope.body, Receipt), header.sender, total, lambda: self._next_state(header.position))
 
     def _check_decrypted(self, position: Position, sender: str) -> None:
-        """Nobody applied a sum before it could be opened. Raises: RoundError."""
+        """Refuse a receipt for a sum that could not be opened yet. Raises: RoundError."""
         asked = not self._collective or (position, m.REQUEST) in self._answers
         if not asked or (position, m.CONFIRMATION, AUDITOR) not in self._inbox:
             raise RoundError(f"receipt of {sender}: for a sum that could not be opened yet; it closes no round")
 
     def close(self, position: Position) -> None:
-        """Move the public state on after the receipts of a round. Raises: RoundError when too few applied the sum."""
+        """Advance the public state after the receipts of a round. Raises: RoundError when too few applied the sum."""
         if self._position != position:
             return
         if self._rounds_done < position.round:
@@ -245,10 +245,10 @@ class Coordinator(Party):
     def commitments(self, position: Position) -> Letter:
         """Publish the commitments that arrived in time, in the cohort's order.
 
-        In a further attempt the uploads of clients that died since are carried over, and once there was a sum its members
-        are those of every later one: the difference of two sums would be somebody's update. Who comes back in between
-        waits for the next round. Whoever was listed in an earlier attempt and sent no upload that was accepted is not listed
-        again, as long as min_cohort others are.
+        In a retry the uploads of clients that died since are carried over. Once there was a sum, every later one has the same
+        members: the difference of two sums would be a client's update. A client that returns in between waits for the next
+        round. A client that was listed in an earlier attempt without an accepted upload is not listed again, as long as
+        min_cohort others are.
 
         Raises: RoundError when they are fewer than min_cohort.
         """
@@ -277,7 +277,7 @@ class Coordinator(Party):
         return self._compose(m.COMMITMENTS, position, (AUDITOR, *cohort), encode(message), commitments=message.digest)
 
     def _spared(self, position: Position, names: Sequence[str]) -> tuple[str, ...]:
-        """Who of these committed in earlier attempts and did not upload, the most often first; min_cohort others remain."""
+        """Those of ``names`` that committed before without an upload, worst first; min_cohort others remain."""
         failed = Counter[str]()
         for (place, kind), answer in self._answers.items():
             if kind == m.COMMITMENTS and place.round == position.round and place.attempt < position.attempt:
@@ -287,7 +287,7 @@ class Coordinator(Party):
         return tuple(sorted((name for name in names if failed[name]), key=lambda name: -failed[name])[:room])
 
     def without(self, position: Position) -> tuple[str, ...]:
-        """Whom the attempt after this one leaves out, if the others are there again; nobody once there was a sum."""
+        """The clients that the next attempt leaves out, if the others commit again; none once there was a sum."""
         answer = self._answers.get((position, m.COMMITMENTS))
         if answer is None or self._summed(position.round) is not None:
             return ()
@@ -333,11 +333,11 @@ class Coordinator(Party):
         return decode(self._ciphertexts[name], CiphertextVector)
 
     def _committed(self, name: str) -> SignedHeader | None:
-        """The commitment that the upload on file for this client kept."""
+        """The commitment that belongs to this client's stored upload."""
         return self._uploads[name].committed if name in self._uploads else None
 
     def request_decryption(self, position: Position) -> Letter:
-        """Name the active set: the first t contributors that are ready, for this sum, once.
+        """Name the active set for this sum, once: the first t contributors that are ready.
 
         Raises: RoundError without the auditor's confirmation; QuorumError when fewer than t are ready.
         """

@@ -38,13 +38,13 @@ SMALLEST_SHARE, LARGEST_SHARE = 4, 1 << 20
 
 
 def os_words(count: int) -> npt.NDArray[np.uint64]:
-    """From the operating system's entropy: noise that somebody can predict protects nobody."""
+    """From the operating system's entropy: predictable noise protects nobody."""
     return np.frombuffer(os.urandom(8 * count), dtype=np.uint64)
 
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
-    """What a run proves about one client: (ε, δ) against whoever sees the sums and the model.
+    """What a run proves about one client: (ε, δ) against a reader of the sums and the model.
 
     ``epsilon_inside``: against one of the contributing clients, which knows its own share of the noise and subtracts it.
     """
@@ -115,7 +115,7 @@ class Mechanism:
         Raises: EncodingError when the update was not clipped; ParameterError when the grid does not fit the noise.
         """
         norm = float(np.linalg.norm(clipped))
-        if not norm <= self.clip_norm:
+        if not norm <= self.clip_norm:  # not `norm >`: a NaN has to fail
             raise EncodingError(
                 f"update: expected a norm of at most {self.clip_norm:.6g}, found {norm:.6g}; clip it first"
             )
@@ -126,6 +126,7 @@ class Mechanism:
 
     def guarantee(self, rounds: int, delta: float = DELTA) -> Guarantee:
         """(ε, δ) after so many rounds, by dp-accounting's Rényi accountant."""
+        # A contributor subtracts its own share: (m-1)/m of the variance is left, so ρ grows by m/(m-1).
         inside = self.survivors / (self.survivors - 1)
         return Guarantee(
             epsilon=epsilon(1 / (2 * self.noise**2), rounds, delta),
@@ -160,6 +161,7 @@ def discrete_gaussian(std: int, count: int, words: Words = os_words) -> Integers
         raise ParameterError(f"std: expected 1..{LARGEST_SHARE} steps, found {std}")
     found = np.empty(0, dtype=np.int64)
     while len(found) < count:
+        # exp(-|x|/σ) · exp(-(|x| - σ)²/2σ²) = exp(-x²/2σ² - 1/2): Laplace, kept with the second factor, is Gaussian.
         trial = _discrete_laplace(std, 2 * (count - len(found)) + 16, words)
         away = np.abs(np.abs(trial) - std)
         kept = _bernoulli_exp((away * away).astype(np.uint64), 2 * std * std, words)
@@ -169,6 +171,7 @@ def discrete_gaussian(std: int, count: int, words: Words = os_words) -> Integers
 
 def _discrete_laplace(scale: int, count: int, words: Words) -> Integers:
     """At most ``count`` integers with P(x) ∝ exp(-|x|/scale): what rejection leaves."""
+    # low kept with exp(-low/s), high geometric with ratio 1/e: size = low + s·high has P ∝ exp(-size/s).
     low = _below(np.full(count, scale, dtype=np.uint64), words)
     low = low[_bernoulli_exp(low, scale, words)]
     high = np.zeros(len(low), dtype=np.int64)
@@ -178,12 +181,14 @@ def _discrete_laplace(scale: int, count: int, words: Words) -> Integers:
         high[going] += 1
     size = low.astype(np.int64) + scale * high
     negative = (words(len(size)) & np.uint64(1)).astype(bool)
+    # 0 and -0 are one integer: without rejecting one of them 0 would be twice as likely.
     once = ~(negative & (size == 0))
     return np.asarray(np.where(negative, -size, size)[once], dtype=np.int64)
 
 
 def _bernoulli_exp(top: npt.NDArray[np.uint64], bottom: int, words: Words) -> npt.NDArray[np.bool_]:
     """True with probability exp(-top/bottom), for any top ≥ 0."""
+    # exp(-w - r) = exp(-r) · exp(-1)^w: the fraction once, then a factor 1/e for each whole.
     whole, rest = np.divmod(top, np.uint64(bottom))
     result = _bernoulli_exp_fraction(rest, bottom, words)
     for done in range(int(whole.max(initial=0))):
@@ -201,6 +206,7 @@ def _bernoulli_exp_fraction(top: npt.NDArray[np.uint64], bottom: int, words: Wor
     turn = 1
     while len(going):
         on = _below(np.full(len(going), bottom * turn, dtype=np.uint64), words) < top[going]
+        # With γ = top/bottom a run of k or more has probability γ^k/k!, so an even run has Σ (-γ)^k/k! = exp(-γ).
         result[going[~on]] = turn % 2 == 1
         going = going[on]
         turn += 1
@@ -210,7 +216,7 @@ def _bernoulli_exp_fraction(top: npt.NDArray[np.uint64], bottom: int, words: Wor
 def _below(limits: npt.NDArray[np.uint64], words: Words) -> npt.NDArray[np.uint64]:
     """Uniform integers below each limit (≥ 1), by rejection: no modulo bias."""
     drawn = np.array(words(len(limits)), dtype=np.uint64)
-    # 2^64 mod limit words at the top would make small results likelier.
+    # 0 - limit wraps to 2^64 - limit, so this is 2^64 mod limit: without that many words every result is equally likely.
     surplus = (np.uint64(0) - limits) % limits
     again = np.flatnonzero(drawn < surplus)
     while len(again):

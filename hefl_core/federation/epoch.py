@@ -1,4 +1,4 @@
-"""Step 0: how a key epoch begins. Dealt by the KMS, or made by the clients without a dealer."""
+"""Step 0: the opening of a key epoch, with a key dealt by the KMS or made by the clients without a dealer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from hefl_core.wire.envelope import Envelope, Position, SignedHeader
 def key_epoch(first_round: int, last_round: int, parties: Parties, post: Post) -> Iterator[Sent]:
     """Open the first epoch, or rotate to the next: roster, (ceremony,) record and public key, sealed shares of a dealt key.
 
-    ``parties``: everybody of the run; who takes part now is in the roster. Where somebody dropped out of it, it may be begun again.
+    ``parties``: all parties of the run; the roster lists those that take part now. The call may be repeated after a dropout.
 
-    Yields every message as it is sent. Only who is in the new roster hears of the new key: the revoked do not.
+    Yields every message as it is sent. Only members of the new roster receive the new key; revoked clients do not.
     """
     kms = parties.kms
     made = any(epoch.state is EpochState.ACTIVE and epoch.first_round == first_round for epoch in kms.epochs)
@@ -47,10 +47,10 @@ def key_epoch(first_round: int, last_round: int, parties: Parties, post: Post) -
 
 
 def _gather_sealing_keys(parties: Parties, post: Post) -> tuple[str, ...]:
-    """Bring the KMS the sealing keys of clients that are running short of them, each signed by its client.
+    """Deposit sealing keys, each signed by its client, for clients that run short of them.
 
-    Who has none left and cannot be reached is left out of the epoch; that it gave none is on record. Returns: who is still
-    short of them, and of whom no refusal is on record yet.
+    A client with none left that cannot be reached is left out of the epoch; its failure is on record. Returns: the clients
+    that are still short of keys and have no refusal on record yet.
     """
     kms = parties.kms
     first, short, noted = len(kms.epochs) + 1, kms.clients_to_ask(), set[str]()
@@ -68,7 +68,7 @@ def _gather_sealing_keys(parties: Parties, post: Post) -> tuple[str, ...]:
 
 
 def _note_left_out(roster: Envelope, without: Sequence[str], post: Post) -> None:
-    """Whose keys did not reach the KMS, though it gave an answer, is not in the roster: that is on record too."""
+    """Record each client that answered but is not in the roster because its keys did not reach the KMS."""
     header = roster.header
     for name in without:
         if name not in header.recipients:
@@ -81,7 +81,7 @@ def _note_left_out(roster: Envelope, without: Sequence[str], post: Post) -> None
 def _make_together(position: Position, members: Sequence[Any], parties: Parties, post: Post) -> Iterator[Sent]:
     """The dealer-free ceremony (keys/ceremony.py), message by message; the KMS registers what all approved.
 
-    Raises: IntegrityError when a client does not answer: a key that not everybody made is not used.
+    Raises: IntegrityError when a client does not answer: a key made without all clients is not used.
     """
     clients = _clients(members, parties)
     approvals: list[SignedHeader] = []
@@ -102,7 +102,7 @@ def _make_together(position: Position, members: Sequence[Any], parties: Parties,
 
 
 def _made(clients: Sequence[Any]) -> tuple[PublicKey, CeremonyResult]:
-    """What all approved, from whoever still has it. Raises: RuntimeUnavailable when nobody has."""
+    """The approved key and result, from the first client that still has them. Raises: RuntimeUnavailable when none has."""
     for client in clients:
         try:
             return client.ceremony_key(), client.ceremony_result()

@@ -96,7 +96,7 @@ class Experiment:
         self._check_privacy()
 
     def _check_privacy(self) -> None:
-        """Refuse what cannot hold the noise. Raises: ParameterError."""
+        """Refuse schemes and bounds that cannot carry the noise. Raises: ParameterError."""
         mechanism = self.mechanism
         if mechanism is None:
             return
@@ -129,12 +129,12 @@ class Experiment:
 
     @property
     def quorum(self) -> Quorum:
-        """Who must come together to decrypt."""
+        """How many holders must come together to decrypt."""
         return Custody.parse(self.custody, self.clients).quorum
 
     @property
     def dealer_free(self) -> bool:
-        """Whether the clients make the key among themselves."""
+        """Whether the clients make the key without a dealer."""
         return Custody.parse(self.custody, self.clients).dealer_free
 
     @property
@@ -143,8 +143,8 @@ class Experiment:
 
         Under one key a client that deviates can mix an old upload into its own and read it from the next sum
         (attacks/methods/related_ciphertexts.py), or read the key itself (`attack delta`). A dealt key that is held
-        together is therefore
-        changed with every round; one made without a dealer costs every client a ceremony, so that the user chooses.
+        together is therefore changed with every round; one made without a dealer costs every client a ceremony, so the
+        user chooses.
         """
         if self.epoch_rounds is not None:
             return min(self.epoch_rounds, self.rounds)
@@ -152,11 +152,12 @@ class Experiment:
 
     def last_round_of(self, first_round: int) -> int:
         """The last round of the key that is made for this one: a rotation in between does not move the others."""
+        # The end of the block of `every` rounds that contains first_round, counted from round 1.
         every = self.rounds_per_epoch
         return min(self.rounds, ((first_round - 1) // every + 1) * every)
 
     def flooding(self, parameters: int) -> Flooding | None:
-        """What one key gives away at most with a model of d parameters; None where nothing is flooded.
+        """What one key reveals at most with a model of d parameters; None where nothing is flooded.
 
         Raises: ParameterError where one sum is more than a key may open.
         """
@@ -176,7 +177,7 @@ class Experiment:
 
     @property
     def declared_bound(self) -> float | None:
-        """The bound that every plan says; None when it is adaptive, the clients' secret."""
+        """The bound in every plan; None when it is adaptive, the clients' secret."""
         if self.adaptive:
             return None
         if self.mechanism is not None:
@@ -247,7 +248,7 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What every client's table looks like: feature columns and classes, in order. The model's shape follows from it.
+    """The common form of the clients' tables: feature columns and classes, in order. The model's shape follows from it.
 
     ``offset`` and ``scale``: how columns are scaled, (raw - offset) / scale, where that is agreed (both empty: it is not).
     Leaks: it is public, and holds no statistic of anybody's data unless the organiser puts one in.
@@ -277,9 +278,9 @@ class Schema:
 class Manifest:
     """The public terms of one run, agreed before it starts: the experiment and what was derived from it.
 
-    ``examples_max``: the power of two above the largest client's example count; the only thing said about counts.
+    ``examples_max``: the smallest power of two ≥ the largest client's example count; nothing else is told about counts.
     ``parameters``: d. ``nonce`` makes two runs of one experiment different runs. ``bounds``: where an adaptive bound starts
-    and what it never leaves; without meaning when the bound is fixed. ``schema``: of the clients' tables.
+    and its limits; unused when the bound is fixed. ``schema``: of the clients' tables.
     """
 
     experiment: Experiment

@@ -1,6 +1,6 @@
-"""The holder's half of a client: what it checks before a sum is opened, alone or together with t - 1 others.
+"""The holder's half of a client: its checks before a sum is opened, alone or together with t - 1 others.
 
-Like witness.py, but it has a share. The rules by which it answers stand in keys/decryption_policy.py.
+Like witness.py, but with a share. The rules for its answers are in keys/decryption_policy.py.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Holder(Witness):
         self._participant: Participant | None = None
 
     def sealing_keys(self, first: int) -> tuple[Prekey, ...]:
-        """Public keys for what will be sealed to this client in the epochs from ``first`` on, for the KMS. Leaks: nothing.
+        """This client's public sealing keys for the epochs from ``first`` on, for the KMS. Leaks: nothing.
 
         Raises: as :meth:`Enrolment.sealing_keys`.
         """
@@ -68,7 +68,7 @@ class Holder(Witness):
         if kind.startswith(PREFIX):
             if self._participant is not None:
                 self._participant.receive(envelope)
-            elif not self.enrolment.has_made(epoch):  # else it approved, was lost and came back: the record tells all
+            elif not self.enrolment.has_made(epoch):  # else it approved and restarted since: the record has the rest
                 raise RoundError(f"{self.name}: no ceremony of epoch {epoch} is under way here; begin another")
             return
         newest = self.enrolment.newest_roster
@@ -85,7 +85,7 @@ class Holder(Witness):
             self._participant = Participant(self.identity, roster, scheme, quorum, reader, outbox=self._outbox)
 
     def _forget_ceremony(self, announcement: EpochAnnouncement) -> None:
-        """It is over; the KMS shows everybody's approval, so the record has all that was said before."""
+        """End the ceremony: the KMS shows every approval, so all messages before them are on record."""
         self._participant = None
         for signed in announcement.approvals.headers if announcement.approvals else ():
             if signed.header.sender == self.name:
@@ -105,9 +105,10 @@ class Holder(Witness):
         """
         participant = self._taking_part()
         said = participant.say(step)
+        # Adopted before the approval leaves: a key whose share is lost in a crash must not be approved.
         if step == APPROVAL:
             self.enrolment.adopt(participant.share(), participant.tag_key(), self_tests=participant.self_tests)
-        self.end_round()  # it is between two rounds: only its place in the chain of its messages moves on
+        self.end_round()  # between two rounds, so this only saves the place in its own message chain
         return tuple(Letter.of(envelope) for envelope in said)
 
     def ceremony_key(self) -> PublicKey:
@@ -115,10 +116,10 @@ class Holder(Witness):
         return self._taking_part().joint_key
 
     def ceremony_result(self) -> CeremonyResult:
-        """What this client approved. Raises: RoundError before its time."""
+        """The result that this client approved. Raises: RoundError before the partials are in."""
         return self._taking_part().result()
 
-    # -- before anything is opened -----------------------------------------------------------------------------
+    # -- checks before opening ---------------------------------------------------------------------------------
 
     def admit_other(self, envelope: Envelope) -> None:
         """The auditor's confirmation; under collective custody the request and the holders' partial decryptions."""
@@ -139,16 +140,16 @@ class Holder(Witness):
             super().admit_other(envelope)
 
     def complete(self, position: Position) -> bool:
-        """Whether everything is there that applying this sum needs."""
+        """Whether all messages for applying this sum have arrived."""
         if position.round <= self._rounds_done or not self.received(position, m.CONFIRMATION):
             return False
         need = self.enrolment.record.quorum.threshold if self.enrolment.record.quorum.collective else 0
         return len(self.received(position, m.PARTIAL)) >= need
 
     def check_acknowledged(self, position: Position) -> None:
-        """Under collective custody nothing is uploaded for a list that the auditor does not have.
+        """Under collective custody, refuse to upload for a list that the auditor does not have.
 
-        Raises: RoundError before its word has come; IntegrityError when it has another list.
+        Raises: RoundError before its acknowledgement came; IntegrityError when it has another list.
         """
         if not self._collective:
             return
@@ -161,7 +162,7 @@ class Holder(Witness):
             )
 
     def check_confirmed(self, position: Position, message: EncryptedSum) -> None:
-        """My update is in the sum, and the auditor confirmed these bytes. Raises: IntegrityError, RoundError."""
+        """Check that my update is in the sum and the auditor confirmed these bytes. Raises: IntegrityError, RoundError."""
         mine = self._answers.get((position, m.UPDATE))
         if mine is not None and mine.envelope.signed_header not in message.updates:
             raise IntegrityError(f"sum: the update that {self.name} sent is not in it; do not decrypt")
@@ -175,7 +176,7 @@ class Holder(Witness):
             raise IntegrityError("sum: the auditor confirmed another sum than the one received; do not decrypt")
 
     def decrypt(self, position: Position, bound: float, message: EncryptedSum) -> Opened:
-        """Individually with the own copy of the key, collectively from the active set's partial decryptions."""
+        """Decrypt with this client's own copy of the key, or combine the active set's partial decryptions."""
         if self.enrolment.record.quorum.collective:
             partials = self._partials(position)
         else:
@@ -197,7 +198,7 @@ class Holder(Witness):
     def ready(self, position: Position) -> Letter | None:
         """Say that this client has a confirmed sum with its update in it and would answer; None if it has no part in it.
 
-        Who came back in the middle of the round does not answer in it (keys/custody.py).
+        A holder restarted in the middle of the round does not answer in it (keys/custody.py).
         Raises: RoundError, IntegrityError when the sum is not the confirmed sum of the listed updates.
         """
         if not self._contributed(position) or not self.enrolment.holder.answers_in(position):
@@ -205,7 +206,7 @@ class Holder(Witness):
         return self.say_ready(position)
 
     def say_ready(self, position: Position) -> Letter:
-        """The word itself. Raises: as :meth:`ready`."""
+        """The ready message itself. Raises: as :meth:`ready`."""
         return self.answer(position, m.READY, lambda: self._make_ready(position))
 
     def _contributed(self, position: Position) -> bool:
@@ -244,7 +245,7 @@ class Holder(Witness):
             return self.compose(m.PARTIAL, position, clients, partial.to_bytes(), seal=sealer(readers, info))
 
     def _question(self, position: Position, request: DecryptionRequest) -> Question:
-        """The request with everything a holder needs to judge it. Raises: RoundError, IntegrityError."""
+        """The request with everything that a holder checks. Raises: RoundError, IntegrityError."""
         message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
         self.check_confirmed(position, message)
         confirmation = self.message(position, m.CONFIRMATION, AUDITOR, Confirmation)

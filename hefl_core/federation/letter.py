@@ -1,4 +1,4 @@
-"""A message ready for the post, and what making it cost."""
+"""A message ready for the post, with its cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hefl_core.wire.envelope import Envelope
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one step cost its party. Units: seconds of wall clock, seconds of process CPU."""
+    """The cost of one step. Units: seconds of wall clock, seconds of process CPU."""
 
     step: str
     seconds: float
@@ -20,7 +20,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What the making of one message of this kind cost its sender."""
+    """The sender's cost of one message of this kind."""
 
     kind: str
     work: tuple[Work, ...]
@@ -28,9 +28,9 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message ready for the post, and what making it cost: of a keyless party only, a client's costs stay at home.
+    """A message ready for the post, with its cost if the sender is keyless; a client's costs stay with the client.
 
-    Between processes a large body travels beside its letter: ``reference`` then stands for the bytes.
+    Between processes a large body travels beside its letter; ``reference`` then stands for the bytes.
     """
 
     envelope: Envelope

@@ -1,12 +1,12 @@
-"""What an opened sum may be if every contributor kept the rules: the range of Σ n_k, and under a clip the mean's length.
+"""Limits of an opened sum when every contributor kept the rules: the range of Σ n_k, and under a clip the mean's length.
 
 A client sends x_k = n_k/n_max · Δ_k with ‖Δ_k‖ ≤ C, so ‖Σ x_k‖ ≤ C · Σ n_k/n_max whatever the weights: the mean is no longer
 than C. Rounding and the noise of differential privacy come on top, and both are bounded here, so that an honest run passes.
 
-A refusal names public numbers only: it travels to the coordinator, and Σ n_k and the mean are nothing for it.
+A refusal names public numbers only: it travels to the coordinator, which must learn neither Σ n_k nor the mean.
 
-What lies inside passes: a wrong n_k within the range, a wrong update that leaves the mean short. A sum hides who put what
-into it, and a check of a sum cannot find that.
+Lies within the limits pass: a wrong n_k within the range, a wrong update that leaves the mean short. A sum hides its
+contributions, so a check of the sum cannot find them.
 
 Source: the clip is McMahan 2018, section 2; the tail is Hsu, Kakade, Zhang 2012 (A tail inequality for quadratic forms of
 subgaussian random vectors), theorem 2.1 with the identity matrix.
@@ -105,17 +105,18 @@ def longest(std: float, length: int) -> float:
     >>> round(longest(1.0, 1), 1), round(longest(1.0, 10_000) / 100, 2)
     (8.2, 1.05)
     """
+    # Theorem 2.1 with Σ = I: P(‖x‖² > std²·(d + 2√(dt) + 2t)) ≤ exp(-t).
     t = -math.log(FALSE_ALARM)
     return std * math.sqrt(length + 2 * math.sqrt(length * t) + 2 * t)
 
 
 def check_length(total: Vector, weight: float, clip: float, room: Allowance) -> None:
-    """Refuse a sum whose mean is longer than the clip. ``weight``: Σ n_k/n_max, what the mean divides by.
+    """Refuse a sum whose mean is longer than the clip. ``weight``: Σ n_k/n_max, the divisor of the mean.
 
     Shapes: float64 (d,). Raises: IntegrityError; the model stays as it was.
     """
     limit = (clip * weight + room.total) * (1 + FLOAT_ROOM)
-    if not norm_of(total) <= limit:
+    if not norm_of(total) <= limit:  # not `norm >`: a NaN has to fail
         raise IntegrityError(
             f"mean: expected a norm of at most the clip {clip:.6g} and what rounding and noise can add, found a longer one; "
             "somebody did not clip: do not apply the sum; after a decryption nobody knows who it was"

@@ -1,4 +1,4 @@
-"""What the parties say to each other in a round. Each message is the content of one signed envelope.
+"""The messages of a round. Each is the content of one signed envelope.
 
 Kinds, in the order of a round: plan, commitment, commitments, [acknowledgement], update, sum, confirmation, [ready, request,
 partial], receipt; those in brackets under collective custody only.
@@ -20,12 +20,12 @@ UPDATE, SUM, CONFIRMATION = "update", "sum", "confirmation"
 ACKNOWLEDGEMENT = "acknowledgement"
 READY, REQUEST, PARTIAL, RECEIPT = "ready", "request", "partial", "receipt"
 MAX_ATTEMPTS: Final = 3
-"""A round that does not end in so many attempts is given up: witnesses follow no further one."""
+"""A round that does not end in so many attempts is given up: witnesses accept no further plan."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundPlan:
-    """What the coordinator asks of the cohort. ``bound`` None: adaptive, known to the clients only.
+    """The coordinator's terms for the cohort. ``bound`` None: adaptive, known to the clients only.
 
     ``previous``: header digest of the plan before. ``theta_0``: float32 little-endian bytes, in round 1 only.
     Leaks: nothing of the clients; the coordinator wrote all of it.
@@ -47,8 +47,8 @@ class Commitment:
     """SHA-256 and size of the ciphertext that this client will upload.
 
     ``spares``: under collective custody, SHA-256 of what it will upload in each later attempt of this round: the same
-    update, encrypted afresh. Whoever has seen the others' uploads of one attempt chooses nothing for the next.
-    Leaks: participation, size and time; the ciphertext itself stays at home for now.
+    update, encrypted afresh. A client that has seen the others' uploads of one attempt can choose nothing for the next.
+    Leaks: participation, size and time; the ciphertext itself stays with the client for now.
     """
 
     ciphertext_digest: bytes
@@ -58,14 +58,14 @@ class Commitment:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentList:
-    """The commitments that arrived in time, in the cohort's order: who is listed must be in the sum."""
+    """The commitments that arrived in time, in the cohort's order: every listed client must be in the sum."""
 
     listed: tuple[SignedHeader, ...]
     commitments: tuple[Commitment, ...]
 
     @property
     def digest(self) -> bytes:
-        """What every upload's header names, so that nobody chooses a ciphertext after seeing the others'."""
+        """Every upload's header names this digest, so that no client chooses a ciphertext after seeing the others'."""
         return digest(*(encode(item) for item in self.listed))
 
     @property
@@ -76,7 +76,7 @@ class CommitmentList:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The auditor's word that it has the list with this header, before anybody uploads (collective custody).
+    """The auditor's statement that it has the list with this header, before any upload (collective custody).
 
     Without it a coordinator could show a client a list of its own, and have an accomplice commit after seeing the upload.
     """
@@ -88,7 +88,7 @@ class Acknowledgement:
 class EncryptedSum:
     """⊞ of the uploads, and the signed header of each upload (no payloads).
 
-    Leaks: to the clients, who contributed; the sum only to whoever can decrypt.
+    Leaks: the contributors, to the clients; the sum, only to a party that can decrypt.
     """
 
     total: CiphertextVector
@@ -96,13 +96,13 @@ class EncryptedSum:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Whose updates are in it."""
+        """The clients whose updates are in it."""
         return senders(self.updates)
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """The auditor's word: the same updates, added again without a key, gave the same bytes block by block."""
+    """The auditor's statement: the same updates, added again without a key, gave the same bytes block by block."""
 
     plan: bytes
     updates: tuple[bytes, ...]
@@ -111,9 +111,9 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A holder's word that it has this confirmed sum and would answer: the active set is named among those only.
+    """A holder's statement that it has this confirmed sum and would answer. The active set is chosen from these only.
 
-    Whoever died before costs nothing then; a holder that dies later costs an attempt.
+    A holder that died before costs nothing; one that dies later costs an attempt.
     """
 
     sum: bytes
@@ -131,14 +131,14 @@ class DecryptionRequest:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A client's word that it checked, decrypted and applied this sum. Carries no number that depends on data."""
+    """A client's statement that it checked, decrypted and applied this sum. Carries no number that depends on data."""
 
     sum: bytes
     state: bytes
 
 
 def senders(headers: Sequence[SignedHeader]) -> tuple[str, ...]:
-    """Who signed these, in order."""
+    """The signers of these headers, in order."""
     return tuple(item.header.sender for item in headers)
 
 

@@ -1,6 +1,6 @@
-"""What may be said outside of a client when it refuses: the kind of error and the rule, never a number from its data.
+"""The public part of a client's refusal: the kind of error and the rule, never a number from its data.
 
-The full text stays at home. A number counts as one from data unless it says a place: a client, a round, an attempt, an epoch.
+The full text stays with the client. Every number counts as data unless it names a client, a round, an attempt or an epoch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NUMBER: Final = re.compile(
 )
 HIDDEN: Final = "#"
 MAX_TEXT: Final = 400
-"""Characters of a refusal: whoever refuses writes its text, and it goes on records and screens."""
+"""Characters of a refusal: the refusing party writes its text, and it goes on records and screens."""
 
 
 def cut(text: str) -> str:
@@ -33,7 +33,7 @@ def cut(text: str) -> str:
 
 
 def public_text(error: HeflError) -> str:
-    """What may be said of a client's error outside of the client.
+    """The text of a client's error that may leave the client.
 
     >>> public_text(EncodingError("|entry| 1.3 exceeds the bound 1.0"))
     'details stay with the party'
@@ -44,12 +44,12 @@ def public_text(error: HeflError) -> str:
 
 
 def without_numbers(text: str) -> str:
-    """The text with a sign in the place of every number, however long, that says no place."""
+    """The text with every number that names no place replaced by a sign of fixed length."""
     return _NUMBER.sub(lambda found: found["place"] or HIDDEN, text)
 
 
 def reason(party: str, error: HeflError) -> str:
-    """The line on record for a refusal or an absence: of a client only what may leave it. It is of a bounded length."""
+    """The line on record for a refusal or an absence, of bounded length; for a client only its public text."""
     return f"{type(error).__name__}: {public_text(error) if is_client(party) else cut(str(error))}"
 
 

@@ -1,8 +1,7 @@
-"""What coordinator, auditor and clients have in common: a mailbox that checks, and answers that are given once.
+"""The base of coordinator, auditor and clients: a mailbox that checks, and answers that are made once.
 
-Every answer is kept under (position, step): whoever asks again gets the same bytes, so a round that was interrupted is
-resumed by asking for all of it again. With a log (round_log.py) a party goes on where an earlier process stopped, in the
-middle of a round too.
+Every answer is kept under (position, step): a repeated request gets the same bytes, so an interrupted round is resumed by
+requesting all of it again. With a log (round_log.py) a restarted party resumes, in the middle of a round too.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ T = TypeVar("T")
 ENROLMENT_KINDS = ("roster", "epoch", "share")
 SEALED_KINDS = ("update", "partial")
 DUPLICATE = "duplicate"
-"""The same message once more: it changes nothing, and is counted with the refusals."""
+"""A repeated message: it changes nothing and is counted with the refusals."""
 
 
 class Party:
-    """A named participant with an identity, an enrolment and a mailbox; with a ``log`` it outlives its process.
+    """A named participant with an identity, an enrolment and a mailbox; with a ``log`` it survives a restart.
 
-    ``members``: who may stand in a roster, where that was agreed on beforehand (a kit); empty: whom the KMS names.
+    ``members``: the parties that a roster may list, where agreed on beforehand (a kit); empty: any that the KMS lists.
     """
 
     role = ""
@@ -92,7 +91,7 @@ class Party:
 
     @property
     def position(self) -> Position | None:
-        """Of the last plan that this party made or followed; None before the first."""
+        """The position of the last plan that this party made or followed; None before the first."""
         return self._position
 
     @property
@@ -101,7 +100,7 @@ class Party:
         return self.enrolment.public_key
 
     def receive(self, envelope: Envelope) -> None:
-        """Check a message and keep it; what was accepted is on disk before the sender hears of it.
+        """Check a message and keep it; an accepted message is on disk before the call returns.
 
         Raises: WireError, RoundError, KeyUseError: whatever the first failing check names. Nothing is kept then, and
         the refusal is counted.
@@ -118,6 +117,7 @@ class Party:
         if header.kind in ENROLMENT_KINDS:
             self.enrolment.receive(envelope)
             return
+        # Size and signature come first: no body is parsed for a sender outside the roster.
         sender = self.enrolment.roster.member(header.sender)
         limit = MAX_BODY_BYTES if header.kind in (*SEALED_KINDS, "sum") else MAX_MESSAGE_BYTES
         envelope.check(sender.signing, experiment=self.manifest.id, recipient=self.name, limit=limit)
@@ -127,6 +127,7 @@ class Party:
         if known is not None:
             if known.header == header:
                 self.refusals[DUPLICATE] += 1
+                # The first write may have failed after the message was kept: a repeat retries it.
                 self._write_down(envelope)
                 return
             raise RoundError(
@@ -144,11 +145,11 @@ class Party:
         raise NotImplementedError
 
     def kept(self, envelope: Envelope) -> Envelope:
-        """What stays in the mailbox: all of it, unless a role put the content elsewhere."""
+        """The part that stays in the mailbox: all of it, unless a role stores the content elsewhere."""
         return envelope
 
     def destroy_epoch(self, epoch: int) -> None:
-        """Forget an epoch's secrets for good; with the last one also what was kept to make the round's messages again."""
+        """Destroy an epoch's secrets; with the last epoch also the data kept to make the round's messages again."""
         self.enrolment.destroy(epoch)
         place = self._position
         if place is not None and place.epoch <= epoch and self._rounds_done >= place.round:
@@ -173,7 +174,7 @@ class Party:
         return {sender: env for (where, what, sender), env in self._inbox.items() if (where, what) == (position, kind)}
 
     def check_over(self, position: Position) -> None:
-        """Whether enough clients said that they applied the sum. Raises: RoundError (:func:`check_receipts`)."""
+        """Check that enough clients gave a receipt for the sum. Raises: RoundError (:func:`check_receipts`)."""
         need = self.manifest.experiment.cohort_floor
         check_receipts(len(self.received(position, RECEIPT)), need, position.round)
 
@@ -202,7 +203,7 @@ class Party:
         )
 
     def said(self, position: Position, step: str) -> Envelope:
-        """This party's own message of a step. Raises: RoundError when it did not say it (yet)."""
+        """This party's own message of a step. Raises: RoundError when it was not sent (yet)."""
         if (position, step) not in self._answers:
             raise RoundError(
                 f"{self.name}: expected to have sent its {step} of round {position.round}, attempt {position.attempt}; "
@@ -211,7 +212,7 @@ class Party:
         return self._answers[position, step].envelope
 
     def answer(self, position: Position, step: str, make: Callable[[], Envelope]) -> Letter:
-        """The stored answer of this step, or ``make()`` once; what is said is on disk before anybody hears it."""
+        """The stored answer of this step, or ``make()`` once; it is on disk before it is sent."""
         key = (position, step)
         if key not in self._answers:
             envelope = make()
@@ -220,34 +221,34 @@ class Party:
         return self._answers[key]
 
     def reported(self, position: Position, step: str) -> tuple[Work, ...]:
-        """The work since the last message: it goes with the letter."""
+        """The work since the last message, reported with the letter."""
         work, self._work = tuple(self._work), []
         return work
 
     def unrecorded(self, after: int) -> tuple[SignedHeader, ...]:
         """The signed headers of this party's messages past number ``after``, as far as it keeps them.
 
-        An answer may be lost on its way to the record; the next message would leave a gap there. Leaks: nothing that the
-        messages themselves do not say in the open.
+        An answer may be lost on its way to the record; the next message would leave a gap there. Leaks: nothing beyond the
+        open headers of the messages themselves.
         """
         return tuple(one for one in self._outbox.unrecorded if one.header.sequence > after)
 
-    # -- what outlives the process -----------------------------------------------------------------------------
+    # -- state over a restart ----------------------------------------------------------------------------------
 
     @property
     def steps(self) -> Mapping[str, Callable[[Position], Letter | None]]:
-        """What this party says in a round, by kind: how each message is made again."""
+        """This party's messages in a round, by kind: the function that makes each again."""
         raise NotImplementedError
 
     def remembered(self) -> bytes:
-        """What only this role has to remember between two rounds; :meth:`recall` reads it back."""
+        """This role's own state between two rounds; :meth:`recall` reads it back."""
         return b""
 
     def recall(self, own: bytes) -> None:
-        """Be again what :meth:`remembered` was said of."""
+        """Restore the state from :meth:`remembered`."""
 
     def once(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """What would come out differently a second time is made once, and kept until the round is over."""
+        """Make a value once that a second call would make differently; it is kept until the round is over."""
         if self._log:
             return self._log.once(name, make)
         if name not in self._made:
@@ -255,7 +256,7 @@ class Party:
         return self._made[name]
 
     def end_round(self) -> None:
-        """Put a checkpoint in the place of the round's events."""
+        """Replace the round's events by a checkpoint."""
         self._made = {}
         if self._log:
             place = (*self._outbox.place, self._outbox.unrecorded)
@@ -267,7 +268,7 @@ class Party:
             self._log.append(envelope)
 
     def resume(self) -> None:
-        """Live the round under way again. Raises: IntegrityError when the log does not lead to what was said."""
+        """Replay the open round from the log. Raises: IntegrityError when it does not lead to the messages sent."""
         if self._log is None:
             return
         if left := self._log.checkpoint:
@@ -291,6 +292,7 @@ class Party:
                 raise
             except HeflError as error:
                 raise IntegrityError(f"round log: it leads nowhere ({error}); do not go on with this log") from error
+        # Replaying is no new work and no new refusal.
         self._work = []
         self.refusals.clear()
 
@@ -306,7 +308,7 @@ class Party:
             )
         self._answers[header.position, header.kind] = Letter.of(event)  # sealing it again would give other bytes
         if self.name in header.recipients:
-            self.receive(event)  # a partial decryption goes to its own sender too, and stands in the log once
+            self.receive(event)  # a partial decryption goes to its own sender too, but is logged once
 
     @contextmanager
     def working(self, step: str) -> Iterator[None]:
@@ -316,7 +318,7 @@ class Party:
         self._work.append(Work(step, time.perf_counter() - wall, time.process_time() - cpu))
 
     def forget(self, before: Position) -> None:
-        """Drop the messages and answers of earlier rounds: memory does not grow with the number of rounds."""
+        """Drop messages and answers of earlier rounds, so that memory does not grow with the number of rounds."""
         self._links.forget(before.round - 1)
         old = [slot for slot in self._inbox if slot[0].round < before.round - 1]
         for slot in old:

@@ -1,6 +1,6 @@
 """The post: delivers letters and records them. It reads headers, never contents.
 
-It stands outside the threat model: whoever runs it is the observer of the experiment.
+It is outside the threat model: its operator is the observer of the experiment.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from hefl_core.wire.envelope import Envelope, Position, SignedHeader
 
 MAX_KIND: Final = 40
 UNRECORDED: Final = "unrecorded"
-"""The question for headers that an earlier answer may have lost."""
+"""The step that asks for headers of lost answers."""
 
 TRAINING_STEP = "commit"
 HOLDING_STEP: Final = "partial_decryption"
-"""Where a holder that was named for a sum keeps its word, or not."""
+"""The step in which a holder named for a sum answers, or fails to."""
 
 
 class Correspondent(Protocol):
-    """Whoever has a name: a party, or the stand-in of a party elsewhere. Receivers also have ``receive(envelope)``."""
+    """A party, or the stand-in of a party elsewhere. Receivers also have ``receive(envelope)``."""
 
     name: str
 
@@ -41,7 +41,7 @@ class Carrier(Protocol):
     """How letters physically travel: by call (here) or between processes (runtime/ray/actors.py)."""
 
     def deliver(self, letter: Letter, to: Sequence[Any]) -> Iterator[tuple[Any, HeflError | None]]:
-        """Hand the letter to each receiver; yields what each said of it."""
+        """Hand the letter to each receiver; yields each receiver's error or None."""
 
     def gather(self, parties: Sequence[Any], step: str, argument: object) -> Iterator[tuple[Any, Any]]:
         """Ask each party for its answer to a step; yields answers (or the error that stands for one) as they come."""
@@ -77,11 +77,11 @@ class ByCall:
 
 
 class Post:
-    """Delivers and records. ``absent`` names who failed in this attempt, and the first reason.
+    """Delivers and records. ``absent``: the parties that failed in this attempt, with the first reason.
 
     A client's message that has no place in the protocol is neither recorded nor delivered: a note says so, and the client
-    is left out. What coordinator, auditor and KMS say is recorded as it is: without them there is no round, and what they
-    did wrong is for the verifier to find. A record that is broken by one of them is not judged further here.
+    is left out. Messages of coordinator, auditor and KMS are recorded as they are: without them there is no round, and the
+    verifier finds their faults. After a message of theirs that breaks the record, the post checks no further.
     """
 
     def __init__(
@@ -112,14 +112,14 @@ class Post:
         return self._hand[1] if self._hand and self._hand[0] == digest else self.transcript.blobs.get(digest)
 
     def _follow(self, entry: Entry) -> None:
-        """Take note of what an earlier process recorded, or of what is recorded whether it fits or not."""
+        """Follow an entry of an earlier process, or one that is recorded whether it fits or not."""
         try:
             self._judge(entry)
-        except HeflError:  # the verifier names it: this record is broken, and nothing that follows mends it
+        except HeflError:  # the verifier will name it: no later entry can repair the record
             self._proceedings = None
 
     def _judge(self, entry: Entry) -> None:
-        """The ruling on an entry. Raises: HeflError where it has no place."""
+        """Check an entry against the protocol. Raises: HeflError where it has no place."""
         if self._proceedings is None:
             return
         if isinstance(entry, Sent):
@@ -128,7 +128,7 @@ class Post:
             self._proceedings.unsent(entry)
 
     def receipts(self, position: Position) -> int:
-        """How many clients said that they applied the sum of this attempt, on record."""
+        """How many clients have a receipt for this attempt on record."""
         return len(self._receipts.get(position, ()))
 
     def _count(self, sent: Sent) -> None:
@@ -137,12 +137,11 @@ class Post:
             self._receipts.setdefault(sent.position, set()).add(sent.sender)
 
     def resume(self, here: str, kms: Any) -> None:
-        """Go on with a record that an earlier process wrote.
+        """Continue a record that an earlier process wrote.
 
-        What is on record is not recorded again. Whatever somebody may have missed, that is all since the last word that
-        shows it had everything, is delivered once more before anything else; whoever has it is not changed by it.
-        ``here``: who lives in this process and needs nothing. ``kms`` is asked for shares again: their bodies are not on
-        record.
+        Recorded letters are not recorded again. Each receiver first gets every letter that it may have missed: all since its
+        last message that shows it had everything. A repeated letter changes nothing there. ``here``: the party of this
+        process, which missed nothing. ``kms`` is asked for shares again: their bodies are not on record.
         """
         self._dealer = kms
         sent = self.transcript.sent
@@ -156,14 +155,14 @@ class Post:
                 self._undelivered.setdefault(name, []).append(missing)
 
     def begin(self, first: Correspondent) -> None:
-        """Forget who was absent: a new attempt asks everybody again. Who speaks ``first`` gets now what it missed."""
+        """Clear the absent parties: a new attempt asks all again. ``first``, its first sender, gets what it missed now."""
         self.absent = {}
         self._ready(first)
 
     def close(self, parties: Sequence[Correspondent], position: Position) -> None:
-        """Tell them that the round is over. Who cannot be reached will see it by what it got, at the next plan.
+        """Tell parties that the round is over. An unreachable one infers it from its messages at the next plan.
 
-        Raises: RoundError when fewer than min_cohort clients said that they applied the sum.
+        Raises: RoundError when fewer than min_cohort clients gave a receipt.
         """
         need = self.transcript.manifest.experiment.cohort_floor
         check_receipts(self.receipts(position), need, position.round)
@@ -177,14 +176,14 @@ class Post:
                 raise answer
 
     def hand_over(self, parties: Sequence[Correspondent]) -> None:
-        """Deliver what these parties missed, to those that can be reached."""
+        """Deliver missed letters to those of these parties that can be reached."""
         for party in parties:
             self._ready(party)
 
     def send(self, letter: Letter, sender: Correspondent, to: Sequence[Correspondent]) -> Sent:
-        """Deliver a letter and put it on record. Who refuses it, or cannot be reached, is recorded as left out.
+        """Record a letter and deliver it. A receiver that refuses it, or cannot be reached, is recorded as left out.
 
-        Whoever refuses the bytes gets them once more: they may have been changed on the way.
+        A receiver that refuses the bytes gets them once more: they may have been changed on the way.
         Raises: RoundError when sender or receivers are not those that the signed header names.
         """
         header = letter.envelope.header
@@ -205,7 +204,7 @@ class Post:
         return sent
 
     def _record(self, letter: Letter, sender: Correspondent) -> Sent:
-        """Once: a key epoch that is begun again, and a round that is taken up again, send the same letters again.
+        """Record a letter once: a repeated key epoch and a resumed round send the same letters again.
 
         Raises: HeflError for a client's message that has no place in the protocol.
         """
@@ -225,7 +224,7 @@ class Post:
         return sent
 
     def _weighed(self, letter: Letter, sender: Correspondent) -> tuple[Sent, bytes]:
-        """A letter as it would stand on record, and its body; what its sender said before it goes first."""
+        """A letter as it would be recorded, and its body; lost earlier headers of its sender are recorded first."""
         self._close_gap(letter, sender)
         body = self._carrier.body(letter)
         entry = self.transcript.entry(letter, letter.envelope.header.recipients, body)
@@ -233,7 +232,7 @@ class Post:
         return entry, body
 
     def _fits(self, letter: Letter, sender: Correspondent, position: Position) -> bool:
-        """Whether a client's answer has a place in the protocol; where it has none a note says so, and it is left out."""
+        """Whether a client's answer has a place in the protocol; if not, a note says so and the client is left out."""
         header = letter.envelope.header
         if not is_client(sender.name) or header.digest in self._known:
             return True
@@ -252,12 +251,12 @@ class Post:
         return True
 
     def _refuse(self, sender: str, kind: str, position: Position, error: HeflError) -> None:
-        """The coordinator, which runs the post, takes no such message of this client."""
+        """Refuse a client's message in the name of the coordinator, which runs the post."""
         self.absent.setdefault(sender, RoundError(f"{sender}: its {kind[:MAX_KIND]} is refused ({error})"))
         self.note(COORDINATOR, f"receive {kind[:MAX_KIND]} of {sender}", position, error)
 
     def _close_gap(self, letter: Letter, sender: Correspondent) -> None:
-        """An answer of this sender may have been lost on its way here: what it had made is put on record before it goes on.
+        """Record headers of this sender's lost answers before its next message, so that no number is missing.
 
         Raises: RuntimeUnavailable when the sender is gone again.
         """
@@ -267,9 +266,9 @@ class Post:
             self.record_unsent(header.sender, getattr(sender, UNRECORDED)(last), before=header.sequence)
 
     def record_unsent(self, party: str, heads: Sequence[SignedHeader], *, before: int | None = None) -> None:
-        """Put headers of this party's messages that nobody got on record, where they are next in its numbers.
+        """Record headers of this party's undelivered messages, where they are next in its numbers.
 
-        A header under another name is refused by a note: nobody speaks for others.
+        A header under another name is refused by a note: no party speaks for another.
         """
         for head in heads:
             if not isinstance(head, SignedHeader) or head.header.sender != party:
@@ -292,7 +291,7 @@ class Post:
 
     @property
     def _place(self) -> Position:
-        """Where the record is: the last message's place."""
+        """The position of the last recorded message."""
         last = next(reversed(self._known.values()), None)
         return Position(0, 0) if last is None else last.position
 
@@ -308,7 +307,7 @@ class Post:
     ) -> Iterator[tuple[Any, Any]]:
         """Each party's answer to a step (of ``position`` unless another argument is given), as it comes.
 
-        Who gives none, or another than was asked for, is recorded as left out.
+        A party that gives none, or a wrong one, is recorded as left out.
         """
         question = position if argument is None else argument
         clients = tuple(party.name for party in parties)
@@ -331,14 +330,14 @@ class Post:
             self._unreliable = (position.round, {party} | (names if number == position.round else set()))
 
     def reliable(self, holders: Sequence[Correspondent], position: Position) -> Sequence[Correspondent]:
-        """Without those who were named in an earlier attempt of this round and gave no part, if enough others are there."""
+        """The holders without those that were named in this round and gave no part, if enough others remain."""
         if not self.can_spare(holders, position):
             return holders
         others = [one for one in self._kept_word(holders, position) if one.name not in self.absent]
         return others if len(others) >= self._threshold(holders) else holders
 
     def can_spare(self, holders: Sequence[Correspondent], position: Position) -> bool:
-        """Whether somebody of them gave no part when it was named in this round, and the others are enough."""
+        """Whether a named holder gave no part in this round, and the others are enough."""
         others = self._kept_word(holders, position)
         return self._threshold(holders) <= len(others) < len(holders)
 
@@ -352,7 +351,7 @@ class Post:
         return custody.quorum.threshold
 
     def _ready(self, receiver: Correspondent) -> bool:
-        """Whether a receiver can take a letter now: what it missed is delivered first, in order."""
+        """Whether a receiver can take a letter now; letters that it missed are delivered first, in order."""
         if receiver.name in self._unreachable():
             return False
         missed = self._undelivered.get(receiver.name, [])
@@ -365,7 +364,7 @@ class Post:
         return True
 
     def _deliver_again(self, missed: Letter | Sent, receiver: Any) -> Iterator[HeflError | None]:
-        """What came of a letter that was missed. A share whose epoch is destroyed by now cannot be had: that is noted."""
+        """Deliver a missed letter; yields its error or None. A share of a destroyed epoch cannot be had: that is noted."""
         try:
             letter = missed if isinstance(missed, Letter) else self._dealt_again(missed, receiver.name)
         except HeflError as error:
@@ -376,7 +375,7 @@ class Post:
         yield from (answer for _, answer in self._carrier.deliver(letter, [receiver]))
 
     def _dealt_again(self, share: Sent, client: str) -> Letter:
-        """The KMS gives out the same bytes, as long as the epoch lives. Raises: whatever it refuses with."""
+        """The same bytes from the KMS, until the epoch is destroyed. Raises: the KMS's refusal."""
         return Letter.of(self._dealer.share_envelope(client, share.position.epoch))
 
     def _unreachable(self) -> set[str]:
@@ -397,9 +396,9 @@ class Post:
 def untimed(
     step: str, parties: Sequence[Correspondent], answers: Iterator[tuple[Any, Any]]
 ) -> Iterator[tuple[Any, Any]]:
-    """The answers as they come; those that say how long somebody trained all together at the end, in the parties' order.
+    """The answers as they come; answers of the training step together at the end, in the parties' order.
 
-    Who has more examples trains longer: neither the order nor the time of a commitment goes on a record or into a log.
+    A client with more examples trains longer: neither order nor time of a commitment goes into a record or a log.
     """
     if step != TRAINING_STEP:
         yield from answers

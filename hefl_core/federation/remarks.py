@@ -1,6 +1,6 @@
-"""What a run should be read with: what nobody checks, how much a shared key gives away, and which quorum is no majority.
+"""Remarks to read a run with: what is not checked, how much a shared key reveals, and which quorum is no majority.
 
-Unlike ``Experiment.insecure`` these are not mistakes: they are limits of what was chosen, said where it is chosen.
+Unlike ``Experiment.insecure`` these are no mistakes but limits of a choice, shown where it is made.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SAID: Final = (CHECKED, UNCHECKED, FLOODED, DEMONSTRATION, MINORITY)
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A sentence with places, and what stands in them."""
+    """A sentence with placeholders, and their values."""
 
     sentence: str
     values: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ def mean_remark(experiment: Experiment) -> Remark:
 
 
 def flooding_remark(found: Flooding) -> Remark:
-    """What is given away at most, and how much that is."""
+    """What a key reveals at most."""
     sentence = DEMONSTRATION if found.demonstration else FLOODED
     return Remark(sentence, (f"{found.per_holder:,}", str(found.exponent)))
 

@@ -19,7 +19,7 @@ from hefl_core.wire.envelope import Position
 
 @dataclass(frozen=True)
 class Parties:
-    """Everybody in the room: objects, or stand-ins with the same methods for parties in other processes."""
+    """The parties of a run: objects, or stand-ins with the same methods for parties in other processes."""
 
     kms: KMS
     coordinator: Coordinator
@@ -61,7 +61,7 @@ def federated_round(position: Position, parties: Parties, post: Post) -> Iterato
 
 
 def end_of_round(position: Position, parties: Parties, post: Post) -> Iterator[Sent]:
-    """The last step. It is taken again where too few gave a receipt: a sum that somebody applied is the round's, for all."""
+    """The last step, repeated when too few clients gave a receipt: a sum that one client applied is final for all."""
     coordinator, auditor, clients = parties.coordinator, parties.auditor, parties.clients
     post.hand_over(clients)                                                       # who was away gets what it missed
     for client, receipt in post.each(clients, "apply", position):                 # θ ← θ + Σ w_k Δ_k / Σ w_k, at the clients only

@@ -1,11 +1,11 @@
-"""A party's durable memory: what it accepted and what it said, in order, written down before it answers.
+"""A party's durable log: accepted and sent messages, in order, written before it answers.
 
-Every event is an envelope in the party's encrypted key store (SQLite, WAL, fsync at each commit). What the party received
-is checked again when it is replayed; what it said is made again and must come out with the same signed header. Whatever
-would come out differently (a trained and noised update, a ciphertext) is made once and kept beside the events. When a
-round is over a checkpoint takes the place of all that, so the log never holds more than the round under way.
+Every event is an envelope in the party's encrypted key store (SQLite, WAL, fsync at each commit). On replay received
+messages are checked again; sent messages are made again and must come out with the same signed header. Values that would
+come out differently (a trained and noised update, a ciphertext) are made once and kept beside the events. At the end of a
+round a checkpoint replaces all of it, so the log never holds more than the open round.
 
-Leaks: nothing that the party did not have; sealed messages lie in it as they came, private things under the store's key.
+Leaks: nothing that the party did not have; sealed messages stay sealed, private values lie under the store's key.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ STATE: Final = "round-log"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where a party stands between two rounds.
+    """A party's state between two rounds.
 
     ``position`` and ``plan``: of the last plan it made or followed; ``rounds_done``: the last round that it saw end.
     ``sequence``, ``previous`` and ``unrecorded``: its place in the chain of its own messages (wire/outbox.py).
-    ``own``: what only its role remembers.
+    ``own``: the state of its role.
     """
 
     position: Position | None
@@ -66,6 +66,7 @@ class RoundLog:
 
     def append(self, envelope: Envelope) -> None:
         """Write an event; on return it is on disk, and so is every one before it. The same one again changes nothing."""
+        # Events of a failed write stay in `_unwritten`: the next call writes them first, so the order on disk holds.
         digest = envelope.header.digest
         if digest not in self._known:
             self._known.add(digest)
@@ -87,7 +88,7 @@ class RoundLog:
         return made
 
     def replay(self) -> Iterator[Envelope]:
-        """The events since the last checkpoint, in order. Living them again ends no round."""
+        """The events since the last checkpoint, in order. Replaying them ends no round."""
         self._replaying = True
         for name in self._names:
             envelope = Envelope.from_bytes(self.store.get(EVENTS, name))
@@ -97,12 +98,12 @@ class RoundLog:
 
     @property
     def checkpoint(self) -> Checkpoint | None:
-        """Where the last finished round left the party; None before the end of the first."""
+        """The state after the last finished round; None before the end of the first."""
         row = self.store.find(STATE, "checkpoint")
         return None if row is None else decode(row, Checkpoint)
 
     def end_round(self, checkpoint: Checkpoint) -> None:
-        """Replace the round's events by what remains of it, in one transaction."""
+        """Replace the round's events by the checkpoint, in one transaction."""
         if self._replaying:
             return
         with self.store.transaction():

@@ -1,6 +1,6 @@
-"""Whoever checks the coordinator: clients and auditor both follow its plan, its list and its sum.
+"""The base of clients and auditor: both check the coordinator's plan, list and sum.
 
-Like party.py, but it knows what an honest coordinator may say.
+Like party.py, but with the rules for an honest coordinator's messages.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Witness(Party):
         """As every party; the roster of a new key ends the round before it."""
         super().receive(envelope)
         if envelope.header.kind == "roster" and envelope.header.position.epoch > self.enrolment.ledger.highest:
+            # Before the checkpoint, which drops the round's messages: a sum not applied by then could never be.
             self._catch_up()
             self.end_round()
 
@@ -43,13 +44,13 @@ class Witness(Party):
             self.catch_up(self._position)
 
     def catch_up(self, position: Position) -> None:
-        """End a round whose end this witness did not see, if it has everything that this needs."""
+        """End a round whose end this witness missed, if it has all messages for it."""
         raise NotImplementedError
 
     def admit(self, envelope: Envelope) -> None:
         """Dispatch on the kind; the coordinator's messages only from the coordinator.
 
-        A new round's plan is admitted only after the sum before it was applied: whoever missed it catches up here.
+        A new round's plan is admitted only after the sum before it was applied; a witness that missed it catches up here.
         """
         header = envelope.header
         if header.kind in (m.PLAN, m.COMMITMENTS, m.SUM, m.REQUEST) and header.sender != COORDINATOR:
@@ -70,7 +71,7 @@ class Witness(Party):
             self.admit_other(envelope)
 
     def admit_other(self, envelope: Envelope) -> None:
-        """What only clients or only the auditor receive. Raises: RoundError for anything else."""
+        """Admit kinds that only clients or only the auditor receive. Raises: RoundError for anything else."""
         raise RoundError(f"{self.name}: a {envelope.header.kind} is not expected from {envelope.header.sender}")
 
     def current_plan(self, position: Position) -> RoundPlan:
@@ -128,7 +129,7 @@ class Witness(Party):
         self.forget(header.position)
 
     def _check_same_key(self, position: Position) -> None:
-        """A round ends under the key that it began with: what a witness knows of its members must not be lost between.
+        """A round ends under its first key, so that a witness does not lose what it knows of the round's members.
 
         Raises: RoundError once a roster for another key has come.
         """
@@ -150,7 +151,7 @@ class Witness(Party):
             )
 
     def check_start(self, plan: RoundPlan) -> None:
-        """What a role additionally checks of a plan."""
+        """Additional checks of a plan by a role."""
 
     def _admit_list(self, envelope: Envelope) -> None:
         header = envelope.header
@@ -225,7 +226,7 @@ class Witness(Party):
     def _check_origin(self, item: Header, position: Position) -> None:
         """A listed message belongs to this attempt, or is carried over from an earlier attempt of this very round.
 
-        Carried over is the ciphertext of a client that died after uploading, so that a retry keeps its members.
+        The ciphertext of a client that died after uploading is carried over, so that a retry keeps its members.
         """
         earlier = (item.position.epoch, item.position.round) == (position.epoch, position.round)
         if earlier and 1 <= item.position.attempt < position.attempt:
@@ -235,7 +236,7 @@ class Witness(Party):
             check_place(item, position=position, key_id=self.public_key.id, state=self.state, plan=self._plan)
 
     def finish(self, position: Position) -> None:
-        """Move the public state on: the round is over for this witness."""
+        """Advance the public state: the round is over for this witness."""
         self.state = self.next_state(position)
         self._rounds_done = position.round
 

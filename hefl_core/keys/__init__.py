@@ -1,1 +1,1 @@
-"""Who holds which key: roster, epochs, custody, sealing, ceremonies, the service and its store."""
+"""Keys and their holders: roster, epochs, custody, sealing, ceremonies, the service and its store."""

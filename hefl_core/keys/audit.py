@@ -1,4 +1,4 @@
-"""The KMS's log of what it did with keys: each entry signed and chained to the one before. It contains no secret."""
+"""The KMS's audit log: each entry is signed and chained to the one before. It contains no secret."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Details = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One thing the KMS did. ``previous`` is the digest of the entry before it, empty in the first.
+    """One action of the KMS. ``previous`` is the digest of the entry before it, empty in the first.
 
     Units: ``time`` in whole seconds since 1970 (UTC).
     """
@@ -58,7 +58,7 @@ def next_entry(
 
 
 class AuditLog:
-    """The entries, oldest first. Whoever keeps ``head`` notices a log that was rewritten or cut."""
+    """The entries, oldest first. A party that keeps ``head`` detects a rewritten or truncated log."""
 
     def __init__(self, entries: Sequence[AuditEntry] = ()) -> None:
         self.entries = tuple(entries)
@@ -90,7 +90,7 @@ class AuditLog:
                     f"audit log: expected entry {number} after {previous.hex()[:16] or 'nothing'}, "
                     f"found entry {entry.sequence} after {entry.previous.hex()[:16] or 'nothing'}"
                 )
-            previous = entry.digest
+            previous = entry.digest  # covers the signature too, so the newest entry binds every earlier one
             if newest_only and number + 1 < len(self.entries):
                 continue
             try:
@@ -99,7 +99,7 @@ class AuditLog:
                 raise IntegrityError(f"audit log: entry {number} ({entry.action}) is not signed by the KMS") from error
 
     def check_extends(self, length: int, head: bytes) -> None:
-        """Check that this log goes on from one seen earlier.
+        """Check that this log extends one seen earlier.
 
         Raises: IntegrityError when it was cut or rewritten.
         """

@@ -64,13 +64,13 @@ STEPS: Final = (
     PARTIAL,
     APPROVAL,
 )
-"""In this order; everybody speaks once in each."""
+"""In this order; each client sends its message of every step."""
 
 assert PREFIX + APPROVAL == APPROVAL_KIND
 
 
 def message_count(clients: int) -> int:
-    """Messages of one ceremony: everybody speaks once in each step, and deals to every other client.
+    """Messages of one ceremony: one per client and step, and a deal from each client to every other.
 
     >>> message_count(5)
     60
@@ -112,6 +112,7 @@ class Dealt:
 
 def commitment(step: str, name: str, reveal: Reveal) -> bytes:
     """The digest that stands for a reveal until everybody has committed."""
+    # The name is hashed in: a client that copies another's commitment cannot open the copy as its own.
     return digest(b"hefl/ceremony/commitment", step.encode(), name.encode(), reveal.salt, reveal.content)
 
 
@@ -164,7 +165,7 @@ class Participant(Hidden):
         """Party name."""
         return self.identity.name
 
-    # -- speaking and hearing ------------------------------------------------------------------------------------
+    # -- sending and receiving -----------------------------------------------------------------------------------
 
     def say(self, step: str) -> tuple[Envelope, ...]:
         """This client's message(s) of a step; asking again brings the same bytes.
@@ -210,6 +211,7 @@ class Participant(Hidden):
             raise RoundError(
                 f"ceremony: expected epoch {self.roster.epoch}, found {header.position}; another ceremony's"
             )
+        # Checked on arrival too: a reveal seen before every commitment would let its receiver choose its own after it.
         self._require_all_before(step)
         content = envelope.body
         if header.sealed:
@@ -241,7 +243,7 @@ class Participant(Hidden):
         self._headers[step, sender] = header
 
     def _set_aside(self, sender: str, content: bytes) -> bytes:
-        """Keep what was dealt out of sight until the share is made of it; its digest stands for it."""
+        """Keep a dealt point hidden until the share is made of it; its digest stands for it."""
         if len(decode(content, Dealt).tag_part) != KEY_BYTES:
             raise WireError(
                 f"ceremony deal of {sender}: expected {KEY_BYTES} bytes for the tag key; start again without it"
@@ -284,7 +286,7 @@ class Participant(Hidden):
         self._keep(step, self.name, content, envelope.header.digest)
         return envelope
 
-    # -- what is said ---------------------------------------------------------------------------------------------
+    # -- contents of messages ------------------------------------------------------------------------------------------
 
     def _content(self, what: str) -> bytes:
         """What this client commits to, and reveals after everybody has committed."""
@@ -297,6 +299,7 @@ class Participant(Hidden):
         dealt = [decode(self._dealt.pop(name).expose(), Dealt) for name in self.roster.clients]
         self._share = self._scheme.joint_share(self._key(), self.index, [one.point for one in dealt])
         self._tag_key = joint_tag_key([one.tag_part for one in dealt])
+        # One fresh ciphertext per active set: two active sets on one c1 would leak a share.
         return encode([self._scheme.encrypt(self._key(), v, max_terms=self.quorum.holders) for v in self._known()])
 
     def _in_order(self, step: str) -> list[bytes]:
@@ -350,7 +353,7 @@ class Participant(Hidden):
         return [np.array([bound, -bound / 2, 0.0, bound / (k + 2)]) for k in range(len(self._sets()))]
 
     def _sums(self) -> list[CiphertextVector]:
-        """The test sums, of everybody's ciphertexts; mine is in each, and was committed to like the others."""
+        """The test sums of all clients' ciphertexts; this client's is in each, committed to like the others."""
         lists = [decode(content, list[CiphertextVector]) for content in self._revealed(TEST)]
         if any(len(one) != len(self._sets()) for one in lists):
             raise WireError(f"ceremony test: expected {len(self._sets())} ciphertexts of each client; start again")
@@ -371,7 +374,7 @@ class Participant(Hidden):
         return [self._scheme.partial_decrypt(self._share, s, active) for s, active in pairs if self.index in active]
 
     def _self_test(self) -> None:
-        """Every sum of known vectors must open to what it is. Raises: IntegrityError."""
+        """Every sum of known vectors must open to the known total. Raises: IntegrityError."""
         partials = [p for content in self._in_order(PARTIAL) for p in decode(content, list[PartialDecryption])]
         n = self.quorum.holders
         for total, active, known in zip(self._sums(), self._sets(), self._known(), strict=True):
@@ -379,7 +382,7 @@ class Participant(Hidden):
             opened = self._scheme.combine(self._key(), total, mine)
             error = float(np.max(np.abs(opened - n * known)))
             allowed = self._scheme.sum_error(self._scheme.preset.default_bound, n, n)
-            if not error <= allowed:
+            if not error <= allowed:  # not `error > allowed`: a NaN has to fail
                 raise IntegrityError(
                     f"ceremony: the self-test of holders {active} is off by {error:.3g}, expected at most {allowed:.3g}; "
                     "somebody dealt wrong shares: start again"
@@ -394,12 +397,13 @@ class Participant(Hidden):
         return sum(len(one.blocks) for one, active in zip(mine, self._sets(), strict=True) if self.index in active)
 
     def result(self) -> CeremonyResult:
-        """What this client approves, after the self-test. Raises: RoundError before its time; IntegrityError."""
+        """What this client approves, after the self-test. Raises: RoundError before the partials are in; IntegrityError."""
         if self._result is not None:
             return self._result
         self._require_all_before(APPROVAL)
         self._self_test()
         steps = STEPS[: STEPS.index(APPROVAL)]
+        # Deals are left out: no client sees those between two others, so all could not sign one digest of them.
         headers = [self._headers[step, name] for step in steps if step != DEAL for name in self.roster.clients]
         self._result = CeremonyResult(
             experiment=self.roster.experiment,
@@ -413,7 +417,7 @@ class Participant(Hidden):
         return self._result
 
     def share(self) -> SecretShare:
-        """This client's share, once it approves. Nobody uses it before the record came, with everybody's approval.
+        """This client's share, once it approves. It is used only after the record came with every client's approval.
 
         Raises: as :meth:`result`.
         """
@@ -421,7 +425,7 @@ class Participant(Hidden):
         return self._made(self._share)
 
     def tag_key(self) -> TagKey:
-        """The clients' tag key, the same at each: another one would be another result. Raises: as :meth:`result`."""
+        """The clients' tag key, the same at each client: its digest is in the result. Raises: as :meth:`result`."""
         self.result()
         return self._made(self._tag_key)
 
@@ -433,7 +437,7 @@ class Participant(Hidden):
 
 
 def conduct(participants: Sequence[Participant]) -> Iterator[Envelope]:
-    """A whole ceremony among parties of this process, yielding every message as it is sent."""
+    """Run a ceremony among parties of this process. Yields every message as it is sent."""
     for step in STEPS:
         for participant in participants:
             for envelope in participant.say(step):

@@ -1,4 +1,4 @@
-"""What the clients of a dealer-free ceremony sign in the end, and how everybody else checks it."""
+"""The result that the clients of a dealer-free ceremony sign, and how every other party checks it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Position, SignedHeader
 
 PREFIX: Final = "ceremony "
-"""Kinds of a ceremony's envelopes: this and the step."""
+"""Prefix of a ceremony's kinds; the step follows."""
 APPROVAL_KIND: Final = PREFIX + "approval"
 
 

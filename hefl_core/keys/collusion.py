@@ -1,6 +1,6 @@
 """What the KMS and the coordinator can do together: one list for screens, docs and the ledger.
 
-Together they sign and relay whatever a party believes of the others; this says what stops them where, and what nothing stops.
+Together they sign and relay all that a party learns of the others. The list says what stops them where, and what nothing stops.
 """
 
 from __future__ import annotations

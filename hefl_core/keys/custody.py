@@ -1,4 +1,4 @@
-"""Who holds the key: every client a copy, or t of n clients together; dealt by the KMS, or made without a dealer."""
+"""Custody of the key: a copy at every client, or t of n clients together; dealt by the KMS, or made without a dealer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FORM = re.compile(r"(dealer-free:)?([0-9]{1,4})-of-([0-9]{1,4})")
 class Custody:
     """One idea, :class:`~hefl_core.schemes.quorum.Quorum`, and where the key comes from.
 
-    Raises: ParameterError for a dealer-free key that each client would hold alone: somebody would have to deal it.
+    Raises: ParameterError for a dealer-free key that each client would hold alone: it would need a dealer.
 
     >>> str(Custody.parse("3-of-5", clients=5)), Custody.parse("individual", clients=5).quorum
     ('3-of-5', Quorum(threshold=1, holders=5))
@@ -83,12 +83,12 @@ class Custody:
 class ShareHolder(Hidden):
     """A client's secret shares and tag keys, by epoch, and the rules by which it answers (keys/decryption_policy.py).
 
-    With a ``store`` the answered set and destroyed epochs survive a restart; the shares themselves do not lie in it
-    (they are opened again from the KMS's sealed messages, see keys/enrolment.py). A life that begins in the middle of a
-    round, after this holder had committed, repeats its answers of that round and gives no new one: a backup that was put
-    back has forgotten answers, and a second active set for one c1 would give the share away.
+    With a ``store`` the answered set and destroyed epochs survive a restart. Dealt shares are not stored here: they are
+    opened again from the KMS's sealed messages (keys/enrolment.py). A process started in the middle of a round, after this
+    holder had committed, repeats its answers of that round and gives no new one: a restored backup has forgotten answers,
+    and a second active set for one c1 would give the share away.
     ``INSECURE_without``: rules that the attack lab leaves out, by name.
-    Leaks: the epochs, to whoever sees its repr.
+    Leaks: the epochs, in its repr.
     """
 
     __slots__ = ("__earlier", "__gone", "__shares", "__store", "__tags", "insecure_without", "name")
@@ -136,7 +136,7 @@ class ShareHolder(Hidden):
             self.__tags.setdefault(epoch, tag_key)
 
     def adopt(self, share: SecretShare, tag_key: TagKey | None = None, self_tests: int = 0) -> None:
-        """Keep what was made in a ceremony; with a store it is written there. Raises: as :meth:`take`."""
+        """Keep a share made in a ceremony; with a store it is written there. Raises: as :meth:`take`."""
         self.take(share, tag_key)
         if self.__store is not None:
             with self.__store.transaction():
@@ -173,6 +173,7 @@ class ShareHolder(Hidden):
     def destroy(self, epoch: int) -> None:
         """Forget share and tag key for good. Python may leave copies in freed memory until they are overwritten."""
         self.__gone.add(epoch)
+        # On disk before memory: a crash in between must not leave a share that the next start takes again.
         if self.__store is not None:
             with self.__store.transaction():
                 self._answers.destroy(epoch)
@@ -181,14 +182,14 @@ class ShareHolder(Hidden):
         self.__tags.pop(epoch, None)
 
     def commit(self, position: Position, ciphertext_digest: bytes) -> None:
-        """Note, before it leaves, which ciphertext this client commits to: it answers for no sum without it.
+        """Note this client's commitment before it is sent: the holder answers for no sum without that ciphertext.
 
         Raises: RoundError when it committed to another one at this position.
         """
         self._answers.commit(position, ciphertext_digest)
 
     def answers_in(self, position: Position) -> bool:
-        """Whether this life answers in this round: it began before the holder committed."""
+        """Whether this process answers in this round: it started before the holder committed."""
         return (position.epoch, position.round) > self.__earlier
 
     def answer(self, question: Question, *, record: EpochRecord, roster: Roster, scheme: Scheme) -> PartialDecryption:
@@ -198,12 +199,13 @@ class ShareHolder(Hidden):
         Leaks: to the clients, the sum's plaintext once t holders answered; to fewer than t, what the flooding leaves
             (docs/threat_model.md). Under BFV and CKKS the key, where a client put a number into c1 (`attack delta`).
         Raises: DecryptionRefused naming the rule that forbids it; KeyNotActive when the share is gone; RuntimeUnavailable
-            for a new question in a round that an earlier life of this holder had committed in.
+            for a new question in a round in which an earlier process of this holder had committed.
         Source: docs/protocol.md, "Custody"; the attacks behind each rule stand in docs/sharp_edges.md.
         """
         share = self.share(question.position.epoch)
         answers, without = self._answers, self.insecure_without
         with answers.transaction():
+            # Before the rules: the old bytes tell nothing new, and fresh flooding on the same c1 could be averaged away.
             given = None if "same bytes" in without else answers.given(question.digest)
             if given is not None:
                 return PartialDecryption.from_bytes(given)
@@ -221,11 +223,11 @@ class ShareHolder(Hidden):
         return partial
 
     def forget(self, before_round: int) -> None:
-        """Drop the bytes of old answers. That they were given stays written, so they are never made anew."""
+        """Drop the bytes of old answers. The note that they were given stays, so they are never made anew."""
         self._answers.forget(before_round)
 
 
 def _most_answers(record: EpochRecord, scheme: Scheme) -> int:
-    """The record's cap, and no more than the flooding carries: whoever signs records cannot raise it."""
+    """The record's cap, and no more than the flooding carries: the KMS, which signs records, cannot raise it."""
     free, n = record.dealer == DEALER_FREE, record.quorum.holders
     return answers_cap(scheme.preset, record.quorum, n, record.max_decryptions, dealer_free=free)

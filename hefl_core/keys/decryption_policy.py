@@ -1,4 +1,4 @@
-"""When a share holder answers: the question it is asked, the rules, and the set of what it has answered.
+"""When a share holder answers: the question, the rules, and the set of its earlier answers.
 
 Each rule stands against an attack that works without it (docs/sharp_edges.md):
 
@@ -15,11 +15,11 @@ cap                   the flooding distance is stated for so many ciphertexts, a
 same bytes            the same question answered with fresh flooding each time averages away
 ====================  =============================================================================================
 
-For the attack lab each of these can be switched off by name, and only there (``INSECURE_without``), so that its attack
-can be seen to succeed. That a key's epoch, experiment and custody fit is never left out.
+The attack lab, and nothing else, can switch off each rule by name (``INSECURE_without``), so that its attack can be seen
+to succeed. The check of epoch, experiment and custody is never left out.
 
-A backup of the store that is put back forgets answers. It cannot be told from a restart, so a holder that comes back answers
-nothing new in a round it had committed in (keys/custody.py); restoring one should still end the epoch.
+A restored backup of the store has forgotten answers. It cannot be told from a restart, so a restarted holder answers nothing
+new in a round it had committed in (keys/custody.py); restoring a backup should still end the epoch.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = "answers"
 KEPT_ROUNDS: Final = 2
-"""The bytes of older answers are dropped; that they were given stays written."""
+"""The bytes of older answers are dropped; the note that they were given stays."""
 RULES: Final = (
     "own commitment",
     "auditor",
@@ -75,7 +75,7 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request to decrypt one sum, with everything a holder needs to judge it.
+    """A request to decrypt one sum, with everything that a holder checks.
 
     The caller has checked signatures: of the contributions' headers, of the auditor's confirmation (``confirmed_headers``
     and ``confirmed_blocks`` are what it signed), and of the request that names ``active``. ``min_cohort`` is the
@@ -98,14 +98,14 @@ class Question:
 
     @property
     def digest(self) -> bytes:
-        """What makes two questions the same one."""
+        """Two questions with this digest are the same question."""
         place = (self.experiment, self.position, self.contributions, self.active)
         return digest(b"hefl/question", encode(place), self.total.to_bytes())
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A sum that was answered: where, which question, whose contributions."""
+    """A sum that was answered: its position, its question, its contributors."""
 
     position: Position
     question: bytes
@@ -176,6 +176,7 @@ def _check_cohort(question: Question, roster: Roster) -> None:
 def _check_confirmation(question: Question) -> None:
     headers = tuple(c.header for c in question.contributions)
     blocks = tuple(hashlib.sha256(block).digest() for block in question.total.blocks)
+    # A sum without blocks would agree with a confirmation of none.
     if (headers, blocks) != (question.confirmed_headers, question.confirmed_blocks) or not blocks:
         raise refuse("auditor", "the sum that the auditor confirmed", "another one", "do not decrypt")
 
@@ -191,7 +192,7 @@ def _check_active(question: Question, holder: str, share: SecretShare) -> None:
 
 
 class AnsweredSet:
-    """What one holder committed to and answered, durably. Leaks: nothing secret is in it but encrypted partials."""
+    """One holder's commitments and answers, durably. Leaks: nothing secret is in it but encrypted partials."""
 
     def __init__(self, store: KeyStore, holder: str) -> None:
         self._store = store
@@ -203,10 +204,10 @@ class AnsweredSet:
         with self._store.transaction():
             yield
 
-    # -- what it notes ------------------------------------------------------------------------------------------
+    # -- what it records ----------------------------------------------------------------------------------------
 
     def destroy(self, epoch: int) -> None:
-        """Note that the share of an epoch is gone, and empty the answers that it gave."""
+        """Note that the share of an epoch is destroyed, and empty the answers given with it."""
         with self._store.transaction():
             self._store.put(self._table, f"destroyed/{epoch:08d}", b"")
             for name in [name for name in self._store.list(self._table) if name.startswith("round/")]:
@@ -261,7 +262,7 @@ class AnsweredSet:
         self.forget(position.round - KEPT_ROUNDS)
 
     def forget(self, before_round: int) -> None:
-        """Empty the answers of earlier rounds; an empty one still says that it was given."""
+        """Empty the answers of earlier rounds; an empty row still says that its answer was given."""
         with self._store.transaction():
             row = self._store.find(self._table, "forgotten")
             done = 0 if row is None else decode(row, int)

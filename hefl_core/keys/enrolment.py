@@ -1,8 +1,8 @@
-"""The receiving side of the KMS: one party's roster, epoch record, public key and, for clients, share, tag and sealing keys.
+"""What one party accepts from the KMS: roster, epoch record, public key and, for clients, share, tag and sealing keys.
 
-Everything hangs on one pinned key, the KMS's: it signs the roster, the roster names everybody else's keys. The relaying
-coordinator can withhold these messages; it cannot change one, nor lead a party back to an older epoch. Where members were
-agreed on beforehand (a kit), the KMS cannot name others either.
+All trust rests on one pinned key, the KMS's: it signs the roster, the roster names all other keys. The relaying coordinator
+can withhold these messages; it cannot change one, nor roll a party back to an older epoch. Where members were agreed on
+beforehand (a kit), the KMS cannot name others either.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ KINDS: Final = ("roster", "epoch", "share")
 
 
 class Enrolment(Hidden):
-    """What one party has accepted from the KMS. ``kms_signing_key`` is the pinned root; ``pin`` additionally a roster;
-    ``members`` (empty: anybody) who may stand in one at all, and who the auditor and the coordinator are.
+    """The messages that one party has accepted from the KMS. ``kms_signing_key`` is the pinned root; ``pin`` also pins a roster.
+    ``members``: the only parties that a roster may list, auditor and coordinator included (empty: anybody).
 
-    Messages are taken in the order roster, epoch, share; one that is refused changes nothing, the same one again
-    changes nothing. The properties speak of the newest epoch.
+    Messages are taken in the order roster, epoch, share. A refused message and a repeated one change nothing. The
+    properties describe the newest epoch.
 
     ``custody``: what the experiment agreed on; a record with another threshold or dealer is refused then.
-    With a ``store`` a party that is started again is where it was: the accepted messages are kept and taken again, with
-    all their checks; a dealt share lies there in the sealed form in which it came, beside the key that opens it.
+    With a ``store`` a restarted party resumes: the accepted messages are kept and taken again, with all their checks. A
+    dealt share is stored sealed, as it arrived, beside the key that opens it.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Enrolment(Hidden):
 
     @property
     def roster(self) -> Roster:
-        """Who takes part in the newest epoch. Raises: RoundError before a roster arrived."""
+        """The members of the newest epoch. Raises: RoundError before a roster arrived."""
         if not self._rosters:
             raise RoundError(f"{self.identity.name}: expected a roster from the KMS, found none; enrol first")
         return self._rosters.get(self.ledger.highest) or self._rosters[max(self._rosters)]
@@ -122,7 +122,7 @@ class Enrolment(Hidden):
 
     @property
     def awaits_key(self) -> bool:
-        """Whether a roster arrived whose key has not: it is being made."""
+        """Whether a roster arrived without its key, which is still being made."""
         return self.newest_roster > self.ledger.highest
 
     @property
@@ -136,7 +136,7 @@ class Enrolment(Hidden):
         return self._audit_seen[1]
 
     def roster_of(self, epoch: int) -> Roster:
-        """The roster of an epoch, also of one whose key is still being made. Raises: RoundError when none arrived."""
+        """The roster of an epoch, also while its key is still being made. Raises: RoundError when none arrived."""
         if epoch not in self._rosters:
             raise RoundError(f"{self.identity.name}: no roster of epoch {epoch}; ask the KMS for it")
         return self._rosters[epoch]
@@ -169,7 +169,7 @@ class Enrolment(Hidden):
         return self._prekeys.offer(first)
 
     def reader(self, epoch: int) -> Reader:
-        """What opens what is sealed to this party in an epoch. Raises: KeyNotActive when a client's key is destroyed."""
+        """The key that opens messages sealed to this party in an epoch. Raises: KeyNotActive when a client's is destroyed."""
         return self.identity if self._prekeys is None else self.sealing_key(epoch)
 
     def sealing_key(self, epoch: int) -> SealingKey:
@@ -181,7 +181,7 @@ class Enrolment(Hidden):
     def destroy(self, epoch: int) -> None:
         """Forget the secrets of an epoch for good: share, tag key, and the key that opened what was sealed in it.
 
-        Of an epoch that never came here nothing will be accepted: its sealing key, made ahead, is gone as well.
+        An epoch that never arrived here is closed too: its sealing key, made ahead, is destroyed as well.
         """
         with nullcontext() if self._store is None else self._store.transaction():
             self.holder.destroy(epoch)
@@ -204,7 +204,7 @@ class Enrolment(Hidden):
     # -- what arrives -------------------------------------------------------------------------------------------
 
     def receive(self, envelope: Envelope) -> None:
-        """Check a message of the KMS and keep what it brings.
+        """Check a message of the KMS and keep its content.
 
         Raises: WireError for bytes, signature or addressee; IntegrityError for contents that contradict the record or
             rewrite the audit log; KeyNotActive and RoundError for an epoch out of order; KeyMismatch for another key;
@@ -214,6 +214,7 @@ class Enrolment(Hidden):
         take = {"roster": self._take_roster, "epoch": self._take_epoch, "share": self._take_share}.get(header.kind)
         if take is None:
             raise RoundError(f"{header.kind}: expected a roster, epoch or share from the KMS")
+        # Before any parsing or opening: a keyless party must never have a share in memory, whoever sent it.
         if header.kind == "share" and self.identity.role != CLIENT:
             raise SecretKeyEscape(
                 f"{self.identity.name}: a share was sent to a {self.identity.role}, who must never hold one"
@@ -252,6 +253,7 @@ class Enrolment(Hidden):
             raise RoundError(f"roster of epoch {roster.epoch}: a second, different one; the KMS signed two, ask it")
         if known is None and roster.epoch < max(self._rosters, default=0):
             raise KeyNotActive(f"roster of epoch {roster.epoch}: expected one after {max(self._rosters)}; a rollback")
+        # Epoch 0 is no roster's: without a pin only the experiment and the KMS's key are compared.
         (self._pin or RosterPin(self.experiment, self._root, 0, b"")).check(roster)
         if self._members:
             roster.check_members(self._members)
@@ -278,6 +280,7 @@ class Enrolment(Hidden):
         self.holder.check(key.id)
         log = AuditLog(announcement.audit)
         log.verify(self._root, newest_only=True)
+        # An epoch accepted before comes again with the log of its day, shorter than the one seen since.
         if self.ledger.highest < record.epoch:
             log.check_extends(*self._audit_seen)
         ledger = self._extended(announcement)
@@ -309,7 +312,7 @@ class Enrolment(Hidden):
             )
 
     def _check_dealer(self, announcement: EpochAnnouncement) -> None:
-        """The agreed custody; a key that claims to have no dealer carries every client's signature."""
+        """Compare with the agreed custody; a key that claims no dealer needs every client's signature."""
         record, approved, agreed = announcement.record, announcement.approvals, self._custody
         found = Custody(record.quorum, record.dealer == DEALER_FREE)
         if agreed is not None and found != agreed.for_clients(record.quorum.holders):
@@ -332,7 +335,7 @@ class Enrolment(Hidden):
         """The ledger with this record and those before it that this party missed."""
         if announcement.record.epoch < self.ledger.highest:
             self.ledger.accept(announcement.record)
-        ledger = self.ledger.copy()
+        ledger = self.ledger.copy()  # a history that breaks half way must change nothing
         for record in (*announcement.history, announcement.record):
             ledger.accept(record)
         return ledger
@@ -361,7 +364,7 @@ class Enrolment(Hidden):
     def adopt(self, share: SecretShare, tag_key: TagKey, *, self_tests: int = 0) -> None:
         """Keep the share and tag key that this client made in a ceremony; ``self_tests`` decryptions count against its cap.
 
-        With a store it is written there, encrypted: nobody could give it out again.
+        With a store it is written there, encrypted: no other party could supply it again.
         Raises: SecretKeyEscape for another role; KeyMismatch when the KMS registered another key.
         """
         if self.identity.role != CLIENT:
@@ -373,11 +376,11 @@ class Enrolment(Hidden):
             self.holder.adopt(share, tag_key, self_tests)
 
     def has_made(self, epoch: int) -> bool:
-        """Whether this client keeps a share of an epoch that the KMS has not announced."""
+        """Whether this client has a share of an epoch that the KMS has not announced."""
         return epoch > self.ledger.highest and epoch in self.holder.epochs
 
     def abandon(self, epoch: int) -> None:
-        """Forget shares that were made for epochs before this one and never announced: their ceremony came to nothing."""
+        """Forget shares made for epochs before this one and never announced: their ceremony failed."""
         for made in [made for made in self.holder.epochs if self.ledger.highest < made < epoch]:
             self.holder.destroy(made)
 

@@ -1,4 +1,4 @@
-"""Key epochs: each record names the one before it, so that nobody can be led back to an older key."""
+"""Key epochs: each record names the one before it, which rules out a rollback to an older key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def public_key_digest(key: PublicKey) -> bytes:
 
 
 def fingerprint(key: PublicKey) -> str:
-    """The fingerprint that a key's id must carry: it binds the preset's numbers, the quorum and the key itself."""
+    """The fingerprint that a key's id must carry. It binds the preset's numbers, the quorum and the key."""
     return digest(preset_digest(key.id.preset), encode(key.quorum), key.material).hex()
 
 
@@ -40,8 +40,8 @@ def preset_digest(name: str) -> bytes:
 class EpochRecord:
     """What the KMS signs about one key. ``previous`` is the digest of the record before it (empty in the first).
 
-    ``dealer`` says who knew the whole key for a moment: 'kms', or nobody ('dealer-free').
-    ``max_decryptions`` is the number of ciphertexts a holder answers in this epoch: a sum is as many as it has blocks.
+    ``dealer``: the party that knew the whole key for a moment, 'kms', or none ('dealer-free').
+    ``max_decryptions``: how many ciphertexts a holder answers in this epoch; each block of a sum is one.
     Raises: ParameterError for values that contradict each other.
     """
 
@@ -81,7 +81,7 @@ class EpochRecord:
 
 @dataclass(frozen=True, slots=True)
 class EpochAnnouncement:
-    """What the KMS tells everybody about a new epoch: its record and key, the records before it, the audit log so far.
+    """The announcement of a new epoch to all members: record, key, the records before it, the audit log so far.
 
     ``approvals``: every client's signature under a key that was made without a dealer.
     Leaks: it is public.
@@ -104,7 +104,7 @@ class EpochState(Enum):
 
 
 class EpochLedger:
-    """What one party has accepted: epochs only go up, each record follows the one before.
+    """The records that one party has accepted: epochs only go up, each record follows the one before.
 
     The newest record is active; the one before stays good for decrypting until it is destroyed.
     """
@@ -115,7 +115,7 @@ class EpochLedger:
         self._destroyed: set[int] = set()
 
     def copy(self) -> EpochLedger:
-        """A ledger that can be tried on first."""
+        """A copy on which a change can be tried."""
         other = EpochLedger(self.experiment)
         other._records, other._destroyed = dict(self._records), set(self._destroyed)
         return other
@@ -178,7 +178,7 @@ class EpochLedger:
         return found
 
     def state(self, epoch: int) -> EpochState:
-        """Where this epoch is in its life. Raises: KeyNotActive when no record was accepted."""
+        """This epoch's state. Raises: KeyNotActive when no record was accepted."""
         self.record(epoch)
         if epoch in self._destroyed:
             return EpochState.DESTROYED

@@ -1,6 +1,6 @@
-"""A party's own private keys: one signs what it says, one opens what is sealed to it.
+"""A party's own private keys: one signs its messages, one opens messages sealed to it.
 
-A client's identity only signs: what is sealed to a client opens with a key of one epoch, which ends with it (keys/prekeys.py).
+A client's identity only signs: messages sealed to a client open with a key of one epoch, destroyed with it (keys/prekeys.py).
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
 def bind(info: bytes, aad: bytes = b"") -> bytes:
-    """What HPKE's ``info`` carries: the purpose and associated data, in one array, so that nothing slides."""
+    """HPKE's ``info``: the purpose and the associated data as one canonical array."""
+    # Lengths are encoded: bytes cannot move from ``info`` to ``aad`` and still give the same array.
     return encode((info, aad))
 
 
 class Reader(Protocol):
-    """Whoever opens what is sealed to ``name``: an identity, or a client's key of one epoch."""
+    """Opens messages sealed to ``name``: an identity, or a client's key of one epoch."""
 
     name: str
 
@@ -36,7 +37,7 @@ class Reader(Protocol):
 
 
 class SealingKey(Hidden):
-    """A fresh X25519 private key: it opens what is sealed to ``name``. Leaks: nothing but ``public``."""
+    """A fresh X25519 private key: it opens messages sealed to ``name``. Leaks: nothing but ``public``."""
 
     __slots__ = ("__private", "name", "public")
 
@@ -62,6 +63,7 @@ class SealingKey(Hidden):
         try:
             return HPKE.decrypt(sealed, self.__private, bind(info, aad))
         except (InvalidTag, ValueError, TypeError):
+            # One message and no cause: telling which check failed would be an oracle for forged ciphertexts.
             raise WireError(
                 f"sealed message: {self.name} cannot open it; expected one sealed to its key for this purpose"
             ) from None
@@ -81,7 +83,7 @@ class SealingKey(Hidden):
 
 
 class Identity(Hidden):
-    """One party's fresh private keys. It signs envelopes (a wire ``Signer``); all but a client's opens sealed bytes.
+    """One party's fresh private keys. They sign envelopes (a wire ``Signer``); all but a client's also open sealed bytes.
 
     Leaks: nothing but ``member``, which is public.
     """

@@ -1,8 +1,8 @@
 """A client's sealing keys: one for each epoch, made ahead, vouched for by its signing key, destroyed with the epoch.
 
-A share stands sealed wherever it passed. If the key that opens it outlived the epoch, whoever stole the client later would
-open it; so nothing that lasts opens anything. The client hands :data:`AHEAD` public keys to the KMS before they are needed: a
-client that is away when an epoch begins takes part in it, and finds the private key in its store when it is back.
+A sealed share remains on every relay that it passed. If its opening key outlived the epoch, a later theft of the client would
+open it; so no lasting key opens anything. The client deposits :data:`AHEAD` public keys with the KMS before they are needed: a
+client that is away when an epoch begins takes part in it, and finds the private key in its store when it returns.
 
 Source: prekeys as in Marlinspike and Perrin 2016 (X3DH), one-time and signed; the epoch's number stands in the signature.
 """
@@ -20,9 +20,9 @@ from hefl_core.keys.vault.store import KeyStore
 from hefl_core.wire.canonical import decode, encode
 
 AHEAD: Final = 16
-"""Epochs that a client's deposit reaches. More would help a client that is away for longer, and whoever copied its store."""
+"""Epochs that a client's deposit reaches. More would help a client that is away for longer, and a thief of its store."""
 MOST: Final = 4 * AHEAD
-"""Keys a client holds at most, and epochs ahead for which the KMS takes one: nobody fills a store."""
+"""Keys a client holds at most, and epochs ahead for which the KMS takes one: no party can fill a store."""
 DESTROYED: Final = "destroyed"
 
 
@@ -41,7 +41,7 @@ class Prekey:
 
 
 class Prekeys(Hidden):
-    """The private halves, by epoch. With a ``store`` they are in it before anybody hears of the public ones.
+    """The private halves, by epoch. With a ``store`` they are written before the public ones are given out.
 
     Raises: KeyUseError for another role than a client's.
     """
@@ -93,6 +93,7 @@ class Prekeys(Hidden):
         return tuple(self._prekey(epoch) for epoch in epochs)
 
     def _make(self, epochs: list[int]) -> None:
+        # Stored before the public half leaves: a share sealed to a key lost in a crash could never be opened.
         made = {epoch: SealingKey(self.__identity.name) for epoch in epochs}
         if self.__store is not None and made:
             with self.__store.transaction():

@@ -1,4 +1,4 @@
-"""What a party's own keys and the clients' tag key look like in memory."""
+"""The byte patterns of a party's own keys and of the clients' tag key in memory."""
 
 from __future__ import annotations
 

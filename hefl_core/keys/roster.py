@@ -1,7 +1,7 @@
-"""Who takes part: names, roles and public keys, signed by the KMS so that nobody can put in keys of their own.
+"""The roster: names, roles and public keys of the parties, signed by the KMS so that no other party can add keys.
 
-A client has one key that lasts, its signing key. What is sealed to it in an epoch is sealed to a key for that epoch alone,
-which it vouches for with a signature; the roster names both (keys/prekeys.py).
+A client has one lasting key, its signing key. Messages to it are sealed to a key of one epoch, which the client vouches for
+with a signature; the roster names both (keys/prekeys.py).
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Member:
     voucher: bytes = b""
 
     def __post_init__(self) -> None:
+        # No '/': it separates the parts of a row's name in the key stores.
         if not (0 < len(self.name) <= MAX_NAME and self.name.isprintable() and "/" not in self.name):
             raise ParameterError(
                 f"member: expected a name of 1 to {MAX_NAME} printable characters, no '/', found {self.name[:80]!r}",
@@ -64,12 +65,12 @@ class Member:
 
     @property
     def lasting(self) -> Member:
-        """The line without what belongs to one epoch."""
+        """This line without its keys of one epoch."""
         return Member(self.name, self.role, self.signing, b"") if self.role == CLIENT else self
 
 
 def sealing_statement(experiment: str, epoch: int, client: str, sealing: bytes) -> bytes:
-    """What a client signs of its sealing key for one epoch."""
+    """The statement that a client signs for its sealing key of one epoch."""
     return encode(("hefl/sealing-key", experiment, epoch, client, sealing))
 
 
@@ -88,8 +89,8 @@ def check_voucher(experiment: str, epoch: int, member: Member) -> None:
 def fingerprint(experiment: str, members: Sequence[Member]) -> str:
     """64 hex digits over an experiment and its members' names, roles and lasting keys, in whatever order they come.
 
-    Whoever has the same sees the same parties. Compared by another way than the messages, it shows a member that somebody
-    put in, left out, or gave other keys.
+    Parties with the same fingerprint see the same members. Compared out of band, it shows a member that was added, left out
+    or given other keys.
     """
     lines = sorted((m.name, m.role, m.lasting.signing, m.lasting.sealing) for m in members)
     return digest(b"hefl/members", experiment.encode(), encode(lines)).hex()
@@ -119,7 +120,7 @@ class Roster:
             raise ParameterError(f"roster: expected a sealing key of each member, found none of {', '.join(without)}")
 
     def member(self, name: str) -> Member:
-        """The member of this name. Raises: RoundError when nobody has it."""
+        """The member of this name. Raises: RoundError when there is none."""
         for found in self.members:
             if found.name == name:
                 return found
@@ -163,9 +164,9 @@ class Roster:
             check_voucher(self.experiment, self.epoch, self.member(client))
 
     def check_members(self, agreed: Sequence[Member]) -> None:
-        """Compare with the members that were agreed on beforehand: clients may be missing (revoked), nobody may be new.
+        """Compare with the members agreed on beforehand: clients may be missing (revoked), no member may be new.
 
-        Raises: IntegrityError naming those who are not among them, or who must be there and are not.
+        Raises: IntegrityError naming the members that were not agreed on, or the required ones that are missing.
         """
         lasting = {member.lasting for member in agreed}
         strangers = [member.name for member in self.members if member.lasting not in lasting]
@@ -183,7 +184,7 @@ class Roster:
 
 @dataclass(frozen=True, slots=True)
 class RosterPin:
-    """The root of trust, carried by another way than the messages: the KMS's signing key and one roster's digest."""
+    """The root of trust, carried out of band: the KMS's signing key and one roster's digest."""
 
     experiment: str
     signing_key: bytes

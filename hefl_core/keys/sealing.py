@@ -35,7 +35,7 @@ NONCE_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class SealingInfo:
-    """What sealed bytes are for. Opening needs the same values, so nothing can be moved to another place.
+    """The purpose of sealed bytes. Opening needs the same values, so they cannot be moved to another place.
 
     ``recipient`` is filled in: with each reader's name when sealing, with the opener's own when opening.
     """
@@ -130,7 +130,7 @@ def seal_body(content: bytes, readers: Sequence[Member], info: SealingInfo, head
     names = [reader.name for reader in readers]
     if not names or len(set(names)) != len(names):
         raise ParameterError(f"{info.purpose}: expected different readers, found {names}", "name each reader once")
-    key, nonce = os.urandom(CONTENT_KEY_BYTES), os.urandom(NONCE_BYTES)
+    key, nonce = os.urandom(CONTENT_KEY_BYTES), os.urandom(NONCE_BYTES)  # one key, one body: no nonce repeats under it
     wraps = tuple(Wrap(reader.name, _hpke(key, reader, info, header_digest)) for reader in readers)
     return encode(SealedBody(wraps, nonce, AESGCM(key).encrypt(nonce, content, header_digest)))
 
@@ -163,12 +163,13 @@ def open_envelope(reader: Reader, envelope: Envelope, info: SealingInfo) -> byte
     """
     header = envelope.header
     content = open_body(reader, envelope.body, info, header.digest) if header.sealed else envelope.body
+    # HPKE's base mode authenticates no sender: only the digest under the header's signature ties content to author.
     check_content(header, content)
     return content
 
 
 def pack_share(share: SecretShare, tag_key: TagKey | None = None) -> bytes:
-    """Secret bytes of a share and the epoch's tag key. Only to be sealed to a client, or put into its key store."""
+    """Secret bytes of a share and the epoch's tag key, to be sealed to a client or put into its key store only."""
     tag = b"" if tag_key is None else expose_tag_key(tag_key)
     return encode((share.id, share.quorum, share.index, expose_secret(share), tag))
 

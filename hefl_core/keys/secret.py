@@ -1,4 +1,4 @@
-"""What every secret of this package has in common: it stays where it is."""
+"""The base of every secret in this package: it stays in its process."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ class SecretBytes(Hidden):
         self.__content = content
 
     def expose(self) -> bytes:
-        """The bytes, for the step that uses them up."""
+        """The bytes, for the one step that consumes them."""
         return self.__content

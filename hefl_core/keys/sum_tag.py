@@ -4,8 +4,8 @@
     Σ_k tag_k = Σ_j r_j·(Σ_k x_kj) + Σ_k PRF(k_mac; …, k)                            mod t
 
 The clients hold ``r`` and ``k_mac``, new in each epoch: sealed to them by the KMS with a dealt key; made of a part of each
-client's in a ceremony without a dealer, so that the KMS does not know them. The coordinator does not: whatever it adds to,
-drops from or swaps in a sum leaves the tag right with probability about 1/t for prime t.
+client's in a ceremony without a dealer, so that the KMS does not know them. The coordinator never holds them: whatever it
+adds to, drops from or swaps in a sum leaves the tag right with probability about 1/t for prime t.
 
 *Words modulo t* (a uint64 array, BFV): t is the plaintext modulus, a prime; every word is below it.
 *Integer words* (Python ints of any size, Paillier): a shift by a multiple of a public modulus would go unnoticed, so
@@ -52,20 +52,23 @@ Residues = npt.NDArray[np.uint64]
 
 
 class _Coefficients:
-    """r_1, r_2, …: uniform modulo ``modulus``, from AES-256-CTR by rejection; the same prefix whatever is asked for."""
+    """r_1, r_2, …: uniform modulo ``modulus``, from AES-256-CTR by rejection; r_j does not depend on how many are drawn."""
 
     __slots__ = ("__modulus", "__stream", "__values")
 
     def __init__(self, key: bytes, modulus: int) -> None:
         self.__modulus = modulus
+        # A zero counter block is safe: this key is derived for one (experiment, epoch, modulus) and encrypts only zeros.
         self.__stream: CipherContext = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
         self.__values: Residues = np.empty(0, np.uint64)
 
     def first(self, count: int) -> Residues:
         mask = np.uint64((1 << self.__modulus.bit_length()) - 1)
         while len(self.__values) < count:
+            # A masked word is below the modulus with probability ≥ 1/2: draw twice what is missing, and 64 to spare.
             words = 2 * (count - len(self.__values)) + 64
             fresh = np.frombuffer(self.__stream.update(bytes(8 * words)), dtype="<u8") & mask
+            # Reject, do not reduce: words modulo `modulus` would make small r_j likelier. Surplus values are kept.
             self.__values = np.concatenate([self.__values, fresh[fresh < np.uint64(self.__modulus)]])
         return self.__values[:count]
 
@@ -87,6 +90,7 @@ def dot(a: Residues, b: Residues, modulus: int) -> int:
         left, right = _limbs(a[start : start + CHUNK]), _limbs(b[start : start + CHUNK])
         for i, x in enumerate(left):
             for j, y in enumerate(right):
+                # np.dot wraps silently at 2^64; CHUNK products of 21-bit limbs stay below 2^62. Python's int adds the rest.
                 total += int(np.dot(x, y)) << (LIMB_BITS * (i + j))
     return total % modulus
 
@@ -138,7 +142,7 @@ class TagKey(Hidden):
 
         ``position`` is that of the contributors' messages: epoch, round, attempt. ``carried`` names contributors whose
         ciphertext was taken over from an earlier attempt of the round, and that attempt.
-        Leaks: whether the sum was changed, to whoever sees the refusal; so never decrypt the same ciphertext again.
+        Leaks: whether the sum was changed, to a party that sees the refusal; so never decrypt the same ciphertext again.
         Raises: IntegrityError when there is no tag, or another sum or other contributors than were tagged.
         """
         if opened.words is None or opened.tag is None:
@@ -150,8 +154,10 @@ class TagKey(Hidden):
         except EncodingError as error:
             raise IntegrityError(f"tag: the decrypted words cannot be those that were tagged ({error})") from error
         for client in contributors:
+            # A carried-over ciphertext holds the pad of the attempt in which it was made.
             attempt = (carried or {}).get(client, position.attempt)
             value += self._pad(experiment, replace(position, attempt=attempt), client, field)
+        # Integer tags are summed without reduction modulo the prime, so only residues can be compared.
         if (value - opened.tag) % field != 0:
             raise IntegrityError(
                 f"tag: the sum of round {position.round}, attempt {position.attempt} is not that of its "
@@ -165,6 +171,7 @@ class TagKey(Hidden):
                 f"tag: expected a modulus of 2 to {MAX_MODULUS_BITS} bits, found {modulus}", "use a smaller field"
             )
         whole = not isinstance(words, np.ndarray)
+        # Integers need a secret field: modulo a public one, adding a multiple of it to a word would not change the tag.
         field, stream = self._coefficients(experiment, epoch, 0 if whole else modulus)
         if isinstance(words, np.ndarray):
             if words.dtype != np.uint64 or words.ndim != 1 or (len(words) and int(words.max()) >= modulus):
@@ -174,6 +181,7 @@ class TagKey(Hidden):
                 )
             residues = words
         else:
+            # Tags are below the 50-bit prime but summed modulo `modulus`: with room for less than two the sum would wrap.
             if modulus >> (SECRET_PRIME_BITS + 1) == 0:
                 raise ParameterError(
                     f"tag: integer words need a modulus past {SECRET_PRIME_BITS + 1} bits, found {modulus}",
@@ -195,12 +203,13 @@ class TagKey(Hidden):
 
     def _pad(self, experiment: str, position: Position, client: str, field: int) -> int:
         """512 bits reduced: the bias is below 2^-450."""
+        # ``field`` is in the message: one place tagged under two moduli must not reuse a pad.
         message = encode(("hefl/tag/pad", experiment, position.epoch, position.round, position.attempt, client, field))
         return int.from_bytes(hmac.digest(self.__pads, message, hashlib.sha512), "big") % field
 
 
 def joint_tag_key(parts: Sequence[bytes]) -> TagKey:
-    """The tag key that several parties made together, of one random part each: who lacks one of them knows nothing of it.
+    """The tag key made of one random part of each party: a party that lacks one part knows nothing of the key.
 
     Shapes: parts of 32 bytes each, in an order that all have agreed on.
     Raises: WireError for a part of another length.
@@ -211,12 +220,13 @@ def joint_tag_key(parts: Sequence[bytes]) -> TagKey:
 
 
 def tag_key_digest(key: TagKey) -> bytes:
-    """SHA-256 of a tag key: what those who made it together compare. Leaks: nothing of its 64 random bytes."""
+    """SHA-256 of a tag key: its makers compare it. Leaks: nothing of its 64 random bytes."""
     return digest(b"hefl/tag/key", expose_tag_key(key))
 
 
 def _secret_prime(seed: bytes) -> int:
     low = 1 << (SECRET_PRIME_BITS - 1)
+    # The start leaves the top 1/256 free, so the next prime has 50 bits too: gaps between primes there are below 1,000.
     return int(gmpy2.next_prime(low + int.from_bytes(seed, "big") % (low - (low >> 8))))
 
 

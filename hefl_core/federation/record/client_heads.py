@@ -1,7 +1,7 @@
-"""What every client remembers of a run: how many messages it sent, and the last one. A transcript that ends earlier is cut off.
+"""Each client's own memory of a run: its message count and last message. A transcript that ends earlier is cut off.
 
-A closing line shows that clients signed *an* end. Heads show that it is *the* end: whoever asks clients to sign a shorter
-record, or drops the tail together with its closing line, cannot take back what they had said by then.
+A closing line shows that clients signed *an* end. Heads show that it is *the* end: neither a shorter record signed by the
+clients nor a tail dropped with its closing line agrees with the messages that they remember.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class ClientHeads:
 
     @classmethod
     def of(cls, transcript: Transcript) -> ClientHeads:
-        """What the clients of this run remember when it ends (:attr:`~hefl_core.federation.client.Client.head`)."""
+        """The clients' heads at the end of this run (:attr:`~hefl_core.federation.client.Client.head`)."""
         headers = (head.header for head in transcript.headers)
         said = {header.sender: (header.sequence, header.digest) for header in headers}
         return cls(transcript.manifest.id, {name: head for name, head in said.items() if name.startswith("client-")})
 
     @classmethod
     def together(cls, parts: Sequence[ClientHeads]) -> ClientHeads:
-        """What several clients remember, each in a file of its own.
+        """Merge the heads of several clients, each from a file of its own.
 
         Raises: IntegrityError when two files are of different runs, or disagree about one client.
         """
@@ -64,7 +64,7 @@ class ClientHeads:
                 )
 
     def save(self, path: str | Path) -> None:
-        """Write them as a small JSON file; it is there whole or as it was before."""
+        """Write them as a small JSON file, replaced atomically."""
         heads = {name: [number, digest.hex()] for name, (number, digest) in self.heads.items()}
         fields = {"format": FORMAT, "experiment": self.experiment, "heads": heads}
         path = Path(path)

@@ -1,7 +1,7 @@
-"""The conversation as a grammar: whether each signed header may stand where it stands, judged by the table of the protocol.
+"""The conversation as a grammar: the protocol's table decides whether each signed header may stand where it stands.
 
-Only headers are read here, so it holds for a record without bodies too; what the bodies say is checked in statements.py.
-A message that nobody got (``sent`` False) has to fit like any other, and nothing may rest on it.
+Only headers are read here, so it holds for a record without bodies too; statements.py checks the bodies.
+An undelivered message (``sent`` False) has to fit like any other, and no later one may depend on it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KEYLESS_ROLES: Final = ("coordinator", "auditor")
 
 @dataclass
 class Place:
-    """What was said at one place: an epoch's opening, or one attempt of a round.
+    """The messages of one place: an epoch's opening, or one attempt of a round.
 
     ``said``: kind to sender (or "sender to receiver") to header; None once the round is over. ``slots``: everything that was
     made, also what nobody got. ``plan``, ``state``, ``listed``: what headers here must name. ``due``: kinds to the names that
@@ -47,7 +47,7 @@ class Place:
         return self.said.get(kind, {}).get(sender)
 
     def close(self) -> None:
-        """Keep who said what, and no headers."""
+        """Keep kinds and senders, drop headers."""
         self.said = {kind: dict.fromkeys(slots) for kind, slots in self.said.items()}
 
 
@@ -76,7 +76,7 @@ class Conversation:
     # -- one message -------------------------------------------------------------------------------------------
 
     def enter(self, roster: Roster) -> None:
-        """Learn who takes part in an epoch, before the roster's own line is taken."""
+        """Learn the members of an epoch, before the roster's own line is taken."""
         for member in roster.members:
             if self._signing.setdefault(member.name, member.signing) != member.signing:
                 raise IntegrityError(
@@ -99,11 +99,11 @@ class Conversation:
         return self._clients.get(epoch, ())
 
     def take(self, head: SignedHeader, *, sent: bool) -> None:
-        """Check one message by its header alone, and take note of it."""
+        """Check one message by its header alone, and note it."""
         self.note(head, *self.judge(head, sent=sent), sent=sent)
 
     def judge(self, head: SignedHeader, *, sent: bool) -> tuple[ProtocolRow, Place]:
-        """Check one message; its row in the table and its place. What is refused leaves no trace."""
+        """Check one message; returns its row in the table and its place. A refused message leaves no trace."""
         header = head.header
         row = row_of(header.kind)
         self._check_origin(head, row, sent)
@@ -116,7 +116,7 @@ class Conversation:
         return row, place
 
     def note(self, head: SignedHeader, row: ProtocolRow, place: Place, *, sent: bool) -> None:
-        """Take note of a message that was judged."""
+        """Note a message that :meth:`judge` accepted."""
         header = head.header
         self.chains[header.sender] = header.sequence, header.digest
         place.slots.add((row.kind, _slot(header, row)))
@@ -124,15 +124,15 @@ class Conversation:
             self._note(head, row, place)
 
     def place_of(self, position: Position) -> Place:
-        """What was said at a place. Raises: IntegrityError when nothing was."""
+        """The messages of a place. Raises: IntegrityError when there is none."""
         if position not in self.places:
             raise IntegrityError(f"expected something planned for {_spell(position)}, found nothing")
         return self.places[position]
 
-    # -- what must fit -----------------------------------------------------------------------------------------
+    # -- checks ------------------------------------------------------------------------------------------------
 
     def _check_origin(self, head: SignedHeader, row: ProtocolRow, sent: bool) -> None:
-        """Signed by a party of the epoch that may say this."""
+        """Check that a party of the epoch that may send this kind signed it."""
         header = head.header
         member = self._kms if header.sender == KMS else self._members.get(header.position.epoch, {}).get(header.sender)
         if member is None or (sent and header.position.epoch not in self.rosters):
@@ -145,7 +145,7 @@ class Conversation:
         row.check(header, member.role, self.custody, self.manifest.parameters)
 
     def _check_number(self, header: Header) -> None:
-        """Each party numbers its messages from 0 and chains them: none is missing, none comes twice."""
+        """Each party numbers its messages from 0 and chains them, so none may be missing or repeated."""
         number, previous = self.chains.get(header.sender, (-1, NO_DIGEST))
         if header.sequence <= number:
             raise IntegrityError(f"{_what(header)}: number {header.sequence} again, a replay")
@@ -166,7 +166,7 @@ class Conversation:
             )
 
     def _place(self, header: Header, row: ProtocolRow, sent: bool) -> Place:
-        """Where it belongs. What is sent belongs to the round under way; what nobody got may have come later to light."""
+        """Its place. A sent message belongs to the open round; an undelivered one may be recorded later."""
         position = header.position
         if row.when is not When.ROUND:
             return self._opening(header, row, sent)
@@ -218,7 +218,7 @@ class Conversation:
         return place
 
     def _check_ended(self, header: Header) -> None:
-        """Once somebody applied a sum of a round, that sum stands: nothing is planned before enough others applied it."""
+        """Once one client applied a sum, it is final: no further plan before enough other clients applied it too."""
         count, number = len(self.receipts.get(len(self.applied) + 1, ())), len(self.applied) + 1
         if count:
             raise IntegrityError(
@@ -227,7 +227,7 @@ class Conversation:
             )
 
     def _move_on(self, position: Position) -> None:
-        """The rounds before the one that begins are over: their headers are not needed any more."""
+        """Drop headers of earlier rounds when a new one begins."""
         if self.current and self.current.round < position.round:
             for place in self._open:
                 place.close()
@@ -242,7 +242,7 @@ class Conversation:
             raise IntegrityError(f"{_what(header)}: expected it from {asked} only; it was not asked")
 
     def _check_before(self, header: Header, row: ProtocolRow, place: Place) -> None:
-        """Whatever it answers is on record, and complete where it must be."""
+        """Check that the message it answers is on record, from all senders where the table says so."""
         before = row.before(self.custody)
         if not before or before in place.complete or header.position.epoch not in self.rosters:
             return
@@ -253,7 +253,7 @@ class Conversation:
         place.complete.add(before)
 
     def missing(self, kind: str, place: Place, epoch: int) -> tuple[str, ...]:
-        """Who has to say this here and has not."""
+        """The senders that have to say this here and have not."""
         row, clients = row_of(kind), self.clients(epoch)
         if kind in place.due:
             due: Iterable[str] = place.due[kind]
@@ -305,7 +305,7 @@ class Conversation:
             self._apply(header, place)
 
     def _apply(self, header: Header, place: Place) -> None:
-        """All receipts are of the same sum and the same state; with those of min_cohort clients the round is over."""
+        """All receipts name the same sum and state; with those of min_cohort clients the round is over."""
         said = self.receipts.setdefault(header.position.round, set())
         said.add(header.sender)
         if len(said) >= self.need:
@@ -314,7 +314,7 @@ class Conversation:
         self._state = place.after
 
     def finish(self) -> None:
-        """The end: every agreed round was applied."""
+        """Check that every agreed round was applied."""
         rounds = self.manifest.experiment.rounds
         done = len(self.applied)
         if count := len(self.receipts.get(done + 1, ())):

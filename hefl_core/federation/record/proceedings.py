@@ -1,6 +1,6 @@
-"""One ruling on each entry of a record, by header and body: the post asks for it before it records, the verifier of each line.
+"""The check of each entry of a record, by header and body: used by the post before it records, by the verifier on each line.
 
-What is refused leaves no trace here, so whoever writes a record can leave a message out of it and go on.
+A refused entry leaves no trace here, so the post can leave a message out of the record and continue.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.limits import MAX_MESSAGE_BYTES
 
 MAX_BLOBS_BYTES: Final = 1 << 40
-"""All bodies together: what a record may have verify read."""
+"""All bodies together: the most that a record can make the verifier read."""
 SMALL_BODY_BYTES: Final = 64 << 10
 """Larger bodies are named once: many lines could have one large blob read again and again."""
 MAX_WORK: Final = 64
@@ -66,11 +66,11 @@ class Proceedings:
         conversation.note(sent.head, row, place, sent=True)
 
     def unsent(self, entry: Unsent) -> None:
-        """A message that nobody got."""
+        """A message that was not delivered."""
         self.conversation.take(entry.head, sent=False)
 
     def noted(self, entry: LeftOut) -> None:
-        """A refusal or an absence: unsigned, but of somebody who takes part, at a place that the record came to."""
+        """A refusal or an absence: unsigned, but of a party of this run, at a place that the record reached."""
         where, agreed = entry.position, self.conversation.manifest.experiment.rounds
         if not self._known(entry.party):
             raise IntegrityError(f"note: expected a party of this run, found {entry.party[:40]!r}")

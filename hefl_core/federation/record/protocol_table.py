@@ -1,4 +1,4 @@
-"""The protocol in one table: who may say what to whom, and after what. One row is one kind of message.
+"""The protocol in one table: sender, receivers and predecessor of each kind of message. One row is one kind.
 
 The verifier (grammar.py), the allow-list of what keyless parties may read (probes/inputs.py) and the table in
 docs/protocol.md all read it. A new kind of message is a new row.
@@ -61,7 +61,7 @@ class ProtocolRow:
     """One kind. A sender says it once at each place (epoch, round, attempt); ``to_each``: once to each receiver.
 
     ``after``: what must be on the record before it, at the same place (for a plan: in the same epoch); of several kinds the last
-    that the run's custody has. ``after_all``: from everybody who has to say it, else from somebody.
+    that the run's custody has. ``after_all``: from every required sender, else from one.
     ``names``: what the header names beside its place. ``body``: the type of the content, where a keyless party or the
     verifier reads it. ``kept``: whether a record with bodies must have this one.
     """
@@ -206,7 +206,7 @@ TABLE: Final[tuple[ProtocolRow, ...]] = (
 """Every kind, in the order in which a run says them."""
 _ROWS: Final = {row.kind: row for row in TABLE}
 UNKEPT_KINDS: Final = tuple(row.kind for row in TABLE if not row.kept)
-"""Whose bodies a record need not have."""
+"""Kinds whose bodies a record need not have."""
 READABLE: Final[dict[str, Any]] = {row.kind: row.body for row in TABLE if row.keyless and row.body is not None}
 """All that a keyless party can decode, and as what."""
 

@@ -1,8 +1,8 @@
-"""What the bodies of a record say, compared with each other: records of epochs, plans, lists, sums, requests.
+"""The bodies of a record, compared with each other: records of epochs, plans, lists, sums, requests.
 
-Like grammar.py, but it reads contents. Every check is one that an honest party makes when the message arrives; here all of
-them are made by somebody who took no part. Two things stay with the parties: θ_0 (it takes the model to make it) and what
-is inside sealed messages.
+Like grammar.py, but it reads contents. Every check is one that an honest party makes when the message arrives; here an
+outsider makes all of them. Two things stay with the parties: θ_0 (it takes the model to make it) and the content of sealed
+messages.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Blob = Callable[[bytes, str, int], bytes]
 
 @dataclass
 class Attempt:
-    """What the bodies of one attempt of a round said so far."""
+    """The contents of one attempt of a round so far."""
 
     plan: RoundPlan
     listed: CommitmentList | None = None
@@ -55,7 +55,7 @@ class Attempt:
 
 
 class Statements:
-    """Reads bodies in the order of the record, after the grammar judged their headers. ``sums``: how many were added again.
+    """Reads bodies in the order of the record, after the grammar accepted their headers. ``sums``: how many were added again.
 
     ``adding`` False: none is; the auditor of the run does it.
     """
@@ -271,7 +271,7 @@ class Statements:
         self.sums += 1
 
     def _follow(self, header: Header, message: EncryptedSum, place: Place) -> None:
-        """What may be said of this sum: one confirmation, one receipt, one state."""
+        """Fix the only confirmation, receipt and state that may follow this sum."""
         updates = tuple(signed.header.digest for signed in message.updates)
         blocks = tuple(hashlib.sha256(block).digest() for block in message.total.blocks)
         place.after = m.next_state(place.state, place.plan, updates, header.digest)

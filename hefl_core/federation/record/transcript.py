@@ -1,4 +1,4 @@
-"""The record of a run: who sent what to whom, signed and chained. Everything else only reads it.
+"""The record of a run: every message with its sender and receivers, signed and chained.
 
 A transcript is JSON Lines. The first line opens it (manifest, the KMS's key), one line follows per message, the last one
 closes it (count and head, signed by every client). Each line names the digest of the line before. Bodies are kept
@@ -70,7 +70,7 @@ class Sent(msgspec.Struct, frozen=True, tag="sent"):
 
 
 class Unsent(msgspec.Struct, frozen=True, tag="unsent"):
-    """A message that was made and signed, and whose sender's answer was lost: nobody got it, only its header is known.
+    """A message that was made and signed but lost with its sender's answer: undelivered, only its header is known.
 
     With it no number of a sender is missing in an honest record; a missing one was taken out.
     """
@@ -84,9 +84,9 @@ class Unsent(msgspec.Struct, frozen=True, tag="unsent"):
 
 
 class LeftOut(msgspec.Struct, frozen=True, tag="left-out"):
-    """Somebody who refused a message or gave no answer, and why. One that was changed on the way may have come well since.
+    """A party that refused a message or gave no answer, and why. A message changed on the way may have arrived intact since.
 
-    A note of whoever writes the record. Nobody signs it, so it proves nothing and excuses nothing that is missing.
+    A note of the record's writer. It is unsigned, so it proves nothing and excuses nothing that is missing.
     """
 
     party: str
@@ -139,13 +139,14 @@ def read_line(raw: bytes) -> TranscriptLine:
         if isinstance(error.__cause__, WireError):
             raise error.__cause__ from error
         raise WireError(f"transcript: a line that is not of this format: {error}") from error
+    # A file's lines are hashed as read, a transcript's as encoded again: only one spelling gives the same digest.
     if canonical != raw:
         raise WireError("transcript: a line is not in canonical form; its bytes were changed")
     return line
 
 
 def _previous_of(raw: bytes) -> bytes:
-    """The digest that a line names; its form is the verifier's business. Raises: WireError."""
+    """The digest that a line names; the verifier checks the rest. Raises: WireError."""
     try:
         return _link.decode(raw).previous
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -191,7 +192,7 @@ class End:
 
 
 def closing_statement(experiment: str, count: int, head: bytes) -> bytes:
-    """What each client signs at the end."""
+    """The statement that each client signs at the end."""
     return encode(("hefl/transcript", experiment, count, head))
 
 
@@ -245,7 +246,7 @@ class Transcript:
         return entry
 
     def record_unsent(self, head: SignedHeader) -> Unsent:
-        """Put on record that a message was made which nobody got."""
+        """Record the header of an undelivered message."""
         entry = Unsent(head)
         self._append(entry)
         return entry
@@ -264,7 +265,7 @@ class Transcript:
             self.blobs[digest] = blob
 
     def ends(self, parties: Sequence[str]) -> dict[str, End]:
-        """What each of these parties has to see before it signs the end; whoever never said anything has nothing to sign."""
+        """The lines that each of these parties checks before it signs the end; a party without a message signs nothing."""
         said = enumerate(line.entry for line in self.lines)
         last = {entry.sender: number for number, entry in said if isinstance(entry, Sent | Unsent)}
         wanted = {name: last[name] for name in parties if name in last}
@@ -366,7 +367,7 @@ class Transcript:
         return b"".join(line.to_json() + b"\n" for line in self.lines)
 
     def require_released(self) -> None:
-        """Bodies and a key together are the updates. Raises: KeyUseError while a key of this record's epochs lives."""
+        """Bodies and a key together reveal the updates. Raises: KeyUseError while a key of this record's epochs exists."""
         if self.blobs and not self.released:
             raise KeyUseError(
                 "record: expected the keys of its epochs destroyed before its bodies leave, found that one may live; end "
@@ -417,7 +418,7 @@ class Transcript:
 
 
 def newest_roster(transcript: Transcript) -> Roster | None:
-    """Who takes part now; None before the first roster was sent."""
+    """The newest roster; None before the first was sent."""
     return next((decode(sent.inline, Roster) for sent in reversed(transcript.sent) if sent.inline is not None), None)
 
 

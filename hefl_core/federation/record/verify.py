@@ -1,6 +1,6 @@
 """Check a record offline, without any secret: chain, signatures, the whole conversation, and every sum added again.
 
-A record may come from anybody, so nothing in it is believed: whatever cannot be read is its first break, and nothing is
+A record may come from anybody, so nothing in it is trusted: the first unreadable part is its first break, and nothing is
 read before its size and kind are known.
 """
 
@@ -45,7 +45,7 @@ FLOAT32_BYTES: Final = 4
 
 
 class CutOff(IntegrityError):
-    """Everything that is there is right, and the end is missing: the record of a run that is under way, or a tail cut off."""
+    """All lines are right but the end is missing: the record of a running experiment, or one whose tail was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class TranscriptVerdict:
 
     ``signers``: of the end, out of all clients. ``heads``: how many clients' own heads were compared, None: none were given.
     ``receipts``: of how many clients, round by round.
-    ``unsent``: messages that nobody got. ``notes``: refusals and absences, which nobody signs.
+    ``unsent``: undelivered messages. ``notes``: refusals and absences, which are unsigned.
     """
 
     lines: int
@@ -125,7 +125,7 @@ def verify(transcript: Transcript, pin: RosterPin | None = None, heads: ClientHe
     """Recompute everything that public data allows.
 
     ``pin``: the KMS's key and roster, had from elsewhere; without it the record can only agree with itself.
-    ``heads``: what clients remember; without them an end that was signed too early is not told from the end.
+    ``heads``: what clients remember; without them an end signed too early cannot be told from the true end.
     Raises: IntegrityError naming the first break.
     """
     find: Find | None = (lambda key, what, limit: transcript.blobs.get(key)) if transcript.blobs else None
@@ -164,7 +164,7 @@ def _verified(
         raise IntegrityError(f"line {number}: {error}") from error
     except (
         Exception
-    ) as error:  # a stranger's bytes: whatever they bring a library to raise is the break, not a failure of ours
+    ) as error:  # untrusted bytes: any error that they provoke in a library is a break of the record, not our failure
         raise IntegrityError(f"line {number}: it cannot be read ({type(error).__name__})") from error
     return checker.finish(heads)
 

@@ -1,4 +1,4 @@
-"""How the KMS writes: messages signed in one chain and kept, log entries signed in another. Only sealed shares leave."""
+"""The KMS's writer: it signs messages in one chain and log entries in another. Shares leave sealed only."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Issuer(Hidden):
     def share(self, roster: Roster, client: Member, share: SecretShare, tag_key: TagKey) -> None:
         """A share and the tag key, sealed to the client that holds them.
 
-        Leaks: to the relay: who holds a share of which key.
+        Leaks: to the relay: which client holds a share of which key.
         Raises: SecretKeyEscape when the member is not a client.
         """
         info = share_info(self._experiment, share.id, share.quorum, share.index, KMS)

@@ -1,7 +1,7 @@
 """The keys of an experiment on one machine, in one encrypted file: what ``keys ceremony|list|rotate|revoke|audit`` do.
 
-All parties' identities lie in the same store here, so it protects against whoever takes the file, not against whoever
-runs the machine. Between organisations each party keeps its own store (docs/deployment.md).
+All parties' identities share one store here, so it protects against theft of the file, not against the operator of the
+machine. Between organisations each party keeps its own store (docs/deployment.md).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from hefl_core.wire.canonical import decode
 
 @dataclass(frozen=True, slots=True)
 class EpochLine:
-    """One line of ``keys list``. ``key_id`` is empty where no key was made."""
+    """One line of ``keys list``. ``key_id`` is empty when no key was made."""
 
     epoch: int
     state: str
@@ -180,7 +180,7 @@ def _take_in(store: KeyStore, kms: KMS, name: str, role: str) -> None:
 
 
 def _deposit(store: KeyStore, kms: KMS) -> None:
-    """The clients of this store give the KMS sealing keys for the epochs to come."""
+    """Deposit sealing keys of this store's clients for the epochs to come."""
     first = len(kms.epochs) + 1
     for name in kms.clients_to_ask():
         kms.deposit(Prekeys(recall_identity(store, name), kms.settings.experiment, store).offer(first))

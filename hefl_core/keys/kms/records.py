@@ -1,4 +1,4 @@
-"""What the KMS remembers, as rows of its key store: one place knows their names."""
+"""The KMS's state as rows of its key store: only this file knows their names."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def kept_identities(store: KeyStore) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a KMS was set up for; it never changes. ``sum_blocks``: ciphertexts of one sum, public like the model's size."""
+    """The fixed settings of a KMS. ``sum_blocks``: ciphertexts of one sum, public like the model's size."""
 
     experiment: str
     preset: str
@@ -79,13 +79,13 @@ class KeyEpoch:
 
 
 class Archive:
-    """Typed access to the KMS's rows. Nothing is cached: what it says is what a restart would find."""
+    """Typed access to the KMS's rows. Nothing is cached: every read returns what a restart would find."""
 
     def __init__(self, store: KeyStore) -> None:
         self.store = store
 
     def settings(self) -> Settings | None:
-        """What this store was set up for, None when it is new."""
+        """The settings of this store, None when it is new."""
         row = self.store.find(TABLE, "settings")
         return None if row is None else decode(row, Settings)
 
@@ -107,7 +107,7 @@ class Archive:
         return decode(self.store.get(TABLE, "outbox"), tuple[int, bytes])
 
     def set_outbox(self, sequence: int, previous: bytes) -> None:
-        """Note what was sent."""
+        """Note the place after the message sent last."""
         self.store.put(TABLE, "outbox", encode((sequence, previous)))
 
     def members(self) -> tuple[Enrolled, ...]:
@@ -155,7 +155,7 @@ class Archive:
         return moved
 
     def message(self, epoch: int, name: str) -> Envelope | None:
-        """A message of an epoch, None when it was never made or is destroyed."""
+        """A message of an epoch, None when it was never made or is deleted."""
         row = self.store.find(MESSAGES, f"{epoch:08d}/{name}")
         return None if row is None else Envelope.from_bytes(row)
 
@@ -164,7 +164,7 @@ class Archive:
         self.store.put(MESSAGES, f"{epoch:08d}/{name}", envelope.to_bytes())
 
     def deposited(self) -> tuple[tuple[int, str], ...]:
-        """Epoch and client of every sealing key that clients deposited and no epoch has passed."""
+        """Epoch and client of every deposited sealing key that is not used up."""
         places = (name.partition("/") for name in self.store.list(PREKEYS))
         return tuple((int(epoch), client) for epoch, _, client in places)
 
@@ -184,7 +184,7 @@ class Archive:
                 self.store.delete(PREKEYS, name)
 
     def keep_headers(self, epoch: int) -> None:
-        """Keep the signed headers of an epoch that is abandoned: its messages have numbers and may never be sent."""
+        """Keep the signed headers of an abandoned epoch: its messages took numbers in the chain but may never be sent."""
         for name in self.store.list(MESSAGES):
             if name.startswith(f"{epoch:08d}/"):
                 signed = Envelope.from_bytes(self.store.get(MESSAGES, name)).signed_header

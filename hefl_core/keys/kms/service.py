@@ -1,13 +1,13 @@
 """The key management service: enrols parties, opens key epochs, deals shares, and keeps no key.
 
-The life of an epoch: pending → active → decrypt-only → destroyed. Every step is one transaction of the key store, and
+The states of an epoch: pending → active → decrypt-only → destroyed. Every step is one transaction of the key store, and
 the change from one active epoch to the next is a single one, so a restart at any point finds exactly one active epoch.
 
-The KMS is named on the screen as the dealer: while :meth:`KMS.open_epoch` runs it knows the whole key (unless custody
-is dealer-free); it keeps the sealed shares only. Python gives no guarantee that freed memory is overwritten.
+The KMS is the dealer: while :meth:`KMS.open_epoch` or :meth:`KMS.rotate` runs it knows the whole key (unless custody is
+dealer-free); it keeps the sealed shares only. Python gives no guarantee that freed memory is overwritten.
 
-What it seals to a client, it seals to the client's key for that epoch, deposited beforehand and signed by the client. Who has
-deposited none is left out of the epoch.
+The KMS seals to a client's key for that epoch, deposited beforehand and signed by the client. A client without a deposited
+key is left out of the epoch.
 """
 
 from __future__ import annotations
@@ -99,16 +99,16 @@ class KMS(Hidden):
     def _label(self) -> str:
         return f"{self.settings.experiment[:16]}, {self.settings.preset}, {self.settings.custody}"
 
-    # -- what it says of itself ---------------------------------------------------------------------------------
+    # -- its public side -----------------------------------------------------------------------------------------
 
     @property
     def member(self) -> Member:
-        """The root of trust: pin its signing key by another way than the messages."""
+        """The root of trust: pin its signing key out of band."""
         return self._identity.member
 
     @property
     def audit_log(self) -> AuditLog:
-        """Everything it did with keys."""
+        """Every recorded action."""
         return self._archive.audit()
 
     @property
@@ -124,7 +124,7 @@ class KMS(Hidden):
             raise KeyNotActive("no key epoch is active; expected one, open it first")
         return active[0]
 
-    # -- who takes part -----------------------------------------------------------------------------------------
+    # -- members ------------------------------------------------------------------------------------------------
 
     def enrol(self, member: Member) -> None:
         """Take a party in. After the first epoch only clients can join, from the next epoch on.
@@ -149,7 +149,7 @@ class KMS(Hidden):
             self._issuer.note("enrol", member.name, (("role", member.role), ("signing", member.signing.hex())))
 
     def revoke(self, client: str) -> None:
-        """Leave a client out from the next epoch on; rotate to make it so. Its share of the active epoch still works.
+        """Leave a client out from the next epoch on; rotate to enforce it. Its share of the active epoch still works.
 
         Raises: RoundError for a name that is not an enrolled client, or was revoked before.
         """
@@ -163,7 +163,7 @@ class KMS(Hidden):
     def clients_to_ask(self) -> tuple[str, ...]:
         """Clients that have no key deposited for one of the next ``AHEAD`` / 2 epochs: ask them before the next one.
 
-        Keys for later epochs count for nothing: whoever relays them could hold back those that come first.
+        Keys for later epochs do not count: the relay could hold back the earlier ones.
         """
         coming = range(len(self.epochs) + 1, len(self.epochs) + 1 + AHEAD // 2)
         deposited = set(self._archive.deposited())
@@ -172,8 +172,8 @@ class KMS(Hidden):
     def deposit(self, prekeys: Sequence[Prekey]) -> None:
         """Keep clients' sealing keys for epochs to come; the same ones again change nothing.
 
-        Raises: RoundError for a stranger, an epoch that is past or too far away, a second key for one epoch, or a key that
-            is in use; IntegrityError for one that its client did not sign.
+        Raises: RoundError for a party that is no enrolled client, an epoch that is past or too far away, a second key for one
+            epoch, or a key that is in use; IntegrityError for one that its client did not sign.
         """
         kept, members = self._archive.prekeys(), {m.name: m for m in self._taking_part()}
         epochs = range(len(self.epochs) + 1, len(self.epochs) + 1 + MOST)
@@ -196,14 +196,14 @@ class KMS(Hidden):
                 self._archive.put_prekey(prekey)
 
     def _taking_part(self) -> list[Member]:
-        """Everybody who is not revoked, by roles."""
+        """The members that are not revoked, by roles."""
         members = [e.member for e in self._archive.members() if not e.revoked]
         return [m for role in MEMBER_ROLES for m in members if m.role == role]
 
     def _clients(self) -> list[str]:
         return [m.name for m in self._taking_part() if m.role == CLIENT]
 
-    # -- the life of a key --------------------------------------------------------------------------------------
+    # -- states of an epoch -------------------------------------------------------------------------------------
 
     def open_epoch(self, first_round: int, last_round: int) -> None:
         """Make the first key, deal its shares, delete it.
@@ -259,7 +259,7 @@ class KMS(Hidden):
         """A named point of a rotation: tests stop the KMS here and start it again."""
 
     def _prepare(self, first_round: int, last_round: int) -> tuple[Roster, Custody]:
-        """Clear away what a restart interrupted; who takes part in the next epoch, and how its key is held."""
+        """Abandon epochs that a restart interrupted; return the next epoch's roster and custody."""
         active = [epoch for epoch in self.epochs if epoch.state is EpochState.ACTIVE]
         if active and first_round < active[0].first_round:
             raise RoundError(f"rotate: expected a first round from {active[0].first_round} on, found {first_round}")
@@ -280,7 +280,7 @@ class KMS(Hidden):
         return roster, wanted.for_clients(len(roster.clients))
 
     def _next_roster(self) -> Roster:
-        """Who takes part in the next epoch: every client with a sealing key for it. Raises: QuorumError for too few."""
+        """The next epoch's roster: every client with a sealing key for it. Raises: QuorumError for too few."""
         number, need = len(self.epochs) + 1, self.settings.custody.quorum.threshold
         kept, clients = self._archive.prekeys(number), self._clients()
         prekeys = {name: kept[number, name] for name in clients if (number, name) in kept}
@@ -297,7 +297,7 @@ class KMS(Hidden):
         return Roster(self.settings.experiment, number, (self.member, *lines))
 
     def _history(self) -> tuple[EpochRecord, ...]:
-        """The records that went out, oldest first."""
+        """The announced records, oldest first."""
         return tuple(epoch.record for epoch in self.epochs if epoch.record and epoch.announced)
 
     def _deal(self, first_round: int, last_round: int) -> int:
@@ -436,7 +436,7 @@ class KMS(Hidden):
             self._issuer.note("activate", f"epoch-{number}")
         self._point("activated")
 
-    # -- what it gives out --------------------------------------------------------------------------------------
+    # -- messages it issues -------------------------------------------------------------------------------------
 
     def roster_envelope(self, epoch: int | None = None) -> Envelope:
         """The signed roster of an epoch (the active one), to all its members; the same bytes each time.
@@ -455,7 +455,7 @@ class KMS(Hidden):
     def share_envelope(self, client: str, epoch: int | None = None) -> Envelope:
         """A client's share and tag key, sealed to it alone; the same bytes each time.
 
-        Leaks: to the relay: who holds a share of which key; nothing of the share.
+        Leaks: to the relay: which client holds a share of which key; nothing of the share.
         Raises: SecretKeyEscape for a coordinator, auditor or KMS; KeyUseError for a revoked client; RoundError for an
             unknown one, or where the clients made the key themselves; KeyNotActive for an epoch that is pending or destroyed.
         """
@@ -473,7 +473,7 @@ class KMS(Hidden):
         return self._given(epoch, f"{SHARE}/{client}")
 
     def unrecorded(self, after: int) -> tuple[SignedHeader, ...]:
-        """The signed headers of messages past number ``after`` that were made for epochs which came to nothing.
+        """The signed headers of messages past number ``after`` that were made for abandoned epochs.
 
         Leaks: nothing that a sent message does not say in the open.
         """

@@ -4,12 +4,12 @@
   by a passphrase, a key file or a token (keys/vault/unlock.py).
 * Versions come from one counter of the whole store. A census (the XOR of a keyed hash of every row's place and version,
   itself encrypted) makes a deleted, swapped or rolled-back row visible when the store is opened.
-* What is deleted is gone when the call returns: SQLite overwrites it in the pages (secure_delete), and the write-ahead
-  log, where the row still stands as it was written, is zeroed and truncated. What is replaced goes with the next
-  deletion, or when the store is closed.
+* A deleted row is gone when the call returns: SQLite overwrites it in the pages (secure_delete), and the write-ahead log,
+  which still holds the row as it was written, is zeroed and truncated. A replaced row goes with the next deletion, or when
+  the store is closed.
 
-What it does not do: somebody who puts back an *older copy of the whole file* is not noticed here. For keys the clients'
-epoch ledger refuses the rollback; for the answered set, restoring a backup must end the epoch (docs/sharp_edges.md).
+What it does not do: it does not detect an *older copy of the whole file*. For keys the clients' epoch ledger refuses the
+rollback; for the answered set, restoring a backup must end the epoch (docs/sharp_edges.md).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Census = tuple[int, int, bytes]
 class KeyStore(Hidden):
     """An encrypted table of named secrets. ``:memory:`` (the default) ends with the process.
 
-    Leaks: to whoever reads the file: the tables' and rows' names, sizes, the order of writing; no value.
+    Leaks: to a reader of the file: the tables' and rows' names, sizes, the order of writing; no value.
     Raises: KeyUseError for a wrong passphrase, file or token, or a file that others may read; IntegrityError for a file
         that was changed.
     """
@@ -168,7 +168,7 @@ class KeyStore(Hidden):
         )
 
     def _check_pages(self) -> None:
-        """Rows that an index does not lead to would read as never written, though the census counts them."""
+        """A row that the index does not lead to would read as never written, though the census counts it."""
         found = self.__database.execute("PRAGMA integrity_check(1)").fetchone()
         if found != ("ok",):
             raise _damaged(str(found[0])[:80] if found else "no answer")
@@ -178,6 +178,7 @@ class KeyStore(Hidden):
         found, total = 0, 0
         for place, name, version in self.__database.execute("SELECT place, name, version FROM rows"):
             found += 1
+            # XOR is enough: the marks are keyed, so nobody can choose rows that cancel out, and versions never repeat.
             total ^= self._mark(place, name, version)
         if (found, total.to_bytes(32, "big")) != (count, marks):
             raise IntegrityError(
@@ -202,6 +203,7 @@ class KeyStore(Hidden):
         """Everything inside is written together, durably, or not at all. May be nested."""
         with self.__lock, self._refusing_damage():
             if self.__depth == 0:
+                # The write lock at once: a read that turned into a write could find the file changed since, and fail.
                 self.__database.execute("BEGIN IMMEDIATE")
             self.__depth += 1
             try:
@@ -231,7 +233,7 @@ class KeyStore(Hidden):
         return log.stat().st_size if self.path != MEMORY and log.exists() else 0
 
     def _scrub(self) -> None:
-        """After a deletion: empty the write-ahead log. One that could not be emptied is tried again at the next commit.
+        """After a deletion: empty the write-ahead log; on failure the next commit retries.
 
         Raises: RuntimeUnavailable while another process keeps reading: the row is deleted, its bytes are not yet gone.
         """
@@ -244,7 +246,7 @@ class KeyStore(Hidden):
         self.__stale = False
 
     def _empty_log(self) -> bool:
-        """Move the log into the pages, overwrite it with zeros, cut it off; False where another process came between.
+        """Move the log into the pages, overwrite it with zeros, truncate it; False when another process interfered.
 
         The zeros are written while nobody can write and nobody reads the log: all of it is in the pages, and no other
         connection has committed since (data_version). A process that dies in between leaves a log without a header,
@@ -320,13 +322,13 @@ class KeyStore(Hidden):
         return tuple(str(name) for (name,) in rows)
 
     def rewrap(self, unlock: KeyEncryptionKey) -> None:
-        """Open with another passphrase, file or token from now on. An old copy of the file still opens the old way."""
+        """Change the passphrase, file or token. An old copy of the file still opens with the old one."""
         with self.transaction():
             self._set_meta("data key", unlock.wrap(self.__data_key))
             self.__stale = True
 
     def close(self) -> None:
-        """Release the file. Its log is emptied first, for SQLite deletes it as it is."""
+        """Release the file. Its log is emptied first: SQLite would unlink it unzeroed."""
         with self.__lock:
             if self.__depth == 0 and self._log_nbytes():
                 with suppress(sqlite3.Error, RuntimeUnavailable):  # in use elsewhere, or damaged: the next to open it

@@ -1,4 +1,4 @@
-"""What opens a key store: a passphrase, a key file, or (in memory) nothing that survives the process.
+"""The keys that open a key store: a passphrase, a key file, or (in memory) a key that ends with the process.
 
 Each wraps the store's random data key; the rows themselves never see the passphrase or the file.
 """
@@ -51,6 +51,7 @@ def check_owner_only(path: Path, what: str) -> None:
 
 def create_owner_only(path: Path, content: bytes, what: str) -> None:
     """Make a new file with mode 0600. Raises: KeyUseError when it exists."""
+    # O_EXCL and the mode in one call: no symbolic link is followed, and others never have a moment to open the file.
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY)
     except FileExistsError as error:
@@ -66,7 +67,7 @@ def create_owner_only(path: Path, content: bytes, what: str) -> None:
 
 
 class _WithKey(Hidden):
-    """Shared by the kinds that hold 32 bytes in this process."""
+    """Base of the kinds that hold 32 bytes in this process."""
 
     __slots__ = ()
     KIND = ""
@@ -127,6 +128,7 @@ class Passphrase(_WithKey):
             salt, cost_bits = decode(self._parameters(blob), tuple[bytes, int])
         except WireError as error:
             raise refused(self.KIND) from error
+        # Before deriving: scrypt takes 1 KiB times the cost, so a forged 2^30 in the file would ask for a tebibyte.
         if not 1 <= cost_bits <= MAX_SCRYPT_COST_BITS:
             raise refused(self.KIND)
         return self._unwrap_with(self._key(salt, cost_bits), blob)
