@@ -93,7 +93,7 @@ class Observer:
 def _check(seen: Observation, client: str, position: Position, manifest: Manifest) -> None:
     """Check every field used later: client, position, lengths and values. Raises: WireError naming the field."""
     wanted, spent = 8 * manifest.parameters, [work for one in seen.spent for work in one.work]
-    # under differential privacy every client counts once: a weight n_k would itself be private
+    # under differential privacy every client weighs 1: an exact Σ n_k would carry no noise
     most = 1 if manifest.experiment.mechanism is not None else manifest.examples_max
     whole = bool(seen.theta)
     right = {
