@@ -299,9 +299,9 @@ class Run:
     def _close_transcript(self, begun: _Begun) -> None:
         """Have every reachable client sign the record's end, which includes its own last message.
 
-        Whoever refuses, or signs something else, is noted, and the others sign the record with that note.
+        A client that refuses, or signs something else, is noted, and the others sign the record with that note.
 
-        Raises: RoundError when fewer than min_cohort do.
+        Raises: RoundError when fewer than min_cohort sign.
         """
         clients = self.parties.clients
         self._refusals = dict(self._count_refusals(begun))
