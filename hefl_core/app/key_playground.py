@@ -171,7 +171,7 @@ class KeyPlayground:
     def steal(self, epoch: int, victims: tuple[str, ...]) -> tuple[Tried, ...]:
         """Steal the victims' shares of one epoch and try them on every recorded ciphertext.
 
-        Raises: KeyNotActive when nobody holds a share of that epoch any more; RoundError without a victim.
+        Raises: KeyNotActive when a victim no longer holds a share of that epoch; RoundError without a victim.
         """
         if not victims:
             raise RoundError("theft: expected at least one victim, found none; choose a client")

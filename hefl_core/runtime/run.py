@@ -256,7 +256,7 @@ class Run:
     def _others_go_on(self, position: Position, begun: _Begun) -> bool:
         """Whether the next attempt excludes a client that broke this one."""
         clients = self.parties.clients
-        with suppress(RuntimeUnavailable):  # the coordinator itself dropped out: the caller retries for that reason
+        with suppress(RuntimeUnavailable):  # the coordinator itself dropped out; the caller then decides
             return begun.post.can_spare(clients, position) or bool(self.parties.coordinator.without(position))
         return False
 

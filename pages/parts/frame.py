@@ -72,7 +72,7 @@ def audience() -> str:
 
 
 def dark() -> bool:
-    """Whether the screen is dark."""
+    """Whether the theme is dark."""
     return st.context.theme.type == "dark"
 
 
@@ -103,7 +103,7 @@ def redraw() -> None:
 
 
 def share_url(**extra: object) -> str:
-    """The query that reproduces this screen."""
+    """The query that reproduces this page."""
     return urlencode(_query() | {name: str(value) for name, value in extra.items()})
 
 
@@ -171,7 +171,7 @@ def _query() -> dict[str, str]:
 
 
 def mirror() -> None:
-    """Write the screen's state into the URL."""
+    """Write the page's state into the URL."""
     query = _query()
     if st.query_params.to_dict() != query:
         st.query_params.from_dict(query)

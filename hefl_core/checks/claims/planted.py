@@ -212,7 +212,7 @@ def drift(result: RunResult) -> RunResult:
 
 
 def no_noise(result: RunResult) -> RunResult:
-    """Nobody adds noise: the updates go out as they were clipped, which have entries of the noise's size."""
+    """No client adds noise: the updates go out as they were clipped, with entries of the noise's size."""
     bare = {
         round_: tuple(replace(seen, update=_on_grid(result, seen)) for seen in found)
         for round_, found in result.observations.items()
@@ -309,7 +309,7 @@ def second_share(result: RunResult) -> RunResult:
 
 
 def drop_partials(result: RunResult) -> RunResult:
-    """One partial decryption came from somebody else."""
+    """One partial decryption came from a sender outside of the cohort."""
     return _with_sent(result, m.PARTIAL, lambda s: _entry(s, header=replace(s.head.header, sender="client-99")))
 
 

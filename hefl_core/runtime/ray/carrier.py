@@ -72,7 +72,7 @@ class RemoteParty(StandIn):
         )
 
     def replace_process(self) -> None:
-        """Kill a process that does not answer; Ray starts another. A stopped process (SIGSTOP) reacts to SIGKILL alone."""
+        """Kill a process that does not answer; Ray starts another. A stopped process would not react to SIGTERM."""
         try:
             process = psutil.Process(int((self.home / PID_FILE).read_text()))
             if "ray::" in " ".join(process.cmdline()):  # the system may have given the id to a foreign process

@@ -112,7 +112,7 @@ class RayNode:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,  # Ray's servers join this process group, so that kill() reaches them all
+            start_new_session=True,  # a process group of its own, so that kill() reaches Ray's servers too
         )
         self._reader = threading.Thread(target=_relay, args=(child.stdout, told), name="ray-lines", daemon=True)
         self._reader.start()

@@ -40,7 +40,7 @@ def serve(settings: Settings) -> None:
     """
     log = Log(settings.party, settings.log_level)
     if settings.transport == TLS and settings.role != GUI:
-        dumps.hide()  # no other process may read this one's memory. On Ray the blindness test has to
+        dumps.hide()  # its user's other processes cannot read its memory. On Ray the blindness test has to
     stop = threading.Event()
     service = Service(settings, log, Metrics(settings.party), stop, threading.Event())
     with ExitStack() as held:  # left in reverse order: not ready first, the home's lock last
