@@ -1,6 +1,6 @@
-"""The application: `streamlit run app.py`. Pages appear when their file exists; everything common is in the frame.
+"""The application: `streamlit run app.py`. Pages appear when their file exists; the common parts are in the frame.
 
-The server imports this file once, for :data:`app`; each run of a browser's session runs it as a script, for :func:`draw`.
+The server imports this file once, for :data:`app`. Each rerun of a browser's session runs it as a script, for :func:`draw`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if __name__ == "__main__":  # not in the server: the first import of pages must 
 
 HERE = Path(__file__).parent
 ICON = HERE / "pages" / "parts" / "icon.svg"
-"""A file of ours: Streamlit's own icon names are fetched from a font host when they stand in the browser's tab."""
+"""Our own file: for a tab's icon Streamlit would fetch its named icons from a font host."""
 ALL = ("class", "thesis", "stakeholder")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A page: its file under pages/ (also its address), its title and icon, and who is shown it."""
+    """A page: its file under pages/ (also its address), its title and icon, and its audiences."""
 
     name: str
     title: str
@@ -34,7 +34,7 @@ class Entry:
 
 
 def grouped() -> dict[str, tuple[Entry, ...]]:
-    """Every page, by group, in the language that the URL asks for."""
+    """Every page, by group, in the URL's language."""
     return {
         _("See it"): (
             Entry("start", _("What leaves the hospital?"), "local_hospital", ALL),
@@ -80,7 +80,7 @@ def pages() -> dict[str, list[st.Page]]:
 
 
 def draw() -> None:
-    """The frame, and in it the page that is looked at."""
+    """Draw the frame, and in it the current page."""
     frame.begin()
     st.set_page_config(page_title="hefl", page_icon=str(ICON), layout="wide")
     frame.style()

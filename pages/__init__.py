@@ -1,7 +1,7 @@
 """The pages, each drawn inside the frame of app.py.
 
-Until st.navigation has run once in a server, Streamlit takes a folder of this name for its older kind of navigation and
-would run a page without the frame when the first visitor follows a deep link. The first import puts that right.
+Until st.navigation has run once in a server, Streamlit takes a folder of this name for its older navigation, and would run a
+page without the frame when the first visitor follows a deep link. The first import prevents that.
 """
 
 import streamlit as st

@@ -1,6 +1,6 @@
 """Attack lab: one record, five seats, and how the leak falls.
 
-The attack lab: the same record from five seats, a search frame by frame, who was in the data, and what more clients change.
+The same record from five seats, a search frame by frame, membership in the data, and what more clients change.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pages.parts.i18n import _
 
 PICTURES, PATIENTS = "digits", "breast_cancer"
 LOOKED_AT = "bfv-lean"
-"""Where the sidebar's scheme does not encrypt."""
+"""Used when the sidebar's scheme does not encrypt, or is slow."""
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -37,7 +37,7 @@ def _film(record: int, seat: str, scheme: str, search: str, seed: int) -> Film:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def result_of(name: str, seat: str, scheme: str, clients: int, seed: int, batch: int | None = None) -> AttackResult:
-    """One attack from one seat, kept with everything that it depends on."""
+    """One attack from one seat, cached by everything that it depends on."""
     return catalogue.run(name, seat, scheme=scheme, clients=clients, seed=seed, batch=batch)
 
 
@@ -54,7 +54,7 @@ def _noised(dataset: str, seed: int) -> tuple[Noised, ...]:
 
 
 def encrypting_scheme() -> str:
-    """The sidebar's scheme, or a lean one where that encrypts nothing or is slow to attack 400 times."""
+    """The sidebar's scheme, or a lean one if that encrypts nothing or is slow to attack 400 times."""
     chosen = frame.experiment().scheme
     return chosen if PRESETS[chosen].family in ("bfv", "ckks") else LOOKED_AT
 

@@ -1,6 +1,6 @@
 """Costs: forecast before, measured after, and who pays.
 
-What a round costs: the forecast before it, the measurement after it, who pays, and how it grows.
+A round's cost: the forecast before it, the measurement after it, each party's share, and its growth.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _head(said: Forecast) -> None:
 
 
 def _after() -> Outlook | None:
-    """Forecast beside what this session's run did cost, when it is a run of this experiment."""
+    """Forecast beside the measured cost of this session's run, if it is a run of this experiment."""
     session = frame.session()
     if session.running and session.experiment == frame.experiment():
         run_progress.watch(session)
@@ -173,7 +173,7 @@ def _fits(name: str) -> bool:
 
 
 def _calibrated(names: list[str]) -> bool:
-    """Measure each scheme once, with progress; refusals are shown."""
+    """Measure each scheme once, with progress; show refusals."""
     done = st.session_state.setdefault("costs:calibrated", set())
     waiting = [name for name in names if name not in done]
     if not waiting:
@@ -197,7 +197,7 @@ def _leaks(dataset: str, scheme: str) -> tuple[selective.Leak, ...]:
 
 
 def _selective() -> None:
-    """A comparison, not a switch: no run here leaves a part open."""
+    """A comparison, not a switch: no run here leaves a part unencrypted."""
     st.subheader(_("Encrypt only a part?"), anchor=False)
     st.markdown(
         _(

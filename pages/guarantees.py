@@ -1,6 +1,6 @@
-"""Guarantees: every promised sentence, its check, and what this session's run says.
+"""Guarantees: every promised sentence, its check, and its result on this session's run.
 
-The guarantees page: the ledger of claims with this run's findings, planted faults, and what is not promised.
+The ledger of claims with this run's findings, planted faults, and what is not promised.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def page() -> None:
     if result is not None:
         run_progress.where(frame.session())
     blindness_panel.section()
-    result = frame.session().result  # with what a look into its processes has found
+    result = frame.session().result  # read again: the panel may have added a blindness test
     findings = {finding.id: finding for finding in result.claims} if result else {}
     for claim in LEDGER:
         _row(claim, findings.get(claim.id), result)

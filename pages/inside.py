@@ -1,6 +1,6 @@
 """Inside a ciphertext: Paillier by hand, what ring ciphertexts look like, how they wear, and which parameters are safe.
 
-Inside a ciphertext: by hand with small numbers, then the real thing under a throw-away key.
+By hand with small numbers, then real ciphertexts under a throw-away key.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REAL_PAILLIER = "paillier-packed"
 
 @dataclass(frozen=True)
 class Sample:
-    """A key of this browser session, an update that was made up, and its ciphertext."""
+    """A key of this browser session, an invented update, and its ciphertext."""
 
     specimen: Specimen
     update: Vector
@@ -176,7 +176,7 @@ def _looks() -> None:
 
 
 def _where(name: str) -> None:
-    """Bits of a word and words of a block, for the sidebar's model where it can be had."""
+    """Bits of a word and words of a block, for the sidebar's model if its data set can be loaded."""
     chosen, dark = frame.experiment(), frame.dark()
     try:
         parameters = dealt_data(chosen).model.parameters

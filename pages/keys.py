@@ -1,6 +1,6 @@
-"""Keys: how a key is made and dealt, who holds what, and what rotating, revoking and stealing do.
+"""Keys: how a key is made and dealt, what each party holds, and what rotating, revoking and stealing do.
 
-The key page: the ceremony of this session's run, and a room with a KMS of its own to rotate, revoke and steal in.
+The ceremony of this session's run, and a playground with its own KMS for rotation, revocation and theft.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _head() -> None:
 
 
 def _rounds_per_key(chosen: Experiment) -> None:
-    """How long a key that is held together lives, and what a longer or a shorter life costs."""
+    """The rounds under one shared key, and what more or fewer of them cost."""
     if chosen.quorum.threshold == 1:
         return
     left, right = st.columns([30, 70], vertical_alignment="center", gap="medium")
@@ -165,7 +165,7 @@ def _ceremony() -> None:
 
 @st.fragment
 def _walk_ceremony(transcript: Transcript, name: str, finished: bool) -> None:
-    """The messages of the first key epoch, step by step."""
+    """Walk the messages of the first key epoch."""
     last = chapters(transcript)[0].last
     scene = picture(transcript, OBSERVER)
     scene |= {"messages": scene["messages"][:last], "chapters": scene["chapters"][:1]}
@@ -211,7 +211,7 @@ def _playground() -> KeyPlayground | None:
 
 @st.fragment
 def _epochs(playground: KeyPlayground) -> None:
-    """Rotate, revoke, destroy, steal; below it what opens and who holds what."""
+    """Rotate, revoke, destroy, steal; below it what opens and what each party holds."""
     st.subheader(_("Epochs: the life of a key"), anchor=False)
     if frame.experiment().custody.startswith("dealer-free"):
         st.caption(
@@ -277,7 +277,7 @@ def _actions(playground: KeyPlayground) -> None:
 
 
 def _button(label: str, icon: str, key: str, act: Callable[[], object]) -> None:
-    """A button that does something to the room; a refusal is kept for the screen."""
+    """A button that acts on the playground; a refusal is kept for the next drawing."""
     st.button(label, icon=f":material/{icon}:", key=f"key:{key}", on_click=_do, args=(act,))
 
 
@@ -289,7 +289,7 @@ def _do(act: Callable[[], object]) -> None:
 
 
 def _theft(playground: KeyPlayground) -> tuple[Tried, ...]:
-    """Whose share of which epoch is stolen; tried at once on everything on record."""
+    """Choose epoch and victims of a theft; the shares are tried at once on everything recorded."""
     lines = playground.epochs
     with st.container(horizontal=True, vertical_alignment="center", key="theft"):
         st.markdown(f":material/key_off: **{_('Steal a key')}**", width="content")
@@ -326,7 +326,7 @@ _TONES = {
 
 
 def _timeline(lines: tuple[EpochLine, ...], tried: tuple[Tried, ...]) -> str:
-    """The epochs as cards, oldest first; the rounds in them as chips, open or shut for the thief."""
+    """The epochs as cards, oldest first, with their rounds as chips: open or shut for the thief."""
     opened = {item.round for item in tried if item.opened}
     return f'<div class="epochs">{"".join(_card(line, opened, bool(tried)) for line in lines)}</div>'
 

@@ -1,6 +1,6 @@
 """Lessons: the course's text with exercises that check themselves, and the glossary.
 
-The lessons page: the same cells as the notebooks, run on a click; answers and hints are remembered in the session.
+The same cells as the notebooks, run on a click; the session remembers answers and hints.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _solved(ask: Exercise) -> bool:
 
 
 def _exercise(ask: Exercise, cell: LessonCell) -> None:
-    """Its question with a widget; a task, which needs an editor, shows its stub and belongs to the notebook."""
+    """An exercise's question with a widget; a task needs an editor, so it shows its stub and belongs to the notebook."""
     with st.container(border=True, key=f"exercise-{ask.name.replace('.', '-')}"):
         st.markdown(f"**{_('Exercise')} {ask.name}** · {_(ask.question)}")
         tried = st.session_state["course:tried"]
@@ -125,7 +125,7 @@ def _hints(ask: Exercise) -> None:
 
 
 def _code(lesson: Lesson, number: int, solutions: tuple[LessonCell, ...]) -> None:
-    """The cell, a button that runs the lesson up to it, and what it showed."""
+    """The cell, a button that runs the lesson up to it, and its output."""
     st.code(lesson.cells[number].source, wrap_lines=True)
     shown = st.session_state["course:shown"].setdefault(lesson.name, {})
     if number not in shown:
@@ -146,7 +146,7 @@ def _code(lesson: Lesson, number: int, solutions: tuple[LessonCell, ...]) -> Non
 
 
 def _run(lesson: Lesson, last: int, solutions: tuple[LessonCell, ...]) -> None:
-    """All code up to this cell that has not run; for an exercise its solution, as later cells may build on it."""
+    """Run all code up to this cell that has not run; for an exercise its solution, since later cells may build on it."""
     bench = st.session_state["course:benches"].setdefault(lesson.name, Bench())
     shown = st.session_state["course:shown"][lesson.name]
     for number, cell in enumerate(solutions[: last + 1]):
@@ -154,7 +154,7 @@ def _run(lesson: Lesson, last: int, solutions: tuple[LessonCell, ...]) -> None:
             continue
         try:
             shown[number] = bench.run(cell)
-        except Exception as error:  # a lesson may show what is refused, or need what this machine lacks
+        except Exception as error:  # a lesson may provoke a refusal, or need what this machine lacks
             shown[number] = (error,)
 
 

@@ -1,6 +1,6 @@
-"""What HE does not stop: each attack that encryption leaves, its remedy as a switch, and the matrix of all.
+"""What HE does not stop: each attack that works despite encryption, its remedy as a switch, and the matrix of all.
 
-What encryption does not stop, one attack at a time with its remedy as a switch; then every attack from every seat.
+One attack at a time with its remedy as a switch; then every attack from every seat.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _collude() -> None:
 
 
 def _deviate(epoch_rounds: int) -> None:
-    """The key from one's own upload: what no switch here prevents."""
+    """A deviating client reads the key through its own upload: no switch here prevents it."""
     st.markdown(
         _(
             "Under BFV and CKKS it can do worse: it adds a number to the second half of **its own** upload, and the opened sum "
@@ -234,7 +234,7 @@ def _row(verdict: ForgeryVerdict) -> None:
         st.error(said + _("nobody notices"), icon=":material/warning:")
 
 
-# -- wrong use, and the liar -----------------------------------------------------------------------------------------
+# -- wrong use, and the lying client ---------------------------------------------------------------------------------
 
 
 @st.fragment
@@ -320,7 +320,7 @@ def _lie() -> None:
 
 
 def _caught(one: lying_clients.LieOutcome) -> str:
-    """A lie, who refused it, when, and what that party said."""
+    """A lie, the parties that refused it, when, and the first party's reason."""
     when = _("after decrypting, before applying") if one.decrypted else _("before anything was decrypted")
     return _("**{title}**: refused by {n} ({who}) {when}. {reason}").format(
         title=one.title, n=len(one.refused_by), who=labels.several(one.refused_by), when=when, reason=quoted(one.reason)

@@ -1,6 +1,6 @@
 """One round: walk the messages of a real run, from any seat.
 
-Walking a transcript: the stepper, and four linked views of the message under the cursor, from one seat.
+The stepper, and four linked views of the message under the cursor, from one seat.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MOST_CLIENTS = 8
 
 @dataclass(frozen=True)
 class Walked:
-    """What is walked: a transcript, and (for this session's own runs) the audience's side of it."""
+    """A transcript to walk, and (for this session's own runs) its observations."""
 
     name: str
     transcript: Transcript
@@ -78,7 +78,7 @@ def _live() -> Walked | None:
 
 
 def _loaded() -> Walked | None:
-    """A saved transcript, in place of this session's run."""
+    """A saved transcript instead of this session's run."""
     kept = st.session_state.get("loaded")
     if kept is None:
         return None
@@ -98,7 +98,7 @@ def _forget() -> None:
 
 
 def _seats(transcript: Transcript) -> tuple[str, ...]:
-    """Everything, then every seat; of many clients the first few."""
+    """The observer, then every seat; of many clients only the first few."""
     late = set(clients_of(transcript)[MOST_CLIENTS:])
     return (OBSERVER, *(seat for seat in seats_of(transcript) if seat not in late))
 
@@ -127,7 +127,7 @@ def _seat_chosen() -> None:
 
 @st.fragment
 def _walk(walked: Walked) -> None:
-    """Everything that follows the cursor and the seat; redrawn alone."""
+    """The part that depends on cursor and seat; redrawn alone."""
     state = st.session_state
     transcript = walked.transcript
     seat = _choose_seat(transcript)
@@ -160,7 +160,7 @@ def _walk(walked: Walked) -> None:
 
 
 def _absent(transcript: Transcript, cursor: int) -> None:
-    """A round that goes on without somebody says so, where the messages are missing."""
+    """Name the parties left out of the round under the cursor, and why."""
     here = transcript.sent[max(0, cursor - 1)].position.round
     for one in (absence for absence in transcript.left_out if absence.position.round == here):
         st.caption(
@@ -174,7 +174,7 @@ def _absent(transcript: Transcript, cursor: int) -> None:
 
 
 def _picture(walked: Walked, seat: str) -> dict[str, Any]:
-    """The stepper's picture, made once per seat and state of the transcript."""
+    """The stepper's picture, computed once per seat and state of the transcript."""
     wanted = (walked.name, len(walked.transcript.lines), len(walked.observations), seat)
     kept = st.session_state.get("picture")
     if kept is None or kept[0] != wanted:
@@ -183,7 +183,7 @@ def _picture(walked: Walked, seat: str) -> dict[str, Any]:
 
 
 def _messages(walked: Walked, seat: str) -> tuple[Message, ...]:
-    """Every message as this seat has it, made once."""
+    """Every message as this seat has it, computed once."""
     wanted = (walked.name, len(walked.transcript.lines), len(walked.observations), seat)
     kept = st.session_state.get("messages")
     if kept is None or kept[0] != wanted:
@@ -192,7 +192,7 @@ def _messages(walked: Walked, seat: str) -> tuple[Message, ...]:
 
 
 def views(walked: Walked, found: Matrix, seat: str, position: int) -> None:
-    """The message under the cursor: in words, itself, as a formula, and what is promised about it."""
+    """The message under the cursor: in words, as bytes, as a formula, and the claims about it."""
     if position == 0:
         st.markdown(
             _("Press **→** to send the first message, **space** to play, or click a party to see it as that party.")
@@ -266,8 +266,8 @@ def _ask(walked: Walked, position: int) -> None:
 
 
 def _files(walked: Walked) -> None:
-    """Take the transcript home, or walk one that was saved."""
-    session = frame.session()  # here: the download is made in another thread, where no session can be asked for
+    """Download the transcript, or walk a saved one."""
+    session = frame.session()  # asked for here: the download runs in another thread, without a session
     with st.expander(_("Transcript: download, or walk a saved one"), icon=":material/folder_zip:"):
         left, right = st.columns(2)
         left.download_button(
@@ -287,7 +287,7 @@ def _files(walked: Walked) -> None:
 
 
 def _load(data: bytes) -> None:
-    """Walk an uploaded transcript from its beginning; one that breaks is not walked."""
+    """Walk an uploaded transcript from its beginning; an invalid one is rejected."""
     try:
         transcript = unpack(data)
         said = _verdict(transcript)
@@ -302,7 +302,7 @@ def _load(data: bytes) -> None:
 
 
 def _verdict(transcript: Transcript) -> str:
-    """What the check says; the record of a run under way has no end. Raises: IntegrityError naming the first break."""
+    """The check's verdict; the record of a run under way has no end. Raises: IntegrityError naming the first break."""
     try:
         return _("Its signatures, its conversation and its sums were checked: {verdict}").format(
             verdict=quoted(verify(transcript))

@@ -1,6 +1,6 @@
 """Report: the run in one file, its transcript, and the command that checks it.
 
-The report page: one HTML file, the transcript, its pin, the experiment, and how anybody checks them.
+Downloads of the report (HTML), the transcript, its pin and the experiment, and how to check them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def page() -> None:
 
 
 def _html(number: int, result: RunResult) -> str:
-    """Written once per run of this session."""
+    """The report, rendered once per run of this session."""
     kept = st.session_state.get("report")
     if kept is None or kept[0] != number:
         kept = (number, to_html(result))
@@ -61,7 +61,7 @@ def _downloads(result: RunResult, html: str) -> None:
             _("Transcript (zip)"),
             partial(
                 frame.session().record, result.transcript
-            ),  # the session is asked for here: the download has another thread
+            ),  # the session is asked for here: the download runs in another thread, without a session
             "transcript.zip",
             "application/zip",
             icon=":material/receipt_long:",

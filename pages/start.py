@@ -1,6 +1,6 @@
 """Start: what leaves the hospital? One minute on one real record.
 
-The first minute: the same record, the same update, plain and encrypted.
+The same record and the same update, plain and encrypted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _leak(experiment: Experiment, row: int) -> Leak:
 
 
 def page() -> None:
-    """The story, the numbers behind it, and where to go on."""
+    """The story, the numbers behind it, and the way to the next page."""
     st.html(html.STYLE)
     with st.container(horizontal=True, vertical_alignment="center", key="head"):
         if not frame.presenter():

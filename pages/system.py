@@ -1,6 +1,6 @@
 """System: processes, keys, log, versions.
 
-The system page: who runs where, which keys there are, what the KMS logged, which versions.
+The parties' processes, the keys, the KMS's audit log, refusals, and versions.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _keys(run: Run) -> None:
 
 
 def _troubles(run: Run, result: RunResult | None) -> None:
-    """Who was left out and what was refused; what each party counted is known at the end of the run."""
+    """Parties left out and messages refused; the parties' own counts are known at the end of the run."""
     st.subheader(_("Left out, and refused"), anchor=False)
     absences = run.transcript.left_out
     refusals = [

@@ -1,6 +1,6 @@
 """Training lab: encrypted, plain, alone and together, round by round.
 
-The training lab: what encryption changes in a training (nothing one can see), and what it costs in bytes and seconds.
+What encryption changes in a training (nothing visible), and what it costs in bytes and seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ QUICK = tuple(
     for name, preset in PRESETS.items()
     if preset.family in ("bfv", "ckks") and not preset.insecure and not preset.collective
 )
-"""Schemes that a lab can afford to train under while people watch."""
+"""Schemes fast enough for a live training."""
 
 
 def page() -> None:
@@ -64,11 +64,11 @@ def _begin(schemes: tuple[str, ...]) -> None:
     try:
         begin("comparison", _noised(frame.experiment()), choice)
     except HeflError:
-        return  # the page says what is wrong where the noise is chosen
+        return  # the page shows the error beside the noise
 
 
 def _privacy(chosen: Experiment) -> None:
-    """The switch for differential privacy, and what it proves. Raises: ParameterError."""
+    """The switch for differential privacy, and its guarantee. Raises: ParameterError."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.toggle(_("Differential privacy"), False, key="lab:dp")
         if not st.session_state["lab:dp"]:
@@ -91,7 +91,7 @@ def _noised(chosen: Experiment) -> Experiment:
 
 
 def begin(name: str, experiment: Experiment, choice: Choice) -> None:
-    """Start a comparison and keep it in this session under a name; the one before is ended."""
+    """Start a comparison and keep it in this session under a name; the one before is cancelled."""
     before: Comparison | None = st.session_state.get(name)
     if before is not None:
         before.cancel()
@@ -101,7 +101,7 @@ def begin(name: str, experiment: Experiment, choice: Choice) -> None:
 
 
 def partition(experiment: Experiment) -> None:
-    """Who has which labels. Raises: DataError, ParameterError."""
+    """Show each client's labels. Raises: DataError, ParameterError."""
     whole = dealt_data(experiment)
     with st.expander(_("Who has which labels")):
         table = label_table(whole.parts, whole.dataset.classes)
@@ -110,7 +110,7 @@ def partition(experiment: Experiment) -> None:
 
 
 def show(comparison: Comparison) -> None:
-    """Its curves, live."""
+    """Show a comparison's curves, live."""
     with st.container(horizontal=True):
         measure = st.segmented_control(_("Measure"), ("accuracy", "loss"), default="accuracy", key="lab:measure")
         against = st.segmented_control(
@@ -126,7 +126,7 @@ def show(comparison: Comparison) -> None:
     @st.fragment(run_every=0.5 if was_running else None)
     def look() -> None:
         if was_running and not comparison.running:
-            st.rerun()  # the whole page: what is below the curves is there now
+            st.rerun()  # the whole page: the results below the curves are available now
         if comparison.running:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.progress(comparison.progress, _("training"))

@@ -1,6 +1,6 @@
-"""Your data: a table of your own, trained on under encryption; nothing is kept.
+"""Your data: training on the visitor's own table under encryption; nothing is kept.
 
-Your data: check a CSV, deal it to the clients, train on it under encryption. It lives in this session and nowhere else.
+Check a CSV, deal it to the clients, train on it under encryption. The table exists in this session only.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SIGNS = {
 
 
 class Kept:
-    """The uploaded table in a folder for its owner only: removed with this object, which lives as long as the session."""
+    """The uploaded table in a folder that only its owner can read; removed with this object, at the latest with the session."""
 
     def __init__(self, raw: bytes) -> None:
         folder = tempfile.mkdtemp(prefix="hefl-")
@@ -78,7 +78,7 @@ def _with_table(raw: bytes) -> None:
 
 
 def _keep(raw: bytes) -> Kept:
-    """Write the upload where the clients' homes can read it; the one before is forgotten."""
+    """Write the upload to a file that the clients' homes can read; the one before is deleted."""
     kept: Kept | None = st.session_state.get("own:kept")
     if kept is None or kept.digest != hashlib.sha256(raw).digest():
         _forget()

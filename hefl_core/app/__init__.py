@@ -1,1 +1,1 @@
-"""What the application keeps between clicks: sessions, jobs, comparisons, the report. Nothing here draws."""
+"""State of the application between clicks: sessions, jobs, comparisons, the report. Nothing here draws."""

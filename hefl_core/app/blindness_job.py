@@ -1,4 +1,4 @@
-"""A blindness test in the background, for a screen: progress, cancel, and what it found."""
+"""A blindness test in the background, for a page: progress, cancel, and the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Conduct = Callable[[EventBus, threading.Event], Blindness]
 
 
 class BlindnessJob(Job):
-    """One test. ``found`` is None until it is over; what a cancelled one saw until then proves nothing."""
+    """One test. ``found`` is None until it is over; a cancelled test proves nothing."""
 
     def __init__(self, conduct: Conduct, rounds: int = 0) -> None:
         super().__init__("blindness test")
@@ -28,12 +28,12 @@ class BlindnessJob(Job):
 
     @property
     def full(self) -> bool:
-        """Whether it runs rounds of its own, or looks into a run that is there."""
+        """Whether it runs its own rounds, instead of examining an existing run."""
         return self._rounds > 0
 
     @property
     def progress(self) -> Progress:
-        """The last word, and how far: rounds of a full test, else what the steps say of themselves."""
+        """The last message and the fraction done: by rounds for a full test, else as the steps report it."""
         events, _ = self._bus.since(0)
         done = sum(isinstance(event, RoundResult) for event in events)
         said = [event for event in events if isinstance(event, Progress)]
@@ -44,16 +44,16 @@ class BlindnessJob(Job):
         return Progress(text, min(0.99, last or 0.0) if not self.full or done else 0.0)
 
     def work(self) -> None:
-        """Conduct it."""
+        """Run the test."""
         self.found = self._conduct(self._bus, self._cancel)
 
 
 def of_run(run: Run, result: RunResult) -> BlindnessJob:
-    """One look into the processes of a run that is over."""
+    """One search of a finished run's processes."""
     return BlindnessJob(lambda bus, cancel: look_at(run, result, bus, cancel))
 
 
 def of_experiment(experiment: Experiment) -> BlindnessJob:
-    """The whole test: rounds of its own, every party alone in a process, two looks in each round."""
+    """The full test: its own rounds, every party alone in a process, two searches in each round."""
     longer = experiment.but(rounds=max(FULL_ROUNDS, experiment.rounds))
     return BlindnessJob(lambda bus, cancel: full_test(longer, bus=bus, cancel=cancel)[1], longer.rounds)

@@ -1,6 +1,6 @@
-"""A run of this process, a finished result or a transcript's file, handed to the attacks as one thing: a capture.
+"""A run of this process, a finished result or a transcript's file, as a capture for the attacks.
 
-Truth comes from where the run took its data (its experiment's names and seed), shares only from parties of this process.
+The truth comes from the data that the experiment names (with its seed), shares only from parties of this process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hefl_core.schemes.base import SecretShare
 
 
 def of_run(run: Run) -> Capture:
-    """A run under way or finished. Shares: those that it kept for the labs.
+    """A capture of a run, under way or finished. Shares: those that it kept for the labs.
 
     Raises: RoundError before its first step.
     """
@@ -27,14 +27,14 @@ def of_run(run: Run) -> Capture:
 
 
 def of_result(result: RunResult) -> Capture:
-    """What a finished run left: the clients' private side as the observer saw it, and no share."""
+    """A capture of a finished run: the clients' private side as the observer saw it, and no share."""
     return _capture(result.transcript, {}, result.observations)
 
 
 def of_transcript(transcript: Transcript) -> Capture:
-    """A transcript from a file: no share, and nothing that was not sent.
+    """A capture of a transcript from a file: no share, and nothing that was not sent.
 
-    Raises: DataError where this machine does not have the data that the experiment names.
+    Raises: DataError when this machine does not have the data that the experiment names.
     """
     return _capture(transcript, {}, {})
 

@@ -1,4 +1,4 @@
-"""One experiment under several schemes, and what it is compared with: plain FedAvg, each client alone, all data in one place."""
+"""One experiment under several schemes, and its baselines: plain FedAvg, each client alone, all data in one place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What to train beside the experiment's own scheme."""
+    """The trainings to compare."""
 
     schemes: tuple[str, ...]
     alone: bool = True
@@ -44,7 +44,7 @@ class Comparison(Job):
 
     @property
     def progress(self) -> float:
-        """Rounds done, of all rounds of the encrypted and plain trainings: 0..1."""
+        """Fraction of the encrypted and plain trainings' rounds that are done: 0..1."""
         wanted = (1 + len(self.choice.schemes)) * self.experiment.rounds
         return min(1.0, sum(len(curve.points) for curve in self._federated()) / wanted)
 
@@ -52,7 +52,7 @@ class Comparison(Job):
         return [curve for name, curve in self.curves.items() if name == PLAIN or name in self.choice.schemes]
 
     def work(self) -> None:
-        """All of them."""
+        """Run all trainings."""
         self._federate(PLAIN, self.experiment.but(scheme="plaintext", custody="individual"))
         if self.choice.alone:
             self._alone()
@@ -62,7 +62,7 @@ class Comparison(Job):
             self._centralised()
 
     def _federate(self, name: str, experiment: Experiment) -> None:
-        """A real run; each round's result becomes a point as it comes."""
+        """Run the protocol; each round's result becomes a point when it arrives."""
         run, started = Run(experiment, "local"), time.perf_counter()
         points: list[Point] = []
         for _ in run.steps():
@@ -73,7 +73,7 @@ class Comparison(Job):
         self.results[name] = run.result()
 
     def _take(self, name: str, run: Run, points: list[Point], started: float) -> None:
-        """Rounds that finished since the last look become points."""
+        """Turn the rounds finished since the last call into points."""
         for result in run.rounds[len(points) :]:
             sent = (points[-1].megabytes if points else 0.0) + result.bytes.upload_per_client / 1e6
             seconds = time.perf_counter() - started
@@ -81,7 +81,7 @@ class Comparison(Job):
             self.curves[name] = Curve(name, tuple(points), control=name == PLAIN)
 
     def _alone(self) -> None:
-        """The best and the worst client alone: more lines say less."""
+        """Keep the best and the worst client alone: more lines would show less."""
         rows = self._baseline(each_alone)
         ordered = sorted(rows, key=lambda row: row[-1].accuracy)
         self.curves["best client alone"] = _curve("best client alone", ordered[-1])

@@ -1,4 +1,4 @@
-"""Work in the background that a screen watches: begun once, cancelled on demand, its end waited for."""
+"""Background work that a page follows: started once, cancelled on demand, waited for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hefl_core.errors import HeflError, RuntimeUnavailable
 
 
 class Job:
-    """One piece of work in a thread; what it does is ``work``. ``error``: what stopped it, None while nothing did."""
+    """One piece of work in a thread, defined by ``work``. ``error``: the error that stopped it, else None."""
 
     def __init__(self, name: str) -> None:
         self.error: HeflError | None = None
@@ -17,29 +17,29 @@ class Job:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def work(self) -> None:
-        """Do it, looking at ``cancelled`` now and then. Raises: what stops it."""
+        """Do the work, checking ``cancelled`` now and then. Raises: the error that stops it."""
         raise NotImplementedError
 
     @property
     def running(self) -> bool:
-        """Whether it is under way."""
+        """Whether the thread is alive."""
         return self._thread.is_alive()
 
     @property
     def cancelled(self) -> bool:
-        """Whether its audience ended it."""
+        """Whether the user cancelled it."""
         return self._cancel.is_set()
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def cancel(self) -> None:
-        """Have it end at its next look."""
+        """Ask the work to end at its next check."""
         self._cancel.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the end; whether it came in time."""
+        """Wait for the end. Returns whether it came in time."""
         self._thread.join(seconds)
         return not self.running
 
@@ -48,5 +48,5 @@ class Job:
             self.work()
         except HeflError as error:
             self.error = error
-        except Exception as error:  # its text could hold anything; a thread's traceback nobody reads
+        except Exception as error:  # keep the kind only: its text could hold anything
             self.error = RuntimeUnavailable(f"{self._name}: stopped by {type(error).__name__}; start it again")

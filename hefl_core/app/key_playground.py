@@ -1,7 +1,7 @@
-"""A key management service to play with: real keys, real ciphertexts, several epochs, and a thief.
+"""A key management service to experiment with: real keys, real ciphertexts, several epochs, and a thief.
 
-Every party enrols and takes its messages with all their checks; rounds here carry a short random vector per client, so
-that a rotation takes a moment. A theft hands over the very shares the victims hold; what opens then is tried, not assumed.
+Every party enrols and receives its messages with all checks. Rounds carry a short random vector per client, so that a
+rotation takes a moment. A theft copies the victims' real shares; decryption with them is tried, not assumed.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ LENGTH = 12
 LAST_ROUND = 1000
 MAX_ROUNDS = 24
 CLOSE = 1e-3
-"""Decrypted and true values agree when they differ by less."""
+"""Decrypted and true values agree when they differ by less than this."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """One client's ciphertext as a coordinator (or whoever listens) keeps it; ``truth`` is for the comparison only."""
+    """One client's ciphertext as a coordinator (or an eavesdropper) keeps it; ``truth`` is for the comparison only."""
 
     round: int
     epoch: int
@@ -45,7 +45,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What the thief got from one recorded ciphertext. ``said``: the first number, or why it stayed shut."""
+    """The thief's result on one recorded ciphertext. ``said``: the first number, or why decryption failed."""
 
     round: int
     epoch: int
@@ -56,7 +56,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class EpochLine:
-    """One epoch for the screen. ``seconds``: what making and dealing its key took."""
+    """One epoch for the page. ``seconds``: the time that making and dealing its key took."""
 
     epoch: int
     state: EpochState
@@ -70,7 +70,7 @@ class EpochLine:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes on the wire and at rest, measured on this room's keys and ciphertexts."""
+    """Bytes on the wire and at rest, measured on this playground's keys and ciphertexts."""
 
     public_key: int
     sealed_share: int
@@ -81,7 +81,7 @@ class Sizes:
 
 
 class KeyPlayground:
-    """A KMS, a coordinator, an auditor and clients; ``recorded`` is everything that ever went over the wire.
+    """A KMS, a coordinator, an auditor and clients; ``recorded`` holds every upload.
 
     Raises: ParameterError with a suggestion where the preset cannot carry the custody.
     """
@@ -114,9 +114,9 @@ class KeyPlayground:
         return self.kms.active.roster.clients
 
     def play_round(self) -> None:
-        """Every client of the active epoch encrypts something and sends it; somebody keeps all of it.
+        """Every client of the active epoch encrypts a random vector; all ciphertexts are recorded.
 
-        Raises: RoundError past the room's number of rounds.
+        Raises: RoundError past the playground's number of rounds.
         """
         number = self.round + 1
         if number > MAX_ROUNDS:
@@ -134,11 +134,11 @@ class KeyPlayground:
         return min(16, self._scheme.preset.max_terms if hasattr(self._scheme.preset, "max_terms") else 16)
 
     def rotate(self) -> None:
-        """A new key from the next round on; the old one only decrypts."""
+        """Make a new key for the next round on; the old one only decrypts."""
         self._open(lambda: self.kms.rotate(self.round + 1, LAST_ROUND))
 
     def revoke(self, client: str) -> None:
-        """Leave a client out, and rotate so that it takes effect. Raises: RoundError, ParameterError."""
+        """Exclude a client, and rotate so that it takes effect. Raises: RoundError, ParameterError."""
         left = len(self.clients) - 1
         self.kms.settings.custody.for_clients(left)
         self.kms.revoke(client)
@@ -169,9 +169,9 @@ class KeyPlayground:
     # -- a theft -----------------------------------------------------------------------------------------------
 
     def steal(self, epoch: int, victims: tuple[str, ...]) -> tuple[Tried, ...]:
-        """Take the victims' shares of one epoch and try every ciphertext on record with them.
+        """Steal the victims' shares of one epoch and try them on every recorded ciphertext.
 
-        Raises: KeyNotActive when nobody holds a share of that epoch any more; RoundError without a victim.
+        Raises: KeyNotActive when a victim no longer holds a share of that epoch; RoundError without a victim.
         """
         if not victims:
             raise RoundError("theft: expected at least one victim, found none; choose a client")
@@ -179,7 +179,7 @@ class KeyPlayground:
         return tuple(self._try(item, shares) for item in self.recorded)
 
     def _try(self, item: Recorded, shares: list[SecretShare]) -> Tried:
-        """Decrypt one ciphertext, as it is, with these shares and nothing else."""
+        """Decrypt one ciphertext with these shares and nothing else."""
         try:
             values = self._decrypt(item, shares)
         except HeflError as error:
@@ -190,7 +190,7 @@ class KeyPlayground:
         return Tried(item.round, item.epoch, item.client, close, said)
 
     def _decrypt(self, item: Recorded, shares: list[SecretShare]) -> Vector:
-        """A thief does not respect labels: the ciphertext is relabelled with the stolen key's id and decrypted."""
+        """Relabel the ciphertext with the stolen key's id, as a thief would, and decrypt it."""
         key = self.parties[COORDINATOR].public_key_of(shares[0].id.epoch)
         total = replace(item.ciphertext, key_id=key.id)
         active = tuple(sorted(share.index for share in shares))[: key.quorum.threshold]
@@ -235,7 +235,7 @@ class KeyPlayground:
         return f"share {share.index} of {quorum.holders}" if quorum.collective else "the whole key"
 
     def sizes(self) -> Sizes:
-        """Of the active epoch. Plays a round first when none was played."""
+        """Sizes in the active epoch. Plays a round first if none was played."""
         if not self.recorded:
             self.play_round()
         active, preset = self.kms.active, load_preset(self.preset)

@@ -1,4 +1,4 @@
-"""One run as one HTML file: what was done, how it went, what was checked, what is not promised. Prints to PDF."""
+"""One run as one HTML file: experiment, course, checks, and what is not promised. Prints to PDF."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hefl_core.wire.canonical import encode
 
 
 def curve_of(result: RunResult) -> Curve:
-    """A finished run as a line for figures/training.py."""
+    """A finished run as a curve for figures/training.py."""
     sent, points, seconds = 0.0, [], 0.0
     for item in result.rounds:
         sent += item.bytes.upload_per_client / 1e6
@@ -24,7 +24,7 @@ def curve_of(result: RunResult) -> Curve:
 
 
 def to_html(result: RunResult, more: Sequence[Curve] = ()) -> str:
-    """The report. plotly.js is embedded once, so that the file needs no network.
+    """Render the report. plotly.js is embedded once, so that the file needs no network.
 
     Leaks: accuracies, sizes, times and digests; neither keys nor updates.
     """

@@ -1,7 +1,7 @@
-"""A room for a role play: people at one machine, each in a notebook of their own, exchange real envelopes over one table.
+"""The role play: players at one machine, each in a notebook, exchange real envelopes over one table.
 
-The table is a Ray actor that relays letters and keeps their headers; it can read what anybody on the way can. Ray is one
-trust domain: this separates players for learning, not attackers. How to sit down stands in a file that only its owner reads.
+The table is a Ray actor that relays letters and keeps their headers; it can read what any relay can. Ray is one trust
+domain: this separates players for learning, not attackers. Only its owner can read the file with the table's address.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ LOOK_SECONDS: Final = 0.3
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where the room's Ray is, and the token that admits to it."""
+    """The address of the role play's Ray, and its token."""
 
     ray: str
     token: str
 
 
 def address_file() -> Path:
-    """Where the room says how to sit down: $HEFL_ROOM, or a file in the home folder."""
+    """The file that holds the address: $HEFL_ROOM, or a file in the home folder."""
     return Path(os.environ.get("HEFL_ROOM") or Path.home() / ".hefl-room")
 
 
 class Table:
-    """Relays letters between those who sit at it. The first to give the terms opens it."""
+    """Relays letters between the players. The KMS's player opens it with the terms."""
 
     def __init__(self) -> None:
         self._terms: tuple[Manifest, Member] | None = None
@@ -52,35 +52,35 @@ class Table:
         self._headers: list[SignedHeader] = []
 
     def open(self, manifest: Manifest, kms: Member) -> None:
-        """The KMS's player says what is played; who plays again clears the table."""
+        """Set the terms (the KMS's player does so); clears the table of an earlier play."""
         self.__init__()  # type: ignore[misc]
         self._terms = (manifest, kms)
 
     def terms(self) -> tuple[Manifest, Member] | None:
-        """The public terms and the KMS's line; None before the KMS sat down."""
+        """The public terms and the KMS's member line; None before the KMS's player opened the table."""
         return self._terms
 
     def sit(self, member: Member, sealing_keys: tuple[Prekey, ...]) -> None:
-        """Take a place; its public line is for the KMS to enrol, a client's public sealing keys for it to seal to."""
+        """Take a seat: the KMS enrols the public member line and seals shares to a client's public sealing keys."""
         self._members[member.name] = member
         self._sealing_keys[member.name] = sealing_keys
 
     def members(self) -> tuple[Member, ...]:
-        """Who sits here, in the order of sitting down."""
+        """The seated players, in the order of sitting down."""
         return tuple(self._members.values())
 
     def sealing_keys(self, name: str) -> tuple[Prekey, ...]:
-        """Those that a client brought."""
+        """The sealing keys that a client brought."""
         return self._sealing_keys[name]
 
     def put(self, envelope: Envelope) -> None:
-        """Lay a letter into each recipient's box."""
+        """Put a letter into each recipient's box."""
         self._headers.append(envelope.signed_header)
         for name in envelope.header.recipients:
             self._boxes[name].append(envelope)
 
     def take(self, name: str) -> list[Envelope]:
-        """Empty a box."""
+        """Return and empty a box."""
         return self._boxes.pop(name, [])
 
     def headers(self) -> tuple[SignedHeader, ...]:
@@ -89,9 +89,9 @@ class Table:
 
 
 class Seat:
-    """A player's place: sends letters, hands the ones that arrive to a party, and waits for the others with patience.
+    """A player's seat: sends letters, passes arriving ones to a party, and waits for the other players.
 
-    Raises: RuntimeUnavailable, saying for whom it waited, when patience ends.
+    Raises: RuntimeUnavailable, naming what it waited for, after ``patience_seconds``.
     """
 
     def __init__(self, table: Any, patience_seconds: float = PATIENCE_SECONDS) -> None:
@@ -114,17 +114,17 @@ class Seat:
         return found
 
     def sit(self, party: Any) -> None:
-        """Take this party's place; a client brings its public sealing keys."""
+        """Take this party's seat; a client brings its public sealing keys."""
         keys = party.sealing_keys(1) if party.member.role == CLIENT else ()
         self._ask("sit", party.member, keys)
 
     def sealing_keys(self, name: str) -> tuple[Prekey, ...]:
-        """What a client that sits here wants its share to be sealed to, each signed by it."""
+        """The keys to which a seated client wants its share sealed, each signed by it."""
         found: tuple[Prekey, ...] = self._ask("sealing_keys", name)
         return found
 
     def players(self, names: Sequence[str]) -> tuple[Member, ...]:
-        """Wait until all of them sit."""
+        """Wait until all these players are seated."""
 
         def all_there() -> tuple[Member, ...] | None:
             there = {member.name: member for member in self._ask("members")}
@@ -133,14 +133,14 @@ class Seat:
         return self._wait(f"{', '.join(names)} to sit down", all_there)
 
     def send(self, letter: Letter | Envelope) -> None:
-        """Lay a letter on the table."""
+        """Send a letter over the table."""
         envelope = letter.envelope if isinstance(letter, Letter) else letter
         self._ask("put", envelope)
         header = envelope.header
         print(f"sent {header.kind:12s} {envelope.nbytes:9,} bytes to {', '.join(header.recipients)}")
 
     def receive(self, party: Any, kind: str, count: int = 1) -> None:
-        """Hand letters to the party, in order, until it accepted so many of this kind. Raises: what the party refuses."""
+        """Pass letters to the party, in order, until it accepted ``count`` of this kind. Raises: the party's refusal."""
         got = 0
         while got < count:
             waiting = f"{kind} for {party.name} ({got} of {count} there)"
@@ -157,7 +157,7 @@ class Seat:
         return box.popleft() if box else None
 
     def headers(self) -> tuple[SignedHeader, ...]:
-        """Everything that anybody at the table can see of all letters."""
+        """What every player can see of all letters."""
         found: tuple[SignedHeader, ...] = self._ask("headers")
         return found
 
@@ -173,20 +173,20 @@ class Seat:
 
 
 def take_seat(patience_seconds: float = PATIENCE_SECONDS) -> Seat:
-    """Sit down at the table of this machine. Raises: RuntimeUnavailable when there is none."""
+    """Take a seat at this machine's table. Raises: RuntimeUnavailable when there is none."""
     try:
         room = msgspec.json.decode(address_file().read_bytes(), type=Address)
     except (OSError, msgspec.MsgspecError) as error:
         raise RuntimeUnavailable("role play: expected an open room; run `python -m hefl_core room` first") from error
     os.environ.update(RAY_ADDRESS=room.ray, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=room.token)
-    from hefl_core.runtime.ray.cluster import CLUSTER, ray  # reads the environment while it is imported
+    from hefl_core.runtime.ray.cluster import CLUSTER, ray  # reads the environment at import time: set it first
 
     CLUSTER.wait()
     return Seat(ray.get_actor(TABLE, namespace=NAMESPACE), patience_seconds)
 
 
 def keep_room(stop: Callable[[], object]) -> None:
-    """Start Ray with a table in it, say where in the address file, and keep both until ``stop`` returns."""
+    """Start Ray with a table, write the address file, and keep both until ``stop`` returns."""
     from hefl_core.runtime.ray.cluster import CLUSTER, ray
 
     CLUSTER.wait()

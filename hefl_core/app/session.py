@@ -1,7 +1,7 @@
-"""One browser session's runs: a thread drains the steps into the transcript, readers only look.
+"""One browser session's runs: a thread steps a run into its transcript, pages only read.
 
-Two reruns of a page that stepped the same generator would collide; here one thread steps it, and play, step and back
-move a cursor over what is on record.
+Two reruns of a page that stepped the same generator would collide. Therefore one thread steps it; play, step and back
+only move a cursor over the record.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from hefl_core.probes.findings import Blindness
 
 MAX_SESSIONS = int(os.environ.get("HEFL_MAX_SESSIONS", "4"))
-"""Sessions at a time: each may have processes of its own."""
+"""Sessions at a time: each may have its own processes."""
 RAY_ALLOWED = os.environ.get("HEFL_RUNTIME", "ray") != "local"
-"""``HEFL_RUNTIME=local`` keeps the application without Ray: every party an object in its own process."""
+"""``HEFL_RUNTIME=local`` runs the application without Ray: every party is an object in this process."""
 
 Finish = Callable[[RunResult], RunResult]
-"""What happens to a finished run before anybody sees it, for example examining the claims."""
+"""Applied to a finished run's result before a page sees it, for example to check the claims."""
 
 
 class WarmUp:
-    """Ray coming up in the background, with progress. Nobody waits for it."""
+    """Starts Ray in the background, with progress. No page waits for it."""
 
     def __init__(self) -> None:
         self.bus = EventBus()
@@ -53,7 +53,7 @@ class WarmUp:
 
     def _work(self) -> None:
         self.bus.publish(Progress("starting Ray", 0.0))
-        from hefl_core.runtime.ray.cluster import CLUSTER  # importing Ray takes half a second; no page waits for it
+        from hefl_core.runtime.ray.cluster import CLUSTER  # importing Ray takes half a second; no page waits here
 
         try:
             CLUSTER.wait(self.bus)
@@ -63,17 +63,17 @@ class WarmUp:
 
     @property
     def ready(self) -> bool:
-        """Whether a run can have processes of its own without waiting."""
+        """Whether a run can have its own processes without waiting."""
         return self._ready
 
     @property
     def coming(self) -> bool:
-        """Whether it began and has neither come nor failed: worth another look."""
+        """Whether Ray is starting: neither up nor failed."""
         return self._thread is not None and not self._ready and self.failure is None
 
     @property
     def progress(self) -> Progress | None:
-        """The last word of the start, None before it began."""
+        """The last progress of the start, None before it began."""
         events, _ = self.bus.since(0)
         said = [event for event in events if isinstance(event, Progress)]
         return said[-1] if said else None
@@ -85,7 +85,7 @@ WARM_UP = WarmUp()
 class Session:
     """The runs of one browser session, one at a time. ``finish`` is applied to a finished run's result.
 
-    ``run``: the last one started, ``result``: what it left once it is finished, ``error``: what stopped it.
+    ``run``: the last one started, ``result``: its result once it is finished, ``error``: the error that stopped it.
     """
 
     def __init__(self, finish: Finish = lambda result: result) -> None:
@@ -109,18 +109,18 @@ class Session:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the last run was ended by its audience."""
+        """Whether the user cancelled the last run."""
         return self._cancel.is_set()
 
     @property
     def runtime(self) -> str:
-        """Where the last run's parties live: 'local' or 'ray'; empty before the first."""
+        """The last run's runtime: 'local' or 'ray'; empty before the first."""
         return self.run.runtime if self.run else ""
 
     def start(self, experiment: Experiment, runtime: str | None = None) -> None:
-        """Begin a run in the background; the one before is ended and its processes are freed.
+        """Start a run in the background; the run before is cancelled and its processes end.
 
-        ``runtime`` None: Ray where it is ready (and always for Keras), else objects in this process.
+        ``runtime`` None: Ray if it is ready (and always for Keras), else objects in this process.
         Raises: RuntimeUnavailable after the session was closed; ParameterError for an unknown runtime.
         """
         with self._lock:
@@ -138,7 +138,7 @@ class Session:
             self._thread.start()
 
     def _drain(self, run: Run, cancel: threading.Event) -> None:
-        """Take every step; an error is kept for the screen."""
+        """Take every step; keep an error for the page."""
         try:
             for _ in run.steps():
                 if cancel.is_set():
@@ -153,7 +153,7 @@ class Session:
             run.close()
 
     def inquire(self, blindness_job: BlindnessJob) -> None:
-        """Begin a blindness test; the one before is ended."""
+        """Start a blindness test; the one before is cancelled."""
         with self._lock:
             if self.blindness_job is not None:
                 self.blindness_job.cancel()
@@ -161,19 +161,19 @@ class Session:
             blindness_job.start()
 
     def take_finding(self, found: Blindness) -> None:
-        """A look into this session's run becomes part of its result, and of its claims."""
+        """Add a blindness test of this session's run to its result and its claims."""
         if self.result is not None:
             self.result = self._finish(replace(self.result, blindness=found))
 
     def record(self, transcript: Transcript) -> bytes:
-        """A record as a file. This session's finished run ends its keys first; of one under way the bodies stay here."""
+        """A record as a file. A finished run of this session destroys its keys first; a run under way keeps its bodies here."""
         run = self.run
         if run is not None and not self.running and not transcript.released and run.transcript is transcript:
             run.end_keys()
         return pack(transcript, bodies=transcript.released)
 
     def cancel(self) -> None:
-        """End the run under way, if there is one; what is on record stays."""
+        """Cancel the run under way, if there is one; the record stays."""
         self._cancel.set()
         if self.run is not None and self.run.runtime == "ray":
             self.run.close()
@@ -184,13 +184,13 @@ class Session:
             self.run.close()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the run under way; whether it ended in time."""
+        """Wait for the run under way. Returns whether it ended in time."""
         if self._thread is not None:
             self._thread.join(seconds)
         return not self.running
 
     def close(self) -> None:
-        """End everything and free the processes; nothing starts here any more."""
+        """Cancel everything and end the processes; nothing can start afterwards."""
         with self._lock:
             self.closed = True
             if self.blindness_job is not None:
@@ -199,7 +199,7 @@ class Session:
 
 
 def default_runtime(experiment: Experiment) -> str:
-    """Processes of their own where Ray is there; TensorFlow never in this process."""
+    """'ray' if Ray is ready, else 'local'; Keras always on Ray, so that TensorFlow is never in this process."""
     if experiment.trainer == "keras":
         if not RAY_ALLOWED:
             raise RuntimeUnavailable("keras: it runs in processes of its own, Ray is switched off; choose numpy")
@@ -208,7 +208,7 @@ def default_runtime(experiment: Experiment) -> str:
 
 
 def _of_ours(error: Exception) -> HeflError:
-    """Any other error is named by its kind alone: its text could hold anything."""
+    """Keep only the kind of an error that is not ours: its text could hold anything."""
     if isinstance(error, HeflError):
         return error
     return RuntimeUnavailable(f"the run stopped: unexpected {type(error).__name__}; start it again")
@@ -226,7 +226,7 @@ class Sessions:
         return len(self._open)
 
     def open(self, finish: Finish = lambda result: result) -> Session:
-        """A new session. Raises: RuntimeUnavailable when there are as many as this machine carries."""
+        """A new session. Raises: RuntimeUnavailable when ``limit`` sessions are open."""
         with self._lock:
             if len(self._open) >= self.limit:
                 raise RuntimeUnavailable(
@@ -238,7 +238,7 @@ class Sessions:
             return session
 
     def close(self, session: Session) -> None:
-        """Free a session and its place."""
+        """Close a session and free its place."""
         with suppress(KeyError), self._lock:
             self._open.remove(session)
         session.close()

@@ -1,4 +1,4 @@
-"""Clients that cheat in a real run, each in one way: which lies a party refuses, and which pass every check.
+"""Lying clients in a real run, one lie each: which lies a party refuses, and which pass every check.
 
 Like attacks/methods/poisoning.py, but through the whole protocol: commitment, signature, admission, decryption, count and tag.
 """
@@ -28,22 +28,22 @@ from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Envelope, Position
 
 FACTOR = -4.0
-"""What a liar multiplies its update by: within the bound, and the wrong way."""
+"""Factor of a lying client's update: within the bound, in the wrong direction."""
 BOOST = 10.0
-"""What another one does, past every clip that is worth its name."""
+"""Factor of another lying client's update: past any useful clip."""
 CLIP = 0.25
-"""The norm that the lab clips to, where it clips: honest updates of its runs are longer."""
+"""The norm that the lab clips to, if it clips: honest updates of its runs are longer."""
 INTEGER_FIELD = 1 << 64
-"""What Paillier's example counts wrap around (schemes/paillier/big_words.py)."""
+"""Paillier's example counts wrap around modulo this (schemes/paillier/big_words.py)."""
 
 
 class LyingClient(Client):
-    """A client that follows the protocol but for one thing; ``title`` says which."""
+    """A client that deviates from the protocol in one way, named by ``title``."""
 
     title = ""
 
     def _otherwise(self, values: Vector, plan: RoundPlan, position: Position, **changed: Any) -> CiphertextVector:
-        """An encryption with other arguments than an honest client's, tagged all the same, labelled as the plan wants it."""
+        """Encrypt with other arguments than an honest client; still tagged, and labelled as the plan demands."""
         scheme, bound = self.scheme, self._bound(plan)
         how: dict[str, Any] = {
             "key": self.enrolment.share if scheme.preset.symmetric else self.public_key,
@@ -58,13 +58,13 @@ class LyingClient(Client):
 
 
 class Honest(LyingClient):
-    """The control: through the same machinery nobody refuses anything."""
+    """The control: through the same machinery, without a lie, no party refuses anything."""
 
     title = "no lie"
 
 
 class SignedByAStranger(LyingClient):
-    """The signature on its upload is not of the roster's key."""
+    """It signs its upload with a key that is not in the roster."""
 
     title = "an upload signed with a key that is not in the roster"
 
@@ -96,7 +96,7 @@ class OtherThanCommitted(LyingClient):
 
 
 class Malformed(LyingClient):
-    """A block of its ciphertext is cut short."""
+    """It cuts a block of its ciphertext short."""
 
     title = "a ciphertext with a block cut short"
 
@@ -106,7 +106,7 @@ class Malformed(LyingClient):
 
 
 class UnderAnotherKey(LyingClient):
-    """It encrypts under a key of its own and writes the round's key on it."""
+    """It encrypts under its own key and labels the ciphertext with the round's."""
 
     title = "a ciphertext under another key, labelled with the round's"
 
@@ -134,9 +134,9 @@ class TooManyExamples(LyingClient):
 
 
 class FewerExamples(LyingClient):
-    """From the second round on it takes the others' examples away: its count is negative, modulo what the words hold.
+    """From the second round on it subtracts the others' examples: its count is negative, modulo the words' range.
 
-    It knows Σ n_k of the first round and aims at one example each, so that the mean is Σ n_k / K times what it should be.
+    It knows Σ n_k from the first round and aims at one example each, so that the mean is Σ n_k / K times too large.
     """
 
     title = "a negative count of examples, so that all together seem to have one each"
@@ -147,7 +147,7 @@ class FewerExamples(LyingClient):
         super()._check_opened(opened, message, position)
 
     def _aim(self, plan: RoundPlan) -> int:
-        """The total that all are to see."""
+        """The total that it wants all clients to see."""
         return len(plan.cohort)
 
     def _encrypt(self, weighted: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
@@ -156,17 +156,19 @@ class FewerExamples(LyingClient):
         claimed = self._aim(plan) - (self._total - self._weight)
         if not hasattr(self.scheme, "fields"):
             return self._as_slots(claimed, weighted, plan)
+        # encoded for one term there is no headroom, so the wrapped count passes the encoder's own check
         alone, agreed, bound = cast(FieldScheme, self.scheme).fields(1), self._fields(plan), self._bound(plan)
         steps = np.rint(weighted / agreed.step(bound)) + (
             agreed.offset - alone.offset
         )  # the same fields, encoded for one
         ring = getattr(self.scheme, "ring", None)
+        # Paillier: in the sum the wrapped count carries 1 into the next field, the contributors: so it claims 0 there
         wrapped, count = (claimed % ring.plain_modulus, 1) if ring else (claimed % INTEGER_FIELD, int(claimed >= 0))
         values = steps * alone.step(bound)
         return self._otherwise(values, plan, position, max_terms=1, integers=(wrapped, count))
 
     def _as_slots(self, claimed: int, weighted: Vector, plan: RoundPlan) -> CiphertextVector:
-        """Without fields (CKKS) the count is a slot like any other; the label says afterwards what was meant."""
+        """Without fields (CKKS) the count is an ordinary slot; the label is set afterwards."""
         slots = np.concatenate([np.array([claimed, 1]) * INTEGER_UNIT, weighted])
         share = self.enrolment.share if self.scheme.preset.symmetric else self.public_key
         made = self.scheme.encrypt(share, slots, bound=self._bound(plan), max_terms=plan.max_terms)
@@ -174,9 +176,9 @@ class FewerExamples(LyingClient):
 
 
 class PastTheBound(LyingClient):
-    """It encodes for two terms and says that it was for all: in schemes with fields each number is then read as more.
+    """It encodes for two terms and claims to have encoded for all: schemes with fields then read each number as larger.
 
-    Without fields (CKKS) the clients check that the sum's numbers stay within K times the bound, and no more.
+    Without fields (CKKS) the clients only check that the sum's numbers stay within K times the bound.
     """
 
     title = "numbers past the agreed bound, in the room left for the sum"
@@ -190,7 +192,7 @@ class PastTheBound(LyingClient):
 
 
 class MoreExamples(LyingClient):
-    """It claims as many examples as one client may have, and weighs its update accordingly."""
+    """It claims the most examples that one client may have, and weights its update accordingly."""
 
     title = "as many examples as one client may have, to weigh more"
 
@@ -200,7 +202,7 @@ class MoreExamples(LyingClient):
 
 
 class PastTheClip(LyingClient):
-    """It clips nothing and sends ten times its update, within the bound of an entry."""
+    """It skips the clip and sends ten times its update, within the bound of an entry."""
 
     title = f"{BOOST:g} times its update, past the clip where there is one"
 
@@ -234,12 +236,12 @@ LIES: tuple[type[LyingClient], ...] = (
     MoreExamples,
     WellFormed,
 )
-"""What is tried, from the crude to the one that nothing stops."""
+"""The lies, from crude ones to the one that nothing stops."""
 
 
 @dataclass(frozen=True)
 class LieOutcome:
-    """What became of a lie. ``refused_by``: the parties that refused something, ``reason``: the first one's; empty: nobody did.
+    """Outcome of a lie. ``refused_by``: the refusing parties, ``reason``: the first one's reason; empty if none refused.
 
     ``applied``: rounds that the clients applied all the same; ``accuracy`` after the last, by the observer (0 before any).
     """
@@ -252,15 +254,15 @@ class LieOutcome:
 
     @property
     def decrypted(self) -> bool:
-        """Whether it took a decryption to find out: then it was clients that refused."""
+        """Whether only the decryption revealed the lie: then clients refused it."""
         return any(name.startswith("client-") for name in self.refused_by)
 
 
 def tell(lie: type[LyingClient], experiment: Experiment) -> LieOutcome:
-    """A run in which client 1 lies; the others, coordinator and auditor are honest.
+    """Run with a lying client 1; the other clients, coordinator and auditor are honest.
 
-    A lie that is refused before the sum leaves the liar out of the round, as long as min_cohort others remain; one that is
-    refused after decrypting ends the run. Raises: HeflError when the run ends and nobody refused.
+    A lie refused before the sum excludes the lying client from the round, as long as min_cohort others remain. A lie refused
+    after decryption ends the run. Raises: HeflError when the run ends without a refusal.
     """
     run = Run(experiment, stage=partial(_stage, lie))
     ended: HeflError | None = None
@@ -279,29 +281,29 @@ def tell(lie: type[LyingClient], experiment: Experiment) -> LieOutcome:
 
 @dataclass(frozen=True)
 class Lies:
-    """The honest run, and every lie in its place."""
+    """The outcomes of the honest run and of every lie."""
 
     honest: LieOutcome
     told: tuple[LieOutcome, ...]
 
     @property
     def caught(self) -> tuple[LieOutcome, ...]:
-        """Those that somebody refused."""
+        """The refused lies."""
         return tuple(one for one in self.told if one.refused_by)
 
     @property
     def missed(self) -> tuple[LieOutcome, ...]:
-        """Those that nobody did."""
+        """The lies that no party refused."""
         return tuple(one for one in self.told if not one.refused_by)
 
 
 def tell_all(experiment: Experiment) -> Lies:
-    """Each lie in a run of its own, in this process. Raises: HeflError."""
+    """Tell each lie in its own run, in this process. Raises: HeflError."""
     return Lies(tell(Honest, experiment), tuple(tell(lie, experiment) for lie in LIES))
 
 
 def _stage(lie: type[LyingClient], manifest: Manifest, observer: Member | None) -> Stage:
-    """As the local stage, with a liar in client 1's place."""
+    """The local stage with a lying client in client 1's place."""
     kms = make_kms(manifest)
     root, experiment = kms.member, manifest.experiment
     liar = lie(client_name(1), manifest, root, home_of(experiment, 1), model_of(manifest).init, observer)

@@ -1,1 +1,1 @@
-"""The command line: one file per group of commands, thin over the rooms below."""
+"""The command line: one file per group of commands, thin over the packages below."""

@@ -26,7 +26,7 @@ def app(
     names = parse_names(",".join((*(host or ()), os.environ.get(VARIABLE, ""))))
     environment = os.environ | {VARIABLE: ",".join(names)}
     child = subprocess.Popen(streamlit_command(address, port), env=environment)
-    # A stop that reaches this process alone must reach the server too; Ctrl-C reaches both from the terminal.
+    # SIGTERM reaches this process alone, so it is passed on; Ctrl-C reaches both from the terminal, so it is ignored here
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     code = child.wait()

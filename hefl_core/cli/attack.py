@@ -1,4 +1,4 @@
-"""``attack``: list the attacks, or run one from a seat and print what it reached."""
+"""``attack``: list the attacks, or run one from a seat and print its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``blindness``: does the server learn nothing? Look into its process while it works, and into one that breaks the rules."""
+"""``blindness``: does the server learn nothing? Search its process while it works, and one that breaks the rules."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def blindness(
 
 
 def summary(found: list[Blindness]) -> Table:
-    """What was searched and found, a column per test."""
+    """Searches and findings, a column per test."""
     table = Table(
         title="blindness test",
         caption="absence at the time of looking; forms not searched for and side channels stay open",
@@ -119,7 +119,7 @@ def _strangers(one: Blindness) -> int:
 
 
 def controls(found: list[Blindness]) -> Table:
-    """What was planted, and whether it was found."""
+    """The planted values, and whether they were found."""
     table = Table(title="controls: what must be found")
     for column in ("observation", "planted", "found", "evidence"):
         table.add_column(column)

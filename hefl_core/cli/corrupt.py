@@ -1,4 +1,4 @@
-"""``corrupt``: hand damaged bytes in at every door and count what becomes of them."""
+"""``corrupt``: pass damaged bytes to every parser and count the outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hefl_core.checks.damage.sweep import BARE, Sweep, SweepRow, failures, rows,
 from hefl_core.cli.output import STDERR, STDOUT, write_json
 
 BARE_SHARE = 10
-"""One bare case for so many of ours."""
+"""One bare case for this many of ours."""
 SHOWN = 20
 
 

@@ -56,7 +56,7 @@ def _run(experiment: Experiment, runtime: str) -> RunResult:
 
 
 def story(result: RunResult) -> list[tuple[str, str]]:
-    """Round 1 in seven panels, every number read off the run: (title, text)."""
+    """Round 1 in seven panels, every number taken from the run: (title, text)."""
     transcript, experiment = result.transcript, result.experiment
     data = dealt_data(experiment).dataset
     seen = result.observations[1][0]
@@ -119,7 +119,7 @@ def _verdict(encrypted: RunResult, plain: RunResult) -> bool:
 
 
 def _glimpse(block: bytes) -> str:
-    """Some bytes from the middle: the beginning of a block is its header."""
+    """Some bytes from the middle, because a block begins with its header."""
     middle = len(block) // 2
     return f"… {block[middle : middle + 24].hex(' ')} …"
 

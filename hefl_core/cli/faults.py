@@ -1,4 +1,4 @@
-"""``faults``: disturb runs on purpose and judge what became of them."""
+"""``faults``: disturb runs on purpose and classify their outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``verify``, ``schemes``, ``claims``: look at what is there."""
+"""``verify``, ``schemes``, ``claims``: inspect records, presets and the ledger."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ _CAPTION = (
 
 
 def _flooding(preset: Preset, held: Custody, parameters: int | None, rounds: int) -> Flooding | str | None:
-    """The statement, the reason why there is none, or None where nothing is flooded."""
+    """The flooding, the reason why there is none, or None when nothing is flooded."""
     free, quorum = held.dealer_free, held.quorum
     try:
         if parameters is None:
@@ -101,7 +101,7 @@ def _flooding(preset: Preset, held: Custody, parameters: int | None, rounds: int
 
 
 def _security(preset: Preset, stated: Flooding | str | None) -> str:
-    """Never the bits of the ring alone where a key can be held together."""
+    """The security as text: never the ring's bits alone when a key can be shared."""
     bits = f"{preset.security_bits} bits"
     return bits if stated is None else f"{bits}; held together: {stated}"
 

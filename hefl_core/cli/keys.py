@@ -42,7 +42,7 @@ DEFAULT_STORE = Path("keys.sqlite")
 
 @contextmanager
 def _opened(store: Path, key_file: Path | None, token: str | None, *, new: bool = False) -> Iterator[KeyStore]:
-    """Open a store with whatever unlocks it. Raises: ParameterError, KeyUseError."""
+    """Open a store with its token, key file or passphrase. Raises: ParameterError, KeyUseError."""
     if not new and not store.exists():
         raise ParameterError(f"key store: expected a file, found none at {store}", "run `keys ceremony` first")
     with KeyStore(store, _unlock(key_file, token, new=new)) as opened:

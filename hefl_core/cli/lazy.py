@@ -1,4 +1,4 @@
-"""Commands that are imported when they are called, so that `--help` answers at once."""
+"""Commands that are imported when they are called, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typer.main import get_command
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """A command's name, the module that defines it under that name, and the line that `--help` prints."""
+    """A command's name, the module that defines it under that name, and its line in `--help`."""
 
     name: str
     module: str
     summary: str
 
     def load(self) -> Any:
-        """Import the command: a function, or a Typer application with commands of its own."""
+        """Import the command: a function, or a Typer application with subcommands."""
         found = getattr(importlib.import_module(self.module), self.name)
         if isinstance(found, typer.Typer):
             return get_command(found)
@@ -30,7 +30,7 @@ class LazyCommand:
 
 
 def lazy_group(commands: tuple[LazyCommand, ...]) -> type[TyperGroup]:
-    """A group that lists these commands by their summaries and imports one only to run it."""
+    """A group that lists these commands with their summaries and imports a command only to run it."""
     by_name = {command.name: command for command in commands}
 
     class LazyGroup(TyperGroup):

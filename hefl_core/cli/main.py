@@ -1,4 +1,4 @@
-"""The commands, and what their failures mean to a shell.
+"""The commands and their exit codes.
 
 Exit codes: 0 done, 1 a check failed, 2 bad arguments or input, 3 the run broke.
 """
@@ -94,7 +94,7 @@ app = typer.Typer(
 )
 
 MOST_SAID: Final = 4000
-"""Characters of an error: it may quote a file that somebody else wrote, down to a terminal's control codes."""
+"""Most characters of an error that are shown: it may quote a foreign file, with a terminal's control codes in it."""
 BAD_INPUT: Final[tuple[type[Exception], ...]] = (ParameterError, DataError, EncodingError, OSError)
 
 
@@ -108,7 +108,7 @@ def main() -> None:
     try:
         app()
     except (HeflError, OSError) as error:
-        bad_input = isinstance(error, BAD_INPUT) or type(error) is KeyUseError  # its kinds are a run's own failures
+        bad_input = isinstance(error, BAD_INPUT) or type(error) is KeyUseError  # its subclasses are failures of a run
         code = 2 if bad_input else 1 if isinstance(error, IntegrityError) else 3
         Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(
             f"{type(error).__name__}: {visible(error, MOST_SAID)}"

@@ -21,7 +21,7 @@ STDOUT = Console()
 
 
 def write_json(target: str, text: str) -> None:
-    """Write to a file, or to stdout where ``target`` is '-'."""
+    """Write to a file, or to stdout if ``target`` is '-'."""
     if target == "-":
         sys.stdout.write(text + "\n")
     else:
@@ -84,7 +84,7 @@ def rounds_table(result: RunResult, plain: RunResult | None = None) -> Table:
 
 
 def forecast_table(result: RunResult) -> Table:
-    """What a round should have cost and what it did cost; empty without a forecast."""
+    """Forecast and measured cost of a round; empty without a forecast."""
     table = Table(title="forecast, before the run", caption="per round; CPU of all parties together, training left out")
     for column in ("", "forecast", "measured", "off"):
         table.add_column(column, justify="right")
@@ -117,13 +117,13 @@ def findings_table(result: RunResult) -> Table:
 
 
 def warn_insecure(result: RunResult) -> None:
-    """Say in red why a run protects nobody, where that is so."""
+    """Print in red why a run is insecure, if it is."""
     for reason in result.insecure:
         STDERR.print(f"[bold red]INSECURE[/] {reason}")
 
 
 def say_remarks(remarks: Iterable[object]) -> None:
-    """What a run should be read with."""
+    """Print the remarks on a run."""
     for remark in remarks:
         STDERR.print(f"[yellow]NOTE[/] {remark}")
 

@@ -1,4 +1,4 @@
-"""``provision``: keys, certificates and terms for parties that are services of different organisations."""
+"""``provision``: keys, certificates and terms for services of different organisations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``room``: the shared session of the role play."""
+"""``room``: the shared table of the role play."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``serve``: one party, or the screen, as a service."""
+"""``serve``: one party, or the GUI, as a service."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def serve(
 ) -> None:
     """Run one party as a service until SIGTERM: health and metrics over HTTP, one JSON object per line on stderr."""
     settings = Settings.load(role, config)
-    from hefl_core.runtime.services.service import serve as run  # after the settings: a wrong value is said at once
+    from hefl_core.runtime.services.service import serve as run  # a slow import: a wrong setting is reported before it
 
     run(settings)

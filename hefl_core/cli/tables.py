@@ -1,4 +1,4 @@
-"""``table``: what the reader of tables decides about a file, before anybody trains on it."""
+"""``table``: what the table reader decides about a file, before a training uses it."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _columns(
 
 
 def _pair(text: str) -> tuple[str, str]:
-    """COLUMN=VALUE; the column's name may contain the sign."""
+    """Split COLUMN=VALUE; the column's name may contain '='."""
     name, sign, value = text.rpartition("=")
     if not sign or not name:
         raise ParameterError(f"declared: expected COLUMN=VALUE, found {text!r}", "write age=number")

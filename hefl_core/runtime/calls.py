@@ -1,6 +1,6 @@
-"""What the coordinator may ask of whom, and how question and answer are written: canonical bytes of typed values.
+"""What the coordinator may ask of each role, and how call and report are encoded: canonical bytes of typed values.
 
-The list is the party's, not the coordinator's: whatever is not on it is refused where it arrives. Nothing on it gives out
+The party applies this list, not the coordinator: a call that is not on it is rejected on arrival. No call on it gives out
 a secret, an update, a model or a number of examples.
 """
 
@@ -26,7 +26,7 @@ from hefl_core.wire.envelope import Envelope, Position, SignedHeader
 from hefl_core.wire.limits import MAX_HEADER_BYTES
 
 LEAVE: Final = "leave"
-"""The experiment is over: the party ends."""
+"""The experiment is over: the party exits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error of ours, by its kind. ``have`` and ``need`` belong to a QuorumError."""
+    """A HeflError as data: its class name and its text. ``have`` and ``need`` belong to a QuorumError."""
 
     kind: str
     text: str
@@ -66,7 +66,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of a call: a refusal, or the canonical bytes of the step's result."""
+    """The answer to a call: a refusal, or the canonical bytes of the step's result."""
 
     life: bytes
     number: int
@@ -124,11 +124,11 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
         "unrecorded": _UNRECORDED,
     },
 }
-"""By role: what a party answers."""
+"""By role: the steps that a party answers."""
 
 
 def step_of(role: str, step: str) -> Step:
-    """Look a step up on the role's list. Raises: RoundError when it is not on it."""
+    """Look up a step in the role's list. Raises: RoundError when it is not in it."""
     known = STEPS[role]
     if step not in known:
         raise RoundError(f"{step[:40]!r}: expected one of {', '.join(known)}; a {role} answers nothing else")
@@ -136,7 +136,7 @@ def step_of(role: str, step: str) -> Step:
 
 
 def pack_result(result: object) -> bytes:
-    """A result as bytes; letters are weighed again where they arrive."""
+    """A result as bytes. A letter travels as its envelope; the receiver measures its size itself."""
     return encode(_said(result))
 
 
@@ -166,18 +166,19 @@ def unpack_arguments(step: Step, data: bytes) -> Sequence[Any]:
 
 
 def refusal_of(error: HeflError, *, private: bool) -> Refusal:
-    """An error for the way. ``private``: a client's, of which only the kind and the rule may leave."""
+    """An error as a report may carry it. ``private``: a client's error, of which only the kind and the rule may leave."""
     text = public_text(error) if private else str(error)
     have, need = getattr(error, "have", 0), getattr(error, "need", 0)
     return Refusal(type(error).__name__, cut(text), have, need)
 
 
 def error_of(refusal: Refusal) -> HeflError:
-    """The error that a refusal stands for, its text cut; an unknown kind is a WireError.
+    """Turn a refusal back into its error, the text cut; an unknown kind becomes a WireError.
 
     >>> error_of(Refusal("RoundError", "too late"))
     RoundError('too late')
     """
+    # the peer chooses this name: without the subclass test it could pick any attribute of the module to be called
     kind = getattr(errors, refusal.kind, None)
     if not (isinstance(kind, type) and issubclass(kind, HeflError)):
         return WireError(f"answer: expected a kind of error that is known, found {refusal.kind[:40]!r}")

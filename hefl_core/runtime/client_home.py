@@ -1,4 +1,4 @@
-"""What a client has at home: its part of the data and a trainer. Built where the client lives, never sent."""
+"""A client's home: its part of the data and a trainer. Built in the client's own process, never sent."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from hefl_core.learning.partition import partition
 from hefl_core.learning.trainers import open_trainer
 
 OWN: Final = "own:"
-"""Terms whose data set begins so are about tables that the clients keep (runtime/services/own_data.py)."""
+"""Prefix of data set names that stand for the clients' own tables (runtime/services/own_data.py)."""
 
 
 @dataclass(frozen=True)
 class DealtData:
-    """A data set dealt out among the clients, and the model they train: what an experiment's names stand for."""
+    """The data set that an experiment names, partitioned among the clients, and the model that they train."""
 
     dataset: Dataset
     model: Model
     parts: tuple[Examples, ...]
 
     def manifest(self, experiment: Experiment) -> Manifest:
-        """Public terms of a fresh run."""
+        """Draw the public terms of a new run."""
         largest = max(len(part) for part in self.parts)
         return Manifest.draw(experiment, self.model.parameters, largest, self.schema)
 
     @property
     def schema(self) -> Schema:
-        """What every part looks like."""
+        """Columns and classes, the same for every part."""
         return Schema(self.dataset.feature_names, self.dataset.classes)
 
 
@@ -49,7 +49,7 @@ def _dealt_data(dataset: str, model: str, clients: int, alpha: float | None, by:
 
 
 def dealt_data(experiment: Experiment) -> DealtData:
-    """Load and deal. Raises: DataError, ParameterError."""
+    """Load the data set and partition it. Raises: DataError, ParameterError."""
     e = experiment
     if e.dataset.startswith(OWN):
         raise DataError(
@@ -66,7 +66,7 @@ def home_of(experiment: Experiment, index: int) -> Home:
 
 
 def home_with(experiment: Experiment, model: Model, index: int, own: Examples, held_out: Examples) -> Home:
-    """The home of client ``index`` around these examples of its own."""
+    """The home of client ``index``, built from its own examples."""
     trainer = open_trainer(experiment.trainer, model)
 
     def train(theta: Parameters, round_: int) -> Parameters:
@@ -82,7 +82,7 @@ def home_with(experiment: Experiment, model: Model, index: int, own: Examples, h
 
 
 def model_of(manifest: Manifest) -> Model:
-    """The model that a manifest describes; no data is read for it. Raises: ParameterError when it describes none."""
+    """The model that a manifest describes; reads no data. Raises: ParameterError when it describes none."""
     schema = manifest.schema
     if schema is None:
         raise ParameterError(
@@ -92,5 +92,5 @@ def model_of(manifest: Manifest) -> Model:
 
 
 def initial_parameters(manifest: Manifest) -> Parameters:
-    """θ_0, which everybody draws from the manifest alone. Shapes: float32 (d,). Raises: as :func:`model_of`."""
+    """θ_0, which every party draws from the manifest alone. Shapes: float32 (d,). Raises: as :func:`model_of`."""
     return np.asarray(model_of(manifest).init(manifest.initialisation), dtype=np.float32)

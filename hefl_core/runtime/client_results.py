@@ -1,4 +1,4 @@
-"""What a client keeps for itself: accuracy and cost of each round, its refusals in full, and the model.
+"""A client's private results: accuracy and cost of each round, its refusals in full, and the model.
 
 Written in its own folder, sent nowhere.
 """
@@ -25,7 +25,7 @@ ROUNDS, MODEL, REFUSALS, HEAD = "rounds.jsonl", "model.npy", "refusals.txt", "he
 class RoundLine(msgspec.Struct, frozen=True):
     """One round at one client. ``model``: SHA-256 of θ, 64 hex digits; accuracy and loss on its hold-out rows.
 
-    ``spent``: what the round cost here; nobody else is told, because training time grows with n_k.
+    ``spent``: what the round cost this client; it stays here, because training time grows with n_k.
     """
 
     round: int
@@ -46,7 +46,7 @@ class ClientResults:
         self._last = max((line.round for line in read_rounds(home)), default=0)
 
     def note(self, client: Client) -> bool:
-        """Write down the model of the last round that this client saw end, once; whether there was one to write."""
+        """Save the model of the last round that this client finished, once. Returns whether there was a new one."""
         if client.rounds_done <= self._last:
             return False
         theta = client.theta
@@ -63,24 +63,24 @@ class ClientResults:
         return True
 
     def keep_head(self, client: Client) -> None:
-        """Write down the last message that this client made, before the answer leaves: no record may end before it."""
+        """Save this client's newest message head before its answer leaves: a record that ends earlier was truncated."""
         if client.head != self._head and client.head[1]:
             self._head = client.head
             ClientHeads(client.manifest.id, {client.name: client.head}).save(self._folder / HEAD)
 
     def refused(self, error: HeflError) -> None:
-        """Write down in full what this client refused or could not do; outside only kind and rule are said."""
+        """Log in full what this client refused or failed to do; other parties learn only the kind and the rule."""
         note_refusal(self._folder, error)
 
 
 def note_refusal(folder: Path, error: HeflError) -> None:
-    """A client's error in full, for its owner. Raises: OSError."""
+    """Append a client's error in full, for its owner. Raises: OSError."""
     with (folder / REFUSALS).open("a", encoding="utf-8") as file:
         file.write(f"{type(error).__name__}: {error}\n")
 
 
 def read_rounds(home: Path) -> tuple[RoundLine, ...]:
-    """The lines that a client wrote so far; none before its first round."""
+    """The lines that a client has written so far; none before its first round."""
     path = home / FOLDER / ROUNDS
     lines = path.read_bytes().splitlines() if path.exists() else []
     return tuple(msgspec.json.decode(line, type=RoundLine) for line in lines)

@@ -1,4 +1,4 @@
-"""Progress that several readers can follow, each at its own pace."""
+"""Progress events that several readers can follow, each at its own pace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hefl_core.runtime.result import RoundResult
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Something is under way. ``fraction`` 0..1, or None where nobody can say."""
+    """Work under way. ``fraction`` 0..1, or None when it is unknown."""
 
     text: str
     fraction: float | None = None

@@ -1,8 +1,8 @@
-"""Under which names the HTTP services of this machine answer. Every other one gets 421.
+"""The host names that the HTTP services of this machine accept. Any other name gets status 421.
 
-A page of somebody else may have its own name point here (DNS rebinding): its browser then takes this server for that page's,
-and lets it read what is answered. The name in the Host header gives it away. An address gives nothing away: nobody else
-owns it, so the one that a call came in on is always right.
+A foreign web page can make its own name resolve to this machine (DNS rebinding). The browser then takes this server for the
+page's own and lets the page read the answers. The name in the Host header reveals it. A literal address needs no check:
+no foreign page can own it, so the address that a call came in on is always accepted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """Names apart by commas or blanks, without ports. Raises: ParameterError.
+    """Split names at commas or blanks; no ports. Raises: ParameterError.
 
     >>> parse_names("hefl.example, Monitor")
     ('hefl.example', 'monitor')
@@ -45,7 +45,7 @@ def _plain(name: str) -> str:
 
 
 def _every(name: str) -> bool:
-    """Whether this is an address to listen on, and none to call."""
+    """Whether this is the unspecified address (0.0.0.0, ::), which can be listened on but not called."""
     try:
         return ip_address(name).is_unspecified
     except ValueError:
@@ -53,7 +53,7 @@ def _every(name: str) -> bool:
 
 
 class HostNames:
-    """The names that are answered to: this machine's for itself, and ``others``."""
+    """The accepted names: this machine's own, and ``others``."""
 
     def __init__(self, others: Sequence[str] = ()) -> None:
         named = (_plain(name) for name in (*ALWAYS, *others))
@@ -61,11 +61,12 @@ class HostNames:
 
     @classmethod
     def here(cls, *others: str) -> HostNames:
-        """With those of the environment. Raises: ParameterError."""
+        """Add the names from the environment. Raises: ParameterError."""
         return cls((*others, *parse_names(os.environ.get(VARIABLE, ""))))
 
     def admit(self, hosts: Sequence[str], own: str) -> bool:
-        """Whether a call with these Host headers is for us. ``own``: the address that it came in on."""
+        """Whether to accept a call with these Host headers. ``own``: the address that it came in on."""
+        # with two Host headers a proxy and this server could each believe another one
         found = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
         if found is None:
             return False
@@ -74,14 +75,14 @@ class HostNames:
 
 
 class NamedOnly:
-    """In front of an ASGI application (the screen): nothing of it sees a call under another name, websockets neither."""
+    """ASGI middleware (for the GUI): rejects calls under other names, also websockets, before the application sees them."""
 
     def __init__(self, app: Application, names: HostNames) -> None:
         self._app = app
         self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on or refuse."""
+        """Pass the call on, or reject it."""
         if scope["type"] not in ("http", "websocket") or self._admits(scope):
             await self._app(scope, receive, send)
             return

@@ -1,7 +1,7 @@
-"""What whoever runs the rounds writes down as they go, so that another process of it can go on: record and measurements.
+"""Journal of a run: the record and the measurements so far. It lets a restarted coordinator continue.
 
 A message is on disk before it is delivered. The files are those of a finished run (``transcript.jsonl`` with its blobs), so
-what lies there after a crash is a transcript without its last line. Public things and ciphertexts only.
+a crash leaves a transcript without its last line. Public values and ciphertexts only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MEASURED: Final = "measured.jsonl"
 
 
 class KeptTranscript(Transcript):
-    """A transcript that is on disk before anybody hears of what it says; it goes on from what it finds there.
+    """A transcript that persists each entry before any party learns of it, and resumes from what it finds on disk.
 
     Raises: IntegrityError when the file is of another experiment, or was changed; DataError when it cannot be
         written.
@@ -43,7 +43,7 @@ class KeptTranscript(Transcript):
 
     @property
     def resumed(self) -> bool:
-        """Whether an earlier process began it."""
+        """Whether an earlier process began this record."""
         return self._found
 
     def _go_on(self, manifest: Manifest, kms: Member) -> None:
@@ -56,6 +56,7 @@ class KeptTranscript(Transcript):
                 f"{self._path.name}: expected the record of experiment {manifest.id[:16]}, found one of "
                 f"{found.manifest.id[:16]}; a home serves one experiment, take a new one"
             )
+        # Transcript.load parses the lines but does not follow the chain: appending to a broken one would hide the break
         head = b""
         for number, line in enumerate(found.lines, start=1):
             if line.previous != head:
@@ -69,7 +70,7 @@ class KeptTranscript(Transcript):
             super()._keep(digest, blob)
             whole = self._folder / digest.hex()
             _write(whole.with_suffix(".new"), blob, "wb")
-            os.replace(whole.with_suffix(".new"), whole)  # under its name it is never there in part
+            os.replace(whole.with_suffix(".new"), whole)  # atomic: a blob under its digest is always complete
 
     def _append(self, entry: Entry) -> None:
         super()._append(entry)
@@ -77,7 +78,7 @@ class KeptTranscript(Transcript):
 
 
 class Journal:
-    """The record of a run and the rounds that were measured, in one folder. Raises: as :class:`KeptTranscript`."""
+    """The record of a run and its measured rounds, in one folder. Raises: as :class:`KeptTranscript`."""
 
     def __init__(self, folder: Path, manifest: Manifest, kms: Member) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,13 +100,13 @@ class Journal:
         return found
 
     def add(self, result: RoundResult) -> None:
-        """A round is over. One that was taken up again is measured from there on."""
+        """Persist a finished round's result. A resumed round is measured from the restart on."""
         _write(self._path, msgspec.json.encode(result) + b"\n", "ab")
         self.rounds = (*self.rounds, result)
 
 
 def _cut_torn_line(path: Path) -> None:
-    """A process may have died in the middle of its last line; nobody has heard of that one."""
+    """Drop a last line that a crash cut short: no party has received what it stands for."""
     if not path.exists():
         return
     raw = path.read_bytes()
@@ -115,7 +116,7 @@ def _cut_torn_line(path: Path) -> None:
 
 
 def _write(path: Path, data: bytes, mode: str) -> None:
-    """On return it is on disk. Raises: DataError: what a party does anew helps nothing here."""
+    """Write and flush to disk. Raises: DataError, and not RuntimeUnavailable: a retry by a party would not help."""
     try:
         with path.open(mode) as file:
             file.write(data)

@@ -1,4 +1,4 @@
-"""Run a whole experiment in the mode that is asked for, and return what it left behind."""
+"""Run a whole experiment in the chosen mode and return its result."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def run_experiment(
     clients_per_host: int | None = None,
     deadline_seconds: float | None = None,
 ) -> RunResult:
-    """Run all rounds and return what they left behind.
+    """Run all rounds and return the result.
 
-    ``runtime``: 'local' (objects in this process), 'ray' (processes of their own) or 'strict' (services under mutual
-    TLS, each with a directory of its own). ``bus`` receives progress, messages and round results as they come.
-    ``deadline_seconds``: how long a party's process may take over one step on Ray.
+    ``runtime``: 'local' (objects in this process), 'ray' (separate processes) or 'strict' (services under mutual
+    TLS, each with its own directory). ``bus`` receives progress, messages and round results as they come.
+    ``deadline_seconds``: how long a party's process may take for one step on Ray.
     Raises: any HeflError; nothing is swallowed.
     """
     if runtime == "strict":

@@ -1,4 +1,4 @@
-"""The observer: whoever watches the run. Outside the threat model; what is private reaches it sealed, or not at all."""
+"""The observer measures a run. It is outside the threat model: private values reach it sealed, or not at all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hefl_core.wire.envelope import Position
 
 
 class Observer:
-    """Opens what clients seal to it and measures rounds from the transcript."""
+    """Opens the clients' sealed observations and measures rounds from the transcript."""
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -37,11 +37,11 @@ class Observer:
 
     @property
     def member(self) -> Member:
-        """Where clients seal their observations to."""
+        """The public keys to which clients seal their observations."""
         return self.identity.member
 
     def open(self, client: str, sealed: bytes, position: Position, key: PublicKey) -> Observation:
-        """Open one client's observation. Raises: WireError, for one that is not of this client, place or shape too."""
+        """Open one client's observation. Raises: WireError, also when its client, position or shape is wrong."""
         if not isinstance(sealed, bytes):
             raise WireError(f"observation of {client}: expected sealed bytes, found {type(sealed).__name__}")
         info = SealingInfo(
@@ -61,7 +61,7 @@ class Observer:
     def measure(
         self, transcript: Transcript, position: Position, observations: Sequence[Observation], wall_seconds: float
     ) -> RoundResult:
-        """One line of the result: numbers from the transcript, and from the observations where there are any."""
+        """One line of the result: numbers from the transcript, and from the observations if there are any."""
         round_ = position.round
         self.observations[round_] = tuple(observations)
         here = transcript.of_round(round_)
@@ -91,8 +91,9 @@ class Observer:
 
 
 def _check(seen: Observation, client: str, position: Position, manifest: Manifest) -> None:
-    """Everything that is computed with later: who, when, lengths and values. Raises: WireError naming the field."""
+    """Check every field used later: client, position, lengths and values. Raises: WireError naming the field."""
     wanted, spent = 8 * manifest.parameters, [work for one in seen.spent for work in one.work]
+    # under differential privacy every client weighs 1: an exact Σ n_k would carry no noise
     most = 1 if manifest.experiment.mechanism is not None else manifest.examples_max
     whole = bool(seen.theta)
     right = {
@@ -121,7 +122,8 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def _numbers(raw: bytes, nbytes: int, kind: type[np.floating[Any]]) -> bool:
-    """Whether these bytes are an array of that size whose entries can be reckoned with."""
+    """Whether these bytes are an array of that size with finite entries of usable size."""
+    # NaN compares false with everything, so this one comparison rejects it together with the infinities
     return len(raw) == nbytes and bool(np.all(np.abs(np.frombuffer(raw, dtype=kind)) <= _LARGEST))
 
 
@@ -141,15 +143,16 @@ def fedavg_error(
     found = float(np.max(np.abs(np.frombuffer(first.applied, dtype=np.float64) - mean)))
     scheme = open_scheme(manifest.experiment.scheme)
     bounds = [seen[name].bound if plan.bound is None else plan.bound for name in contributors]
-    bound = min(found for found in bounds if found is not None)  # clients that disagree break the claim
+    bound = min(found for found in bounds if found is not None)  # if clients disagree, the claim must fail
     of_sum = scheme.sum_error(bound, len(contributors), plan.max_terms)
     if plan.bound is None and manifest.experiment.clip_norm is not None:
-        of_sum *= 2  # without error feedback the clients round at random
+        of_sum *= 2  # without error feedback the clients round at random: up to a whole step, not half of one
+    # clients encrypt (n_k / examples_max) Δ_k, so the sum's error grows by examples_max / Σ n_k in the mean
     return found, of_sum * plan.examples_max / examples + _ROUNDING
 
 
 def plain_mean(observations: Sequence[Observation]) -> Vector:
-    """FedAvg on the updates as they are: Σ n_k Δ_k / Σ n_k. Shapes: float64 (d,)."""
+    """FedAvg on the plain updates: Σ n_k Δ_k / Σ n_k. Shapes: float64 (d,)."""
     examples = sum(one.examples for one in observations)
     mean = np.zeros(len(observations[0].update) // 8)
     for one in observations:
@@ -158,11 +161,11 @@ def plain_mean(observations: Sequence[Observation]) -> Vector:
 
 
 _ROUNDING = 1e-12
-"""Head-room for float64 rounding in computing the reference itself."""
+"""Headroom for float64 rounding in the reference itself."""
 
 
 def phases(aggregate: float, spent: Sequence[Spent], unit: Unit) -> Phases:
-    """The coordinator's seconds, and the clients' as they told them, in all attempts of a round; None where nobody told."""
+    """Seconds of the coordinator and, as reported, of the clients, over all attempts of a round; None if no client reported."""
     if not spent:
         return Phases(None, None, aggregate, None)
     found = phase_totals(work_of(spent), unit)
@@ -170,18 +173,18 @@ def phases(aggregate: float, spent: Sequence[Spent], unit: Unit) -> Phases:
 
 
 def wall_phases(aggregate: float, spent: Sequence[Spent], total: float) -> WallPhases:
-    """The same on the wall clock."""
+    """As :func:`phases`, on the wall clock."""
     found = phases(aggregate, spent, "seconds")
     return WallPhases(found.train, found.encrypt, found.aggregate, found.decrypt, total)
 
 
 def _aggregate(sent: Sequence[Sent], unit: Unit) -> float:
-    """The coordinator's part, from the record."""
+    """The coordinator's seconds, from the record."""
     return phase_totals(work_on_record(sent), unit)["aggregate"]
 
 
 def _traffic(sent: Sequence[Sent], contributors: Sequence[str], parameters: int) -> Traffic:
-    """The largest upload of a contributor (all its messages), and everything one contributor receives."""
+    """The largest contributor's upload (all its update messages), and everything that one contributor receives."""
     first = contributors[0] if contributors else client_name(1)
     return Traffic(
         upload_per_client=max(

@@ -1,7 +1,7 @@
-"""A party that comes back: when it is lost or cannot write, it is made again from its store and asked again.
+"""Restart of a lost party: it is restored from its store and the call is retried, also when it could not write.
 
-A party answers a repeated question with the same bytes. The KMS does not repeat what it has done: its audit log, written
-in the same transaction as the deed, says whether the deed was done.
+A party answers a repeated call with the same bytes. The KMS must not repeat a change: its audit log, written in the same
+transaction as the change, shows whether it took place.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ DEEDS: Final = {
     "destroy": "destroy",
     "end": "destroy",
 }
-"""The KMS's methods that change something, and the entry in its audit log that says it is done."""
+"""The KMS's methods that change something, and the audit log entry that proves each one."""
 
 
 def perform(party: Any, method: str, args: tuple[Any, ...], since: int | None) -> Any:
-    """A party's method. A deed that the audit log shows after its entry ``since`` was done before the answer was lost."""
+    """Call a party's method. If the audit log shows this change after entry ``since``, only the reply was lost: skip it."""
     if since is not None and any(entry.action == DEEDS[method] for entry in party.audit_log.entries[since:]):
         return None
     found = getattr(party, method)
@@ -45,7 +45,7 @@ def perform(party: Any, method: str, args: tuple[Any, ...], since: int | None) -
 
 
 class StandIn:
-    """Stands for a party that may be lost, with the same methods; once it is back it is asked again."""
+    """Proxy for a party that may be lost, with the same methods. It restarts the party and retries the call."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -53,18 +53,19 @@ class StandIn:
         self.restarts = 0
 
     def call(self, method: str, args: tuple[Any, ...], since: int | None) -> Any:
-        """:func:`perform`, where the party lives. Raises: whatever the party raises; RuntimeUnavailable when it is lost."""
+        """:func:`perform`, in the party's process. Raises: the party's error; RuntimeUnavailable when it is lost."""
         raise NotImplementedError
 
     def restart(self) -> None:
-        """Have the party made again from its store. Raises: the error that stands in the way."""
+        """Restore the party from its store. Raises: the error that prevents it."""
         raise NotImplementedError
 
     def ask(self, method: str, *args: Any) -> Any:
-        """Call, and where the party is lost, have it come back and call again.
+        """Call; when the party is lost, restart it and retry.
 
-        Raises: whatever the party raises; RuntimeUnavailable when it does not come back.
+        Raises: the party's error; RuntimeUnavailable when it does not come back.
         """
+        # read before the first try: a change found after this length can only be this call's
         since = len(self.ask("audit_log")) if self.name == KMS_NAME and method in DEEDS else None
         left = MAX_RESTARTS
         while True:
@@ -77,7 +78,7 @@ class StandIn:
                 self.come_back()
 
     def come_back(self) -> None:
-        """Restart, and say so where that fails. Raises: RuntimeUnavailable."""
+        """Restart and count it. Raises: RuntimeUnavailable when it fails."""
         self.restarts += 1
         try:
             self.restart()
@@ -95,7 +96,7 @@ class StandIn:
 
 
 class Restartable(StandIn):
-    """A party of this process: behind the stand-in one object follows another, over one store."""
+    """Proxy for a party in this process: a new object over the same store replaces a lost one."""
 
     def __init__(self, name: str, open_store: Callable[[], KeyStore], make: Callable[[KeyStore], Any]) -> None:
         super().__init__(name)
@@ -112,11 +113,11 @@ class Restartable(StandIn):
             raise
 
     def call(self, method: str, args: tuple[Any, ...], since: int | None) -> Any:
-        """Here."""
+        """In this process."""
         return perform(self._party, method, args, since)
 
     def restart(self) -> None:
-        """Drop the object and make it again. Raises: IntegrityError when the store was changed."""
+        """Drop the object and restore it. Raises: IntegrityError when the store was tampered with."""
         self._store.close()
         self._start()
 
@@ -126,7 +127,7 @@ class Restartable(StandIn):
 
 
 def durable_local_stage(manifest: Manifest, observer: Member | None) -> stage.Stage:
-    """The local stage with parties that survive their objects; their stores go when it closes."""
+    """The local stage with parties that can be restarted; closing it deletes their stores."""
     folder = tempfile.TemporaryDirectory(prefix="hefl-")
     home = Path(folder.name)
     made: list[Restartable] = []

@@ -1,4 +1,4 @@
-"""What a run leaves behind, in the shape of ``run --json``."""
+"""The result of a run, in the shape of ``run --json``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """Seconds per phase; train, encrypt and decrypt are summed over the clients that told the observer, else None."""
+    """Seconds per phase; train, encrypt and decrypt are summed over the clients that told the observer, None if none did."""
 
     train: float | None
     encrypt: float | None
@@ -36,7 +36,7 @@ class Phases:
 
 @dataclass(frozen=True, slots=True)
 class WallPhases:
-    """Like Phases, on the wall clock, with the whole round."""
+    """Like Phases, on the wall clock, with the whole round's time."""
 
     train: float | None
     encrypt: float | None
@@ -47,7 +47,7 @@ class WallPhases:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Bytes on the wire. ``plaintext_update``: 4 per parameter, what plain FedAvg would send."""
+    """Bytes on the wire. ``plaintext_update``: 4 per parameter, as plain FedAvg would send."""
 
     upload_per_client: int
     download_per_client: int
@@ -60,7 +60,7 @@ class RoundResult:
 
     ``accuracy`` and ``loss`` on the common hold-out set and ``max_abs_error`` (against the plaintext weighted mean of the
     same updates) are None when the experiment is not observed. ``model``: SHA-256 of θ, equal at all clients that were seen;
-    ``models``: all that were seen.
+    ``models``: all digests seen.
     """
 
     round: int
@@ -79,7 +79,7 @@ class RoundResult:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Versions that decide what happened."""
+    """Versions and machine that a run's results depend on."""
 
     python: str
     tenseal: str
@@ -92,7 +92,7 @@ class Environment:
 
     @classmethod
     def here(cls) -> Environment:
-        """Of this process."""
+        """The environment of this process."""
         return cls(
             python=platform.python_version(),
             tenseal=_version("tenseal"),
@@ -106,7 +106,7 @@ class Environment:
 
 
 class ClaimVerdict(StrEnum):
-    """What a check says of a claim. ``NOT_CHECKED``: it lacked what it needs, so it says neither."""
+    """A check's verdict on a claim. ``NOT_CHECKED``: its input was missing, so it says neither."""
 
     HOLDS = "holds"
     FAILS = "fails"
@@ -115,9 +115,9 @@ class ClaimVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one claim's check found on one run. ``evidence``: a sentence with the numbers, or what was missing.
+    """Result of one claim's check on one run. ``evidence``: a sentence with the numbers, or what was missing.
 
-    ``holds`` says the verdict to programs: true, false, or null where nothing was checked.
+    ``holds``: the verdict for programs: true, false, or null when nothing was checked.
     """
 
     id: str
@@ -135,7 +135,7 @@ class RunResult:
     """A finished run. The JSON form carries neither the transcript nor the observations (the clients' private side).
 
     ``refusals``: how many messages each party refused or had already, by kind of error, those that no post carried included.
-    ``hosts``: the processes that the parties lived in, and on which nodes.
+    ``hosts``: the parties' processes and their nodes.
     """
 
     experiment: Experiment
@@ -157,12 +157,12 @@ class RunResult:
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
-        """Who refused a letter or gave no answer, and why, as it is on record."""
+        """Parties that refused a letter or gave no answer, and why, as recorded."""
         return self.transcript.left_out
 
     @property
     def failed(self) -> tuple[Finding, ...]:
-        """The claims that do not hold of this run. What was not checked is none of them."""
+        """The claims that fail for this run. Claims not checked are not among them."""
         return tuple(finding for finding in self.claims if finding.verdict is ClaimVerdict.FAILS)
 
     @property
@@ -173,12 +173,12 @@ class RunResult:
 
     @property
     def flooding(self) -> Flooding | None:
-        """What one key of this run gives away at most; None where nothing is flooded."""
+        """The most that one key of this run leaks; None without flooding."""
         return self.experiment.flooding(self.parameters)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the run should be read with: what nobody checked, what a shared key gives away."""
+        """Caveats for reading the run: what was not checked, what a shared key leaks."""
         return tuple(str(remark) for remark in remarks_on(self.experiment, self.parameters))
 
     def to_json(self) -> str:
@@ -209,12 +209,12 @@ _JSON_FIELDS = (
 
 
 def with_forecast(result: RunResult) -> RunResult:
-    """The result with what it should have cost beside what it did cost; calibrates this machine once per preset."""
+    """The result with its forecast beside its measured cost; calibrates this machine once per preset."""
     return replace(result, forecast=outlook_of(result))
 
 
 def outlook_of(result: RunResult) -> Outlook:
-    """What a run should have cost beside what it did cost; the clients' CPU only where they told the observer."""
+    """Forecast beside measured cost; the clients' CPU time only when they told the observer."""
     return outlook(result.transcript, [_encryption(item.cpu_seconds) for item in result.rounds])
 
 

@@ -1,4 +1,4 @@
-"""Run an experiment: set the stage, deal the keys, drain the rounds into a transcript, measure, close."""
+"""Run an experiment: set up the parties, deal the keys, record the rounds in a transcript, measure, close."""
 
 from __future__ import annotations
 
@@ -46,13 +46,12 @@ class _Begun:
 
 
 class Run:
-    """A run that can be stepped: ``steps`` yields every message as it is sent, ``result`` sums it up.
+    """A run that can be stepped: ``steps`` yields every message as it is sent, ``result`` returns the result.
 
-    ``keep_keys``: the last key lives on when the rounds are over, for labs and for looks into the processes; until
-    :meth:`end_keys` the record's bodies do not leave. ``stage``: another way to set the parties up than ``runtime`` names
-    (runtime/restart.py). ``manifest``: terms that were agreed on beforehand; without them fresh ones are drawn.
-    ``journal``: what an earlier process of this one wrote down; the run goes on from there, for parties that outlive their
-    processes.
+    ``keep_keys``: the last key outlives the rounds, for labs and for searches of the processes; until :meth:`end_keys`
+    the record's bodies are not released. ``stage``: sets up the parties instead of the runtime that ``runtime`` names
+    (runtime/restart.py). ``manifest``: terms agreed on beforehand; without them new ones are drawn.
+    ``journal``: an earlier process's journal; the run resumes from it, with parties that outlive their processes.
     """
 
     def __init__(
@@ -105,7 +104,7 @@ class Run:
         self._rotate = True
 
     def revoke(self, client: str) -> None:
-        """Leave a client out from the next round on, under a new key. Raises: RoundError for an unknown client."""
+        """Exclude a client from the next round on, under a new key. Raises: RoundError for an unknown client."""
         self.parties.kms.revoke(client)
         self._rotate = True
 
@@ -113,7 +112,7 @@ class Run:
         return self._rotate or (number - 1) % self.experiment.rounds_per_epoch == 0
 
     def _open_epoch(self, number: int, begun: _Begun) -> Iterator[Sent]:
-        """A new key for this round and those after it; whoever is not in the new roster is out."""
+        """Make a new key for this round and later ones; clients missing from the new roster are out."""
         self._rotate = False
         for attempt in range(1, MAX_ATTEMPTS + 1):
             begun.post.begin(self.parties.coordinator)
@@ -128,25 +127,25 @@ class Run:
                 self._give_up_unless_dropped(error, begun, last=attempt == MAX_ATTEMPTS)
 
     def _follow(self, roster: Sent) -> None:
-        """The epoch under way, and who takes part in it."""
+        """Take epoch and participants from a roster."""
         self._epoch = roster.position.epoch
         clients = tuple(client for client in self._everybody().clients if client.name in roster.receivers)
         self._parties = replace(self.parties, clients=clients)
 
     def _everybody(self) -> Parties:
-        """The parties with all clients of the run: who is left out of one epoch may be in the next."""
+        """The parties with all clients of the run: a client left out of one epoch may be in the next."""
         now = {client.name: client for client in self.parties.clients}
         clients = self._ready().stage.parties.clients
         return replace(self.parties, clients=tuple(now.get(client.name, client) for client in clients))
 
     def _present(self, begun: _Begun) -> list[Client]:
-        """Clients that were there in this round. Who comes back after it has yet to catch up, and needs its old keys for that."""
+        """Clients present in this round. A client that returns later still has to catch up, and needs its old keys for that."""
         return [client for client in self.parties.clients if client.name not in begun.post.absent]
 
     def end_keys(self) -> tuple[str, ...]:
-        """Destroy every key of this run, at the KMS and at every client that ever had one; who may still hold one.
+        """Destroy every key of this run, at the KMS and at every client. Returns the parties that may still hold one.
 
-        Whoever has the record's bodies and a key reads the updates in it: the bodies leave once nobody is named here.
+        The record's bodies and a key together reveal the updates: the bodies are released once no party is named here.
         """
         begun = self._ready()
         self._destroy(range(1, self._epoch + 1), self._everybody().clients, begun)
@@ -155,14 +154,14 @@ class Run:
         return left
 
     def _destroy(self, epochs: Iterable[int], clients: Sequence[Client], begun: _Begun) -> None:
-        """Destroy these epochs' keys at the KMS and these clients. Who cannot be reached is asked again the next time."""
+        """Destroy these epochs' keys at the KMS and these clients. Unreachable parties are asked again after the next round."""
         self._copy_shares()
         kms, everybody = self.parties.kms, begun.stage.parties.clients
         for epoch in epochs:
             keepers = self._keepers.setdefault(epoch, {kms.name, *(client.name for client in everybody)})
             if kms.name in keepers:
                 try:
-                    with suppress(KeyNotActive):  # abandoned before it was used
+                    with suppress(KeyNotActive):  # the epoch was abandoned before it became active
                         kms.end(epoch) if epoch == self._epoch else kms.destroy(epoch)
                     keepers.discard(kms.name)
                 except RuntimeUnavailable as error:
@@ -180,9 +179,9 @@ class Run:
 
     @property
     def captured(self) -> dict[str, tuple[SecretShare, ...]]:
-        """With ``keep_keys``, what somebody in this process could have copied in time: the clients' shares, for the labs.
+        """With ``keep_keys``, the clients' shares that an attacker in this process could have copied in time, for the labs.
 
-        Leaks: every key that a client of this process ever had. Where clients live elsewhere it is empty.
+        Leaks: every key that a client of this process ever had. Empty when the clients live in other processes.
         """
         self._copy_shares()
         return {name: tuple(shares.values()) for name, shares in self._copied.items()}
@@ -205,22 +204,22 @@ class Run:
         return self._begun
 
     def _take_up(self, journal: Journal, begun: _Begun) -> None:
-        """Be where the earlier process was; the round under way is asked for again, from its first message on."""
+        """Resume where the earlier process stopped; the unfinished round is asked for again from its first message on."""
         self.rounds = list(journal.rounds)
         for roster in [sent for sent in begun.transcript.sent if sent.step == ROSTER]:
             self._follow(roster)
         begun.post.resume(COORDINATOR, self.parties.kms)
 
     def _left_at(self, number: int) -> Position | None:
-        """Where an earlier process left this round; None when it had not planned it."""
+        """The position at which an earlier process left this round; None when it had not planned it."""
         position = self.parties.coordinator.position if self._journal else None
         return position if position is not None and position.round == number else None
 
     def _round(self, number: int, begun: _Begun) -> Iterator[Sent]:
-        """One round; it is measured when it is over."""
+        """Run one round and measure it."""
         started, left = time.perf_counter(), self._left_at(number)
         if left is not None and self.parties.coordinator.rounds_done == number:
-            position = left  # over, and not measured yet
+            position = left  # the crash came between the round's end and its measurement
             begun.post.close([self.parties.auditor], position)
         else:
             position = yield from self._attempts(number, left.attempt if left else 1, begun)
@@ -236,9 +235,9 @@ class Run:
         self.bus.publish(result)
 
     def _attempts(self, number: int, first: int, begun: _Begun) -> Generator[Sent, None, Position]:
-        """A round in as many attempts as it needs (drop-outs), at most three in all; where it came to its end.
+        """Run a round in as many attempts as drop-outs require, at most three in all. Returns where it ended.
 
-        Once a client applied an attempt's sum there is no other: the rest are asked again for their receipts.
+        Once a client has applied an attempt's sum there is no further attempt: the others are asked again for their receipts.
         """
         position = Position(self._epoch, number, first)
         for attempt in range(first, MAX_ATTEMPTS + 1):
@@ -255,21 +254,21 @@ class Run:
         return position
 
     def _others_go_on(self, position: Position, begun: _Begun) -> bool:
-        """Whether the next attempt goes without somebody who broke this one."""
+        """Whether the next attempt excludes a client that broke this one."""
         clients = self.parties.clients
-        with suppress(RuntimeUnavailable):  # the coordinator is away: then somebody has dropped out
+        with suppress(RuntimeUnavailable):  # the coordinator itself dropped out; the caller then decides
             return begun.post.can_spare(clients, position) or bool(self.parties.coordinator.without(position))
         return False
 
     def _give_up_unless_dropped(self, error: HeflError, begun: _Begun, *, last: bool) -> None:
-        """As the function below. What clients say alone counts only where too few others remain to go on without them."""
+        """As the function below. A client's own IntegrityError ends the run only if too few others remain without it."""
         absent = begun.post.absent
         alone = [name for name, reason in absent.items() if isinstance(reason, IntegrityError) and is_client(name)]
         enough = len(self.parties.clients) - len(alone) >= self.experiment.cohort_floor
         _give_up_unless_dropped(error, absent, alone if enough else [], last=last)
 
     def _file_uploads(self, position: Position, begun: _Begun) -> None:
-        """The auditor hands the added ciphertexts to the record, so that anybody can add them again."""
+        """Put the summed ciphertexts into the record, from the auditor, so that anybody can recompute the sum."""
         for entry in begun.transcript.of_round(position.round):
             if entry.step == "update":
                 self._file(entry, begun)
@@ -280,7 +279,7 @@ class Run:
                 begun.transcript.file(self.parties.auditor.evidence(entry.position, entry.sender))
                 return
             except RoundError:
-                return  # an upload that the auditor refused, or never got, is in no sum
+                return  # an upload that the auditor rejected or never received is in no sum
             except RuntimeUnavailable as error:
                 begun.post.note(AUDITOR, "evidence", entry.position, error)
 
@@ -294,20 +293,20 @@ class Run:
                 if isinstance(sealed, HeflError):
                     raise sealed
                 yield begun.observer.open(client.name, sealed, position, key)
-            except HeflError as error:  # nobody's round depends on what the audience sees
+            except HeflError as error:  # the round does not depend on the observer
                 begun.post.note(client.name, "observe", position, error)
 
     def _close_transcript(self, begun: _Begun) -> None:
-        """Every client that can be reached signs the end, which has its last message.
+        """Have every reachable client sign the record's end, which includes its own last message.
 
-        Whoever refuses, or signs something else, is noted, and the others sign the record with that note.
+        A client that refuses, or signs something else, is noted, and the others sign the record with that note.
 
-        Raises: RoundError when fewer than min_cohort do.
+        Raises: RoundError when fewer than min_cohort sign.
         """
         clients = self.parties.clients
         self._refusals = dict(self._count_refusals(begun))
         signing, wrong = self._record_lost_answers(begun), True
-        while wrong:
+        while wrong:  # a note lengthens the record: the signatures made before it no longer fit
             signed, wrong = self._signatures(signing, begun)
             signing = [client for client in signing if client.name in signed]
         if len(signed) < self.experiment.cohort_floor:
@@ -317,7 +316,7 @@ class Run:
         begun.transcript.close([(client.name, signed[client.name]) for client in clients if client.name in signed])
 
     def _record_lost_answers(self, begun: _Begun) -> list[Client]:
-        """What was made and never arrived is on record before the end is signed. Who could be asked."""
+        """Record the headers of messages that were made but never arrived. Returns the clients that answered."""
         parties, reached = self.parties, []
         everybody = (parties.kms, parties.coordinator, parties.auditor, *parties.clients)
         for party, answer in begun.stage.carrier.gather(everybody, UNRECORDED, -1):
@@ -327,7 +326,7 @@ class Run:
         return reached
 
     def _signatures(self, clients: Sequence[Client], begun: _Begun) -> tuple[dict[str, bytes], bool]:
-        """Each client is shown the record from its own last message on. What came, and whether somebody was noted."""
+        """Show each client the record from its own last message on. Returns the signatures, and whether a client was noted."""
         ends, signed, wrong = begun.transcript.ends([client.name for client in clients]), dict[str, bytes](), {}
         statement = closing_statement(begun.transcript.manifest.id, *begun.transcript.tail)
         for client in (client for client in clients if client.name in ends):
@@ -339,7 +338,7 @@ class Run:
                         client.name, _signing_key(client.name, begun), statement, answer
                     )
                 except RuntimeUnavailable:
-                    continue  # who is away at the end signs nothing, as it was away before
+                    continue  # an unreachable client signs nothing; that is no refusal
                 except HeflError as error:
                     wrong[client.name] = error
         for name, reason in wrong.items():
@@ -347,7 +346,7 @@ class Run:
         return signed, bool(wrong)
 
     def _count_refusals(self, begun: _Begun) -> Iterator[tuple[str, dict[str, int]]]:
-        """What each party that can be reached refused."""
+        """Each reachable party's refusals, counted by kind."""
         for party in (self.parties.coordinator, self.parties.auditor, *self.parties.clients):
             if not isinstance(begun.post.absent.get(party.name), RuntimeUnavailable):
                 try:
@@ -384,7 +383,7 @@ class Run:
         return self._begun
 
     def result(self) -> RunResult:
-        """What the run left behind; :func:`hefl_core.checks.claims.evidence.check_claims` adds the findings."""
+        """The run's result; :func:`hefl_core.checks.claims.evidence.check_claims` adds the findings."""
         begun = self._ready()
         return RunResult(
             experiment=self.experiment,
@@ -403,7 +402,7 @@ class Run:
         )
 
     def close(self) -> None:
-        """Free the parties' processes."""
+        """End the parties' processes."""
         if self._begun is not None:
             self._begun.stage.close()
 
@@ -418,9 +417,9 @@ def _signing_key(client: str, begun: _Begun) -> bytes:
 def _give_up_unless_dropped(
     error: HeflError, absent: dict[str, HeflError], unheard: Sequence[str], *, last: bool
 ) -> None:
-    """Another attempt helps only when somebody dropped out; a refusal would be the same again.
+    """Raise unless a party dropped out: only then can another attempt help, a refusal would be repeated.
 
-    ``unheard``: whose refusal ends nothing by itself.
+    ``unheard``: clients whose refusal alone does not end the run.
     """
     for name, reason in absent.items():
         if isinstance(reason, IntegrityError) and name not in unheard:

@@ -1,4 +1,4 @@
-"""Set the parties up: enrol everybody with the KMS, and say which of them share a process."""
+"""Set up the parties: enrol them with the KMS, and say which of them share a process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hefl_core.schemes.registry import block_count, load_preset
 
 
 def make_kms(manifest: Manifest, store: KeyStore | None = None) -> KMS:
-    """A key management service for one run; it goes on from a store that it used before. Without one: in memory."""
+    """A key management service for one run. It resumes from its store; without one it keeps everything in memory."""
     blocks = block_count(load_preset(manifest.experiment.scheme), manifest.parameters)
     return KMS(manifest.id, manifest.experiment.scheme, custody_of(manifest), store=store, sum_blocks=blocks)
 
@@ -36,10 +36,10 @@ def make_kms(manifest: Manifest, store: KeyStore | None = None) -> KMS:
 def make_coordinator(
     manifest: Manifest, kms: Member, store: KeyStore | None = None, members: Sequence[Member] = ()
 ) -> Coordinator:
-    """Public things only: it makes θ_0 from the manifest, so that no client's record ever enters its process.
+    """A coordinator. It sees public values only: θ_0 comes from the manifest, so no client's record enters its process.
 
-    With a ``store`` it keeps a round log there, and goes on from one that it finds. ``members``: of its kit, where it has
-    one; it accepts no roster with others.
+    With a ``store`` it keeps a round log there and resumes from it. ``members``: those of its kit, if it has one; it
+    accepts no roster with others.
     """
     return Coordinator(COORDINATOR, manifest, kms, first_model(manifest), _log(store), members)
 
@@ -50,7 +50,7 @@ def first_model(manifest: Manifest) -> bytes:
 
 
 def open_store(home: Path, party: str, kind: type[KeyStore] = KeyStore) -> KeyStore:
-    """A party's store and its key file, made when they are not there yet. Raises: as :class:`KeyStore`."""
+    """Open a party's store with its key file; create them if missing. Raises: as :class:`KeyStore`."""
     key = home / f"{party}.key"
     return kind(home / f"{party}.db", KeyFile(key) if key.exists() else KeyFile.create(key))
 
@@ -58,7 +58,7 @@ def open_store(home: Path, party: str, kind: type[KeyStore] = KeyStore) -> KeySt
 def make_auditor(
     manifest: Manifest, kms: Member, store: KeyStore | None = None, members: Sequence[Member] = ()
 ) -> Auditor:
-    """Public things only. ``store``, ``members``: as for the coordinator."""
+    """An auditor. It sees public values only. ``store``, ``members``: as for the coordinator."""
     return Auditor(AUDITOR, manifest, kms, _log(store), members)
 
 
@@ -71,7 +71,7 @@ def make_client(
     home: Home | None = None,
     members: Sequence[Member] = (),
 ) -> Client:
-    """Client ``index`` (from 1) with its own home, the one that is dealt to it unless another is given.
+    """Client ``index`` (from 1) with its own home: the given one, else the one dealt to it.
 
     ``store``, ``members``: as for the coordinator.
     """
@@ -85,7 +85,7 @@ def _log(store: KeyStore | None) -> RoundLog | None:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A process that houses parties, for honest labels and for looking into it."""
+    """A process that holds parties, for honest labels and for searches of its memory."""
 
     parties: tuple[str, ...]
     pid: int
@@ -93,7 +93,7 @@ class Host:
 
 
 def whereabouts(hosts: Sequence[Host]) -> str:
-    """Who lives on which node, in words.
+    """The parties on each node, in words.
 
     >>> whereabouts([Host(("kms",), 1, "a"), Host(("client-1", "client-2"), 2, "b"), Host(("auditor",), 3, "a")])
     'kms, auditor on a; client-1, client-2 on b'
@@ -115,24 +115,24 @@ class Stage:
 
     @property
     def shared_processes(self) -> tuple[str, ...]:
-        """Who shares a process, in words."""
+        """The parties that share a process, in words."""
         return tuple(f"{', '.join(host.parties)} share a process" for host in self.hosts if len(host.parties) > 1)
 
 
 class Runtime(Protocol):
-    """Where parties live."""
+    """A way to run the parties: in this process, on Ray, or as services."""
 
     def __call__(self, manifest: Manifest, observer: Member | None) -> Stage:
         """Set up the parties of a run, enrolled, the first epoch opened."""
 
 
 def custody_of(manifest: Manifest) -> Custody:
-    """How the run's keys are held."""
+    """The custody of the run's keys."""
     return Custody.parse(manifest.experiment.custody, manifest.experiment.clients)
 
 
 def enrol(kms: KMS, coordinator: Coordinator, auditor: Auditor, clients: Sequence[Client], custody: Custody) -> Parties:
-    """Everybody enrols with the KMS; the first key epoch is opened by the run (federation/epoch.py)."""
+    """Enrol all parties with the KMS; the run opens the first key epoch (federation/epoch.py)."""
     for party in (coordinator, auditor, *clients):
         kms.enrol(party.member)
     return Parties(kms, coordinator, auditor, tuple(clients), custody.quorum.collective, custody.dealer_free)
@@ -154,7 +154,7 @@ def local_stage_of(
     manifest: Manifest,
     close: Callable[[], None] = lambda: None,
 ) -> Stage:
-    """A stage in this process, of given parties."""
+    """A stage in this process, from given parties."""
     parties = enrol(kms, coordinator, auditor, clients, custody_of(manifest))
     everybody = (KMS_NAME, COORDINATOR, AUDITOR, *(client.name for client in clients))
     return Stage(parties, ByCall(), (Host(everybody, os.getpid(), platform.node()),), close)

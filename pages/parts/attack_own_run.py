@@ -1,4 +1,4 @@
-"""Your run, attacked: the messages that this session's run sent, from a seat of it; beside it the same run in plaintext."""
+"""Attacks on the visitor's run: its messages from a chosen seat, beside the same run in plaintext."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
 SMALL_CLIENTS, SKEW = 12, 0.05
-"""Where some clients are left with two records."""
+"""A partition that leaves some clients with two records."""
 KEPT_SEAT = "own-run:kept-seat"
 
 
 @dataclass(frozen=True)
 class Side:
-    """A run under attack and how it is called."""
+    """A run under attack, with its name."""
 
     name: str
     capture: Capture
 
 
 def section() -> None:
-    """Which run, which seat, which round; then one row per attack."""
+    """Choose run, seat and round; then one row per attack."""
     st.markdown(
         _(
             "**The messages of a run of this session**, not a laboratory's. Choose who you are: you get what that party "
@@ -74,13 +74,13 @@ def section() -> None:
             if isinstance(found[0], str):
                 st.info(quoted(found[0]), icon=":material/block:")
                 if name == "membership":
-                    return  # it fits every model: this seat has nothing to attack
+                    return  # this attack suits every model: if it is refused, the seat has nothing to attack
                 continue
             _row(name, question, [side.name for side in sides], found, experiment)
 
 
 def _seat(place: DeltaGenerator, seats: Sequence[str]) -> str:
-    """Who the visitor is; remembered while another run is under way, when there is no seat to choose."""
+    """The visitor's seat; remembered while another run is under way, when there is no seat to choose."""
     kept = st.session_state.get(KEPT_SEAT)
     first = seats.index(kept) if kept in seats else 0
     seat = str(place.selectbox(_("You are"), seats, first, format_func=labels.party, key="own-run:seat"))
@@ -100,7 +100,7 @@ def _questions() -> dict[str, str]:
 
 
 def _chosen() -> Capture | None:
-    """The run of the page One round (started here if there is none), or one of the Training lab."""
+    """The run of the page One round (started here if there is none), or a run of the Training lab."""
     comparison: Comparison | None = st.session_state.get("comparison")
     trained = dict(comparison.results) if comparison is not None else {}
     options: dict[str, Callable[[], Capture | None]] = {_("the run of One round"): _live}
@@ -122,7 +122,7 @@ def _live() -> Capture | None:
 
 
 def _about(experiment: Experiment, seat: str) -> None:
-    """The run in a line, who the seat is, and where shares cannot be had."""
+    """The run in a line, the seat's threat, and why it may lack shares."""
     st.caption(
         _("{data}, {clients} clients, {scheme}, custody {custody}. You are {who}.").format(
             data=experiment.dataset,
@@ -150,7 +150,7 @@ def _about(experiment: Experiment, seat: str) -> None:
 
 
 def _unequal(experiment: Experiment) -> None:
-    """A click to where records come back whole: clients with two records each."""
+    """A button for a partition in which records come back whole: some clients have two records."""
     if experiment.alpha == SKEW or experiment != frame.experiment():
         return
     if st.button(
@@ -185,7 +185,7 @@ def _result_of(capture: Capture, name: str, seat: str, round_: int) -> AttackRes
 def _attacked(
     run: str, shares: int, name: str, seat: str, round_: int, seed: int, _capture: Capture
 ) -> AttackResult | str:
-    """Kept for this session only, under the run's id; in place of a result, why there is none."""
+    """An attack's result, cached for this session under the run's id, or the reason why there is none."""
     try:
         return on_run.attack_run(_capture, name, seat, round_, seed)
     except HeflError as error:
@@ -193,7 +193,7 @@ def _attacked(
 
 
 def _row(name: str, question: str, called: list[str], found: list[AttackResult | str], experiment: Experiment) -> None:
-    """One attack on every side: numbers, and a picture of all."""
+    """One attack on all runs: numbers, and one picture."""
     results = [one for one in found if isinstance(one, AttackResult)]
     left, right = st.columns([2, 3], gap="large")
     with left:

@@ -1,4 +1,4 @@
-"""The blindness test on the screen: look into the server while the visitor watches, and into one that breaks the rules."""
+"""The blindness test on the page: search the server's process live, and one that breaks the rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAST_LOOK, LAST_FULL, AFTER_RUN = "blind:look", "blind:full", "blind:after-run"
 
 
 def section() -> None:
-    """Question, answer, buttons, and what the last tests of this session found."""
+    """Question, answer, buttons, and the findings of this session's last tests."""
     session = frame.session()
     with st.container(border=True, key="blind-test"):
         st.subheader(_("Can you prove that the server learns nothing?"), anchor=False)
@@ -42,7 +42,7 @@ def section() -> None:
 
 
 def _take_in(session: Session) -> None:
-    """What a finished test found becomes part of the page, a look at the session's own run also of its claims."""
+    """Keep a finished test's findings for the page; those on the session's own run also enter its claims."""
     blindness_job = session.blindness_job
     if blindness_job is None or blindness_job.running:
         return
@@ -58,7 +58,7 @@ def _take_in(session: Session) -> None:
 
 
 def _buttons(session: Session) -> None:
-    """What can be done now; where a run shares one process, it is run again first."""
+    """Buttons for the possible tests; a run in one process is first repeated in separate ones."""
     result = session.result
     if result is None or not WARM_UP.ready:
         _wait(session)
@@ -93,12 +93,12 @@ def _buttons(session: Session) -> None:
 
 
 def _wait(session: Session) -> None:
-    """Until Ray is up; where it will not come, the caption stays."""
+    """Wait for Ray; if it does not come up, the caption stays."""
     finished = session.result is not None
 
     @st.fragment(run_every=1.0 if WARM_UP.coming else None)
     def look() -> None:
-        if finished and WARM_UP.ready:  # it may have come since this page asked
+        if finished and WARM_UP.ready:  # Ray may have come up since the page was drawn
             st.rerun()
         st.caption(
             _(

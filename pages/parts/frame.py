@@ -1,6 +1,6 @@
-"""What belongs to every page: the experiment in the sidebar and in the URL, this browser's runner, how the screen looks.
+"""The frame of every page: the experiment in the sidebar and in the URL, this browser's session, the style.
 
-Pages ask here and nowhere else: :func:`experiment`, :func:`session`, :func:`presenter`, :func:`audience`, :func:`dark`,
+Pages take these from here only: :func:`experiment`, :func:`session`, :func:`presenter`, :func:`audience`, :func:`dark`,
 :func:`explain`.
 """
 
@@ -28,7 +28,7 @@ from pages.parts.quoting import quoted
 
 AUDIENCES = ("class", "thesis", "stakeholder")
 DATASETS = tuple(name for name in DATASET_NAMES if name != "mnist")
-"""mnist is loaded by Keras, which this process never imports."""
+"""Without mnist: Keras loads it, and this process never imports Keras."""
 SCHEMES = tuple(PRESETS)
 DEFAULT = Experiment(dataset="breast_cancer", batch=16)
 _FIELDS = tuple(field.name for field in fields(Experiment))
@@ -46,13 +46,13 @@ def experiment() -> Experiment:
 
 
 def set_experiment(chosen: Experiment) -> None:
-    """Make this the experiment of the screen, for example from a button of a page; the page is drawn again."""
+    """Set the sidebar's experiment, for example from a button of a page, and redraw the page."""
     _remember(chosen)
     st.rerun()
 
 
 def session() -> Session:
-    """This browser session's runner; freed when the tab closes. Stops the page with a message past the limit."""
+    """This browser session's runs; freed when the tab closes. Stops the page with a message past the limit."""
     try:
         return _session()
     except RuntimeUnavailable as error:
@@ -67,17 +67,17 @@ def presenter() -> bool:
 
 
 def audience() -> str:
-    """Who is watching: class, thesis or stakeholder."""
+    """The audience: class, thesis or stakeholder."""
     return str(st.session_state.get("audience", AUDIENCES[0]))
 
 
 def dark() -> bool:
-    """Whether the screen is dark."""
+    """Whether the theme is dark."""
     return st.context.theme.type == "dark"
 
 
 def explain(error: HeflError) -> None:
-    """What happened and what to do; never a traceback."""
+    """Show what happened and what to do; never a traceback."""
     what = {
         ParameterError: _("These settings do not go together."),
         QuorumError: _("Too few key holders came together."),
@@ -87,7 +87,7 @@ def explain(error: HeflError) -> None:
 
 
 def tabs(drawn: dict[str, Callable[[], None]], key: str) -> None:
-    """A tab per entry; only the one that is looked at is drawn, and does work."""
+    """A tab per entry; only the open one is drawn and does work."""
     for tab, draw in zip(st.tabs(tuple(drawn), key=key, on_change="rerun"), drawn.values(), strict=True):
         if tab.open:
             with tab:
@@ -95,7 +95,7 @@ def tabs(drawn: dict[str, Callable[[], None]], key: str) -> None:
 
 
 def redraw() -> None:
-    """Draw the fragment we are in again, or the page when it is not a fragment's turn."""
+    """Redraw the current fragment, or the page outside of a fragment's run."""
     try:
         st.rerun(scope="fragment")
     except StreamlitAPIException:
@@ -103,7 +103,7 @@ def redraw() -> None:
 
 
 def share_url(**extra: object) -> str:
-    """The query that reproduces this screen."""
+    """The query that reproduces this page."""
     return urlencode(_query() | {name: str(value) for name, value in extra.items()})
 
 
@@ -116,14 +116,14 @@ def _session() -> Session:
 
 
 def _remember(chosen: Experiment) -> None:
-    """Keep the experiment, and let the sidebar's widgets start again from it."""
+    """Store the experiment and reset the sidebar's widgets to it."""
     st.session_state["experiment"] = chosen
     for key in [key for key in st.session_state if str(key).startswith("w:")]:
         del st.session_state[key]
 
 
 def begin() -> None:
-    """First thing in every run of the script: read the URL once, warm Ray up."""
+    """Called first in every run of the script: reads the URL once, starts Ray."""
     WARM_UP.begin()
     if "experiment" in st.session_state:
         return
@@ -171,7 +171,7 @@ def _query() -> dict[str, str]:
 
 
 def mirror() -> None:
-    """Write the screen's state into the URL."""
+    """Write the page's state into the URL."""
     query = _query()
     if st.query_params.to_dict() != query:
         st.query_params.from_dict(query)
@@ -181,7 +181,7 @@ def mirror() -> None:
 
 
 def sidebar() -> None:
-    """One experiment, whoever watches, and how Ray is doing."""
+    """The experiment, the audience, and the state of Ray."""
     with st.sidebar:
         before = experiment()
         _choice("dataset", _("Data"), DATASETS, before)
@@ -259,11 +259,11 @@ def _scheme_label(name: str) -> str:
 
 
 TOGETHER = {"bfv": "bfv-threshold", "ckks": "ckks-threshold", "paillier": "paillier-packed"}
-"""The preset of each family whose key can be shared out."""
+"""The preset of each family whose key can be shared."""
 
 
 def hold(threshold: int, *, dealer_free: bool = False) -> None:
-    """Make so many holders necessary for decrypting; a preset that cannot be shared out gives way to one that can."""
+    """Require ``threshold`` holders for decryption; a preset whose key cannot be shared is replaced by one whose key can."""
     chosen, preset = experiment(), PRESETS[experiment().scheme]
     scheme = chosen.scheme if threshold == 1 or preset.collective else TOGETHER.get(preset.family, chosen.scheme)
     together = f"{'dealer-free:' if dealer_free else ''}{threshold}-of-{chosen.clients}"
@@ -276,13 +276,13 @@ def hold(threshold: int, *, dealer_free: bool = False) -> None:
 
 
 def live(rounds: int) -> None:
-    """From now on a key serves so many rounds."""
+    """Set the number of rounds that a key serves."""
     _remember(experiment().but(epoch_rounds=rounds))
     st.session_state["cursor"] = 0
 
 
 def _custody(before: Experiment, clients: int) -> None:
-    """How many holders must come together: the slider starts at 1, where each client holds the key."""
+    """The number of holders needed to decrypt; at 1 each client holds the key."""
     scheme = st.session_state.get("w:scheme", before.scheme)
     threshold = min(before.quorum.threshold, clients)
     if not PRESETS[scheme].collective:
@@ -306,7 +306,7 @@ def _together() -> str:
 
 
 def _take(before: Experiment) -> None:
-    """Read the widgets into one Experiment; what does not go together leaves the last good one standing."""
+    """Read the widgets into one Experiment; an invalid combination keeps the last valid one."""
     state = st.session_state
     clients, threshold = state["w:clients"], state.get("w:threshold", 1)
     threshold = min(threshold, clients) if PRESETS[state["w:scheme"]].collective else 1
@@ -348,7 +348,7 @@ def _set_presenter(on: bool) -> None:
 
 
 def ray_label() -> None:
-    """How Ray is doing; looks again every second while it is coming."""
+    """The state of Ray; refreshed every second while it starts."""
     _ray_fragment(1.0 if WARM_UP.coming else None)
 
 
@@ -395,7 +395,7 @@ def style() -> None:
 
 
 def url_notice() -> None:
-    """What the URL asked for and could not have; and that a reload keeps everything but the ciphertexts."""
+    """Explain why the URL's experiment was refused."""
     error = st.session_state.get("url-error")
     if error is not None:
         explain(error)
@@ -403,7 +403,7 @@ def url_notice() -> None:
 
 
 def presenter_bar(pages: list, here) -> None:  # type: ignore[type-arg, no-untyped-def]
-    """A thin line on top: where we are, the page before, the page after, and the way out."""
+    """A thin bar on top: this page, the page before, the page after, and the exit."""
     shown = [page for page in pages if page.visibility == "visible"]
     at = next((number for number, page in enumerate(shown) if page.url_path == here.url_path), 0)
     with st.container(horizontal=True, vertical_alignment="center", key="presenter-bar"):

@@ -59,14 +59,14 @@ def heat(raw: bytes) -> str:
 
 
 def bytes_of(thing: Thing) -> str:
-    """The piece of bytes that there is room for, and where it lies."""
+    """As many bytes as there is room for, with their position."""
     raw = thing.raw[:96] if thing.private is not None else thing.raw if thing.secret else thing.raw[:64]
     where = _("bytes {a} to {b} of {n}").format(a=thing.start, b=thing.start + len(raw), n=f"{thing.total:,}")
     return f'{heat(raw)}<div class="note">{in_html(where)}</div>'
 
 
 def strip(values: Sequence[float]) -> str:
-    """Values as coloured squares: orange below zero, blue above, the strongest is the largest."""
+    """Values as coloured squares: orange below zero, blue above; the largest has full colour."""
     shown = list(values[:SAMPLE_VALUES])
     most = max((abs(value) for value in shown), default=0.0) or 1.0
     cells = "".join(
@@ -103,7 +103,7 @@ _GLYPHS = {
 
 
 def matrix(found: Matrix, seat: str) -> str:
-    """Who knows what: a table with a tooltip per cell that says why."""
+    """The knowledge matrix: a table with a tooltip per cell that says why."""
     secrets = [secret for secret in found.secrets if secret.kind != "records"]
     head = "".join(f'<th title="{in_html(labels.secret(secret))}">{labels.column(secret)}</th>' for secret in secrets)
     rows = "".join(_row(found, name, secrets, mine=name == seat) for name in found.seats)
@@ -140,7 +140,7 @@ def _cell(found: Matrix, seat: str, secret: Secret) -> str:
 
 
 def legend() -> str:
-    """What the signs of the matrix mean."""
+    """Legend of the matrix."""
     words = labels.states()
     told = [
         ("●", "knows"),

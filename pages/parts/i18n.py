@@ -1,4 +1,4 @@
-"""Every string of the interface passes through here, so that a translation is a file and not a change."""
+"""Translation: every string of the interface passes through here, so that a language is a file and no change of code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FOLDER = Path(__file__).parents[2] / "locale"
 
 @lru_cache(maxsize=8)
 def _translation(language: str) -> gettext.NullTranslations:
-    """The translators' file itself: nothing is compiled beforehand, so nothing can be out of date."""
+    """Compile the translators' file on demand: no compiled copy can be out of date."""
     source = _FOLDER / Path(language).name / "LC_MESSAGES" / "hefl.po"
     if not source.is_file():
         return gettext.NullTranslations()
@@ -30,10 +30,10 @@ def _translation(language: str) -> gettext.NullTranslations:
 
 
 def language() -> str:
-    """The language of this screen: the URL's, the machine's, or English."""
+    """The language of the interface: the URL's, the machine's, or English."""
     return str(st.session_state.get("language") or os.environ.get("HEFL_LANGUAGE", "en"))
 
 
 def _(text: str) -> str:
-    """The text in the language of this screen."""
+    """Translate a text into the language of the interface."""
     return _translation(language()).gettext(text)

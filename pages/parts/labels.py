@@ -1,4 +1,4 @@
-"""How parties, messages and states are called on screen."""
+"""Names of parties, messages and states on the pages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def party(seat: str) -> str:
 
 
 def several(parties: Sequence[str]) -> str:
-    """Parties in a row; many clients are counted."""
+    """A list of parties; more than two clients are counted."""
     clients = [name for name in parties if name.startswith("client-")]
     others = [party(name) for name in parties if name not in clients]
     said = [_("{n} clients").format(n=len(clients))] if len(clients) > 2 else [party(name) for name in clients]
@@ -64,7 +64,7 @@ def steps() -> dict[str, str]:
 
 
 def works() -> dict[str, str]:
-    """What a party did before it sent something."""
+    """A party's work before it sends a message."""
     return {
         "train": _("trained"),
         "encrypt": _("encrypted"),
@@ -103,7 +103,7 @@ def states() -> dict[str, str]:
 
 
 def secret(what: Secret) -> str:
-    """A secret, in full."""
+    """A secret's full name."""
     return {
         "key": _("the secret key"),
         "update": _("the update of {who}").format(who=party(what.owner).lower()),
@@ -114,7 +114,7 @@ def secret(what: Secret) -> str:
 
 
 def column(what: Secret) -> str:
-    """A secret, as the head of a column."""
+    """A secret's column heading."""
     number = f"<sub>{bare_name(what.owner.removeprefix('client-'))}</sub>"
     return {"key": "sk", "update": f"Δ{number}", "sum": "Σ", "model": "θ", "records": _("records")}[what.kind]
 

@@ -1,4 +1,4 @@
-"""What a step means, in one or two plain sentences, and which guarantees belong to it."""
+"""A step's meaning in one or two plain sentences, and the claims that belong to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLAIMS: dict[str, tuple[str, ...]] = {
     "partial": ("coordinator-blind",),
     "receipt": ("equals-fedavg", "one-model"),
 }
-"""Claims of the ledger (hefl_core/checks/claims/evidence.py) shown beside a step."""
+"""Claims of the ledger (hefl_core/checks/claims/ledger.py) shown beside a step."""
 
 
 def tell(message: Message, *, plain: bool) -> str:

@@ -1,4 +1,4 @@
-"""What a run should be read with, in the language of the screen: sentences of hefl_core/federation/remarks.py."""
+"""Remarks on a run in the language of the interface: sentences of hefl_core/federation/remarks.py."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def say(remarks: Iterable[Remark]) -> None:
 
 
 def say_ceiling(experiment: Experiment) -> None:
-    """What belongs beside a custody whatever the model."""
+    """Show the remarks on a custody that hold for every model."""
     _or_why_not(lambda: ceiling_remarks(experiment))
 
 
 def say_custody(experiment: Experiment) -> None:
-    """What belongs beside this experiment's custody, for its model."""
+    """Show the remarks on this experiment's custody, for its model."""
     _or_why_not(lambda: custody_remarks(experiment, dealt_data(experiment).model.parameters))
 
 

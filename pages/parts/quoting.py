@@ -1,8 +1,8 @@
-"""What others wrote, on a screen: error texts, file and column names, what stands in an uploaded record.
+"""Foreign text on a page: error texts, file and column names, contents of an uploaded record.
 
-Everything of this kind passes through here (tests/gui/test_quoting.py reads the pages' sources). In Markdown it becomes
-a code span, the one place where Markdown, HTML, formulas, icons, colours and links have no meaning; the emphasis around it
-tells the style sheet to set it in the page's own type.
+All such text passes through here (tests/gui/test_quoting.py reads the pages' sources). In Markdown it becomes a code span,
+the one place where Markdown, HTML, formulas, icons, colours and links have no meaning. The emphasis around it tells the style
+sheet to set it in the page's own type.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ em code { font: inherit !important; font-style: italic !important; color: inheri
 def quoted(text: object, most: int = LONGEST) -> str:
     """Markdown that shows this text as it is. Set a space before and after it."""
     said = visible(text, most).strip() or "–"
+    # only a run of as many backticks ends a code span: one more than the text's longest cannot be closed from inside
     fence = "`" * (1 + max((len(run) for run in _TICKS.findall(said)), default=0))
     pad = " " if "`" in (said[0], said[-1]) else ""
     return f"*{fence}{pad}{said}{pad}{fence}*"

@@ -1,4 +1,4 @@
-"""A run under way: started when the experiment of the screen has none, shown with progress that moves, cancelled on demand."""
+"""The run of the sidebar's experiment: started if there is none, shown with its progress, cancelled on demand."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pages.parts import frame
 from pages.parts.i18n import _
 
 PATIENCE_SECONDS = 1.2
-"""A run in this process is over before this; no progress is shown for less."""
+"""A run in this process usually ends sooner; then no progress is shown."""
 
 
 def ensure_run() -> Run | None:
-    """The run of the sidebar's experiment with at least one round done; None while it is on its way, or was refused."""
+    """The run of the sidebar's experiment once one round is done; None before, or when it was refused."""
     session, wanted = frame.session(), frame.experiment()
     if session.experiment != wanted:
         begin(session, wanted)
@@ -35,7 +35,7 @@ def ensure_run() -> Run | None:
 
 
 def begin(session: Session, wanted: Experiment, runtime: str | None = None) -> None:
-    """Start a run; a refusal is shown, not raised."""
+    """Start a run; a refusal is kept for the page, not raised."""
     try:
         session.start(wanted, runtime)
     except HeflError as error:
@@ -43,7 +43,7 @@ def begin(session: Session, wanted: Experiment, runtime: str | None = None) -> N
 
 
 def watch(session: Session) -> None:
-    """Progress, twice a second; draws the page anew when there is something new to show."""
+    """Show progress every 0.4 seconds; redraw the page when the first round or the run is over."""
     had = len(session.run.rounds) if session.run else 0
 
     @st.fragment(run_every=0.4)
@@ -70,7 +70,7 @@ def _latest(session: Session, rounds: int, total: int) -> str:
 
 
 def where(session: Session) -> None:
-    """Which parties share a process in this run, and, once Ray is there, a way to give them their own."""
+    """Show which parties share a process in this run and, once Ray is up, a button to separate them."""
     result = session.result
     if result is None:
         return

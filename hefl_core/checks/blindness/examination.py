@@ -1,11 +1,11 @@
-"""The blindness test: does anything of the clients lie where coordinator and auditor could find it? On the real runtime.
+"""The blindness test: can coordinator and auditor find any private value of the clients? On the real runtime.
 
-A client's process gives fingerprints of what is private; this process looks for them in the memory of the keyless parties
-and in the object store that is mapped into it. Then the same search looks where something was put: a test that does not
-find that is blind itself, and says so.
+A client's process gives fingerprints of its private values. This process searches for them in the memory of the keyless
+parties and in the object store mapped into it. Then the same search has to find planted values: a test that does not find
+them is blind itself, and says so.
 
-What it does not prove: that nothing was there between two looks; that no transformed or encrypted copy lies somewhere; that
-no side channel tells. It searches the forms of probes/private_forms.py, in pieces of 32 bytes and more.
+It does not prove that nothing was there between two searches, that no transformed or encrypted copy exists, or that no side
+channel leaks. It searches the forms of probes/private_forms.py, in pieces of 32 bytes and more.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ PIECES: Final = 2
 """Pieces searched of each form of a vector."""
 LOOK_SECONDS: Final = 120.0
 RAY_DUMMY: Final = b"__RAY_DUMMY__"
-"""What Ray's calling convention puts before each positional argument."""
+"""Ray's marker before each positional argument."""
 
 
 @dataclass
 class Examination:
-    """One test of one run on Ray, look after look; :meth:`conclude` closes it. ``cancel`` ends it at the next look."""
+    """One test of one run on Ray, search by search; :meth:`conclude` closes it. ``cancel`` ends it at the next search."""
 
     run: Run
     seed: int = 7
@@ -77,16 +77,16 @@ class Examination:
     # -- looking -----------------------------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Take fingerprints of what is private now, and search the keyless processes for all taken so far.
+        """Take fingerprints of the present private values, and search the keyless processes for all taken so far.
 
-        Raises: RuntimeUnavailable when a process cannot be read, or the audience cancelled.
+        Raises: RuntimeUnavailable when a process cannot be read, or the test was cancelled.
         """
         self.take()
         for party in KEYLESS:
             self._look_into(party)
 
     def take(self) -> None:
-        """Fingerprints from every client's process, and of what the audience has seen since the last time."""
+        """Take fingerprints from every client's process, and of new observations."""
         self._check_cancelled()
         hosts = {client.host for client in self.run.parties.clients}  # type: ignore[attr-defined]
         asked = [host.fingerprints.remote(self._search.salt, self.pieces, self.seed) for host in hosts]
@@ -97,7 +97,7 @@ class Examination:
         self._search.add(map(self._search.salt.fingerprint, self._own_forms()))
 
     def _own_forms(self) -> Iterator[Form]:
-        """Of the records, which are dealt in this process too, and of each observed round once."""
+        """Forms of the records, which are dealt in this process too, and of each observed round once."""
         if not self._seen:
             self._seen.add(0)
             yield from records_of(self.run.experiment, self.pieces, self.seed)
@@ -116,7 +116,7 @@ class Examination:
         self._sort(party, found.hits)
 
     def _sort(self, party: str, hits: Sequence[Hit]) -> None:
-        """A control's needles are expected in its own place; everywhere else they are findings like all others."""
+        """Split hits: a control's needle in its own place is expected, anywhere else it is a finding like all others."""
         from hefl_core.checks.blindness.hosts import CONTROL, STORED
 
         for hit in hits:
@@ -134,7 +134,7 @@ class Examination:
     # -- the end -----------------------------------------------------------------------------------------------
 
     def conclude(self, result: RunResult) -> Blindness:
-        """A last look, with the controls, and everything that needs the finished run.
+        """Do the last search, with the controls, and everything that needs the finished run.
 
         Raises: as :meth:`look`.
         """
@@ -145,6 +145,7 @@ class Examination:
         controls = list(self._planted(result))
         self._say("the ciphertexts against noise", 0.85)
         senders, rows = uniformity.rows_of(result.transcript)
+        # half each for the uniformity tests and the distinguishing game: false alarms of both together stay below it
         uniform = uniformity.compare(senders, rows, FAMILY_ALPHA / 2)
         controls += _broken_schemes(senders, rows)
         self._check_cancelled()
@@ -171,11 +172,11 @@ class Examination:
         self.bus.publish(Progress(text, fraction))
 
     def _handed(self, result: RunResult) -> Inputs | None:
-        """What Ray gave to the coordinator's process, where its house kept a list."""
+        """What Ray handed to the coordinator's process, if its host kept a list."""
         coordinator = self.run.parties.coordinator
         try:
             handed = _ray().get(coordinator.host.handed.remote(), timeout=LOOK_SECONDS)  # type: ignore[attr-defined]
-        except AttributeError:  # an ordinary house
+        except AttributeError:  # an ordinary host keeps none
             return None
         return examine_handed(
             result.transcript, handed, [stage.first_model(result.transcript.manifest), RAY_DUMMY, b""]
@@ -194,7 +195,7 @@ class Examination:
     # -- positive controls -------------------------------------------------------------------------------------
 
     def _planted(self, result: RunResult) -> Iterator[Control]:
-        """A suspect that breaks the rules, a plaintext in the store; then the last look."""
+        """Plant a host that breaks the rules and a plaintext in the store; then do the last search."""
         from hefl_core.checks.blindness import hosts
 
         ray = _ray()
@@ -205,7 +206,7 @@ class Examination:
                 asked = suspect.misbehave.remote(result.experiment.scheme, quorum, self._search.salt, self.seed)
                 self._search.add(ray.get(asked, timeout=LOOK_SECONDS))
                 stored = hosts.stored_update(self.seed)
-                reference = ray.put(stored.tobytes())
+                reference = ray.put(stored.tobytes())  # held: Ray deletes an object without references
                 forms = mean_forms("update", stored, self.pieces, self.seed)
                 self._search.add(hosts.control(hosts.STORED, form, self._search.salt) for form in forms)
                 for party in KEYLESS:
@@ -225,13 +226,13 @@ SUSPECT: Final = "suspect"
 
 
 def _ray() -> Any:
-    from hefl_core.runtime.ray.cluster import ray  # half a second; the screen imports this file for its types
+    from hefl_core.runtime.ray.cluster import ray  # takes half a second; pages import this file for its types only
 
     return ray
 
 
 def _suspect(result: RunResult, folder: str) -> Any:
-    """A real coordinator in a house of its own that nobody else talks to."""
+    """A real coordinator in its own host that no party talks to."""
     from hefl_core.checks.blindness.hosts import Suspect
     from hefl_core.runtime.ray.actors import PartySpec, host_class
 
@@ -241,7 +242,7 @@ def _suspect(result: RunResult, folder: str) -> Any:
 
 
 def _control_quorum(experiment: Experiment) -> Quorum:
-    """The run's own, but for Paillier, where a key to share takes a minute to make."""
+    """The run's own quorum, except for Paillier, where making a shared key takes a minute."""
     paillier = isinstance(load_preset(experiment.scheme), PaillierPreset)
     return Quorum(1, experiment.quorum.holders) if paillier else experiment.quorum
 
@@ -286,9 +287,9 @@ def records_of(experiment: Experiment, pieces: int, seed: int) -> Iterator[Form]
 def full_test(
     experiment: Experiment, *, pieces: int = PIECES, bus: EventBus | None = None, cancel: threading.Event | None = None
 ) -> tuple[RunResult, Blindness]:
-    """Run an experiment with every party in a process of its own, and look twice in every round: after the sum, and at its end.
+    """Run an experiment with every party in its own process; search twice per round: after the sum, and at the end.
 
-    Raises: ParameterError for a scheme that encrypts nothing; RuntimeUnavailable where memory cannot be read.
+    Raises: ParameterError for a scheme that encrypts nothing; RuntimeUnavailable when memory cannot be read.
     """
     from hefl_core.checks.blindness.hosts import WatchedHost
     from hefl_core.runtime.ray.actors import RayRuntime
@@ -310,7 +311,7 @@ def full_test(
 
 
 def look_at(run: Run, result: RunResult, bus: EventBus, cancel: threading.Event, seed: int = 7) -> Blindness:
-    """A short test of a run that is over while its processes still live: one look, and the controls.
+    """A short test of a finished run while its processes still live: one search, and the controls.
 
     Raises: ParameterError for a run in one process or without encryption; RuntimeUnavailable.
     """
@@ -326,7 +327,7 @@ def look_at(run: Run, result: RunResult, bus: EventBus, cancel: threading.Event,
 
 
 def require_encryption(experiment: Experiment) -> None:
-    """Raises: ParameterError for the plaintext scheme, under which the coordinator reads everything."""
+    """Require encryption. Raises: ParameterError for the plaintext scheme, under which the coordinator reads everything."""
     if load_preset(experiment.scheme).family == "plaintext":
         raise ParameterError(
             "blindness test: expected a scheme that encrypts, found plaintext", "choose another; this one hides nothing"

@@ -1,4 +1,4 @@
-"""Houses for the blindness test: one that keeps a list of what Ray hands to its process, and one that does what none may."""
+"""Hosts for the blindness test: one lists what Ray hands to its process, one breaks the rules on purpose."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ CONTROL_ENTRIES = 1 << 15
 
 
 class WatchedHost(PartyHost):
-    """A house with a tap on Ray's deserialiser: every object that Ray hands to this process goes through it.
+    """A host with a tap on Ray's deserialiser, through which every object passes that Ray hands to this process.
 
-    Ray's own code has no public place for that; where it moves, the tap says so instead of seeing nothing.
+    Ray has no public hook for that; if its private one moves, the tap raises an error instead of seeing nothing.
     """
 
     def __init__(self, home: str, specs: Sequence[PartySpec]) -> None:
@@ -56,7 +56,7 @@ class WatchedHost(PartyHost):
         context._deserialize_object = tapped
 
     def handed(self) -> list[tuple[int, object]]:
-        """(bytes, value) of every object handed over so far; bodies by their digest."""
+        """(bytes, value) of every object handed over so far; bodies as their digests."""
         return list(self._handed)
 
 
@@ -71,9 +71,9 @@ def _public(value: object) -> object:
 
 
 class Suspect(PartyHost):
-    """A coordinator's house that breaks the rules, each in its own way, for the positive controls.
+    """A coordinator's host that breaks each rule in turn, for the positive controls.
 
-    All with a key and numbers of its own, made here: nothing of any run. Only fingerprints leave.
+    It uses its own key and numbers, none of any run. Only fingerprints leave it.
     """
 
     def __init__(self, home: str, specs: Sequence[PartySpec]) -> None:
@@ -81,7 +81,7 @@ class Suspect(PartyHost):
         self._kept: dict[str, Any] = {}
 
     def misbehave(self, preset: str, quorum: Quorum, salt: Salt, seed: int) -> list[Fingerprint]:
-        """Hold a key, decrypt a sum with it, and keep an update; fingerprints of all three."""
+        """Hold a key, decrypt a sum with it, and keep an update. Returns fingerprints of all three."""
         rng = np.random.default_rng(seed)
         scheme = open_scheme(preset)
         public, shares = scheme.keygen(quorum)
@@ -106,5 +106,5 @@ def control(name: str, form: Form, salt: Salt) -> Fingerprint:
 
 
 def stored_update(seed: int) -> Vector:
-    """What the last control puts into the object store."""
+    """The update that the last control puts into the object store."""
     return np.random.default_rng(seed + 1).normal(0, 0.01, CONTROL_ENTRIES)

@@ -11,15 +11,15 @@ from hefl_core.runtime.result import ClaimVerdict, Finding, RunResult
 
 Check: TypeAlias = Callable[[RunResult], str]
 """Returns the evidence as a sentence; raises AssertionError or a HeflError when the claim does not hold, NotChecked
-where it lacks what it needs."""
+when its input is missing."""
 Control: TypeAlias = Callable[[RunResult], RunResult]
-"""Returns the result with a planted fault; its docstring says which."""
+"""Returns the result with a planted fault; its docstring describes the fault."""
 MIN_CONTROLS = 2
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One promised sentence. ``applies`` says of which runs it speaks (collective custody, several epochs, …).
+    """One promised sentence. ``applies``: the runs that it is about (collective custody, several epochs, …).
 
     ``controls``: faults of different kinds. The second is chosen to slip past a check that only knows the first.
     Raises: ParameterError without a check that can fail, or without a source.
@@ -57,6 +57,6 @@ class Claim:
 
 
 def demand(condition: bool, message: str) -> None:
-    """Raises: AssertionError with the message unless the condition holds."""
+    """Require a condition. Raises: AssertionError with the message unless it holds."""
     if not condition:
         raise AssertionError(message)

@@ -1,4 +1,4 @@
-"""The checks behind the claims: what each reads in a run, and the sentence with numbers that it returns."""
+"""The checks behind the claims: each reads a run and returns a sentence with numbers as evidence."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ from hefl_core.wire.fingerprint import SMALLEST_BITS, Form, Salt
 
 
 def _observed(result: RunResult) -> list[Observation]:
-    """What the clients showed the observer. Raises: NotChecked for a run that was not observed."""
+    """The clients' observations. Raises: NotChecked for a run that was not observed."""
     found = [seen for round_ in sorted(result.observations) for seen in result.observations[round_]]
     need_of(bool(found), "the run was not observed: nobody saw the clients' private side; run it with observation on")
     return found
@@ -86,18 +86,18 @@ class _Summed:
 
     @property
     def before(self) -> tuple[Sent, ...]:
-        """What was sent before the sum."""
+        """The messages before the sum."""
         return self.attempt[: self.attempt.index(self.sent)]
 
     @property
     def where(self) -> str:
-        """For messages."""
+        """The round, for messages."""
         return f"round {self.sent.position.round}"
 
 
 @dataclass(frozen=True)
 class _Applied(_Summed):
-    """The sum that a round's result speaks of."""
+    """The sum that a round's result is about."""
 
     line: RoundResult
 
@@ -108,9 +108,9 @@ def _summed(transcript: Transcript, sent: Sent) -> _Summed:
 
 
 def _rounds_told(result: RunResult) -> None:
-    """The result speaks of every round that a client applied, and of no other.
+    """Check that the result covers every round that a client applied, and no other.
 
-    Raises: NotChecked before the first; AssertionError. Of a run that broke off the last round may be missing.
+    Raises: NotChecked before the first; AssertionError. In a run that broke off, the last round may be missing.
     """
     transcript = result.transcript
     need_of(bool(result.rounds), "no round came to its end: there is no applied sum to look at")
@@ -134,7 +134,7 @@ def _applied_sums(result: RunResult) -> Iterator[_Applied]:
 
 
 def _confirmed(transcript: Transcript, applied: _Summed, until: Sent | None = None) -> Sent:
-    """The auditor's word on this very sum, after the sum and before ``until``. AssertionError when it is missing or wrong."""
+    """The auditor's confirmation of this sum, between the sum and ``until``. AssertionError when it is missing or wrong."""
     where, attempt = applied.where, applied.attempt
     stretch = attempt[attempt.index(applied.sent) : None if until is None else attempt.index(until)]
     found = [s for s in stretch if s.step == m.CONFIRMATION and s.sender == AUDITOR]
@@ -156,19 +156,19 @@ def _confirmed(transcript: Transcript, applied: _Summed, until: Sent | None = No
 
 FLOODING_ALPHA: Final = 1e-9
 ROUNDED: Final = 0.999
-"""What float32, and a plaintext's own rounding, may take of a variance."""
+"""Fraction of a variance that float32 and the plaintext's own rounding must leave."""
 CLAIM_ALPHA = 1e-9
-"""Every run is examined: at one in a thousand, one honest run in a thousand would be accused."""
+"""Every run is checked: at one in a thousand, one honest run in a thousand would fail."""
 NEEDLE_ENTRIES = 8
 """Consecutive entries of a vector that make one search pattern: 32 bytes as float32, 64 as float64."""
 NEEDLES_PER_FORM = 2
 """Pieces of each vector in each form: floats of both widths and orders, quantised, packed into words."""
 MOST_IN_EVERY_FORM = 12
-"""Updates that are looked for in every form, in rounds spread over the run; all others as floats around their largest entry."""
+"""Updates searched for in every form, in rounds spread over the run; all others as floats around their largest entry."""
 
 
 def _search_of(result: RunResult) -> Search:
-    """A search for everything that the audience saw and the coordinator must not have."""
+    """A search for everything that was observed and that the coordinator must not have."""
     salt = Salt(os.urandom(16))
     search = Search(salt)
     examples_max = result.transcript.manifest.examples_max
@@ -195,7 +195,7 @@ def _largest_entries(observations: Sequence[Observation], examples_max: int) -> 
             start = max(0, min(int(np.argmax(np.abs(vector))) - NEEDLE_ENTRIES // 2, len(vector) - NEEDLE_ENTRIES))
             piece = vector[start : start + NEEDLE_ENTRIES]
             if len(np.unique(piece[piece != 0])) < NEEDLE_ENTRIES - 1:
-                continue  # few entries say little, and could stand anywhere
+                continue  # too few different entries: such a piece could occur by chance
             for order in FLOATS:
                 name = f"{seen.client}, round {seen.position.round}, {what}, {order} at {start}"
                 yield Form("plaintext", name, piece.astype(order).tobytes(), SMALLEST_BITS)
@@ -277,13 +277,13 @@ def memory_clean(result: RunResult) -> str:
 
 
 NEEDLED: Final = (KEY, UPDATE, AGGREGATE, RECORD)
-"""Kinds of needles without which nothing was looked for."""
+"""Kinds of needles without which the search does not count."""
 LEAST_BYTES: Final = 1 << 20
-"""Of a process: a Python interpreter alone has more."""
+"""Least memory read of a process: a Python interpreter alone has more."""
 
 
 def _looked_enough(result: RunResult, found: Blindness) -> None:
-    """Raises: NotChecked where a kind, a round or a process was hardly looked for or into."""
+    """Check the search's extent. Raises: NotChecked when a kind, a round or a process was hardly searched."""
     needles = dict(found.needles)
     missing = [kind for kind in NEEDLED if not needles.get(kind)]
     need_of(not missing, f"nothing of these was looked for: {', '.join(missing)}")
@@ -314,7 +314,7 @@ def fresh(result: RunResult) -> str:
 
 
 def _masks_differ(transcript: Transcript) -> None:
-    """No mask hides two plaintexts, nor do two of one family: a sum or a difference would be in the open."""
+    """Check that no mask hides two plaintexts, nor do two of one family: their sum or difference would be in the open."""
     keys = public_keys(transcript)
     masks = [
         mask for sent, vector in vectors_of(transcript) for mask in masks_of(keys[sent.head.header.key_id], vector)
@@ -373,7 +373,7 @@ def equals_fedavg(result: RunResult) -> str:
 
 
 def _moved(result: RunResult, round_: int) -> None:
-    """θ after the round is θ before it and the mean that was applied, bit for bit. Raises: NotChecked where one was not seen."""
+    """Check that θ after the round is θ before it plus the applied mean, bit for bit. Raises: NotChecked if one was not seen."""
     after = next((one for one in result.observations.get(round_, ()) if one.applied and one.theta), None)
     before = _theta_before(result, round_)
     need_of(after is not None and before is not None, f"round {round_}: the model before or after it was not observed")
@@ -386,7 +386,7 @@ def _moved(result: RunResult, round_: int) -> None:
 
 
 def _theta_before(result: RunResult, round_: int) -> bytes | None:
-    """The model that the round began with: θ_0 of the first plan, or what was observed after the round before."""
+    """The model that the round began with: θ_0 of the first plan, or the model observed after the round before."""
     if round_ > 1:
         return next((one.theta for one in result.observations.get(round_ - 1, ()) if one.theta), None)
     plan = next(s for s in result.transcript.sent if s.step == m.PLAN)
@@ -405,9 +405,9 @@ def _unseen(result: RunResult) -> list[str]:
 
 
 def _keeps_clip(result: RunResult, observed: Sequence[Observation]) -> None:
-    """Every clipped update is within the clip; one that noise was added to, before it was."""
+    """Check that every clipped update is within the clip, before noise was added if any was."""
     limit = result.experiment.clip_norm
-    if limit is None or result.experiment.adaptive:  # an adaptive bound carries what was left out along
+    if limit is None or result.experiment.adaptive:  # an adaptive bound adds the remainder of earlier rounds
         return
     for seen in observed:
         norm = float(np.linalg.norm(np.frombuffer(seen.before_noise or seen.update, dtype=np.float64)))
@@ -493,7 +493,7 @@ def sums_confirmed(result: RunResult) -> str:
 
 
 def _verified_until(transcript: Transcript, round_: int) -> None:
-    """A record without an end is right up to the last message of this round. Raises: IntegrityError naming the first break."""
+    """Verify a record without an end, up to this round's last message. Raises: IntegrityError naming the first break."""
     entries = [line.entry for line in transcript.lines]
     last = max(n for n, one in enumerate(entries) if isinstance(one, Sent) and one.position.round == round_)
     lines = b"".join(line.to_json() + b"\n" for line in transcript.lines[: last + 1])
@@ -510,7 +510,7 @@ _WRONG_LABELS: tuple[tuple[str, Callable[[Header], Header]], ...] = (
     ("plan", lambda h: replace(h, plan=hashlib.sha256(h.plan).digest())),
 )
 _LABELLED = (m.COMMITMENT, m.UPDATE, m.READY, m.PARTIAL, m.RECEIPT)
-"""Everything that a client says in a round."""
+"""Everything that a client sends in a round."""
 
 
 def wrong_labels(result: RunResult) -> str:
@@ -538,12 +538,12 @@ def wrong_labels(result: RunResult) -> str:
 
 
 _Place: TypeAlias = tuple[Position, KeyId, bytes, bytes]
-"""Position, key, state and plan that a message of a round has to name."""
+"""Position, key, state and plan that a message of a round must name."""
 
 
 def _mislabelled(head: SignedHeader, expected: _Place, roster: Roster, trial: Identity) -> int:
-    """How many wrong labels were refused. A trial key signs them, so that only the place can be what is refused."""
-    _admitted(_signed(head.header, trial), expected, trial.member.signing)  # with the true label it is taken
+    """Count the wrong labels refused. A trial key signs them, so that only the place can be the reason."""
+    _admitted(_signed(head.header, trial), expected, trial.member.signing)  # control: the true label is accepted
     for what, change in _WRONG_LABELS:
         _refused(_signed(change(head.header), trial), expected, trial.member.signing, what)
     other = next(name for name in roster.clients if name != head.header.sender)
@@ -564,7 +564,7 @@ def _refused(head: SignedHeader, expected: _Place, signing: bytes, what: str) ->
 
 
 def _admitted(head: SignedHeader, expected: _Place, signing: bytes) -> None:
-    """The checks of whoever receives it, before anything is parsed. Raises: whatever refuses it."""
+    """The receiver's checks, before anything is parsed. Raises: the refusal."""
     position, key_id, state, plan = expected
     check_place(head.header, position=position, key_id=key_id, state=state, plan=plan)
     head.verify(signing)
@@ -638,7 +638,7 @@ def quorum_kept(result: RunResult) -> str:
 
 
 def _asked(transcript: Transcript, summed: _Summed, asked: Sent, need: int) -> tuple[str, ...]:
-    """Whom a request names: as many contributors as it takes, for the sum that the auditor confirmed before it."""
+    """The holders that a request names: ``need`` contributors, for the sum that the auditor confirmed before it."""
     confirmation = _confirmed(transcript, summed, until=asked)
     request = decode(transcript.body(asked), DecryptionRequest)
     demand(
@@ -654,7 +654,7 @@ def _asked(transcript: Transcript, summed: _Summed, asked: Sent, need: int) -> t
 
 
 def _answers(summed: _Summed, asked: Sent, active: Sequence[str], *, complete: bool) -> int:
-    """How many partials this sum got: after the request, one of each active holder, or of some where the attempt failed."""
+    """Count this sum's partials: after the request, one of each active holder, or of some if the attempt failed."""
     attempt = summed.attempt
     partials = [s for s in attempt if s.step == m.PARTIAL]
     senders = sorted(s.sender for s in partials)
@@ -666,7 +666,7 @@ def _answers(summed: _Summed, asked: Sent, active: Sequence[str], *, complete: b
 
 
 def _no_stray_answers(transcript: Transcript) -> None:
-    """Every partial on record, of attempts that came to nothing too: signed, sealed to clients, asked for."""
+    """Check every partial on record, also of failed attempts: signed, sealed to clients, asked for."""
     rosters = _rosters(transcript)
     requests = {s.position: s for s in transcript.sent if s.step == m.REQUEST and s.sender == COORDINATOR}
     for sent in (s for s in transcript.sent if s.step == m.PARTIAL):
@@ -693,6 +693,7 @@ def flooded_of(result: RunResult) -> str:
         names.append(applied.where)
         noise.append(raw / unit)
         spread = preset.aggregate_noise_std(len(applied.message.updates), result.experiment.clients)
+        # the sum's own noise comes on top; relative to one flooding's variance, which is 2^(2f) / 3
         most = max(most, 1 + 3 * (spread / 2.0**preset.flood_bits) ** 2)
     found = _check_flooding(names, np.stack([one[: min(map(len, noise))] for one in noise]), most)
     quorum = public_keys(transcript)[applied.sent.head.header.key_id].quorum
@@ -703,7 +704,7 @@ def flooded_of(result: RunResult) -> str:
 
 
 def _check_flooding(names: Sequence[str], noise: Noise, most: float) -> list[float]:
-    """The strength of each sum's noise. Shapes: (sums, numbers). Raises: IntegrityError for too little, too much or the same."""
+    """The strength of each sum's noise. Shapes: (sums, numbers). Raises: IntegrityError for too little, too much or repeated."""
     sums, count = noise.shape
     budget = math.log(2 * (sums + 1 + 2 * sums**2) / FLOODING_ALPHA)
     found = [float(np.mean(row**2)) for row in noise]
@@ -717,8 +718,8 @@ def _check_flooding(names: Sequence[str], noise: Noise, most: float) -> list[flo
 def _opened_noise(result: RunResult, preset: RingPreset, applied: _Applied) -> tuple[Noise, float]:
     """A sum's noise as its holders see it, and its stated standard deviation: of t floodings, uniform on -2^f .. 2^f.
 
-    BFV's is apart from the plaintext. CKKS's is what the applied mean differs by from the mean of the updates: each slot sums N
-    coefficients. Raises: NotChecked where that was not observed.
+    BFV's is separate from the plaintext. CKKS's is the applied mean minus the mean of the updates: each slot sums N
+    coefficients. Raises: NotChecked when that was not observed.
     """
     where, seen = applied.where, result.observations.get(applied.line.round, ())
     first = next((one for one in seen if one.applied), None)
@@ -735,6 +736,7 @@ def _opened_noise(result: RunResult, preset: RingPreset, applied: _Applied) -> t
     assert first is not None
     ring = seal.open_ring(preset)
     share = sum(one.examples for one in contributors) / result.transcript.manifest.examples_max
+    # a slot is the real part of Σ c_j ζ^j over N coefficients, |ζ| = 1: it has N/2 of their variance
     slot = std * 2.0**preset.flood_bits * math.sqrt(ring.degree / 2) / ring.scale
     return np.frombuffer(first.applied, dtype=np.float64) - plain_mean(contributors), slot / share
 
@@ -760,7 +762,7 @@ def epochs_apart(result: RunResult) -> str:
 
 
 def _secrets_apart(result: RunResult, keys: Mapping[int, PublicKey]) -> int:
-    """Compare every two epochs' secrets; how many pairs. Raises: NotChecked where an epoch left nothing to compare."""
+    """Compare every two epochs' secrets. Returns the number of pairs. Raises: NotChecked when an epoch left nothing to compare."""
     preset = load_preset(result.experiment.scheme)
     pairs = list(combinations(sorted(keys), 2))
     if isinstance(preset, PaillierPreset):
@@ -780,7 +782,7 @@ def _secrets_apart(result: RunResult, keys: Mapping[int, PublicKey]) -> int:
 
 
 def _imprint_of(result: RunResult, epoch: int, quorum: Quorum, preset: RingPreset) -> bytes | None:
-    """An epoch's imprint, from what its holders showed the observer; None where one of those it takes did not."""
+    """An epoch's imprint, from its holders' observations; None when a needed holder was not observed."""
     parts = {seen.client: seen.imprint for seen in _observed(result) if seen.position.epoch == epoch and seen.imprint}
     holders = _rosters(result.transcript)[epoch].clients[: quorum.threshold] if quorum.collective else tuple(parts)
     if not parts or not set(holders) <= set(parts):

@@ -1,4 +1,4 @@
-"""The ledger of claims: every sentence that a screen, a report or a page of the docs promises.
+"""The ledger of claims: every sentence that a page, a report or the documentation promises.
 
 An *executed* claim has a check that runs on a result, and a control: a result with a planted fault on which the check
 must fail. An *argued* claim has a source instead. A claim with neither does not load.
@@ -79,7 +79,7 @@ from hefl_core.runtime.result import RunResult
 
 
 def check_claims(result: RunResult) -> RunResult:
-    """The result with a finding for every executed claim that speaks of such a run."""
+    """The result with a finding for every executed claim that applies to such a run."""
     speaking = (claim for claim in LEDGER if claim.check is not None and claim.applies(result))
     return replace(result, claims=tuple(claim.examine(result) for claim in speaking))
 
@@ -251,7 +251,7 @@ LEDGER: tuple[Claim, ...] = (
         "Lyubashevsky, Peikert, Regev 2010; Paillier 1999; parameter tables: HomomorphicEncryption.org 2018, eprint 2024/463",
     ),
 )
-"""Every claim made anywhere. Screens, reports and docs/claims.md read it."""
+"""Every claim made anywhere. Pages, reports and docs/claims.md read it."""
 
 NOT_PROMISED: tuple[str, ...] = (
     "The decrypted aggregate and the final model leak (few clients, few records, differencing, membership): more clients, "

@@ -212,7 +212,7 @@ def drift(result: RunResult) -> RunResult:
 
 
 def no_noise(result: RunResult) -> RunResult:
-    """Nobody adds noise: the updates go out as they were clipped, which have entries of the noise's size."""
+    """No client adds noise: the updates go out as they were clipped, with entries of the noise's size."""
     bare = {
         round_: tuple(replace(seen, update=_on_grid(result, seen)) for seen in found)
         for round_, found in result.observations.items()
@@ -309,7 +309,7 @@ def second_share(result: RunResult) -> RunResult:
 
 
 def drop_partials(result: RunResult) -> RunResult:
-    """One partial decryption came from somebody else."""
+    """One partial decryption came from a sender outside of the cohort."""
     return _with_sent(result, m.PARTIAL, lambda s: _entry(s, header=replace(s.head.header, sender="client-99")))
 
 
@@ -333,7 +333,7 @@ def confirm_oneself(result: RunResult) -> RunResult:
 
 
 def _with_opened_noise(result: RunResult, change: Callable[[int, Noise], Noise]) -> RunResult:
-    """Other noise in each opened sum, by round; the sums' plaintexts stay."""
+    """Replace the noise in each opened sum, by round; the sums' plaintexts stay."""
     observations = {}
     for round_, found in result.observations.items():
         mean = plain_mean(found)
@@ -415,7 +415,7 @@ def _with_blob(result: RunResult, digest: bytes, change: Callable[[bytes], bytes
 
 
 def _with_sent(result: RunResult, step: str, change: Callable[[Sent], Sent], which: int = 0) -> RunResult:
-    """One message of a kind changed, the first unless told otherwise; the lines around it stay."""
+    """Change one message of a kind, by default the first; the lines around it stay."""
     copy = _copy(result.transcript)
     found = [n for n, line in enumerate(copy.lines) if isinstance(line.entry, Sent) and line.entry.step == step]
     line = copy.lines[found[which]]
@@ -436,7 +436,7 @@ def _entry(
     header: Header | None = None,
     work: tuple[Work, ...] | None = None,
 ) -> Sent:
-    """A copy of a transcript entry with something else in it."""
+    """A copy of a transcript entry with some parts replaced."""
     head = sent.head if header is None else replace(sent.head, header=header)
     to, done = sent.receivers if receivers is None else receivers, sent.work if work is None else work
     return Sent(sent.step, head, to, sent.nbytes, sent.body, done, sent.inline)
@@ -449,5 +449,5 @@ def replace_struct(sent: Sent, *, signature: bytes) -> Sent:
 
 
 def replace_nbytes(sent: Sent, nbytes: int) -> Sent:
-    """A copy of a transcript entry that names another size."""
+    """A copy of a transcript entry with another size."""
     return Sent(sent.step, sent.head, sent.receivers, nbytes, sent.body, sent.work, sent.inline)

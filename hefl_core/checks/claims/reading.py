@@ -1,4 +1,4 @@
-"""What checks and planted faults both read of a run."""
+"""Readings of a run that checks and planted faults share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hefl_core.wire.canonical import decode
 
 
 def need_of(condition: bool, message: str) -> None:
-    """Stop without a verdict where the check lacks something."""
+    """Stop without a verdict when the check's input is missing. Raises: NotChecked."""
     if not condition:
         raise NotChecked(message)
 
@@ -31,7 +31,7 @@ def need_of(condition: bool, message: str) -> None:
 
 
 def bodies_of(result: RunResult) -> Transcript:
-    """The record with its bodies. Raises: NotChecked for one that came without."""
+    """The record with its bodies. Raises: NotChecked when they are missing."""
     need_of(bool(result.transcript.blobs), "the record came without its bodies; keep them to have this checked")
     return result.transcript
 
@@ -43,7 +43,7 @@ def public_keys(transcript: Transcript) -> dict[str, PublicKey]:
 
 
 def vectors_of(transcript: Transcript) -> Iterator[tuple[Sent, CiphertextVector]]:
-    """Every upload that is on record in the open."""
+    """Every upload whose content is on record."""
     for sent in transcript.sent:
         if sent.step == m.UPDATE and (content := transcript.content(sent)) is not None:
             yield sent, decode(content, CiphertextVector)

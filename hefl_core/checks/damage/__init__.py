@@ -1,1 +1,1 @@
-"""Damaged bytes: ciphertexts, messages, files and records with seeded faults, and what each door says to them."""
+"""Damaged bytes: ciphertexts, messages, files and records with seeded faults, and how each parser reacts."""

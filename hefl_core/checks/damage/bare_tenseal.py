@@ -1,4 +1,4 @@
-"""CKKS as TenSEAL's own tutorial has it: load bytes, decrypt, nothing checked in between. The control for damaged bytes."""
+"""CKKS as in TenSEAL's own tutorial: load bytes, decrypt, no check in between. The control for damaged bytes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ DEGREE = 8192
 PRIME_BITS = [60, 40, 40, 60]
 SCALE = 2.0**40
 REFUSALS = (RuntimeError, ValueError, IndexError, MemoryError, TypeError, OverflowError)
-"""What TenSEAL raises on bytes that it does refuse. Source: its bindings pass C++ exceptions on."""
+"""What TenSEAL raises when it rejects bytes. Source: its bindings pass C++ exceptions on."""
 
 
 class BareTenseal:
-    """A context with its secret key. Nothing of this package's protection is in the way."""
+    """A context with its secret key, without any of this package's protection."""
 
     def __init__(self) -> None:
         self._context = ts.context(ts.SCHEME_TYPE.CKKS, DEGREE, coeff_mod_bit_sizes=PRIME_BITS, n_threads=1)

@@ -1,7 +1,7 @@
-"""Benches for what the homomorphic schemes read: updates, sums, keys, shares and partial decryptions.
+"""Benches for the homomorphic schemes' inputs: updates, sums, keys, shares and partial decryptions.
 
-The damage is done *behind* the signature: as if a party had signed it. Where a preset has a tag, it must show then;
-where it has none (CKKS, plaintext), another valid ciphertext is a lie of its sender that no receiver can see.
+The damage is done *behind* the signature, as if a party had signed it. If a preset has a tag, the tag must reveal it; if it
+has none (CKKS, plaintext), another valid ciphertext is a lie of its sender that no receiver can see.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class World:
         return running.total()
 
     def parts(self, total: CiphertextVector) -> list[PartialDecryption]:
-        """What the first t holders answer."""
+        """The first t holders' partial decryptions."""
         holders = self.shares[: self.quorum.threshold]
         active = {share.index for share in holders}
         return [self.scheme.partial_decrypt(share, total, active) for share in holders]
@@ -79,7 +79,7 @@ class World:
         clients: tuple[str, ...],
         tag_key: TagKey | None = None,
     ) -> tuple[tuple[int, ...], Vector]:
-        """As a client does it: combine, and compare count and tag."""
+        """Open a sum as a client does: combine, and compare count and tag."""
         opened: Opened = self.scheme.open(self.key, total, parts, bound=BOUND)
         if opened.integers[1:] != (len(clients),):
             raise IntegrityError(f"count: expected {len(clients)}, found {opened.integers}")
@@ -88,7 +88,7 @@ class World:
         return opened.integers, opened.values
 
     def meaning(self, *which: int) -> tuple[tuple[int, ...], Vector]:
-        """What the sum of these clients' updates is."""
+        """The true sum of these clients' updates."""
         total: Vector = np.sum([self.updates[n] for n in which], axis=0)
         return (EXAMPLES * len(which), len(which)), total
 
@@ -149,7 +149,7 @@ def sums(preset: str, threshold: int = 1) -> Bench:
 
 
 def partials(preset: str, threshold: int) -> Bench:
-    """A holder's answer, as the clients read it beside the others'."""
+    """A holder's partial decryption, as the clients combine it with the others'."""
     w = world(preset, threshold)
     first, *others = w.parts(w.total)
 
@@ -174,7 +174,7 @@ def shares(preset: str, threshold: int = 1) -> Bench:
 
 
 def public_keys(preset: str, threshold: int = 1) -> Bench:
-    """A public key, encrypted with and opened again."""
+    """A public key, used to encrypt and decrypt."""
     w = world(preset, threshold)
 
     def door(data: bytes) -> Any:
@@ -191,7 +191,7 @@ def public_keys(preset: str, threshold: int = 1) -> Bench:
 
 
 def key_material(preset: str, threshold: int = 1) -> Bench:
-    """A public key of a KMS that lies: other material under its right fingerprint. Whoever uses it must survive."""
+    """A lying KMS's public key: other material under its right fingerprint. Its users must survive it."""
     w = world(preset, threshold)
 
     def door(data: bytes) -> Any:
@@ -209,7 +209,7 @@ def _fingerprint(key: PublicKey, material: bytes) -> str:
 
 
 def _header(key_id: KeyId, vector: CiphertextVector) -> Header:
-    """Only what is compared with the content."""
+    """A header with only the fields that are compared with the content."""
     return Header(
         kind="update",
         experiment=EXPERIMENT,

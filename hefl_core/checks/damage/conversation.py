@@ -1,8 +1,8 @@
-"""Benches for messages: a whole round, in which one letter is damaged between sender and receiver.
+"""Benches for messages: a whole round in which one letter is damaged between sender and receiver.
 
-*On the way*: bytes change after the signature, as a bad line or a relay changes them. *Signed*: the sender itself damages
-what it says and signs that, as a bad party does. Either way the round must end with the right model at every client that
-says it has one, or with a typed refusal.
+*On the way*: bytes change after the signature, as on a bad line or at a relay. *Signed*: the sender itself damages its
+content and signs that, as a malicious party does. Either way the round must end with the right model at every client that
+reports one, or with a typed refusal.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class Fault:
 
 NO_FAULT = Fault(-1, -1, False, 0)
 NOISE = 1e-6
-"""CKKS sums carry noise of about 1e-9; the smallest damage that decodes at all is far above."""
+"""CKKS sums carry noise of about 1e-9; the smallest damage that still decodes is far above."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One letter as it went to one receiver, in the undisturbed run."""
+    """One letter to one receiver, in the undisturbed run."""
 
     letter: int
     receiver: int
@@ -69,7 +69,7 @@ class Tamperer(ByCall):
         self._letters = 0
 
     def deliver(self, letter: Letter, to: Sequence[Any]) -> Iterator[tuple[Any, HeflError | None]]:
-        """As by call; the chosen receiver gets something else."""
+        """Deliver by call; the chosen receiver gets a damaged letter."""
         number, self._letters = self._letters, self._letters + 1
         for place, receiver in enumerate(to):
             envelope, fault = letter.envelope, self._fault
@@ -90,13 +90,13 @@ class Tamperer(ByCall):
         return mutate(Random(fault.seed), (data, *self._lenders), 0).data
 
     def _signed(self, envelope: Envelope, fault: Fault) -> Envelope:
-        """The sender's own signature over damaged content, sealed to the same readers."""
+        """Damaged content with the sender's own signature, sealed to the same readers."""
         header, sender = envelope.header, self.party(envelope.header.sender)
         info = self._info(envelope) if header.sealed else None
         content = envelope.body if info is None else self.open(envelope)
         damaged = self._damage(content, fault)
         header = replace(header, content_digest=sha256(damaged).digest(), content_nbytes=len(damaged))
-        identity = sender._identity if header.sender == KMS else sender.identity  # a bad party has its own key
+        identity = sender._identity if header.sender == KMS else sender.identity  # a malicious party has its own key
         body = damaged
         if info is not None:
             roster = self.party(header.recipients[0]).enrolment.roster_of(header.position.epoch)
@@ -113,7 +113,7 @@ class Tamperer(ByCall):
         return next(party for party in everybody if party.name == name)
 
     def open(self, envelope: Envelope) -> bytes:
-        """What a sealed share, update or partial says, as its first reader opens it. Raises: WireError."""
+        """Open a sealed share, update or partial, as its first reader. Raises: WireError."""
         reader = self.party(envelope.header.recipients[0])
         opener = reader.enrolment.reader(envelope.header.position.epoch)
         return open_envelope(opener, envelope, self._info(envelope))
@@ -187,13 +187,13 @@ def conversation(scheme: str, custody: str = "individual") -> Bench:
 
 
 def _of_kind(deliveries: Sequence[Delivery], kind: str) -> tuple[bytes, ...]:
-    """A few valid messages of a kind, of an earlier run: what a replay or a splice would take."""
+    """A few valid messages of a kind from an earlier run: material for a replay or a splice."""
     return tuple(one.envelope.to_bytes() for one in deliveries if one.kind == kind)[:3]
 
 
 def _models(experiment: Experiment, tamperer: Tamperer) -> dict[str, Parameters]:
-    """The model of every client that says it applied the sum. Raises: any HeflError when somebody refused something."""
-    run = Run(experiment, stage=_Runtime(tamperer), keep_keys=True)  # sealed bodies are opened after it
+    """The model of every client that reports an applied sum. Raises: Refused when a party refused something."""
+    run = Run(experiment, stage=_Runtime(tamperer), keep_keys=True)  # the bench opens sealed bodies after the run
     refusal: HeflError | None = None
     try:
         for _ in run.steps():
@@ -210,7 +210,7 @@ def _models(experiment: Experiment, tamperer: Tamperer) -> dict[str, Parameters]
 
 
 class Refused(HeflError):
-    """Somebody refused something; ``models``: of those who went on all the same."""
+    """A party refused something. ``models``: those of the clients that continued."""
 
     def __init__(self, reason: HeflError, models: dict[str, Parameters]) -> None:
         super().__init__(f"{type(reason).__name__}: {reason}")

@@ -1,4 +1,4 @@
-"""Benches for what people hand in as files or addresses: experiments, tables, pins, key files and key stores."""
+"""Benches for users' files and URLs: experiments, tables, pins, key files and key stores."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OWNER_ONLY = 0o600
 
 
 def experiments() -> Bench:
-    """An experiment as JSON: what is accepted says what the text says."""
+    """An experiment as JSON: an accepted one means what the text says."""
     default = msgspec.to_builtins(Experiment())
 
     def door(data: bytes) -> Any:
@@ -85,7 +85,7 @@ def _reads(value: object, text: str) -> bool:
 
 
 def tables() -> Bench:
-    """A CSV table: what is accepted has the numbers that another library reads in the same bytes."""
+    """A CSV table: an accepted one has the numbers that another library reads in the same bytes."""
     rng = np.random.default_rng(5)
     rows = [f"{a:.4f},{b:.1f},{int(c)},{'abc'[n % 3]}" for n, (a, b, c) in enumerate(rng.normal(0, 9, (30, 3)))]
     plain = "age,pressure,count,label\n" + "\n".join(rows) + "\n"
@@ -149,7 +149,7 @@ ROWS = {("answers", f"round-{number:04d}"): bytes([number]) * (40 if number % 5 
 
 
 def key_stores() -> Bench:
-    """An encrypted store's file: every row is there and right, or the store is refused."""
+    """An encrypted store's file: every row is present and right, or the store is rejected."""
     folder = tempfile.TemporaryDirectory(prefix="hefl-store-")
     home = Path(folder.name)
     unlock = KeyFile.create(home / "key")
@@ -181,7 +181,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def key_files() -> Bench:
-    """The key file of a store: another one opens nothing."""
+    """A store's key file: a different one opens nothing."""
     folder = tempfile.TemporaryDirectory(prefix="hefl-key-")
     home = Path(folder.name)
     path, store_path = home / "key", home / "store"

@@ -1,4 +1,4 @@
-"""Benches for single messages: envelopes of every kind, sealed bodies, what the KMS announces.
+"""Benches for single messages: envelopes of every kind, sealed bodies, the KMS's announcements.
 
 Like conversation.py, but without a round around them: a hundred times faster.
 """
@@ -50,7 +50,7 @@ PRESET = "INSECURE_bfv-1024"
 
 
 def envelopes() -> Bench:
-    """One envelope of every kind that a dealer-free run sends, as its reader checks and opens it."""
+    """One envelope of every kind in a dealer-free run, as its reader checks and opens it."""
     tamperer: Tamperer = undisturbed(DEALER_FREE)
     chosen = {delivery.kind: delivery.envelope for delivery in tamperer.seen}
     names = (KMS, COORDINATOR, AUDITOR, *map(client_name, (1, 2, 3)))
@@ -87,7 +87,7 @@ def _service() -> tuple[Service, Identity]:
 
 
 def announcements() -> Bench:
-    """Epoch records, keys and audit logs as the KMS announces them, damaged before it signs; a client takes them."""
+    """Epoch records, keys and audit logs as the KMS announces them, damaged before it signs; a client receives them."""
 
     def state(enrolment: Enrolment) -> Any:
         return enrolment.record, enrolment.public_key, enrolment.audit_head
@@ -110,7 +110,7 @@ def _of_the_kms(kind: str, state: Callable[[Enrolment], Any]) -> Bench:
         if kind == "epoch":
             enrolment.receive(roster)
         header = replace(envelope.header, content_digest=sha256(data).digest(), content_nbytes=len(data))
-        enrolment.receive(Envelope(header, kms._identity.sign(encode(header)), data))  # a KMS that lies has its key
+        enrolment.receive(Envelope(header, kms._identity.sign(encode(header)), data))  # a lying KMS has its own key
         return state(enrolment)
 
     return Bench((envelope.body,), door, (door(envelope.body),), unsealed=True)

@@ -1,7 +1,7 @@
-"""Seeded damage to bytes: what a bad disk, a bad line or a bad party may hand to a parser.
+"""Seeded damage to bytes: what a bad disk, a bad line or a malicious party may pass to a parser.
 
-Blind kinds know nothing of the bytes. Informed kinds read MessagePack or JSON, change one field, and write it again in
-canonical form, so that the damage passes the parser and meets the checks behind it.
+Blind kinds know nothing of the bytes. Informed kinds read MessagePack or JSON, change one field, and encode it again in
+canonical form, so that the damage passes the parser and reaches the checks behind it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 import pyarrow as pa
 
 BOMB_BYTES = 1 << 30
-"""What a compression bomb unpacks to."""
+"""Unpacked size of a compression bomb."""
 _LARGE = (0, 1, 0x7F, 0x80, 0xFF, 1 << 16, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, (1 << 63) - 1, (1 << 64) - 1)
 _NUMBERS = (0, -1, 1, 2**31, 2**63 - 1, -(2**63), 2**64 - 1)
 _TRIES = 8
@@ -32,7 +32,7 @@ class Mutant:
 
 
 def mutate(rng: Random, valid: Sequence[bytes], which: int) -> Mutant:
-    """One change of ``valid[which]``; the others lend pieces for splices. Never returns one of ``valid`` unchanged."""
+    """Change ``valid[which]`` once; the others lend pieces for splices. Never returns one of ``valid`` unchanged."""
     for _ in range(_TRIES):
         kind, make = rng.choice(KINDS)
         changed = make(rng, valid[which], valid[rng.randrange(len(valid))])
@@ -54,7 +54,7 @@ def _flip(rng: Random, data: bytes, _: bytes) -> bytes | None:
 
 
 def _place(rng: Random, size: int) -> int:
-    """Half of the time near an end, where headers and seals are."""
+    """A position, half of the time near an end, where headers and seals are."""
     edge = min(size, 160)
     return rng.choice((rng.randrange(size), rng.randrange(size), rng.randrange(edge), size - 1 - rng.randrange(edge)))
 
@@ -103,7 +103,7 @@ def _drop(rng: Random, data: bytes, _: bytes) -> bytes | None:
 
 
 def _length_field(rng: Random, data: bytes, _: bytes) -> bytes | None:
-    """Overwrite what could be a length, in either byte order and near the beginning as a rule."""
+    """Overwrite a possible length field, in either byte order, mostly near the beginning."""
     width = rng.choice((1, 2, 4, 8))
     if len(data) <= width:
         return None
@@ -115,7 +115,7 @@ def _length_field(rng: Random, data: bytes, _: bytes) -> bytes | None:
 
 
 def _blank(rng: Random, data: bytes, _: bytes) -> bytes | None:
-    """Nothing at all, zeros or ones of the same size, or a blank stretch."""
+    """No bytes, zeros or ones of the same size, or a blank stretch."""
     if not data:
         return None
     kind = rng.randrange(4)
@@ -211,7 +211,7 @@ def _another(rng: Random, old: Any) -> Any:
 
 
 def deflate_bomb(size: int = BOMB_BYTES) -> bytes:
-    """A zlib stream of ``size`` zeros: a thousandth of that on the wire."""
+    """A zlib stream of ``size`` zeros; a thousandth of that size on the wire."""
     packer = zlib.compressobj(9)
     chunk = bytes(1 << 20)
     return b"".join([*(packer.compress(chunk) for _ in range(size >> 20)), packer.flush()])
@@ -243,4 +243,4 @@ KINDS: tuple[tuple[str, Callable[[Random, bytes, bytes], bytes | None]], ...] = 
     ("field", _field),
     ("field", _field),
 )
-"""Kinds that are drawn more often stand more than once."""
+"""Repeated entries are drawn more often."""

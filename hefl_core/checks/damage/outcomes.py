@@ -1,8 +1,8 @@
-"""What becomes of damaged input: five outcomes, and who says which one it is.
+"""Outcomes of damaged input, and how they are decided.
 
-A *bench* holds valid inputs, the door that bytes come in by, and an independent notion of what they mean. A door that
-raises one of this package's errors has refused; one that lets bytes in must have understood the same as before the
-damage, or (where a text may say anything, such as a table) what an independent reader reads in the damaged bytes.
+A *bench* holds valid inputs, the door that reads bytes, and an independent notion of their meaning. A door that raises one
+of this package's errors has refused. A door that accepts bytes must have understood the same as before the damage, or (for
+a text that may say anything, such as a table) what an independent reader finds in the damaged bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hefl_core.errors import HeflError
 
 
 class DamageOutcome(StrEnum):
-    """What became of one case."""
+    """Outcome of one case."""
 
     REFUSED = "refused"
     HARMLESS = "harmless"
@@ -29,20 +29,20 @@ class DamageOutcome(StrEnum):
 
     @property
     def failure(self) -> bool:
-        """Whether this must never be."""
+        """Whether this must never happen."""
         return self in (DamageOutcome.WRONG, DamageOutcome.UNTYPED, DamageOutcome.DEATH)
 
 
 class AcceptedWrong(AssertionError):
-    """Raised by a bench whose door judges for itself: what came in means something else."""
+    """Raised by a bench whose door compares meanings itself: the accepted input means something else."""
 
 
 Special = Callable[[Random, bytes], Mutant | None]
-"""Damage that needs to know the input's form, for example a compression bomb in its frame; None where it does not fit."""
+"""Damage that knows the input's form, for example a compression bomb in its frame; None when it does not fit."""
 
 
 def alike(found: Any, expected: Any) -> bool:
-    """The ordinary notion of meaning the same."""
+    """Equality, the ordinary notion of meaning the same."""
     return bool(found == expected)
 
 
@@ -50,10 +50,10 @@ def alike(found: Any, expected: Any) -> bool:
 class Bench:
     """Valid inputs and their door.
 
-    ``expected``: what each input means; ``truth`` instead, where damaged bytes may rightly mean something else.
-    ``unsealed``: the damage is done before the sender signs, under a scheme without a tag, and is a lie of its sender
-    then, which no receiver can see (docs/threat_model.md). ``ordinary``: which exceptions count as a refusal; other
-    libraries have their own.
+    ``expected``: what each input means; ``truth`` instead, if damaged bytes may rightly mean something else.
+    ``unsealed``: the damage is done before the sender signs, under a scheme without a tag. It is then a lie of its sender,
+    which no receiver can see (docs/threat_model.md). ``ordinary``: the exceptions that count as a refusal; other libraries
+    have their own.
     """
 
     inputs: tuple[bytes, ...]
@@ -70,7 +70,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Target:
-    """One kind of input. ``weight``: how many cases of a cycle fall on it; ``open`` makes the bench, which may be slow."""
+    """One kind of input. ``weight``: its number of cases per cycle; ``open`` makes the bench, which may be slow."""
 
     name: str
     family: str
@@ -80,7 +80,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Case:
-    """One damaged input and what became of it. ``number`` and the seed bring the same damage back, under fresh keys."""
+    """One damaged input and its outcome. ``number`` and the seed reproduce the same damage, under fresh keys."""
 
     number: int
     target: str
@@ -104,7 +104,7 @@ def draw(seed: int, number: int, bench: Bench) -> tuple[int, Mutant]:
 
 
 def judge(bench: Bench, which: int, mutant: Mutant) -> tuple[DamageOutcome, str]:
-    """Hand the damaged bytes in and say what became of it."""
+    """Pass the damaged bytes to the door and classify the result."""
     try:
         found = bench.door(mutant.data)
         expected = bench.truth(mutant.data) if bench.truth else bench.expected[which]
@@ -124,7 +124,7 @@ def _short(value: object) -> str:
 
 
 def run_case(seed: int, number: int, target: Target, bench: Bench) -> Case:
-    """Draw, hand in, judge."""
+    """Draw the damage, pass it to the door, classify the result."""
     which, mutant = draw(seed, number, bench)
     outcome, detail = judge(bench, which, mutant)
     return Case(number, target.name, mutant.kind, outcome, detail)

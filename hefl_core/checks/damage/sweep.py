@@ -1,6 +1,6 @@
-"""A sweep: so many seeded cases over all targets, in child processes, each watched for its death.
+"""A sweep: ``count`` seeded cases over all targets, in child processes that are monitored for crashes.
 
-Whoever dies is named by the case it was at; the sweep goes on behind it in a fresh process.
+A crash is attributed to the case under way; the sweep continues after it in a new process.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from hefl_core.errors import ParameterError, RuntimeUnavailable
 SOURCE = "hefl_core.checks.damage.targets:targets"
 BARE = "hefl_core.checks.damage.targets:bare"
 CASE_SECONDS = 120.0
-"""A case that says nothing for so long has hung, which counts as a death. Opening a slow bench is within it."""
+"""A case without output for this long has hung, which counts as a death. It includes opening a slow bench."""
 BATCH = 600
 STDERR_CHARS = 200
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What was asked for. ``only``: targets whose name or family contains this."""
+    """The request. ``only``: targets whose name contains this, or whose family is this."""
 
     seed: int
     count: int
@@ -44,7 +44,7 @@ class Sweep:
     workers: int = 2
 
     def schedule(self) -> tuple[tuple[int, str], ...]:
-        """(number, target) of every case. A number's target depends on nothing but the number and ``only``.
+        """(number, target) of every case. A number's target depends only on the number and ``only``.
 
         Raises: ParameterError when nothing fits ``only``.
         """
@@ -58,13 +58,13 @@ class Sweep:
 
 
 def _cycle(targets: Sequence[Target]) -> list[str]:
-    """Every target as often as its weight, dealt out evenly: the first cases of a sweep already touch all of them."""
+    """Every target as often as its weight, in turns: the first cases of a sweep already touch all of them."""
     most = max((target.weight for target in targets), default=0)
     return [target.name for turn in range(most) for target in targets if turn < target.weight]
 
 
 def run_sweep(sweep: Sweep, tell: Callable[[Case], None] = lambda _: None) -> tuple[Case, ...]:
-    """Run all cases. ``tell`` hears of each as it ends.
+    """Run all cases. ``tell`` gets each when it ends.
 
     Raises: ParameterError; RuntimeUnavailable when a child cannot even open its benches.
     """
@@ -76,7 +76,7 @@ def run_sweep(sweep: Sweep, tell: Callable[[Case], None] = lambda _: None) -> tu
 
 
 def run_one(sweep: Sweep, number: int) -> Case:
-    """One case again, by its number, in a process of its own."""
+    """Repeat one case, by its number, in its own process."""
     cycle = Sweep(sweep.seed, number + 1, sweep.only, sweep.source).schedule()
     return run_batch(sweep, [cycle[number]])[0]
 
@@ -89,7 +89,7 @@ def _batches(cases: Sequence[tuple[int, str]]) -> Iterator[list[tuple[int, str]]
 def run_batch(
     sweep: Sweep, batch: Sequence[tuple[int, str]], tell: Callable[[Case], None] = lambda _: None
 ) -> list[Case]:
-    """The cases of one batch, in as many processes as it takes.
+    """Run the cases of one batch, in as many processes as it takes.
 
     Raises: RuntimeUnavailable when a process ends before its first case began.
     """
@@ -113,7 +113,7 @@ def run_batch(
 def _drain(
     sweep: Sweep, cases: Sequence[tuple[int, str]], done: list[Case], tell: Callable[[Case], None]
 ) -> tuple[int | None, str]:
-    """One child, until it ends, dies or hangs: the case it was at, and how it ended."""
+    """Run one child until it ends, dies or hangs. Returns the case under way and how the child ended."""
     job = Job(sweep.source, sweep.seed, tuple(cases))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}
     last: int | None = None
@@ -146,7 +146,7 @@ def _drain(
 
 
 def _end(child: subprocess.Popen[bytes]) -> int:
-    """Whoever closed its output ends by itself; whoever hangs is ended."""
+    """Wait two seconds for the child to exit, then kill it."""
     try:
         return child.wait(timeout=2)
     except subprocess.TimeoutExpired:
@@ -163,7 +163,7 @@ def _how(code: int, stderr: str) -> str:
 
 
 def _lines(pipe: IO[bytes], seconds: float) -> Iterator[WorkerLine]:
-    """Lines as they come. Raises: TimeoutError after so long without one."""
+    """Yield lines as they come. Raises: TimeoutError after ``seconds`` without one."""
     lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
     def read() -> None:
@@ -196,7 +196,7 @@ class SweepRow:
 
     @property
     def cases(self) -> int:
-        """All of them."""
+        """The number of cases."""
         return sum(self.counts.values())
 
 
@@ -210,7 +210,7 @@ def rows(sweep: Sweep, cases: Sequence[Case]) -> tuple[SweepRow, ...]:
 
 
 def failures(cases: Sequence[Case]) -> tuple[Case, ...]:
-    """What must not be."""
+    """The cases that must not happen."""
     return tuple(case for case in cases if case.outcome.failure)
 
 

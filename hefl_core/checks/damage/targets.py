@@ -24,7 +24,7 @@ TOGETHER = {
     "ckks-threshold": 1,
     "paillier-packed": 1,
 }
-"""Presets that are also held 2 of 3, with their weights: the smallest ring of a kind stands for the larger ones."""
+"""Presets that are also held 2 of 3, with their weights: the smallest ring of a kind represents the larger ones."""
 ROUNDS = {
     "plaintext": "individual",
     "INSECURE_bfv-1024": "individual",
@@ -36,7 +36,7 @@ ROUNDS = {
 
 
 def targets() -> tuple[Target, ...]:
-    """All of them, in a fixed order."""
+    """All targets, in a fixed order."""
     return (*_records(), *_messages(), *_ciphertexts())
 
 
@@ -93,12 +93,12 @@ def _of(preset: str, threshold: int, weight: int) -> Iterator[Target]:
 
 
 def bare() -> tuple[Target, ...]:
-    """TenSEAL without this package around it: what the numbers are to be compared with."""
+    """TenSEAL without this package around it: the control for the numbers."""
     return (Target("bare TenSEAL", "bare TenSEAL", bare_tenseal),)
 
 
 def bare_tenseal() -> Bench:
-    """``ckks_vector_from`` and ``decrypt``; right within a thousandth of the largest entry."""
+    """``ckks_vector_from`` and ``decrypt``; right within 5e-4, a thousandth of the largest entry."""
     scheme = BareTenseal()
     vectors = [np.random.default_rng(seed).uniform(-0.5, 0.5, 30) for seed in (1, 2)]
     inputs = tuple(scheme.encrypt(vector) for vector in vectors)

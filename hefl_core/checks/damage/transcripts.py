@@ -1,7 +1,6 @@
-"""Benches for the record of a run: whoever holds it may change lines, blobs and its end, and even chain it anew.
+"""Benches for a run's record: its holder may change lines, blobs and its end, and even chain it anew.
 
-The door is ``verify`` with the pinned roster and the heads that the clients keep: anything but the untouched record has
-to be found.
+The door is ``verify`` with the pinned roster and the client heads: it must detect everything but the untouched record.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ Change = Callable[[Random, list[bytes], Blobs], None]
 
 @lru_cache(maxsize=2)
 def finished_run(turn: int = 0) -> Run:
-    """A small local run with a key rotation, drained. ``turn``: another one of the same kind."""
+    """A small finished local run with a key rotation. ``turn``: another run of the same kind."""
     run = Run(SMALL)
     for _ in run.steps():
         pass
@@ -54,7 +53,7 @@ def finished_run(turn: int = 0) -> Run:
 
 
 def lines() -> Bench:
-    """The JSON Lines and their blobs, in one container that only this bench knows."""
+    """The JSON Lines and their blobs, in a container that only this bench uses."""
     run, other = finished_run(), finished_run(1)
     transcript = run.transcript
     pin, heads = pin_of(transcript), ClientHeads.of(transcript)
@@ -112,36 +111,36 @@ def _swap(rng: Random, lines_: list[bytes], _: Blobs) -> None:
 
 
 def _cut(rng: Random, lines_: list[bytes], _: Blobs) -> None:
-    """The tail goes, closing line and all."""
+    """Cut the tail, with the closing line."""
     del lines_[rng.randrange(1, len(lines_)) :]
 
 
 def _cut_before_the_end(rng: Random, lines_: list[bytes], _: Blobs) -> None:
-    """Lines before the closing line go, which then counts wrong."""
+    """Cut lines before the closing line, whose count is then wrong."""
     del lines_[rng.randrange(1, len(lines_) - 1) : -1]
 
 
 def _cut_and_count(rng: Random, lines_: list[bytes], blobs: Blobs) -> None:
-    """As before, and the closing line is made to count right, under the old signatures."""
+    """As before, with the closing line's count put right, under the old signatures."""
     _cut_before_the_end(rng, lines_, blobs)
     _chain(lines_)
 
 
 def _cut_messages(rng: Random, lines_: list[bytes], _: Blobs) -> None:
-    """At least one client's message goes; the end is closed anew by the clients themselves (see ``_close``)."""
+    """Cut at least one client's message; the clients themselves sign the new end (see ``_close``)."""
     said = [n for n, line in enumerate(map(read_line, lines_)) if _by_client(line)]
     del lines_[rng.choice(said) :]
 
 
 def _field(rng: Random, lines_: list[bytes], _: Blobs) -> None:
-    """A field of a line changes, and the whole rest is chained anew."""
+    """Change a field of a line, and chain the record anew."""
     at = rng.randrange(len(lines_))
     lines_[at] = mutate(rng, lines_, at).data.replace(b"\n", b"")
     _chain(lines_)
 
 
 def _refusal(rng: Random, lines_: list[bytes], _: Blobs) -> None:
-    """Somebody is said to have refused something, in a chain made anew."""
+    """Invent a client's refusal, and chain the record anew."""
     left = LeftOut("client-1", "receive sum", Position(1, 1), "IntegrityError: invented")
     lines_.insert(rng.randrange(1, len(lines_)), TranscriptLine(b"", left).to_json())
     _chain(lines_)
@@ -173,7 +172,7 @@ def _blobs_gone(rng: Random, lines_: list[bytes], blobs: Blobs) -> None:
 
 
 def _nothing(rng: Random, lines_: list[bytes], blobs: Blobs) -> None:
-    """What the bench does itself."""
+    """No change here: the bench makes it."""
 
 
 CHANGES: tuple[tuple[str, Change | None], ...] = (
@@ -202,7 +201,7 @@ def _by_client(line: TranscriptLine) -> bool:
 
 
 def _chain(lines_: list[bytes]) -> None:
-    """Name the line before in each line, and count the end: what anybody can do without a key."""
+    """Put the digest of the line before into each line, and the count into the end: this needs no key."""
     head = b""
     for number, raw in enumerate(lines_):
         try:
@@ -217,7 +216,7 @@ def _chain(lines_: list[bytes]) -> None:
 
 
 def _close(run: Run, lines_: list[bytes]) -> list[bytes]:
-    """A closing line under every client's key, for a record that ends too early: a client itself would not sign it."""
+    """Sign a closing line under every client's key, for a record that ends too early; an honest client would refuse."""
     head = hashlib.sha256(lines_[-1]).digest()
     tail = (len(lines_), head)
     statement = closing_statement(run.transcript.manifest.id, *tail)
@@ -229,7 +228,7 @@ def _close(run: Run, lines_: list[bytes]) -> list[bytes]:
 
 
 def zips() -> Bench:
-    """A transcript as the application takes it in an upload: one zip."""
+    """A transcript as uploaded to the application: one zip."""
     transcript = finished_run().transcript
     pin, heads = pin_of(transcript), ClientHeads.of(transcript)
 
@@ -244,7 +243,7 @@ def zips() -> Bench:
 
 
 def _zip_bomb(rng: Random, data: bytes) -> Mutant:
-    """A zip whose lines unpack to a gibibyte; half of the time it says that they are small."""
+    """A zip whose lines unpack to a gibibyte; half of the time it claims that they are small."""
     return Mutant("bomb", _bomb(rng.random() < 0.5))
 
 

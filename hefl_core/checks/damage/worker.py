@@ -1,4 +1,4 @@
-"""The child process of a sweep: it may die, and only it. One line in per batch, one line out before and after each case."""
+"""The child process of a sweep: only this process may die. One line in per batch, one line out before and after each case."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hefl_core.checks.damage.outcomes import Bench, Case, Target, run_case
 from hefl_core.errors import ParameterError
 
 MEMORY_BYTES = 2 << 30
-"""Address space above what the process has when its benches are open."""
+"""Address space beyond what the process has when its benches are open."""
 
 
 class Job(msgspec.Struct, frozen=True):
-    """``source``: 'module:function' that gives the targets. ``cases``: (number, target's name), in order."""
+    """``source``: 'module:function' that returns the targets. ``cases``: (number, target's name), in order."""
 
     source: str
     seed: int
@@ -27,7 +27,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class WorkerLine(msgspec.Struct, frozen=True):
-    """``case`` None: this number begins now."""
+    """``case`` None: this number's case begins now."""
 
     number: int
     case: Case | None = None
@@ -43,7 +43,7 @@ def find_targets(source: str) -> dict[str, Target]:
 
 
 def open_bench(target: Target) -> Bench:
-    """The bench, after it accepted its own undamaged inputs: a door that refuses everything proves nothing.
+    """Open a bench and check that it accepts its undamaged inputs: a door that refuses everything proves nothing.
 
     Raises: ParameterError when it does not.
     """
@@ -56,17 +56,18 @@ def open_bench(target: Target) -> Bench:
 
 
 def limit_memory() -> None:
-    """A bomb that unpacks fails here, not in the machine's swap."""
+    """Make a bomb that unpacks fail here, not in the machine's swap."""
     if sys.platform == "linux":
         import resource
 
         with open("/proc/self/statm", encoding="ascii") as file:
             now = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        # the hard limit stays open: the next bench has to raise the soft one
         resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY_BYTES, resource.RLIM_INFINITY))
 
 
 def work(job: Job, out: IO[bytes]) -> None:
-    """Run every case of a job; the bench of one target at a time."""
+    """Run every case of a job; one target's bench is open at a time."""
     known = find_targets(job.source)
     name, bench = "", None
     for number, wanted in job.cases:
@@ -88,5 +89,5 @@ def _say(out: IO[bytes], line: WorkerLine) -> None:
 
 if __name__ == "__main__":
     results = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # libraries that print are heard on stderr
+    os.dup2(2, 1)  # a library that prints must not write into the results: its output goes to stderr
     work(msgspec.json.decode(sys.stdin.buffer.read(), type=Job), results)

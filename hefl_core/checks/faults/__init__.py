@@ -1,1 +1,1 @@
-"""Faults of parties, processes and networks during a run, and the judge of what the run did."""
+"""Faults of parties, processes and networks during a run, and the check of the run's result."""

@@ -1,4 +1,4 @@
-"""Many runs with one fault each, judged: what became of the round, and whether the model is still the right one."""
+"""Many runs with one fault each, checked: what became of the round, and whether the model is still right."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from hefl_core.runtime.run import Run
 ALONE: Final = Experiment(dataset="digits", model="logistic", clients=4, rounds=3, epoch_rounds=2, scheme="bfv-lean")
 TOGETHER: Final = ALONE.but(scheme="INSECURE_bfv-threshold-1024", custody="2-of-4")
 NO_DEALER: Final = TOGETHER.but(custody="dealer-free:2-of-4")
-"""Small and quick: faults strike the protocol, which is the same for large parameters."""
+"""Small and quick: faults concern the protocol, which is the same for large parameters."""
 
 KEPT, FEWER, RETRIED, STOPPED = "nothing lost", "went on without", "another attempt", "stopped by name"
 LOST, WRONG, UNREACHED = "LOST", "WRONG", "not reached"
@@ -38,7 +38,7 @@ LOST, WRONG, UNREACHED = "LOST", "WRONG", "not reached"
 
 @dataclass(frozen=True, slots=True)
 class FaultOutcome:
-    """One fault and what became of its run. ``recovery_seconds``: the longest standstill after the fault, beyond a deadline.
+    """One fault and its run's outcome. ``recovery_seconds``: the longest standstill after the fault, beyond a deadline.
 
     ``refusals``: how many messages the parties counted as refused or had already.
     """
@@ -57,7 +57,7 @@ class FaultOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A campaign. ``skipped``: faults that this machine does not let us make, with the reason."""
+    """A campaign. ``skipped``: faults that cannot be made on this machine, with the reason."""
 
     seed: int
     seconds: float
@@ -67,24 +67,24 @@ class Report:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many faults ended how."""
+        """Number of faults by result."""
         return dict(Counter(outcome.result for outcome in self.outcomes))
 
     @property
     def broken(self) -> tuple[FaultOutcome, ...]:
-        """Where the promise was not kept."""
+        """The runs that broke the promise."""
         return tuple(outcome for outcome in self.outcomes if outcome.result in (LOST, WRONG))
 
     def to_json(self) -> str:
-        """Everything, with the counts."""
+        """The report as JSON, with the counts."""
         parts = {"counts": self.counts, "kept": not self.broken} | {f.name: getattr(self, f.name) for f in fields(self)}
         return msgspec.json.format(msgspec.json.encode(parts), indent=1).decode()
 
 
 def local_faults(seed: int, count: int, *, durable: bool = True) -> Iterator[FaultOutcome]:
-    """``count`` runs in this process, one fault each, spread over all parties, points and kinds.
+    """Run ``count`` experiments in this process, one fault each, spread over all parties, points and kinds.
 
-    ``durable`` False takes the parties' stores away: the positive control, in which rounds must be lost.
+    ``durable`` False removes the parties' stores: the positive control, in which rounds must be lost.
     """
     rng = random.Random(seed)
     todo: list[tuple[Experiment, Fault]] = []
@@ -100,7 +100,7 @@ def local_faults(seed: int, count: int, *, durable: bool = True) -> Iterator[Fau
 
 
 def one_fault(experiment: Experiment, fault: Fault, rng: random.Random, *, durable: bool = True) -> FaultOutcome:
-    """A run with one fault, judged."""
+    """Run with one fault and classify the outcome."""
     injector = Injector(fault, rng)
     run = Run(experiment, stage=disturbed_stage(injector, durable=durable))
     standstill, last = 0.0, 0.0
@@ -111,7 +111,7 @@ def one_fault(experiment: Experiment, fault: Fault, rng: random.Random, *, durab
                 now = time.monotonic()
                 if injector.fired is not None:
                     standstill, last = max(standstill, now - max(last, injector.fired)), now
-        except Exception as found:  # whatever it is, the round is lost
+        except Exception as found:  # any error here loses the round
             error = found
         return _outcome(run, injector, experiment, error, standstill)
 
@@ -161,13 +161,13 @@ def _outcome(
 
 
 def _hopeless(fault: Fault, experiment: Experiment) -> bool:
-    """Whose store is destroyed cannot come back: nobody stands in for these three, and a key without a dealer needs all."""
+    """Whether no run can survive: these three have no substitute for a destroyed store, and a dealer-free key needs all."""
     needs_all = Custody.parse(experiment.custody, experiment.clients).dealer_free
     return fault.kind == "store" and (needs_all or fault.party in (KMS, COORDINATOR, AUDITOR))
 
 
 def disturbed_stage(injector: Injector, *, durable: bool = True) -> stage.Runtime:
-    """The durable local stage (restart.py) with an injector between everybody."""
+    """The durable local stage (restart.py) with an injector in front of every party."""
 
     def open_stage(manifest: Manifest, observer: Member | None) -> stage.Stage:
         folder = tempfile.TemporaryDirectory(prefix="hefl-faults-")

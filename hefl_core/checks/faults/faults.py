@@ -1,8 +1,8 @@
-"""Faults on purpose: at a named point of the protocol a party is lost, cut off or lied to, or its disk fails.
+"""Injected faults: at a named point of the protocol a party is lost, cut off or lied to, or its disk fails.
 
-A point is a call of a party, named by the method (``commit``) or by what arrives (``receive plan``). Here the parties are
-objects over real stores: losing one means that its object and the answer under way are gone. What only processes can suffer
-(SIGKILL, SIGSTOP) is done to processes, in processes.py; what a network does, in networks.py.
+A point is a call of a party, named by the method (``commit``) or by the arriving message (``receive plan``). Here the
+parties are objects over real stores: losing one means that its object and the answer under way are gone. Faults that only
+processes suffer (SIGKILL, SIGSTOP) are in processes.py, faults of a network in networks.py.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hefl_core.wire.envelope import Envelope
 from hefl_core.wire.limits import MAX_BODY_BYTES
 
 LONG: Final = MAX_RESTARTS + 1
-"""So many calls in a row fail before a party counts as out of reach."""
+"""This many calls in a row fail before a party counts as unreachable."""
 SLOW_SECONDS: Final = 0.05
 
 ANYWHERE: Final = (
@@ -45,7 +45,7 @@ ANYWHERE: Final = (
 )
 ON_ARRIVAL: Final = ("corrupt", "late", "replay", "unsigned", "forged", "oversized", "equivocation")
 LIES: Final = ("unsigned", "forged", "oversized", "equivocation")
-"""Letters that must be refused."""
+"""Letters that must be rejected."""
 KINDS: Final = (*ANYWHERE, *ON_ARRIVAL)
 
 _ROUND: Final = ("receive plan", "receive commitments", "receive sum")
@@ -81,14 +81,14 @@ HOLDER_POINTS: Final[dict[str, tuple[str, ...]]] = {
     AUDITOR: ("acknowledge",),
     "client": ("receive acknowledgement", "ready", "receive request", "partial_decryption", "receive partial"),
 }
-"""What collective custody adds."""
+"""Points that collective custody adds."""
 CEREMONY_POINTS: Final[dict[str, tuple[str, ...]]] = {
     KMS: ("begin_ceremony", "register", "receive " + APPROVAL_KIND),
     "client": ("ceremony", *(f"receive {PREFIX}{step}" for step in STEPS)),
 }
-"""What a key without a dealer adds."""
+"""Points that a dealer-free key adds."""
 SIGNED_ONCE: Final = {KMS: (APPROVAL_KIND,)}
-"""Nobody is lied to by a second one: the KMS signs each enrolment in its own process, and takes one approval per client."""
+"""Excluded from equivocation: the KMS signs each enrolment in its own process and accepts one approval per client."""
 DEALER_POINTS: Final = ("open_epoch", "rotate", "roster_envelope", "share_envelope", "receive share")
 ONCE: Final = (
     "begin_ceremony",
@@ -115,7 +115,7 @@ class Fault:
 
 
 def points_of(role: str, custody: Custody) -> tuple[str, ...]:
-    """Where a party of this role can be struck under this custody."""
+    """The points at which a party of this role can fail under this custody."""
     points = POINTS[role] + (HOLDER_POINTS.get(role, ()) if custody.quorum.collective else ())
     if custody.dealer_free:
         points = tuple(point for point in points if point not in DEALER_POINTS) + CEREMONY_POINTS.get(role, ())
@@ -123,7 +123,7 @@ def points_of(role: str, custody: Custody) -> tuple[str, ...]:
 
 
 def all_faults(clients: int, rng: random.Random, custody: Custody) -> list[Fault]:
-    """Every kind at every point of every role, the client and the occurrence by chance."""
+    """Every kind at every point of every role; client and occurrence are random."""
     found = []
     for role in POINTS:
         for point in points_of(role, custody):
@@ -140,7 +140,7 @@ def all_faults(clients: int, rng: random.Random, custody: Custody) -> list[Fault
 
 @dataclass
 class Injector:
-    """Waits for its fault's point, and makes it happen. ``fired``: whether it did, ``refused``: what was refused of it."""
+    """Waits for its fault's point and injects it. ``fired``: the time, if it did; ``refused``: the resulting refusals."""
 
     fault: Fault
     rng: random.Random
@@ -154,7 +154,7 @@ class Injector:
     waiting: list[Callable[[], Any]] = field(default_factory=list)
 
     def at(self, victim: Victim, point: str, args: tuple[Any, ...], work: Callable[[], Any]) -> Any:
-        """Let a call of a party pass, or not."""
+        """Let a party's call pass, or inject the fault."""
         if victim.name != self.fault.party:
             return work()
         while self.waiting:
@@ -209,7 +209,7 @@ class Injector:
         raise RuntimeUnavailable(f"{victim.name}: no answer in time")
 
     def _lie(self, victim: Victim, true: Envelope) -> None:
-        """Put a false letter in before the true one; it must be refused, or change nothing."""
+        """Insert a false letter; it must be refused, or change nothing."""
         false = {
             "replay": lambda: self.earlier.get(true.header.kind, true),
             "unsigned": lambda: replace(true, signature=b""),
@@ -239,7 +239,7 @@ class Injector:
 
 
 class Victim(Restartable):
-    """A restartable party whose calls pass an injector."""
+    """A restartable party whose calls pass through an injector."""
 
     def __init__(
         self,
@@ -254,22 +254,22 @@ class Victim(Restartable):
         super().__init__(name, open_store, make)
 
     def call(self, method: str, args: tuple[Any, ...], since: int | None) -> Any:
-        """As :class:`Restartable`, unless the fault's point is reached."""
+        """As :class:`Restartable`, except at the fault's point."""
         point = f"receive {args[0].header.kind}" if method == "receive" else method
         return self._injector.at(self, point, args, lambda: Restartable.call(self, method, args, since))
 
     def plainly(self, method: str, args: tuple[Any, ...]) -> Any:
-        """A call that the injector does not see."""
+        """A call that bypasses the injector."""
         return Restartable.call(self, method, args, None)
 
     def lose(self) -> None:
-        """The object is gone, and with it all that is not in its store. Raises: RuntimeUnavailable, always."""
+        """Drop the object and with it everything outside its store. Raises: RuntimeUnavailable, always."""
         self._store.close()
         self._party = _Lost()
         raise RuntimeUnavailable(f"{self.name}: lost")
 
     def fill_disk(self) -> None:
-        """The store that is open now cannot be written any more."""
+        """Make the open store unwritable."""
         self._store.full = True  # type: ignore[attr-defined]
 
     def damage(self, rng: random.Random) -> None:
@@ -285,14 +285,14 @@ class Victim(Restartable):
 
 
 class _Lost:
-    """Where a party was."""
+    """Stands in a lost party's place."""
 
     def __getattr__(self, method: str) -> Any:
         raise RuntimeUnavailable("lost: it is not there")
 
 
 class Disk(KeyStore):
-    """A key store whose disk may be full: what it commits then does not fit. The error is the operating system's own."""
+    """A key store whose disk may be full, so that a commit does not fit. The error is the operating system's own."""
 
     full = False
 
@@ -302,14 +302,14 @@ class Disk(KeyStore):
         with ExitStack() as room, super().transaction():
             yield
             if self.full:
-                room.enter_context(_no_room())
+                room.enter_context(_no_room())  # left after the transaction: its commit meets the limit
 
 
 @contextmanager
 def _no_room() -> Iterator[None]:
-    """No file of this process can grow."""
+    """Let no file of this process grow."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))  # Python ignores SIGXFSZ, so a write past it fails with EFBIG
     try:
         yield
     finally:

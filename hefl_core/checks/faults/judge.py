@@ -1,6 +1,6 @@
-"""Whether a disturbed run kept its promise: every round once, and each model what plain FedAvg makes of its contributors.
+"""Check a disturbed run: every round once, and each model equal to plain FedAvg over its contributors.
 
-The reference is computed here, without any party: every contributor's training is repeated from the model before the round.
+The reference is computed here without any party: every contributor's training is repeated from the model before the round.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ FLOAT32_STEPS = 4 * float(np.finfo(np.float32).eps)
 
 @dataclass(frozen=True, slots=True)
 class RunVerdict:
-    """``wrong``: rounds and sentences, empty when the promise was kept. ``checked``: rounds compared with the reference.
+    """``wrong``: rounds and reasons, empty when all are right. ``checked``: rounds compared with the reference.
 
-    ``unseen``: rounds whose model no client could show, compared by digest and through the next round only.
+    ``unseen``: rounds whose model no client could show, checked by digest and through the next round only.
     """
 
     wrong: tuple[tuple[int, str], ...]
@@ -36,7 +36,7 @@ class RunVerdict:
 
 
 def judge(run: Run) -> RunVerdict:
-    """Judge all rounds that a run says it did; whether they are all the experiment asked for is told apart."""
+    """Check all rounds that a run reports; whether it reports all that the experiment asked for is another question."""
     experiment = run.experiment
     wrong = [(item.round, f"recorded as round {n}") for n, item in enumerate(run.rounds, 1) if item.round != n]
     theta = initial_parameters(run.transcript.manifest)
@@ -50,11 +50,12 @@ def judge(run: Run) -> RunVerdict:
         if found is None:
             theta, unseen = expected, unseen + 1
             continue
+        # after an unseen round θ is the reference itself, so that round's error is still in the model found here
         allowed = _allowed(experiment, run.transcript.manifest, item) * (1 + unseen) + FLOAT32_STEPS * float(
             np.max(np.abs(expected))
         )
         error = float(np.max(np.abs(found.astype(np.float64) - expected)))
-        if not error <= allowed:
+        if not error <= allowed:  # written so that NaN counts as wrong
             names = ", ".join(item.contributors)
             wrong.append((item.round, f"off by {error:.3g} from the plain mean of {names}; allowed {allowed:.3g}"))
         theta, checked, largest = found, checked + 1, max(largest, error)
@@ -80,9 +81,9 @@ def _model(seen: tuple[Observation, ...]) -> Parameters | None:
 def judge_last(
     experiment: Experiment, manifest: Manifest, rounds: Sequence[RoundResult], model: Parameters
 ) -> tuple[float, float]:
-    """The last model's distance from plain FedAvg over every round's contributors, and what is allowed.
+    """The last model's distance from plain FedAvg over every round's contributors, and the allowed distance.
 
-    For parties elsewhere, whose models between are known by their digests alone. Shapes: ``model`` float32 (d,).
+    For remote parties, whose earlier models are known by digest only. Shapes: ``model`` float32 (d,).
     """
     theta = initial_parameters(manifest)
     allowed = 0.0

@@ -1,6 +1,6 @@
-"""A network on one machine: a namespace for each name, joined by a bridge that leads nowhere else. Linux, as root.
+"""A network on one machine: a namespace for each name, joined by an isolated bridge. Linux, as root.
 
-In it a plug can be pulled and a line made slow, for processes that know nothing of it.
+In it a plug can be pulled and a line slowed down, unknown to the processes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SLOW_LINE: Final = "rate 256kbit burst 16kb latency 2s".split()
 
 
 def why_not() -> str:
-    """Why there can be no namespaces here; empty where there can."""
+    """Why namespaces are impossible here; empty if they are possible."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "network namespaces need Linux and root"
     missing = [name for name in TOOLS if shutil.which(name) is None]
@@ -33,14 +33,14 @@ def why_not() -> str:
 
 
 def why_not_slow() -> str:
-    """Why a line cannot be made slow here; empty where it can."""
+    """Why a line cannot be slowed down here; empty if it can."""
     command = ["unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root", "tbf", *SLOW_LINE]
     tried = subprocess.run(command, capture_output=True, check=False)
     return "" if tried.returncode == 0 else "this kernel has no token bucket filter (tbf)"
 
 
 class Network:
-    """Context: the namespaces exist in it. ``addresses``: of each name. Raises: RuntimeUnavailable where it cannot be."""
+    """Context in which the namespaces exist. ``addresses``: by name. Raises: RuntimeUnavailable when it is impossible here."""
 
     def __init__(self, names: Sequence[str]) -> None:
         if reason := why_not():
@@ -68,14 +68,14 @@ class Network:
         _ip("link", "set", "lo", "up", within=inside)
 
     def namespace(self, name: str) -> str:
-        """Its name for the operating system."""
+        """The namespace's name for the operating system."""
         return f"{self.tag}-{name}"
 
     def _leg(self, name: str) -> str:
         return f"leg{list(self.addresses).index(name)}"
 
     def enter(self, name: str) -> list[str]:
-        """Words before a command that is to run there."""
+        """Command prefix that runs a command in this namespace."""
         return ["ip", "netns", "exec", self.namespace(name)]
 
     def cut(self, name: str) -> None:
@@ -83,20 +83,20 @@ class Network:
         _ip("link", "set", self._leg(name), "down", within=self.switch)
 
     def slow(self, name: str) -> None:
-        """Let no more than a trickle through, both ways."""
+        """Slow the line down, both ways."""
         for place, device in self._ends(name):
             command = ["tc", "-n", place, "qdisc", "replace", "dev", device, "root", "tbf", *SLOW_LINE]
             subprocess.run(command, check=True, capture_output=True)
 
     def heal(self, name: str) -> None:
-        """The line is as it was."""
+        """Restore the line."""
         _ip("link", "set", self._leg(name), "up", within=self.switch)
         for place, device in self._ends(name):
             command = ["tc", "-n", place, "qdisc", "del", "dev", device, "root"]
-            subprocess.run(command, capture_output=True, check=False)  # there is none unless it was slow
+            subprocess.run(command, capture_output=True, check=False)  # fails if the line was not slow
 
     def _ends(self, name: str) -> tuple[tuple[str, str], ...]:
-        """Both ends of its line: namespace and device."""
+        """Both ends of the line: namespace and device."""
         return (self.namespace(name), "eth0"), (self.switch, self._leg(name))
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,7 @@
-"""Faults of a network: a plug pulled for a while, a line that is slow. On services with TLS, each in a namespace of its own.
+"""Faults of a network: a plug pulled for a while, a slow line. In strict mode, each service in its own namespace.
 
-One run for each fault, since a cut outlasts many quick rounds. It strikes when the coordinator's log tells that the named
-message was sent, and is mended after some seconds. What a party writes for itself is read afterwards, as its owner would.
+Each fault has its own run, since a cut outlasts many quick rounds. It strikes when the coordinator's log shows that the
+named message was sent, and is repaired after some seconds. The parties' own files are read afterwards, as by their owner.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ CUT, BLINK, SLOW = "plug pulled", "plug out and in", "slow line"
 KINDS: Final = (CUT, BLINK, SLOW)
 POINTS: Final = ("plan", "commitment", "commitments", "update", "sum", "confirmation")
 SECONDS: Final = {CUT: 45.0, BLINK: 2.0, SLOW: 3.0}
-"""How long. A cut outlasts what the coordinator waits for somebody who is away; the others do not."""
+"""Duration. A cut outlasts the coordinator's wait for an absent party; the others do not."""
 AWAY_SECONDS: Final = 2 * KEEPALIVE_MS / 1000 + ABSENCE_SECONDS
-"""A line that fell silent is noticed by an unanswered ping; then the party has some time to come back."""
+"""An unanswered ping reveals a silent line; then the party has some time to come back."""
 PATIENCE_SECONDS: Final = STEP_DEADLINE_SECONDS + 60
 ROUNDS: Final = 3
 
 
 def skipped() -> tuple[tuple[str, str], ...]:
-    """What this machine does not let us make, and why."""
+    """The faults that cannot be made on this machine, and why."""
     if reason := why_not():
         return tuple((kind, reason) for kind in KINDS)
     reason = why_not_slow()
@@ -49,22 +49,22 @@ def skipped() -> tuple[tuple[str, str], ...]:
 
 
 def network_faults(seed: int, count: int) -> Iterator[FaultOutcome]:
-    """``count`` runs with one fault each, of every kind that can be made here, under both custodies in turn."""
+    """Run ``count`` experiments with one fault each, of every possible kind, under both custodies in turn."""
     rng = random.Random(seed)
     missing = dict(skipped())
     kinds = [kind for kind in KINDS if kind not in missing]
     for number in range(count if kinds else 0):
         kind, together = kinds[number % len(kinds)], number // len(kinds) % 2 == 1
         client = client_name(rng.randint(1, ALONE.clients))
-        # coordinator, auditor and KMS have no stand-in: they are waited for; only a client is gone on without
+        # coordinator, auditor and KMS have no substitute, so the round waits for them; only a client can be left out
         party = client if kind == CUT else rng.choice([client, COORDINATOR, AUDITOR, KMS])
         yield one_network_fault(Fault(party, rng.choice(POINTS), kind, rng.randint(1, 2)), together=together)
 
 
 def one_network_fault(fault: Fault, *, together: bool) -> FaultOutcome:
-    """A run in which ``fault`` strikes after its message in round ``occurrence``; judged as every other.
+    """Run with ``fault`` after its message in round ``occurrence``, and classify the outcome.
 
-    Raises: RuntimeUnavailable where there are no namespaces.
+    Raises: RuntimeUnavailable when there are no namespaces.
     """
     experiment = (TOGETHER if together else ALONE).but(rounds=ROUNDS, observed=False)
     names = party_names(experiment.clients)
@@ -81,7 +81,7 @@ def one_network_fault(fault: Fault, *, together: bool) -> FaultOutcome:
 
 
 class _Watch:
-    """Reads the coordinator's log as it grows: strikes, mends, and notes the longest silence after the stroke."""
+    """Follows the coordinator's log: strikes, repairs, and notes the longest silence after the fault."""
 
     def __init__(self, machine: OneMachine, network: Network, fault: Fault) -> None:
         self._machine, self._network, self._fault = machine, network, fault
@@ -92,7 +92,7 @@ class _Watch:
         self.struck: float | None = None
 
     def until_the_end(self) -> str:
-        """Wait for the coordinator's end; what stood in the way, or nothing."""
+        """Wait for the coordinator to end. Returns the failure, or ''."""
         end = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < end:
             ended = self._machine.processes[COORDINATOR].poll() is not None
@@ -160,12 +160,12 @@ def _outcome(fault: Fault, machine: OneMachine, result: RunResult | None, error:
 
 
 def _allowance(fault: Fault) -> float:
-    """What the fault itself takes, or the deadline until somebody who is away is gone on without."""
+    """Duration of the fault itself, or of the deadline after which the run continues without the party."""
     return SECONDS[fault.kind] if fault.kind != CUT else AWAY_SECONDS
 
 
 def _wrong(machine: OneMachine, result: RunResult) -> tuple[str, float]:
-    """What is wrong with a run that came to its end, and the last model's distance from plain FedAvg."""
+    """What is wrong with a completed run, and the last model's distance from plain FedAvg."""
     numbers = [item.round for item in result.rounds]
     if numbers != list(range(1, len(numbers) + 1)):
         return f"rounds recorded as {numbers}", 0.0

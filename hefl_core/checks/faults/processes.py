@@ -1,7 +1,7 @@
-"""Faults that only processes suffer: SIGKILL and SIGSTOP, on Ray, and a carrier that repeats or dawdles.
+"""Faults that only processes suffer: SIGKILL and SIGSTOP, on Ray, and a carrier that repeats or delays letters.
 
-One run with a fault per round: Ray is started once. A fault strikes right after the named message was delivered, while the
-next step is under way.
+All faults share one run, one per round, so that Ray starts once. A fault strikes right after the named message was
+delivered, while the next step is under way.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ KINDS: Final = (KILL, KILL, STOP, TWICE, SLOW)
 KEY_POINTS: Final = ("roster", "epoch", "share")
 ROUND_POINTS: Final = ("plan", "commitment", "commitments", "update", "sum", "confirmation", "receipt")
 WORKING_SECONDS: Final = 0.02
-"""A signal comes up to this much after the message, to meet the next step at work."""
+"""A signal comes up to this long after the message, to hit the next step at work."""
 
 
 def process_faults(seed: int, count: int, deadline_seconds: float = DEADLINE_SECONDS) -> Iterator[FaultOutcome]:
-    """``count`` faults in one run of as many rounds. Raises: RuntimeUnavailable when Ray does not come up."""
+    """Inject ``count`` faults into one run of as many rounds. Raises: RuntimeUnavailable when Ray does not come up."""
     rng = random.Random(seed)
     experiment = ALONE.but(rounds=count, epoch_rounds=3)
     faults = {number: draw(rng, number, experiment) for number in range(1, count + 1)}
@@ -53,7 +53,7 @@ def process_faults(seed: int, count: int, deadline_seconds: float = DEADLINE_SEC
 
 
 def draw(rng: random.Random, number: int, experiment: Experiment) -> Fault:
-    """A fault for one round. The KMS is struck while it is at work: when a key begins."""
+    """Draw a fault for one round. The KMS is struck only while it works: when a key begins."""
     key = (number - 1) % (experiment.epoch_rounds or experiment.rounds) == 0 and rng.random() < 2 / 3
     parties = (COORDINATOR, AUDITOR, client_name(rng.randint(1, experiment.clients)), *((KMS,) if key else ()))
     return Fault(rng.choice(parties), rng.choice(KEY_POINTS if key else ROUND_POINTS), rng.choice(KINDS), number)
@@ -79,7 +79,7 @@ class Disturbed:
         self._standstill: dict[int, float] = {}
 
     def steps(self) -> Iterator[Sent]:
-        """Every message, disturbed; an error ends it and is kept. The processes are freed at the end."""
+        """Every message of the disturbed run; an error ends it and is kept. The processes end with it."""
         last = 0.0
         with closing(self.run):
             try:
@@ -120,7 +120,7 @@ class Disturbed:
         return tuple(found)
 
     def outcomes(self) -> list[FaultOutcome]:
-        """What became of each fault, once the run is over."""
+        """Each fault's outcome, once the run is over."""
         verdict = judge(self.run)
         wrong = dict(verdict.wrong)
         if self.error is None:
@@ -159,7 +159,7 @@ class Disturbed:
 
 
 def _signal(pid: int, what: signal.Signals) -> None:
-    """A process that went meanwhile needs no signal."""
+    """Send a signal; a process that has ended needs none."""
     try:
         os.kill(pid, what)
     except ProcessLookupError:
@@ -167,13 +167,13 @@ def _signal(pid: int, what: signal.Signals) -> None:
 
 
 class Noise:
-    """What the carrier does to the next letter; '' is nothing."""
+    """The fault for the next letter; '' for none."""
 
     kind = ""
 
 
 class NoisyCarrier(RayCarrier):
-    """A carrier whose next letter is delivered twice, or late but within the deadline, when the noise says so."""
+    """A carrier that delivers its next letter twice, or late but within the deadline, as ``noise`` says."""
 
     def __init__(self, deadline_seconds: float, noise: Noise) -> None:
         super().__init__(deadline_seconds)

@@ -1,7 +1,7 @@
-"""One JSON object per line on stderr. What may stand in it: names, kinds, counts, places; never a message's content.
+"""Log with one JSON object per line on stderr. It may hold names, kinds, counts, places; never a message's content.
 
-Libraries' own log records and uncaught exceptions become such lines too, reduced to where they came from: their text
-could hold anything.
+Log records of libraries and uncaught exceptions become such lines too, reduced to their origin: their text could hold
+anything.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _RANK: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class Log:
-    """Writes lines of one party from ``level`` on."""
+    """Writes one party's lines of at least ``level``."""
 
     def __init__(self, party: str, level: str = "info", stream: TextIO | None = None) -> None:
         self._party = party
@@ -30,7 +30,7 @@ class Log:
         self._lock = threading.Lock()
 
     def debug(self, event: str, **fields: Value) -> None:
-        """For somebody who looks for a fault."""
+        """Detail for debugging."""
         self._write("debug", event, fields)
 
     def info(self, event: str, **fields: Value) -> None:
@@ -38,11 +38,11 @@ class Log:
         self._write("info", event, fields)
 
     def warning(self, event: str, **fields: Value) -> None:
-        """Something was refused, or somebody is missing."""
+        """A message was rejected, or a party is missing."""
         self._write("warning", event, fields)
 
     def error(self, event: str, **fields: Value) -> None:
-        """The service cannot go on."""
+        """The service cannot continue."""
         self._write("error", event, fields)
 
     def _write(self, level: str, event: str, fields: Mapping[str, Value]) -> None:
@@ -56,7 +56,7 @@ class Log:
             stream.flush()
 
     def take_over(self) -> None:
-        """Turn everything that libraries would print into lines of this log."""
+        """Redirect log records and warnings of libraries and uncaught exceptions into this log."""
         logging.getLogger().handlers = [_Handler(self)]
         logging.captureWarnings(True)
         sys.excepthook = self._uncaught
@@ -67,7 +67,7 @@ class Log:
 
 
 class _Handler(logging.Handler):
-    """Of a library's record only the logger, the level and the place."""
+    """Keeps only logger and place of a library's record."""
 
     def __init__(self, log: Log) -> None:
         super().__init__(logging.WARNING)

@@ -1,7 +1,7 @@
-"""A service's numbers for Prometheus, and whether it lives and is ready, over HTTP.
+"""A service's Prometheus metrics, liveness and readiness over HTTP.
 
 Nothing here depends on private data, except that a client's training time grows with the number of its examples: keep
-a client's metrics inside its house.
+a client's metrics inside its organisation.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ KNOWN_REFUSALS: Final = frozenset(
     {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.HeflError)}
     | {"certificate", "experiment", "life", "started twice", "duplicate"}
 )
-"""What a label may be: a party elsewhere names the kind of its own refusals, and each label stays in memory."""
+"""The labels allowed: a remote party names the kind of its own refusals, and each label stays in memory."""
 MOST_CALLERS: Final = 16
 CALL_SECONDS: Final = 5.0
-"""For a whole call: a byte now and then does not prolong it."""
+"""For a whole call: a slow trickle of bytes does not prolong it."""
 TEXT: Final = "text/plain; charset=utf-8"
 EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """Counters of one party, in a registry of their own."""
+    """Counters of one party, in their own registry."""
 
     def __init__(self, party: str) -> None:
         self.registry = CollectorRegistry()
@@ -55,22 +55,22 @@ class Metrics:
         self._bytes.labels(direction).inc(nbytes)
 
     def refusal(self, reason: str) -> None:
-        """Something was refused; ``reason`` is an error's kind."""
+        """Count a refusal; ``reason`` is an error's kind."""
         self._refusals.labels(reason if reason in KNOWN_REFUSALS else OTHER).inc()
 
     def step(self, step: str, seconds: float) -> None:
-        """A step took so long."""
+        """Add a step's duration."""
         self._seconds.labels(step).observe(seconds)
 
     def exposition(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
 class Endpoint:
-    """Answers /live, /ready and /metrics, and nothing else, until it is closed.
+    """Serves /live, /ready and /metrics, and nothing else, until it is closed.
 
-    ``hosts``: names under which it is called, beside this machine's own; under others it answers 421.
+    ``hosts``: accepted host names beside this machine's own; others get status 421.
     Raises: ParameterError when the address cannot be taken.
     """
 
@@ -100,7 +100,7 @@ class Endpoint:
 
 
 class _Server(ThreadingHTTPServer):
-    """A thread per caller, ``MOST_CALLERS`` at a time: more are hung up on, and so is whoever has not asked in time."""
+    """One thread per caller, at most ``MOST_CALLERS``: further callers are disconnected, and so are slow ones."""
 
     def __init__(self, address: tuple[str, int], handler: type[_Handler]) -> None:
         self._room = threading.BoundedSemaphore(MOST_CALLERS)
@@ -123,13 +123,13 @@ class _Server(ThreadingHTTPServer):
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A caller that is gone in mid-sentence is no event; anything else is reported."""
+        """Ignore callers that disconnect early; report anything else."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
 
 def _hang_up(request: socket.socket) -> None:
-    with suppress(OSError):  # it has left by itself
+    with suppress(OSError):  # the caller has already disconnected
         request.shutdown(socket.SHUT_RDWR)
 
 
@@ -159,4 +159,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Requests are no events."""
+        """Requests are not logged."""

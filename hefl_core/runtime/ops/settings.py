@@ -1,4 +1,4 @@
-"""How a service is set up: defaults, then a TOML file, then the environment; checked before anything starts."""
+"""A service's settings: defaults, then a TOML file, then the environment; checked before anything starts."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ ROLES: Final = (KMS, COORDINATOR, AUDITOR, CLIENT, GUI, RAY_HEAD)
 LEVELS: Final = ("debug", "info", "warning", "error")
 PREFIX: Final = "HEFL_"
 LISTEN: Final = {COORDINATOR: "127.0.0.1:7443", GUI: "127.0.0.1:8501"}
-"""Who waits to be called; everybody else only calls."""
+"""The roles that listen; all others only connect."""
 CLIENT_NAME: Final = re.compile(r"client-[1-9][0-9]{0,3}")
 _HOST: Final = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """``host:port``. Port 0: any free one."""
+    """``host:port``. Port 0: any free port."""
 
     host: str
     port: int
@@ -51,11 +51,11 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one service is told. Nothing in it is secret.
+    """Settings of one service. Nothing in it is secret.
 
     ``party``: its name in the roster. ``home``: the party's own folder (kit, store, key file, data, results).
-    ``coordinator``: where the coordinator is called; ``listen``: where coordinator and GUI wait.
-    ``metrics``: where health and metrics are read, None for nowhere. ``hosts``: names under which they and the GUI are called
+    ``coordinator``: the coordinator's address; ``listen``: the address on which coordinator and GUI listen.
+    ``metrics``: the address of health and metrics, None for none. ``hosts``: host names that metrics and GUI accept
     (runtime/host_names.py), beside this machine's own.
     Raises: ParameterError naming the field, what was expected and what was found.
     """
@@ -72,7 +72,7 @@ class Settings:
 
     @classmethod
     def load(cls, role: str, config: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
-        """Defaults < TOML file < environment. A relative ``home`` in a file counts from the file's folder."""
+        """Defaults < TOML file < environment. A relative ``home`` in a file is relative to the file's folder."""
         if role not in ROLES:
             raise _wrong("role", f"one of {', '.join(ROLES)}", role)
         values = {} if config is None else _read(config)
@@ -100,7 +100,7 @@ class Settings:
 TLS: Final = "tls"
 RAY: Final = "ray"
 TRANSPORTS: Final = (TLS, RAY)
-"""How parties reach each other; runtime/services/service.py has one function for each."""
+"""How parties reach each other; runtime/services/service.py has a function for each."""
 NAMES: Final = tuple(field.name for field in fields(Settings) if field.name != "role")
 
 

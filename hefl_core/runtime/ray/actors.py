@@ -1,10 +1,10 @@
-"""The same parties, each in a process of its own: thin shells around them, and a carrier that moves letters by reference.
+"""The parties as Ray actors, each in its own process: thin shells around the party objects; letters move by reference.
 
-Coordinator, auditor and KMS always live alone; clients share hosts on a small machine (and the run says so).
+Coordinator, auditor and KMS never share a process; clients share hosts on a small machine (and the run says so).
 Ray's object store is mapped into every process of a node: only headers, ciphertexts and sealed bytes enter it.
 
-A process that dies is started again by Ray and makes its parties from their stores; they are where they were, and say the same
-again (federation/round_log.py).
+Ray restarts a process that dies. It restores its parties from their stores: they resume where they were and repeat the same
+messages (federation/round_log.py).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ MAX_PROCESS_RESTARTS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class PartySpec:
-    """Who moves into a host, and how it is made."""
+    """A party that a host holds, and how to make it."""
 
     name: str
     maker: str
@@ -62,10 +62,10 @@ class PartySpec:
 
 
 class PartyHost:
-    """A process that houses one party, or several clients. Only letters, members and errors come out.
+    """A process that holds one party, or several clients. Only letters, members and errors leave it.
 
-    ``home``: a directory on its node with its parties' encrypted stores. Ray makes the actor again with the same arguments.
-    ``specs``: who lives here: name, one of stage.py's makers, its arguments without the store.
+    ``home``: a directory on its node with its parties' encrypted stores. Ray restarts the actor with the same arguments.
+    ``specs``: its parties: name, one of stage.py's makers, and the maker's arguments without the store.
     """
 
     def __init__(self, home: str, specs: Sequence[PartySpec]) -> None:
@@ -77,15 +77,15 @@ class PartyHost:
         self._settled = {name: self.come_back(name) for name in self._specs}
 
     def settled(self, name: str) -> Any:
-        """A party's public member line, or what stood in its way when the process started."""
+        """A party's public member line, or the error that kept it from starting."""
         return self._settled[name]
 
     def come_back(self, name: str) -> Any:
-        """Make a party from its store (a new one at the first start). As :meth:`settled`."""
+        """Restore a party from its store (a new party at the first start). Returns as :meth:`settled`."""
         return self._outside(name, self._guarded(lambda: self._settle(self._specs[name])))
 
     def _move_in(self) -> None:
-        """Make the folder. Raises: RuntimeUnavailable naming it, where it cannot be had."""
+        """Create the folder. Raises: RuntimeUnavailable naming it when that fails."""
         try:
             self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self._home / PID_FILE).write_text(str(os.getpid()))
@@ -112,15 +112,15 @@ class PartyHost:
         return self._parties[name]
 
     def whereabouts(self) -> stage.Host:
-        """This process and who lives in it."""
+        """This process and its parties."""
         return stage.Host(tuple(self._specs), os.getpid(), platform.node())
 
     def call(self, name: str, method: str, args: tuple[Any, ...] = (), since: int | None = None) -> Any:
-        """A party's method. A large body stays in the object store; the letter carries its reference."""
+        """Call a party's method. A large body stays in the object store; the letter carries its reference."""
         return self._counted(name, method, lambda: _lighten(perform(self._party(name), method, args, since)))
 
     def _counted(self, name: str, step: str, work: Callable[[], Any], arrived: int | None = None) -> Any:
-        """Do it, and tell the node's service what passed. ``arrived``: bytes of the message that it is about."""
+        """Do the work and report its metrics to the node's service. ``arrived``: bytes of the received message."""
         before, started = self._rounds_done(name), time.perf_counter()
         answer = self._outside(name, self._guarded(work))
         lines: list[MetricLine] = [] if arrived is None else [(MESSAGE, IN, arrived)]
@@ -128,7 +128,7 @@ class PartyHost:
             lines.append((REFUSAL, type(answer).__name__, 1))
         elif arrived is None:
             lines.append((STEP, step, time.perf_counter() - started))
-        if isinstance(answer, Letter | Envelope):  # the KMS's letters are written by whoever asks it
+        if isinstance(answer, Letter | Envelope):  # the KMS answers with an envelope, its caller makes the letter
             lines.append((MESSAGE, OUT, answer.nbytes))
         if (done := self._rounds_done(name) - before) > 0:
             lines.append((ROUNDS, "", done))
@@ -139,7 +139,7 @@ class PartyHost:
         return getattr(self._parties.get(name), "rounds_done", 0)  # the KMS sees no rounds
 
     def fingerprints(self, salt: Salt, count: int, seed: int) -> Any:
-        """Of everything private of the clients here, for a search in other processes: no secret leaves."""
+        """Salted fingerprints of this host's clients' private data, to search other processes for. No secret leaves."""
         clients = [party for party in self._parties.values() if isinstance(party, Client)]
         found = self._guarded(lambda: [one for c in clients for one in client_fingerprints(c, salt, count, seed)])
         return public_error(found) if isinstance(found, HeflError) else found
@@ -150,13 +150,13 @@ class PartyHost:
         return self._counted(name, "receive", lambda: self._party(name).receive(whole), whole.nbytes)
 
     def leave(self) -> None:
-        """Delete the parties' stores: the run is over."""
+        """Delete the parties' stores when the run is over."""
         for store in self._stores.values():
             store.close()
         shutil.rmtree(self._home, ignore_errors=True)
 
     def _outside(self, name: str, answer: Any) -> Any:
-        """A client's error leaves its process without its numbers; the full text stays in its home."""
+        """Strip the numbers from a client's error before it leaves the process; the full text stays in its home."""
         if not (is_client(name) and isinstance(answer, HeflError)):
             return answer
         with suppress(OSError):  # a text that cannot be kept is lost, never sent
@@ -165,7 +165,7 @@ class PartyHost:
 
     @staticmethod
     def _guarded(work: Callable[[], Any]) -> Any:
-        """Errors of ours come back as values; of any other only the kind: its text could hold anything."""
+        """Return a HeflError as a value, and of any other error only the kind: its text could hold anything."""
         try:
             return work()
         except HeflError as error:
@@ -186,9 +186,9 @@ def _lighten(answer: Any) -> Any:
 
 
 class RayRuntime:
-    """Sets the stage on Ray: one process each for coordinator, auditor and KMS, and hosts for the clients.
+    """Starts the parties on Ray: one process each for coordinator, auditor and KMS, and hosts for the clients.
 
-    ``host``: another kind of house (checks/blindness/hosts.py).
+    ``host``: another kind of host (checks/blindness/hosts.py).
     """
 
     def __init__(
@@ -204,7 +204,7 @@ class RayRuntime:
         self.deadline_seconds = STEP_DEADLINE_SECONDS if deadline_seconds is None else deadline_seconds
 
     def __call__(self, manifest: Manifest, observer: Member | None) -> stage.Stage:
-        """Raises: RuntimeUnavailable when Ray or a host does not come up in time."""
+        """Start everything. Raises: RuntimeUnavailable when Ray or a host does not come up in time."""
         CLUSTER.wait(self._bus)
         self._bus.publish(Progress("starting the parties' processes"))
         place = placement_for(manifest.experiment.clients)
@@ -251,12 +251,12 @@ class RayRuntime:
 
 
 def host_class(kind: type[PartyHost]) -> Any:
-    """Ray restarts a host whose process is gone, and asks again what it did not answer: handlers are idempotent."""
+    """An actor class that Ray restarts when its process dies. Ray retries an unanswered call once: handlers are idempotent."""
     return ray.remote(num_cpus=0, max_restarts=MAX_PROCESS_RESTARTS, max_task_retries=1)(kind)
 
 
 def _end(hosts: Sequence[Any], folder: tempfile.TemporaryDirectory[str]) -> None:
-    """Delete the homes where they lie, then free the processes."""
+    """Have each host delete its home, then end the processes."""
     with suppress(ray.exceptions.RayError):
         ray.get([host.leave.remote() for host in hosts], timeout=LEAVE_SECONDS)
     for host in hosts:

@@ -1,7 +1,7 @@
-"""How letters travel between processes, and what happens to a process that does not answer.
+"""How letters travel between Ray processes, and what happens to a process that does not answer.
 
-A dead process shows at once: Ray starts it again, it makes its parties from their stores, and Ray asks again what was under way.
-A stopped or hung one shows at the deadline: it is killed, and then it is a dead one.
+A dead process is noticed at once: Ray restarts it, it restores its parties from their stores, and Ray retries the pending call.
+A stopped or hung process is noticed at the deadline: it is killed and then handled like a dead one.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from hefl_core.runtime.restart import StandIn
 STEP_DEADLINE_SECONDS: Final = 120.0
 SETUP_DEADLINE_SECONDS: Final = 120.0
 PID_FILE: Final = "pid"
-"""In a host's home: the process that lives there now."""
+"""File in a host's home: the id of its present process."""
 
 
 class RemoteParty(StandIn):
-    """Stands for a party elsewhere: the same methods, answered by its host within the deadline."""
+    """Proxy for a party in another process: the same methods, answered by its host within the deadline."""
 
     def __init__(self, name: str, host: Any, home: Path, deadline_seconds: float = STEP_DEADLINE_SECONDS) -> None:
         super().__init__(name)
@@ -39,21 +39,21 @@ class RemoteParty(StandIn):
         self.member: Member | None = None
 
     def settle(self) -> RemoteParty:
-        """Wait until it is there. Raises: what stands in its way."""
+        """Wait until the party is ready. Raises: the error that kept it from starting."""
         self._await(self.host.settled.remote(self.name))
         return self
 
     def call(self, method: str, args: tuple[Any, ...], since: int | None) -> Any:
-        """Ask its host and wait. Raises: RuntimeUnavailable when its process died; past the deadline, after killing it."""
+        """Call the host and wait. Raises: RuntimeUnavailable when its process died, or missed the deadline and was killed."""
         return self.fetch(self.host.call.remote(self.name, method, args, since))
 
     def fetch(self, reference: Any) -> Any:
-        """An answer of the host, its body safe in this process's hands. Raises: as :meth:`call`."""
+        """Get an answer of the host; this process owns its body afterwards. Raises: as :meth:`call`."""
         try:
             answer = ray.get(reference, timeout=self.deadline_seconds)
             if isinstance(answer, Letter) and answer.reference is not None:
                 body = ray.get(answer.reference, timeout=self.deadline_seconds)
-                answer = replace(answer, reference=ray.put(body))  # it outlives the sender's process
+                answer = replace(answer, reference=ray.put(body))  # Ray drops an object when its owner's process dies
         except ray.exceptions.GetTimeoutError:
             self.replace_process()
             raise self.late() from None
@@ -66,24 +66,24 @@ class RemoteParty(StandIn):
         return answer
 
     def late(self) -> RuntimeUnavailable:
-        """The error that stands for an answer which did not come."""
+        """The error for an answer that missed the deadline."""
         return RuntimeUnavailable(
             f"{self.name}: expected an answer within {self.deadline_seconds:g} s, none came; it hangs or is stopped"
         )
 
     def replace_process(self) -> None:
-        """Kill a process that does not answer; Ray starts another one. A stopped process ignores all gentler ways."""
+        """Kill a process that does not answer; Ray starts another. A stopped process would not react to SIGTERM."""
         try:
             process = psutil.Process(int((self.home / PID_FILE).read_text()))
-            if "ray::" in " ".join(process.cmdline()):
+            if "ray::" in " ".join(process.cmdline()):  # the system may have given the id to a foreign process
                 process.kill()
-        except (OSError, ValueError, psutil.Error):  # on another node: Ray's own way, which takes some seconds more
+        except (OSError, ValueError, psutil.Error):  # on another node: Ray's own kill, some seconds slower
             ray.kill(self.host, no_restart=False)
 
     def restart(self) -> None:
-        """Have the host make the party again; Ray has started the host again where it was gone.
+        """Have the host restore the party; Ray restarts a lost host by itself.
 
-        Raises: RuntimeUnavailable when that takes too long, or it comes back as somebody else because its home is lost.
+        Raises: RuntimeUnavailable when that takes too long, or when its home is lost and it returns with other keys.
         """
         self._await(self.host.come_back.remote(self.name))
 
@@ -100,10 +100,10 @@ class RemoteParty(StandIn):
 
 
 class RayCarrier:
-    """Delivers and asks all at once; answers are taken as they finish, until the deadline.
+    """Delivers to and asks all parties at once; takes answers as they finish, until the deadline.
 
-    A client that gives none is left out and its process replaced. Nobody stands in for coordinator, auditor and KMS:
-    they are asked again once they are back.
+    A client that gives no answer is left out and its process replaced. Coordinator, auditor and KMS have no substitute: they
+    are asked again after their restart.
     """
 
     def __init__(self, deadline_seconds: float = STEP_DEADLINE_SECONDS) -> None:
@@ -144,7 +144,7 @@ class RayCarrier:
 
     @staticmethod
     def _again(party: RemoteParty, error: RuntimeUnavailable, ask: Callable[[RemoteParty], Any]) -> Any:
-        """Once more, for whom nobody stands in."""
+        """Retry once for coordinator, auditor and KMS: they have no substitute."""
         if party.name not in (COORDINATOR, AUDITOR, KMS):
             return error
         try:

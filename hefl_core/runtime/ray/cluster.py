@@ -1,8 +1,8 @@
-"""Start Ray for this process, or join a cluster that runs already.
+"""Start Ray for this process, or join a running cluster.
 
 A local Ray is started once per process, in a thread that never returns: Ray dies with the thread that started it.
-It listens on all interfaces, so it is started in token mode with a token of its own. Ray reads that choice while it is
-imported: this file sets it first, and everybody else takes ``ray`` from here.
+It listens on all interfaces, so it is started in token mode with a fresh token. Ray reads that choice at import time: this
+file sets it first, and all other modules import ``ray`` from here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hefl_core.runtime.events import EventBus, Progress
 START_SECONDS = 180.0
 """Four seconds on a free machine; a busy one took more than sixty."""
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # whatever was set: nothing is reported to anybody
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # overrides the user's setting: nothing is reported to anybody
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 if not os.environ.get("RAY_ADDRESS"):
     os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -33,7 +33,7 @@ __all__ = ["CLUSTER", "Cluster", "NodeAffinitySchedulingStrategy", "ray"]
 
 
 class Cluster:
-    """The one Ray of this process. ``warm_up`` returns at once; ``wait`` blocks until it is there."""
+    """The one Ray of this process. ``warm_up`` returns at once; ``wait`` blocks until Ray is up."""
 
     def __init__(self) -> None:
         self._ready = threading.Event()
@@ -48,7 +48,7 @@ class Cluster:
 
     @property
     def address(self) -> str:
-        """The cluster that is joined, or 'local'."""
+        """The address of the joined cluster, or 'local'."""
         return os.environ.get("RAY_ADDRESS") or "local"
 
     def warm_up(self) -> None:
@@ -59,7 +59,7 @@ class Cluster:
                 self._thread.start()
 
     def wait(self, bus: EventBus | None = None, *, timeout_seconds: float = START_SECONDS) -> None:
-        """Block until Ray is there, reporting progress. Raises: RuntimeUnavailable when it is not there in time."""
+        """Block until Ray is up, reporting progress. Raises: RuntimeUnavailable when it is not up in time."""
         self.warm_up()
         started = time.monotonic()
         while not self._ready.wait(0.5):
@@ -82,7 +82,7 @@ class Cluster:
             return
         atexit.register(self._stop)
         self._ready.set()
-        threading.Event().wait()
+        threading.Event().wait()  # for ever: see the module's docstring
 
     def _start(self) -> None:
         logging.getLogger("ray").setLevel(logging.ERROR)  # it would warn that this is not the main thread

@@ -1,8 +1,7 @@
-"""Where the parties' processes go: each on the node that offers a resource of its name, or wherever Ray likes.
+"""Placement of the parties' processes: each on the node that offers a resource of its name, or wherever Ray chooses.
 
-``serve ROLE`` with ``HEFL_TRANSPORT=ray`` (runtime/services/ray_node.py) makes such nodes. A cluster either offers a
-place for every
-party of a run or for none: half a placement would put a client on the coordinator's machine without anybody noticing.
+``serve ROLE`` with ``HEFL_TRANSPORT=ray`` (runtime/services/ray_node.py) starts such nodes. A cluster must offer a place
+for every party of a run or for none: half a placement would put a client on the coordinator's machine unnoticed.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.runtime.ray.cluster import CLUSTER, NodeAffinitySchedulingStrategy, ray
 
 SHARE: Final = 0.01
-"""Of a party's resource per run: a node carries a hundred runs at a time."""
+"""Fraction of a party's resource that one run takes: a node carries a hundred runs at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """``named``: every party has a node of its own name. ``joined``: the cluster was there before this process.
+    """``named``: every party has a node of its own name. ``joined``: the cluster existed before this process.
 
-    ``nodes``: ids of the nodes that take work, where parties have no places of their own.
+    ``nodes``: ids of the nodes that take work, when parties have no named places.
     """
 
     named: bool
@@ -33,10 +32,10 @@ class Placement:
     nodes: tuple[str, ...] = ()
 
     def options(self, parties: Sequence[str], number: int) -> dict[str, Any]:
-        """What to ask of Ray for process ``number`` (from 0), in which these parties live.
+        """Ray's scheduling options for process ``number`` (from 0), which holds these parties.
 
-        Processes without a place are dealt out to the nodes in turn: Ray's own SPREAD is a wish, and put all clients of a
-        small run on one of two nodes. A process comes back on its node only, where its home is.
+        Processes without a named place go to the nodes in turn: Ray's own SPREAD is best effort, and put all clients of a
+        small run on one of two nodes. A process restarts on the same node only, where its home is.
         """
         if self.named:
             return {"resources": dict.fromkeys(parties, SHARE)}
@@ -46,7 +45,7 @@ class Placement:
         return {"scheduling_strategy": NodeAffinitySchedulingStrategy(turn, soft=False)}
 
     def clients_per_host(self, asked: int | None, clients: int) -> int:
-        """How many clients share a process. Raises: ParameterError when they have places of their own."""
+        """How many clients share a process. Raises: ParameterError when they have named places and should share one."""
         if self.named and asked not in (None, 1):
             raise ParameterError(
                 f"clients per host: expected 1 on nodes that are named after clients, found {asked}", "leave it out"
@@ -57,7 +56,7 @@ class Placement:
 
 
 def placement_for(clients: int) -> Placement:
-    """Ask the cluster what its living nodes offer. Raises: RuntimeUnavailable when only some parties have a place."""
+    """Place a run by the resources of the live nodes. Raises: RuntimeUnavailable when only some parties have a place."""
     needed = (KMS, COORDINATOR, AUDITOR, *(client_name(index) for index in range(1, clients + 1)))
     alive = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: str(node["NodeName"]))
     offered = {name for node in alive for name in node["Resources"]}
@@ -75,7 +74,7 @@ def placement_for(clients: int) -> Placement:
 
 
 def home_here(asked: str) -> Path:
-    """Where a host keeps its parties' stores: below this node's ``HEFL_HOME`` when it has one, else where it was asked to.
+    """Where a host keeps its parties' stores: below this node's ``HEFL_HOME`` if it is set, else in the folder ``asked``.
 
     >>> home_here("/tmp/hefl-abc/kms").parts[-2:]
     ('hefl-abc', 'kms')

@@ -1,9 +1,9 @@
-"""Who may speak on a connection: TLS keys, requests for a certificate, and the organiser's certificate authority.
+"""Identity on a connection: TLS keys, certificate signing requests, and the organiser's certificate authority.
 
-These keys prove a name to the other end of a connection and do nothing else: what a message says is protected by the
-envelope's own signature and seal (keys/identity.py). One authority per experiment, certificates for days, no renewal
-without the organiser. A certificate says who calls (``clientAuth``) or, the coordinator's alone, who answers
-(``serverAuth``), so a client's certificate cannot pose as the coordinator.
+These keys only prove a name to the other end of a connection: a message's content is protected by the envelope's own
+signature and seal (keys/identity.py). There is one authority per experiment; certificates last days and are renewed by the
+organiser alone. The coordinator's certificate is for ``serverAuth``, all others are for ``clientAuth``, so a client's
+certificate cannot pose as the coordinator.
 
 Source: RFC 5280; ECDSA on P-256 because the TLS library of gRPC takes no Ed25519 certificates.
 """
@@ -25,13 +25,13 @@ from hefl_core.ids import COORDINATOR
 from hefl_core.keys.secret import Hidden
 
 SKEW: Final = timedelta(minutes=5)
-"""Clocks of different houses differ; a certificate is valid from a little earlier on."""
+"""Clocks of organisations differ: a certificate is valid from a little earlier on."""
 MAX_DAYS: Final = 398
 AUTHORITY: Final = "hefl authority"
 
 
 class TLSKey(Hidden):
-    """A party's private key for its connections (ECDSA P-256)."""
+    """A party's private TLS key (ECDSA P-256)."""
 
     __slots__ = ("__key",)
 
@@ -40,22 +40,22 @@ class TLSKey(Hidden):
         self.__key = key
 
     def expose(self) -> bytes:
-        """PEM, for the party's encrypted store and its TLS library only."""
+        """The key as PEM, for the party's encrypted store and its TLS library only."""
         return self.__key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
 
     def request(self, name: str) -> bytes:
-        """A certificate signing request in PEM, signed with this key: that is the proof of having it."""
+        """A certificate signing request in PEM. Its signature proves possession of this key."""
         request = x509.CertificateSigningRequestBuilder().subject_name(_subject(name))
         return request.sign(self.__key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def has(self, certificate: bytes) -> bool:
-        """Whether a certificate (PEM) is about this key."""
+        """Whether a certificate (PEM) certifies this key."""
         return _spki(read_certificate(certificate).public_key()) == _spki(self.__key.public_key())
 
     def sign(self, builder: x509.CertificateBuilder) -> bytes:
-        """Sign a certificate: PEM."""
+        """Sign a certificate. Returns PEM."""
         return builder.sign(self.__key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     @property
@@ -66,22 +66,23 @@ class TLSKey(Hidden):
 
 @dataclass(frozen=True)
 class Authority:
-    """One experiment's certificate authority: the organiser's."""
+    """The organiser's certificate authority for one experiment."""
 
     key: TLSKey
     certificate: bytes
 
     @classmethod
     def found(cls, experiment: str, days: int) -> Authority:
-        """A fresh authority for this experiment, valid for so many days. Raises: ParameterError."""
+        """A new authority for this experiment, valid for ``days``. Raises: ParameterError."""
         key = TLSKey()
         name = _subject(AUTHORITY, experiment)
         builder = _builder(name, name, key.public_key, days)
+        # path_length=0: it signs parties' certificates but cannot create another authority
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         return cls(key, key.sign(builder.add_extension(_usage(signs_certificates=True), critical=True)))
 
     def issue(self, request: bytes, name: str, days: int, now: datetime | None = None) -> bytes:
-        """A certificate for what a request asks, under this name and no other, for so many days from ``now``: PEM.
+        """Certify a request's key under this name and no other, for ``days`` from ``now``. Returns PEM.
 
         Raises: DataError when the request is not one, its signature is wrong, or it asks for another name.
         """
@@ -105,9 +106,9 @@ class Authority:
 
 
 def check_certificate(certificate: bytes, authority: bytes, name: str, now: datetime | None = None) -> datetime:
-    """Check that the authority gave this certificate to ``name`` and that it is valid now; when it ends.
+    """Check that the authority issued this certificate to ``name`` and that it is valid now. Returns its end.
 
-    The TLS library checks the other end's certificate by itself; this is for a party's own, so that it hears at the start.
+    The TLS library checks the peer's certificate; this checks a party's own, so that a bad one is reported at the start.
     Raises: DataError naming what is wrong.
     """
     found, root = read_certificate(certificate), read_certificate(authority)

@@ -1,7 +1,7 @@
-"""gRPC with plain bytes: no generated code, no protobuf, no pickle. Everybody takes ``grpc`` from here.
+"""gRPC with plain bytes: no generated code, no protobuf, no pickle. All modules import ``grpc`` from here.
 
-The library reads its settings while it is imported, so they are set first: it prints nothing by itself (it would name
-peers on stderr beside our log), and its fork handlers are off, as parties are started by exec.
+The library reads its settings at import time, so they are set first: it prints nothing itself (it would name peers on
+stderr beside our log), and its fork handlers are off, because parties are started by exec.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ MAX_MESSAGE: Final = MAX_BODY_BYTES + 2 * MAX_HEADER_BYTES + MIB
 """One envelope with its frame."""
 KEEPALIVE_MS: Final = 5_000
 HANDSHAKE_SECONDS: Final = 10
-"""So long may whoever connects take to prove a name."""
+"""Deadline for a connecting peer to prove a name."""
 IDLE_SECONDS: Final = 10
-"""So long may a connection stand on which nothing is called; whoever attends has a call open all the time."""
+"""How long a connection may stand without a call; an attending party always has a call open."""
 SPARE_CONNECTIONS: Final = 256
-"""At a time, beyond two for each seat: a flood of strangers must not use up the process's files."""
+"""Connections beyond two per seat: a flood of strangers must not exhaust the process's file descriptors."""
 CALLS_PER_CONNECTION: Final = 8
-"""Attending and reporting are two."""
+"""Attending and reporting take two."""
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
@@ -44,14 +44,14 @@ OPTIONS: Final = (
     ("grpc.so_reuseport", 0),
     ("grpc.enable_http_proxy", 0),
 )
-"""Answered pings are how a silent partition is noticed: the library answers them in threads of its own, whatever Python does."""
+"""Pings reveal a silent partition. The library answers them in its own threads, even while Python is busy."""
 
 
 def server_options(seats: int) -> tuple[tuple[str, int], ...]:
-    """What the listening end adds: strangers, and who has nothing to say, are shown the door. The library does it in its
-    own threads, whatever Python does.
+    """Options of the listening end: disconnect strangers and idle peers. The library does so in its own threads, even
+    while Python is busy.
 
-    An outsider who never stops connecting still keeps newcomers waiting while it does; who is seated stays.
+    An outsider that keeps connecting can still delay newcomers; seated parties stay connected.
     """
     return (
         *OPTIONS,

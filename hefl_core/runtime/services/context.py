@@ -1,4 +1,4 @@
-"""What every role's service is given: its settings, log, metrics and the wish to stop."""
+"""Context of every role's service: its settings, log, metrics and stop signal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READY: Final = "ready"
 
 @dataclass(frozen=True)
 class Service:
-    """What a running service has at hand."""
+    """Context of a running service."""
 
     settings: Settings
     log: Log
@@ -30,7 +30,7 @@ class Service:
         return self.settings.home
 
     def ready(self, value: bool = True) -> None:
-        """Say, in all three places, whether this service takes part: HOME/ready, /ready, the metric."""
+        """Publish whether this service takes part, in all three places: HOME/ready, /ready, the metric."""
         if value == self.is_ready.is_set():
             return
         if value:

@@ -1,10 +1,10 @@
-"""The coordinator's desk: parties connect to it from outside, take calls and bring back reports.
+"""The coordinator's server: parties connect to it, receive calls and return reports.
 
-Only the coordinator listens. A party opens one call and holds it: calls come down on it, and as long as it stands the
-party is there. The name is the certificate's; each process has a random ``life``, and a seat is held by one life at a
-time: a second one is refused while the first is connected, and for ``lease_seconds`` after (it may only have lost its
-connection). From then on another process of it may come, and gets what is still asked. Whoever is away for
-``absence_seconds`` is answered for with RuntimeUnavailable, at once.
+Only the coordinator listens. A party holds one gRPC stream open: calls come down on it, and while it stands the party is
+present. The name is the certificate's. Each process has a random ``life``, and one life at a time holds a seat: a second
+one is rejected while the first is connected, and for ``lease_seconds`` after (it may only have lost its connection).
+Afterwards another process of the party may take the seat; it receives the calls still unanswered. Calls to a party that is
+absent for ``absence_seconds`` fail at once with RuntimeUnavailable.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from hefl_core.wire.canonical import decode, encode
 STEP_DEADLINE_SECONDS: Final = 120.0
 LEASE_SECONDS: Final = 5.0
 ABSENCE_SECONDS: Final = 20.0
-"""Longer than the lease by what a party's process needs to start again."""
+"""Longer than the lease by the time that a party's process needs to restart."""
 SPARE_THREADS: Final = 8
 SEATED: Final = b""
-"""The first message on a connection: the seat is yours."""
+"""The first message on a connection: the party holds its seat."""
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What one end of a connection shows and trusts. All PEM; ``key`` is private and never printed."""
+    """What one end of a connection presents and trusts. All PEM; ``key`` is private and never printed."""
 
     authority: bytes
     certificate: bytes
@@ -44,7 +44,7 @@ class Credentials:
 
 @dataclass
 class _Asked:
-    """A call that is out, and what came back."""
+    """A pending call and its report."""
 
     call: bytes
     step: Step
@@ -53,7 +53,7 @@ class _Asked:
 
 @dataclass
 class _Seat:
-    """One party's place. ``attendance`` counts its connections: an older one must not speak for a newer."""
+    """One party's seat. ``attendance`` numbers its connections: an older one must not act for a newer."""
 
     role: str
     life: bytes = b""
@@ -66,9 +66,9 @@ class _Seat:
 
 
 class CoordinatorServer:
-    """Seats for the named parties (name to role). Thread-safe; ``ask`` may be called from anywhere.
+    """Seats for the named parties (name to role). Thread-safe; ``ask`` may be called from any thread.
 
-    ``stop``: once it is set nobody is waited for any more; who asks is stopped too.
+    ``stop``: once it is set all waiting ends, and callers get Stopped.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class CoordinatorServer:
     # -- the outside -------------------------------------------------------------------------------------------
 
     def listen(self, address: Address, credentials: Credentials) -> Address:
-        """Begin to answer, with mutual TLS only. Raises: ParameterError when the address cannot be taken."""
+        """Start serving, with mutual TLS only. Raises: ParameterError when the address cannot be taken."""
         handlers = grpc.method_handlers_generic_handler(
             SERVICE,
             {
@@ -138,7 +138,7 @@ class CoordinatorServer:
             self._leave_seat(hello.party, attendance)
 
     def _admitted(self, data: bytes, context: Any) -> Hello:
-        """Who this is, by its certificate. Aborts the call otherwise."""
+        """Identify the party by its certificate, or abort the call."""
         names = _certificate_names(context)
         try:
             hello = read_hello(data)
@@ -192,7 +192,7 @@ class CoordinatorServer:
         self._log.warning("gone", who=party)
 
     def _calls(self, party: str, attendance: int) -> Iterator[bytes]:
-        """Everything that is asked of a party, each once per connection; what was not reported comes again."""
+        """A party's pending calls, each once per connection; calls without a report are sent again on the next one."""
         seat, sent = self._seats[party], 0
 
         def due() -> int | None:
@@ -224,7 +224,7 @@ class CoordinatorServer:
             self._turn_away(context, grpc.StatusCode.ABORTED, "life", told, names)  # it may come and attend again
         self._metrics.message(IN, len(data))
         with self._changed:
-            asked = seats[0].asked.pop(report.number, None)  # None: too late, nobody waits for it
+            asked = seats[0].asked.pop(report.number, None)  # None: too late, the caller has given up
             if asked is not None:
                 asked.report = report
                 self._changed.notify_all()
@@ -233,27 +233,27 @@ class CoordinatorServer:
     # -- the inside --------------------------------------------------------------------------------------------
 
     def attending(self) -> tuple[str, ...]:
-        """Who is connected now."""
+        """The parties connected now."""
         with self._changed:
             return tuple(name for name, seat in self._seats.items() if seat.connected)
 
     def wait_until(self, enough: Callable[[tuple[str, ...]], bool], seconds: float) -> bool:
-        """Wait until ``enough`` says so of those who are connected, or the service is told to stop."""
+        """Wait until ``enough`` accepts the connected parties, or the service is told to stop. False when time runs out."""
         end = time.monotonic() + seconds
         with self._changed:
             while not (self._closing.is_set() or self._enough(enough)):
                 if time.monotonic() >= end:
                     return False
-                self._changed.wait(_slice(end))  # a signal sets the event and cannot notify
+                self._changed.wait(_slice(end))  # a signal handler sets the event but cannot notify this condition
             return True
 
     def _enough(self, enough: Callable[[tuple[str, ...]], bool]) -> bool:
         return enough(tuple(name for name, seat in self._seats.items() if seat.connected))
 
     def ask(self, party: str, step: str, *arguments: object) -> Any:
-        """One party's answer.
+        """Ask one party and return its answer.
 
-        Raises: whatever it raises; RuntimeUnavailable past the deadline or without the party; Stopped.
+        Raises: the party's error; RuntimeUnavailable past the deadline or without the party; Stopped.
         """
         answer = next(iter(self.ask_all([party], step, *arguments)))[1]
         if isinstance(answer, HeflError):
@@ -261,9 +261,9 @@ class CoordinatorServer:
         return answer
 
     def ask_all(self, parties: Sequence[str], step: str, *arguments: object) -> Iterator[tuple[str, Any]]:
-        """Ask several at once; answers, or the errors that stand for them, as they come.
+        """Ask several parties at once; yields answers, or errors in their place, as they come.
 
-        Raises: Stopped once the desk closes: that is nobody's absence.
+        Raises: Stopped once the server closes: no party is to be recorded as absent for that.
         """
         data, end = encode(arguments), time.monotonic() + self._deadline
         waiting = {party: self._put(party, step, data) for party in parties}
@@ -289,7 +289,7 @@ class CoordinatorServer:
         return number, asked
 
     def _settled(self, party: str, asked: _Asked) -> bool:
-        """Whether nothing is to be waited for: there is a report, or nobody who would make one."""
+        """Whether waiting is over: there is a report, or the party is absent, or the server closes."""
         seat = self._seats[party]
         gone = not seat.connected and time.monotonic() - seat.left >= self._absence
         return asked.report is not None or gone or self._closing.is_set()
@@ -301,7 +301,7 @@ class CoordinatorServer:
             return RuntimeUnavailable(f"{party}: {told}; is its service running and reachable?")
         if report.refusal is not None:
             refused = error_of(report.refusal)
-            self._metrics.refusal(type(refused).__name__)  # a label of ours, whatever the party wrote
+            self._metrics.refusal(type(refused).__name__)  # one of our class names, whatever the party wrote
             return refused
         try:
             return unpack_result(asked.step, report.result)
@@ -310,21 +310,21 @@ class CoordinatorServer:
             return error
 
     def farewell(self) -> None:
-        """Tell everybody who is there that the experiment is over."""
+        """Tell all connected parties that the experiment is over."""
         for _ in self.ask_all(self.attending(), LEAVE):
             pass
 
 
 _UNKNOWN: Final = Step(tuple[Any, ...], bytes)
-"""A step that is on nobody's list: the refusal comes from the party, not from here."""
+"""Stands for a step that is on no list: the party itself rejects it."""
 
 
 def _slice(end: float) -> float:
-    """Waiting is cut into short pieces: a lease runs out without anybody's notice."""
+    """At most half a second of waiting: nothing notifies the condition when a lease runs out."""
     return max(0.0, min(0.5, end - time.monotonic()))
 
 
 def _certificate_names(context: Any) -> tuple[str, ...]:
-    """The names in the certificate that the other end has proven."""
+    """The names in the peer's verified certificate."""
     found = context.auth_context().get("x509_subject_alternative_name", [])
     return tuple(name.decode("utf-8", "replace") for name in found)

@@ -1,4 +1,4 @@
-"""A party's kit: what the organiser gave it, all of it public, and the store with the secrets that it made itself.
+"""A party's kit: the organiser's files, all public, and the store with the secrets that the party made itself.
 
 HOME/kit/manifest.json      the agreed terms            HOME/PARTY.db, HOME/PARTY.key    its encrypted store
 HOME/kit/members.json       who takes part              HOME/data/                       a client's own files
@@ -52,7 +52,7 @@ class Kit:
 
     @classmethod
     def load(cls, home: Path) -> Kit:
-        """Read a kit. Raises: DataError naming the file, ParameterError for terms that cannot be."""
+        """Read a kit. Raises: DataError naming the file, ParameterError for impossible terms."""
         folder = home / FOLDER
         manifest = read_json(folder / MANIFEST, Manifest)
         members = read_json(folder / MEMBERS, tuple[Member, ...])
@@ -60,15 +60,15 @@ class Kit:
 
     @property
     def fingerprint(self) -> str:
-        """64 hex digits over the terms and all members' lasting keys: whoever has the same took the same kit.
+        """64 hex digits over the terms and all members' lasting keys: equal fingerprints mean equal kits.
 
-        Parties compare it by another way than the organiser: that is what shows an organiser who put in keys of its own. A
-        party accepts no roster with other members, so a roster of all of them has the same fingerprint.
+        Parties compare it over a channel that the organiser does not control: this exposes an organiser that put in keys of
+        its own. A party accepts no roster with other members, so a roster of all of them has the same fingerprint.
         """
         return fingerprint(self.manifest.id, self.members)
 
     def member(self, name: str) -> Member:
-        """The line of one member. Raises: DataError."""
+        """One member's line. Raises: DataError."""
         for found in self.members:
             if found.name == name:
                 return found
@@ -76,11 +76,11 @@ class Kit:
 
     @property
     def roles(self) -> dict[str, str]:
-        """Name to role of everybody who calls the coordinator."""
+        """Name to role of every party that connects to the coordinator."""
         return {member.name: member.role for member in self.members if member.name != COORDINATOR}
 
     def check(self, party: str, store: KeyStore) -> datetime:
-        """Check that this is a whole kit, for this party and its keys; when the certificate ends.
+        """Check that this kit is complete and fits this party and its keys. Returns the certificate's end.
 
         Raises: DataError, ParameterError, KeyUseError.
         """
@@ -103,7 +103,7 @@ class Kit:
         return check_certificate(self.certificate, self.authority, party)
 
     def credentials(self, store: KeyStore) -> Credentials:
-        """What this party shows on its connections."""
+        """The credentials of this party's connections."""
         return Credentials(self.authority, self.certificate, tls_key(store).expose())
 
 
@@ -115,12 +115,12 @@ def own_store(home: Path, party: str) -> KeyStore:
 
 
 def tls_key(store: KeyStore) -> TLSKey:
-    """The party's key for its connections. Raises: KeyUseError when it never made one."""
+    """The party's TLS key. Raises: KeyUseError when it never made one."""
     return TLSKey(store.get(TLS_TABLE, "key"))
 
 
 def read_json(path: Path, kind: type[T]) -> T:
-    """Read a JSON file as one ``kind``. Raises: DataError; ParameterError of what was read."""
+    """Read a JSON file as ``kind``. Raises: DataError; the ParameterError of a value in it."""
     try:
         return msgspec.json.decode(_read(path), type=kind)
     except msgspec.ValidationError as error:

@@ -1,6 +1,6 @@
-"""All services of one experiment on this machine: real processes, real certificates, loopback.
+"""All services of one experiment on this machine, with real processes and certificates over loopback.
 
-The same person owns every directory here, so reading the clients' own result files is fair; between organisations nobody
+One person owns every directory here, so reading the clients' own result files is fair; between organisations no party
 could.
 """
 
@@ -40,18 +40,18 @@ NOTE: Final = "strict: every directory is yours here, so the clients' own result
 
 
 class Network(Protocol):
-    """A network of namespaces on this machine in which each service may have one of its own."""
+    """A network of namespaces on this machine, in which each service may have its own."""
 
     @property
     def addresses(self) -> Mapping[str, str]:
-        """Of each party."""
+        """Each party's address."""
 
     def enter(self, name: str) -> Sequence[str]:
-        """Words before a command that is to run in this party's namespace."""
+        """Command prefix that runs a command in this party's namespace."""
 
 
 class OneMachine:
-    """Provisioned directories below ``folder``, and the processes that serve them, each in its namespace of ``network``.
+    """Provisioned directories below ``folder`` and the processes that serve them, each in its namespace of ``network``.
 
     Without a network all of them share this machine's loopback.
     """
@@ -69,7 +69,7 @@ class OneMachine:
         self._revivals: Counter[str] = Counter()
 
     def start(self, *names: str) -> None:
-        """Start these parties' services, each with a log file of its own."""
+        """Start these parties' services, each with its own log file."""
         for name in names:
             command = [sys.executable, "-m", "hefl_core", "serve", role_of(name)]
             command += ["--config", str(self.folder / name / "service.toml")]
@@ -82,7 +82,8 @@ class OneMachine:
                 )
 
     def revive(self) -> tuple[str, ...]:
-        """Start again, a few times each, whose process was killed: by a signal, not by an error of its own."""
+        """Restart, a few times each, the processes that a signal killed; not those that ended with an error."""
+        # Popen reports death by signal N as -N
         killed = [name for name, process in self.processes.items() if (process.poll() or 0) < 0]
         able = tuple(name for name in killed if self._revivals[name] < MAX_REVIVALS)
         self._revivals.update(able)
@@ -90,7 +91,7 @@ class OneMachine:
         return able
 
     def stop(self) -> None:
-        """End every process that still runs: asked first, then by force."""
+        """End every running process: SIGTERM first, then SIGKILL."""
         for process in self.processes.values():
             process.terminate()
         for process in self.processes.values():
@@ -101,16 +102,16 @@ class OneMachine:
                 process.wait()
 
     def log_path(self, name: str) -> Path:
-        """Where a party's lines go."""
+        """A party's log file."""
         return self.folder / f"{name}.log"
 
     def log(self, name: str) -> list[dict[str, object]]:
-        """A party's lines so far."""
+        """A party's log lines so far."""
         lines = self.log_path(name).read_text(encoding="utf-8").splitlines()
         return [found for line in lines if (found := _line(line)) is not None]
 
     def ended_badly(self) -> str:
-        """Who ended with an error, and the last thing it said; empty while nobody did."""
+        """The first party that ended with an error, and its last log line; empty if none did."""
         for name, process in self.processes.items():
             if process.poll():
                 lines = self.log_path(name).read_text(encoding="utf-8").splitlines()
@@ -119,7 +120,7 @@ class OneMachine:
 
 
 def run_strict(experiment: Experiment, bus: EventBus) -> RunResult:
-    """Provision, start everybody, wait for the end, read the results, clean up.
+    """Provision, start all services, wait for the end, read the results, clean up.
 
     Raises: RuntimeUnavailable when a service ends with an error; as :func:`provision_all`.
     """
@@ -143,7 +144,7 @@ def _running(machine: OneMachine, names: Sequence[str]) -> Iterator[None]:
 
 
 def _follow(machine: OneMachine, bus: EventBus) -> float:
-    """Wait for the coordinator's end, telling its rounds; when the first one was over."""
+    """Wait for the coordinator to end, publishing its rounds. Returns the time at which the first round was over."""
     told, first = 0, 0.0
     while True:
         for name in machine.revive():
@@ -162,7 +163,7 @@ def _follow(machine: OneMachine, bus: EventBus) -> float:
 
 
 def result_of(experiment: Experiment, machine: OneMachine, cold_start: float) -> RunResult:
-    """The coordinator's record, with what the clients wrote down for themselves."""
+    """The coordinator's result, with the clients' own results."""
     folder = machine.folder / COORDINATOR / FOLDER
     found = msgspec.json.decode((folder / RESULT).read_bytes())
     clients = [client_name(index + 1) for index in range(experiment.clients)]
@@ -198,7 +199,7 @@ def _with_own(item: RoundResult, lines: Sequence[RoundLine]) -> RoundResult:
 
 
 def _line(text: str) -> dict[str, object] | None:
-    """A line of a log; None for what is none, or was not written to its end."""
+    """Parse a log line; None for an incomplete or foreign line."""
     try:
         found = json.loads(text)
     except ValueError:

@@ -1,9 +1,9 @@
-"""A client's data as files in its own folder, and a home built from them. Nothing else of the data exists anywhere else.
+"""A client's data as files in its own folder, and a home built from them. The data exists nowhere else.
 
 ``train.npz`` or ``train.csv``, and for the accuracy ``holdout.npz`` or ``holdout.csv``; without a hold-out file a fifth of
 the client's own rows is set aside. An ``.npz`` holds scaled features (float32) and labels (int64) and is read without
-pickle. A ``.csv`` is a table in its own units, checked cell by cell (learning/tables.py); its columns and classes are put
-in the schema's order, and scaled as the schema says, or, where it says nothing, by the client's own training rows.
+pickle. A ``.csv`` is a table in its own units, checked cell by cell (learning/tables.py). Its columns and classes are put
+in the schema's order and scaled as the schema says, or, without such a scale, by the client's own training rows.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ Rows: TypeAlias = npt.NDArray[np.float64]
 FOLDER: Final = "data"
 TRAIN, HOLD_OUT = "train", "holdout"
 HELD_OUT_PART: Final = 5
-"""One row in so many is set aside where there is no hold-out file."""
+"""One row in this many is set aside when there is no hold-out file."""
 
 
 @dataclass(frozen=True)
 class OwnData:
-    """What one client trains on and measures with. Shapes: as :class:`Examples`."""
+    """One client's training and hold-out examples. Shapes: as :class:`Examples`."""
 
     train: Examples
     held_out: Examples
@@ -54,7 +54,7 @@ def home_from_files(manifest: Manifest, index: int, folder: Path) -> Home:
 
 
 def refuse_own_data(home: Path) -> None:
-    """For a client whose data is dealt to it: a table in its home would lie there unread, and nobody would notice.
+    """Reject a table in the home of a client whose data is dealt to it: the table would stay unread, unnoticed.
 
     Raises: DataError when there is one.
     """
@@ -79,7 +79,7 @@ def read_own_data(schema: Schema, folder: Path) -> OwnData:
 
 
 def save_arrays(path: Path, examples: Examples) -> None:
-    """Write examples as an ``.npz`` that only its owner may read."""
+    """Write examples as an ``.npz`` that only the owner may read."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with path.open("wb") as file:
         path.chmod(0o600)
@@ -137,6 +137,7 @@ def _read_tables(train: Path, held_out: Path | None, schema: Schema) -> OwnData:
         other = _in_order(read_table(held_out), schema)
         scaling = _scaling(schema, own[0])
         return OwnData(*(Examples(scaling.apply(rows), labels) for rows, labels in (own, other)))
+    # the scaling is fitted on the kept rows alone: the held-out rows must not influence the training
     kept, aside = split_indices(own[1], max(1, len(own[1]) // HELD_OUT_PART))
     whole = Examples(_scaling(schema, own[0][kept]).apply(own[0]), own[1])
     return OwnData(whole.take(kept), whole.take(aside))
@@ -167,6 +168,6 @@ def _scaling(schema: Schema, rows: Rows) -> Scaling:
 
 
 def _schema(manifest: Manifest) -> Schema:
-    model_of(manifest)  # says what is missing
+    model_of(manifest)  # raises an error that says what is missing
     assert manifest.schema is not None
     return manifest.schema

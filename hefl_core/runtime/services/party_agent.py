@@ -1,6 +1,6 @@
-"""A party's side of the strict mode: it connects to the coordinator, carries out the calls on its own list, and reports.
+"""A party's agent in strict mode: connects to the coordinator, executes the calls on its own list, and reports.
 
-It opens no port. What it answers is decided here and by the party, never by who asks.
+It opens no port. The agent and the party decide what is answered, never the caller.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ PATIENCE_SECONDS: Final = 3 * LEASE_SECONDS
 
 
 class PartyDiary(Protocol):
-    """Where a party writes down, for itself, how it fares."""
+    """A party's private log of steps and refusals."""
 
     def note(self, step: str) -> None:
-        """A step was done."""
+        """Note a finished step."""
 
     def refused(self, error: HeflError) -> None:
-        """Something was refused, or failed."""
+        """Note a refusal or failure."""
 
 
 class PartyAgent:
@@ -58,7 +58,7 @@ class PartyAgent:
     # -- one call ----------------------------------------------------------------------------------------------
 
     def perform(self, data: bytes) -> Report:
-        """Carry a call out: the report on it. Whatever is refused or fails becomes a refusal."""
+        """Execute a call and return its report. Every error becomes a refusal."""
         number = 0
         try:
             call = decode(data, Call, limit=MAX_MESSAGE)
@@ -93,9 +93,9 @@ class PartyAgent:
     def attend(
         self, address: Address, credentials: Credentials, stop: threading.Event, ready: Callable[[bool], None]
     ) -> None:
-        """Take calls until told to leave, or to stop.
+        """Execute calls until told to leave, or to stop.
 
-        Raises: KeyUseError when the coordinator does not take this certificate or name; RuntimeUnavailable when another
+        Raises: KeyUseError when the coordinator rejects this certificate or name; RuntimeUnavailable when another
             process of this party holds the seat for longer than its lease.
         """
         refused_since: float | None = None
@@ -154,7 +154,7 @@ class PartyAgent:
 
 
 def _cancel_on(stop: threading.Event, done: threading.Event, stream: Any) -> None:
-    """End a stream that waits for a call once the service is asked to stop; a step under way is finished first."""
+    """Cancel a waiting stream once the service is asked to stop; a step under way is finished first."""
     while not done.wait(0.1):
         if stop.is_set():
             stream.cancel()
@@ -166,4 +166,4 @@ _FINAL: Final[dict[Any, type[HeflError]]] = {
     grpc.StatusCode.FAILED_PRECONDITION: WireError,
     grpc.StatusCode.INVALID_ARGUMENT: WireError,
 }
-"""Trying again would bring the same answer."""
+"""Retrying would bring the same answer."""

@@ -1,12 +1,12 @@
-"""How parties of different organisations come to keys, certificates and terms, without anybody handing out a secret.
+"""Provisioning of keys, certificates and terms between organisations, without handing out a secret.
 
-1. Each party makes its own keys where it lives (:func:`make_request`); a public request leaves the house.
-2. The organiser checks the requests and answers each with a kit of public files (:func:`issue`). No private key of any
-   party passes through its hands, sealed or open: that is better than sending each party's key sealed to it.
-3. For one machine :func:`provision_all` does all of it, one directory per party, and deals demonstration data.
+1. Each party makes its own keys on its own machine (:func:`make_request`); only a public request leaves it.
+2. The organiser checks the requests and answers each with a kit of public files (:func:`issue`). It never handles a
+   party's private key, sealed or open: that is better than sending each party's key sealed to it.
+3. On one machine :func:`provision_all` does all of this, one directory per party, and deals demonstration data.
 
-What the organiser can do: leave a party out, or put keys of its own under somebody's name. Against that the parties
-compare the kit's fingerprint by another way. The authority's key lies in the organiser's encrypted store.
+The organiser can leave a party out, or put its own keys under a party's name. Against that the parties compare the kit's
+fingerprint over another channel. The authority's key lies in the organiser's encrypted store.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ FIRST_METRICS_PORT: Final = 9464
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a party tells the organiser: its member line and a certificate signing request (PEM). All of it public.
+    """A party's request to the organiser: its member line and a certificate signing request (PEM). All of it public.
 
-    ``csr`` is signed by the TLS key, ``signature`` (over member and csr) by the signing key: whoever wrote this has both.
+    ``csr`` is signed by the TLS key, ``signature`` (over member and csr) by the signing key: the author holds both.
     """
 
     member: Member
@@ -60,7 +60,7 @@ class Request:
     signature: bytes
 
     def check(self) -> None:
-        """Raises: DataError when the signing key did not sign this request."""
+        """Verify the signature. Raises: DataError when the signing key did not sign this request."""
         try:
             Ed25519PublicKey.from_public_bytes(self.member.signing).verify(
                 self.signature, _bound(self.member, self.csr)
@@ -95,7 +95,7 @@ def role_of(party: str) -> str:
 
 
 def make_request(home: Path, party: str) -> Path:
-    """Make a party's keys in its own encrypted store; the file of its public request.
+    """Make a party's keys in its own encrypted store. Returns the file of its public request.
 
     Raises: ParameterError for another name, or a home that is no folder; KeyUseError when there are keys, or a request,
         already: nothing is overwritten.
@@ -120,9 +120,9 @@ def make_request(home: Path, party: str) -> Path:
 
 
 def renew_request(home: Path, party: str) -> Path:
-    """A new TLS key for a party that has its other keys already; the public request for the next certificate.
+    """Make a new TLS key for a party that has its other keys already. Returns the request for the next certificate.
 
-    The old certificate does not fit any more: stop the service first, put the new one in its place, start it again.
+    The old certificate no longer fits: stop the service first, replace the certificate, start the service again.
     Raises: KeyUseError when it has none; ParameterError for another name.
     """
     role_of(party)
@@ -145,7 +145,7 @@ def _write_request(home: Path, request: Request) -> Path:
 
 
 def check_kit(home: Path, party: str) -> tuple[Kit, datetime]:
-    """Read the organiser's answer, check it against the party's keys; the kit and when its certificate ends.
+    """Read the organiser's kit and check it against the party's keys. Returns the kit and its certificate's end.
 
     Raises: DataError, ParameterError, KeyUseError naming what does not fit.
     """
@@ -158,7 +158,7 @@ def check_kit(home: Path, party: str) -> tuple[Kit, datetime]:
 
 
 def terms(experiment: Experiment, schema: Schema | None = None, examples_max: int | None = None) -> Manifest:
-    """The agreed terms. With a ``schema`` the clients bring tables of their own, which the organiser never sees.
+    """The agreed terms. With a ``schema`` the clients use their own tables, which the organiser never sees.
 
     Raises: ParameterError without a largest number of examples for such tables.
     """
@@ -175,7 +175,7 @@ def terms(experiment: Experiment, schema: Schema | None = None, examples_max: in
 
 
 def read_requests(folder: Path, clients: int) -> tuple[Request, ...]:
-    """All requests below a folder, checked: one for each party, each with proof of its keys. Raises: DataError."""
+    """Read and check all requests below a folder: one per party, each with proof of its keys. Raises: DataError."""
     found = [read_json(path, Request) for path in sorted(folder.rglob("*.json")) if path.name.endswith(REQUEST)]
     by_name = {request.member.name: request for request in found}
     names = party_names(clients)
@@ -195,7 +195,7 @@ def read_requests(folder: Path, clients: int) -> tuple[Request, ...]:
 
 
 def issue(home: Path, manifest: Manifest, requests: Sequence[Request], days: int = DAYS) -> dict[str, Kit]:
-    """Found the experiment's authority and give each party its kit (``home/kits/PARTY``).
+    """Create the experiment's authority and each party's kit (``home/kits/PARTY``).
 
     Raises: KeyUseError when this organiser has an experiment, or kits, already: renew, or take another folder.
     """
@@ -253,7 +253,7 @@ def _give_out(
 
 
 def _organiser_store(home: Path) -> KeyStore:
-    """Under HEFL_PASSPHRASE where it is set, else under a key file beside it."""
+    """The organiser's store, under HEFL_PASSPHRASE if it is set, else under a key file beside it."""
     passphrase = os.environ.get(PASSPHRASE)
     return KeyStore(home / f"{ORGANISER}.db", Passphrase(passphrase)) if passphrase else open_store(home, ORGANISER)
 
@@ -269,9 +269,9 @@ def provision_all(
     metrics: bool = True,
     days: int = DAYS,
 ) -> Manifest:
-    """Everything above on one machine: one directory per party, the organiser's, and dealt data in the clients'.
+    """Provision on one machine: a directory per party and for the organiser, with dealt data in the clients'.
 
-    Raises: ParameterError when the folder has something in it.
+    Raises: ParameterError when the folder is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ParameterError(f"provision: expected an empty or new folder, {folder} has something in it")
@@ -290,7 +290,7 @@ def provision_all(
 
 
 def deal(folder: Path, manifest: Manifest) -> None:
-    """Give each client its part of the experiment's data set, and the common hold-out rows, in its own directory."""
+    """Write each client's part of the experiment's data set, and the common hold-out rows, to its own directory."""
     whole = dealt_data(manifest.experiment)
     for index, own in enumerate(whole.parts, start=1):
         data = folder / client_name(index) / DATA

@@ -1,7 +1,7 @@
-"""A machine of the Ray cluster: one ``ray start`` that carries a party's resource, begun and ended with its service.
+"""A node of the Ray cluster: one ``ray start`` with a party's resource, which lives as long as its service.
 
-Every actor that Ray starts here inherits this process's environment, so ``HEFL_HOME`` is where the party on this node
-keeps its store, its key file and its data. The command is Ray's own; nothing here runs code of a party.
+Every actor that Ray starts here inherits this process's environment, so the party on this node keeps its store, its key
+file and its data in ``HEFL_HOME``. The command is Ray's own; nothing here runs a party's code.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OBJECT_STORE_BYTES: Final = 128 << 20
 START_SECONDS: Final = 180.0
 STOP_SECONDS: Final = 15.0
 DRAIN_SECONDS: Final = "5"
-"""Ray waits so long for what runs on a node that is told to leave; Docker's time of grace is ten seconds unless told."""
+"""Ray's wait for the actors of a node that is told to leave; Docker's default grace period is ten seconds."""
 STARTED: Final = "Ray runtime started"
 MAX_STARTS: Final = 3
 SERVERS: Final = ("raylet", "gcs_server")
@@ -58,20 +58,20 @@ def address_of(text: str) -> tuple[str, int]:
 
 
 def own_address(towards: str, port: int) -> str:
-    """The address of this machine that ``towards`` can reach: of the interface that leads there. Nothing is sent.
+    """The address of this machine's interface that leads to ``towards``.
 
     Raises: RuntimeUnavailable when the name is unknown or no interface leads there.
     """
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((towards, port))
+            probe.connect((towards, port))  # UDP: this only picks the route, no packet is sent
             return str(probe.getsockname()[0])
     except OSError as error:
         raise RuntimeUnavailable(f"{towards}: {error.strerror}; is its name known here, is the network up?") from error
 
 
 def require_token() -> None:
-    """Ray listens on the network, so it is never started without its token. Raises: ParameterError."""
+    """Require Ray's token: Ray listens on the network and never starts without one. Raises: ParameterError."""
     if os.environ.get("RAY_AUTH_MODE") != "token" or not any(os.environ.get(name) for name in TOKEN_VARIABLES):
         raise ParameterError(
             "Ray: expected RAY_AUTH_MODE=token and a token", "set RAY_AUTH_TOKEN_PATH to a file that holds it"
@@ -84,8 +84,8 @@ def require_token() -> None:
 class RayNode:
     """``ray start --block`` as a child: the head of a cluster, or a node that joins one and offers ``resources``.
 
-    ``resources``: usually one, named after the party that may live here. ``address``: where the head is, HOST:PORT.
-    ``cpus`` 0 keeps every task and actor away that does not ask for one of the resources.
+    ``resources``: usually one, named after the party that may live here. ``address``: the head's HOST:PORT.
+    ``cpus`` 0 keeps off every task and actor that does not ask for one of the resources.
     """
 
     def __init__(self, address: str, resources: tuple[str, ...] = (), *, head: bool = False, cpus: int = 0) -> None:
@@ -104,7 +104,7 @@ class RayNode:
             self._command += ["--resources", json.dumps(dict.fromkeys(resources, 1))]
 
     def start(self, home: Path, told: Callable[[str], None]) -> None:
-        """Begin; ``told`` gets every line. Actors on this node find their party's folder in ``HEFL_HOME``."""
+        """Start; ``told`` gets every output line. Actors on this node find their party's folder in ``HEFL_HOME``."""
         self._child = child = subprocess.Popen(
             self._command,
             env=os.environ | {"HEFL_HOME": str(home.resolve()), "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": DRAIN_SECONDS},
@@ -112,7 +112,7 @@ class RayNode:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
+            start_new_session=True,  # a process group of its own, so that kill() reaches Ray's servers too
         )
         self._reader = threading.Thread(target=_relay, args=(child.stdout, told), name="ray-lines", daemon=True)
         self._reader.start()
@@ -124,7 +124,7 @@ class RayNode:
 
     @property
     def broken(self) -> bool:
-        """Whether one of Ray's servers died while the node came up: `ray start` waits for it for ever."""
+        """Whether one of Ray's servers died during start-up: `ray start` waits for it for ever."""
         if self._child is None:
             return False
         try:
@@ -134,7 +134,7 @@ class RayNode:
             return False
 
     def stop(self) -> None:
-        """End the node and everything on it: politely, then by force."""
+        """End the node and everything on it: SIGTERM first, then SIGKILL."""
         if self._child is not None:
             self._child.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -142,7 +142,7 @@ class RayNode:
             self.kill()
 
     def kill(self) -> None:
-        """End it by force, and read what it still said."""
+        """Kill the node's process group and read its last output."""
         if self._child is None or self._reader is None:
             return
         with suppress(ProcessLookupError):
@@ -154,9 +154,9 @@ class RayNode:
 
 
 def run_node(service: Service) -> None:
-    """Join the cluster at ``RAY_ADDRESS`` (or be its head) until the service ends; the screen's service also shows it.
+    """Join the cluster at ``RAY_ADDRESS`` (or be its head) until the service ends; the GUI's service also runs the GUI.
 
-    Raises: ParameterError without an address or a token; DataError for a client with a table of its own;
+    Raises: ParameterError without an address or a token; DataError for a client with its own table;
         RuntimeUnavailable when the node does not come up, or ends.
     """
     settings = service.settings
@@ -183,7 +183,7 @@ def run_node(service: Service) -> None:
 
 
 def _bring_up(node: RayNode, service: Service) -> None:
-    """Start the node, and again where a server of Ray's dies at its start: several that begin at once on one host may
+    """Start the node; retry when one of Ray's servers dies during start-up: nodes that start at once on one host may
     choose the same socket. Raises: RuntimeUnavailable when it is not up in time.
     """
     end = time.monotonic() + START_SECONDS
@@ -208,7 +208,7 @@ def _no_node(node: RayNode) -> RuntimeUnavailable:
 
 
 def _told(service: Service, up: threading.Event, line: str) -> None:
-    """Ray says in one line that the node is registered; its other lines go to the log."""
+    """Log an output line of Ray; one of them says that the node is registered."""
     if STARTED in line:
         up.set()
     if line.strip():

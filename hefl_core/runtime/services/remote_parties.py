@@ -1,6 +1,6 @@
-"""The stage of the strict mode: the coordinator is an object here, everybody else calls from a house of its own.
+"""The stage of strict mode: the coordinator is an object here, all other parties connect from their organisations.
 
-Like actors.py, but nothing of ours runs there except the service that its owner started.
+Like actors.py, but the only process of ours there is the service that its owner started.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from hefl_core.schemes.base import PublicKey
 from hefl_core.wire.envelope import Envelope, SignedHeader
 
 ATTRIBUTES: Final = ("epochs", "refusals")
-"""What is read of a party, not called."""
+"""Members of a party that are read, not called."""
 
 
 class DistantParty:
-    """Stands for a party elsewhere: the same methods, answered by its own service or by an error."""
+    """Proxy for a remote party: the same methods, answered by its own service or by an error."""
 
     def __init__(self, member: Member, server: CoordinatorServer) -> None:
         self.name = member.name
@@ -52,18 +52,18 @@ class DistantParty:
         return lambda *arguments: self.ask(method, *arguments)
 
     def ask(self, method: str, *arguments: object) -> Any:
-        """Ask and wait. Raises: whatever the party raises; RuntimeUnavailable without an answer in time."""
+        """Ask and wait. Raises: the party's error; RuntimeUnavailable without an answer in time."""
         return self._server.ask(self.name, method, *arguments)
 
 
 class StrictCarrier:
-    """Hands letters and questions to the coordinator's server, all at once; answers are taken as they come."""
+    """Passes letters and calls to the coordinator's server, all at once; yields answers as they come."""
 
     def __init__(self, server: CoordinatorServer) -> None:
         self._server = server
 
     def deliver(self, letter: Letter, to: Sequence[Any]) -> Iterator[tuple[Any, HeflError | None]]:
-        """The coordinator's own by call, all others' by the coordinator's server."""
+        """Deliver the coordinator's letters by a direct call, all others through its server."""
         yield from self._ask(to, "receive", letter.envelope)
 
     def gather(self, parties: Sequence[Any], step: str, argument: object) -> Iterator[tuple[Any, Any]]:
@@ -91,7 +91,7 @@ def _call(party: Any, step: str, argument: object) -> Any:
 
 
 def strict_stage(kit: Kit, coordinator: Coordinator, server: CoordinatorServer, close: Callable[[], None]) -> Runtime:
-    """A runtime over parties that are connected to ``server``; the KMS has enrolled them from its own kit."""
+    """A runtime over parties connected to ``server``; the KMS has enrolled them from its own kit."""
 
     def stage(manifest: Manifest, observer: Member | None) -> Stage:
         def distant(name: str) -> Any:
@@ -108,11 +108,10 @@ def strict_stage(kit: Kit, coordinator: Coordinator, server: CoordinatorServer, 
 
 
 class KeyDesk:
-    """What the KMS does for the coordinator, and under which policy: one key per first round, for no more rounds
-    than the terms say.
+    """The KMS's interface to the coordinator, and its policy: one key per first round, for no more rounds than the
+    terms say.
 
-    Who takes part stands in the KMS's own kit; revoking is for its owner (``keys revoke``). A question that comes again
-    changes nothing.
+    The KMS takes the members from its own kit; only its owner revokes (``keys revoke``). A repeated call changes nothing.
     """
 
     def __init__(self, kms: KMS, kit: Kit) -> None:
@@ -129,48 +128,48 @@ class KeyDesk:
 
     @property
     def epochs(self) -> tuple[KeyEpoch, ...]:
-        """All epochs: public."""
+        """All epochs. They are public."""
         return self._kms.epochs
 
     def clients_to_ask(self) -> tuple[str, ...]:
-        """Who is running short of sealing keys."""
+        """The clients that are short of sealing keys."""
         return self._kms.clients_to_ask()
 
     def deposit(self, prekeys: tuple[Prekey, ...]) -> None:
-        """Keep a client's sealing keys. Raises: as :meth:`KMS.deposit`."""
+        """Store a client's sealing keys. Raises: as :meth:`KMS.deposit`."""
         self._kms.deposit(prekeys)
 
     def open_epoch(self, first_round: int, last_round: int) -> None:
-        """Deal the first key. Raises: RoundError against the policy."""
+        """Deal the first key. Raises: RoundError when the policy forbids it."""
         if self._is_new(first_round, last_round):
             self._kms.open_epoch(first_round, last_round)
 
     def rotate(self, first_round: int, last_round: int) -> None:
-        """Deal the next key. Raises: RoundError against the policy."""
+        """Deal the next key. Raises: RoundError when the policy forbids it."""
         if self._is_new(first_round, last_round):
             self._kms.rotate(first_round, last_round)
 
     def begin_ceremony(self, first_round: int, last_round: int) -> Envelope:
-        """Begin a key without a dealer. Raises: RoundError against the policy."""
+        """Begin a key without a dealer. Raises: RoundError when the policy forbids it."""
         if not self._is_new(first_round, last_round):
             raise RoundError(f"ceremony: the key from round {first_round} on is made; expected a later first round")
         return self._kms.begin_ceremony(first_round, last_round)
 
     def register(self, key: PublicKey, result: CeremonyResult, headers: tuple[SignedHeader, ...]) -> None:
-        """Take in a key that the clients made. Raises: as :meth:`KMS.register`."""
+        """Register a key that the clients made. Raises: as :meth:`KMS.register`."""
         active = [epoch.record for epoch in self.epochs if epoch.state is EpochState.ACTIVE]
         if any(record and record.public_key_digest == public_key_digest(key) for record in active):
             return
         self._kms.register(key, result, headers)
 
     def destroy(self, epoch: int) -> None:
-        """End an old epoch; the active one is refused. Raises: KeyNotActive."""
+        """Destroy an old epoch; the active one is refused. Raises: KeyNotActive."""
         if any(known.epoch == epoch and known.state is EpochState.DESTROYED for known in self.epochs):
             return
         self._kms.destroy(epoch)
 
     def end(self, epoch: int) -> None:
-        """End the last epoch, on the coordinator's word: clients have their shares, and keep them until their last round.
+        """End the last epoch when the coordinator asks: the clients have their shares and keep them until their last round.
 
         Raises: KeyNotActive for an epoch that never was; RoundError for another than the last round's.
         """
@@ -185,7 +184,7 @@ class KeyDesk:
         self._kms.end(epoch)
 
     def receive(self, envelope: Envelope) -> None:
-        """A client's approval. Raises: as :meth:`KMS.receive`."""
+        """Receive a client's approval. Raises: as :meth:`KMS.receive`."""
         self._kms.receive(envelope)
 
     def roster_envelope(self) -> Envelope:
@@ -197,15 +196,15 @@ class KeyDesk:
         return self._kms.epoch_envelope()
 
     def share_envelope(self, client: str, epoch: int) -> Envelope:
-        """Sealed to this client alone. Raises: KeyNotActive when the epoch is destroyed."""
+        """The share sealed to this client alone. Raises: KeyNotActive when the epoch is destroyed."""
         return self._kms.share_envelope(client, epoch)
 
     def unrecorded(self, after: int) -> tuple[SignedHeader, ...]:
-        """Of epochs that came to nothing."""
+        """Headers of abandoned epochs' messages."""
         return self._kms.unrecorded(after)
 
     def _is_new(self, first_round: int, last_round: int) -> bool:
-        """Whether a key from this round on is still to be made. Raises: RoundError when the terms do not allow it."""
+        """Whether a key from this round on has yet to be made. Raises: RoundError when the terms do not allow it."""
         if not 1 <= first_round <= last_round or last_round != self._terms.last_round_of(first_round):
             raise RoundError(
                 f"KMS: expected a key for {self._terms.rounds_per_epoch} of {self._terms.rounds} rounds, found "
@@ -218,7 +217,7 @@ class KeyDesk:
 
 
 class ClientDesk:
-    """What a client does for the coordinator; it keeps the key of the epoch under way whatever it is asked."""
+    """A client's interface to the coordinator; it keeps the current epoch's key whatever the coordinator asks."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -227,7 +226,7 @@ class ClientDesk:
         return getattr(self.client, method)
 
     def destroy_epoch(self, epoch: int) -> None:
-        """Forget an epoch's secrets. Raises: KeyUseError for the newest before this client saw the last round end."""
+        """Destroy an epoch's secrets. Raises: KeyUseError for the newest before this client finished the last round."""
         newest, rounds = self.client.enrolment.record.epoch, self.client.manifest.experiment.rounds
         if epoch >= newest and self.client.rounds_done < rounds:
             raise KeyUseError(

@@ -1,4 +1,4 @@
-"""Parties as services under mutual TLS: the coordinator listens and runs the rounds, everybody else calls it."""
+"""Parties as services under mutual TLS: the coordinator listens and runs the rounds, all others connect to it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from hefl_core.runtime.services.context import Service
 
 GATHER_SECONDS: Final = 300.0
-"""After so long the rounds begin without clients that have not come, if enough have."""
+"""After this time the rounds begin without the missing clients, if enough have come."""
 FAREWELL_SECONDS: Final = 3 * LEASE_SECONDS
-"""How long a coordinator that is started after the end waits for parties that have not heard of it."""
+"""How long a coordinator restarted after the end waits for parties that do not know of the end yet."""
 RESULT: Final = "result.json"
 
 
 def serve_strict(service: Service) -> None:
-    """A party with its kit. Raises: DataError, ParameterError, KeyUseError for a kit, store or data that do not fit."""
+    """Serve a party with its kit. Raises: DataError, ParameterError, KeyUseError for an unfit kit, store or data."""
     home, party = service.home, service.settings.party
     kit = Kit.load(home)
     with own_store(home, party) as store:
@@ -49,7 +49,7 @@ def serve_strict(service: Service) -> None:
 
 
 class _CountingDiary:
-    """The diary of a party that keeps none; a round is over for the auditor when it is told to close it."""
+    """Diary that only counts rounds; for the auditor a round is over when it is told to close it."""
 
     def __init__(self, service: Service) -> None:
         self._rounds = service.metrics.rounds
@@ -60,7 +60,7 @@ class _CountingDiary:
             self._rounds.inc()
 
     def refused(self, error: HeflError) -> None:
-        """The log says it."""
+        """Nothing to do: it is in the log."""
 
 
 class _ClientDiary:
@@ -70,14 +70,14 @@ class _ClientDiary:
         self._service, self._desk, self._own = service, desk, own
 
     def note(self, step: str) -> None:
-        """A message may have been made; a round may have ended, by this step or while catching up."""
+        """Save a new message head; save the results of a round that ended, by this step or while catching up."""
         self._own.keep_head(self._desk.client)
         if self._own.note(self._desk.client):
             self._service.metrics.rounds.inc()
             self._service.log.info("round", round=self._desk.client.rounds_done)
 
     def refused(self, error: HeflError) -> None:
-        """In full, at home."""
+        """Keep the full text in the client's home."""
         self._own.refused(error)
 
 
@@ -103,7 +103,7 @@ def _client(service: Service, kit: Kit, store: KeyStore) -> tuple[object, PartyD
     client = stage.make_client(kit.manifest, kit.member(KMS), index, None, store, home, kit.members)
     desk, own = ClientDesk(client), client_results.ClientResults(service.home, home.evaluate)
     diary = _ClientDiary(service, desk, own)
-    diary.note("start")  # the round that an earlier process ended and did not write down
+    diary.note("start")  # an earlier process may have finished a round and crashed before saving its results
     return desk, diary
 
 
@@ -114,7 +114,7 @@ _MAKERS: Final[dict[str, Callable[..., tuple[object, PartyDiary]]]] = {KMS: _kms
 
 
 def _coordinate(service: Service, kit: Kit, store: KeyStore) -> None:
-    """Listen, wait for the parties, run all rounds, keep the record; go on where an earlier process stopped."""
+    """Listen, wait for the parties, run all rounds, keep the record; resume where an earlier process stopped."""
     coordinator = stage.make_coordinator(kit.manifest, kit.member(KMS), store, kit.members)
     journal = Journal(service.home / client_results.FOLDER, kit.manifest, kit.member(KMS))
     if journal.transcript.resumed:
@@ -161,7 +161,7 @@ def _gather(service: Service, kit: Kit, server: CoordinatorServer) -> None:
 
 
 def _drained(service: Service, run: Run, bus: EventBus) -> bool:
-    """Run all rounds; whether they came to their end. Raises: whatever breaks the run."""
+    """Run all rounds. Returns whether they were completed. Raises: the error that breaks the run."""
     cursor = 0
     try:
         for _ in run.steps():
@@ -178,7 +178,7 @@ def _drained(service: Service, run: Run, bus: EventBus) -> bool:
 
 
 def _tell(service: Service, bus: EventBus, cursor: int) -> int:
-    """Turn what happened into log lines and numbers; the new cursor."""
+    """Turn new events into log lines and metrics. Returns the new cursor."""
     events, cursor = bus.since(cursor)
     for event in events:
         _tell_one(service, event)
@@ -201,7 +201,7 @@ def _tell_one(service: Service, event: Event) -> None:
 
 
 def _keep(service: Service, run: Run) -> None:
-    """The result beside the record: public things. One that an earlier process wrote stays."""
+    """Write the public result beside the record, unless an earlier process has."""
     path = service.home / client_results.FOLDER / RESULT
     if not path.exists():
         temporary = path.with_suffix(".new")

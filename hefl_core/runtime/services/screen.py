@@ -1,4 +1,4 @@
-"""The screen as a service: Streamlit in a process of its own, behind the same checks as every party."""
+"""The GUI as a service: Streamlit in its own process, behind the same checks as every party."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ APP: Final = APPLICATION / "app.py"
 
 
 def run_gui(service: Service) -> None:
-    """Start Streamlit, say when it answers, and end it with the service.
+    """Start Streamlit, report when it is ready, and end it with the service.
 
     Raises: ParameterError without app.py; RuntimeUnavailable when Streamlit does not come up, or ends by itself.
     """
@@ -47,7 +47,7 @@ def run_gui(service: Service) -> None:
 
 
 def streamlit_command(host: str, port: int) -> list[str]:
-    """What starts the application on this address. Raises: ParameterError without app.py."""
+    """The command that starts the application on this address. Raises: ParameterError without app.py."""
     if not APP.is_file():
         raise ParameterError(
             f"application: expected app.py at {APP}, found none", "install the built wheel, or start it from a clone"

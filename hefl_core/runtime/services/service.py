@@ -1,6 +1,6 @@
-"""A party as a long-running service: what all of them have in common around what each of them does.
+"""A party as a long-running service: the part common to all roles.
 
-Start: settings, the home's lock, health and metrics. End: SIGTERM or SIGINT set ``stop``; whoever works leaves at the
+Start: settings, the home's lock, health and metrics. End: SIGTERM or SIGINT set ``stop``; the role's work ends at the
 next message, stores are closed, the exit code is 0.
 """
 
@@ -26,24 +26,24 @@ from hefl_core.runtime.services.screen import run_gui
 
 LOCK: Final = "lock"
 Body = Callable[["Service"], None]
-"""What a service does until ``stop`` is set or its work is done."""
+"""A service's work until ``stop`` is set or it is done."""
 
 
 TRANSPORT: Final[dict[str, Body]] = {TLS: serve_strict, RAY: run_node}
-"""One function for each way in which parties reach each other."""
+"""One function per transport."""
 
 
 def serve(settings: Settings) -> None:
     """Run a service until it is told to stop, or its work is done.
 
-    Raises: ParameterError for a home, address or kit that cannot be used; whatever ends the service early.
+    Raises: ParameterError for an unusable home, address or kit; the error that ends the service early.
     """
     log = Log(settings.party, settings.log_level)
     if settings.transport == TLS and settings.role != GUI:
-        dumps.hide()  # a house of its own: nobody is meant to look in. On Ray the blindness test does
+        dumps.hide()  # its user's other processes cannot read its memory. On Ray the blindness test has to
     stop = threading.Event()
     service = Service(settings, log, Metrics(settings.party), stop, threading.Event())
-    with ExitStack() as held:
+    with ExitStack() as held:  # left in reverse order: not ready first, the home's lock last
         held.enter_context(home_of_one(settings.home))
         held.enter_context(_stopped_by_signals(stop))
         log.take_over()
@@ -52,7 +52,7 @@ def serve(settings: Settings) -> None:
             held.callback(endpoint.close)
             log.info("health", address=str(endpoint.address))
         log.info("start", role=settings.role, transport=settings.transport)
-        (settings.home / READY).unlink(missing_ok=True)  # an earlier process may not have come to it
+        (settings.home / READY).unlink(missing_ok=True)  # a killed process leaves it behind
         held.callback(log.info, "stop")
         held.callback(service.ready, False)
         try:
@@ -63,14 +63,14 @@ def serve(settings: Settings) -> None:
 
 
 def body_of(settings: Settings) -> Body:
-    """What this role does under this transport."""
+    """The function for this role and transport."""
     return run_gui if settings.role == GUI and settings.transport != RAY else TRANSPORT[settings.transport]
 
 
 @contextmanager
 def home_of_one(home: Path) -> Iterator[None]:
-    """Hold a home: no second process of this machine serves it. Raises: ParameterError."""
-    import fcntl  # POSIX; whoever runs no service needs it not
+    """Lock a home, so that no second process of this machine serves it. Raises: ParameterError."""
+    import fcntl  # POSIX only; imported here so that everything but services runs elsewhere too
 
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def home_of_one(home: Path) -> Iterator[None]:
 
 @contextmanager
 def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT ask the service to leave; what was set before comes back afterwards."""
+    """SIGTERM and SIGINT set ``stop``; the earlier handlers are restored afterwards."""
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield

@@ -1,4 +1,4 @@
-"""The stepper: a transcript animated in the browser, driven by arrows and space. It moves a cursor and nothing else."""
+"""The stepper: a transcript animated in the browser, driven by arrow keys and space. It only moves a cursor."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _COMPONENT = st.components.v2.component(
 def stepper(
     picture: dict[str, Any], position: int, *, key: str, dark: bool, presenter: bool, run: str, height: int
 ) -> tuple[int, str | None]:
-    """Draw it; where its cursor is, and the seat that was clicked, if one was.
+    """Draw the stepper. Returns its cursor, and the clicked seat if there is one.
 
-    ``run`` and ``key`` change with the transcript; ``position`` is where the cursor stands when a new one is drawn. What
-    goes to the browser stays the same from step to step, so that Streamlit need not send it again.
+    ``run`` and ``key`` change with the transcript; ``position`` is the cursor's place when a new one is drawn. The data for
+    the browser stay the same from step to step, so that Streamlit need not send them again.
     """
     last = len(picture["messages"])
     start = st.session_state.setdefault("stepper:start", {})

@@ -1,4 +1,4 @@
-"""The story of one record, played in the browser: plain, then encrypted. Every number is computed before it is told."""
+"""The story of one record, played in the browser: plain, then encrypted. Every number is computed from it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STRONGEST = 3.0
 
 
 def story_board(found: Leak, *, key: str) -> None:
-    """Play it, once, from the beginning."""
+    """Play the story once, from the beginning."""
     update = list(found.update[:240])
     _COMPONENT(
         key=key,
@@ -50,7 +50,7 @@ def story_board(found: Leak, *, key: str) -> None:
 
 
 def scenes(found: Leak) -> list[dict[str, Any]]:
-    """What is told and shown, scene by scene."""
+    """Text and picture of each scene."""
     d, n = f"{len(found.update):,}", len(found.record)
     alike_plain, alike_cipher = found.likeness
     some = ", ".join(f"{name} {value:.4g}" for name, value in list(zip(found.names, found.raw, strict=True))[:2])
