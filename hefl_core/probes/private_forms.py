@@ -89,7 +89,7 @@ def field_forms(
 def _number_forms(
     kind: str, name: str, fields: npt.NDArray[np.uint64], preset: PaillierPreset, bits: float, count: int
 ) -> Iterator[Form]:
-    """Packed fields as one long integer per block, in both byte orders (GMP's is little-endian here)."""
+    """Packed fields as one long integer per block, in GMP's byte order and in the other."""
     words, _ = PaillierWords(preset).layout.write((0, 0), fields, True)
     density = bits / preset.field_bits * 8
     size = max(ANCHOR_BYTES, -(-int(SMALLEST_BITS / density + 1) // 8) * 8)
