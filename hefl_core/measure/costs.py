@@ -25,7 +25,7 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """One scheme's cost at several sizes. ``bytes_up`` of one client, ``cpu_seconds`` of everybody, per round."""
+    """One scheme's cost at several sizes. ``bytes_up`` of one client, ``cpu_seconds`` of all parties, per round."""
 
     scheme: str
     at: tuple[int, ...]

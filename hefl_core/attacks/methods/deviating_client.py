@@ -67,7 +67,7 @@ def shift(own: CiphertextVector, delta: int) -> CiphertextVector:
 def delta_for(preset: RingPreset, holders: int) -> int:
     """A δ above the flooding of all these holders together, and too small to change BFV's plaintext.
 
-    Raises: ParameterError where no number lies between the two; that is the lab's limit, no remedy.
+    Raises: ParameterError where the flooding leaves no room for it; that is the lab's limit, no remedy.
     """
     ring = seal.open_ring(preset)
     whole, drowned = threshold.modulus(ring), holders << preset.flood_bits

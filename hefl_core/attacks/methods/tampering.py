@@ -118,7 +118,7 @@ def forge(desk: Desk, forgery: str) -> CiphertextVector:
     """
     clients, first, last = len(desk.uploads), desk.uploads[0], desk.uploads[-1]
     whole, nothing, nobody = honest(desk), _own(desk, 0.0, 1), _own(desk, 0.0, 0)
-    # The factors of each recipe add up to n: so do the hidden counts and the offsets of the quantiser.
+    # Counted in uploads, each recipe's factors add up to n: so do the hidden counts and the quantiser's offsets.
     recipes: dict[str, list[tuple[int, CiphertextVector]]] = {
         "scale": [(FACTOR, whole), ((1 - FACTOR) * clients, nothing)],
         "shift": [(1, whole), (clients, _own(desk, SHIFT, 0)), (-clients, nobody)],
