@@ -1,7 +1,7 @@
-"""A real run as material for attacks: views made of its own messages, and the truth that only the scorer is handed.
+"""A real run as material for attacks: views of its own messages, and the truth, which only the scorer receives.
 
-Like lab.py, but nothing is dealt here: who has which message is what ``Transcript.seen_by`` says. Each victim of a round has
-a view of its own. What several clients are known by only together (a client's seat: the mean less its own part) is one victim.
+Like lab.py, but nothing is dealt: ``Transcript.seen_by`` decides which seat has which message. Each victim of a round has
+its own view. Clients that a seat knows only together (a client's seat: the mean less its own part) are one victim.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MOST_COLLUDING = 5
 
 @dataclass(frozen=True)
 class Victim:
-    """Whom an attack is about: the seat's view of it, and for the scorer what it really trained on.
+    """One victim: the seat's view of it and, for the scorer, its true training data.
 
     ``examples``: how many records the seat takes the update for, ``steps``: how many steps of SGD.
     """
@@ -46,7 +46,7 @@ class Victim:
 
 @dataclass(frozen=True)
 class Weighted:
-    """Σ n_k/n_max · Δ_k over some clients, and Σ n_k: what a message holds inside."""
+    """Σ n_k/n_max · Δ_k over some clients, and Σ n_k: the plaintext of a message."""
 
     values: Doubles
     examples: int
@@ -54,11 +54,11 @@ class Weighted:
 
 @dataclass(frozen=True)
 class Capture:
-    """A finished run, or its first rounds. ``auxiliary``: the hold-out set, which everybody may have.
+    """A finished run, or its first rounds. ``auxiliary``: the public hold-out set.
 
     ``parts`` is the truth: client k's examples at k - 1. ``shares``: what clients hold or held, where this process has it;
-    ``private``: per round what the clients sealed to the observer. A seat gets of both only what its own members have.
-    ``last``: later rounds are still under way (None: none is).
+    ``private``: per round what the clients sealed to the observer. A seat gets only what its own members have.
+    ``last``: later rounds are still in progress (None: none is).
     """
 
     transcript: Transcript
@@ -71,7 +71,7 @@ class Capture:
 
     @property
     def scheme(self) -> str:
-        """What the run was encrypted by."""
+        """The run's encryption scheme."""
         return self.transcript.manifest.experiment.scheme
 
     @property
@@ -89,7 +89,7 @@ class Capture:
         return (COORDINATOR, AUDITOR, clients[0], *together, KMS, EAVESDROPPER)
 
     def victims(self, seat: str, round_: int) -> tuple[Victim, ...]:
-        """Whoever this seat has an update of in this round, alone or mixed with others.
+        """Clients whose update this seat has in this round, alone or mixed with others.
 
         Raises: ParameterError for a round that is not on record, or a seat that never gets an update.
         """
@@ -128,7 +128,7 @@ class Capture:
         return replace(view, public=replace(public, theta=self._model_before(view, members, round_)))
 
     def _model_before(self, view: View, members: Sequence[str], round_: int) -> Parameters:
-        """θ as this seat can follow it: from θ_0, which everybody knows, by every sum that it can open."""
+        """θ as this seat can compute it: public θ_0 plus every sum that it can open."""
         theta = view.public.theta
         for earlier in range(1, round_):
             total = self._sum(replace(view, public_key=_key(view, earlier)), members, earlier)
@@ -138,7 +138,7 @@ class Capture:
         return theta
 
     def _sum(self, view: View, members: Sequence[str], round_: int) -> Weighted | None:
-        """The round's sum: opened where the seat can, else what its client decrypted, as the observer was shown it."""
+        """The round's sum: opened where the seat can, else its client's decryption as sealed to the observer."""
         opened = next((view.opened(found.total) for found in _sums(view, round_)[-1:]), None)
         if opened is not None:
             return Weighted(*opened)
@@ -150,7 +150,7 @@ class Capture:
         return Weighted(np.frombuffer(mean) * (examples / view.public.examples_max), examples)
 
     def _inside(self, view: View, message: Message) -> Weighted | None:
-        """An upload as the seat reads it in the clear; None where it is ciphertext to it."""
+        """An upload in the clear; None where the seat cannot decrypt it."""
         (vector,) = replace(view, messages=(message,)).ciphertexts()
         opened = view.opened(vector)
         return None if opened is None else Weighted(*opened)
@@ -164,7 +164,7 @@ class Capture:
         return self._victim(view, [client], examples, 1)
 
     def _rest(self, view: View, members: Sequence[str], round_: int) -> Victim | None:
-        """Everybody but this seat's clients: the sum less what they put in themselves."""
+        """All contributors but this seat's clients: the sum less their own updates."""
         total, contributors = self._sum(view, members, round_), _contributors(view, round_)
         mine = [name for name in contributors if name in members]
         own = list(self._own(view, mine, round_))
@@ -177,7 +177,7 @@ class Capture:
         return self._victim(view, others, rest.examples, len(others))
 
     def _own(self, view: View, mine: Sequence[str], round_: int) -> Iterator[Weighted]:
-        """What the seat's own clients sent: their uploads, or what they showed the observer of themselves."""
+        """Updates of the seat's own clients: their uploads, or their observations."""
         seen = {one.client: one for one in self.private.get(round_, ())}
         sent = {one.sender: one for one in view.messages if (one.kind, one.round) == (m.UPDATE, round_)}
         for name in mine:
@@ -189,7 +189,7 @@ class Capture:
                 yield inside
 
     def _victim(self, view: View, clients: Sequence[str], examples: int, count: int) -> Victim:
-        """An update of several steps is taken for one step of their whole length, halfway along: the midpoint rule."""
+        """Treat several steps as one step of their total length, with the gradient taken halfway: the midpoint rule."""
         experiment, public = self.transcript.manifest.experiment, view.public
         steps = experiment.local_epochs * math.ceil(examples / count / experiment.batch)
         public = replace(public, learning_rate=public.learning_rate * steps, batch=examples)

@@ -1,4 +1,4 @@
-"""Every attack by name, and the seats from which it can be tried; trials.py says how it is tried."""
+"""Every attack by name, and the seats from which it can be tried; trials.py runs it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from hefl_core.errors import ParameterError
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack. ``seats``: from which it can be tried; ``remedy``: what stops it, in a sentence."""
+    """One attack. ``seats``: where it can be tried; ``remedy``: what stops it."""
 
     name: str
     title: str
@@ -63,7 +63,7 @@ class Attack:
 
     @property
     def source(self) -> str:
-        """The paper and the place in it that it follows."""
+        """The paper and section that it follows."""
         return SOURCES[self.name]
 
 

@@ -1,4 +1,4 @@
-"""The key heist's world: clients, a CKKS key, a coordinator that is told the decrypted sum, and the remedies as switches."""
+"""Laboratory of CKKS key recovery: clients, a key, a coordinator that receives the decrypted sum, remedies as switches."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ RETURNED_AS: tuple[Returned, ...] = ("float64", "float32", "10 decimals", "flood
 
 @dataclass(frozen=True)
 class KeyRecovery:
-    """How the decryption goes back. ``noise``: deviation of the flooding on each published number.
+    """How the decryption is returned. ``noise``: standard deviation of the flooding on each published number.
 
-    ``answers``: how often the same sum is asked for. ``cached``: the same question brings the same noise. ``rotated``: the
-    updates to be opened were made under the next key.
+    ``answers``: requests for the same sum. ``cached``: the same request returns the same noise. ``rotated``: the updates to be
+    opened were encrypted under the next key.
     """
 
     scheme: str = "ckks-lean"
@@ -93,7 +93,7 @@ def _encrypted(
 def _returned(
     recovery: KeyRecovery, key: PublicKey, shares: tuple[SecretShare, ...], total: CiphertextVector
 ) -> list[Held]:
-    """What a client's decryption looks like when it is sent back, every slot of every chunk."""
+    """A client's decryption as it is returned: every slot of every chunk."""
     if recovery.returned == "nothing":
         return []
     if key.quorum.collective:
@@ -124,7 +124,7 @@ def _as_returned(recovery: KeyRecovery, slots: Doubles, noise: Doubles) -> Doubl
 
 
 def _together(shares: tuple[SecretShare, ...], key: PublicKey, total: CiphertextVector) -> Held:
-    """Two of the holders decrypt with the preset's own flooding; every slot of every chunk goes back."""
+    """Two holders decrypt with the preset's own flooding and return every slot of every chunk."""
     preset = cast(CKKSPreset, load_preset(total.key_id.preset))
     ring, active = seal.open_ring(preset), shares[: key.quorum.threshold]
     members = tuple(share.index for share in active)

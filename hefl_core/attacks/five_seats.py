@@ -1,6 +1,6 @@
-"""One record seen from five seats, and how the leak falls with clients and batch: what the pages draw.
+"""One record seen from five seats, and how the leak falls with clients and batch: data for the pages.
 
-Like catalogue.py, but one chosen record instead of many trials; the re-identification beside each PSNR is the honest number.
+Like catalogue.py, but one chosen record instead of many trials. Beside each PSNR stands the rank of the true record.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hefl_core.federation.experiment import SMALLEST_COHORT
 from hefl_core.learning.base import Examples
 
 CROWD = 100
-"""Candidates among whom a guess should point out the victim."""
+"""Candidates among which a guess should identify the victim."""
 SEATS_SHOWN = ("private", PLAIN, COORDINATOR, CLIENT, "with noise")
 
 
@@ -59,7 +59,7 @@ def five_seats(
     noise: float = 0.1,
     seed: int = 7,
 ) -> SeatRow:
-    """The record itself, and what each seat's best guess makes of what it sees.
+    """The record itself, and each seat's best guess at it.
 
     ``raw`` has the portraits in the table's own units. ``noise`` is the deviation per entry, times the clipping norm 1, on the
     update of the last portrait. Raises: DataError for a record that is not there.
@@ -98,7 +98,7 @@ def five_seats(
 
 
 def _portrait(name: str, view: View, truth: Truth, crowd: Examples, detail: str) -> Portrait:
-    """The seat's guess that comes nearest to the first record (batches give several guesses)."""
+    """The seat's guess nearest to the first record (batches give several guesses)."""
     agreed = record_leak.records(view)
     guesses = agreed if len(agreed) else record_leak.best_record(view)
     target = truth.examples.features[0].astype(np.float64)
@@ -162,7 +162,7 @@ class Curve:
 def over_clients(
     dataset: str, counts: Sequence[int] = (1, 2, 4, 8, 16, 32), trials: int = 30, seed: int = 7
 ) -> tuple[Curve, ...]:
-    """What one curious client learns from the decrypted mean as K grows: membership, and a victim's single record."""
+    """What one curious client learns from the decrypted mean as K grows: membership, and a single record."""
     curves = []
     for name, few in (("records", trials), ("membership", 8)):
         found = []
@@ -177,7 +177,7 @@ def over_clients(
 def over_batches(
     dataset: str, sizes: Sequence[int] = (1, 2, 4, 8, 16, 32, 64), trials: int = 30, seed: int = 7
 ) -> tuple[Curve, ...]:
-    """What a plain update gives away as the batch grows: by the honest model, and by one made for it."""
+    """What a plain update leaks as the batch grows: under the honest model, and under an imprint model."""
     curves = []
     for name in ("records", "imprint"):
         found = tuple(run(name, PLAIN, dataset=dataset, batch=size, trials=trials, seed=seed) for size in sizes)
@@ -186,7 +186,7 @@ def over_batches(
 
 
 def after_steps(dataset: str, steps: Sequence[int] = (1, 2, 5, 10, 30), trials: int = 30, seed: int = 7) -> Curve:
-    """The same as local steps grow: records that were trained on several times before the update left."""
+    """The same as local steps grow: records that were trained on several times before the upload."""
     found = tuple(
         run("records", PLAIN, dataset=dataset, batch=4, local_epochs=count, trials=trials, seed=seed) for count in steps
     )
@@ -195,7 +195,7 @@ def after_steps(dataset: str, steps: Sequence[int] = (1, 2, 5, 10, 30), trials: 
 
 @dataclass(frozen=True)
 class Noised:
-    """One level of noise: what the attack still reaches, and the ε that the same noise proves for one round."""
+    """One level of noise: the attack's result, and the ε that this noise proves for one round."""
 
     level: float
     result: AttackResult

@@ -1,6 +1,6 @@
-"""The laboratory: deals a trial's data, trains the victims, encrypts, and hands the view one way and the truth the other.
+"""The laboratory: deals a trial's data, trains the victims, encrypts, and returns the view and the truth apart.
 
-The attacks never import this file; only catalogue.py plugs the two together. The key is made for one lab and forgotten.
+The attacks never import this file; trials.py connects the two. The key is generated for one lab and discarded.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Setting:
 
 
 class Lab:
-    """Deals trials of one setting. Seeds reach the learning only."""
+    """Deals trials of one setting. The seed reaches the learning only."""
 
     def __init__(self, setting: Setting) -> None:
         if setting.seat not in SEATS:
@@ -101,13 +101,13 @@ class Lab:
 
     @property
     def public(self) -> Public:
-        """What everybody knows in this laboratory."""
+        """Public knowledge in this laboratory."""
         s = self.setting
         largest = 1 << max(0, (s.batch - 1).bit_length())
         return Public(self.model, self.theta, s.learning_rate, largest, s.clients, s.batch, self.data.test)
 
     def trial(self, number: int, *, examples: Examples | None = None) -> tuple[View, Truth]:
-        """One victim (client 1), trained on its own records; what the seat sees of it, and what is true."""
+        """One victim (client 1), trained on its own records: the seat's view, and the truth."""
         rng = np.random.default_rng([self.setting.seed, number])
         victim = examples if examples is not None else self._draw(rng)
         update = self.update(victim, number)
@@ -154,7 +154,7 @@ class Lab:
     def _clients_view(
         self, victim: Examples, update: Doubles, rng: np.random.Generator, number: int
     ) -> tuple[View, Truth]:
-        """Client 2 sees the mean of K updates, its own among them; every client has as many records."""
+        """Client 2 sees the mean of K updates, its own among them; all clients have equally many records."""
         s = self.setting
         others = [self._draw(rng) for _ in range(s.clients - 1)]
         updates = [update, *(self.update(other, number) for other in others)]
@@ -163,7 +163,7 @@ class Lab:
         return View(s.seat, self.public, held=tuple(held)), Truth(victim, update)
 
     def two_rounds(self, number: int) -> tuple[View, Truth]:
-        """A client's two decrypted means; between them client 1 left, and the model moved by the first."""
+        """A client's two decrypted means: before and after client 1 left and the first mean was applied."""
         s = self.setting
         rng = np.random.default_rng([s.seed, number])
         everybody = [self._draw(rng) for _ in range(s.clients)]
@@ -179,7 +179,7 @@ class Lab:
 def finished_model(
     dataset: str = "digits", *, members: int = 150, epochs: int = 200, hidden: int = 64, seed: int = 7
 ) -> tuple[View, Examples, Doubles, LocalTraining]:
-    """A model trained on half of some candidates. The view, the candidates, who was a member (truth), and the recipe."""
+    """A model trained on half of the candidates. The view, the candidates, their membership (truth), the training."""
     lab = Lab(Setting(dataset=dataset, hidden=hidden, seed=seed))
     rng = np.random.default_rng(seed)
     members = min(members, len(lab.data.train) // 2)

@@ -1,6 +1,6 @@
-"""Attacks on a real run's messages. Like catalogue.py, but one run and one round: as many victims as it had, no more.
+"""Attacks on a real run's messages. Like catalogue.py, but one run and one round, with exactly its victims.
 
-What an update of many records and steps still gives away is tried: label shares, membership, and records where a client is small.
+Three attacks fit updates of many records and steps: label shares, membership, and records of small clients.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from hefl_core.learning.base import Examples, pooled
 from hefl_core.learning.models import Dense
 
 MOST_CANDIDATES = 200
-"""Members of a victim that are tried, against as many others."""
+"""Members of a victim that are tested, against as many non-members."""
 MOST_NUMBERS = 12_000_000
-"""Of candidates' gradients at a time: 96 MB."""
+"""Numbers in the candidates' gradients at a time: 96 MB."""
 SMALL_UPDATE = 8
-"""Records up to which a first layer's quotients usually still give some away; see the curve on the page."""
+"""Records up to which a first layer's quotients usually still leak some; see the curve on the page."""
 
 
 def attack_run(capture: Capture, name: str, seat: str, round_: int = 1, seed: int = 7) -> AttackResult:
@@ -69,7 +69,7 @@ def attack_run(capture: Capture, name: str, seat: str, round_: int = 1, seed: in
 
 
 class Reading(Enum):
-    """What an attack's result says beside guessing."""
+    """An attack's result compared with guessing."""
 
     READ = "read"
     HINT = "hint"
@@ -84,10 +84,10 @@ HINTS: Final = 0.01
 
 
 def reading(result: AttackResult) -> Reading:
-    """Whether the attack on a run told more than guessing.
+    """Whether the attack on a run learned more than guessing.
 
-    A recovered record is beyond doubt (30 dB). Label shares are compared by changing the victims about: of fewer than five,
-    luck alone puts everyone in the right place too often for any verdict.
+    A recovered record (30 dB) is certain. Label shares are compared by permuting the victims: with fewer than five, chance
+    alone puts all in the right place too often for any verdict.
     """
     if result.attack == "records":
         return Reading.READ if result.value > result.prior else Reading.NOTHING
@@ -106,7 +106,7 @@ def luck(result: AttackResult) -> int:
 
 
 def threat(seat: str) -> str:
-    """Who that is, in a sentence."""
+    """The party at this seat, in a sentence."""
     parts = seat.split("+")
     what = {
         "coordinator": "the run's coordinator, honest but curious: every upload as it was sent, and the public key",
@@ -120,7 +120,7 @@ def threat(seat: str) -> str:
 
 
 def _whom(victims: Sequence[Victim]) -> str:
-    """What an update is taken for; a seat that reads nothing takes the largest that the manifest allows."""
+    """Assumed records and steps; a seat that reads nothing assumes the largest that the manifest allows."""
     sizes, steps = [one.examples for one in victims], [one.steps for one in victims]
     who = victims[0].name if len(victims) == 1 else "each update"
     return f"{who} taken for {_span(sizes)} records in {_span(steps)} step{'s' * (max(steps) > 1)}"
@@ -137,7 +137,7 @@ Played = tuple[Score, Sequence[Evidence], str]
 
 
 def _shares(victims: Sequence[Victim], others: Examples, seed: int) -> Played:
-    """Which share of a client's records has which label; the prior is the hold-out set's own shares."""
+    """Label shares of each client's records; the prior is the hold-out set's shares."""
     truths = [victim.truth for victim in victims]
     classes = victims[0].view.public.model.classes
     guesses = [label_leak.label_mixture(victim.view) for victim in victims]
@@ -170,13 +170,13 @@ def _members(victims: Sequence[Victim], others: Examples, seed: int) -> Played:
 
 
 def _candidates(view: View, others: Examples) -> int:
-    """Least squares needs fewer candidates than parameters; memory wants few of them where the model is large."""
+    """Least squares needs fewer candidates than parameters; large models allow few for memory."""
     d = view.public.model.parameters
     return max(1, min(MOST_CANDIDATES, len(others), d // 4, MOST_NUMBERS // (2 * d)))
 
 
 def _records(victims: Sequence[Victim], others: Examples, seed: int) -> Played:
-    """By the attacker's own rule; the picture is of the smallest client, which has most to lose."""
+    """Records by the attacker's own rule; the picture shows the smallest client, which leaks most."""
     first = victims[0].view.public.model.layers[0]
     if not isinstance(first, Dense):
         raise ParameterError("records: expected a dense first layer, found a convolution", "use the model mlp")
@@ -204,7 +204,7 @@ ON_RUN: dict[str, Callable[[Sequence[Victim], Examples, int], Played]] = {
     "membership": _members,
     "records": _records,
 }
-"""What can be tried on an update as real training sends it."""
+"""Attacks that fit an update of real training."""
 METRICS = {
     "property": ("error of a client's label shares", "the hold-out set's shares"),
     "membership": ("AUC", "a coin"),

@@ -1,4 +1,4 @@
-"""What an attack leaves behind: one number with its interval and its baseline, and what a picture needs."""
+"""Result of an attack: one number with its interval and baseline, and the arrays for a picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 FAMILY_ALPHA = 1e-9
-"""Chance of one false alarm in a whole matrix of attacks and seats. It is asked for in every session, lesson and test."""
+"""Chance of one false alarm in a whole matrix of attacks and seats; so small because every session and test asks."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class AttackResult:
     """An attack from one seat. ``low`` and ``high``: 95 % interval of ``value``; ``prior``: what guessing reaches.
 
     ``p_value``: of the guesses fitting their own victims no better than each other's (None where an outcome is certain).
-    ``seed`` and ``scheme`` say how to have it again.
+    ``seed`` and ``scheme`` reproduce it.
     """
 
     attack: str
@@ -54,7 +54,7 @@ class AttackResult:
         raise KeyError(name)
 
     def at_chance(self, cells: int = 1) -> bool:
-        """Whether nothing speaks against guessing, in a matrix of so many cells (Bonferroni at 10⁻⁹ over all)."""
+        """Whether the result is consistent with guessing, in a matrix of ``cells`` (Bonferroni at 10⁻⁹ over all)."""
         return self.p_value is not None and self.p_value > FAMILY_ALPHA / cells
 
     def to_json(self, *, evidence: bool = False) -> str:

@@ -1,8 +1,8 @@
-"""How well a guess fits the truth. The only file of this room that is handed the truth.
+"""How well a guess fits the truth. The attacks of this room never receive the truth; this file does.
 
-The test for "no better than chance" is one for all attacks: does a guess fit its own victim better than the other
-trials' victims? Under the null hypothesis guesses and victims can be exchanged; mean, variance and third moment of the
-matched sum over all permutations are known exactly.
+All attacks share one test for "no better than chance": does a guess fit its own victim better than the other trials'
+victims? Under the null hypothesis guesses and victims are exchangeable; mean, variance and third moment of the matched
+sum over all permutations are known exactly.
 
 Source: Wilson 1927; Hoeffding 1951 (moments over permutations); Mielke and Berry 2007, chapter 2 (a Pearson type III
 distribution with these moments); Hanley and McNeil 1982 (AUC).
@@ -27,10 +27,10 @@ from hefl_core.vectors import Array
 
 Z95 = 1.959963984540054
 MATCH_DB = 30.0
-"""From here on a record counts as recovered."""
+"""Above this PSNR a record counts as recovered."""
 BEST_DB = 320.0
 MOST_GUESSES = 4
-"""So many records of a guess are compared with every victim."""
+"""Records of a guess that are compared with every victim."""
 MOST_PERMUTED = 7
 """Trials up to which every permutation is tried: 5,040 of seven."""
 LEAST_SKEWNESS = 1e-3
@@ -40,7 +40,7 @@ G = TypeVar("G")
 
 @dataclass(frozen=True)
 class Truth:
-    """What really happened in one trial: the victim's examples and its update."""
+    """Truth of one trial: the victim's examples and its update."""
 
     examples: Examples
     update: Doubles
@@ -91,12 +91,14 @@ def matched_p(fit: Doubles) -> float:
     (True, True, True)
     """
     trials = len(fit)
+    # Centring removes guesses that fit everyone and victims that everything fits.
     centred = fit - fit.mean(axis=0, keepdims=True) - fit.mean(axis=1, keepdims=True) + fit.mean()
     matched, variance = float(np.trace(centred)), float(np.sum(centred**2)) / max(1, trials - 1)
-    if math.sqrt(variance) < 1e-12 * trials:
+    if math.sqrt(variance) < 1e-12 * trials:  # all guesses fit alike, up to rounding
         return 1.0
     if trials <= MOST_PERMUTED:
         return _permuted_p(centred, matched)
+    # Hoeffding: the third moment over permutations is T·Σd³ / ((T - 1)(T - 2)), the variance Σd² / (T - 1).
     third = trials * float(np.sum(centred**3)) / ((trials - 1) * (trials - 2))
     return _pearson_tail(matched / math.sqrt(variance), third / variance**1.5)
 
@@ -118,6 +120,7 @@ def _pearson_tail(deviations: float, skewness: float) -> float:
     """P(X ≥ deviations) of a standardised Pearson type III variable, which is a shifted gamma variable."""
     from scipy.special import gammaincc  # not at the top: most callers of this package never score an attack
 
+    # X = (G - k)/√k for a gamma variable G of shape k has variance 1 and skewness 2/√k.
     shape = 4 / max(skewness, LEAST_SKEWNESS) ** 2
     return float(gammaincc(shape, max(0.0, shape + deviations * math.sqrt(shape))))
 
@@ -192,7 +195,7 @@ def likeness(guesses: Sequence[Array], truths: Sequence[Truth]) -> Doubles:
 
 
 def rank(guess: Array, crowd: Array) -> int:
-    """Place of the first of some candidates when they are ordered by correlation with a guess; 1: the guess names it."""
+    """Rank of the first candidate by correlation with a guess; 1: the guess identifies it."""
     close = (_standard(np.atleast_2d(np.asarray(guess, np.float64))) @ _standard(np.asarray(crowd, np.float64)).T)[0]
     return 1 + int(np.sum(close[1:] >= close[0]))
 
@@ -206,12 +209,12 @@ def _standard(rows: Doubles) -> Doubles:
 
 
 def same_label(guess: int, truth: Truth) -> float:
-    """Whether the named label is the victim's (of its first record)."""
+    """Whether the guessed label is that of the victim's first record."""
     return float(guess == int(truth.examples.labels[0]))
 
 
 def labels_right(counts: Doubles, truth: Truth) -> float:
-    """Share of the batch's labels that the guessed counts name."""
+    """Share of the batch's labels that the guessed counts cover."""
     found = np.bincount(truth.examples.labels, minlength=len(counts))
     return float(np.minimum(found, counts).sum() / len(truth.examples))
 
@@ -222,13 +225,13 @@ def share_error(share: float, truth: Truth, label: int = 0) -> float:
 
 
 def mixture_error(shares: Doubles, truth: Truth) -> float:
-    """Total variation between guessed and true label shares: 0 none is misplaced, 1 all are. Shapes: (classes,)."""
+    """Total variation between guessed and true label shares: 0 equal, 1 disjoint. Shapes: (classes,)."""
     found = np.bincount(truth.examples.labels, minlength=len(shares)) / len(truth.examples)
     return float(np.abs(shares - found).sum() / 2)
 
 
 def nearest(guesses: Array, truth: Truth) -> tuple[int, int, float]:
-    """Which guess meets which of the victim's records best, and its PSNR. Shapes: guesses (m, features), m ≥ 1."""
+    """The guess and the victim's record that match best, and their PSNR. Shapes: guesses (m, features), m ≥ 1."""
     table = _psnrs(guesses, truth.examples.features)
     guess, row = np.unravel_index(int(np.argmax(table)), table.shape)
     return int(guess), int(row), float(table[guess, row])
@@ -238,13 +241,15 @@ def nearest(guesses: Array, truth: Truth) -> tuple[int, int, float]:
 
 
 def auc(members: Doubles, others: Doubles) -> Score:
-    """Area under the ROC of scores that should be higher for members; ties count half."""
+    """Area under the ROC curve; members should score higher, ties count half."""
     m, n = len(members), len(others)
     ranks = np.concatenate([members, others])
     order = np.unique(ranks, return_inverse=True, return_counts=True)
+    # Ties share the mean of their ranks.
     middle = (np.cumsum(order[2]) - (order[2] - 1) / 2)[order[1]]
     area = float((middle[:m].sum() - m * (m + 1) / 2) / (m * n))
     q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+    # Hanley and McNeil's variance for the interval; under the null Mann and Whitney's, (m + n + 1) / 12mn.
     variance = (area * (1 - area) + (m - 1) * (q1 - area**2) + (n - 1) * (q2 - area**2)) / (m * n)
     half = Z95 * float(np.sqrt(max(variance, 0)))
     p_value = NormalDist().cdf((0.5 - area) / math.sqrt((m + n + 1) / (12 * m * n)))

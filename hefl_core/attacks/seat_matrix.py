@@ -1,4 +1,4 @@
-"""The matrix seat × attack: which cells exist, what was measured in them, and whether the encrypted ones are at chance."""
+"""The matrix seat × attack: which cells exist, their results, and whether the encrypted ones are at chance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def cells(results: Sequence[AttackResult] = ()) -> tuple[tuple[MatrixCell | None
 def family_at_chance(results: Sequence[AttackResult]) -> tuple[bool, float]:
     """Whether all attacks on ciphertexts together are at chance, and the smallest p-value times their number.
 
-    Family-wise error 10⁻⁹ by Bonferroni: below it something leaks.
+    Family-wise error 10⁻⁹ by Bonferroni: a smaller p-value means a leak.
     """
     encrypted = [r for r in results if r.seat == COORDINATOR and r.p_value is not None]
     if not encrypted:

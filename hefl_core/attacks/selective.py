@@ -1,7 +1,7 @@
-"""Selective encryption, for comparison only: part of an update encrypted, the rest open. No party here speaks it.
+"""Selective encryption, for comparison only: part of an update encrypted, the rest open. No party here uses it.
 
-It is sold as the cheap middle way. What the open part gives away is measured with the attacks' own tools: the gradient of a
-dense layer is a product of few rows, so that a part of its entries fixes the others.
+The leak of the open part is measured with the attacks' own tools: the gradient of a dense layer has low rank, so part of
+its entries determines the others.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def read_record(gradient: Doubles, mask: Mask, model: Model, theta: Parameters, 
 
     First layer: dW = x δᵀ is a product of two vectors; alternating least squares over the open entries finds both, an open
     bias entry (= δ_j) their scale. Where too little of it is open: the second layer's dW = h δᵀ gives the activations h,
-    and x is what makes the active units say h. Both claims are the attacker's own; nobody tells it which is right.
+    and x is the input that yields them in the active units. The attacker cannot verify either result.
 
     Shapes: gradient, mask (d,); usual (features,), an average record from elsewhere; returns (features,).
     Leaks: this is what selective encryption leaks. Source: Phong 2018, section 3, for the product.
@@ -99,7 +99,7 @@ def read_record(gradient: Doubles, mask: Mask, model: Model, theta: Parameters, 
 
 
 def _product(table: Array, bias: Array, open_table: Mask, open_bias: Mask) -> Doubles | None:
-    """The left vector of table = left · rightᵀ, its scale from right = bias where that is open; None: nothing to fit."""
+    """Left vector of table = left · rightᵀ; right = bias, where open, gives its scale. None: nothing to fit."""
     known = np.where(open_table, table, 0.0).astype(np.float64)
     size = float(np.abs(known).max())
     if size == 0:
@@ -107,7 +107,7 @@ def _product(table: Array, bias: Array, open_table: Mask, open_bias: Mask) -> Do
     known = known / size
     start = np.linalg.svd(known, full_matrices=False)
     left, right = start[0][:, 0], start[2][0] * start[1][0]
-    for _ in range(SWEEPS):
+    for _ in range(SWEEPS):  # each line is least squares over the open entries: hidden ones are 0 in `known`
         left = known @ right / np.maximum(open_table @ right**2, 1e-12)
         right = left @ known / np.maximum(left**2 @ open_table, 1e-12)
     told = np.flatnonzero(open_bias & (np.abs(right) > 1e-9))
@@ -120,7 +120,7 @@ def _product(table: Array, bias: Array, open_table: Mask, open_bias: Mask) -> Do
 
 @dataclass(frozen=True)
 class Leak:
-    """What one selection costs and gives away. Bytes per upload; CPU seconds per encryption; PSNR in dB with 95 % interval.
+    """Cost and leak of one selection. Bytes per upload; CPU seconds per encryption; PSNR in dB with 95 % interval.
 
     ``named``: share of trials in which the guess is nearest to the true record among ``crowd`` candidates.
     """
@@ -138,7 +138,7 @@ class Leak:
 
 
 def selections(lab: Lab, shares: Sequence[float]) -> dict[str, Mask]:
-    """The masks compared: one layer each, then the most sensitive shares."""
+    """The masks compared: single layers, then the most sensitive shares."""
     found = {name: by_layer(lab.model, at) for at, name in enumerate(LAYERS)}
     sensitive = sensitivity(lab.model, lab.theta, lab.data.test.take(np.arange(20)))
     return found | {f"most sensitive {share:.0%}": most_sensitive(sensitive, share) for share in shares}

@@ -1,6 +1,6 @@
-"""How each attack is tried from a seat: deal trials, hand over views, score the guesses.
+"""Run each attack from a seat: deal trials, pass views to the attack, score the guesses.
 
-This file plugs laboratories, attacks and scoring together; an attack itself sees a view and nothing else.
+This file connects laboratories, attacks and scoring; an attack itself sees only a view.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ SOURCES = {
     "tampering": "Paillier 1999, section 8; docs/protocol.md, steps 6 to 8",
     "poisoning": "Bagdasaryan 2020, section 4",
 }
-"""Of each attack, by its name: the paper and the place in it."""
+"""Paper and section of each attack, by name."""
 
 CHANCE_TRIALS = 400
 """Trials where an attack is expected at chance."""
 SEARCH_STEPS, SEARCH_STARTS = 120, 2
-"""Of a gradient inversion: what finds single pictures beyond 100 dB, and is affordable 400 times."""
+"""Of a gradient inversion: enough to find single pictures beyond 100 dB, and affordable 400 times."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Order:
     ``epoch_rounds``: rounds under one key, of ``related`` and ``delta`` (1: every round has its own).
     ``deviation``: what the client of ``delta`` does (``deviating_client.DEVIATIONS``; ``none`` is its control).
 
-    Raises: ParameterError naming the field that makes no sense.
+    Raises: ParameterError naming the invalid field.
     """
 
     seat: str
@@ -125,7 +125,7 @@ class Order:
                 raise ParameterError(f"{name}: expected {low}..{high}, found {value}")
 
     def setting(self, **fixed: Any) -> Setting:
-        """The laboratory for it; ``fixed`` are the attack's own choices where the order has none."""
+        """The laboratory's setting; ``fixed``: the attack's own choices where the order has none."""
         chosen: dict[str, Any] = {"dataset": self.dataset or fixed.pop("dataset", "digits")}
         chosen["batch"] = fixed.pop("batch", 1) if self.batch is None else self.batch
         if self.hidden is not None:
@@ -220,7 +220,7 @@ def _result(
 
 
 def precision_note(setting: Setting, guesses: Sequence[Any], truths: Sequence[Truth]) -> str:
-    """How many of the attacker's own claims are right, in words."""
+    """Share of the attacker's claims that are right, in words."""
     claims = [scoring.precision(g, t) for g, t in zip(guesses, truths, strict=True) if len(g)]
     if not claims:
         return "the attacker's own rule claims no record"
@@ -247,7 +247,7 @@ def _psnr_of(found: gradient_inversion.Inversion, truth: Truth) -> float:
 
 
 def play_inversion(order: Order) -> AttackResult:
-    """The same search, with the same patience, in every seat."""
+    """The same search with the same number of steps in every seat."""
     side = load_dataset(order.dataset or "digits").image_side
     metric, tv = gradient_inversion.SEARCHES[order.search]
     guess = partial(
@@ -345,7 +345,7 @@ def play_differencing(order: Order) -> AttackResult:
 
 @lru_cache(maxsize=8)
 def _scored_model(dataset: str, seed: int, shadows: int) -> tuple[Any, Any, float]:
-    """Scores of members and others on one finished model; the shadow models are trained once and kept."""
+    """Scores of members and others on one finished model; shadow models are trained once and cached."""
     started = time.process_time()
     view, candidates, inside, how = finished_model(dataset, seed=seed)
     if shadows:
@@ -393,7 +393,7 @@ def _of_coin(right: Any) -> Score:
 
 
 def key_recovery(recovery: ckks_key_lab.KeyRecovery, seat: str = COORDINATOR) -> AttackResult:
-    """Stage a returned decryption and try to take the key; the share of updates that the coordinator then opens."""
+    """Stage a returned decryption and recover the key; scores the share of updates that it opens."""
     view, truth = ckks_key_lab.stage(recovery)
     started = time.process_time()
     evidence: tuple[Evidence, ...] = ()
@@ -429,7 +429,7 @@ def play_key_recovery(order: Order) -> AttackResult:
 
 
 def play_exponents(order: Order) -> AttackResult:
-    """Pixels of a digit's first-layer gradient that the exponents tell as ink or no ink."""
+    """Pixels that the exponents of a digit's first-layer gradient classify correctly as ink or no ink."""
     lab, trials = Lab(replace(order.setting(), seat=PLAIN, scheme="plaintext")), order.trials or 50
     ours = order.seat == COORDINATOR
     started = time.process_time()
@@ -469,7 +469,7 @@ def play_multi_key(order: Order) -> AttackResult:
 
 
 def play_collusion(order: Order) -> AttackResult:
-    """How many clients it takes; evidence: opened or not, for 0, 1, … colluding clients."""
+    """Colluding clients needed to open an update; evidence: opened or not, for 0, 1, … of them."""
     together = {"bfv-lean": "bfv-threshold", "ckks-lean": "ckks-threshold"}.get(order.scheme, order.scheme)
     scheme = together if order.threshold > 1 else order.scheme
     started = time.process_time()
@@ -534,7 +534,7 @@ def _delta(order: Order) -> AttackResult:
 
 
 def play_tampering(order: Order) -> AttackResult:
-    """Evidence: per forgery (rows) the error it makes, and which of the checks refuse it (columns after the first)."""
+    """Evidence: per forgery (rows) its error, and which checks reject it (columns after the first)."""
     scheme = "bfv-lean" if order.scheme.startswith(("paillier", "plaintext", "INSECURE_paillier")) else order.scheme
     started = time.process_time()
     desk = tampering.set_desk(scheme, order.clients, order.seed)

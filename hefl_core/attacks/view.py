@@ -1,7 +1,6 @@
-"""What one seat, or a coalition, holds: bytes it saw, arrays and keys it has, and what everybody knows. Nothing else.
+"""What one seat, or a coalition, holds: bytes it saw, arrays and keys it has, and public knowledge. Nothing else.
 
-An attack is a function of a :class:`View`. Whether it succeeds is for scoring.py to say, the only file here that is
-handed the truth.
+An attack is a function of a :class:`View`. scoring.py compares its guess with the truth, which no attack receives.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from hefl_core.wire.canonical import decode
 
 Doubles = npt.NDArray[np.float64]
 HEADER = 256
-"""Bytes of a block that may be its format's header; an attacker who looks for data skips them."""
+"""Bytes of a block that may be its format's header; attacks skip them."""
 MEAN, OWN, RETURNED, MODEL = "mean of updates", "own update", "returned decryption", "final model"
 
 
 @dataclass(frozen=True)
 class Public:
-    """What every party knows. ``theta``: the model that the round started from (in round 1 everybody can compute it).
+    """Public knowledge. ``theta``: the model that the round started from (in round 1 every party can compute it).
 
     ``auxiliary``: rows of the same kind from elsewhere (a hold-out set, a public data set); not the clients' own.
     """
@@ -66,7 +65,7 @@ class Held:
 
 @dataclass(frozen=True)
 class View:
-    """Everything that an attack may use. ``keys`` are the secret shares of the seat's members (none for a coordinator)."""
+    """Everything that an attack may use. ``keys``: secret shares of the seat's members (none for a coordinator)."""
 
     seat: str
     public: Public
@@ -111,9 +110,9 @@ class View:
         return tuple(decode(content, CiphertextVector) for content in read)
 
     def updates(self) -> tuple[Doubles, ...]:
-        """What the seat takes for clients' updates Δ_k: read where it can read, and made of ciphertext bytes where not.
+        """The seat's estimates of clients' updates Δ_k: decrypted where it can, else made of ciphertext bytes.
 
-        A seat that holds a decrypted mean (a client) takes that, its own update subtracted where it knows it.
+        A seat that holds a decrypted mean (a client) uses that, less its own update where it knows it.
         """
         mean = self.array(MEAN)
         if mean is not None:
@@ -133,6 +132,7 @@ class View:
         if opened is None:
             return from_bytes(vector, self.public)
         values, examples = opened
+        # Uploads hold n_k/n_max · Δ_k; max(1, …) because a client may claim no examples.
         return values * (self.public.examples_max / max(1, examples))
 
     def opened(self, vector: CiphertextVector) -> tuple[Doubles, int] | None:
@@ -155,10 +155,10 @@ class View:
 
 
 def from_bytes(vector: CiphertextVector, public: Public) -> Doubles:
-    """An attacker's best reading of ciphertext: its words, centred, as many as an update has, at an update's size.
+    """An update guessed from ciphertext: its words, centred and scaled like an update, as many as it has parameters.
 
-    Blocks of rings are read as 64-bit words (one residue, one number), others as 4-byte integers; what is too short is
-    repeated. Any rescaling is irrelevant to the attacks here, which look at signs and ratios.
+    Ring blocks are read as 64-bit words (one residue, one number), others as 4-byte integers; short ones are repeated. The
+    scale is irrelevant to the attacks here, which use signs and ratios.
     """
     width = "<i8" if vector.key_id.scheme in ("bfv", "ckks") else "<i4"
     bodies = (block[min(HEADER, len(block) // 4) :] for block in vector.blocks)

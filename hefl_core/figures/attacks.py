@@ -1,4 +1,4 @@
-"""Attacks drawn: one record from five seats, an inversion as it runs, ROC curves on log axes, keys, forgeries, the liar."""
+"""Attacks drawn: one record from five seats, an inversion as it runs, ROC curves on log axes, keys, forgeries, a lying client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hefl_core.figures.style import COLOURS, figure, label, line
 
 GREY = "Greys_r"
 FEW = 2
-"""Lines whose names fit above a picture."""
+"""Most lines whose names fit above a picture."""
 TITLES = {"private": "private", "plain FL": "plain FL", "coordinator": "HE coordinator", "client": "decrypted mean"}
 
 
@@ -94,7 +94,7 @@ def card(row: SeatRow, *, most: int = 30, dark: bool = False) -> go.Figure:
 
 
 def raw_values(row: SeatRow, *, most: int = 4) -> str:
-    """The first measurements that plain FL's server reads, in the table's own units."""
+    """The first measurements that the coordinator of plain FL reads, in the table's own units."""
     at = [portrait.seat for portrait in row.portraits].index("plain FL")
     return ", ".join(f"{name} {value:.4g}" for name, value in list(zip(row.names, row.raw[at], strict=True))[:most])
 
@@ -175,7 +175,7 @@ def square(values: Doubles, side: int) -> Doubles:
 
 
 def roc(results: Sequence[AttackResult], names: Sequence[str], *, dark: bool = False) -> go.Figure:
-    """Membership: true against false positives on log axes, where an attack that finds a few surely shows."""
+    """Membership: true against false positives on log axes, which show an attack that is sure of a few."""
     picture = figure(dark=dark, height=420, x="false positives", y="true positives")
     for place, (result, name) in enumerate(zip(results, names, strict=True)):
         curve = np.maximum(result.array("roc"), 1e-3)
@@ -203,7 +203,7 @@ def roc_caption(results: Sequence[AttackResult], names: Sequence[str]) -> str:
 
 
 def curves(found: Sequence[Curve], across: str, *, dark: bool = False) -> go.Figure:
-    """What leaks against a quantity, with 95 % intervals; chance dotted."""
+    """Leak against a quantity, with 95 % intervals; chance dotted."""
     picture = figure(dark=dark, height=360, x=across, y="share recovered, or AUC")
     for place, one in enumerate(found):
         values = np.array([result.value for result in one.results])
@@ -266,7 +266,7 @@ def two_bars_caption(found: Sequence[Noised]) -> str:
 
 
 def key(result: AttackResult, *, shown: int = 64, dark: bool = False) -> go.Figure:
-    """What the equations gave for the first coefficients: a key has -1, 0 and 1 only."""
+    """The solution's first coefficients: a key has -1, 0 and 1 only."""
     found = result.array("key")[:shown]
     picture = figure(dark=dark, height=260, x="coefficient of the key", y="recovered")
     small = bool(np.all(np.abs(found) <= 1))
@@ -279,7 +279,7 @@ def key(result: AttackResult, *, shown: int = 64, dark: bool = False) -> go.Figu
 
 
 def opened(result: AttackResult, *, shown: int = 80, dark: bool = False) -> go.Figure:
-    """A client's update, and what the stolen key makes of its ciphertext."""
+    """A client's update, and its ciphertext decrypted with the stolen key."""
     picture = figure(dark=dark, height=260, x="entry of client 1's update", y="value")
     truth, found = result.array("update")[:shown], result.array("opened")[:shown]
     picture.add_scatter(y=truth, name="what client 1 encrypted", mode="lines", line=line(0)["line"])
@@ -315,11 +315,11 @@ def liar(result: AttackResult, *, dark: bool = False) -> go.Figure:
 
 
 def silhouettes(record: Doubles, theirs: Doubles, ours: Doubles, side: int, *, dark: bool = False) -> go.Figure:
-    """A digit, what phe's exponents say of its update, and what integers of one scale say."""
+    """A digit, what phe's exponents reveal of its update, and what integers of one scale reveal."""
     titles = ["private record", "phe's exponents", "our integers"]
     picture = make_subplots(1, 3, horizontal_spacing=0.03, subplot_titles=titles)
     for column, values in enumerate((record, theirs, ours), 1):
-        said = values if np.ptp(values) else np.full_like(values, 0.6)  # says nothing: grey, not white on white
+        said = values if np.ptp(values) else np.full_like(values, 0.6)  # no information: grey, not white on white
         picture.add_heatmap(
             z=square(np.asarray(said, float), side),
             colorscale=GREY,

@@ -1,4 +1,4 @@
-"""Inside a ciphertext: its bytes, its residues against uniform, what lies where, how it wears, which parameters are safe."""
+"""Inside a ciphertext: its bytes, its residues against uniform, its layout, its noise growth, which parameters are safe."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def heat(values: npt.NDArray[np.float64], *, dark: bool = False) -> go.Figure:
 
 
 def byte_heat(words: Residues, bits: int, *, dark: bool = False) -> go.Figure:
-    """The bytes of residues of so many bits, those that are full: the topmost is not, and would draw stripes."""
+    """The full bytes of residues of ``bits`` bits: the topmost is not full and would draw stripes."""
     full = bits // 8
     raw = np.ascontiguousarray(words.reshape(-1)[: SIDE * SIDE // full + 1], dtype="<u8").view(np.uint8)
     return heat(raw.reshape(-1, 8)[:, :full].reshape(-1) / 255.0, dark=dark)
@@ -93,7 +93,7 @@ def word_bits(found: WordLayout, *, dark: bool = False) -> go.Figure:
 
 
 def block_words(found: WordLayout, *, dark: bool = False) -> go.Figure:
-    """How the first block's words are used."""
+    """The use of the first block's words."""
     return _strip(list(found.words), f"{found.unit}s of the first block", dark=dark)
 
 
@@ -134,7 +134,7 @@ def layout_caption(found: WordLayout) -> str:
 
 
 def wear(found: Wear, *, dark: bool = False) -> go.Figure:
-    """Bits left as additions pile up; a cross where decryption is wrong."""
+    """Bits left after additions; a cross where decryption is wrong."""
     picture = figure(dark=dark, height=340, x="terms in the sum", y=found.unit)
     for place, (name, points) in enumerate(
         (("different ciphertexts, as in a round", found.independent), ("one ciphertext with itself", found.doubled))

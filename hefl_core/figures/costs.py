@@ -1,4 +1,4 @@
-"""Costs of a round: by phase before and after, by who pays, by scheme, by size. Log axes where sizes span decades."""
+"""Costs of a round: by phase before and after, by party, by scheme, by size. Log axes where sizes span decades."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def growth_caption(lines: Sequence[Growth], what: Literal["bytes", "cpu"], of: L
 
 
 def selective(leaks: Sequence[Leak], *, dark: bool = False) -> go.Figure:
-    """What a part left open gives away, by the share that is encrypted; a dot per selection, with its interval."""
+    """Leak of the open part against the encrypted share; a dot per selection, with its interval."""
     picture = figure(dark=dark, height=320, x="share of the entries encrypted", y="record read, PSNR in dB")
     families = {"most sensitive entries": True, "one layer": False}
     for place, (name, by_share) in enumerate(families.items()):
@@ -170,7 +170,7 @@ def selective_caption(leaks: Sequence[Leak]) -> str:
 
 
 def nbytes(value: float) -> str:
-    """A size that one can say aloud."""
+    """A size in words."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if value >= size:
             return f"{value / size:.3g} {unit}"

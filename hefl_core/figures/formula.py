@@ -1,4 +1,4 @@
-"""The formula of a step with this run's own numbers, as LaTeX. What a seat does not know stands there as a black square."""
+"""The formula of a step with this run's own numbers, as LaTeX. A value unknown to the seat is a black square."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ MOST_TERMS = 2
 
 
 def formula(transcript: Transcript, message: Message, matrix: Matrix, seat: str, observations: Observations) -> str:
-    """LaTeX lines for a message; empty where this seat never gets it."""
+    """LaTeX lines for a message; empty where this seat never receives it."""
     if message.lock == "absent":
         return ""
     return _Numbers(transcript, message, matrix, seat, observations).lines()
 
 
 class _Numbers:
-    """This run's numbers around one message, as far as one seat has them. ``entry``: the entry that moved most."""
+    """This run's numbers for one message, as far as one seat has them. ``entry``: the entry that moved most."""
 
     def __init__(
         self, transcript: Transcript, message: Message, matrix: Matrix, seat: str, observations: Observations

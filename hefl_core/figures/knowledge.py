@@ -1,8 +1,7 @@
-"""Who knows what now: a matrix seat × secret, computed from the transcript and from who holds which share.
+"""Knowledge of each seat now: a matrix seat × secret, computed from the transcript and the holders of shares.
 
-Nothing here is typed in. A seat is one party or several that put together what they have (``coordinator+client-2``).
-What a seat could work out counts as known: whoever has a ciphertext and enough shares opens it, whoever knows a sum and
-all its terms but one knows that one.
+No entry is written by hand. A seat is one party, or several that pool what they have (``coordinator+client-2``). What a
+seat could compute counts as known: a ciphertext with enough shares, or the last term of a known sum.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """Something that not everybody should know. ``owner``: whose, where it is one client's."""
+    """Something that not every party should know. ``owner``: the client, where it belongs to one."""
 
     kind: str
     owner: str = ""
@@ -77,7 +76,7 @@ class Matrix:
     cells: dict[tuple[str, str], KnowledgeCell]
 
     def cell(self, seat: str, secret: str) -> KnowledgeCell:
-        """By names, for example ``cell("coordinator", "update/client-2")``."""
+        """The cell of these names, for example ``cell("coordinator", "update/client-2")``."""
         return self.cells[seat, secret]
 
     def leaks(self, seat: str, secret: Secret) -> bool:
@@ -115,7 +114,7 @@ def knowledge(transcript: Transcript, sent: int, seats: Sequence[str] | None = N
 
 
 class _Ledger:
-    """The messages so far, looked at once."""
+    """The messages so far, indexed once."""
 
     def __init__(self, transcript: Transcript, sent: int) -> None:
         self.transcript = transcript
@@ -174,7 +173,7 @@ def _record(content: bytes) -> EpochRecord:
 
 
 class _View:
-    """One seat's: everything its parties have, put together."""
+    """Everything that the parties of one seat have together."""
 
     def __init__(self, ledger: _Ledger, parties: frozenset[str]) -> None:
         self.ledger = ledger
@@ -218,7 +217,7 @@ class _View:
     def _opens(self, epoch: int) -> KnowledgeCell | None:
         """Why these parties can open ciphertexts of an epoch; None when they cannot.
 
-        A KMS that dealt the key and promised to forget it is believed when it sits alone, not when it colludes.
+        A KMS that dealt the key and promised to delete it is trusted alone, but not when it colludes.
         """
         key = self._key(epoch)
         colluding = key.state is State.DEALT and len(self.parties) > 1
@@ -298,7 +297,7 @@ class _View:
         return KnowledgeCell(total.state, (*before[0].evidence, *total.evidence))
 
     def _start(self) -> KnowledgeCell:
-        """θ_0 stands in the first plan, for whoever reads it."""
+        """θ_0: every reader of the first plan has it."""
         for number, sent in self.ledger.of(m.PLAN, 1):
             if self.parties & {sent.sender, *sent.receivers} or EAVESDROPPER in self.parties:
                 return KnowledgeCell(State.KNOWS, (number,))

@@ -1,6 +1,6 @@
-"""What leaves the hospital: one real record, the update it makes, and what a coordinator gets out of it, plain or encrypted.
+"""What leaves the hospital: one real record, its update, and what a coordinator reads from it, plain or encrypted.
 
-For one record the first layer's gradient gives the record away: ∂L/∂W[:, i] = x · ∂L/∂b[i], so x is one division.
+For one record the first layer's gradient reveals the record: ∂L/∂W[:, i] = x · ∂L/∂b[i], so x is one division.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from hefl_core.schemes.registry import load_preset, open_scheme
 from hefl_core.vectors import flatten, unflatten
 
 COHORT = 5
-"""How many clients' updates the ciphertext has head-room for."""
+"""Clients' updates that the ciphertext has head-room for."""
 _SAME = 0.99
 CHANCE = 1.96
-"""Two unrelated lists of n numbers correlate by less than this over √n nineteen times of twenty."""
+"""Two unrelated lists of n numbers correlate by less than this over √n in 95 % of cases."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """One record through both ways. Vectors float64 (features,), standardised; ``raw_*`` in the table's own units.
+    """One record, plain and encrypted. Vectors float64 (features,), standardised; ``raw_*`` in the table's own units.
 
-    ``from_plain`` and ``from_cipher``: what one division makes of the plain update and of the ciphertext's bytes.
+    ``from_plain`` and ``from_cipher``: one division applied to the plain update and to the ciphertext's bytes.
     """
 
     dataset: str
@@ -57,7 +57,7 @@ class Leak:
 
     @property
     def likeness(self) -> tuple[float, float]:
-        """|correlation| with the record: of what the plain update gave, and of what the ciphertext gave."""
+        """|correlation| with the record: of the plain reconstruction and of that from the ciphertext."""
         return _likeness(self.from_plain, self.record), _likeness(self.from_cipher, self.record)
 
     @property
@@ -67,12 +67,12 @@ class Leak:
 
     @property
     def chance(self) -> float:
-        """Below this |correlation| the two have nothing to do with each other, nineteen times of twenty."""
+        """Below this |correlation| the two count as unrelated: chance stays below it in 95 % of cases."""
         return CHANCE / float(np.sqrt(len(self.record)))
 
 
 def leak(experiment: Experiment, row: int = 0) -> Leak:
-    """Train one step on one record and play both ways. The key pair is made for this picture and forgotten.
+    """Train one step on one record, plain and encrypted. The key pair is generated for this picture and discarded.
 
     Raises: DataError for a record that is not there, or models without a dense first layer; ParameterError.
     Source: Phong et al. 2018, section 3; Zhu et al. 2019.

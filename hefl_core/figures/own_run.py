@@ -1,4 +1,4 @@
-"""Attacks on a run's own messages, drawn: the same attack on the messages as they were sent, and on the run's plaintext twin."""
+"""Attacks on a run's own messages, drawn: the same attack on the run and on its plaintext twin."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def label_shares(results: Sequence[AttackResult], names: Sequence[str], *, dark:
 def nearest_picture(
     results: Sequence[AttackResult], names: Sequence[str], side: int, *, dark: bool = False
 ) -> go.Figure:
-    """The best guess at a record of the smallest victim, and the record that it comes nearest to."""
+    """The best guess at a record of the smallest victim, and the record nearest to it."""
     titles = [title for name in names for title in (f"{name}: the guess", "nearest record")]
     picture = make_subplots(1, len(titles), horizontal_spacing=0.03, subplot_titles=titles)
     shown = [result.array(what) for result in results for what in ("guess", "record")]

@@ -1,4 +1,4 @@
-"""Questions to predict before a step reveals them. The right answer is read off the run, never typed in."""
+"""Questions to predict before a step reveals them. The right answer is computed from the run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hefl_core.figures.thing import ciphertext_of
 from hefl_core.ids import COORDINATOR
 
 LARGER = (2.0, 10.0, 100.0)
-"""Borders between the answers about size: encrypted over plain."""
+"""Limits between the answers about size: encrypted over plain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``id`` names it; ``answer`` is the number of the right option, ``evidence`` the numbers behind it."""
+    """``id`` names it; ``answer``: number of the right option; ``evidence``: the numbers behind it."""
 
     id: str
     answer: int
@@ -25,7 +25,7 @@ class Question:
 
 
 def question_before(transcript: Transcript, sent: int) -> Question | None:
-    """The question to ask when ``sent`` messages are out, if the next one reveals something for the first time."""
+    """The question to ask after ``sent`` messages, if the next one reveals something for the first time."""
     if sent >= len(transcript.sent):
         return None
     following = transcript.sent[sent]

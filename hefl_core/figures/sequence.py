@@ -1,4 +1,4 @@
-"""A transcript as a sequence of messages between lifelines, as one seat sees it: what the stepper draws and animates."""
+"""A transcript as messages between lifelines, as one seat sees it: data for the stepper."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def chapter_at(transcript: Transcript, sent: int) -> Chapter | None:
 def sequence(
     transcript: Transcript, seat: str = OBSERVER, observations: Observations = NOTHING_OBSERVED
 ) -> tuple[Message, ...]:
-    """Every message as this seat has it. ``observations``: what the clients told the observer, their costs among it.
+    """Every message as this seat has it. ``observations``: what the clients sent to the observer, including their costs.
 
-    Leaks: for a seat other than the observer, no size, digest or timing of a message that it never gets.
+    Leaks: for a seat other than the observer, no size, digest or timing of a message that it never receives.
     """
     parties = parties_in(seat)
     opens, costs, plain = _opened_by(transcript, seat), _costs(observations), load_plain(transcript)
@@ -112,7 +112,7 @@ def load_plain(transcript: Transcript) -> bool:
 
 
 def _opened_by(transcript: Transcript, seat: str) -> frozenset[int]:
-    """Numbers of the ciphertext messages whose content this seat can work out, at the end of their round."""
+    """Numbers of the ciphertext messages whose content this seat can compute by the end of their round."""
     if seat == OBSERVER:
         return frozenset()
     found = set()
@@ -174,7 +174,7 @@ def _work(works: Sequence[Work]) -> tuple[tuple[str, float], ...]:
 
 
 def picture(transcript: Transcript, seat: str, observations: Observations = NOTHING_OBSERVED) -> dict[str, Any]:
-    """What the component in the browser gets: lanes, chapters and messages, ready for JSON."""
+    """Data for the browser component: lanes, chapters and messages, ready for JSON."""
     return {
         "lanes": list(lanes(transcript)),
         "clients": len(clients_of(transcript)),

@@ -1,4 +1,4 @@
-"""How every picture looks: Okabe–Ito colours with a dash and a marker each, light and dark, few lines, large type."""
+"""The style of every picture: Okabe–Ito colours with a dash and a marker each, light and dark, few lines, large type."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _LABEL_LENGTH = 40
 _INK_AND_GRID = {False: ("#1b2733", "#dde3e8"), True: ("#e6edf3", "#33404d")}
 """By whether the page is dark."""
 FONT = "Source Sans, Source Sans Pro, sans-serif"
-"""The pages' own face. No name with a digit: unquoted it is invalid, the browser drops the whole list, and legends are measured
-in one face and drawn, cut off, in another."""
+"""The pages' own typeface. No name with a digit: unquoted it is invalid, the browser drops the whole list, and legends are
+measured in one typeface and drawn, cut off, in another."""
 
 
 def line(place: int) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def line(place: int) -> dict[str, Any]:
 
 
 def figure(*, dark: bool, height: int = 380, x: str = "", y: str = "") -> go.Figure:
-    """An empty figure in the house style; transparent, so that it lies on the page's own ground."""
+    """An empty figure in the common style; transparent, so that the page's background shows."""
     ink, grid = _INK_AND_GRID[dark]
     axis = {"gridcolor": grid, "zerolinecolor": grid, "linecolor": grid, "title_standoff": 14, "automargin": True}
     return go.Figure(
@@ -50,7 +50,7 @@ def figure(*, dark: bool, height: int = 380, x: str = "", y: str = "") -> go.Fig
 
 
 def label(text: str) -> str:
-    """A name that somebody else chose (a column, a class) for axis, legend and hover: plotly would read tags in it, links too.
+    """Escape an outside name (a column, a class) for axis, legend and hover: plotly interprets tags, links too.
 
     >>> label("<a href='http://a.b'>x</a>")
     "&lt;a href='http://a.b'&gt;x&lt;/a&gt;"
@@ -59,7 +59,7 @@ def label(text: str) -> str:
 
 
 def on_ground(picture: go.Figure, *, dark: bool) -> go.Figure:
-    """A picture that was drawn before anybody knew the page, with the page's own ink and grid.
+    """A picture drawn without a page, recoloured in the page's own ink and grid.
 
     >>> on_ground(figure(dark=False), dark=True).layout.font.color
     '#e6edf3'
@@ -73,5 +73,5 @@ def on_ground(picture: go.Figure, *, dark: bool) -> go.Figure:
 
 
 def embed(picture: go.Figure, *, with_library: bool) -> str:
-    """The picture as HTML; plotly.js comes with the first one of a page, so that the page needs no network."""
+    """The picture as HTML; the first one of a page includes plotly.js, so the page needs no network."""
     return str(picture.to_html(full_html=False, include_plotlyjs=with_library, config={"displaylogo": False}))

@@ -1,4 +1,4 @@
-"""The thing itself: what one message is, as far as one seat has it. Bytes, values and facts, all read off the run."""
+"""One message as far as one seat has it: bytes, values and facts, all read off the run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAMPLE_VALUES = 240
 
 @dataclass(frozen=True)
 class Private:
-    """A vector that only some may see. ``of`` names it: 'update' or 'mean'; ``client`` whose."""
+    """A vector that only some seats may see. ``of``: 'update' or 'mean'; ``client``: its owner."""
 
     of: str
     client: str
@@ -47,7 +47,7 @@ class Thing:
 
 
 def thing(transcript: Transcript, message: Message, matrix: Matrix, seat: str, observations: Observations) -> Thing:
-    """What this seat has of a message; nothing at all where it is absent."""
+    """What this seat has of a message; an empty Thing where it is absent."""
     if message.lock == "absent":
         return Thing()
     sent = transcript.sent[message.number - 1]

@@ -1,7 +1,7 @@
-"""What a round costs on this machine: a few small real rounds per preset, under a second, and the lines through them.
+"""Calibration of round costs on this machine: a few small real rounds per preset, under a second, and lines through them.
 
-The parties are the real ones with all their checks; only training is left out (an update is drawn at random). Costs grow
-linearly: per block of ciphertext, per upload, per partial decryption. Kept for the life of the process.
+The parties are real, with all their checks; updates are drawn at random instead of trained. Costs grow linearly: per block
+of ciphertext, per upload, per partial decryption. Results are cached for the life of the process.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from hefl_core.schemes.registry import block_count
 from hefl_core.wire.envelope import Position
 
 ROUNDS = 2
-"""Measured rounds per point; the first of a run is warm-up and not among them."""
+"""Measured rounds per point, after one warm-up round."""
 PATIENCE_SECONDS = 0.15
 """A round that takes longer than this is measured once."""
 WIDE = 6
-"""Clients of the point that tells what one more costs the others."""
+"""Clients at the point that measures what one more client costs the others."""
 _LOCK = threading.Lock()
 
 
@@ -58,7 +58,7 @@ class FittedLine:
 
     @classmethod
     def through(cls, x0: float, y0: float, x1: float, y1: float) -> FittedLine:
-        """Through two points; never falling, so that noise in small ones cannot forecast less than nothing."""
+        """Through two points; never falling, so that noise cannot forecast negative costs."""
         slope = max(0.0, (y1 - y0) / (x1 - x0))
         return cls(max(0.0, y0 - slope * x0), slope)
 
@@ -68,9 +68,9 @@ class Calibration:
     """Lines over units: blocks of an update, or parameters where nothing is encrypted. Units: CPU seconds, bytes.
 
     ``encrypt``: per client. ``admit``: per upload at the coordinator. ``decrypt``: per client, ``partial``: per active
-    holder (sealing it included), ``per_partial``: what each one more costs every client. ``per_term``: what each one more
-    upload costs every client at the end. ``client_memory``, ``coordinator_memory``: working memory of the heaviest step,
-    above what the process has anyway.
+    holder (sealing included), ``per_partial``: cost of each additional one to every client. ``per_term``: cost of each
+    additional upload to every client at the end. ``client_memory``, ``coordinator_memory``: working memory of the heaviest step,
+    above what the process already has.
     """
 
     preset: str
@@ -97,18 +97,18 @@ class _Point:
 
     @property
     def total(self) -> float:
-        """All of one client's part."""
+        """One client's total."""
         return self.encrypt + self.admit + self.decrypt + self.partial
 
 
 def units(scheme: str, parameters: int) -> int:
-    """What costs are proportional to: ciphertext blocks, or parameters for plaintext."""
+    """The unit of costs: ciphertext blocks, or parameters for plaintext."""
     preset = load_preset(scheme)
     return parameters if isinstance(preset, PlaintextPreset) else block_count(preset, parameters)
 
 
 def calibrate(scheme: str, *, collective: bool = False) -> Calibration:
-    """Measure a preset on this machine, once per process; whoever asks meanwhile waits. Raises: ParameterError."""
+    """Measure a preset on this machine, once per process; concurrent callers wait. Raises: ParameterError."""
     with _LOCK:
         return _calibrate(scheme, collective)
 
@@ -153,7 +153,7 @@ def _two_sizes(scheme: str) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Round:
-    """What was sent, and what the clients' messages cost them."""
+    """Messages sent, and the clients' costs of theirs."""
 
     sent: Sequence[Sent]
     spent: Sequence[Spent]
@@ -170,7 +170,7 @@ def _experiment(scheme: str, custody: str, clients: int) -> Experiment:
 
 
 def _parties(experiment: Experiment, parameters: int) -> tuple[Parties, Manifest]:
-    """Real parties around clients that draw their updates instead of training."""
+    """Real parties; the clients draw their updates instead of training."""
     manifest = Manifest.draw(experiment, parameters, 100)
     custody = Custody.parse(experiment.custody, experiment.clients)
     blocks = block_count(load_preset(experiment.scheme), parameters)
@@ -192,7 +192,7 @@ def _client(manifest: Manifest, kms: KMS, number: int, theta: Parameters) -> Cli
 
 
 def _rounds(parties: Parties, manifest: Manifest, count: int, carrier: ByCall) -> Iterator[_Round]:
-    """Each of so many rounds."""
+    """Run ``count`` rounds under one key."""
     transcript = Transcript(manifest, parties.kms.member, keep_bodies=False)
     post = Post(transcript, carrier)
     for _ in key_epoch(1, count, parties, post):
@@ -207,7 +207,7 @@ def _rounds(parties: Parties, manifest: Manifest, count: int, carrier: ByCall) -
 
 
 def _measure(scheme: str, custody: str, clients: int, parameters: int) -> _Point:
-    """Run a warm-up round and a few more; medians of what each step cost."""
+    """Run a warm-up round and a few more; medians of each step's cost."""
     parties, manifest = _parties(_experiment(scheme, custody, clients), parameters)
     found: list[_Point] = []
     for number, done in enumerate(_rounds(parties, manifest, ROUNDS + 1, ByCall())):
@@ -247,7 +247,7 @@ def _read(scheme: str, parameters: int, done: _Round, clients: int) -> _Point:
 
 
 class _Weighing(ByCall):
-    """Notes the largest working memory of each party's steps."""
+    """Records the largest working memory of each party's steps."""
 
     def __init__(self) -> None:
         self.most: dict[str, int] = {}

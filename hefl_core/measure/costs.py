@@ -1,4 +1,4 @@
-"""Who pays what for encryption: forecasts side by side, by scheme, by party, by size of the model and of the cohort."""
+"""Costs of encryption: forecasts by scheme, by party, by model size and by cohort."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """One scheme's cost at several sizes. ``bytes_up`` of one client, ``cpu_seconds`` of everybody, per round."""
+    """One scheme's cost at several sizes. ``bytes_up`` of one client, ``cpu_seconds`` of all parties, per round."""
 
     scheme: str
     at: tuple[int, ...]
@@ -34,13 +34,13 @@ class Growth:
 
 
 def bills(said: Forecast) -> tuple[Bill, Bill]:
-    """What one client and the coordinator pay for a round."""
+    """Costs of a round to one client and to the coordinator."""
     client = Bill("one client", said.bytes_up, said.bytes_down, said.cpu.clients / said.clients)
     return client, Bill("the coordinator", said.coordinator_out, said.coordinator_in, said.cpu.aggregate)
 
 
 def under(experiment: Experiment, scheme: str, clients: int | None = None) -> Experiment:
-    """The same experiment under another scheme, held the same way where that scheme can be, else individually.
+    """The same experiment under another scheme, with the same custody where possible, else individual.
 
     Raises: ParameterError.
     """
@@ -63,17 +63,17 @@ def with_model_size(experiment: Experiment, scheme: str, sizes: Sequence[int] = 
 
 
 def with_cohort(experiment: Experiment, scheme: str, parameters: int, cohorts: Sequence[int] = COHORTS) -> Growth:
-    """Cost of a round for several K, those that the preset has head-room for. Raises: ParameterError."""
+    """Cost of a round for each K that the preset has head-room for. Raises: ParameterError."""
     fit = tuple(k for k in cohorts if k <= most_clients(scheme))
     said = [forecast(under(experiment, scheme, k), parameters) for k in fit]
     return Growth(scheme, fit, tuple(f.bytes_up for f in said), tuple(f.cpu.total for f in said))
 
 
 def most_clients(scheme: str) -> int:
-    """Terms that a sum of this preset has room for."""
+    """Most terms of a sum under this preset."""
     return int(getattr(load_preset(scheme), "max_terms", 1000))
 
 
 def can_carry(scheme: str, clients: int) -> bool:
-    """Whether a sum of so many updates fits."""
+    """Whether a sum of ``clients`` updates fits."""
     return clients <= most_clients(scheme)

@@ -1,4 +1,4 @@
-"""What a round will cost before it is run: bytes exactly, CPU and memory from a short calibration of this machine."""
+"""Forecast of a round's costs: bytes exactly, CPU and memory from a short calibration of this machine."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class PhaseSeconds:
 
     @property
     def clients(self) -> float:
-        """What the clients pay together."""
+        """Sum over the clients."""
         return self.encrypt + self.decrypt
 
     @property
     def total(self) -> float:
-        """Everybody together, training left out."""
+        """Sum over all parties, without training."""
         return self.encrypt + self.aggregate + self.decrypt
 
 
@@ -36,7 +36,7 @@ class PhaseSeconds:
 class Forecast:
     """One round after the first, before it is run.
 
-    Units: bytes; CPU seconds; memory in bytes: working memory of the heaviest step, above what the process has anyway.
+    Units: bytes; CPU seconds; memory in bytes: working memory of the heaviest step, above what the process already has.
     """
 
     scheme: str
@@ -88,6 +88,7 @@ def forecast(experiment: Experiment, parameters: int, calibration: Calibration |
 
 def _cpu(lines: Calibration, n: int, experiment: Experiment) -> PhaseSeconds:
     clients, threshold = experiment.clients, experiment.quorum.threshold
+    # Calibrated at 2 of 4, or at 3 clients: only what exceeds that is added.
     decrypt = lines.decrypt(n)
     if lines.collective:
         decrypt += lines.per_partial * n * (threshold - 2) + lines.partial(n) * threshold / clients
@@ -100,7 +101,7 @@ def _cpu(lines: Calibration, n: int, experiment: Experiment) -> PhaseSeconds:
 
 @dataclass(frozen=True, slots=True)
 class ForecastError:
-    """|forecast - measured| / measured. ``cpu``: of all encryption work together, None where the clients told nobody."""
+    """|forecast - measured| / measured. ``cpu``: of all encryption work together, None where the clients reported nothing."""
 
     bytes_up: float
     bytes_down: float
@@ -112,9 +113,9 @@ class ForecastError:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The same quantities as a run had them: medians over its rounds, the first (which warms up) left out if there are more.
+    """The same quantities measured in a run: medians over its rounds, without the first (warm-up) if there are more.
 
-    ``first``: there was only the first, which brings θ_0. ``cpu``: None where the clients told nobody.
+    ``first``: there was only the first, which brings θ_0. ``cpu``: None where the clients reported nothing.
     """
 
     bytes_up: int
@@ -125,7 +126,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """A forecast beside what came: part of a result."""
+    """A forecast beside the measurement: part of a result."""
 
     forecast: Forecast
     measured: Measured
@@ -133,7 +134,7 @@ class Outlook:
 
 
 def measured(transcript: Transcript, cpu: Sequence[PhaseSeconds | None]) -> Measured:
-    """Read the bytes of a round off a transcript. ``cpu``: of each round, where it is known.
+    """Read a round's bytes off a transcript. ``cpu``: of each round, where known.
 
     Raises: ValueError when no round is on record.
     """
@@ -158,7 +159,7 @@ def _middle(found: Sequence[PhaseSeconds]) -> PhaseSeconds | None:
 
 
 def _rounds(transcript: Transcript) -> list[list[Sent]]:
-    """The messages of each round that came to a sum: of its last attempt."""
+    """Messages of each completed round: those of its last attempt."""
     sums = {sent.position.round: sent.position for sent in transcript.sent if sent.step == SUM}
     return [[sent for sent in transcript.of_round(number) if sent.position == at] for number, at in sums.items()]
 
@@ -174,14 +175,14 @@ def _traffic(sent: Sequence[Sent]) -> tuple[int, int]:
 def outlook(
     transcript: Transcript, cpu: Sequence[PhaseSeconds | None], calibration: Calibration | None = None
 ) -> Outlook:
-    """Forecast what a transcript's run had to cost, beside what it did cost. Raises: as :func:`forecast`, :func:`measured`."""
+    """Forecast and measured costs of a transcript's run. Raises: as :func:`forecast`, :func:`measured`."""
     manifest = transcript.manifest
     said, found = forecast(manifest.experiment, manifest.parameters, calibration), measured(transcript, cpu)
     return Outlook(said, found, forecast_error(said, found))
 
 
 def forecast_error(said: Forecast, found: Measured) -> ForecastError:
-    """How far off a forecast was."""
+    """Relative errors of a forecast."""
     came = found.cpu
     return ForecastError(
         bytes_up=_off(said.bytes_up, found.bytes_up),

@@ -1,7 +1,7 @@
-"""The mask of a ciphertext: what hides its plaintext, and must never be used twice. Read off, and broken, without a secret.
+"""The mask of a ciphertext hides its plaintext and must never be reused. Read, and planted with faults, without a secret.
 
-Of a ring ciphertext this is c1, of a Paillier ciphertext (1 + n)^m·r^n modulo n², which is r^n modulo n. Masks are compared as
-families (:func:`masks_of`). Other relations, a multiple or a sum of several masks, are not looked for.
+The mask of a ring ciphertext is c1; that of a Paillier ciphertext (1 + n)^m·r^n modulo n² is r^n modulo n. Masks are compared
+as families (:func:`masks_of`). Other relations, such as multiples or sums of several masks, are not detected.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from hefl_core.schemes.ring import blocks, rlwe, seal, threshold
 def masks_of(key: PublicKey, vector: CiphertextVector) -> tuple[bytes, ...]:
     """A digest of each block's mask, the same for all masks of one family.
 
-    Of a ring: a mask, its negative, and what X^j or an automorphism of the ring makes of it have the same coefficients up to
-    order and sign. Of Paillier: a mask, its negative and their inverses. Whoever has two of a family needs no key.
+    Ring: a mask, its negative, and their images under X^j or an automorphism have the same coefficients up to order and
+    sign. Paillier: a mask, its negative and their inverses. Two ciphertexts of one family can be related without a key.
     Raises: WireError for bytes that are no ciphertext; ParameterError for plaintext.
     """
     preset = load_preset(key.id.preset)
@@ -56,7 +56,7 @@ NOISY: Final = 0.2
 
 
 def opens_without_key(key: PublicKey, vector: CiphertextVector) -> bool:
-    """Whether a block says its plaintext to everybody: c0 near whole plaintexts, or a Paillier block without r^n.
+    """Whether a block reveals its plaintext: c0 near whole plaintexts, or a Paillier block without r^n.
 
     Raises: as :func:`masks_of`.
     """
@@ -89,13 +89,14 @@ def _turned(ring: seal.Ring, polynomial: rlwe.Residues) -> rlwe.Residues:
     primes = rlwe.data_primes(ring)
     column = np.array(primes, dtype=np.uint64)[:, None]
     rolled = np.roll(_coefficients(ring, polynomial), 1, axis=1)
+    # Minus zero is zero: p itself is no residue.
     turned = np.where(rolled > 0, column - rolled, rolled)
-    turned[:, 0] = rolled[:, 0]
+    turned[:, 0] = rolled[:, 0]  # X^N = -1: the wrapped coefficient changes its sign twice
     return turned if ring.plain_modulus else rlwe.ntt(turned, primes)
 
 
 def without_key(key: PublicKey, vector: CiphertextVector) -> tuple[bytes, ...]:
-    """Broken: c0 holds scaled plaintexts and nothing else, c1 as it was: it is well formed, and everybody reads it.
+    """Broken: c0 holds only scaled plaintexts, c1 is unchanged: well formed, and readable without a key.
 
     A Paillier block is (1 + n)^m. Raises: as :func:`masks_of`.
     """
@@ -123,7 +124,7 @@ def under_mask_of(key: PublicKey, one: CiphertextVector, other: CiphertextVector
 
 
 def without_mask(key: PublicKey, vector: CiphertextVector) -> tuple[bytes, ...]:
-    """Broken: blocks whose c0 holds small numbers, c1 as it was; a Paillier block is (1 + n)^m. Raises: as :func:`masks_of`."""
+    """Broken: blocks whose c0 holds small numbers, c1 unchanged; a Paillier block is (1 + n)^m. Raises: as :func:`masks_of`."""
     preset = load_preset(key.id.preset)
     if isinstance(preset, RingPreset):
         ring = seal.open_ring(preset)

@@ -1,7 +1,7 @@
-"""Is the noise of differential privacy there, as it is stated? Tests of (noised - clipped) against the discrete Gaussian.
+"""Is the noise of differential privacy as stated? Tests of (noised - clipped) against the discrete Gaussian.
 
-Too little noise breaks the guarantee, too much spoils the model; noise that is not fresh, or follows the update, can be taken
-off again. Every bound holds for the discrete Gaussian itself and for any number of entries, so an honest run fails with
+Too little noise breaks the guarantee, too much spoils the model; noise that is not fresh, or follows the update, can be
+subtracted again. Every bound holds for the discrete Gaussian itself and for any number of entries, so an honest run fails with
 probability ``alpha`` at most (Bonferroni over all tests):
 
 - sum of squares, both ways: Chernoff's bound of χ²; the discrete Gaussian's moments differ by less than 1e-100 from s ≥ 4 on;
@@ -9,7 +9,7 @@ probability ``alpha`` at most (Bonferroni over all tests):
 - inner products with the update, and with every other share of the run, of any client and round, as it is and in reverse
   order: a discrete Gaussian is sub-Gaussian with its own s (Canonne, Kamath, Steinke 2020, fact 22).
 
-What they cannot see: noise that somebody can compute (a generator with a known seed), another order of another's entries.
+They cannot detect predictable noise (a generator with a known seed), or another client's entries in another order.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from hefl_core.schemes.base import Vector
 
 ALPHA: Final = 1e-9
 TESTS_OF_ONE: Final = 4
-"""Of one share of noise alone: too little, too much, shape, and along the update."""
+"""Tests of one share: too little, too much, shape, and along the update."""
 TESTS_OF_TWO: Final = 2
-"""Of two shares of noise: in order and in reverse."""
+"""Tests of two shares: in order and in reverse."""
 MOST_NUMBERS: Final = 1 << 23
-"""Entries of all shares together that are compared with each other; of more, the first of each."""
+"""Entries of all shares together that are compared with each other; beyond it, the first of each."""
 FEWEST: Final = 32
-"""Entries; with fewer the moments of a coarse discrete Gaussian are not the normal's nearly enough."""
+"""Least entries; with fewer, a coarse discrete Gaussian's moments are too far from the normal's."""
 OFF_GRID: Final = 1e-6
 """In steps; float64 holds a whole number of steps far better."""
 ROUNDING: Final = 1e-3
@@ -54,7 +54,7 @@ class NoiseShare:
 
     @classmethod
     def of(cls, client: str, round_: int, noised: Vector, clipped: Vector, step: float) -> NoiseShare:
-        """Take the noise off. Raises: IntegrityError when the noised update is not on the grid."""
+        """Subtract the clipped update. Raises: IntegrityError when the noised update is not on the grid."""
         if noised.shape != clipped.shape:
             raise IntegrityError(
                 f"{client}, round {round_}: expected the update before its noise, found none of its shape"
@@ -85,6 +85,7 @@ def check_noise(shares: Sequence[NoiseShare], std: int, alpha: float = ALPHA) ->
     fewest = min((len(share.noise) for share in shares), default=0)
     if fewest < FEWEST:
         raise NotChecked(f"noise: expected {FEWEST} entries or more to test, found {fewest}; take a larger model")
+    # Bonferroni: each test, two-sided, may fail with probability 2·exp(-budget) = alpha over their number.
     budget = math.log(2 * (TESTS_OF_ONE * len(shares) + TESTS_OF_TWO * len(shares) ** 2 + 1) / alpha)
     for share in shares:
         _check_strength(share.name, share.strength(std), len(share.noise), budget)
@@ -110,16 +111,19 @@ def _check_shape(share: NoiseShare, std: int, budget: float) -> None:
     values, counts = np.unique(share.noise, return_counts=True)
     reached = np.cumsum(counts) / len(share.noise)
     before = reached - counts / len(share.noise)
+    # The discrete distribution jumps at whole numbers: half a step on lies between two jumps.
     off = max(
         float(np.max(np.abs(reached - ndtr((values + 0.5) / std)))),
         float(np.max(np.abs(before - ndtr((values - 0.5) / std)))),
     )
+    # Massart: P(distance > x) ≤ 2·exp(-2n·x²).
     if off > math.sqrt(budget / (2 * len(share.noise))) + ROUNDING:
         raise IntegrityError(f"{share.name}: the noise is no discrete Gaussian, its distribution is {off:.2g} away")
 
 
 def _check_along(what: str, noise: Whole, direction: Whole, std: int, budget: float) -> None:
     length = float(np.linalg.norm(direction))
+    # Sub-Gaussian: P(|⟨noise, v⟩| > s·|v|·√(2b)) ≤ 2·exp(-b).
     if abs(float(noise @ direction)) > std * length * math.sqrt(2 * budget):
         raise IntegrityError(f"{what}; it can be taken off again")
 
@@ -140,7 +144,7 @@ def check_apart(names: Sequence[str], noise: Whole, std: float, budget: float) -
 def check_strength(
     name: str, strength: float, count: int, budget: float, least: float = 1.0, most: float = 1.0
 ) -> None:
-    """A mean square over the stated variance, of numbers that are sub-Gaussian with it and no heavier than normal ones.
+    """Test a mean square over the stated variance, of sub-Gaussian numbers with tails no heavier than normal ones.
 
     Above ``most``: -ln P is at least count/2 · (u - 1 - ln u). Below ``least``: E exp(-λx²) ≤ 1 - λ + 3λ²/2, so at least
     count/6 · (1 - u)². Raises: IntegrityError.

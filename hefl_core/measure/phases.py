@@ -1,4 +1,4 @@
-"""Which phase of a round a party's piece of work belongs to: the one rule by which costs are counted, measured and forecast."""
+"""Phase of a round that a party's work belongs to: the one rule for counting, measuring and forecasting costs."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ PHASES: Mapping[str, Phase] = {
     "partial": "decrypt",
     "decrypt": "decrypt",
 }
-"""By the name of the step. The auditor's work is not the coordinator's and counts in the wall time only."""
+"""By step. The auditor's work counts in the wall time only."""
 
 
 def work_on_record(sent: Iterable[Sent]) -> Iterator[Work]:
-    """The coordinator's work, as its messages say it. Clients' costs are on no record: they grow with n_k."""
+    """The coordinator's work, from its messages. Clients' costs are on no record: they grow with n_k."""
     for entry in sent:
         if entry.sender == COORDINATOR:
             yield from entry.work
 
 
 def work_of(spent: Iterable[Spent]) -> Iterator[Work]:
-    """All work of some messages."""
+    """All work of these messages."""
     for one in spent:
         yield from one.work
 

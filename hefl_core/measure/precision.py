@@ -1,6 +1,6 @@
 """Noise and precision: what additions do to a ciphertext until it breaks, and what other parameters would give.
 
-Additions here pass the schemes by, which would refuse them: residues are added modulo their primes, under a throw-away key.
+Additions bypass the schemes, which would reject them: residues are added modulo their primes, under a throw-away key.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Wear:
-    """How a ciphertext wears. ``independent``: sums of different ciphertexts, as in a round; ``doubled``: one with itself.
+    """Noise growth of a ciphertext. ``independent``: sums of different ciphertexts, as in a round; ``doubled``: one with itself.
 
     ``head_room``: terms that the preset allows; ``breaks_at``: terms at which doubling decrypts wrongly, None if it never did.
     """
@@ -61,7 +61,7 @@ class Wear:
 
 
 def wear(scheme: str) -> Wear:
-    """Add until it breaks, under a key made for this. Raises: ParameterError for a scheme without a ring."""
+    """Add until decryption fails, under a throw-away key. Raises: ParameterError for a scheme without a ring."""
     opened = open_scheme(scheme)
     if isinstance(opened, BFVScheme):
         return _BFVBench(opened).wear()
@@ -109,7 +109,7 @@ class _Bench:
 
     def _plus(self, a: Residues, b: Residues) -> Residues:
         total = a + b
-        np.minimum(total, total - self._primes, out=total)
+        np.minimum(total, total - self._primes, out=total)  # below p, total - p wraps to a huge number
         return total
 
     def _read(self, vector: CiphertextVector) -> Residues:
@@ -123,7 +123,7 @@ class _Bench:
 
 
 class _BFVBench(_Bench):
-    """Noise budget: log2(q/t / 2|noise|); gone at 0. The message is ones, so that its sum is known modulo t."""
+    """Noise budget: log2(q/t / 2|noise|); gone at 0. All words of the message are equal, so that its sum is known modulo t."""
 
     unit = "noise budget, bits"
 
@@ -198,7 +198,7 @@ class Security:
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """What safe parameters cost and give. Units: bytes per parameter of a full block; microseconds per block; ``error``: of
+    """Cost and precision of safe parameters. Units: bytes per parameter of a full block; microseconds per block; ``error``: of
     a sum of ``max_terms`` entries up to 1, at most.
     """
 
@@ -214,19 +214,19 @@ Explored: TypeAlias = BFVPreset | CKKSPreset
 
 
 def prime_list(first: int, more: int, special: int) -> tuple[int, ...]:
-    """Bits of each coefficient prime: the first, so many of 40 bits, the special one last (0: none)."""
+    """Bits of each coefficient prime: the first, ``more`` of 40 bits, the special one last (0: none)."""
     return (first, *(40,) * more, *((special,) if special else ()))
 
 
 def security(degree: int, prime_bits: tuple[int, ...]) -> Security:
-    """What both tables say."""
+    """Compare with both tables."""
     return Security(degree, sum(prime_bits), LIMIT_2018.get(degree, 0), LIMIT_2024.get(degree, 0))
 
 
 def explored_bfv(
     degree: int, prime_bits: tuple[int, ...], plain_bits: int, fields: int, field_bits: int, max_terms: int
 ) -> BFVPreset:
-    """A preset of somebody's own, checked like the shipped ones. Raises: ParameterError saying which rule it breaks."""
+    """A custom preset, checked like the shipped ones. Raises: ParameterError naming the broken rule."""
     preset = BFVPreset(
         name="explored-bfv",
         family="bfv",
@@ -265,7 +265,7 @@ def explored_ckks(degree: int, prime_bits: tuple[int, ...], scale_bits: int, max
 
 @lru_cache(maxsize=64)
 def performance(preset: Explored) -> Performance:
-    """Make a key, encrypt a full block a few times, and measure. Raises: ParameterError where SEAL refuses."""
+    """Generate a key, encrypt a full block a few times, and measure. Raises: ParameterError where SEAL refuses."""
     scheme: BFVScheme | CKKSScheme = BFVScheme(preset) if isinstance(preset, BFVPreset) else CKKSScheme(preset)
     per_block = _values_per_block(preset)
     key, shares = scheme.keygen(Quorum(1, 1))

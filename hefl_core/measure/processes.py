@@ -1,4 +1,4 @@
-"""Processes and their memory, as the operating system tells them."""
+"""Processes and their memory, from the operating system."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class ProcessLine:
-    """One process. ``mib``: resident memory, shared pages included; None where it is gone or not ours to see."""
+    """One process. ``mib``: resident memory with shared pages; None where the process is gone or not readable."""
 
     pid: int
     what: str
@@ -27,7 +27,7 @@ def memory_of(pid: int) -> float | None:
 
 
 def own_processes(named: Sequence[tuple[int, str]] = ()) -> tuple[ProcessLine, ...]:
-    """This process and its children; ``named`` says what some of them are."""
+    """This process and its children; ``named``: descriptions of some."""
     known = dict(named)
     me = psutil.Process(os.getpid())
     found = [(me.pid, known.pop(me.pid, "the application"))]

@@ -1,8 +1,8 @@
-"""Is what is called sealed sealed? A body on record is tried without any key; of one that is not kept the size is compared.
+"""Is a body marked as sealed really sealed? A body on record is tried without a key; otherwise its size is compared.
 
-Tried are keys that could lie about in the open: every 32 bytes of what is wrapped for a reader, of the header's digest, and zeros;
-and the content as it is. A key that somebody made known in another way is not found.
-Source: RFC 9180: what HPKE wraps is 48 bytes longer, an encapsulated key of 32 and a tag of 16.
+Candidate keys are those that could lie in the open: every 32 bytes of a wrap, the header's digest, and zeros. The content is
+also tried as plaintext. A key disclosed in another way is not found.
+Source: RFC 9180: an HPKE wrap is 48 bytes longer than its content, an encapsulated key of 32 and a tag of 16.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from hefl_core.wire.envelope import SignedHeader
 WRAPPED_BYTES: Final = CONTENT_KEY_BYTES + 32 + 16
 TAG_BYTES: Final = 16
 MOST_TRIED_BYTES: Final = 1 << 22
-"""Of larger bodies only the keys at the ends of a wrap are tried."""
+"""For larger bodies only the ends of one wrap are tried."""
 
 
 def sealed_nbytes(head: SignedHeader) -> int:
-    """How large a message with this header is when it is sealed to its recipients."""
+    """Size of a message with this header, sealed to its recipients."""
     header = head.header
     wraps = tuple(Wrap(name, bytes(WRAPPED_BYTES)) for name in header.recipients)
     body = SealedBody(wraps, bytes(NONCE_BYTES), bytes(header.content_nbytes + TAG_BYTES))
@@ -35,7 +35,7 @@ def sealed_nbytes(head: SignedHeader) -> int:
 
 
 def opens_without_key(head: SignedHeader, body: bytes) -> bool:
-    """Whether somebody without a key reads this body. Raises: WireError for one of another form."""
+    """Whether this body can be read without a key. Raises: WireError for one of another form."""
     header, sealed = head.header, decode(body, SealedBody)
     if header.content_digest in (hashlib.sha256(part).digest() for part in (body, *_plain(sealed.ciphertext))):
         return True

@@ -1,7 +1,7 @@
-"""Bytes of a round before it is run: the messages are written down with empty hands and weighed.
+"""Bytes of a round before it is run: each message is encoded with empty contents and measured.
 
-Every message has the form that it will have, with digests and signatures of zeros; only ciphertext blocks are not made
-but counted, since all blocks of a preset have one size (within a few bytes where SEAL compresses them).
+Digests and signatures are zeros. Ciphertext blocks are counted, not made, since all blocks of a preset have one size
+(within a few bytes where SEAL compresses them).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from hefl_core.wire.envelope import Header, Position, SignedHeader
 
 DIGEST, SIGNATURE, NONCE, HPKE_BYTES, GCM_TAG = bytes(32), bytes(64), bytes(12), 32 + 32 + 16, 16
 EXAMPLES = 1000
-"""Stands for counts: two or three bytes on the wire whatever it is."""
+"""Stands for any count: two or three bytes on the wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class RoundBytes:
 
 @lru_cache(maxsize=64)
 def block_sizes(name: str) -> BlockSizes:
-    """Encrypt one block under a throw-away key and weigh it. Raises: ParameterError."""
+    """Encrypt one block under a throw-away key and measure it. Raises: ParameterError."""
     preset, scheme = load_preset(name), open_scheme(name)
     if isinstance(preset, PaillierPreset):
         nbytes = -(-2 * preset.modulus_bits // 8)
@@ -103,7 +103,7 @@ def _bin(size: int) -> int:
 
 
 class _Scale:
-    """Weighs the messages of one round of one experiment."""
+    """Measures the messages of one round of one experiment."""
 
     def __init__(self, experiment: Experiment, parameters: int) -> None:
         self.experiment, self.parameters = experiment, parameters
@@ -180,7 +180,7 @@ class _Scale:
         return empty + self._vector(terms=len(headers))
 
     def _together(self) -> tuple[int, int, int]:
-        """What one client receives under collective custody only: acknowledgement, request, all partial decryptions."""
+        """What one client receives only under collective custody: acknowledgement, request, all partial decryptions."""
         if not self.quorum.collective:
             return 0, 0, 0
         active = self.clients[: self.quorum.threshold]
@@ -209,6 +209,7 @@ class _Scale:
         first_words = len(DIGEST) * (
             len(self.clients) + 3
         )  # nothing to refer back to: plan (twice), commitments, confirmation
+        # - 1: θ_0 takes the place of a nil, which is one byte.
         return len(encode(plan)), theta + _bin(theta) - 1 - first_words
 
     def _sealed(self, readers: Sequence[str], content: int) -> int:

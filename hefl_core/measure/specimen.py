@@ -1,6 +1,6 @@
-"""One ciphertext under a throw-away key, to be looked at: residues, uniformity, the same plaintext twice, a flipped bit.
+"""One ciphertext under a throw-away key for inspection: residues, uniformity, the same plaintext twice, a flipped bit.
 
-Nothing here belongs to a run: the key is made for the look and forgotten with it.
+Nothing here belongs to a run: the key is generated for the inspection and then discarded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hefl_core.wire.envelope import Position
 from hefl_core.wire.outbox import Outbox
 
 LAB_PRESETS = ("bfv-lean", "bfv-compact", "bfv-compact-2048", "ckks-lean")
-"""Presets whose inside is worth a look and quick to make."""
+"""Presets that are instructive to inspect and quick to generate."""
 _PLACE = Position(1, 1, 1)
 _NAME = client_name(1)
 _BINS = 32
@@ -37,7 +37,7 @@ _BINS = 32
 
 @dataclass(frozen=True)
 class Specimen:
-    """A key of its own for looking at ciphertexts of one preset."""
+    """A throw-away key for inspecting ciphertexts of one preset."""
 
     scheme: Scheme
     key: PublicKey
@@ -65,7 +65,7 @@ class Specimen:
 
 
 def sample_update(length: int, seed: int = 7) -> Vector:
-    """Numbers as an update has them: small, around zero, a few larger ones. Shapes: float64 (length,)."""
+    """Random numbers like an update's: small, around zero, a few larger. Shapes: float64 (length,)."""
     draw = np.random.Generator(np.random.PCG64(seed))
     return np.clip(draw.laplace(0.0, 0.04, length), -0.9, 0.9)
 
@@ -78,7 +78,7 @@ def residues(specimen: Specimen, vector: CiphertextVector) -> Residues:
 
 
 def primes(specimen: Specimen) -> tuple[int, ...]:
-    """The primes that residues are taken by."""
+    """The moduli of the residues."""
     return data_primes(cast(BFVScheme | CKKSScheme, specimen.scheme).ring)
 
 
@@ -96,7 +96,7 @@ class Uniformity:
 
     @property
     def looks_uniform(self) -> bool:
-        """Whether a test at one in a billion finds nothing: it is asked on every visit."""
+        """Whether a test at one in a billion finds nothing: every visit of the page asks."""
         return self.p_value > 1e-9
 
 
@@ -115,6 +115,7 @@ def uniformity(fractions: Vector) -> Uniformity:
     reach = (math.sqrt(n) + 0.12 + 0.11 / math.sqrt(n)) * distance
     tail = 2 * sum((-1) ** (k - 1) * math.exp(-2 * (k * reach) ** 2) for k in range(1, 101))
     counts, _ = np.histogram(ordered, bins=_BINS, range=(0.0, 1.0))
+    # The alternating series converges slowly near 0; below 0.2 the tail is 1 to twelve digits.
     p_value = 1.0 if reach < 0.2 else min(1.0, max(0.0, tail))
     return Uniformity(n, tuple(int(c) for c in counts), distance, p_value)
 
@@ -137,7 +138,7 @@ def plaintext_uniformity(x: Vector) -> Uniformity:
 
 @dataclass(frozen=True)
 class Twice:
-    """The same vector encrypted twice: how many of the first block's residues are equal, and whether both decrypt alike."""
+    """One vector encrypted twice: equal residues in the first block, and whether both decrypt alike."""
 
     first: CiphertextVector
     second: CiphertextVector
@@ -159,7 +160,7 @@ def twice(specimen: Specimen, x: Vector) -> Twice:
 
 @dataclass(frozen=True, slots=True)
 class FlipVerdict:
-    """What one check said of damaged bytes. ``refused``: whether the damage ends here."""
+    """Result of one check on damaged bytes. ``refused``: whether the check rejects them."""
 
     who: str
     check: str
@@ -168,7 +169,7 @@ class FlipVerdict:
 
 
 def flip(vector: CiphertextVector, position: int, bit: int) -> CiphertextVector:
-    """One bit of the first block the other way. ``position`` counts bytes, negative ones from the end."""
+    """Flip one bit of the first block. ``position`` counts bytes, negative ones from the end."""
     block = bytearray(vector.blocks[0])
     block[position % len(block)] ^= 1 << (bit % 8)
     return replace(vector, blocks=(bytes(block), *vector.blocks[1:]))
@@ -177,7 +178,7 @@ def flip(vector: CiphertextVector, position: int, bit: int) -> CiphertextVector:
 def examine(
     specimen: Specimen, honest: CiphertextVector, damaged: CiphertextVector, x: Vector
 ) -> tuple[FlipVerdict, ...]:
-    """Every check of the protocol, for real, on damaged bytes; each as if the ones before had been left out."""
+    """Run every check of the protocol on damaged bytes, each as if the earlier ones were off."""
     return (
         _on_the_wire(honest, damaged),
         _at_the_door(specimen, damaged),
@@ -200,7 +201,7 @@ def _on_the_wire(honest: CiphertextVector, damaged: CiphertextVector) -> FlipVer
 
 
 def _at_the_door(specimen: Specimen, damaged: CiphertextVector) -> FlipVerdict:
-    """What can be said of a ciphertext without a secret."""
+    """Checks of a ciphertext that need no secret."""
     check = "header, sizes and residues of each block"
     try:
         specimen.scheme.check(specimen.key, damaged)
@@ -212,7 +213,7 @@ def _at_the_door(specimen: Specimen, damaged: CiphertextVector) -> FlipVerdict:
 
 
 def _at_the_auditor(specimen: Specimen, honest: CiphertextVector, damaged: CiphertextVector, x: Vector) -> FlipVerdict:
-    """Re-adding what was uploaded, compared with a sum that somebody changed."""
+    """Re-adding the uploads, compared with a changed sum."""
     check = "adding the uploads again, block by block"
     other = specimen.encrypt(x, client_name(2))
     try:
@@ -227,7 +228,7 @@ def _at_the_auditor(specimen: Specimen, honest: CiphertextVector, damaged: Ciphe
 
 
 def _after_decryption(specimen: Specimen, damaged: CiphertextVector, x: Vector) -> tuple[FlipVerdict, ...]:
-    """What decryption itself notices, and the tag where there is one."""
+    """Checks at decryption, and the tag where there is one."""
     check = "decrypting: noise, fields, count"
     try:
         part = specimen.scheme.partial_decrypt(specimen.share, damaged, (1,))
@@ -253,7 +254,7 @@ def _after_decryption(specimen: Specimen, damaged: CiphertextVector, x: Vector) 
 
 @dataclass(frozen=True, slots=True)
 class WordLayout:
-    """What one coefficient (or slot) of a plaintext holds, and what one block holds.
+    """Contents of one coefficient (or slot) of a plaintext, and of one block.
 
     ``bits``: (name, width) from the lowest; ``words``: (name, how many) in a block, in order.
     """

@@ -1,4 +1,4 @@
-"""What a blindness test did and found, and whether that says that the server learns nothing."""
+"""Result of a blindness test, and whether it supports that the server learns nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FAMILY_ALPHA: Final = uniformity.FAMILY_ALPHA
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """One process over the whole test. ``nbytes`` of the last look, ``shared`` of it in shared memory."""
+    """One process over the whole test. ``nbytes``: read in the last look, ``shared`` of it in shared memory."""
 
     party: str
     pid: int
@@ -29,7 +29,7 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Something that must be found, and whether it was."""
+    """A planted fault that the test must find, and whether it did."""
 
     name: str
     planted: str
@@ -47,15 +47,15 @@ class Guessing:
 
     @property
     def by_chance(self) -> int:
-        """What a coin would get right, on average."""
+        """Correct guesses of a coin, on average."""
         return self.trials // 2
 
 
 @dataclass(frozen=True)
 class Blindness:
-    """What one blindness test did and found. ``needles``: by kind; ``least_bits``: the entropy of the weakest of them.
+    """Result of one blindness test. ``needles``: by kind; ``least_bits``: entropy of the weakest needle.
 
-    ``handed``: what Ray gave to the coordinator's process, where it was watched from the start.
+    ``handed``: what Ray passed to the coordinator's process, where this was recorded from the start.
     """
 
     experiment: Experiment
@@ -89,7 +89,7 @@ class Blindness:
 
     @property
     def decoded(self) -> tuple[int, int]:
-        """(messages, fields) that were held against the allow-list."""
+        """(messages, fields) that were compared with the allow-list."""
         fields = sum(count for _, inputs in self.inputs for _, count in inputs.meanings)
         return sum(inputs.messages for _, inputs in self.inputs), fields
 
@@ -109,12 +109,12 @@ class Blindness:
 
     @property
     def sighted(self) -> bool:
-        """Whether the test found everything that was put there for it. If not, its "nothing found" means nothing."""
+        """Whether the test found every control. If not, its "nothing found" proves nothing."""
         return all(control.found for control in self.controls)
 
     @property
     def holds(self) -> bool:
-        """Nothing was found, by a test that finds."""
+        """Whether a test that finds its controls found nothing else."""
         return self.sighted and not self.findings
 
     def to_json(self) -> str:
@@ -131,4 +131,4 @@ PLANTED: Final = {
     "update kept": "one client's update left in the coordinator's memory",
     "update in the object store": "a plaintext update put into Ray's object store",
 }
-"""The controls of the memory search: names as checks/blindness/hosts.py labels its needles."""
+"""Controls of the memory search: names as checks/blindness/hosts.py labels its needles."""

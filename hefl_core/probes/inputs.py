@@ -1,14 +1,14 @@
-"""What went into a keyless party, decoded against an allow-list: every kind of message, every field of every kind.
+"""Inputs of a keyless party, decoded against an allow-list: every kind of message, every field of every kind.
 
-Each field has a meaning, and each meaning a check that leaves no room for a number of a client's: a count must count, a size
-must be the size of what is there, a public number must be one of the manifest's. No meaning stands for an example count.
-What cannot be decoded, has a field that is not listed, or fails its check, is a finding.
+Each field has a meaning, and each meaning a check that leaves no room for a client's private number: a count must count, a
+size must match the bytes, a public number must be one of the manifest's. No meaning allows an example count. A message that
+cannot be decoded, has an unlisted field or fails a check is a finding.
 
-The record's own lines are held against the same list: a client's cost report (training time grows with n_k), a client's
-refusal with a number in it, a size that is not the message's and a header that nobody got are looked at too.
+The record's own lines are compared with the same list: a client's cost report (training time grows with n_k), a client's
+refusal with a number in it, a wrong size, and a header that no party received.
 
-What it cannot see: a number in the bits of a digest of something that never comes (a commitment's spare for an attempt that is
-not made, a message that nobody got), as long as the 32 bytes look like a digest; a number told in words; timing.
+It cannot see: a number in the bits of a digest whose content never comes (a commitment's spare for an unused attempt, a
+message that no party received), as long as the 32 bytes look like a digest; a number told in words; timing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import DOMAIN, NO_DIGEST, VERSION, Header, SignedHeader
 
 READABLE: Final = protocol_table.READABLE
-"""All that a keyless party can decode, and as what: the table of the protocol says it."""
+"""Types that a keyless party can decode, by kind of message, from the table of the protocol."""
 
 NAME, PLACE, NUMBER, SIZE = "name", "place in the run", "public number", "size of what is sent"
 DIGEST, KEY, SIGNATURE, CIPHERTEXT = "digest", "public key", "signature", "ciphertext"
@@ -91,14 +91,14 @@ MEANINGS: Final = tuple(sorted({meaning for names in FIELDS.values() for meaning
 LONGEST_NAME = 200
 MOST_ATTEMPTS = 8
 FEWEST_VALUES = 15
-"""Different bytes in a digest's 32: a SHA-256 has fewer with less than 2^-55; a number that is written there has few."""
+"""Least different bytes in a digest: a SHA-256 has fewer with probability below 2^-55; a written number has few."""
 STEP: Final = re.compile(r"(receive )?[a-z_/-]{1,40}")
-"""How a note names what a party was asked for: in letters."""
+"""How a note names a step: in letters, without digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What was decoded. ``meanings``: fields by meaning; ``findings``: what was not on the list, in words."""
+    """Result of decoding. ``meanings``: fields by meaning; ``findings``: what the list does not allow, in words."""
 
     messages: int
     nbytes: int
@@ -109,7 +109,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Bytes that were handed over, by their digest."""
+    """Bytes passed to a process, by their digest."""
 
     digest: bytes
     nbytes: int
@@ -117,11 +117,11 @@ class Blob:
 
 @dataclass
 class Decoder:
-    """Walks messages and values; keeps what it found.
+    """Walks messages and values; collects findings.
 
-    ``sizes`` and ``blocks``: what the run's messages really have. ``order``: which message of its sender each one is;
-    where parties were left out, up to ``gaps`` numbers may be missing. ``names`` and ``digests``: all that the run knows; a
-    client says no other. ``sequences``: the numbers of keyless parties' messages, and -1 before the first.
+    ``sizes`` and ``blocks``: those of the run's messages. ``order``: place of each message among its sender's; where parties
+    were left out, up to ``gaps`` numbers may be missing. ``names`` and ``digests``: all that the run knows; a client may
+    send no other. ``sequences``: the numbers of keyless parties' messages, and -1 before the first.
     """
 
     manifest: Manifest
@@ -161,7 +161,7 @@ class Decoder:
 
     @property
     def numbers(self) -> set[float | None]:
-        """Every number that the manifest makes public, and what follows from it."""
+        """Every number that the manifest makes public or implies."""
         e = self.manifest.experiment
         quorum = {e.quorum.threshold, e.quorum.holders}
         small = set(range(e.clients + 1))  # terms, holders, members: at most all clients
@@ -169,7 +169,7 @@ class Decoder:
         return quorum | small | said | self.blocks | {0, VERSION, 2, None}
 
     def message(self, seen: Seen) -> None:
-        """One message as the party has it: header, and content where it can read."""
+        """One message as the party has it: header, and content where readable."""
         head, header = seen.sent.head, seen.sent.head.header
         where = f"{header.kind} of {header.sender}, round {header.position.round}"
         self._of_client = is_client(header.sender)
@@ -186,7 +186,7 @@ class Decoder:
                 self.findings.append(f"{where}: not decodable ({error})")
 
     def unsent(self, head: SignedHeader) -> None:
-        """A header that nobody got. What it says of its content cannot be compared, but has to look like it."""
+        """A header that no party received: its content cannot be compared, but the digest must look like one."""
         header = head.header
         where = f"unsent {header.kind} of {header.sender}, round {header.position.round}"
         self._of_client = is_client(header.sender)
@@ -195,7 +195,7 @@ class Decoder:
             self.findings.append(f"{where}: Header.content_digest is no digest")
 
     def walk(self, value: object, where: str) -> None:
-        """Every leaf of a value of the listed types; headers, wherever they are, also in their sender's order."""
+        """Check every leaf of a value of the listed types, and the order of every header inside it."""
         for header in _headers(value):
             place = self.order.get(header.digest)
             if place is None or not place <= header.sequence <= place + self.gaps:
@@ -228,7 +228,7 @@ class Decoder:
                 self.walk(part, where)
 
     def _is_known(self, kind: str, meaning: str, leaf: object) -> bool:
-        """What a client says in a name or a digest is something that the run knows; only commitments say something new."""
+        """Whether the run knows a client's name or digest; only commitments may bring a new digest."""
         if not self._of_client:
             return True
         if kind == "Commitment":
@@ -259,7 +259,7 @@ class Decoder:
 
 
 def examine(transcript: Transcript, seat: str) -> Inputs:
-    """Decode all that this seat sent or received."""
+    """Decode every message that this seat sent or received."""
     decoder = Decoder.of(transcript)
     kinds: Counter[str] = Counter()
     nbytes = 0
@@ -280,13 +280,13 @@ UNFILED: Final = "bytes that are not on record in the open"
 
 
 def awaits_uploads(finding: str) -> bool:
-    """Whether this is all that can be said before the auditor has filed the uploads of an attempt."""
+    """Whether this finding only means that the auditor has not yet filed the uploads of an attempt."""
     sizes = (f"Commitment.nbytes is no {SIZE}", f"Header.content_nbytes is no {SIZE}", f"Header.blocks is no {NUMBER}")
     return finding.endswith((UNFILED, *sizes))
 
 
 def known_names(transcript: Transcript) -> set[str]:
-    """Parties, kinds and keys of a run, as its keyless parties and its KMS say them."""
+    """Parties, kinds and keys of a run, as its keyless parties and its KMS name them."""
     manifest = transcript.manifest
     found = {
         manifest.id,
@@ -304,7 +304,7 @@ def known_names(transcript: Transcript) -> set[str]:
 
 
 def known_digests(transcript: Transcript) -> set[bytes]:
-    """Digests of a run's messages and ciphertexts, and its states. Raises: nothing; what is unreadable is a finding elsewhere."""
+    """Digests of a run's messages, ciphertexts and states. Raises: nothing; unreadable content is a finding elsewhere."""
     found = {NO_DIGEST}
     for head in transcript.headers:  # a receipt that was lost is what its sender's next message follows
         found |= {head.header.digest, head.header.content_digest}
@@ -321,7 +321,7 @@ def known_digests(transcript: Transcript) -> set[bytes]:
 
 
 def looks_like_a_digest(leaf: object) -> bool:
-    """Whether 32 bytes are not mostly of a few values, as a number is that was written there.
+    """Whether 32 bytes have many different values, unlike a number written there.
 
     >>> looks_like_a_digest(hashlib.sha256(b"x").digest()), looks_like_a_digest((113).to_bytes(32, "big"))
     (True, False)
@@ -330,12 +330,12 @@ def looks_like_a_digest(leaf: object) -> bool:
 
 
 def examine_record(transcript: Transcript) -> tuple[str, ...]:
-    """Findings in the record's own lines: what stands beside the messages, on the coordinator's disk."""
+    """Findings in the record's own lines, beside the messages, on the coordinator's disk."""
     return (*_in_lines(transcript), *_in_unsent(transcript))
 
 
 def unused_spares(transcript: Transcript) -> int:
-    """Digests in commitments that nothing on record has: of attempts that were not made. Nobody can compare them."""
+    """Number of digests in commitments for unused attempts: nothing on record can be compared with them."""
     came = known_digests(transcript)
     spares = 0
     for sent in transcript.sent:
@@ -369,7 +369,7 @@ _PLACE: Final = re.compile(r"\b(client|round|attempt|epoch)[ -](\d+)")
 
 
 def _beside(sent: Sent, transcript: Transcript) -> Iterator[str]:
-    """What a line says beside its message."""
+    """Findings in what a line says beside its message."""
     if is_client(sent.sender) and sent.work:
         yield f"a cost report of {sent.sender}; training time grows with its number of examples"
     if any(one.step not in WORKED for one in sent.work):
@@ -384,7 +384,7 @@ WORKED: Final = frozenset({"train", "encrypt", "seal", "decrypt", "partial", "ad
 
 
 def _in_unsent(transcript: Transcript) -> Iterator[str]:
-    """Headers that nobody got: as those that came, but for what only the content could prove."""
+    """Findings in headers that no party received: all checks that need no content."""
     heads = [line.entry.head for line in transcript.lines if isinstance(line.entry, Unsent)]
     if not heads:
         return
@@ -408,7 +408,7 @@ def _committed_sizes(transcript: Transcript) -> Iterator[int]:
 
 
 def examine_handed(transcript: Transcript, handed: Sequence[tuple[int, object]], known: Sequence[bytes]) -> Inputs:
-    """The same of what the runtime handed to a process: (bytes as they came, value). ``known``: public bodies beside messages."""
+    """The same for what the runtime passed to a process: (size, value). ``known``: public bodies beside messages."""
     decoder = Decoder.of(transcript)
     decoder.bodies |= {hashlib.sha256(body).digest() for body in known}
     kinds: Counter[str] = Counter()

@@ -1,11 +1,11 @@
-"""Look for secrets in the memory of running processes: is a key, an update or a sum where it must not be?
+"""Search the memory of running processes for secrets: is a key, an update or a sum where it must not be?
 
 The search has fingerprints only (wire/fingerprint.py). One pass serves any number of them: at each of the eight offsets of
-a word the anchor number of the 32 bytes that follow is looked up in a table; what the table knows is compared by SHA-256.
-A search that finds nothing proves something only if the same search finds what was put there (tests/security).
+a word the anchor number of the following 32 bytes is looked up in a table; a match is compared by SHA-256. A search that
+finds nothing proves something only if the same search finds a planted secret (tests/security).
 
-Private pages are read where they are in memory or swapped out. Of a *shared* mapping all of the file behind it is read, not
-only the pages that the process has touched: it could read the others at any time. Ray's object store is such a file.
+Private pages are read where they are in memory or swapped out. Of a *shared* mapping the whole file is read, not only the
+pages that the process has touched: it could read the others at any time. Ray's object store is such a file.
 Reads /proc/<pid>/mem: Linux, the same user or root.
 """
 
@@ -26,7 +26,7 @@ from hefl_core.wire.fingerprint import ANCHOR_BITS, ANCHOR_BYTES, Fingerprint, S
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 BLOCK = 1 << 18
 COARSE_BITS = 16
-_PRESENT = np.uint64(3) << np.uint64(62)
+_PRESENT = np.uint64(3) << np.uint64(62)  # /proc/PID/pagemap: bit 63 is in memory, bit 62 is swapped out
 _UNREADABLE = ("[vvar]", "[vsyscall]", "[vvar_vclock]")
 
 Read = Callable[[int, int], bytes]
@@ -45,7 +45,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one look into one process read and found. ``shared``: bytes of shared mappings among ``nbytes``."""
+    """Result of one look into one process. ``shared``: bytes of shared mappings among ``nbytes``."""
 
     pid: int
     nbytes: int
@@ -81,7 +81,7 @@ class Search:
         self.add(fingerprints)
 
     def add(self, fingerprints: Iterable[Fingerprint]) -> None:
-        """More needles; one that is known already counts once."""
+        """Add needles; duplicates count once."""
         for one in fingerprints:
             if one.digest not in self.fingerprints:
                 self.fingerprints[one.digest] = one
@@ -116,15 +116,15 @@ class Search:
             try:
                 block = read(min(BLOCK, high - position), position)
             except OSError:
-                return  # it vanished meanwhile
+                return  # the mapping is gone
             for at, anchor in self._candidates(block):
                 yield from self._compare(read, position + at, anchor)
             if len(block) <= ANCHOR_BYTES or position + len(block) >= high:
                 return
-            position += len(block) - ANCHOR_BYTES + 1
+            position += len(block) - ANCHOR_BYTES + 1  # overlap: an anchor may lie across two blocks
 
     def _candidates(self, block: bytes) -> Iterator[tuple[int, int]]:
-        """(place, anchor number) where the tables know the number: a small one first, which stays in the processor's cache."""
+        """(place, anchor number) of known numbers: a coarse table first, which stays in the processor's cache."""
         if len(block) < ANCHOR_BYTES or block.count(0) == len(block):
             return
         for shift in range(8):
@@ -140,7 +140,7 @@ class Search:
 
     def _compare(self, read: Read, at: int, anchor: int) -> Iterator[Fingerprint]:
         for one in self._by_anchor[anchor]:
-            with suppress(OSError):  # what vanished since cannot be compared, and is not there
+            with suppress(OSError):  # a page that is gone since holds nothing
                 if at >= one.before and self.salt.digest(read(one.nbytes, at - one.before)) == one.digest:
                     yield one
 
@@ -149,7 +149,7 @@ class Search:
 
 
 def _stretches(pid: int, files: set[tuple[str, int]]) -> Iterator[tuple[_Mapping, Read, int, int]]:
-    """What there is to read: (mapping, how to read it, from, to). ``files``: read-only file parts read already."""
+    """Readable ranges: (mapping, how to read it, from, to). ``files``: read-only file parts that were read already."""
     with open(f"/proc/{pid}/mem", "rb", 0) as memory, open(f"/proc/{pid}/pagemap", "rb", 0) as pages:
         for mapping in _mappings(pid):
             if mapping.is_file and not mapping.writable:
@@ -179,7 +179,7 @@ def _mappings(pid: int) -> Iterator[_Mapping]:
 
 
 def _open_behind(pid: int, mapping: _Mapping) -> int | None:
-    """The file behind a shared mapping, also one without a name; None where it can be had only through the mapping."""
+    """The file behind a shared mapping, also without a name; None where only the mapping gives access."""
     places = [f"/proc/{pid}/map_files/{mapping.low:x}-{mapping.high:x}"]
     places += [str(path) for path in Path("/proc").glob("[0-9]*/fd/*") if _names(path, mapping.path)]
     for place in places:
@@ -198,7 +198,7 @@ def _names(link: Path, target: str) -> bool:
 
 
 def _data_in(handle: int) -> Iterator[tuple[int, int]]:
-    """The parts of a file that were ever written."""
+    """The parts of a file that were written: a sparse file has holes."""
     position, size = 0, os.fstat(handle).st_size
     while position < size:
         try:

@@ -1,4 +1,4 @@
-"""What nobody without a key may have, in every form in which it may lie in memory: updates, sums, models, records.
+"""Secrets that no keyless party may have, in every form that they take in memory: updates, sums, models, records.
 
 Entropy is estimated from below: the Shannon entropy of a vector's own entries, which cannot exceed log2 of its length,
 times the entries of a piece. Pieces of equal or zero entries (a pixel that is always black) are not taken.
@@ -31,16 +31,16 @@ from hefl_core.wire.fingerprint import ANCHOR_BYTES, SMALLEST_BITS, Fingerprint,
 UPDATE, AGGREGATE, MODEL, RECORD = "plaintext update", "aggregate", "model after θ_0", "training records"
 FLOATS = ("<f4", "<f8", ">f4", ">f8")
 TRIES = 64
-"""Places that are looked at for a piece."""
+"""Places that are tried for a piece."""
 SPARE = 4
-"""Entries more than the entropy needs, for those that are equal or zero."""
+"""Extra entries beyond what the entropy needs, since some are equal or zero."""
 KEY_PIECES = 8
 """Pieces of each form of a key."""
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """How a run quantises: what fields and words of a vector are made with."""
+    """How a run quantises a vector into fields and words."""
 
     scheme: str
     max_terms: int
@@ -63,7 +63,7 @@ def vector_forms(kind: str, name: str, vector: Vector, count: int, seed: int) ->
 def field_forms(
     kind: str, name: str, fields: npt.NDArray[np.uint64], offset: int, numbers: Numbers, count: int, seed: int
 ) -> Iterator[Form]:
-    """The same of quantised entries: fields with their offset, signed integers without, and packed words."""
+    """The same for quantised entries: fields with their offset, signed integers without, and packed words."""
     bits = _entropy(fields)
     signed = fields.astype(np.int64) - offset
     for order, values in (
@@ -89,7 +89,7 @@ def field_forms(
 def _number_forms(
     kind: str, name: str, fields: npt.NDArray[np.uint64], preset: PaillierPreset, bits: float, count: int
 ) -> Iterator[Form]:
-    """Packed fields as one long integer per block, in GMP's order of bytes and in the other."""
+    """Packed fields as one long integer per block, in GMP's byte order and in the other."""
     words, _ = PaillierWords(preset).layout.write((0, 0), fields, True)
     density = bits / preset.field_bits * 8
     size = max(ANCHOR_BYTES, -(-int(SMALLEST_BITS / density + 1) // 8) * 8)
@@ -122,7 +122,7 @@ def mean_forms(name: str, mean: Vector, count: int, seed: int) -> Iterator[Form]
 def sum_forms(
     name: str, parts: Sequence[Vector], bound: float | None, numbers: Numbers, count: int, seed: int
 ) -> Iterator[Form]:
-    """The sum of weighted updates, as numbers and as summed fields: what a decryption shows first."""
+    """The sum of weighted updates, as numbers and as summed fields, which a decryption yields first."""
     yield from vector_forms(AGGREGATE, f"{name}, sum", np.sum(parts, axis=0), count, seed)
     if bound is not None and (fields := numbers.fields) is not None:
         quantised = [fields.quantise(np.clip(part, -bound, bound), bound) for part in parts]
@@ -144,7 +144,7 @@ def record_forms(name: str, rows: npt.NDArray[np.floating[Any]], count: int, see
 
 
 def client_fingerprints(client: Client, salt: Salt, count: int, seed: int) -> tuple[Fingerprint, ...]:
-    """Everything that this client holds and that no keyless party may hold, as fingerprints. Made where the client lives.
+    """Fingerprints of everything that this client holds and no keyless party may. Computed where the client runs.
 
     Leaks: what :class:`Fingerprint` says.
     """
@@ -175,7 +175,7 @@ def _private_forms(name: str, own: Private, scheme: str, count: int, seed: int) 
 
 
 def _entropy(values: npt.NDArray[Any]) -> float:
-    """Shannon entropy of the entries as they occur, in bits per entry."""
+    """Empirical Shannon entropy of the entries, in bits per entry."""
     _, counts = np.unique(values, return_counts=True)
     shares = counts / counts.sum()
     return float(-np.sum(shares * np.log2(shares)))
@@ -191,7 +191,7 @@ def _pieces(
     *,
     alive: npt.NDArray[np.bool_] | None = None,
 ) -> Iterator[Form]:
-    """The ``count`` most various of some pieces drawn at random. Only distinct entries count towards the entropy."""
+    """Of randomly drawn pieces the ``count`` with most distinct entries; only these count towards the entropy."""
     if bits <= 0:
         return
     size = max(-(-ANCHOR_BYTES // values.itemsize), math.ceil(SMALLEST_BITS / bits) + SPARE)
@@ -207,7 +207,7 @@ def _pieces(
 def observed_forms(
     experiment: Experiment, examples_max: int, observations: Sequence[Observation], pieces: int, seed: int
 ) -> Iterator[Form]:
-    """One round's updates, sum, mean and model, as the audience was shown them."""
+    """One round's updates, sum, mean and model, from the clients' observations."""
     numbers = Numbers(experiment.scheme, experiment.clients)
     bounds: list[float | None] = []
     weighted = []

@@ -1,10 +1,10 @@
-"""Do a run's ciphertexts look like noise? Residues against the uniform distribution, one by one and between uploads.
+"""Are a run's ciphertexts uniform? Tests of residues, upload by upload and between uploads.
 
-A ring ciphertext's residues are uniform modulo each prime, a Paillier ciphertext is uniform modulo n, as long as the mask is
-fresh; so is the difference (the quotient) of any two uploads, which a mask used twice would give away. Headers and
-compressed bytes are not uniform and are not looked at: the residues in them are.
+With fresh masks a ring ciphertext's residues are uniform modulo each prime, and a Paillier ciphertext is uniform modulo n.
+So is the difference (the quotient) of any two uploads; a reused mask shows there. Headers and compressed bytes are not
+uniform: only the residues in them are tested.
 
-To pass is no proof. To fail is: the family of tests raises a false alarm with probability ``alpha`` at most (Bonferroni).
+Passing is no proof. Failing is: the family of tests raises a false alarm with probability ``alpha`` at most (Bonferroni).
 Source: Pearson 1900 (χ²); Lyubashevsky, Peikert, Regev 2010 and Paillier 1999 for what is uniform.
 """
 
@@ -29,13 +29,13 @@ from hefl_core.schemes.ring import blocks, rlwe, seal
 from hefl_core.wire.canonical import decode
 
 FAMILY_ALPHA: Final = 1e-9
-"""Every run, lesson and test of this package asks: at 1e-3 one honest run in a thousand would be accused."""
+"""Every run, lesson and test asks: at 1e-3 one honest run in a thousand would raise a false alarm."""
 BINS: Final = 256
 SMALLEST_EXPECTED: Final = 8
 """Expected count per bin; fewer bins where there are fewer numbers."""
 MOST_UPLOADS: Final = 60
 MOST_RING_BLOCKS, MOST_NUMBERS = 4, 64
-"""Of each upload: these are thousands of residues each, and a quotient of Paillier's numbers takes time."""
+"""Per upload: a ring block has thousands of residues, and a quotient of Paillier's numbers takes time."""
 MOD_N, DIV_N = "c mod n", "c div n"
 
 Numbers = npt.NDArray[Any]
@@ -52,11 +52,11 @@ class CiphertextRow:
     by_quotient: bool = False
 
     def between(self, a: int, b: int) -> Numbers:
-        """What a common mask would cancel: the difference, or the quotient."""
+        """The difference, or the quotient: it cancels a common mask."""
         x, y, q = self.uploads[a], self.uploads[b], self.modulus
         if self.by_quotient:
             return _integers([left * gmpy2.invert(right, q) % q for left, right in zip(x, y, strict=True)])
-        return np.where(x >= y, x - y, x + (np.uint64(q) - y))
+        return np.where(x >= y, x - y, x + (np.uint64(q) - y))  # uint64 would wrap below zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,29 +79,29 @@ class Uniformity:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing but noise was seen."""
+        """Whether no test fails."""
         return bool(self.tests) and self.smallest_p >= self.alpha / len(self.tests)
 
     @property
     def smallest_p(self) -> float:
-        """The most suspicious test's p-value; 0 where there was nothing to test."""
+        """The smallest p-value of all tests; 0 where there was nothing to test."""
         return min((test.p_value for test in self.tests), default=0.0)
 
     @property
     def p_text(self) -> str:
-        """The smallest p for people: a float's 0 is none."""
+        """The smallest p as text: a float underflows to 0."""
         return f"= {self.smallest_p:.2g}" if self.smallest_p else "< 1e-300"
 
     @property
     def numbers(self) -> int:
-        """How many numbers were looked at, each test counted."""
+        """Numbers tested, summed over the tests."""
         return sum(test.numbers for test in self.tests)
 
 
 def rows_of(
     transcript: Transcript, most: int = MOST_UPLOADS, epoch: int | None = None
 ) -> tuple[tuple[str, ...], tuple[CiphertextRow, ...]]:
-    """(senders, rows) of at most ``most`` uploads of one key, the newest unless told otherwise.
+    """(senders, rows) of at most ``most`` uploads under one key, by default the newest.
 
     Raises: WireError for bytes that are no ciphertext.
     """
@@ -182,6 +182,7 @@ def _chi_square(name: str, modulus: int, uploads: Sequence[Numbers]) -> Trial:
         if one.dtype == object:
             places = np.array([value * bins // modulus for value in one.tolist()], dtype=np.int64)
         else:
+            # Rounding in float64 may reach the bin past the last.
             places = np.minimum((one * (bins / modulus)).astype(np.int64), bins - 1)
         counts += np.bincount(places, minlength=bins)
     expected = total / bins
@@ -193,7 +194,7 @@ def _chi_square(name: str, modulus: int, uploads: Sequence[Numbers]) -> Trial:
 
 
 def unmasked(rows: Sequence[CiphertextRow], seed: int = 0) -> tuple[CiphertextRow, ...]:
-    """Control: what the scheme sends when it leaves out the mask: c1 = 0 and a plaintext in c0; (1 + n)^m."""
+    """Control: ciphertexts without a mask: c1 = 0 and a plaintext in c0; (1 + n)^m."""
     rng = np.random.default_rng(seed)
     return tuple(_without_mask(row, rng) for row in rows)
 
@@ -210,7 +211,7 @@ def _without_mask(row: CiphertextRow, rng: np.random.Generator) -> CiphertextRow
 
 
 def same_mask(rows: Sequence[CiphertextRow], seed: int = 0) -> tuple[CiphertextRow, ...]:
-    """Control: what it sends when every upload has the first one's mask: only the plaintexts differ."""
+    """Control: every upload has the first one's mask: only the plaintexts differ."""
     rng = np.random.default_rng(seed)
     return tuple(_with_one_mask(row, rng) for row in rows)
 

@@ -1,4 +1,4 @@
-"""Lessons that run: their text, their exercises and what a student calls in a notebook."""
+"""Lessons that run: their text, their exercises and the functions for a student's notebook."""
 
 from hefl_core.teaching.lessons import check, hint
 

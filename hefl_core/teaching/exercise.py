@@ -1,4 +1,4 @@
-"""Exercises that check themselves: a choice, a number, or anything a function can judge."""
+"""Exercises that check themselves: a choice, a number, or anything that a function can check."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ NOT_THIS = "not this one: {option}"
 TOO_SMALL = "{answer} is too small"
 TOO_LARGE = "{answer} is too large"
 SAID = (UNANSWERED, NOT_THIS, TOO_SMALL, TOO_LARGE)
-"""Sentences that any exercise may answer with, for translators."""
+"""Answers that any exercise may give, for translators."""
 
 
 @dataclass(frozen=True)
 class AnswerVerdict:
-    """Whether an answer is right, and what to say about it: a sentence of ``SAID`` or of the exercise, and what fills it."""
+    """Whether an answer is right, and the reply: a sentence of ``SAID`` or of the exercise, with its fields."""
 
     ok: bool
     said: str
     about: tuple[tuple[str, str], ...] = ()
 
     def worded(self, translate: Callable[[str], str]) -> str:
-        """What to say, in another language."""
+        """The reply in another language."""
         said = translate(self.said)
         return said.format(**{name: translate(text) for name, text in self.about}) if self.about else said
 
     @property
     def message(self) -> str:
-        """What to say."""
+        """The reply."""
         return self.worded(str)
 
     def _ipython_display_(self) -> None:
-        """A notebook shows nothing more: ``check`` has printed it."""
+        """Show nothing in a notebook: ``check`` has printed the reply."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class _Help:
 
 @dataclass(frozen=True)
 class Exercise(_Help):
-    """What every exercise has: its name NN.k, the question, ``why`` the answer is right, hints from vague to plain."""
+    """Any exercise: its name NN.k, the question, ``why`` the answer is right, hints from vague to plain."""
 
     name: str
     question: str
@@ -84,7 +84,7 @@ class Choice(Exercise):
 
 @dataclass(frozen=True)
 class Number(Exercise):
-    """A number, right within ``tolerance`` (absolute, in the unit). ``value`` is computed, once it is asked for.
+    """A number, right within ``tolerance`` (absolute, in the unit). ``value`` is computed when needed.
 
     >>> Number("00.2", "Bytes of ten floats?", value=lambda: 40, tolerance=0, unit="bytes", why="4 each").verdict(40).ok
     True
@@ -96,7 +96,7 @@ class Number(Exercise):
 
     @property
     def right(self) -> float:
-        """The number itself."""
+        """The right number."""
         return float(self.value() if callable(self.value) else self.value)
 
     def _fault(self, answer: object) -> AnswerVerdict | None:
@@ -112,9 +112,9 @@ class Number(Exercise):
 
 @dataclass(frozen=True)
 class Task(Exercise):
-    """Something to write, mostly a function. ``judge`` returns "" when it is right, otherwise what is wrong.
+    """Something to write, mostly a function. ``judge`` returns "" when it is right, else the error.
 
-    Whatever the student's function raises is feedback too.
+    An exception of the student's function is feedback too.
     """
 
     judge: Callable[[object], str]
@@ -122,7 +122,7 @@ class Task(Exercise):
     def _fault(self, answer: object) -> AnswerVerdict | None:
         try:
             fault = self.judge(answer)
-        except Exception as error:  # the student's code may raise anything; that is the lesson's business, not ours
+        except Exception as error:  # the student's code may raise anything: feedback, not a failure of ours
             fault = f"your answer raised {type(error).__name__}: {error}"
         return AnswerVerdict(False, fault) if fault else None
 

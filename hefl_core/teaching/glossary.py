@@ -1,4 +1,4 @@
-"""The field's terms: one sentence and one link each; the Lessons page lists them, the application's tooltips quote them."""
+"""The field's terms, one sentence and one link each, for the Lessons page and the application's tooltips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lessons as text: one percent file each, from which notebook, page and tests take the same cells.
+"""The lessons as text: one percent file each, from which notebook, page and tests read the same cells.
 
 A cell begins with a line ``# %%``, then ``[markdown]`` or nothing, then ``exercise="NN.k"`` and ``tags=["…"]``.
 """
@@ -44,11 +44,11 @@ class Lesson:
 
     @property
     def exercises(self) -> tuple[Exercise, ...]:
-        """What it asks, in order."""
+        """Its exercises, in order."""
         return exercises(self.number)
 
     def solved(self) -> Lesson:
-        """With every exercise's cell replaced by the one from its solutions.py."""
+        """With each exercise's cell replaced by that of solutions.py."""
         answers = {c.exercise: c for c in cells_of(FOLDER / self.name / "solutions.py") if c.exercise}
         return replace(self, cells=tuple(answers.get(cell.exercise, cell) for cell in self.cells))
 
@@ -93,7 +93,7 @@ def exercises(number: str) -> tuple[Exercise, ...]:
 
 @lru_cache(maxsize=64)
 def exercise_module(number: str) -> ModuleType:
-    """The exercises.py of lesson "NN", loaded by its place: a folder's name that begins with a digit cannot be imported.
+    """The exercises.py of lesson "NN", loaded by path: a folder name that begins with a digit cannot be imported.
 
     Raises: ParameterError for a lesson that has none.
     """
@@ -102,7 +102,7 @@ def exercise_module(number: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ParameterError(f"expected the exercises of a lesson, found none of {number[:40]!r}", "check the number")
     module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their own module up
+    sys.modules[spec.name] = module  # before executing: dataclasses look up their own module
     spec.loader.exec_module(module)
     return module
 
@@ -138,7 +138,7 @@ _GIVEN: dict[str, int] = {}
 
 
 def check(name: str, answer: object) -> AnswerVerdict:
-    """Say whether this is the answer of exercise "NN.k". A wrong answer is no error; a wrong name is (ParameterError)."""
+    """Check an answer to exercise "NN.k" and print the reply. A wrong answer is no error; a wrong name is (ParameterError)."""
     verdict = exercise(name).verdict(answer)
     print(f"{'✓' if verdict.ok else '✗'} {name}: {verdict.message}")
     return verdict

@@ -1,11 +1,11 @@
-"""The CKKS key out of decryptions that were given back to whoever holds the ciphertexts.
+"""Recover the CKKS key from decryptions that were returned to a party with the ciphertexts.
 
     m = c0 + c1·s        the decrypted polynomial: one linear equation in the key, exact, once m is known exactly
-    M = m + m̄            what decoded real numbers tell: encode(values, 2·scale) rounds to it, m̄(X) = m(1/X)
+    M = m + m̄            what decoded real numbers reveal: encode(values, 2·scale) rounds to it, m̄(X) = m(1/X)
     M_j - c0_j - c0_j' = c1_j·s_j + c1_j'·s_j'      at the NTT points j and j' = conjugate of j
 
-Two full chunks give two equations for the two unknowns s_j and s_j'. The attacker knows by itself whether it is right: a
-key has coefficients -1, 0 and 1 only.
+Two full chunks give two equations for the two unknowns s_j and s_j'. The attacker can verify its result alone: a key has
+coefficients -1, 0 and 1 only.
 
 Source: Li and Micciancio 2021 (eprint 2020/1533), section 4; noise that suffices: Li, Micciancio, Schultz, Sorrell 2022.
 """
@@ -35,7 +35,7 @@ from hefl_core.schemes.ring.seal import Ring
 
 @dataclass(frozen=True)
 class FoundKey:
-    """What came out of the equations. ``coefficients`` int64 (N,); ``ternary``: share of them that are -1, 0 or 1."""
+    """Solution of the equations. ``coefficients`` int64 (N,); ``ternary``: share of them that are -1, 0 or 1."""
 
     preset: str
     coefficients: npt.NDArray[np.int64]
@@ -48,9 +48,9 @@ class FoundKey:
 
 
 def recover_key(view: View) -> FoundKey:
-    """Solve for the key from the encrypted sum in the view and the decryption of it that came back.
+    """Solve for the key from the encrypted sum in the view and its returned decryption.
 
-    Of a decryption returned more than once, the answers are averaged first: fresh noise in each averages away.
+    Several answers to one sum are averaged first: fresh noise in each averages away.
 
     Raises: ParameterError unless the view has a CKKS sum, a returned decryption of it, and two full chunks.
     """
@@ -65,12 +65,12 @@ def recover_key(view: View) -> FoundKey:
     full = len(known) // slots
     if full < 2:
         raise ParameterError(f"key recovery: expected two full chunks of {slots} values, found {len(known)}")
-    (prime, *_) = rlwe.data_primes(ring)
+    (prime, *_) = rlwe.data_primes(ring)  # one is enough: -1, 0 and 1 are known from their residues modulo any prime
     words = [blocks.read(preset, ring, block, "sum", fresh=False) for block in total.blocks[:full]]
     twice = [_encoded(ring, known[at * slots :][:slots]) for at in range(full)]
     secret = _solve(ring, words, twice, prime)
     small = rlwe.inverse_ntt(secret[None], (prime,))[0].astype(np.int64)
-    small = np.where(small > prime // 2, small - prime, small)
+    small = np.where(small > prime // 2, small - prime, small)  # residues above p/2 stand for negative numbers
     return FoundKey(preset.name, small, float(np.mean(np.abs(small) <= 1)))
 
 
@@ -84,6 +84,7 @@ def open_vector(vector: CiphertextVector, key: FoundKey) -> Doubles:
     preset = cast(CKKSPreset, load_preset(vector.key_id.preset))
     ring = seal.open_ring(preset)
     primes = rlwe.data_primes(ring)
+    # residues_of needs numbers below every prime; a wrong coefficient may exceed the smaller ones.
     coefficients = np.where(np.abs(key.coefficients) <= 1, key.coefficients, 0)
     secret = rlwe.ntt(rlwe.residues_of(coefficients, primes), primes)
     slots = np.concatenate([_opened(preset, ring, block, secret) for block in vector.blocks])
@@ -91,7 +92,7 @@ def open_vector(vector: CiphertextVector, key: FoundKey) -> Doubles:
 
 
 def example_count(slots: Doubles) -> float:
-    """The count that rides in the first slot."""
+    """Example count: the first slot holds it."""
     return float(slots[0] / INTEGER_UNIT)
 
 
@@ -123,7 +124,7 @@ def decode_polynomial(ring: Ring, polynomial: Residues) -> Doubles:
 
 @lru_cache(maxsize=8)
 def _anybody(ring: Ring) -> Any:
-    """A decryptor under a key of nobody's: where c1 is zero every key opens."""
+    """A decryptor under a throw-away key: where c1 is zero, every key decrypts."""
     return seal.decryptor(ring, seal.make_keys(ring)[1])
 
 
@@ -131,9 +132,11 @@ def _encoded(ring: Ring, values: Doubles) -> Residues:
     """M = m + m̄ as NTT values modulo the first prime, rounded to integers by the encoder itself. Shapes: (N,)."""
     plaintext = sealapi.Plaintext()
     encoder = sealapi.CKKSEncoder(ring.context)
+    # Decoding returns real parts, (m + m̄)/2 over the scale: encoding at twice the scale restores M.
     encoder.encode(values.tolist(), ring.context.first_parms_id(), 2 * ring.scale, plaintext)
     count = len(rlwe.data_primes(ring)) * ring.degree
     raw = seal.uncompressed(seal.to_bytes(plaintext))
+    # SEAL writes the words last, one row per prime: the first N belong to the first prime.
     return np.frombuffer(raw[-8 * count :], dtype="<u8")[: ring.degree].astype(np.uint64)
 
 
@@ -159,7 +162,7 @@ def _solve(ring: Ring, words: Sequence[Residues], twice: Sequence[Residues], p: 
     for (a, b, e), (c, d, f) in pairwise(equations):
         determinant = _minus_products(a, d, b, c, p)
         solved = _divide(_minus_products(e, d, b, f, p), determinant, p)
-        usable = open_points & (determinant != 0)
+        usable = open_points & (determinant != 0)  # c1 is uniform: about one point in p is singular
         found[usable] = solved[usable]
         open_points &= ~usable
         if not open_points.any():

@@ -1,4 +1,4 @@
-"""The coordinator and j clients together: whose update do they open? Custody decides, one share at a time."""
+"""The coordinator colludes with j clients: can they open a victim's update? Custody decides, one share at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hefl_core.schemes.registry import open_scheme
 
 @dataclass(frozen=True)
 class Opening:
-    """What j colluders got: the victim's weighted update or None, and why not."""
+    """Result of j colluders: the victim's weighted update, or None and the reason."""
 
     colluders: int
     update: Doubles | None
@@ -39,7 +39,7 @@ def gather(scheme_name: str = "bfv-lean", threshold: int = 1, clients: int = 5, 
     scheme = open_scheme(scheme_name)
     key, shares = scheme.keygen(Quorum(threshold, clients))
     truth = np.clip(np.random.default_rng(seed).normal(scale=0.05, size=100), -0.5, 0.5)
-    tag = (lambda words, modulus: 0) if scheme.preset.tagged else None
+    tag = (lambda words, modulus: 0) if scheme.preset.tagged else None  # no tag is checked here
     by = shares[0] if scheme.preset.symmetric else key
     vector = scheme.encrypt(by, truth, bound=1.0, max_terms=clients, integers=(1, 1), tag=tag)
     message = Message(m.UPDATE, client_name(1), 1, vector.to_bytes())
@@ -59,10 +59,9 @@ def gather(scheme_name: str = "bfv-lean", threshold: int = 1, clients: int = 5, 
 
 
 def open_together(view: View) -> Opening:
-    """Put all shares of the coalition together and decrypt the victim's own ciphertext, by the scheme's own functions.
+    """Decrypt the victim's ciphertext with all shares of the coalition, by the scheme's own functions.
 
-    With t shares this is an ordinary decryption: no rule of the protocol can stop those who broke it together. With fewer
-    they pretend to be t.
+    With t shares this is an ordinary decryption: no rule of the protocol stops t colluders. Fewer pretend to be t.
     Source: Shamir 1979 for t - 1 shares; docs/threat_model.md for what custody promises.
     """
     (vector,) = view.ciphertexts()
@@ -72,7 +71,7 @@ def open_together(view: View) -> Opening:
     if not shares:
         return Opening(0, None, "no share of the key")
     scheme = open_scheme(vector.key_id.preset)
-    active = shares[: key.quorum.threshold]
+    active = shares[: key.quorum.threshold]  # the scheme refuses more than t answers
     members = _members(active, key.quorum)
     try:
         parts = [scheme.partial_decrypt(share, vector, members) for share in active]
@@ -83,7 +82,7 @@ def open_together(view: View) -> Opening:
 
 
 def _members(active: tuple[SecretShare, ...], quorum: Quorum) -> tuple[int, ...]:
-    """The colluders, filled up with others who do not answer."""
+    """The colluders, filled up to t with holders that do not answer."""
     present = [share.index for share in active]
     others = [index for index in range(1, quorum.holders + 1) if index not in present]
     return tuple(sorted([*present, *others[: quorum.threshold - len(present)]]))

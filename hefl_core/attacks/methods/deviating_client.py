@@ -1,18 +1,18 @@
-"""The key from one's own upload: a client adds a number to its own c1, and the next opened sum tells the key.
+"""A deviating client adds a number δ to c1 of its own upload, and the next opened sum reveals the key.
 
-    c1 = (what belongs there) + δ        one's own, fresh, committed to in time; nobody else's ciphertext is used
+    c1 = (honest c1) + δ                 its own, fresh, committed to in time; no other ciphertext is used
     c0 + Σ d_i = plaintext + noise + flooding + δ·s
 
-A constant δ larger than all the flooding leaves δ·s to be read, coefficient by coefficient: -δ, 0 or δ. The honest holders
-multiply c1 by their shares, whatever it is, and see what is in it only when the sum is open. Then it is too late:
+A constant δ larger than all the flooding reveals δ·s, coefficient by coefficient: -δ, 0 or δ. Honest holders multiply any
+c1 by their shares and see what is in it only when the sum is open. Then it is too late:
 
-- *loud*: any client does it. Under BFV the noise is past its limit, so that honest clients refuse the sum, *after* the key is out.
+- *loud*: any client can do it. Under BFV the noise exceeds its limit, so honest clients reject the sum, *after* the key is out.
 - *silent*: the client is in the active set and the coordinator hands it the other answers first. It reads the key from
-  them and its own, and takes δ·s out of what it sends: nobody notices, in any check, in any round.
+  them and its own, and subtracts δ·s from its answer: no check in any round notices.
 
-With somebody's bytes (the coordinator's, the auditor's, a record's bodies) every upload under that key is open. No check
-before the answer sees δ: c1 is uniform either way. It takes a proof that an upload is well formed, or an encryption in which
-the client does not choose c1; neither is here (docs/threat_model.md).
+Together with the coordinator, the auditor or a record's bodies it opens every upload under that key. No check before the
+answer sees δ: c1 is uniform either way. The remedy is a proof that an upload is well formed, or an encryption in which the
+client does not choose c1; neither is here (docs/threat_model.md).
 
 Source: decryption is linear in s, so a chosen c1 asks for s (Chenal and Tang, LATINCRYPT 2014, for Brakerski's scheme of
 2012, which BFV is built on); Asharov et al. 2012 (eprint 2011/613) flood for semi-honest parties and add proofs for others.
@@ -45,9 +45,9 @@ from hefl_core.schemes.ring.seal import Ring
 
 NONE, LOUD, SILENT = "none", "loud", "silent"
 DEVIATIONS = (NONE, LOUD, SILENT)
-"""What the deviating client does; with ``none``, the control, it follows the protocol and looks just the same."""
+"""What the client does; ``none`` is the control: it follows the protocol and looks the same."""
 DEVIATES = 2
-"""The number of the client that does."""
+"""The number of the deviating client."""
 BOUND = 1.0
 
 
@@ -55,7 +55,7 @@ BOUND = 1.0
 
 
 def shift(own: CiphertextVector, delta: int) -> CiphertextVector:
-    """Own, with the constant δ added to c1 of its first block: as uniform as before, and of the same shape."""
+    """The upload ``own`` with δ added to c1 of its first block: as uniform as before, of the same shape."""
     scheme = _scheme(own.key_id.preset)
     primes = rlwe.data_primes(scheme.ring)
     first, *rest = own.blocks
@@ -65,15 +65,16 @@ def shift(own: CiphertextVector, delta: int) -> CiphertextVector:
 
 
 def delta_for(preset: RingPreset, holders: int) -> int:
-    """A δ that the floodings of so many holders do not reach together, and that leaves BFV's plaintext alone.
+    """A δ above the flooding of all these holders together, and too small to change BFV's plaintext.
 
-    Raises: ParameterError where they leave no room between the two; that is the lab's limit, no remedy.
+    Raises: ParameterError where the flooding leaves no room for it; that is the lab's limit, no remedy.
     """
     ring = seal.open_ring(preset)
     whole, drowned = threshold.modulus(ring), holders << preset.flood_bits
     if not ring.plain_modulus:
         return whole >> 3  # far above plaintext and flooding, below q/2
-    delta = 4 * drowned
+    delta = 4 * drowned  # δ/2 is twice the flooding: rounding by δ is right, with room for the noise
+    # Past q/2t the nearest multiple of q/t would no longer be the plaintext's.
     if delta + 2 * drowned > whole // (2 * ring.plain_modulus):
         raise ParameterError(f"delta: no room for it beside the flooding of {holders} holders", "lower t")
     return delta
@@ -85,23 +86,25 @@ def read_key(view: View) -> FoundKey:
 
 
 def key_in(total: CiphertextVector, partials: Sequence[PartialDecryption]) -> FoundKey:
-    """What is left of c0 + Σ d_i without the plaintext, in units of δ: the coefficients of s, if δ stood in c1."""
+    """c0 + Σ d_i without the plaintext, in units of δ: the coefficients of s, if c1 contained δ."""
     scheme = _scheme(total.key_id.preset)
     ring, primes = scheme.ring, rlwe.data_primes(scheme.ring)
     opened = blocks.read(scheme.preset, ring, total.blocks[0], "sum", fresh=False)[0]
     for part in partials:
         opened = shamir.add(opened, shamir.from_bytes(part.blocks[0], primes, ring.degree, "partial"), primes)
     delta = delta_for(scheme.preset, len(partials))
+    # Rounds rest/δ in Python's integers: numbers near q do not fit into 64 bits.
     found = np.array([(2 * rest + delta) // (2 * delta) for rest in _without_plaintext(ring, opened)], dtype=object)
-    small = np.where(np.abs(found) <= 1, found, 2).astype(np.int64)
+    small = np.where(np.abs(found) <= 1, found, 2).astype(np.int64)  # 2 marks what no key has
     return FoundKey(scheme.preset.name, small, float(np.mean(small <= 1)))
 
 
 def cover_up(mine: PartialDecryption, key: FoundKey, delta: int) -> PartialDecryption:
-    """One's own answer without δ·s: the opened sum is then what it would have been without δ."""
+    """The client's answer less δ·s: the opened sum is then the same as without δ."""
     ring = _scheme(key.preset).ring
     primes = rlwe.data_primes(ring)
     trace = shamir.scale(_secret(ring, key), [-delta % p for p in primes], primes)
+    # Answers have the form of the ring's ciphertexts: NTT values for CKKS, coefficients for BFV.
     trace = trace if ring.plain_modulus == 0 else rlwe.inverse_ntt(trace, primes)
     first, *rest = mine.blocks
     changed = shamir.add(shamir.from_bytes(first, primes, ring.degree, "own answer"), trace, primes)
@@ -114,19 +117,20 @@ def open_uploads(view: View, key: FoundKey) -> tuple[Opened | None, ...]:
 
 
 def open_with(vector: CiphertextVector, key: FoundKey, bound: float = BOUND) -> Opened | None:
-    """One upload: c0 + c1·s, decoded; None where it opens to nothing."""
+    """One upload: c0 + c1·s, decoded; None where the key does not open it."""
     scheme = _scheme(vector.key_id.preset)
     ring, primes = scheme.ring, rlwe.data_primes(scheme.ring)
     secret, nothing = threshold.prepare(ring, _secret(ring, key)), np.zeros((len(primes), ring.degree), np.uint64)
     parts = []
     for c0, c1 in blocks.read_all(scheme.preset, ring, vector):
+        # With c1 = 0 any key decrypts: the opener only decodes.
         words = np.stack([shamir.add(c0, threshold.answer(ring, secret, c1, nothing), primes), nothing])
         bare = seal.from_bytes(sealapi.Ciphertext(), ring, rlwe.write_ciphertext(ring, words), "upload")
         parts.append(scheme.decrypt_block(threshold.opener(ring), bare))
     try:
         return scheme.decode(seal.join(tuple(parts), len(parts), scheme.per_block, scheme.block_type), vector, bound)
     except HeflError:
-        return None  # it is another key's
+        return None  # encrypted under another key
 
 
 def _secret(ring: Ring, key: FoundKey) -> Residues:
@@ -144,12 +148,14 @@ def _constant(ring: Ring, number: int) -> Residues:
 
 
 def _without_plaintext(ring: Ring, opened: Residues) -> list[int]:
-    """Coefficients around zero; of BFV's less the nearest multiple of q/t."""
+    """Coefficients around zero; for BFV less the nearest multiple of q/t."""
     primes, q, t = rlwe.data_primes(ring), threshold.modulus(ring), ring.plain_modulus
     rows = opened if t else rlwe.inverse_ntt(opened, primes)
+    # Chinese remainders: each weight is 1 modulo its own prime and 0 modulo the others.
     weights = [q // p * pow(q // p, -1, p) for p in primes]
     values = [sum(int(v) * w for v, w in zip(column, weights, strict=True)) % q for column in rows.T]
     if t:
+        # Twice rounded: to the nearest plaintext m, then m·q/t to an integer, since t does not divide q.
         return [v - ((v * t + q // 2) // q * q + t // 2) // t for v in values]
     return [v - q if v > q // 2 else v for v in values]
 
@@ -175,7 +181,7 @@ def _partials(view: View) -> list[PartialDecryption]:
 
 @dataclass(frozen=True)
 class DeltaTruth:
-    """What the honest clients encrypted, in the order of the view's uploads: the update and the count of examples."""
+    """What the honest clients encrypted, in the order of the view's uploads: update and example count."""
 
     updates: tuple[Doubles, ...]
     examples: tuple[int, ...]
@@ -190,7 +196,7 @@ def stage(
     one_key: bool = True,
     seed: int = 7,
 ) -> tuple[View, DeltaTruth]:
-    """Two rounds; client 2 deviates in the first. Its view, with the coordinator's bytes of both rounds; the truth.
+    """Two rounds; client 2 deviates in the first. Returns its view, with the coordinator's bytes of both rounds, and the truth.
 
     ``one_key``: both rounds under one key, otherwise each has its own. The answers are the honest ones, its own included.
     Raises: ParameterError for a scheme that is not BFV or CKKS held together, or a quorum without room for δ.
@@ -207,7 +213,7 @@ def stage(
             if number == DEVIATES and deviates and round_ == 1:
                 vector = shift(vector, delta)
             scheme.check(used, vector)
-            if round_ == 1:
+            if round_ == 1:  # only this sum is opened; round 2 shows what its key opens besides
                 running.add(vector)
             if number != DEVIATES:
                 messages.append(Message(m.UPDATE, client_name(number), round_, vector.to_bytes()))
@@ -232,7 +238,7 @@ def _encrypted(
 
 
 def honest_verdict(view: View, key: FoundKey, deviation: str) -> str:
-    """Why an honest client refuses the opened sum; empty where it notices nothing.
+    """Why an honest client rejects the opened sum; empty where it notices nothing.
 
     Under ``silent`` the deviating client has sent :func:`cover_up` instead of its answer.
     """
@@ -251,7 +257,7 @@ def honest_verdict(view: View, key: FoundKey, deviation: str) -> str:
 
 
 def opened_rightly(view: View, opened: Sequence[Opened | None], truth: DeltaTruth) -> tuple[bool, ...]:
-    """Upload by upload: the count of examples exactly, and the update within one encryption's own rounding."""
+    """Per upload: is the example count exact, and the update within the rounding of one encryption?"""
     vectors = view.ciphertexts(m.UPDATE)
     errors = [_scheme(v.key_id.preset).sum_error(BOUND, 1, v.max_terms) for v in vectors]
     return tuple(

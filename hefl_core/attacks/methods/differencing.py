@@ -1,4 +1,4 @@
-"""Two decrypted means whose cohorts differ by one client: their difference is that client's update, nearly."""
+"""Two decrypted means whose cohorts differ by one client: their difference is nearly that client's update."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def missing_update(view: View) -> Doubles:
 
 def whose(view: View, candidates: list[Examples]) -> Doubles:
     """How well each candidate's records explain the missing update: cosine of gradients. Shapes: (candidates,)."""
-    update = -missing_update(view)
+    update = -missing_update(view)  # an update points against the gradient
     found = []
     for one in candidates:
         gradient = own_gradients(view, one.features, one.labels).mean(axis=0)

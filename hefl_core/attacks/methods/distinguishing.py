@@ -1,7 +1,7 @@
-"""The ciphertext distinguishing game: the attacker chooses two updates, is given one of them encrypted, and says which.
+"""The ciphertext distinguishing game: the attacker chooses two updates, receives one of them encrypted, and names it.
 
-It has what the definition gives it, the public key, so it trains on ciphertexts of both that it makes itself. A scheme
-passes when nothing better than a coin is found; that is evidence, never a proof.
+The attacker has the public key, as the definition says, so it trains on ciphertexts that it makes itself. A scheme
+passes when the guesses are no better than a coin's; that is evidence, never a proof.
 
 Source: Goldwasser and Micali 1984 (IND-CPA); the statistics are the attacker's.
 """
@@ -40,6 +40,7 @@ def features(vector: CiphertextVector) -> Doubles:
     """
     raw = np.frombuffer(b"".join(vector.blocks), np.uint8)
     histogram = np.bincount(raw >> 4, minlength=16) / len(raw)
+    # Words are aligned to the end (headers come first); 2^60 brings residues near 0..1.
     body = raw[-8 * (len(raw) // 8) :].view("<u8").astype(np.float64) / 2.0**60
     half = len(body) // 2
     moments = [body.mean(), body.std(), body[:half].mean(), body[half:].mean(), np.mean(body > np.median(body[:8]))]
@@ -52,7 +53,8 @@ def play(encrypt: Encrypt, trials: int, seed: int = 0, training: int = 100) -> G
     choices = (np.full(LENGTH, -0.5), np.full(LENGTH, 0.5))
     seen = [np.array([features(encrypt(choice)) for _ in range(training)]) for choice in choices]
     middle, spread = np.mean(np.vstack(seen), axis=0), np.std(np.vstack(seen), axis=0)
-    scale = np.where(spread > 0, spread, 1.0)
+    scale = np.where(spread > 0, spread, 1.0)  # a constant feature says nothing: never divide by its zero
+    # Linear discriminant with a diagonal covariance: difference of means over the variance.
     direction = (seen[1].mean(axis=0) - seen[0].mean(axis=0)) / scale
     second = rng.integers(0, 2, trials)
     margins = np.array([float((features(encrypt(choices[bit])) - middle) / scale @ direction) for bit in second])
@@ -61,21 +63,21 @@ def play(encrypt: Encrypt, trials: int, seed: int = 0, training: int = 100) -> G
 
 
 def encryptor(scheme_name: str) -> Encrypt:
-    """A fresh key of this scheme, and what encrypts under it."""
+    """A function that encrypts under a fresh key of this scheme."""
     scheme = open_scheme(scheme_name)
     key, shares = scheme.keygen(Quorum(1, 3))
     return encryptor_under(shares[0] if scheme.preset.symmetric else key)
 
 
 def encryptor_under(by: PublicKey | SecretShare) -> Encrypt:
-    """What encrypts under a given key, for example a run's public one. Raises: (the function) KeyUseError."""
+    """A function that encrypts under a given key, such as a run's public one. Raises: (the function) KeyUseError."""
     scheme = open_scheme(by.id.preset)
     tag = (lambda words, modulus: 0) if scheme.preset.tagged else None
     return lambda x: scheme.encrypt(by, x, bound=1.0, max_terms=3, integers=(1, 1), tag=tag)
 
 
 def broken_encryptor() -> Encrypt:
-    """The positive control: "encryption" by a mask that is the same each time. Looks random, hides nothing that repeats."""
+    """Positive control: "encryption" by the same mask each time. Looks random, hides nothing that repeats."""
     scheme = open_scheme("plaintext")
     key, _ = scheme.keygen(Quorum(1, 3))
     mask = np.frombuffer(b"".join(digest(b"mask", bytes([at])) for at in range(LENGTH // 4)), np.uint8)
@@ -89,5 +91,5 @@ def broken_encryptor() -> Encrypt:
 
 
 def repeats(encrypt: Encrypt, x: Doubles, times: int) -> int:
-    """How many of some encryptions of one update are equal to an earlier one; 0 under any encryption worth its name."""
+    """How many encryptions of one update equal an earlier one; 0 under randomised encryption."""
     return times - len({digest(encode(encrypt(x).blocks)) for _ in range(times)})

@@ -1,7 +1,7 @@
 """Gradient inversion: search for examples whose gradient is the observed one, and keep the frames of the search.
 
-The gradient of the mismatch is written out by hand for one hidden layer, in the order of the reverse sweep, so that no
-framework is needed; tests compare it with TensorFlow's.
+The gradient of the mismatch is written out for one hidden layer, in the order of the reverse sweep: no framework is
+needed. Tests compare it with TensorFlow's.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from hefl_core.vectors import Array, unflatten
 
 Metric = Literal["euclidean", "cosine"]
 SEARCHES: dict[str, tuple[Metric, float]] = {"dlg": ("euclidean", 0.0), "cosine-tv": ("cosine", 1e-4)}
-"""Metric and weight of total variation: DLG's squared distance, or Geiping's cosine, which ignores how long the update is."""
+"""Metric and weight of total variation: DLG's squared distance, or Geiping's cosine, which ignores the update's length."""
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """What the search ended with, and its frames. Shapes: records (n, features), frames (f, n, features), losses (f,)."""
+    """Result of the search, and its frames. Shapes: records (n, features), frames (f, n, features), losses (f,)."""
 
     records: Doubles
     labels: Doubles
@@ -42,7 +42,7 @@ def invert(
     restarts: int = 3,
     seed: int = 0,
 ) -> Inversion:
-    """Match the update's gradient by L-BFGS-B over examples in 0..1 and soft labels; the best of some random starts.
+    """Match the update's gradient by L-BFGS-B over examples in 0..1 and soft labels; keeps the best of ``restarts``.
 
     ``cosine`` with ``tv`` (total variation, pictures of this ``side``) is the variant for larger networks.
 
@@ -60,7 +60,7 @@ def invert(
         found = _search(view, observed, metric, tv, side, steps, seed + start)
         if best is None or found.losses[-1] < best.losses[-1]:
             best = found
-        if best.losses[-1] < 1e-9 * best.losses[0]:
+        if best.losses[-1] < 1e-9 * best.losses[0]:  # the gradient is explained to rounding: stop early
             break
     if best is None:
         raise ParameterError("restarts: expected at least 1, found 0")
@@ -73,7 +73,7 @@ def _search(
 ) -> Inversion:
     model, n = view.public.model, view.public.batch
     rng = np.random.default_rng(seed)
-    low, high = (0.0, 1.0) if side else (-6.0, 6.0)
+    low, high = (0.0, 1.0) if side else (-6.0, 6.0)  # tables are standardised: six deviations hold them
     first = np.concatenate(
         [
             rng.uniform(0.25, 0.75, n * model.features) if side else rng.normal(size=n * model.features),
@@ -81,6 +81,7 @@ def _search(
         ]
     )
     weights = unflatten(np.asarray(view.public.theta, np.float64), model.shapes)
+    # The squared distance is made relative, so that one stopping rule fits updates of any length.
     size = float(sum(np.sum(array**2) for array in observed)) or 1.0
     frames, losses = [first[: n * model.features]], [float("inf")]
 
@@ -88,7 +89,7 @@ def _search(
         rows, logits = _cut(flat, n, model)
         value, of_rows, of_logits = mismatch(model, weights, observed, rows, logits, metric)
         value, of_rows, of_logits = value / size, of_rows / size, of_logits / size
-        if metric == "cosine":
+        if metric == "cosine":  # a ratio already: undo
             value, of_rows, of_logits = value * size, of_rows * size, of_logits * size
         if tv and side is not None:
             extra, slope = total_variation(rows, side)
@@ -99,6 +100,7 @@ def _search(
         frames.append(flat[: n * model.features].copy())
         losses.append(cost(flat)[0])
 
+    # Logits 100 apart already make a hard label in float64; tolerances this small let the search use its steps.
     bounds = [(low, high)] * (n * model.features) + [(-50.0, 50.0)] * (n * model.classes)
     options = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-30, "gtol": 1e-14, "maxcor": 30}
     from scipy.optimize import minimize  # a second to import, which no other command should wait for
@@ -123,7 +125,7 @@ def _check(model: Model) -> None:
 def mismatch(
     model: Model, weights: list[Array], observed: list[Array], rows: Doubles, logits: Doubles, metric: str
 ) -> tuple[float, Doubles, Doubles]:
-    """How badly guessed examples explain the observed gradient, and the slopes along which the guess improves.
+    """Distance between the guess's gradient and the observed one, and its slopes by rows and logits.
 
     Shapes: rows (n, features), logits of the soft labels (n, classes); slopes alike.
     Source: as ``learning/keras_gradients.py``, which computes the same by automatic differentiation.
@@ -133,17 +135,18 @@ def mismatch(
     hidden = _activate(kind, rows @ w1 + b1)
     slope, bend = _slopes(kind, hidden)
     p, q = _softmax(hidden @ w2 + b2), _softmax(logits)
-    delta = (p - q) / n
+    delta = (p - q) / n  # ∂(mean cross-entropy)/∂logits, with soft labels q
     back = delta @ w2.T
     inner = back * slope
     found = [rows.T @ inner, inner.sum(axis=0), hidden.T @ delta, delta.sum(axis=0)]
     value, (r1, s1, r2, s2) = _distance(found, observed, metric)
+    # Reverse sweep over the lines above; of_x is ∂value/∂x, and r, s are ∂value/∂found.
     of_inner = rows @ r1 + s1
     of_rows = inner @ r1.T
     of_back = of_inner * slope
-    of_hidden = of_inner * back * bend + delta @ r2.T
+    of_hidden = of_inner * back * bend + delta @ r2.T  # hidden moves the slope and dW2 = hidden.T @ delta
     of_delta = of_back @ w2 + hidden @ r2 + s2
-    of_hidden += _softmax_back(p, of_delta / n) @ w2.T
+    of_hidden += _softmax_back(p, of_delta / n) @ w2.T  # and the prediction p
     of_rows += (of_hidden * slope) @ w1.T
     return value, of_rows, -_softmax_back(q, of_delta / n)
 
@@ -157,7 +160,8 @@ def _distance(found: list[Array], observed: list[Array], metric: str) -> tuple[f
         float(sum(np.sum(x * y) for x, y in zip(left, right, strict=True)))
         for left, right in ((found, found), (observed, observed), (found, observed))
     )
-    length = max(np.sqrt(aa * bb), 1e-300)
+    length = max(np.sqrt(aa * bb), 1e-300)  # an all-zero gradient has no direction
+    # ∂(1 - cos)/∂a = (cos·|b|/|a|·a - b) / (|a||b|), and cos·|b|/|a| = ab/aa.
     return 1 - ab / length, [(ab / max(aa, 1e-300) * a - b) / length for a, b in zip(found, observed, strict=True)]
 
 
@@ -176,6 +180,7 @@ def total_variation(rows: Doubles, side: int) -> tuple[float, Doubles]:
 def _activate(kind: Activation, linear: Array) -> Doubles:
     if kind == "relu":
         return np.asarray(np.maximum(linear, 0))
+    # The sigmoid by tanh: exp(-x) would overflow.
     return np.asarray(0.5 * (np.tanh(0.5 * linear) + 1) if kind == "sigmoid" else linear)
 
 
@@ -193,4 +198,5 @@ def _softmax(logits: Array) -> Doubles:
 
 
 def _softmax_back(p: Doubles, upstream: Doubles) -> Doubles:
+    # The Jacobian of softmax is diag(p) - p pᵀ.
     return np.asarray(p * (upstream - (p * upstream).sum(axis=1, keepdims=True)))

@@ -1,4 +1,4 @@
-"""Labels from an update: the last bias's gradient is p - y, so it names the labels before anything is reconstructed."""
+"""Labels from an update: the last bias's gradient is p - y, so it names the labels without any reconstruction."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _pairs(theta: Parameters, dense: list[Dense]) -> tuple[list[Array], list[Arr
 
 
 def own_gradients(view: View, rows: Array, labels: npt.NDArray[np.int64]) -> Doubles:
-    """The gradient that each candidate record alone would have given. Shapes: (n, features), (n,) to (n, d)."""
+    """The gradient of each candidate record alone. Shapes: (n, features), (n,) to (n, d)."""
     arrays = unflatten(np.asarray(view.public.theta, np.float64), view.public.model.shapes)
     found = []
     for row, one in zip(rows, labels, strict=True):
@@ -93,5 +93,5 @@ def _rounded(shares: Doubles, total: int) -> Doubles:
     scaled = shares * (total / (shares.sum() or 1.0))
     whole = np.floor(scaled)
     left = int(total - whole.sum())
-    whole[np.argsort(whole - scaled, kind="stable")[:left]] += 1
+    whole[np.argsort(whole - scaled, kind="stable")[:left]] += 1  # most negative: the largest remainder first
     return whole

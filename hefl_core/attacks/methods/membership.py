@@ -1,4 +1,4 @@
-"""Was this record in the training data? From one update, from a sum of updates, and from the finished model."""
+"""Membership inference: was this record in the training data? From one update, a sum of updates, the finished model."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from hefl_core.learning.base import Examples, LocalTraining, Parameters
 from hefl_core.learning.numpy_trainer import NumpyTrainer
 
 RIDGE = 1e-6
-"""Relative damping of the normal equations; candidates' gradients are close to dependent."""
+"""Damping of the normal equations relative to their trace: candidates' gradients are close to dependent."""
 
 
 def by_gradients(view: View, candidates: Examples) -> Doubles:
     """One score per candidate: its weight in the combination of candidates' gradients that explains the update best.
 
-    Shapes: (n,); larger means rather a member. Works while there are fewer candidates than parameters.
+    Shapes: (n,); larger means more likely a member. Works while there are fewer candidates than parameters.
     Source: least squares over per-example gradients, after Melis 2019, section 4 and Ngo 2024 (2403.17775), section 3.
     """
     gradients = own_gradients(view, candidates.features, candidates.labels)
     observed = -view.update() / view.public.learning_rate
-    gram = gradients @ gradients.T
+    gram = gradients @ gradients.T  # n × n normal equations in place of d × d: n < d
     gram += RIDGE * (np.trace(gram) / len(gram)) * np.eye(len(gram))
     return np.asarray(np.linalg.solve(gram, gradients @ observed))
 
@@ -41,7 +41,7 @@ def confidence(parameters: Parameters, view: View, candidates: Examples) -> Doub
 
 
 def by_loss(view: View, candidates: Examples) -> Doubles:
-    """Score by the final model's loss: what it was trained on, it knows better. Shapes: (n,).
+    """Score by the final model's loss, which is smaller on training records. Shapes: (n,).
 
     Source: Yeom 2018, section 3 (the LOSS attack).
     """
@@ -66,13 +66,14 @@ def by_shadows(
         rest = np.where(chosen, seen - mean, rest)
         means.append(mean)
     variance = float(np.mean(rest**2)) or 1.0
+    # log N(x; in) - log N(x; out): with one variance the normalisations cancel.
     return np.asarray(((observed - means[1]) ** 2 - (observed - means[0]) ** 2) / (2 * variance))
 
 
 def shadow_models(
     view: View, candidates: Examples, how: LocalTraining, count: int, seed: int
 ) -> tuple[list[Parameters], list[npt.NDArray[np.bool_]]]:
-    """Models that the attacker trains itself, each on a random half of the candidates, and which half that was."""
+    """Models that the attacker trains, each on a random half of the candidates, and these halves."""
     rng = np.random.default_rng(seed)
     trainer = NumpyTrainer(view.public.model)
     models, halves = [], []

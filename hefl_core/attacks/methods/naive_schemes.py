@@ -1,4 +1,4 @@
-"""Keys and encodings used as toy versions use them: exponents in the open, a part of one's own key published, colluders."""
+"""Keys and encodings as naive schemes use them: exponents in the open, a decryption share of a single upload published."""
 
 from __future__ import annotations
 
@@ -42,11 +42,12 @@ def phe_exponents(values: Doubles) -> npt.NDArray[np.int64]:
 
 
 def _exponent(value: float) -> int:
+    # frexp's exponent less 53 is the place of the mantissa's last bit; a power of 16 holds four bits.
     return math.floor((math.frexp(value)[1] - 53) / PHE_BASE_BITS)
 
 
 def silhouette(exponents: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Where something is: the exponent of zero is the one that occurs for 0.0, everything larger or smaller is ink.
+    """Pixels with ink: every exponent other than that of 0.0.
 
     Shapes: int64 (d,) to bool (d,).
     """
@@ -68,10 +69,10 @@ class NaiveMultiKey:
 
 
 def naive_multi_key(update: Doubles, preset_name: str = "ckks-lean", *, flood_bits: int = 0) -> NaiveMultiKey:
-    """Encrypt under a key of one's own and publish the partial decryption of *that* ciphertext, as naive versions do.
+    """Encrypt under the client's own key and publish the partial decryption of *that* ciphertext, as naive versions do.
 
-    ``flood_bits``: noise in the published part; it blurs the key, not the message, which is what it reveals.
-    Source: what it gets wrong against Asharov 2012, section 3 (decrypt the sum, not the summands).
+    ``flood_bits``: noise in the published part; it hides the key, but the part reveals the message.
+    Source: contrast Asharov 2012, section 3 (decrypt the sum, not the summands).
     """
     preset = cast(CKKSPreset, load_preset(preset_name))
     ring, seed = seal.open_ring(preset), os.urandom(32)

@@ -1,7 +1,7 @@
 """A client that lies about its own update: nothing here detects it, and the page says so.
 
-What encryption changes is that the coordinator cannot look at norms; honest clients clip, a liar does not. Only the
-decrypted mean's norm can be looked at, after the fact.
+Under encryption the coordinator cannot see the norm of an update. Honest clients clip theirs; a lying client does not.
+Only the norm of the decrypted mean can be examined, after the fact.
 
 Source: Bagdasaryan 2020, section 4 (model replacement); Bhagoji 2019.
 """
@@ -24,7 +24,7 @@ from hefl_core.learning.partition import partition
 
 @dataclass(frozen=True)
 class Poisoned:
-    """Accuracy per round without and with the liar, and the norm of each round's mean. Shapes: (rounds,) each."""
+    """Accuracy per round without and with the lying client, and the norm of each round's mean. Shapes: (rounds,) each."""
 
     honest: Doubles
     poisoned: Doubles
@@ -36,7 +36,7 @@ class Poisoned:
 def poison(
     dataset: str = "digits", *, clients: int = 5, rounds: int = 5, factor: float = -4.0, seed: int = 7
 ) -> Poisoned:
-    """Train with and without one client that sends ``factor`` times its update; and put such a round past the checks."""
+    """Train with and without one client that sends ``factor`` times its update; run the checks on such a round."""
     data = load_dataset(dataset)
     trainer = NumpyTrainer(model_for_dataset("mlp", data))
     parts = partition(data, clients, None, "iid", seed)
@@ -60,6 +60,6 @@ def poison(
 
 
 def _lying_round(clients: int, factor: float) -> ForgeryVerdict:
-    """A round in which client 1 encrypts, commits and tags a lie: every check passes, for the sum is the clients' sum."""
+    """A round in which client 1 encrypts, commits and tags a lie: every check passes, since the sum is the clients' sum."""
     desk = set_desk("bfv-lean", clients, liar=factor)
     return judge(desk, "none", CHECKS)

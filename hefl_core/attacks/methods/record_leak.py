@@ -1,6 +1,6 @@
 """Records from an update, by division: a dense first layer's gradient is dW[:, i] = Σ_j δ_ji·x_j, db[i] = Σ_j δ_ji.
 
-A unit that only one record of the batch activates gives that record away as dW[:, i] / db[i], exactly.
+If only one record of the batch activates a unit, dW[:, i] / db[i] is exactly that record.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hefl_core.learning.models import Model, dense_model
 from hefl_core.vectors import Array, flatten, unflatten
 
 AGREE = 2e-3
-"""Two quotients closer than this (relative, in the maximum) say the same record."""
+"""Two quotients closer than this (relative, in the maximum) are the same record."""
 ALIVE = 1e-6
 """A bias gradient below this part of the largest is rounding."""
 
@@ -30,9 +30,9 @@ def quotients(view: View, update: Doubles | None = None) -> tuple[Doubles, Doubl
 
 
 def records(view: View) -> Doubles:
-    """Records on which at least two units agree: the attacker's own rule, it asks nobody whether it is right.
+    """Records on which at least two units agree: a rule that the attacker can apply alone.
 
-    On pictures nearly every claim is a record. On two-class tables δ of two records can be proportional, units that see
+    On pictures nearly every claim is a record. On two-class tables δ of two records can be proportional; units that see
     the same set of records then agree on a mixture, and the rule claims too much.
 
     Shapes: (found, features); empty when no two units agree.
@@ -50,14 +50,14 @@ def agreeing(rows: Doubles) -> Doubles:
     scale = np.maximum(np.abs(rows).max(axis=1), 1e-12)
     near = np.abs(rows[:, None] - rows[None]).max(axis=2) <= AGREE * np.maximum(scale[:, None], scale[None])
     found: list[int] = []
-    for at in np.flatnonzero(near.sum(axis=1) >= 2):
+    for at in np.flatnonzero(near.sum(axis=1) >= 2):  # each row agrees with itself: two means one other
         if not any(near[at, other] for other in found):
             found.append(int(at))
     return rows[found]
 
 
 def best_record(view: View) -> Doubles:
-    """The one record of a batch of one, or the best guess at any: the quotient of the unit that moved most.
+    """The record of a batch of one, or the best guess: the quotient of the unit that moved most.
 
     Shapes: (1, features); always one guess, so that a seat without information can be compared with chance.
     Source: Phong 2018, section 3, observation 1.
@@ -71,7 +71,7 @@ def best_record(view: View) -> Doubles:
 
 
 def imprint_model(features: int, classes: int, bins: int) -> Model:
-    """The architecture that a malicious coordinator would send: one hidden layer of ``bins`` units."""
+    """The architecture of a malicious coordinator: one hidden layer of ``bins`` units."""
     return dense_model("imprint", (features, bins, classes))
 
 
@@ -92,6 +92,7 @@ def imprint_parameters(model: Model, auxiliary: Array, seed: int) -> Parameters:
     normal = NormalDist(float(measured.mean()), float(measured.std()))
     cuts = np.array([normal.inv_cdf((at + 0.5) / bins) for at in range(bins)])
     out = np.tile(rng.normal(size=model.classes) / bins, (bins, 1))
+    # Unit i is active where h·x > cut i: its gradient sums all records above that cut.
     arrays = [np.tile(direction[:, None], (1, bins)), -cuts, out, np.zeros(model.classes)]
     return flatten([array.astype(np.float32) for array in arrays], model.shapes)
 
@@ -105,8 +106,9 @@ def imprinted(view: View) -> Doubles:
     """
     weights, bias = gradient(view)[:2]
     steps, heights = -np.diff(weights, axis=1), -np.diff(bias)
-    steps = np.column_stack([steps, weights[:, -1]])
+    steps = np.column_stack([steps, weights[:, -1]])  # above the last cut there is nothing to subtract
     heights = np.append(heights, bias[-1])
+    # In an empty bin two float32 sums cancel: only rounding is left, and it must not be divided by.
     alive = np.flatnonzero(np.abs(heights) > 1e-5 * (np.abs(heights).max() or 1.0))
     return np.asarray((steps[:, alive] / heights[alive]).T, np.float64)
 

@@ -1,9 +1,8 @@
-"""Related ciphertexts: one client mixes another's old upload into its own, and the next opened sum tells the old update.
+"""Related ciphertexts: a client mixes another's old upload into its own, and the next opened sum reveals the old update.
 
-Homomorphic encryption is malleable by design. Whoever has a ciphertext can multiply it with X^s, which moves its words s
-places on, and add it to one of his own; commitment, signature, shape and residues of the mixture are what they should be.
-The coordinator, the auditor or a record's bodies have old uploads; the mixture opens under the key that made them, and
-under no other.
+Homomorphic encryption is malleable by design. A client with a ciphertext can multiply it by X^s, which moves its words s
+places on, and add it to its own. Commitment, signature, shape and residues of the mixture are correct. The coordinator, the
+auditor and a record's bodies have old uploads. The mixture opens under the key that encrypted them, and under no other.
 
 Source: the malleability of BFV (Fan and Vercauteren 2012); the same step breaks ballot secrecy where ballots can be copied
 (Cortier and Smyth 2011, "Attacking and fixing Helios").
@@ -34,22 +33,23 @@ PARAMETERS = 600
 
 
 def mix(own: CiphertextVector, old: CiphertextVector, places: int) -> CiphertextVector:
-    """Own ⊞ X^places · old, with own's label: one block each, the words of ``old`` go where ``own`` has none.
+    """``own`` ⊞ X^places · ``old`` under the label of ``own``: the words of ``old`` go where ``own`` has none.
 
-    Raises: ParameterError for what is no BFV ciphertext of one block.
+    Raises: ParameterError for anything but BFV ciphertexts of one block.
     """
     scheme = _scheme(own)
     if len(own.blocks) != 1 or own.key_id.preset != old.key_id.preset or len(old.blocks) != 1:
         raise ParameterError("related: expected two ciphertexts of one block and one preset", "take fewer parameters")
     primes = np.array(rlwe.data_primes(scheme.ring), dtype=np.uint64)[:, None]
     mine, moved = (blocks.read_all(scheme.preset, scheme.ring, vector)[0] for vector in (own, old))
-    moved = np.roll(moved, places, axis=-1)
-    moved[..., :places] = (primes - moved[..., :places]) % primes  # X^N = -1
+    moved = np.roll(moved, places, axis=-1)  # BFV keeps coefficients: times X^s rotates them
+    moved[..., :places] = (primes - moved[..., :places]) % primes  # X^N = -1: what wraps around changes sign
+    # Two residues below 2^61 add up below 2^62: uint64 does not wrap before the remainder.
     return replace(own, blocks=(blocks.write(scheme.preset, scheme.ring, (mine + moved) % primes),))
 
 
 def read(words: Words64, like: CiphertextVector, places: int) -> Words64:
-    """The words of an update like this one, from where :func:`mix` has put them. Shapes: uint64 (words of an update,)."""
+    """The old update's words, from where :func:`mix` put them. Shapes: uint64 (words of an update,)."""
     return words[places : places + word_count(like)]
 
 
@@ -66,7 +66,7 @@ def _scheme(vector: CiphertextVector) -> BFVScheme:
 
 @dataclass(frozen=True)
 class RelatedTruth:
-    """Every word of the victim's old update, as it was encrypted; how many of them the attacker's own update has anyway."""
+    """Words of the victim's old update as encrypted; ``guessed``: share of them that the attacker's own update has."""
 
     words: Words64
     guessed: float
@@ -74,7 +74,7 @@ class RelatedTruth:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the deviating client read, or why it read nothing."""
+    """Words that the deviating client read, or why it read none."""
 
     words: Words64
     refusal: str
@@ -83,9 +83,9 @@ class Reading:
 def stage(
     scheme_name: str = "bfv-threshold", threshold: int = 3, clients: int = 5, *, one_key: bool = True, seed: int = 7
 ) -> tuple[View, RelatedTruth]:
-    """Two rounds under collective custody; in the second, client 2 sends a mixture. Its view after the second; the truth.
+    """Two rounds under collective custody; in the second, client 2 sends a mixture. Returns its view and the truth.
 
-    ``one_key``: both rounds under one key; otherwise each has a key of its own, the remedy.
+    ``one_key``: both rounds under one key; otherwise each has its own, the remedy.
     Raises: ParameterError for a scheme that is not BFV held together.
     """
     preset = load_preset(scheme_name)
@@ -124,7 +124,7 @@ def _encrypted(scheme: BFVScheme, key: PublicKey, update: Doubles, clients: int)
 
 
 def _words(scheme: BFVScheme, update: Doubles, clients: int) -> Words64:
-    """What an encryption of this update holds, by decrypting one under a key of its own."""
+    """Words of an encryption of this update, decrypted under a throw-away key."""
     key, shares = scheme.keygen(Quorum(2, 2))
     vector = _encrypted(scheme, key, update, clients)
     partials = [scheme.partial_decrypt(share, vector, (1, 2)) for share in shares]
@@ -132,7 +132,7 @@ def _words(scheme: BFVScheme, update: Doubles, clients: int) -> Words64:
 
 
 def open_mixture(view: View) -> Reading:
-    """The victim's old words, from the partial decryptions that every client gets and the old upload's label."""
+    """The victim's old words, from the partial decryptions that every client receives and the old upload's label."""
     (old,) = view.ciphertexts()
     total = decode(_content(view, "total")[0], CiphertextVector)
     partials = [PartialDecryption.from_bytes(content) for content in _content(view, m.PARTIAL)]
@@ -150,5 +150,5 @@ def _content(view: View, kind: str) -> Sequence[bytes]:
 
 
 def recovered(reading: Reading, truth: RelatedTruth) -> float:
-    """Share of the words that were read rightly."""
+    """Share of the words read correctly."""
     return float(np.mean(reading.words == truth.words)) if len(reading.words) else 0.0

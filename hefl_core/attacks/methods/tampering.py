@@ -1,7 +1,7 @@
-"""The tampering desk: what a coordinator can do to a sum without a key, which check sees it, and the lie that none sees.
+"""The tampering desk: what a coordinator can do to a sum without a key, and which check detects it.
 
-Every forgery decrypts without an error where nobody checks: additive ciphertexts can be scaled and shifted by design. The
-forger is careful: it adds encryptions of its own until the hidden count is right again, so the count alone sees nothing.
+Without checks every forgery decrypts without an error: additive ciphertexts can be scaled and shifted by design. The
+forger adds encryptions of its own until the hidden count is right again, so the count alone detects nothing.
 
 Source: malleability of additive schemes, Paillier 1999, section 8; the checks are docs/protocol.md, steps 6 to 8.
 """
@@ -36,7 +36,7 @@ _EXPERIMENT = "tampering desk"
 
 @dataclass(frozen=True)
 class Desk:
-    """One round's ciphertexts at the coordinator. ``updates`` is what the clients sent, for the picture."""
+    """One round's ciphertexts at the coordinator. ``updates``: what the clients sent, for the picture."""
 
     scheme: str
     public_key: PublicKey
@@ -50,7 +50,7 @@ class Desk:
 
 @dataclass(frozen=True)
 class ForgeryVerdict:
-    """What became of one forgery. ``caught_by``: every check that was on and refused; empty: it passed unnoticed.
+    """Result of one forgery. ``caught_by``: every active check that rejected it; empty: it passed unnoticed.
 
     ``mean``: what the clients would apply; ``error``: its distance from the true mean.
     """
@@ -107,7 +107,7 @@ def _sum(scheme: str, key: PublicKey, vectors: Sequence[CiphertextVector]) -> Ci
 
 
 def honest(desk: Desk) -> CiphertextVector:
-    """What the protocol asks for: ⊞ of the uploads."""
+    """The honest sum: ⊞ of the uploads."""
     return _sum(desk.scheme, desk.public_key, desk.uploads)
 
 
@@ -118,6 +118,7 @@ def forge(desk: Desk, forgery: str) -> CiphertextVector:
     """
     clients, first, last = len(desk.uploads), desk.uploads[0], desk.uploads[-1]
     whole, nothing, nobody = honest(desk), _own(desk, 0.0, 1), _own(desk, 0.0, 0)
+    # Counted in uploads, each recipe's factors add up to n: so do the hidden counts and the quantiser's offsets.
     recipes: dict[str, list[tuple[int, CiphertextVector]]] = {
         "scale": [(FACTOR, whole), ((1 - FACTOR) * clients, nothing)],
         "shift": [(1, whole), (clients, _own(desk, SHIFT, 0)), (-clients, nobody)],
@@ -132,14 +133,14 @@ def forge(desk: Desk, forgery: str) -> CiphertextVector:
 
 
 def _combined(desk: Desk, recipe: Sequence[tuple[int, CiphertextVector]]) -> CiphertextVector:
-    """Σ factor · ciphertext modulo each prime, labelled as an honest sum: what is inside is combined alike."""
+    """Σ factor · ciphertext modulo each prime, labelled as an honest sum: the plaintexts combine alike."""
     preset = cast(RingPreset, load_preset(desk.scheme))
     ring = seal.open_ring(preset)
     made = []
     for at in range(len(desk.uploads[0].blocks)):
         words = np.zeros((2, len(rlwe.data_primes(ring)), ring.degree), dtype=np.uint64)
         for factor, vector in recipe:
-            fresh = vector.terms == 1
+            fresh = vector.terms == 1  # an upload may carry a seed in place of c1, a sum never
             words = _plus_times(ring, words, blocks.read(preset, ring, vector.blocks[at], "sum", fresh=fresh), factor)
         made.append(blocks.write(preset, ring, words))
     return replace(honest(desk), blocks=tuple(made))
@@ -157,7 +158,7 @@ def _plus_times(ring: Ring, words: Residues, other: Residues, factor: int) -> Re
 
 
 def _own(desk: Desk, shift: float, count: int) -> CiphertextVector:
-    """An encryption by the coordinator itself: nothing but ``shift`` on one weight, and ``count`` contributors."""
+    """The coordinator's own encryption: ``shift`` on one weight, and ``count`` contributors."""
     scheme = open_scheme(desk.scheme)
     values = np.zeros(len(desk.updates[0]))
     values[AT] = shift
@@ -168,10 +169,9 @@ def _own(desk: Desk, shift: float, count: int) -> CiphertextVector:
 
 
 def judge(desk: Desk, forgery: str, checks: Sequence[str] = CHECKS) -> ForgeryVerdict:
-    """What the clients make of a forged sum with these checks on: the auditor's first, then those after decryption.
+    """Run these checks on a forged sum: the auditor's first, then those after decryption.
 
-    With checks on nothing is decrypted that the auditor refuses; every check is examined here all the same, so that
-    each one's own reach can be seen.
+    In a run, a sum that the auditor rejects is never decrypted. Here every check runs, to show what each one detects.
     """
     total = forge(desk, forgery) if forgery != "none" else honest(desk)
     caught = []
