@@ -13,7 +13,7 @@ from hefl_core.federation.admission import check_receipts
 from hefl_core.federation.answers import wrong_answer
 from hefl_core.federation.letter import Letter
 from hefl_core.federation.messages import CONFIRMATION, RECEIPT
-from hefl_core.federation.outside import reason
+from hefl_core.federation.outside import public_error, reason
 from hefl_core.federation.party import ENROLMENT_KINDS
 from hefl_core.federation.record.proceedings import Proceedings
 from hefl_core.federation.record.protocol_table import UNKEPT_KINDS
@@ -253,7 +253,8 @@ class Post:
     def _refuse(self, sender: str, kind: str, position: Position, error: HeflError) -> None:
         """Refuse a client's message in the name of the coordinator, which runs the post."""
         self.absent.setdefault(sender, RoundError(f"{sender}: its {kind[:MAX_KIND]} is refused ({error})"))
-        self.note(COORDINATOR, f"receive {kind[:MAX_KIND]} of {sender}", position, error)
+        # the sender's numbers are in the text, whoever refuses: they leave as a client's own refusals do
+        self.note(COORDINATOR, f"receive {kind[:MAX_KIND]} of {sender}", position, public_error(error))
 
     def _close_gap(self, letter: Letter, sender: Correspondent) -> None:
         """Record headers of this sender's lost answers before its next message, so that no number is missing.

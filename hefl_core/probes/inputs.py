@@ -92,8 +92,8 @@ LONGEST_NAME = 200
 MOST_ATTEMPTS = 8
 FEWEST_VALUES = 15
 """Least different bytes in a digest: a SHA-256 has fewer with probability below 2^-55; a written number has few."""
-STEP: Final = re.compile(r"(receive )?[a-z_/-]{1,40}")
-"""How a note names a step: in letters, without digits."""
+STEP: Final = re.compile(r"(receive )?[a-z_/-]{1,40}( of client-[0-9]{1,4})?")
+"""How a note names a step: in letters, without digits but those of a client whose message was refused."""
 
 
 @dataclass(frozen=True, slots=True)

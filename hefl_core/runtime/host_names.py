@@ -66,6 +66,9 @@ class HostNames:
 
     def admit(self, hosts: Sequence[str], own: str) -> bool:
         """Whether to accept a call with these Host headers. ``own``: the address that it came in on."""
+        # a browser always sends one, and only a browser can be deceived; probes by HTTP/1.0 send none
+        if not hosts:
+            return True
         # with two Host headers a proxy and this server could each believe another one
         found = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
         if found is None:

@@ -7,6 +7,7 @@ from functools import partial
 import msgspec
 import pytest
 
+from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.checks.lying_clients import Honest, _stage
 from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable, WireError
 from hefl_core.federation import messages as m
@@ -22,6 +23,7 @@ from hefl_core.federation.record.transcript import MAX_LINE_BYTES, LeftOut, Tran
 from hefl_core.federation.record.verify import pin_of, verify, verify_file
 from hefl_core.runtime.calls import Refusal, error_of
 from hefl_core.runtime.ops.metrics import OTHER, Metrics
+from hefl_core.runtime.result import ClaimVerdict
 from hefl_core.runtime.run import Run
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Envelope, Position
@@ -320,6 +322,9 @@ def test_the_record_of_the_others_stays_whole(lie):
     transcript = run.transcript
     heads = {name: head for name, head in ClientHeads.of(transcript).heads.items() if name != "client-1"}
     assert verify(transcript, pin_of(transcript), ClientHeads(transcript.manifest.id, heads)).authenticated
+    (inputs,) = (one for one in check_claims(run.result()).claims if one.id == "inputs-allowed")
+    # a refused header stays on record as one that nobody got; where it says what no honest one says, the ledger tells so
+    assert (inputs.verdict is ClaimVerdict.FAILS) == (lie == "a commitment of no form"), inputs.evidence
     refused = [note for note in transcript.left_out if note.party == "coordinator" and "client-1" in note.step]
     assert bool(refused) == (lie != "no lie") and max(map(len, (line.to_json() for line in transcript.lines))) < 1 << 16
 

@@ -212,8 +212,9 @@ LEDGER: tuple[Claim, ...] = (
     ),
     Claim(
         "flooded",
-        "Collective BFV and CKKS: the noise of each opened sum, measured from what every holder has, is that of t floodings, no "
-        "less and no more as far as so many numbers tell, and no sum has another's.",
+        "Collective BFV and CKKS: the noise of each opened sum, measured in its first ciphertexts (four of BFV) from what every "
+        "holder has, has the variance of t floodings, as far as so many numbers tell, and no sum has another's; its shape, and "
+        "flooding that somebody can compute, are not looked at.",
         "t - 1 holders and the coordinator",
         "executed",
         "docs/sharp_edges.md; Asharov et al. 2012 (smudging); hefl_core/schemes/ring/threshold.py",
