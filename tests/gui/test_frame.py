@@ -1,8 +1,11 @@
+import ast
+
 import pytest
 
 from hefl_core.app.session import Session, Sessions
 from hefl_core.errors import RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment
+from tests.gui.conftest import ROOT, run_on
 
 
 def test_the_sidebar_is_one_experiment_in_the_url(app):
@@ -112,3 +115,17 @@ def test_a_language_is_a_file(app, tmp_path, monkeypatch):
     app.run()
     assert not app.exception
     assert app.slider(key="w:clients").label == "Clients ✓"
+
+
+@pytest.mark.parametrize("page", ["attack", "costs", "one_round", "your_data"])
+def test_what_explains_a_constant_in_a_page_is_not_on_the_screen(app, page):
+    """Streamlit writes a string that stands alone in a script; pages, and app.py, have such strings after their constants."""
+    sources = [(ROOT / name).read_text(encoding="utf-8") for name in ("app.py", f"pages/{page}.py")]
+    strings = [node.value.value for source in sources for node in ast.parse(source).body if is_string(node)]
+    assert len(strings) > 2
+    drawn = {block.value for block in run_on(app, page, clients=3, rounds=1).markdown}
+    assert not drawn & set(strings)
+
+
+def is_string(node):
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
