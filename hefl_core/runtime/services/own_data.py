@@ -8,6 +8,7 @@ in the schema's order and scaled as the schema says, or, without such a scale, b
 
 from __future__ import annotations
 
+import threading
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from hefl_core.runtime.client_home import home_with, model_of
 Rows: TypeAlias = npt.NDArray[np.float64]
 FOLDER: Final = "data"
 TRAIN, HOLD_OUT = "train", "holdout"
+_PARSING: Final = threading.Lock()
+"""Python 3.11 counts the depth of ``ast.parse`` for all threads together, and numpy parses each array's header with it."""
 HELD_OUT_PART: Final = 5
 """One row in this many is set aside when there is no hold-out file."""
 
@@ -99,7 +102,7 @@ def _read_arrays(path: Path, schema: Schema) -> Examples:
             f"own data: expected {path.stem}.npz beside {TRAIN}.npz, found {path.name}; use one kind of file"
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with _PARSING, np.load(path, allow_pickle=False) as archive:
             features, labels = archive["features"], archive["labels"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
