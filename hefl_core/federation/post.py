@@ -211,12 +211,14 @@ class Post:
         header = letter.envelope.header
         if (known := self._known.get(header.digest)) is not None:
             return known
-        entry, body = self._judged or self._weighed(letter, sender)
+        judged, self._judged = self._judged, None
+        if judged is not None and judged[0].head.header.digest != header.digest:
+            judged = None  # of an answer whose attempt ended before it was sent
+        entry, body = judged or self._weighed(letter, sender)
         if not is_client(header.sender):
             self._follow(entry)
-        elif self._judged is None:
+        elif judged is None:
             self._judge(entry)
-        self._judged = None
         sent = self.transcript.record(entry, body)
         self._count(sent)
         self._numbers[header.sender] = header.sequence
@@ -276,19 +278,19 @@ class Post:
                 found = RoundError(f"post: expected headers of {party}, found another's; refuse the answer")
                 self._refuse(party, UNRECORDED, self._place, found)
                 return
-            sender, number = party, head.header.sequence
-            if number == self._numbers.get(sender, -1) + 1 and (before is None or number < before):
+            number = head.header.sequence
+            if number == self._numbers.get(party, -1) + 1 and (before is None or number < before):
                 entry = Unsent(head)
-                if is_client(sender):
+                if is_client(party):
                     try:
                         self._judge(entry)
                     except HeflError as error:
-                        self._refuse(sender, head.header.kind, self._place, error)
+                        self._refuse(party, head.header.kind, self._place, error)
                         return
                 else:
                     self._follow(entry)
                 self.transcript.record_unsent(head)
-                self._numbers[sender] = number
+                self._numbers[party] = number
 
     @property
     def _place(self) -> Position:
