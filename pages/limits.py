@@ -67,8 +67,9 @@ def page() -> None:
         st.caption(
             _(
                 "Two minutes: in **Collusion** raise the holders and see how many colluders it takes · in **Key heist** let a key "
-                "be taken, then rotate it · in **Tampering desk** switch the checks off · in **The liar** see which lies nothing "
-                "here catches · then run the **Matrix**: every attack from every seat. Every number is measured in this session."
+                "be taken, then rotate it · in **Tampering desk** switch the checks off · in **A lying client** see which lies "
+                "nothing here catches · then run the **Matrix**: every attack from every seat. Every number is measured in "
+                "this session."
             )
         )
     frame.tabs(
@@ -78,7 +79,7 @@ def page() -> None:
             _("Key heist"): _steal,
             _("Tampering desk"): _tamper,
             _("Wrong use"): _naive_schemes,
-            _("The liar"): _lie,
+            _("A lying client"): _lie,
             _("Matrix"): _matrix,
         },
         key="limits:tab",
@@ -296,9 +297,9 @@ def _lie() -> None:
             st.success(_caught(one), icon=":material/block:")
         st.caption(
             _(
-                "A lie that is caught changes no model. Refused before the sum, it leaves the liar out of the round, and the "
-                "others go on as long as min_cohort of them remain; after a decryption nobody knows who it was, and the run "
-                "ends."
+                "A lie that is caught changes no model. Refused before the sum, it leaves the lying client out of the round, "
+                "and the others go on as long as min_cohort of them remain; after a decryption nobody knows who it was, "
+                "and the run ends."
             )
         )
     with missed:
@@ -307,15 +308,15 @@ def _lie() -> None:
             st.error(_missed(one, lies.honest), icon=":material/warning:")
         st.caption(
             _(
-                "**Remedy: none here.** A sum hides who put what into it; that is the promise, and the liar's shelter. A clip "
-                "limits how far a lie moves the mean, not where to. Norm checks of a single update under encryption need "
+                "**Remedy: none here.** A sum hides who put what into it; that is the promise, and the lying client's shelter. "
+                "A clip limits how far a lie moves the mean, not where to. Norm checks of a single update under encryption need "
                 "zero-knowledge proofs, which hefl does not have."
             )
         )
-    with st.spinner(_("Training five rounds with and without a liar …")):
+    with st.spinner(_("Training five rounds with and without a lying client …")):
         found = result_of("poisoning", CLIENT, scheme, 5, seed)
     st.markdown(_("**The last one, over five rounds**: accuracy lost {lost:.2f}.").format(lost=found.value))
-    st.plotly_chart(figures.liar(found, dark=frame.dark()), key="limits:liar")
+    st.plotly_chart(figures.lying_client(found, dark=frame.dark()), key="limits:lying_client")
     st.caption(labels.measured(found))
 
 

@@ -567,7 +567,7 @@ def play_poisoning(order: Order) -> AttackResult:
     score = Score(lost, lost, lost, 0.0, None)
     seen = " and ".join(found.caught_by) or "no check"
     evidence = [Evidence("honest", found.honest), Evidence("poisoned", found.poisoned)]
-    note = f"noticed by {seen}; accuracy {found.honest[-1]:.3f} without, {found.poisoned[-1]:.3f} with one liar"
+    note = f"noticed by {seen}; accuracy {found.honest[-1]:.3f} without, {found.poisoned[-1]:.3f} with one lying client"
     return _result(
         "poisoning", order, "bfv-lean", "accuracy lost", score, "an honest client", 1, seconds, evidence, note
     )

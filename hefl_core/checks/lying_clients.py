@@ -306,7 +306,7 @@ def _stage(lie: type[LyingClient], manifest: Manifest, observer: Member | None) 
     """The local stage with a lying client in client 1's place."""
     kms = make_kms(manifest)
     root, experiment = kms.member, manifest.experiment
-    liar = lie(client_name(1), manifest, root, home_of(experiment, 1), model_of(manifest).init, observer)
+    lying = lie(client_name(1), manifest, root, home_of(experiment, 1), model_of(manifest).init, observer)
     others = (make_client(manifest, root, index, observer) for index in range(2, experiment.clients + 1))
     coordinator, auditor = make_coordinator(manifest, root), make_auditor(manifest, root)
-    return local_stage_of(kms, coordinator, auditor, (liar, *others), manifest)
+    return local_stage_of(kms, coordinator, auditor, (lying, *others), manifest)

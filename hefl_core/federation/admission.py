@@ -174,7 +174,7 @@ def check_foreseen(signed: SignedHeader, commitment: Commitment, first: Commitme
 
 
 def check_receipts(found: int, need: int, number: int) -> None:
-    """A round ends with the receipts of min_cohort clients: fewer may all come from liars. Raises: RoundError."""
+    """A round ends with the receipts of min_cohort clients: fewer may all come from lying clients. Raises: RoundError."""
     if not found:
         raise RoundError(f"round {number}: no client applied the sum; try another attempt")
     if found < need:

@@ -301,10 +301,10 @@ def coalition(result: AttackResult, *, dark: bool = False) -> go.Figure:
     return picture
 
 
-def liar(result: AttackResult, *, dark: bool = False) -> go.Figure:
+def lying_client(result: AttackResult, *, dark: bool = False) -> go.Figure:
     """Accuracy per round with and without one client that lies."""
     picture = figure(dark=dark, height=300, x="round", y="accuracy (hold-out)")
-    for place, (name, what) in enumerate((("all honest", "honest"), ("one liar", "poisoned"))):
+    for place, (name, what) in enumerate((("all honest", "honest"), ("one lying client", "poisoned"))):
         values = result.array(what)
         picture.add_scatter(
             x=list(range(1, len(values) + 1)), y=values, name=name, mode="lines+markers", **line(place * 5)

@@ -44,7 +44,7 @@ EXERCISES = (
         "One of five clients sends −4 times its update. Which check refuses the round?",
         options=("re-adding by the auditor", "the count", "the tag", "none"),
         right=3,
-        why="The sum is honestly the sum of what the clients sent, and a liar's tag is genuine.",
+        why="The sum is honestly the sum of what the clients sent, and a lying client's tag is genuine.",
         hints=("Each check compares the sum with what clients sent. Did the coordinator change anything?",),
     ),
     Choice(

@@ -100,13 +100,13 @@ check("09.3", refuses)
 lied = poison("digits", clients=5, rounds=5)
 print("caught by:", lied.caught_by or "nobody")
 print("accuracy, all honest:  ", lied.honest.round(3))
-print("accuracy, one liar:    ", lied.poisoned.round(3))
+print("accuracy, one lying client:", lied.poisoned.round(3))
 print("norm of the mean, honest and lied:", lied.honest_norms.round(2), lied.poisoned_norms.round(2))
 
 # %% [markdown]
 # Without encryption a coordinator could look at each update's norm. Here it cannot, and honest clients' **clipping**
 # (shortening to an
-# agreed norm) does not bind a liar. What can be seen is the decrypted mean, afterwards, by everybody, with no name on
+# agreed norm) does not bind a client that lies. What can be seen is the decrypted mean, afterwards, by everybody, with no name on
 # it. Proofs that an encrypted update is small exist (zero-knowledge range proofs); this project has none, and says so.
 #
 # ## 5 · A CKKS decryption that goes back

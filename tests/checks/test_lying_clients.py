@@ -43,7 +43,7 @@ def test_what_is_refused_changes_no_model(found, lie):
     assert outcome.refused_by and outcome.reason
     if outcome.decrypted:
         assert len(outcome.refused_by) == 5 and outcome.applied == (1 if lie in LATE else 0)
-    else:  # the liar is left out, and the others go on
+    else:  # the lying client is left out, and the others go on
         assert set(outcome.refused_by) <= {"coordinator", "auditor"} and outcome.applied == 2
         assert outcome.accuracy > lies.honest.accuracy - 0.1
 

@@ -53,14 +53,14 @@ def test_a_coordinator_without_a_confirmation_gets_no_partial(monkeypatch):
     from hefl_core.runtime import stage
     from hefl_core.wire.canonical import encode
 
-    class Liar(Coordinator):
+    class LyingCoordinator(Coordinator):
         def _make_request(self, position):
             clients = self.enrolment.roster.clients
             return self._compose(
                 m.REQUEST, position, clients, encode(DecryptionRequest(clients[:2], bytes(32), bytes(32)))
             )
 
-    monkeypatch.setattr(stage, "Coordinator", Liar)
+    monkeypatch.setattr(stage, "Coordinator", LyingCoordinator)
     with pytest.raises(HeflError, match="names another sum"):
         finished(TOGETHER.but(rounds=1))
 

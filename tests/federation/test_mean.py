@@ -228,7 +228,7 @@ def test_a_mean_that_is_a_little_too_long_is_refused():
 
 
 def test_what_no_check_of_a_sum_finds():
-    """A liar whose update points the other way shortens the mean; a wrong count in range weighs more. Both pass."""
+    """A client that lies and whose update points the other way shortens the mean; a wrong count in range weighs more. Both pass."""
     for lie in (lying_clients.WellFormed, lying_clients.MoreExamples):
         assert not lying_clients.tell(lie, RUN).refused_by
 

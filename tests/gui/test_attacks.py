@@ -143,7 +143,7 @@ def test_every_limit_is_drawn(app):
 
 
 def test_lies_are_listed_with_what_catches_them_and_the_well_formed_one_is_not(app):
-    at = on_tab(app, "The liar", "limits")
+    at = on_tab(app, "A lying client", "limits")
     caught, missed = ([block.value for block in blocks] for blocks in (at.success, at.error))
     assert len(caught) == 8 and len(missed) == 4 and "not checked" in said(at)
     assert any("not in the roster" in text and "Coordinator" in text for text in caught)

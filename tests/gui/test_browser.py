@@ -316,7 +316,7 @@ def test_every_tab_of_what_encryption_does_not_stop_is_clicked_through(page, add
     page.get_by_text("tag", exact=True).click()
     page.get_by_text("nobody notices").first.wait_for()
     open_tab(page, "Wrong use", "Pixels told ink or no ink")
-    open_tab(page, "The liar", "refused by 0, applied in 2 rounds")
+    open_tab(page, "A lying client", "refused by 0, applied in 2 rounds")
     open_tab(page, "Matrix", "Each cell holds the number")
     page.locator("[class*='limits-run-label-coordinator'] button").first.click()
     page.get_by_text("smallest corrected p-value").wait_for()

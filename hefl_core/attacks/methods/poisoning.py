@@ -61,5 +61,5 @@ def poison(
 
 def _lying_round(clients: int, factor: float) -> ForgeryVerdict:
     """A round in which client 1 encrypts, commits and tags a lie: every check passes, since the sum is the clients' sum."""
-    desk = set_desk("bfv-lean", clients, liar=factor)
+    desk = set_desk("bfv-lean", clients, times=factor)
     return judge(desk, "none", CHECKS)

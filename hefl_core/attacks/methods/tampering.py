@@ -61,8 +61,8 @@ class ForgeryVerdict:
     error: float
 
 
-def set_desk(scheme_name: str = "bfv-lean", clients: int = 4, seed: int = 7, *, liar: float = 1.0) -> Desk:
-    """Keys, two rounds of uploads; client 1 sends ``liar`` times its update.
+def set_desk(scheme_name: str = "bfv-lean", clients: int = 4, seed: int = 7, *, times: float = 1.0) -> Desk:
+    """Keys, two rounds of uploads; client 1 sends ``times`` its update.
 
     CKKS updates fill their block: a decoder that looks at unused slots would see the noise of a scaled sum.
     Raises: ParameterError for a scheme without ring ciphertexts.
@@ -78,7 +78,7 @@ def set_desk(scheme_name: str = "bfv-lean", clients: int = 4, seed: int = 7, *, 
     rounds = []
     for number in (1, 2):
         updates = tuple(np.clip(rng.normal(scale=0.02, size=parameters), -0.1, 0.1) for _ in range(clients))
-        updates = (updates[0] * liar, *updates[1:])
+        updates = (updates[0] * times, *updates[1:])
         uploads = tuple(
             scheme.encrypt(
                 shares[0] if scheme.preset.symmetric else key,
