@@ -6,19 +6,15 @@ from pathlib import Path
 
 MANY = "ray or keras or browser"
 """What starts many processes of its own, or a heavy library: it runs after the rest, a test at a time."""
-REFERENCE = {"": 35, f"not ({MANY})": 10, MANY: 15, f"not ({MANY}) and not slow": 3}
+REFERENCE = {"": 35, f"not ({MANY})": 10, MANY: 15, f"not ({MANY}) and not slow": 2}
 """Minutes on two cores that do nothing else, by the selection of markers."""
 
 
 TESTS = Path(__file__).parent
 CORE = {"federation", "keys", "laws", "learning", "measure", "probes", "schemes", "wire"}
 QUICK = {
-    "attacks/test_calibration.py",
     "attacks/test_command.py",
     "attacks/test_selective.py",
-    "checks/claims/test_honest.py",
-    "checks/claims/test_ledger.py",
-    "deploy/test_blueprint.py",
 }
 LONG = {"test_aggregator_tree.py", "test_benchmarks.py", "test_docs.py", "test_import_order.py"}
 

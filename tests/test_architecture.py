@@ -1,6 +1,7 @@
 """The house keeps its shape: floors, homes of heavy libraries, and who may touch a secret."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,14 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "hefl_core").rglob("*.py"))
 
 
+@functools.cache
+def nodes(path):
+    """Every node of a file's syntax tree; each file is parsed once for all tests."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports_of(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -56,7 +63,7 @@ def test_nothing_is_unpickled():
 @pytest.mark.parametrize("name", ["eval", "exec"])
 def test_nothing_is_evaluated(name):
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id != name, path
 

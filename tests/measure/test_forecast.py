@@ -63,6 +63,7 @@ def test_block_counts_are_the_schemes(name):
         assert block_count(preset, 10**6) > block_count(preset, 10**5)
 
 
+@pytest.mark.slow
 def test_a_round_costs_about_what_was_forecast():
     errors = []
     for scheme, clients in (("bfv-lean", 5), ("plaintext", 6), ("INSECURE_paillier-512", 4)):
@@ -79,6 +80,7 @@ def test_larger_models_and_cohorts_cost_more():
     assert forecast(SMALL, 100_000).client_memory > one.client_memory
 
 
+@pytest.mark.slow
 def test_collective_custody_adds_partial_decryptions():
     collective = SMALL.but(scheme="INSECURE_bfv-threshold-1024", custody="2-of-4", clients=4)
     alone = collective.but(custody="individual")

@@ -16,7 +16,7 @@ from typing import IO, Final, TypeAlias
 
 from hefl_core.runtime.ops.metrics import Metrics
 
-FILE: Final = "tally"
+FILE: Final = "node-metrics"
 MESSAGE, REFUSAL, STEP, ROUNDS = "message", "refusal", "step", "rounds"
 MetricLine: TypeAlias = tuple[str, str, float]
 """MESSAGE: direction, bytes. REFUSAL: kind of error, 1. STEP: its name, seconds. ROUNDS: '', how many."""

@@ -100,6 +100,7 @@ def test_individual_custody_and_quorum_share_the_code_but_no_key(scheme):
     assert one.id != two.id and two.quorum == TOGETHER
 
 
+@pytest.mark.slow
 def test_2048_bits_in_earnest():
     scheme = open_scheme("paillier-packed")
     keys = scheme.keygen(TOGETHER)

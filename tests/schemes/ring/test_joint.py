@@ -69,6 +69,7 @@ def test_shipped_presets(name):
     assert worst <= together.scheme.sum_error(1.0, 3, 16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quorum", [Quorum(4, 4), Quorum(6, 10), Quorum(16, 30)])
 def test_other_quorums(quorum):
     together = Together(SMALL[0], quorum)
