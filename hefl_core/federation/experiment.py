@@ -34,6 +34,7 @@ SMALLEST_COHORT = 3
 class Experiment:
     """A federated training under encryption.
 
+    ``model``: "sums" is none; round zero (runtime/round_zero.py) adds up numbers instead of training.
     ``alpha``: Dirichlet concentration of the labels over clients (None: IID). ``bound``: largest |entry| of a weighted
     update; 'adaptive': the clients derive it from the last decrypted sum and clip to it, the coordinator does not learn
     it; None: the preset's, or adaptive where the preset's fields are narrow.
@@ -81,7 +82,7 @@ class Experiment:
                 raise ParameterError(f"{name}: expected a number{' or adaptive' * (name == 'bound')}, found {value!r}")
             if value is not None and not isinstance(value, str):
                 _positive(name, value)
-        _one_of("model", self.model, ("logistic", "mlp", "mlp-large", "cnn"))
+        _one_of("model", self.model, ("logistic", "mlp", "mlp-large", "cnn", "sums"))
         _one_of("trainer", self.trainer, ("numpy", "keras"))
         _one_of("partition", self.partition, ("iid", "hospital"))
         load_preset(self.scheme)

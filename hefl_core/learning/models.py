@@ -16,6 +16,7 @@ from hefl_core.vectors import Shape, length_of
 
 Activation: TypeAlias = Literal["relu", "sigmoid", "linear"]
 MODEL_NAMES = ("logistic", "mlp", "mlp-large", "cnn")
+SUMS = "sums"
 _HIDDEN = {"logistic": (), "mlp": (32,), "mlp-large": (256, 256, 64)}
 
 
@@ -141,6 +142,15 @@ def model_for(name: str, features: int, classes: int, *, activation: Activation 
     if name == "cnn":
         return _cnn(features, classes, activation)
     return dense_model(name, (features, *_HIDDEN[name], classes), activation)
+
+
+def sums_model(length: int) -> Model:
+    """The "model" of round zero: a vector of sums that begins at 0, as the biases of a layer without inputs.
+
+    >>> sums_model(3).init(b"any")
+    array([0., 0., 0.], dtype=float32)
+    """
+    return Model(SUMS, 0, length, (Dense(0, length, "linear"),))
 
 
 def model_for_dataset(name: str, dataset: Dataset, *, activation: Activation = "relu") -> Model:

@@ -13,7 +13,7 @@ from hefl_core.federation.client import Home
 from hefl_core.federation.experiment import Experiment, Manifest, Schema
 from hefl_core.learning.base import Dataset, Examples, LocalTraining, Parameters, training_seed
 from hefl_core.learning.datasets import load_dataset
-from hefl_core.learning.models import Model, model_for, model_for_dataset
+from hefl_core.learning.models import SUMS, Model, model_for, model_for_dataset, sums_model
 from hefl_core.learning.partition import partition
 from hefl_core.learning.trainers import open_trainer
 
@@ -83,6 +83,8 @@ def home_with(experiment: Experiment, model: Model, index: int, own: Examples, h
 
 def model_of(manifest: Manifest) -> Model:
     """The model that a manifest describes; reads no data. Raises: ParameterError when it describes none."""
+    if manifest.experiment.model == SUMS:
+        return sums_model(manifest.parameters)
     schema = manifest.schema
     if schema is None:
         raise ParameterError(

@@ -1,0 +1,71 @@
+"""Round zero: the clients agree on one schema by three encrypted sums, each an ordinary round of the protocol.
+
+The "model" is the vector of hefl_core/tables/round_zero/rounds.py, and training adds a client's own numbers to it. So
+everything that holds of a round holds here: the coordinator adds ciphertexts, the auditor confirms the sum, the clients open it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from hefl_core.federation.client import Home
+from hefl_core.federation.experiment import Experiment, Manifest
+from hefl_core.learning.base import Parameters
+from hefl_core.learning.models import SUMS
+from hefl_core.schemes.presets import BFVPreset, PaillierPreset
+from hefl_core.schemes.registry import load_preset, open_scheme
+from hefl_core.tables.round_zero.rounds import ROUNDS, AgreementRounds, Read
+
+_MOST_BITS: Final = 12
+"""Limbs of more bits would not come out of a float32 mean exactly, with hundreds of clients."""
+
+
+def layout(experiment: Experiment) -> AgreementRounds:
+    """The vector of round zero for this scheme and these clients: limbs as wide as its fields carry exactly."""
+    return AgreementRounds(experiment.clients, _bits_and_bound(experiment)[0])
+
+
+def round_zero(experiment: Experiment) -> Experiment:
+    """The experiment before this one: the same clients, scheme and custody, three rounds of sums instead of training."""
+    return experiment.but(
+        model=SUMS,
+        trainer="numpy",
+        rounds=ROUNDS,
+        bound=_bits_and_bound(experiment)[1],
+        clip_norm=None,
+        dp_noise=None,
+        local_epochs=1,
+    )
+
+
+def terms(experiment: Experiment) -> Manifest:
+    """The public terms of round zero. Every client weighs 1, so that the sums are sums."""
+    return Manifest.draw(round_zero(experiment), layout(experiment).parameters, 1)
+
+
+def agreement_home(rounds: AgreementRounds, index: int, read: Read) -> Home:
+    """The home of client ``index`` (from 1) in round zero. No model is evaluated: its accuracy is the part of the rounds in
+    which this client's mark stands, its loss 0.
+    """
+
+    def train(theta: Parameters, round_: int) -> Parameters:
+        return (theta + rounds.update(theta, round_, index, read)).astype(np.float32)
+
+    def evaluate(theta: Parameters) -> tuple[float, float]:
+        marks = theta[: ROUNDS * rounds.clients].reshape(ROUNDS, rounds.clients)
+        return float(np.mean(marks[marks.any(axis=1), index - 1] > 0)), 0.0
+
+    return Home(1, train, evaluate)
+
+
+def _bits_and_bound(experiment: Experiment) -> tuple[int, float]:
+    """Bits of a limb, and the bound: under it one step of the scheme's fields is exactly one in a limb, 2^-bits."""
+    preset = load_preset(experiment.scheme)
+    if isinstance(preset, BFVPreset | PaillierPreset) and preset.field_bits:
+        fields = open_scheme(experiment.scheme).fields(experiment.clients)  # type: ignore[attr-defined]
+        bits = min(_MOST_BITS, fields.value_bits - 1)
+        return bits, (fields.offset - 1) / 2**bits
+    # CKKS is off by 10^-6 of the bound or less, and totals are rounded to the next whole number.
+    return _MOST_BITS, 1.0

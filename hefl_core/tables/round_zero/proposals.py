@@ -1,0 +1,110 @@
+"""A proposal as texts that many clients share, and the schema that all clients' texts give."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
+import msgspec
+
+from hefl_core.tables.agreement import agree
+from hefl_core.tables.decision import listed, refused, shown
+from hefl_core.tables.schema import ColumnSchema, TableSchema
+
+
+class _Label(msgspec.Struct, frozen=True, tag="label", forbid_unknown_fields=True):
+    name: str
+    yes_no: bool
+    classes: bool
+
+
+class _Form(msgspec.Struct, frozen=True, tag="column", forbid_unknown_fields=True):
+    """A column as one client reads it, at its place, without its categories."""
+
+    place: int
+    column: ColumnSchema
+
+
+class _Category(msgspec.Struct, frozen=True, tag="category", forbid_unknown_fields=True):
+    column: str
+    name: str
+
+
+class _Class(msgspec.Struct, frozen=True, tag="class", forbid_unknown_fields=True):
+    name: str
+
+
+_Part: TypeAlias = _Label | _Form | _Category | _Class
+
+
+def texts(proposal: TableSchema) -> Iterator[bytes]:
+    """The proposal in pieces: label, each column without its categories, each category, each class."""
+    return (msgspec.json.encode(part, order="deterministic") for part in _parts(proposal))
+
+
+def _parts(proposal: TableSchema) -> Iterator[_Part]:
+    yield _Label(proposal.label, proposal.yes_no, bool(proposal.classes))
+    for at, column in enumerate(proposal.columns):
+        yield _Form(at, msgspec.structs.replace(column, categories=()))
+        yield from (_Category(column.name, category) for category in column.categories)
+    yield from (_Class(name) for name in proposal.classes)
+
+
+def united(counted: Iterable[tuple[bytes, int]], clients: int) -> TableSchema:
+    """The schema that all proposals fit, from their texts and how many of ``clients`` have each.
+
+    Raises: DataError for texts of something else, for a column that not every client has, and as
+        :func:`hefl_core.tables.agreement.agree`.
+    """
+    parts = [(_read(text), times) for text, times in counted]
+    labels = [part for part, _ in parts if isinstance(part, _Label)]
+    classes = tuple(sorted(part.name for part, _ in parts if isinstance(part, _Class)))
+    _require_one_kind(labels)
+    forms = _forms(parts, clients)
+    # agree() asks which forms there are, not who has them: each form stands in at least one proposal made up here.
+    most = max(len(labels), min(clients, 2), *(len(some) for some in forms))
+    made = []
+    for which in range(most):
+        label = labels[which % len(labels)]
+        chosen = sorted((some[which % len(some)] for some in forms), key=lambda form: (form.place, form.column.name))
+        made.append(TableSchema(tuple(form.column for form in chosen), label.name, classes, label.yes_no))
+    return agree(made)
+
+
+def _read(text: bytes) -> _Part:
+    try:
+        part: _Part = msgspec.json.decode(text, type=_Part)
+        return part
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise refused("round zero", "a proposal's texts", f"{error}", "run the agreement again") from error
+
+
+def _forms(parts: list[tuple[_Part, int]], clients: int) -> list[list[_Form]]:
+    """The forms of each column, each with all categories of all clients."""
+    categories, forms, having = defaultdict[str, list[str]](list), defaultdict[str, list[_Form]](list), Counter[str]()
+    for part, times in parts:
+        if isinstance(part, _Category):
+            categories[part.column].append(part.name)
+        elif isinstance(part, _Form):
+            forms[part.column.name].append(part)
+            having[part.column.name] += times
+    odd = [f"{shown(name)} at {count}" for name, count in sorted(having.items()) if count != clients]
+    if odd or not forms:
+        remedy = "name columns alike in all tables, or take them out of the files"
+        raise refused("columns", f"each at all {clients} clients", listed(odd) or "none", remedy)
+    return [
+        [_Form(form.place, _with(form.column, tuple(sorted(categories[name])))) for form in some]
+        for name, some in forms.items()
+    ]
+
+
+def _with(column: ColumnSchema, categories: tuple[str, ...]) -> ColumnSchema:
+    return msgspec.structs.replace(column, categories=categories if column.kind.has_categories else ())
+
+
+def _require_one_kind(labels: list[_Label]) -> None:
+    kinds = {label.classes for label in labels}
+    if len(kinds) != 1:
+        found = "classes at one client and values at another" if kinds else "none"
+        raise refused("label", "one kind at all clients", found, "declare the label's kind alike")

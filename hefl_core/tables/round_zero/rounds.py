@@ -1,0 +1,156 @@
+"""The three rounds of round zero: names and categories, then means, then spreads. Each is one encrypted sum.
+
+One vector carries all three, each in a part of its own, so that what is agreed so far can be read from the model alone:
+a client that restarts has lost nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from hefl_core.tables.decision import refused
+from hefl_core.tables.round_zero.dictionary import Dictionary
+from hefl_core.tables.round_zero.limbs import Digits, Limbs
+from hefl_core.tables.round_zero.proposals import texts, united
+from hefl_core.tables.schema import TableSchema, propose
+from hefl_core.tables.statistics import centred, length, scaling_from, sums
+from hefl_core.tables.table import Table
+
+ROUNDS: Final = 3
+NAMES, MEANS, SPREADS = 1, 2, 3
+CELLS: Final = 384
+NUMBERS: Final = 512
+_WIDTH, _FRACTION = 192, 96
+_EXACT: Final = 0.25
+"""A total this far from a whole number is none."""
+Read: TypeAlias = Callable[[TableSchema | None], Table]
+"""A client's own table, read freely (None) or as a schema declares."""
+
+
+@dataclass(frozen=True, eq=False)
+class Agreed:
+    """What all clients know after round zero. ``totals``: rows, then each column's counts or sums, then the classes' counts.
+
+    Shapes: totals float64 (statistics.length(schema),).
+    """
+
+    schema: TableSchema
+    totals: npt.NDArray[np.float64]
+    clients: int
+
+
+@dataclass(frozen=True)
+class AgreementRounds:
+    """The layout of round zero's vector for ``clients`` clients and limbs of ``bits``.
+
+    First one mark for each client and round in which it takes part, then the names, then two times the sums.
+    """
+
+    clients: int
+    bits: int
+    cells: int = CELLS
+    numbers: int = NUMBERS
+
+    @cached_property
+    def _names(self) -> Dictionary:
+        return Dictionary(self.cells, self.bits)
+
+    @cached_property
+    def _number(self) -> Limbs:
+        return Limbs(self.bits, _WIDTH, _FRACTION)
+
+    @property
+    def unit(self) -> float:
+        """One in a limb, as an entry of the vector."""
+        return math.ldexp(1.0, -self.bits)
+
+    @property
+    def parameters(self) -> int:
+        """Entries of the vector, d."""
+        return self._marks + self._names.length + 2 * self._sums_length
+
+    @property
+    def _marks(self) -> int:
+        return ROUNDS * self.clients
+
+    @property
+    def _sums_length(self) -> int:
+        return self.numbers * self._number.count
+
+    def part(self, round_: int) -> slice:
+        """Entries that a round fills."""
+        start = self._marks + self._names.length
+        if round_ == NAMES:
+            return slice(self._marks, start)
+        return slice(start + (round_ - MEANS) * self._sums_length, start + (round_ - MEANS + 1) * self._sums_length)
+
+    def update(self, mean: npt.NDArray[np.float32], round_: int, client: int, read: Read) -> Digits:
+        """What client ``client`` (from 1) adds in a round, after the mean of all clients' vectors so far.
+
+        Shapes: mean (parameters,) to (parameters,), limbs over 2^bits, so that every entry is within ±1.
+        Leaks: to the clients, and to nobody else, the total of all clients.
+        Raises: DataError for a table that does not fit what was agreed, or more columns than there is room for.
+        """
+        made = np.zeros(self.parameters)
+        made[(round_ - 1) * self.clients + client - 1] = 1
+        if round_ == NAMES:
+            made[self.part(round_)] = self._names.write(texts(propose(read(None))))
+            return made * self.unit
+        schema = self.named(mean) if round_ == MEANS else self.middled(mean)
+        own = sums(read(schema), schema)
+        if len(own) > self.numbers:
+            found = f"{len(own)} for {len(schema.learnt)} columns"
+            raise refused("round zero", f"up to {self.numbers} sums", found, "drop columns, or bring a schema file")
+        digits = np.concatenate([self._number.split(float(one)) for one in own])
+        at = self.part(round_)
+        made[at.start : at.start + len(digits)] = digits
+        return made * self.unit
+
+    def named(self, mean: npt.NDArray[np.float32]) -> TableSchema:
+        """The schema without scaling, after the first round. Raises: DataError where clients' tables do not fit."""
+        counted = self._names.read(self._totals(mean, NAMES))
+        return united(counted, self.present(mean, NAMES))
+
+    def middled(self, mean: npt.NDArray[np.float32]) -> TableSchema:
+        """The schema with each column's mean, after the second round."""
+        schema = self.named(mean)
+        return centred(schema, self._sums(mean, MEANS, schema))
+
+    def agreed(self, mean: npt.NDArray[np.float32]) -> Agreed:
+        """The whole agreement, after the third round. Shapes: mean float32 (parameters,)."""
+        middle = self.middled(mean)
+        totals = self._sums(mean, SPREADS, middle)
+        return Agreed(scaling_from(middle, totals), totals, self.present(mean, NAMES))
+
+    def present(self, mean: npt.NDArray[np.float32], round_: int) -> int:
+        """Number of clients in a round's sum: each marks its own place, and the mean of a mark is one over that number.
+
+        Raises: DataError for marks that are none, or of other clients than in the first round.
+        """
+        marks = mean[: self._marks].reshape(ROUNDS, self.clients) / self.unit
+        count = int(np.count_nonzero(marks[round_ - 1]))
+        if not count or np.abs(marks[round_ - 1][marks[round_ - 1] != 0] * count - 1).max() > _EXACT:
+            raise refused("round zero", "a mark of each client", "other numbers", "run the agreement again")
+        if ((marks[round_ - 1] != 0) != (marks[0] != 0)).any():
+            found = "others: a client came or left in between"
+            raise refused("round zero", "the clients of its first round in every round", found, "run it again")
+        return count
+
+    def _sums(self, mean: npt.NDArray[np.float32], round_: int, schema: TableSchema) -> npt.NDArray[np.float64]:
+        totals = self._totals(mean, round_).reshape(self.numbers, -1)[: length(schema)]
+        return np.array([float(self._number.join(part)) for part in totals])
+
+    def _totals(self, mean: npt.NDArray[np.float32], round_: int) -> Digits:
+        """Whole totals from means. Raises: DataError when they are not whole."""
+        totals = mean[self.part(round_)].astype(np.float64) / self.unit * self.present(mean, round_)
+        whole = np.rint(totals)
+        if np.abs(totals - whole).max() > _EXACT:
+            raise refused("round zero", "whole totals", "fractions: a client sent something else", "run it again")
+        return whole

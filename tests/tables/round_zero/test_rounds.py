@@ -1,0 +1,131 @@
+"""Round zero without a protocol: the sum of the clients' vectors gives what one reader of all tables would find."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hefl_core.errors import DataError
+from hefl_core.tables.encoding import encode
+from hefl_core.tables.round_zero.dictionary import Dictionary
+from hefl_core.tables.round_zero.limbs import Limbs
+from hefl_core.tables.round_zero.rounds import ROUNDS, AgreementRounds
+from hefl_core.tables.statistics import class_counts
+from tests.tables.hospitals import A, B, C, hospital, pooled, reader
+
+
+def agreed(contents, rounds=None, present=None):
+    """Rounds zero of these clients by plain sums: the mean that every client has after each round."""
+    rounds = rounds or AgreementRounds(len(contents), 12)
+    mean = np.zeros(rounds.parameters, np.float32)
+    takes_part = present or range(1, len(contents) + 1)
+    for number in range(1, ROUNDS + 1):
+        updates = [rounds.update(mean, number, at, reader(contents[at - 1])) for at in takes_part]
+        mean = (mean + sum(updates) / len(updates)).astype(np.float32)
+    return rounds, mean
+
+
+@pytest.mark.parametrize("bits", [3, 6, 8, 12])
+def test_sums_agree_with_the_pooled_reader(bits):
+    rounds, mean = agreed([A, B, C], AgreementRounds(3, bits))
+    found, (schema, totals) = rounds.agreed(mean), pooled([A, B, C])
+    assert found.schema == schema and found.clients == 3
+    assert np.allclose(found.totals, totals, rtol=1e-14, atol=1e-9)
+    assert [column.categories for column in found.schema.columns if column.name == "ward"] == [("A", "B", "C")]
+    assert class_counts(found.schema, found.totals).sum() == 95
+
+
+def test_every_client_encodes_its_rows_as_the_pooled_reader_does():
+    rounds, mean = agreed([A, B, C])
+    schema, _ = pooled([A, B, C])
+    for content in (A, B, C):
+        ours = encode(reader(content)(rounds.agreed(mean).schema), rounds.agreed(mean).schema)
+        theirs = encode(reader(content)(schema), schema)
+        assert np.array_equal(ours.features, theirs.features) and np.array_equal(ours.labels, theirs.labels)
+
+
+def test_a_hospital_without_a_positive_case_takes_part():
+    rounds, mean = agreed([A, B, C])
+    assert set(rounds.agreed(mean).schema.classes) == {"no", "yes"}
+
+
+def test_a_client_that_is_away_from_the_beginning_is_not_counted():
+    rounds, mean = agreed([A, B, C], present=[1, 2])
+    assert rounds.present(mean, 1) == 2
+    assert rounds.agreed(mean).schema == pooled([A, B])[0]
+
+
+def test_a_client_that_leaves_in_between_is_noticed():
+    rounds = AgreementRounds(3, 12)
+    mean = np.zeros(rounds.parameters, np.float32)
+    first = [rounds.update(mean, 1, at + 1, reader(one)) for at, one in enumerate((A, B, C))]
+    mean = (sum(first) / 3).astype(np.float32)
+    second = [rounds.update(mean, 2, at + 1, reader(one)) for at, one in enumerate((A, B))]
+    mean = (mean + sum(second) / 2).astype(np.float32)
+    with pytest.raises(DataError, match="a client came or left"):
+        rounds.middled(mean)
+
+
+def test_another_column_name_is_found_with_its_count():
+    other = C.replace(b"dose", b"Dosis")
+    with pytest.raises(DataError, match=r"each at all 3 clients, found 'Dosis' at 1, 'dose' at 2; name columns alike"):
+        agreed([A, B, other])
+
+
+def test_another_kind_is_refused_by_name():
+    words = b"\n".join(
+        [b"age,dose,ward,ill", *(f"{20 + at},{['low', 'high'][at % 2]},A,{at % 2}".encode() for at in range(30))]
+    )
+    with pytest.raises(DataError, match="'dose'"):
+        agreed([A, B, words])
+
+
+def test_too_many_categories_are_refused_and_never_guessed():
+    many = hospital(
+        [f"{20 + at % 9};{at % 5},5;ward number {at % 80};{'ja' if at % 3 else 'nein'}" for at in range(400)]
+    )
+    with pytest.raises(DataError, match="drop|fewer|categor"):
+        agreed([many, many, many], AgreementRounds(3, 12, cells=30))
+
+
+numbers = st.floats(-1e24, 1e24).filter(lambda x: x == 0 or abs(x) > 1e-12)
+
+
+@given(st.lists(numbers, min_size=1, max_size=6), st.integers(3, 16))
+@settings(max_examples=60, deadline=None)
+def test_limbs_add_up_exactly(values, bits):
+    limbs = Limbs(bits, 192, 96)
+    total = limbs.join(sum(limbs.split(value) for value in values))
+    exact = sum(Fraction(value) for value in values)
+    assert abs(total - exact) <= Fraction(len(values), 1 << 97)
+    assert all(abs(limbs.split(value)).max() < 2**bits for value in values)
+
+
+def test_a_number_that_does_not_fit_is_refused():
+    with pytest.raises(DataError, match="below 2\\^96"):
+        Limbs(8, 192, 96).split(1e30)
+
+
+words = st.sets(st.binary(min_size=1, max_size=130).filter(lambda text: b"\0" not in text), max_size=12)
+
+
+@given(st.lists(words, min_size=1, max_size=7), st.integers(3, 12))
+@settings(max_examples=40, deadline=None)
+def test_the_sum_of_dictionaries_is_the_union_with_counts(sets, bits):
+    table = Dictionary(cells=600, bits=bits)
+    expected = {word: sum(word in some for some in sets) for some in sets for word in some}
+    assert dict(table.read(sum(table.write(some) for some in sets))) == expected
+
+
+def test_a_changed_total_is_refused_or_reads_the_same():
+    """One entry wrong by one, anywhere: never another list of names."""
+    table = Dictionary(cells=60, bits=8)
+    rng = np.random.default_rng(7)
+    right = table.write([b"ward", b"age", b"a long name that needs more than one piece of forty bytes"])
+    for _ in range(200):
+        wrong = right.copy()
+        wrong[rng.integers(len(wrong))] += rng.choice([-1, 1])
+        with pytest.raises(DataError):
+            table.read(wrong)
