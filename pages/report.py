@@ -5,16 +5,19 @@ Downloads of the report (HTML), the transcript, its pin and the experiment, and 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
 import streamlit.components.v1 as components
 
-from hefl_core.app.report import to_html
+from hefl_core.app.attacked import Attacked, beside_control
+from hefl_core.app.report import MAX_NAME, Cover, to_html
+from hefl_core.errors import HeflError
 from hefl_core.federation.record.verify import pin_of
 from hefl_core.runtime.result import RunResult
 from pages.parts import frame, run_progress
-from pages.parts.i18n import _
+from pages.parts.i18n import _, language
 
 
 def page() -> None:
@@ -27,23 +30,48 @@ def page() -> None:
         st.caption(_("The report is written when the run is finished."))
         return
     run_progress.where(frame.session())
-    html = _html(frame.session().number, result)
+    cover = _cover()
+    html = _html(frame.session().number, result, cover)
     _downloads(result, html)
     st.markdown(_("Anybody can check the transcript, offline and without a secret:"))
-    command = "python -m hefl_core verify transcript.jsonl --roster transcript.jsonl.roster"
-    st.code(command, language="bash", wrap_lines=True)
+    st.code("hefl verify transcript.zip --roster transcript.jsonl.roster", language="bash", wrap_lines=True)
     st.caption(_("Print the report from the browser to get a PDF. This is what it looks like:"))
     components.html(html, height=900, scrolling=True)
 
 
-def _html(number: int, result: RunResult) -> str:
-    """The report, rendered once per run of this session."""
+def _cover() -> Cover:
+    """Title and author as typed; day, audience and language of this screen."""
+    left, right = st.columns(2)
+    title = left.text_input(_("Title of the report"), max_chars=MAX_NAME, key="report:title")
+    author = right.text_input(_("Author"), max_chars=MAX_NAME, key="report:author")
+    return Cover(title, author, audience=frame.audience(), language=language(), translate=_)
+
+
+def _html(number: int, result: RunResult, cover: Cover) -> str:
+    """The report, rendered anew when the run or what stands above it changes."""
+    asked = (number, replace(cover, translate=str))
     kept = st.session_state.get("report")
-    if kept is None or kept[0] != number:
-        kept = (number, to_html(result))
+    if kept is None or kept[0] != asked:
+        kept = (asked, to_html(result, cover, _attacked(number, result)))
         st.session_state["report"] = kept
     text: str = kept[1]
     return text
+
+
+def _attacked(number: int, result: RunResult) -> tuple[Attacked, ...]:
+    """The attacks on this run and on its control, once per run; none where the control cannot be run."""
+    kept = st.session_state.get("report:attacked")
+    if kept is None or kept[0] != number:
+        found: tuple[Attacked, ...] = ()
+        with st.spinner(_("Attacking this run, and the same run without encryption …")):
+            try:
+                found = beside_control(result)
+            except HeflError as error:
+                frame.explain(error)
+        kept = (number, found)
+        st.session_state["report:attacked"] = kept
+    attacked: tuple[Attacked, ...] = kept[1]
+    return attacked
 
 
 def _downloads(result: RunResult, html: str) -> None:

@@ -1,16 +1,39 @@
-"""One run as one HTML file: experiment, course, checks, and what is not promised. Prints to PDF."""
+"""One run as a document of one HTML file: summary, course, attack beside its control, checks, limits. Prints to PDF."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hefl_core.app.attacked import Attacked
+from hefl_core.attacks.on_run import Reading
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.figures.style import embed
 from hefl_core.figures.training import Curve, Point, curves
 from hefl_core.runtime.result import RunResult
 from hefl_core.wire.canonical import encode
+
+MAX_NAME = 120
+"""Characters of a title or an author that a report prints."""
+
+
+@dataclass(frozen=True)
+class Cover:
+    """What stands above a report, and for whom it is written.
+
+    ``audience``: a stakeholder gets words, the attack and the limits; a class the rounds too; a thesis sources and digests.
+    ``translate``: from English into ``language``, an ISO 639 code.
+    """
+
+    title: str = ""
+    author: str = ""
+    day: date = field(default_factory=date.today)
+    audience: str = "thesis"
+    language: str = "en"
+    translate: Callable[[str], str] = str
 
 
 def curve_of(result: RunResult) -> Curve:
@@ -23,11 +46,15 @@ def curve_of(result: RunResult) -> Curve:
     return Curve(result.experiment.scheme, tuple(points), control=result.experiment.scheme == "plaintext")
 
 
-def to_html(result: RunResult, more: Sequence[Curve] = ()) -> str:
+def to_html(
+    result: RunResult, cover: Cover | None = None, attacked: Sequence[Attacked] = (), more: Sequence[Curve] = ()
+) -> str:
     """Render the report. plotly.js is embedded once, so that the file needs no network.
 
+    ``attacked``: attacks on this run beside their control; ``more``: other trainings, drawn beside this one.
     Leaks: accuracies, sizes, times and digests; neither keys nor updates.
     """
+    cover = cover or Cover()
     count, head = result.transcript.tail
     environment = Environment(
         loader=PackageLoader("hefl_core", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -35,6 +62,11 @@ def to_html(result: RunResult, more: Sequence[Curve] = ()) -> str:
     lines = (curve_of(result), *more)
     pictures = [curves(lines, "accuracy", "round"), curves(lines, "loss", "round")]
     return environment.get_template("report.html").render(
+        _=cover.translate,
+        cover=cover,
+        summary=_summary(result, attacked, cover.translate),
+        attacked=attacked,
+        Reading=Reading,
         result=result,
         experiment_json=result.experiment.to_json(),
         manifest=encode(result.transcript.manifest).hex()[:32],
@@ -46,3 +78,41 @@ def to_html(result: RunResult, more: Sequence[Curve] = ()) -> str:
         claims=[(claim, next((f for f in result.claims if f.id == claim.id), None)) for claim in LEDGER],
         not_promised=NOT_PROMISED,
     )
+
+
+def _summary(result: RunResult, attacked: Sequence[Attacked], _: Callable[[str], str]) -> tuple[str, ...]:
+    """The run in three sentences: what was trained, what the checks found, what the coordinator's seat could read."""
+    last = result.rounds[-1]
+    accuracy = _("an accuracy that nobody observed") if last.accuracy is None else f"{last.accuracy:.3f}"
+    trained = _(
+        "{clients} clients trained {model} ({parameters} parameters) on {data} for {rounds} rounds under {scheme} and "
+        "reached accuracy {accuracy}."
+    ).format(
+        clients=result.experiment.clients,
+        model=result.experiment.model,
+        parameters=f"{result.parameters:,}",
+        data=result.experiment.dataset,
+        rounds=len(result.rounds),
+        scheme=result.experiment.scheme,
+        accuracy=accuracy,
+    )
+    found = [finding.holds for finding in result.claims]
+    checks = _(
+        "Of {all} promises that were checked on this run, {holds} hold and {fails} fail; {open} could not be checked."
+    )
+    checked = checks.format(
+        all=len(found) - found.count(None), holds=found.count(True), fails=found.count(False), open=found.count(None)
+    )
+    return (trained, checked, *([_read(attacked, _)] if attacked else []))
+
+
+def _read(attacked: Sequence[Attacked], _: Callable[[str], str]) -> str:
+    """How many attacks learned something from the coordinator's seat, with and without encryption."""
+    learned = [
+        sum(found in (Reading.READ, Reading.HINT) for found in side)
+        for side in zip(*(one.readings for one in attacked), strict=True)
+    ]
+    return _(
+        "From the coordinator's seat {own} of {all} attacks learned more than guessing; on the same run without encryption "
+        "{control} did."
+    ).format(own=learned[0], control=learned[1], all=len(attacked))

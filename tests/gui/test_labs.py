@@ -1,10 +1,14 @@
 """The pages Training lab, Guarantees, Report and System, without a browser."""
 
 import json
+from dataclasses import replace
+from datetime import date
 
 import pytest
 
-from hefl_core.app.report import to_html
+from hefl_core.app.attacked import beside_control
+from hefl_core.app.report import Cover, to_html
+from hefl_core.attacks.on_run import ON_RUN, Reading
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from tests.conftest import SMALL, finished
 from tests.gui.conftest import run_on
@@ -47,15 +51,41 @@ def test_every_claim_and_every_limit_is_on_the_page_and_a_planted_fault_turns_re
 
 def test_the_report_says_what_the_run_says(app):
     at = run_on(app, "report")
-    number, html = at.session_state["report"]
+    (number, _), html = at.session_state["report"]
     result = finished(SMALL.but(rounds=1)).result()
-    assert number >= 1 and "Plotly.newPlot" in html
+    assert number >= 1 and "Plotly.newPlot" in html and "What the coordinator could read" in html
     html = to_html(result)
     assert result.transcript.tail[1].hex() in html and result.key_id in html
     assert html.count("Plotly.newPlot") == 2 and html.count("plotly.js v") == 1
     assert all(f"{item.accuracy:.4f}" in html for item in result.rounds)
     assert "http://" not in html.split("plotly.js v")[0]
     assert json.loads(result.to_json())["rounds"]
+
+
+def test_a_report_is_a_document():
+    """Date, author, numbered captions, the attack beside its control, the audience's depth and the language."""
+    result = finished(SMALL.but(rounds=1, dataset="breast_cancer")).result()
+    attacked = beside_control(result)
+    assert {one.attack for one in attacked} == set(ON_RUN) and all(one.control or one.reason for one in attacked)
+    german = {"Figure": "Abbildung"}
+    cover = Cover("Two <hospitals>", "A. Author", date(2026, 1, 2), "thesis", "de", lambda text: german.get(text, text))
+    thesis = to_html(result, cover, attacked)
+    for said in ("Two &lt;hospitals&gt;", "A. Author", 'datetime="2026-01-02"', 'lang="de"', "Abbildung 1.", "Abbildung 2."):
+        assert said in thesis
+    assert all(f"Table {number}." in thesis for number in range(1, 5))
+    assert "not encrypted" in thesis and "counter(pages)" in thesis
+    stakeholder = to_html(result, replace(cover, audience="stakeholder", translate=str), attacked)
+    assert "largest error" not in stakeholder and "Not promised" in stakeholder and len(stakeholder) < len(thesis)
+
+
+def test_the_summary_counts_what_the_attacks_learned():
+    """A control that reads and a run that does not; and the other way round, which the sentence then says."""
+    result = finished(SMALL.but(rounds=1)).result()
+    attacked = beside_control(result)
+    assert "0 of 3 attacks learned more than guessing; on the same run without encryption" in to_html(result, None, attacked)
+    turned = [replace(one, run=one.control, control=one.run) for one in attacked]
+    learned = sum(one.readings[1] in (Reading.READ, Reading.HINT) for one in attacked)
+    assert learned > 0 and f"{learned} of 3 attacks learned more" in to_html(result, None, turned)
 
 
 def upload(at, raw):

@@ -13,6 +13,8 @@ from hefl_core.federation.record.transcript import Transcript
 
 LINES = "transcript.jsonl"
 BLOBS = "transcript.jsonl.d/"
+ZIPPED = b"PK"
+"""The first bytes of every zip; a record's first line is JSON."""
 MAX_UNPACKED_BYTES = 256 << 20
 MAX_ENTRIES = 20_000
 MAX_LINES = 100_000
@@ -50,7 +52,7 @@ def pack(transcript: Transcript, *, bodies: bool = True) -> bytes:
 
 def unpack(data: bytes) -> Transcript:
     """Read :func:`pack` back, or JSON Lines alone; each blob must have the digest that is its name. Raises: WireError."""
-    if not data.startswith(b"PK"):
+    if not data.startswith(ZIPPED):
         return _transcript(data)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as folder:

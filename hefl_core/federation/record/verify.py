@@ -34,6 +34,7 @@ from hefl_core.federation.record.transcript import (
     closing_statement,
     read_line,
 )
+from hefl_core.federation.record.transcript_zip import MAX_UNPACKED_BYTES, ZIPPED, unpack
 from hefl_core.ids import KMS
 from hefl_core.keys.roster import Roster, RosterPin
 from hefl_core.wire.canonical import decode
@@ -106,11 +107,17 @@ def _spell_receipts(receipts: tuple[int, ...]) -> str:
 def verify_file(path: str | Path, pin: RosterPin | None = None, heads: ClientHeads | None = None) -> TranscriptVerdict:
     """Verify a record on disk, line by line; a blob is read when a line names it, and nothing else in the folder is.
 
+    A zip of the application's download is verified as it is.
+
     Raises: IntegrityError naming the first break; DataError for what is no regular file; OSError when it cannot be read.
     """
     path = Path(path)
     folder = blob_folder(path)
     with regular(path, MAX_RECORD_BYTES, path.name[:80]) as file:
+        zipped = file.read(len(ZIPPED)) == ZIPPED
+        file.seek(0)
+        if zipped:
+            return verify(_unpacked(file), pin, heads)
         if not folder.is_symlink() and not folder.exists():
             return _verified(_lines(file), None, pin, heads)
         try:
@@ -119,6 +126,17 @@ def verify_file(path: str | Path, pin: RosterPin | None = None, heads: ClientHea
             raise IntegrityError(f"blobs: {error}") from error
         with closing(blobs):
             return _verified(_lines(file), lambda key, what, limit: blobs.read(key.hex(), limit, what), pin, heads)
+
+
+def _unpacked(file: BinaryIO) -> Transcript:
+    """Raises: IntegrityError for a damaged or oversized zip."""
+    raw = file.read(MAX_UNPACKED_BYTES + 1)
+    if len(raw) > MAX_UNPACKED_BYTES:
+        raise IntegrityError(f"transcript: expected a zip of at most {MAX_UNPACKED_BYTES} bytes, found more; unpack it")
+    try:
+        return unpack(raw)
+    except WireError as error:
+        raise IntegrityError(f"{error}") from error
 
 
 def verify(transcript: Transcript, pin: RosterPin | None = None, heads: ClientHeads | None = None) -> TranscriptVerdict:

@@ -5,10 +5,11 @@ import zipfile
 
 import pytest
 
-from hefl_core.errors import WireError
+from hefl_core.errors import IntegrityError, WireError
 from hefl_core.federation.record import transcript_zip
 from hefl_core.federation.record.transcript import LeftOut, TranscriptLine
 from hefl_core.federation.record.transcript_zip import LINES, MAX_LINES, pack, unpack
+from hefl_core.federation.record.verify import pin_of, verify_file
 from hefl_core.wire.envelope import Position
 
 
@@ -81,3 +82,16 @@ def test_more_lines_than_an_upload_can_have_are_not_split(packed, small_run, mon
     monkeypatch.setattr(transcript_zip, "MAX_LINES", MAX_LINES + 1)
     few = small_run.transcript.lines[0].to_json() + b"\n" + note * 1000
     assert len(unpack(zipped(few) if packed else few).lines) == 1001  # the control: nothing else refuses such notes
+
+
+def test_the_download_is_verified_as_it_is(small_run, tmp_path):
+    """As the report prints it: `hefl verify transcript.zip`; and a damaged one is a first break, never a traceback."""
+    whole = pack(small_run.transcript)
+    (tmp_path / "transcript.zip").write_bytes(whole)
+    assert verify_file(tmp_path / "transcript.zip", pin_of(small_run.transcript)).authenticated
+    cut = unpack(whole).to_bytes().splitlines(keepends=True)
+    other = zipped(b"".join(cut[:5] + cut[6:]))
+    for broken in (other, whole[: len(whole) // 2], b"PK", zipped(b"no record\n")):
+        (tmp_path / "broken.zip").write_bytes(broken)
+        with pytest.raises(IntegrityError):
+            verify_file(tmp_path / "broken.zip")
