@@ -53,6 +53,10 @@ def run(
         list[str] | None,
         typer.Option(help="with csv: an option of `table check` and its value, such as missing=-999 or kind=ward=code"),
     ] = None,
+    mark_missing: Annotated[
+        bool,
+        typer.Option("--mark-missing", help="with csv: a further column for each one with gaps says where they are"),
+    ] = False,
     model: Annotated[str, typer.Option(help="logistic, mlp, mlp-large or cnn")] = _DEFAULT.model,
     trainer: Annotated[str, typer.Option(help="numpy or keras")] = _DEFAULT.trainer,
     scheme: Annotated[str, typer.Option(help="a preset; `schemes` lists them")] = _DEFAULT.scheme,
@@ -92,7 +96,7 @@ def run(
 ) -> None:
     """Run an experiment and report accuracy, error, bytes, seconds and the claims checked on it."""
     experiment = Experiment(
-        dataset=_dataset(dataset, label, schema, declare),
+        dataset=_dataset(dataset, label, schema, declare, mark_missing),
         model=model,
         trainer=trainer,
         scheme=scheme,
@@ -149,13 +153,16 @@ def run(
         raise typer.Exit(1)
 
 
-def _dataset(dataset: str, label: str | None, schema: Path | None, declare: list[str] | None) -> str:
+def _dataset(
+    dataset: str, label: str | None, schema: Path | None, declare: list[str] | None, mark_missing: bool
+) -> str:
     """The data set's name; a file is read now, and its path goes no further. Raises: DataError, ParameterError."""
     return shelf.resolve(
         dataset,
         label=label,
         declared=declarations(said(declare)) if declare else None,
         schema=TableSchema.from_json(_content(schema)) if schema is not None else None,
+        mark_missing=mark_missing,
     )
 
 

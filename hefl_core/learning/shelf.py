@@ -98,14 +98,16 @@ def resolve(
     label: str | None = None,
     declared: Declared | None = None,
     schema: TableSchema | None = None,
+    mark_missing: bool = False,
 ) -> str:
     """A data set's name as experiments carry it: a typed ``csv:PATH[:LABEL]`` is read now and put on the shelf.
 
     Raises: DataError as :func:`put`; for declarations about a data set that is no file.
     """
     if dataset.startswith(CSV):
-        return put(TableSource.typed(dataset, label=label, declared=declared, schema=schema))
-    if label is not None or declared is not None or schema is not None:
+        typed = TableSource.typed(dataset, label=label, declared=declared, schema=schema, mark_missing=mark_missing)
+        return put(typed)
+    if label is not None or declared is not None or schema is not None or mark_missing:
         raise refused("dataset", f"{CSV}PATH beside a label, a declaration or a schema", dataset[:80], "leave them out")
     return dataset
 
@@ -113,7 +115,7 @@ def resolve(
 def _shelved(name: str, source: TableSource, table: Table) -> ShelvedTable:
     _require_trainable(table, source.schema)
     train, test = split_indices(table.label.codes, len(table) // HELD_OUT_PART)
-    proposal = source.schema or propose(table)
+    proposal = source.schema or propose(table, mark_missing=source.mark_missing)
     schema = proposal if proposal.scaled else fit(table.take(train), proposal)
     made = encode(table, schema)
     _require_distinct(schema)

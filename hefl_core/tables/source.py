@@ -26,6 +26,8 @@ TABLE: Final = "table:"
 class TableSource:
     """A table's bytes, and what is declared about them. ``schema``: agreed columns, categories and classes.
 
+    ``mark_missing``: without a schema, a further column for each one with gaps says where they were.
+
     A client's values stay out of logs: the bytes are not in the repr.
     """
 
@@ -33,6 +35,7 @@ class TableSource:
     label: str | None = None
     declared: Declared = field(default_factory=Declared)
     schema: TableSchema | None = None
+    mark_missing: bool = False
 
     @classmethod
     def typed(
@@ -42,6 +45,7 @@ class TableSource:
         label: str | None = None,
         declared: Declared | None = None,
         schema: TableSchema | None = None,
+        mark_missing: bool = False,
     ) -> TableSource:
         """Read the file of a typed PATH or PATH:LABEL now; ``~`` and the working directory are those of this moment.
 
@@ -50,7 +54,7 @@ class TableSource:
         path, glued = path_and_label(text.removeprefix(CSV))
         if glued is not None and label is not None and glued != label:
             raise refused("label", "one label", f"{shown(glued)} and {shown(label)}", "name one of them")
-        return cls(content_at(Path(path), MAX_BYTES), label or glued, declared or Declared(), schema)
+        return cls(content_at(Path(path), MAX_BYTES), label or glued, declared or Declared(), schema, mark_missing)
 
     def read(self) -> Table:
         """Read the table as declared, and as agreed where there is a schema. Raises: DataError."""
@@ -69,7 +73,7 @@ class TableSource:
         Leaks: whoever has the same file can recognise it.
         """
         schema = self.schema.digest if self.schema is not None else ""
-        said = (table.digest, table.label.name, _canonical(self.declared), schema)
+        said = (table.digest, table.label.name, _canonical(self.declared), schema, self.mark_missing)
         return TABLE + hashlib.sha256(b"hefl/table-source\0" + msgspec.json.encode(said)).hexdigest()
 
     def to_bytes(self) -> bytes:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hefl_core.learning.tables import MAX_BYTES, read_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hefl_core.errors import DataError
 from hefl_core.learning.datasets import load_csv, load_dataset
-from hefl_core.learning.tables import MAX_BYTES, read_table
 
 
 def table(rows=40, header="age,dose,outcome", line=lambda at: f"{at},{at * 0.5},{'ill' if at % 2 else 'well'}"):
