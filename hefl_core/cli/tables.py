@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias, cast
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 import typer
 
@@ -104,7 +104,7 @@ def said(texts: Sequence[str]) -> Said:
 
     Raises: ParameterError for another option.
     """
-    lists = {one.name: list[str]() for one in fields(Said) if one.type == "list[str]"}
+    lists: dict[str, Any] = {one.name: list[str]() for one in fields(Said) if one.type == "list[str]"}
     for text in texts:
         option, sign, value = text.partition("=")
         if text == DROP_UNLABELLED:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -57,9 +57,11 @@ def put(source: TableSource) -> str:
     """
     table = source.read()
     name = source.identity(table)
-    shelved = known(name) or _shelved(name, source, table)
+    found = known(name)
+    # how its label was found is said as this source has it
+    shelved = _shelved(name, source, table) if found is None else replace(found, source=source, table=table)
     with _LOCK:
-        _SHELF.setdefault(name, shelved)
+        _SHELF[name] = shelved
         _HOLDERS[name] += 1
     return name
 
