@@ -10,8 +10,9 @@ from typing import Final
 
 from hefl_core.errors import DataError
 from hefl_core.federation.experiment import Manifest
+from hefl_core.ids import OBSERVER
 from hefl_core.keys.identity import Identity
-from hefl_core.keys.roster import CLIENT, Member
+from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import SealingInfo, open_sealed, seal
 from hefl_core.learning import shelf
 from hefl_core.runtime.stage import open_store
@@ -40,16 +41,17 @@ class TableBox:
     def __init__(self, home: Path, manifest: Manifest) -> None:
         self._home = home
         self._manifest = manifest
-        self._identity = Identity(home.name, CLIENT)
+        # A client's own sealing keys are made for epochs, at enrolment, later than this.
+        self._key = Identity(home.name, OBSERVER)
 
     @property
     def member(self) -> Member:
         """The key to which the table is sealed; a new one in every process."""
-        return self._identity.member
+        return self._key.member
 
     def take(self, sealed: bytes) -> None:
         """Open, keep and put the table. Raises: WireError for another's; DataError for another table than the run's."""
-        content = open_sealed(self._identity, sealed, _info(self._manifest))
+        content = open_sealed(self._key, sealed, _info(self._manifest))
         self._put(content)
         with open_store(self._home, _STORE) as store:
             store.put(_STORE, _STORE, content)
