@@ -5,6 +5,7 @@ A translation is locale/<language>/LC_MESSAGES/hefl.po, a filled copy of the tem
 """
 
 import ast
+import importlib
 import sys
 from pathlib import Path
 
@@ -13,10 +14,20 @@ from babel.messages.pofile import read_po
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.federation import remarks
 from hefl_core.keys.collusion import KMS_AND_COORDINATOR
+from hefl_core.tables.column import LeftOut
+from hefl_core.tables.declared import Kind
+from hefl_core.tables.dialect import SEPARATOR_NAMES
 from hefl_core.teaching.exercise import SAID
 from hefl_core.teaching.glossary import TERMS
 
 ROOT = Path(__file__).parents[1]
+WORDS = (
+    *Kind, *LeftOut, *SEPARATOR_NAMES.values(), "as named", "by its name", "last column", "as declared", "by its sep= line",
+    "as most lines have it", "point", "comma", "day", "month", " with decimal point", " with decimal comma",
+    " with decimal point, as in the other columns", " with decimal comma, as in the other columns", " with the day first",
+    " with the month first", "codes", "categories", "mean", "most frequent value",
+)  # fmt: skip
+"""The table reader's own words in the fields of its sentences (pages/parts/decisions.py)."""
 
 
 def strings():
@@ -37,6 +48,31 @@ def strings():
         yield text, "hefl_core/teaching/exercise.py"
     for text in remarks.SAID:
         yield text, "hefl_core/federation/remarks.py"
+    yield from decisions()
+    for text in WORDS:
+        yield text, "hefl_core/tables"
+
+
+def decisions():
+    """(template, file:line) of every ``decided("…")`` of the table reader."""
+    for path in sorted((ROOT / "hefl_core" / "tables").rglob("*.py")):
+        module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef):
+                for template, line in _templates(function, dict(vars(module))):
+                    yield template, f"{path.relative_to(ROOT)}:{line}"
+
+
+def _templates(function, known):
+    """A template is a constant, a name for one, a sum of both, or any value of a named table."""
+    for node in sorted(ast.walk(function), key=lambda node: getattr(node, "lineno", 0)):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=value)):
+                known[name] = value
+            case ast.Call(func=ast.Name(id="decided"), args=[ast.Subscript(value=ast.Name(id=name)), *_]):
+                yield from ((template, node.lineno) for template in known[name].values())
+            case ast.Call(func=ast.Name(id="decided"), args=[template, *_]):
+                yield eval(compile(ast.Expression(template), "", "eval"), known), node.lineno
 
 
 def places() -> dict[str, list[str]]:

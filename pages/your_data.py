@@ -1,49 +1,37 @@
 """Your data: training on the visitor's own table under encryption; nothing is kept.
 
-Check a CSV, deal it to the clients, train on it under encryption. The table exists in this session only.
+Read a table as a clerk would, show and change every decision, deal it to the clients, train on it under encryption. The
+table exists in this session only.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
-import weakref
-from pathlib import Path
 
 import streamlit as st
 
 from hefl_core.app.comparison import Choice, Comparison
+from hefl_core.app.own_table import OwnTable, Upload
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
-from hefl_core.learning.base import Dataset
-from hefl_core.learning.datasets import load_csv
 from hefl_core.runtime.result import ClaimVerdict
+from hefl_core.tables.declared import SEPARATORS, Declared, DeclaredColumn, Kind
+from hefl_core.tables.dialect import SEPARATOR_NAMES
 from pages import training as training_page
 from pages.parts import frame
+from pages.parts.decisions import sentence
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
 NAME = "own-comparison"
+_KEPT, _COLUMNS = "own:kept", "own:columns"
+_SHOWN_FEATURES = 40
 _SIGNS = {
     ClaimVerdict.HOLDS: ("green", "check"),
     ClaimVerdict.FAILS: ("red", "close"),
     ClaimVerdict.NOT_CHECKED: ("gray", "question_mark"),
 }
-
-
-class Kept:
-    """The uploaded table in a folder that only its owner can read; removed with this object, at the latest with the session."""
-
-    def __init__(self, raw: bytes) -> None:
-        folder = tempfile.mkdtemp(prefix="hefl-")
-        self.forget = weakref.finalize(self, shutil.rmtree, folder, True)
-        self.path = Path(folder) / "table.csv"
-        self.path.write_bytes(raw)
-        self.digest = hashlib.sha256(raw).digest()
-        header = raw[:10_000].decode("utf-8", errors="replace").splitlines()[:1]
-        self.columns = tuple(name.strip().strip('"') for name in header[0].split(",")) if header else ()
 
 
 def page() -> None:
@@ -52,63 +40,184 @@ def page() -> None:
         st.title(_("Your data"), anchor=False)
     st.write(
         _(
-            "A CSV with a header, numbers in every column but the label, at most 5 MB. It is read here, dealt to the clients "
-            "of the sidebar's experiment, and forgotten with this tab."
+            "A table as your programs write it, at most 5 MB: comma, semicolon, tab or bar; yes and no, dates, percents "
+            "and categories are read, and every decision is shown and can be changed. It is dealt to the clients of the "
+            "sidebar's experiment, and forgotten with this tab."
         )
     )
-    uploaded = st.file_uploader(_("Table"), type=["csv"], key="own:file", max_upload_size=5)
+    uploaded = st.file_uploader(_("Table"), type=["csv", "tsv", "tab", "txt"], key="own:file", max_upload_size=5)
     if uploaded is None:
         _forget()
         return
+    _with_table(uploaded.getvalue())
+
+
+def _with_table(content: bytes) -> None:
+    """Each part stands on its own: where the reading fails, what can be declared stays on the screen."""
+    mark = hashlib.sha256(content).hexdigest()[:12]
+    whole, mark_missing = _whole(mark)
+    upload = Upload(content, whole, st.session_state.get(_COLUMNS, {}).get(mark, ()), mark_missing)
     try:
-        _with_table(uploaded.getvalue())
+        names = upload.names
+    except HeflError as error:
+        _forget()
+        frame.explain(error)
+        return
+    label = st.selectbox(_("Label"), (None, *names), format_func=lambda n: n or _("guess it"), key=f"own:label:{mark}")
+    try:
+        table = _keep(upload, label)
+        _preview(table)
+    except HeflError as error:
+        _forget()
+        frame.explain(error)
+        _change(upload, names, mark)
+        return
+    _change(upload, names, mark)
+    experiment = frame.experiment().but(dataset=table.name, partition="iid", trainer="numpy")
+    try:
+        training_page.partition(experiment)
+        _train(experiment)
     except HeflError as error:
         frame.explain(error)
 
 
-def _with_table(raw: bytes) -> None:
-    kept = _keep(raw)
-    label = st.selectbox(_("Label"), (None, *kept.columns), format_func=lambda n: n or _("guess it"), key="own:label")
-    dataset = load_csv(raw, label)
-    _preview(dataset)
-    suffix = f":{label}" if label else ""
-    experiment = frame.experiment().but(dataset=f"csv:{kept.path}{suffix}", partition="iid", trainer="numpy")
-    training_page.partition(experiment)
-    _train(experiment)
+def _whole(mark: str) -> tuple[Declared, bool]:
+    """What is declared about the file as a whole, and whether gaps are marked."""
+    with st.expander(_("How the file is read")):
+        with st.container(horizontal=True):
+            header = st.selectbox(
+                _("Names of the columns"),
+                ("auto", "first", "none"),
+                format_func=lambda n: {
+                    "auto": _("as found"), "first": _("in the first line"), "none": _("there are none")
+                }[n],
+                key=f"own:header:{mark}",
+            )  # fmt: skip
+            separator = st.selectbox(
+                _("Separator"),
+                (None, *SEPARATORS),
+                format_func=lambda n: _(SEPARATOR_NAMES[n]) if n else _("as found"),
+                key=f"own:separator:{mark}",
+            )
+            decimal = st.selectbox(
+                _("Decimal mark"),
+                (None, "point", "comma"),
+                format_func=lambda n: _(n) if n else _("as found"),
+                key=f"own:decimal:{mark}",
+            )
+            summary = st.selectbox(
+                _("A last line that looks like totals"),
+                ("ask", "data", "drop"),
+                format_func=lambda n: {"ask": _("is refused"), "data": _("is a row"), "drop": _("is left out")}[n],
+                key=f"own:summary:{mark}",
+            )
+        missing = st.text_input(_("Codes that mean missing, such as -999"), key=f"own:missing:{mark}")
+        unlabelled = st.toggle(_("Leave out rows without an outcome"), key=f"own:unlabelled:{mark}")
+        marked = st.toggle(_("Say in a column of its own where a value was missing"), key=f"own:marked:{mark}")
+    codes = tuple(missing.split())
+    declared = Declared(
+        header=header, separator=separator, decimal=decimal, missing=codes, summary=summary, drop_unlabelled=unlabelled
+    )
+    return declared, marked
 
 
-def _keep(raw: bytes) -> Kept:
-    """Write the upload to a file that the clients' homes can read; the one before is deleted."""
-    kept: Kept | None = st.session_state.get("own:kept")
-    if kept is None or kept.digest != hashlib.sha256(raw).digest():
+def _keep(upload: Upload, label: str | None) -> OwnTable:
+    """Put the table on the shelf; the one before is taken down. Raises: DataError."""
+    source, kept = upload.source(label), st.session_state.get(_KEPT)
+    if kept is None or kept.source != source:
         _forget()
-        kept = Kept(raw)
-        st.session_state["own:kept"] = kept
+        kept = OwnTable(source)
+        st.session_state[_KEPT] = kept
     return kept
 
 
 def _forget() -> None:
-    kept: Kept | None = st.session_state.pop("own:kept", None)
-    if kept is not None:
-        kept.forget()
+    kept: OwnTable | None = st.session_state.pop(_KEPT, None)
     comparison: Comparison | None = st.session_state.pop(NAME, None)
     if comparison is not None:
         comparison.cancel()
+    if kept is not None:
+        kept.forget()
 
 
-def _preview(dataset: Dataset) -> None:
+def _preview(own: OwnTable) -> None:
+    """What was read, and every decision. The table's text is data: it reaches no Markdown unquoted."""
+    dataset, table = own.shelved.dataset, own.shelved.table
     st.success(
         _("{train} rows to train on, {test} held out, {columns} columns, classes: {classes}.").format(
             train=len(dataset.train),
             test=len(dataset.test),
-            columns=len(dataset.feature_names),
+            columns=len(table.learnt),
             classes=quoted(", ".join(dataset.classes[:8])),
         ),
         icon=":material/check:",
     )
+    st.markdown(f"{quoted(sentence(table.label.decision))}")
+    st.caption(_("Source SHA-256: {digest} …").format(digest=quoted(table.digest[:12])))
+    for warning in own.shelved.warnings:
+        st.warning(quoted(sentence(warning)), icon=":material/warning:")
+    st.dataframe(
+        [
+            {
+                _("Column"): row.name,
+                _("learnt"): row.learnt,
+                _("Read as"): _(row.read_as),
+                _("Why, and how to change it"): " ".join(map(sentence, row.decisions)),
+            }
+            for row in own.rows
+        ],
+        hide_index=True,
+        key="own:decisions",
+    )
+    with st.expander(_("The file's own form")):
+        for decision in table.decisions:
+            st.markdown(f"- {quoted(sentence(decision))}")
     with st.expander(_("The first rows, standardised as the clients train on them")):
-        rows = dataset.train.features[:6]
-        st.dataframe([dict(zip(dataset.feature_names, row.tolist(), strict=True)) for row in rows], hide_index=True)
+        names, rows = dataset.feature_names[:_SHOWN_FEATURES], dataset.train.features[:6]
+        st.dataframe([dict(zip(names, row.tolist(), strict=False)) for row in rows], hide_index=True)
+
+
+def _change(upload: Upload, names: tuple[str, ...], mark: str) -> None:
+    """Declare how one column is read."""
+    with st.expander(_("Change how a column is read"), icon=":material/tune:"):
+        name = st.selectbox(_("Column"), names, key=f"own:column:{mark}")
+        said = Declared(upload.columns).of(name)
+        place = f"{mark}:{names.index(name)}"
+        with st.container(horizontal=True):
+            kinds = (None, *Kind)
+            kind = st.selectbox(
+                _("Kind"),
+                kinds,
+                kinds.index(said.kind),
+                format_func=lambda n: _(str(n)) if n else _("as found"),
+                key=f"own:kind:{place}",
+            )
+            uses = ("found", "keep", "drop")
+            use = st.selectbox(
+                _("Learn from it"),
+                uses,
+                uses.index("keep" if said.keep else "drop" if said.drop else "found"),
+                format_func=lambda n: {"found": _("as found"), "keep": _("yes"), "drop": _("no")}[n],
+                key=f"own:use:{place}",
+            )
+            dates = st.selectbox(
+                _("First in 03/04/2025"),
+                (None, "day", "month"),
+                (None, "day", "month").index(said.dates),
+                format_func=lambda n: _(n) if n else _("as found"),
+                key=f"own:dates:{place}",
+            )
+        missing = st.text_input(_("Cells that mean missing"), " ".join(said.missing), key=f"own:gaps:{place}")
+        present = st.text_input(
+            _("Cells that are values, such as None"), " ".join(said.present), key=f"own:present:{place}"
+        )
+        changed = DeclaredColumn(
+            name, kind, dates=dates, drop=use == "drop", keep=use == "keep",
+            missing=tuple(missing.split()), present=tuple(present.split()),
+        )  # fmt: skip
+        if st.button(_("Read it so"), disabled=changed == said, key=f"own:change:{mark}"):
+            st.session_state.setdefault(_COLUMNS, {})[mark] = upload.declaring(changed)
+            st.rerun()
 
 
 def _train(experiment: Experiment) -> None:

@@ -64,6 +64,7 @@ def to_html(
     return environment.get_template("report.html").render(
         _=cover.translate,
         cover=cover,
+        data=_data(result),
         summary=_summary(result, attacked, cover.translate),
         attacked=attacked,
         Reading=Reading,
@@ -80,6 +81,10 @@ def to_html(
     )
 
 
+def _data(result: RunResult) -> str:
+    return result.table.name if result.table else result.experiment.dataset
+
+
 def _summary(result: RunResult, attacked: Sequence[Attacked], _: Callable[[str], str]) -> tuple[str, ...]:
     """The run in three sentences: what was trained, what the checks found, what the coordinator's seat could read."""
     last = result.rounds[-1]
@@ -91,7 +96,7 @@ def _summary(result: RunResult, attacked: Sequence[Attacked], _: Callable[[str],
         clients=result.experiment.clients,
         model=result.experiment.model,
         parameters=f"{result.parameters:,}",
-        data=result.experiment.dataset,
+        data=_data(result),
         rounds=len(result.rounds),
         scheme=result.experiment.scheme,
         accuracy=accuracy,

@@ -15,6 +15,8 @@ from rich.table import Table
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import ClaimVerdict, RoundResult, RunResult
 from hefl_core.shown import visible
+from hefl_core.tables.decision import Decision
+from hefl_core.tables.table import Table as OwnTable
 
 STDERR = Console(stderr=True)
 STDOUT = Console()
@@ -56,8 +58,9 @@ def progress(bus: EventBus, rounds: int) -> Iterator[None]:
 
 def rounds_table(result: RunResult, plain: RunResult | None = None) -> Table:
     """One line per round; beside it plain FedAvg with the same seed, when given."""
+    dataset = result.table.name if result.table else result.experiment.dataset
     table = Table(
-        title=f"{result.experiment.scheme}, {result.experiment.dataset}, {result.experiment.clients} clients",
+        title=f"{result.experiment.scheme}, {dataset}, {result.experiment.clients} clients",
         caption="plain: accuracy of plain FedAvg; error: largest, against plain FedAvg's mean; upload: bytes per client; "
         "x f32: times the float32 update",
     )
@@ -120,6 +123,14 @@ def warn_insecure(result: RunResult) -> None:
     """Print in red why a run is insecure, if it is."""
     for reason in result.insecure:
         STDERR.print(f"[bold red]INSECURE[/] {reason}")
+
+
+def say_table(table: OwnTable, warnings: Iterable[Decision]) -> None:
+    """Print what a user's own table was read as: its rows, its label, the columns that are left out, the warnings."""
+    said = [*(column.decisions[-1] for column in table.columns if column.left_out), *warnings]
+    lines = [f"{table.name}: {len(table):,} rows, {len(table.learnt)} of {len(table.columns)} columns are learnt from"]
+    for line in (*lines, str(table.label.decision), *map(str, said)):
+        STDERR.print(f"[yellow]TABLE[/] {escape(visible(line))}", highlight=False)
 
 
 def say_remarks(remarks: Iterable[object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,18 +15,23 @@ from hefl_core.cli.output import (
     progress,
     rounds_table,
     say_remarks,
+    say_table,
     warn_insecure,
     write_json,
 )
+from hefl_core.cli.tables import declarations, said
+from hefl_core.errors import DataError
 from hefl_core.federation.experiment import Experiment, read_bound
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.transcript import newest_roster
 from hefl_core.federation.record.verify import pin_of
+from hefl_core.learning import shelf
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import with_forecast
 from hefl_core.runtime.services.one_machine import NOTE
 from hefl_core.runtime.stage import whereabouts
+from hefl_core.tables.schema import TableSchema
 
 _DEFAULT = Experiment()
 
@@ -37,8 +43,20 @@ WITHHELD = (
 
 def run(
     dataset: Annotated[
-        str, typer.Option(help="digits, breast_cancer, credit, mnist or csv:PATH[:label]")
+        str, typer.Option(help="digits, breast_cancer, credit, mnist or csv:PATH[:LABEL]")
     ] = _DEFAULT.dataset,
+    label: Annotated[str | None, typer.Option(help="with csv: the column to learn; omitted: guessed, and said")] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="with csv: columns, kinds and classes as `table check --schema` wrote them")
+    ] = None,
+    declare: Annotated[
+        list[str] | None,
+        typer.Option(help="with csv: an option of `table check` and its value, such as missing=-999 or kind=ward=code"),
+    ] = None,
+    mark_missing: Annotated[
+        bool,
+        typer.Option("--mark-missing", help="with csv: a further column for each one with gaps says where they are"),
+    ] = False,
     model: Annotated[str, typer.Option(help="logistic, mlp, mlp-large or cnn")] = _DEFAULT.model,
     trainer: Annotated[str, typer.Option(help="numpy or keras")] = _DEFAULT.trainer,
     scheme: Annotated[str, typer.Option(help="a preset; `schemes` lists them")] = _DEFAULT.scheme,
@@ -78,7 +96,7 @@ def run(
 ) -> None:
     """Run an experiment and report accuracy, error, bytes, seconds and the claims checked on it."""
     experiment = Experiment(
-        dataset=dataset,
+        dataset=_dataset(dataset, label, schema, declare, mark_missing),
         model=model,
         trainer=trainer,
         scheme=scheme,
@@ -98,6 +116,8 @@ def run(
         epoch_rounds=epoch_rounds,
         observed=observed and runtime != "strict",  # services never observe
     )
+    if (own := shelf.known(experiment.dataset)) is not None:
+        say_table(own.table, own.warnings)
     bus = EventBus()
     with progress(bus, rounds):
         result = run_experiment(
@@ -131,3 +151,23 @@ def run(
             STDERR.print(checked.privacy.sentence)
     if experiment.insecure == () and checked.failed:
         raise typer.Exit(1)
+
+
+def _dataset(
+    dataset: str, label: str | None, schema: Path | None, declare: list[str] | None, mark_missing: bool
+) -> str:
+    """The data set's name; a file is read now, and its path goes no further. Raises: DataError, ParameterError."""
+    return shelf.resolve(
+        dataset,
+        label=label,
+        declared=declarations(said(declare)) if declare else None,
+        schema=TableSchema.from_json(_content(schema)) if schema is not None else None,
+        mark_missing=mark_missing,
+    )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"schema: expected a readable file, found {error.strerror} ({path}); check the path") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 import typer
 
@@ -23,6 +25,11 @@ Texts = list[str] | None
 _SEPARATORS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 _MARKS: Final = ("point", "comma")
 _ORDERS: Final = ("day", "month")
+Header: TypeAlias = Literal["auto", "first", "none"]
+Summary: TypeAlias = Literal["ask", "data", "drop"]
+_HEADERS: Final = ("auto", "first", "none")
+_SUMMARIES: Final = ("ask", "data", "drop")
+DROP_UNLABELLED: Final = "drop-unlabelled"
 
 
 @table.callback()
@@ -44,36 +51,92 @@ def check(
     keep: Annotated[Texts, typer.Option(help="a column that is learnt from, whatever it looks like")] = None,
     missing: Annotated[Texts, typer.Option(help="a code that means missing, such as -999")] = None,
     present: Annotated[Texts, typer.Option(help="COLUMN=CELL: a cell that is a value, such as None")] = None,
-    header: Annotated[Literal["auto", "first", "none"], typer.Option(help="where the columns' names are")] = "auto",
+    header: Annotated[Header, typer.Option(help="where the columns' names are")] = "auto",
     separator: Annotated[str | None, typer.Option(help=", ".join(_SEPARATORS))] = None,
-    summary: Annotated[Literal["ask", "data", "drop"], typer.Option(help="a last line that looks like totals")] = "ask",
+    summary: Annotated[Summary, typer.Option(help="a last line that looks like totals")] = "ask",
     drop_unlabelled: Annotated[bool, typer.Option(help="leave out the rows without an outcome")] = False,
     regression: Annotated[bool, typer.Option(help="the label's values, not classes")] = False,
 ) -> None:
     """Report rows, label, classes, each column's decision and warnings; exit 2 names line, column and remedy."""
-    marks = [_one_of(text, _MARKS, "decimal") for text in decimal or [] if "=" not in text]
-    declared = Declared(
-        columns=_columns(
-            kind or [],
-            [text for text in decimal or [] if "=" in text],
-            dates or [],
-            present or [],
-            drop or [],
-            keep or [],
-        ),
-        header=header,
-        separator=_SEPARATORS.get(separator, separator) if separator else None,
-        decimal=cast(Mark, marks[-1]) if marks else None,
-        missing=tuple(missing or ()),
-        summary=summary,
-        label_kind="regression" if regression else "auto",
-        drop_unlabelled=drop_unlabelled,
+    declared = declarations(
+        Said(
+            kind=kind or [],
+            decimal=decimal or [],
+            dates=dates or [],
+            drop=drop or [],
+            keep=keep or [],
+            missing=missing or [],
+            present=present or [],
+            header=[header],
+            separator=[separator] if separator else [],
+            summary=[summary],
+            drop_unlabelled=drop_unlabelled,
+            regression=regression,
+        )
     )
     found = read_table(file, label=label, declared=declared)
     typer.echo(report(found), nl=False)
     if schema is not None:
         schema.write_bytes(propose(found).to_json())
         typer.echo(f"schema: {schema}", err=True)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a user declares, as typed; the fields are the options of ``table check``."""
+
+    kind: list[str] = field(default_factory=list)
+    decimal: list[str] = field(default_factory=list)
+    dates: list[str] = field(default_factory=list)
+    drop: list[str] = field(default_factory=list)
+    keep: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)
+    header: list[str] = field(default_factory=list)
+    separator: list[str] = field(default_factory=list)
+    summary: list[str] = field(default_factory=list)
+    drop_unlabelled: bool = False
+    regression: bool = False
+
+
+def said(texts: Sequence[str]) -> Said:
+    """``run --declare``: each text is an option of ``table check`` with its value, such as missing=-999 or drop-unlabelled.
+
+    Raises: ParameterError for another option.
+    """
+    lists: dict[str, Any] = {one.name: list[str]() for one in fields(Said) if one.type == "list[str]"}
+    for text in texts:
+        option, sign, value = text.partition("=")
+        if text == DROP_UNLABELLED:
+            continue
+        if option not in lists or not sign:
+            raise ParameterError(
+                f"declare: expected OPTION=VALUE with one of {', '.join(lists)}, or {DROP_UNLABELLED}, found {text[:80]!r}",
+                "write missing=-999 or kind=ward=code, as for table check",
+            )
+        lists[option].append(value)
+    return Said(**lists, drop_unlabelled=DROP_UNLABELLED in texts)
+
+
+def declarations(said: Said) -> Declared:
+    """The declarations that were typed. Raises: ParameterError for a value that means nothing."""
+    marks = [_one_of(text, _MARKS, "decimal") for text in said.decimal if "=" not in text]
+    return Declared(
+        columns=_columns(
+            said.kind, [text for text in said.decimal if "=" in text], said.dates, said.present, said.drop, said.keep
+        ),
+        header=cast(Header, _last(said.header, _HEADERS, "header", "auto")),
+        separator=_SEPARATORS.get(said.separator[-1], said.separator[-1]) if said.separator else None,
+        decimal=cast(Mark, marks[-1]) if marks else None,
+        missing=tuple(said.missing),
+        summary=cast(Summary, _last(said.summary, _SUMMARIES, "summary", "ask")),
+        label_kind="regression" if said.regression else "auto",
+        drop_unlabelled=said.drop_unlabelled,
+    )
+
+
+def _last(texts: list[str], values: tuple[str, ...], what: str, otherwise: str) -> str:
+    return _one_of(texts[-1], values, what) if texts else otherwise
 
 
 def _columns(

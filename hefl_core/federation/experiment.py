@@ -295,7 +295,15 @@ class Manifest:
     def draw(
         cls, experiment: Experiment, parameters: int, largest_client: int, schema: Schema | None = None
     ) -> Manifest:
-        """Terms for a fresh run. Under differential privacy every update counts once, so that no count gives one away."""
+        """Terms for a fresh run. Under differential privacy every update counts once, so that no count gives one away.
+
+        Raises: ParameterError for a data set that is a path: terms are public, and a path says nothing about the content.
+        """
+        if experiment.dataset.startswith("csv:"):
+            raise ParameterError(
+                "dataset: expected a table's name (table:…), found a path",
+                "put the table on the shelf first (learning/shelf.py resolve)",
+            )
         if experiment.mechanism is not None:
             largest_client = 1
         largest = 1 << (largest_client - 1).bit_length()

@@ -5,17 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.ids import digest
-
-if TYPE_CHECKING:
-    pass
-
 
 Parameters: TypeAlias = npt.NDArray[np.float32]
 """A model flattened: float32 (d,), in the order of ``Model.shapes``."""
@@ -55,6 +51,17 @@ class Scaling:
     offset: npt.NDArray[np.float64]
     scale: npt.NDArray[np.float64]
 
+    @classmethod
+    def standardising(cls, rows: npt.NDArray[np.float64]) -> Scaling:
+        """The scaling that gives these rows mean 0 and standard deviation 1; constant columns become 0.
+
+        Shapes: (n, columns).
+        """
+        spread, centre = rows.std(axis=0), rows.mean(axis=0)
+        # Rounding gives a constant column a tiny spread, not 0; dividing by it would blow noise up to features.
+        constant = spread <= 1e-12 * np.maximum(np.abs(centre), 1e-300)
+        return cls(centre, np.where(constant, 1.0, spread))
+
     def apply(self, raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """From the table's own units to the model's inputs. Shapes: (n, features)."""
         return ((raw - self.offset) / self.scale).astype(np.float32)
@@ -62,6 +69,17 @@ class Scaling:
     def restore(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """From the model's inputs back to the table's own units. Shapes: (n, features) or (features,)."""
         return features.astype(np.float64) * self.scale + self.offset
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A built-in table in its own units. Shapes: rows float64 (n, columns), labels int64 (n,) into ``classes``."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: npt.NDArray[np.float64]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

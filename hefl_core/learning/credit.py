@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hefl_core.learning.tables import Table
+from hefl_core.learning.base import RawTable
 
 CREDIT_ROWS = 6000
 CREDIT_CLASSES = ("honest", "fraud")
@@ -26,7 +26,7 @@ _SEED = 4_711
 _FRAUD_SHARE = 0.05
 
 
-def credit_table() -> Table:
+def credit_table() -> RawTable:
     """Card payments and whether each is fraud, the same at every call.
 
     Fraud is rare (about one payment in twenty, far more than in real life, so that a few thousand rows suffice) and
@@ -69,4 +69,4 @@ def credit_table() -> Table:
         new_device, abroad, online, risk.round(3), used.round(3),
     )  # fmt: skip
     rows = np.column_stack([np.asarray(column, np.float64) for column in columns])
-    return Table("credit", CREDIT_FEATURES, rows, labels, CREDIT_CLASSES)
+    return RawTable("credit", CREDIT_FEATURES, rows, labels, CREDIT_CLASSES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import socket
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import DataError
-from hefl_core.learning.base import Dataset, Examples, Scaling
+from hefl_core.learning import shelf
+from hefl_core.learning.base import Dataset, Examples, RawTable, Scaling
 from hefl_core.learning.credit import credit_table
-from hefl_core.learning.tables import Table, read_table, standardised
+from hefl_core.learning.split import split_indices
+from hefl_core.tables.source import TABLE
 from hefl_core.vectors import Array
 
-_SPLIT_SEED = 20_260_101
 _DOWNLOAD_SECONDS = 20.0
 _DIGITS = tuple(str(digit) for digit in range(10))
 _NUCLEUS = (
@@ -39,16 +39,16 @@ _Mnist: TypeAlias = tuple[_Pictures, _Pictures]
 
 
 def load_dataset(name: str) -> Dataset:
-    """The data set of this name: one of ``DATASET_NAMES``, or ``csv:PATH`` or ``csv:PATH:LABEL``.
+    """The data set of this name: one of ``DATASET_NAMES``, ``csv:PATH[:LABEL]``, or ``table:…`` of the shelf.
 
-    The split is the same at every call and on every machine. Built-in sets are kept in memory, read-only.
-    ``mnist`` imports Keras: never load it in the GUI process.
+    The split is the same at every call and on every machine. Built-in sets are kept in memory, read-only; a file is
+    read anew at every call. ``mnist`` imports Keras: never load it in the GUI process.
 
     Raises: DataError for an unknown name, an unusable file, or mnist without a network.
     """
-    if name.startswith("csv:"):
-        path, label = _path_and_label(name.removeprefix("csv:"))
-        return load_csv(path, label)
+    name = shelf.resolve(name)
+    if name.startswith(TABLE):
+        return shelf.find(name).dataset
     if name not in _LOADERS:
         raise DataError(
             f"dataset: expected one of {', '.join(DATASET_NAMES)} or csv:PATH[:LABEL], found {name!r}; try 'digits'"
@@ -56,39 +56,11 @@ def load_dataset(name: str) -> Dataset:
     return _LOADERS[name]()
 
 
-def load_csv(source: bytes | str | Path, label: str | None = None) -> Dataset:
-    """A user's own table: a path, or the bytes of an upload. The rules are in ``tables.read_table``.
-
-    A fifth of the rows is held out, the same share of each class; columns are standardised with the training rows'
-    mean and standard deviation.
-
-    Raises: DataError naming what was expected, what was found and what to do.
-    """
-    table = read_table(source, label)
-    return _split(replace(table, name=f"csv:{table.name}"), "the user's own file", len(table.rows) // 5)
-
-
-def split_indices(labels: npt.NDArray[np.int64], held_out: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Positions for training and hold-out: stratified, ``held_out`` in all, by a fixed seed, each in file order.
-
-    Shapes: labels (n,) to (n - held_out,) and (held_out,).
-    """
-    order = np.random.Generator(np.random.PCG64(_SPLIT_SEED))
-    values, counts = np.unique(labels, return_counts=True)
-    share = counts * held_out / len(labels)
-    wanted = np.floor(share).astype(np.int64)
-    # Largest remainder: classes that lost most to rounding down get the missing rows, so the total is exact.
-    wanted[np.argsort(wanted - share, kind="stable")[: held_out - int(wanted.sum())]] += 1
-    mixed = (order.permutation(np.flatnonzero(labels == value)) for value in values)
-    test = np.sort(np.concatenate([positions[:count] for positions, count in zip(mixed, wanted, strict=True)]))
-    return np.setdiff1d(np.arange(len(labels)), test), test
-
-
 @functools.cache
 def _digits() -> Dataset:
     rows = np.loadtxt(_scikit_learn_file("digits.csv.gz"), delimiter=",")
     source = "UCI Optical Recognition of Handwritten Digits (E. Alpaydin, 1998), test part; CC BY 4.0"
-    table = Table("digits", _pixels(8), rows[:, :-1], rows[:, -1].astype(np.int64), _DIGITS)
+    table = RawTable("digits", _pixels(8), rows[:, :-1], rows[:, -1].astype(np.int64), _DIGITS)
     return _split(table, source, 360, Scaling(np.zeros(64), np.full(64, 16.0)), image_side=8)
 
 
@@ -98,7 +70,7 @@ def _breast_cancer() -> Dataset:
     source = "UCI Breast Cancer Wisconsin (Diagnostic) (Wolberg, Street, Mangasarian, 1995); CC BY 4.0"
     columns = tuple(form.format(part) for form in ("mean {}", "{} error", "worst {}") for part in _NUCLEUS)
     labels = rows[:, -1].astype(np.int64)
-    return _split(Table("breast_cancer", columns, rows[:, :-1], labels, ("malignant", "benign")), source, 114)
+    return _split(RawTable("breast_cancer", columns, rows[:, :-1], labels, ("malignant", "benign")), source, 114)
 
 
 def _scikit_learn_file(name: str) -> Path:
@@ -157,7 +129,7 @@ def _keras_mnist() -> _Mnist:
 
 
 def _split(
-    table: Table,
+    table: RawTable,
     source: str,
     held_out: int,
     scaling: Scaling | None = None,
@@ -167,7 +139,7 @@ def _split(
 ) -> Dataset:
     """Split a table, and scale it: standardised with the training rows' statistics unless ``scaling`` is given."""
     train, test = split_indices(table.labels, held_out)
-    scaling = scaling or standardised(table.rows[train])
+    scaling = scaling or Scaling.standardising(table.rows[train])
     features = scaling.apply(table.rows)
     return Dataset(
         name=table.name,
@@ -191,14 +163,6 @@ def _examples(features: Array, labels: npt.NDArray[np.int64]) -> Examples:
 
 def _pixels(side: int) -> tuple[str, ...]:
     return tuple(f"pixel {row},{column}" for row in range(side) for column in range(side))
-
-
-def _path_and_label(text: str) -> tuple[str, str | None]:
-    """Split PATH[:LABEL]; a colon inside the path (a Windows drive, a file that exists) stays in the path."""
-    path, colon, label = text.rpartition(":")
-    if not colon or not path or "/" in label or "\\" in label or Path(text).exists():
-        return text, None
-    return path, label
 
 
 _LOADERS: dict[str, Callable[[], Dataset]] = {

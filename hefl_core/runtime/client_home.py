@@ -11,6 +11,7 @@ import numpy as np
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.federation.client import Home
 from hefl_core.federation.experiment import Experiment, Manifest, Schema
+from hefl_core.learning import shelf
 from hefl_core.learning.base import Dataset, Examples, LocalTraining, Parameters, training_seed
 from hefl_core.learning.datasets import load_dataset
 from hefl_core.learning.models import SUMS, Model, model_for, model_for_dataset, sums_model
@@ -30,9 +31,10 @@ class DealtData:
     parts: tuple[Examples, ...]
 
     def manifest(self, experiment: Experiment) -> Manifest:
-        """Draw the public terms of a new run."""
+        """Draw the public terms of a new run. They name the data set by its content, never by a path."""
         largest = max(len(part) for part in self.parts)
-        return Manifest.draw(experiment, self.model.parameters, largest, self.schema)
+        named = experiment.but(dataset=self.dataset.name)
+        return Manifest.draw(named, self.model.parameters, largest, self.schema)
 
     @property
     def schema(self) -> Schema:
@@ -49,14 +51,20 @@ def _dealt_data(dataset: str, model: str, clients: int, alpha: float | None, by:
 
 
 def dealt_data(experiment: Experiment) -> DealtData:
-    """Load the data set and partition it. Raises: DataError, ParameterError."""
+    """Load the data set and partition it. A typed path is read anew at every call. Raises: DataError, ParameterError."""
     e = experiment
     if e.dataset.startswith(OWN):
         raise DataError(
             f"dataset: {e.dataset[:40]} stands for tables that clients keep; nothing of them can be dealt, and only services under "
             "TLS read them: provision issue --schema (docs/strict.md)"
         )
-    return _dealt_data(e.dataset, e.model, e.clients, e.alpha, e.partition, e.seed)
+    return _dealt_data(shelf.resolve(e.dataset), e.model, e.clients, e.alpha, e.partition, e.seed)
+
+
+def forget_table(name: str) -> None:
+    """Take a table off the shelf, and forget what was dealt of it, unless somebody else in this process put it too."""
+    if shelf.forget(name):
+        _dealt_data.cache_clear()
 
 
 def home_of(experiment: Experiment, index: int) -> Home:

@@ -16,6 +16,7 @@ from hefl_core.federation.dp import Guarantee
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.transcript import LeftOut, Transcript
 from hefl_core.federation.remarks import remarks_on
+from hefl_core.learning import shelf
 from hefl_core.measure.forecast import Outlook, PhaseSeconds, outlook
 from hefl_core.schemes.flooding import Flooding
 
@@ -130,12 +131,34 @@ class Finding:
         object.__setattr__(self, "holds", holds)
 
 
+@dataclass(frozen=True, slots=True)
+class TableNote:
+    """What a run's own table was read as: no cell, no path. ``label``: a sentence with the classes; ``name``: short.
+
+    Leaks: to the result's readers, names of the label, its classes, and the number of rows.
+    """
+
+    name: str
+    digest: str
+    rows: int
+    label: str
+
+    @classmethod
+    def of(cls, dataset: str) -> TableNote | None:
+        """The note on an experiment's data set; None for one that this process has no table of."""
+        found = shelf.known(dataset)
+        if found is None:
+            return None
+        table = found.table
+        return cls(table.name, table.digest, len(table), str(table.label.decision))
+
+
 @dataclass(frozen=True)
 class RunResult:
     """A finished run. The JSON form carries neither the transcript nor the observations (the clients' private side).
 
     ``refusals``: how many messages each party refused or had already, by kind of error, those that no post carried included.
-    ``hosts``: the parties' processes and their nodes.
+    ``hosts``: the parties' processes and their nodes. ``table``: what the user's own table was read as.
     """
 
     experiment: Experiment
@@ -154,6 +177,7 @@ class RunResult:
     blindness: Blindness | None = None
     refusals: dict[str, dict[str, int]] = field(default_factory=dict)
     hosts: tuple[Host, ...] = ()
+    table: TableNote | None = None
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
@@ -191,6 +215,7 @@ _JSON_FIELDS = (
     "experiment",
     "runtime",
     "environment",
+    "table",
     "parameters",
     "key_id",
     "cold_start_seconds",

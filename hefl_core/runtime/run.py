@@ -25,11 +25,12 @@ from hefl_core.federation.post import UNRECORDED, Post
 from hefl_core.federation.record.transcript import Sent, Transcript, closing_statement, newest_roster
 from hefl_core.federation.round import Parties, end_of_round, federated_round
 from hefl_core.ids import AUDITOR, COORDINATOR, is_client
+from hefl_core.learning import shelf
 from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.journal import Journal
 from hefl_core.runtime.observer import Observer
-from hefl_core.runtime.result import Environment, RoundResult, RunResult
+from hefl_core.runtime.result import Environment, RoundResult, RunResult, TableNote
 from hefl_core.runtime.stage import Host, Runtime, Stage, local_stage
 from hefl_core.schemes.base import SecretShare
 from hefl_core.wire.envelope import Position
@@ -47,6 +48,8 @@ class _Begun:
 
 class Run:
     """A run that can be stepped: ``steps`` yields every message as it is sent, ``result`` returns the result.
+
+    A typed ``csv:PATH`` is read here, once: ``experiment`` carries the table's name from then on.
 
     ``keep_keys``: the last key outlives the rounds, for labs and for searches of the processes; until :meth:`end_keys`
     the record's bodies are not released. ``stage``: sets up the parties instead of the runtime that ``runtime`` names
@@ -67,7 +70,7 @@ class Run:
         journal: Journal | None = None,
         keep_keys: bool = False,
     ) -> None:
-        self.experiment = experiment
+        self.experiment = experiment.but(dataset=shelf.resolve(experiment.dataset))
         self._keep_keys = keep_keys
         self._copied: dict[str, dict[int, SecretShare]] = {}
         self._manifest = manifest
@@ -399,6 +402,7 @@ class Run:
             observations=begun.observer.observations,
             refusals=self._refusals,
             hosts=begun.stage.hosts,
+            table=TableNote.of(self.experiment.dataset),
         )
 
     def close(self) -> None:

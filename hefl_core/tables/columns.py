@@ -45,12 +45,13 @@ def decide(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Colu
     if written:
         column = column.but(
             decided(
-                "{column}: {count} of {rows} cells are missing ({written}); "
+                "{column}: {count} of {rows} cells are missing ({written}) and take the {fill} of the training rows; "
                 "to change this, declare which cells mean missing, or are present",
                 column=cells.name,
                 count=int(mask.sum()),
                 rows=len(mask),
                 written=written,
+                fill="most frequent value" if column.kind.has_categories or column.kind is Kind.BOOLEAN else "mean",
             )
         )
     if column.left_out is None and not declared.keep:

@@ -44,7 +44,7 @@ def deviations(column: Column, agreed: ColumnSchema) -> npt.NDArray[np.longdoubl
 
     In extended precision where the machine has it: a spread far below the mean loses its digits otherwise.
     """
-    return column.numbers.astype(np.longdouble) - np.longdouble(agreed.centre)
+    return (column.numbers.astype(np.longdouble) - np.longdouble(agreed.centre)) - np.longdouble(agreed.remainder)
 
 
 def agreed_labels(table: Table, schema: TableSchema) -> npt.NDArray[np.int64]:

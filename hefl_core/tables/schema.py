@@ -28,6 +28,7 @@ class ColumnSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``words``: what stands for 0 and 1 in the table that proposed it. ``fill``: the category of a missing cell. ``marked``: a
     further column says where the value was missing. ``left_out``: why it is not learnt from; None if it is.
+    ``remainder``: the part of the mean that its centre cannot hold, where the values are far larger than their spread.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ColumnSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     left_out: LeftOut | None = None
     marked: bool = False
     centre: float = 0.0
+    remainder: float = 0.0
     spread: float = 1.0
     fill: str = ""
 
@@ -170,7 +172,12 @@ def _require_column(column: ColumnSchema) -> None:
         raise refused("schema", f"up to {MOST_CATEGORIES} categories, of category columns only", found, "correct it")
     if column.fill and column.fill not in column.categories:
         raise refused("schema", f"a fill among the categories of {column.name!r}", repr(column.fill), "correct it")
-    if not (abs(column.centre) <= _LARGEST and 0 < column.spread <= _LARGEST and math.isfinite(column.spread)):
+    if not (
+        abs(column.centre) <= _LARGEST
+        and abs(column.remainder) <= _LARGEST
+        and 0 < column.spread <= _LARGEST
+        and math.isfinite(column.spread)
+    ):
         found = f"centre {column.centre}, spread {column.spread}"
         raise refused("schema", f"a finite centre and a positive spread of {column.name!r}", found, "correct it")
 

@@ -116,10 +116,13 @@ def _scaled(agreed: ColumnSchema, part: npt.NDArray[np.float64]) -> ColumnSchema
         return agreed
     # Var = E[(x - c)²] - (E[x - c])²: exact for any centre c, accurate only for one near the mean.
     off = float(part[1] / part[0])
-    centre = agreed.centre + off
+    before = agreed.centre + agreed.remainder
+    centre = before + off
+    # Exact by Sterbenz: centre and before lie close together, so what rounding lost is off minus their distance.
+    remainder = off - (centre - before)
     spread = float(np.sqrt(max(part[2] / part[0] - off * off, 0.0)))
     flat = spread <= _FLAT * float(np.spacing(abs(centre)))
-    return msgspec.structs.replace(agreed, centre=centre, spread=1.0 if flat else spread)
+    return msgspec.structs.replace(agreed, centre=centre, remainder=remainder, spread=1.0 if flat else spread)
 
 
 def most_frequent(agreed: ColumnSchema) -> float:

@@ -43,6 +43,7 @@ from hefl_core.runtime.ray.carrier import (
 )
 from hefl_core.runtime.ray.cluster import CLUSTER, ray
 from hefl_core.runtime.ray.placement import Placement, home_here, placement_for
+from hefl_core.runtime.ray.table_box import TableBox, seal_table, table_of
 from hefl_core.runtime.restart import perform
 from hefl_core.wire.envelope import Envelope
 from hefl_core.wire.fingerprint import Salt
@@ -74,10 +75,39 @@ class PartyHost:
         self._specs = {spec.name: spec for spec in specs}
         self._parties: dict[str, Any] = {}
         self._stores: dict[str, KeyStore] = {}
+        self._settled: dict[str, Any] = {}
+        self._box = self._guarded(self._open_box)
+        if self._box is None:
+            self._settle_all()
+
+    def _open_box(self) -> TableBox | None:
+        """A box where this host's clients wait for the run's table; None where they need none, or kept theirs."""
+        terms = [spec.args[0] for spec in self._specs.values() if spec.maker == "make_client"]
+        if not terms or table_of(terms[0]) is None:
+            return None
+        self._move_in()
+        box = TableBox(self._home, terms[0])
+        return None if box.recall() else box
+
+    def reception(self) -> Any:
+        """The public key to which the run's table is sealed for this host."""
+        return self._box.member if isinstance(self._box, TableBox) else self._box
+
+    def take_table(self, sealed: bytes) -> None:
+        """Take the run's table, then settle the clients; an error stands for each client that waits for it."""
+        error = self._guarded(lambda: self._box.take(sealed)) if isinstance(self._box, TableBox) else self._box
+        if isinstance(error, HeflError):
+            self._settled = dict.fromkeys(self._specs, public_error(error))
+        else:
+            self._settle_all()
+
+    def _settle_all(self) -> None:
         self._settled = {name: self.come_back(name) for name in self._specs}
 
     def settled(self, name: str) -> Any:
         """A party's public member line, or the error that kept it from starting."""
+        if name not in self._settled:
+            return RuntimeUnavailable(f"{name}: its process was replaced before it had the run's table; start again")
         return self._settled[name]
 
     def come_back(self, name: str) -> Any:
@@ -236,8 +266,11 @@ class RayRuntime:
             *house(PartySpec(COORDINATOR, "make_coordinator", (manifest, root))),
             *house(PartySpec(AUDITOR, "make_auditor", (manifest, root))),
         ]
+        offices = len(hosts)
         for group in self._groups(manifest.experiment.clients, place):
             waiting += house(*(PartySpec(client_name(k), "make_client", (manifest, root, k, observer)) for k in group))
+        if table_of(manifest) is not None:
+            _deliver_table(manifest, hosts[offices:])
         coordinator, auditor, *clients = [party.settle() for party in waiting]
         parties = stage.enrol(kms, coordinator, auditor, clients, stage.custody_of(manifest))  # type: ignore[arg-type]
         houses = tuple(ray.get([host.whereabouts.remote() for host in hosts], timeout=SETUP_DEADLINE_SECONDS))
@@ -253,6 +286,18 @@ class RayRuntime:
 def host_class(kind: type[PartyHost]) -> Any:
     """An actor class that Ray restarts when its process dies. Ray retries an unanswered call once: handlers are idempotent."""
     return ray.remote(num_cpus=0, max_restarts=MAX_PROCESS_RESTARTS, max_task_retries=1)(kind)
+
+
+def _deliver_table(manifest: Manifest, hosts: Sequence[Any]) -> None:
+    """Seal the run's table to each client's host. Raises: RuntimeUnavailable, or a host's own error."""
+    try:
+        readers = ray.get([host.reception.remote() for host in hosts], timeout=SETUP_DEADLINE_SECONDS)
+    except ray.exceptions.RayError as error:
+        raise RuntimeUnavailable(f"clients: their processes do not start ({type(error).__name__})") from None
+    for host, reader in zip(hosts, readers, strict=True):
+        if isinstance(reader, HeflError):
+            raise reader
+        host.take_table.remote(seal_table(manifest, reader))
 
 
 def _end(hosts: Sequence[Any], folder: tempfile.TemporaryDirectory[str]) -> None:

@@ -26,11 +26,12 @@ from hefl_core.errors import RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.ids import COORDINATOR, client_name
+from hefl_core.learning import shelf
 from hefl_core.runtime.client_results import FOLDER, RoundLine, read_rounds
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.journal import TRANSCRIPT
 from hefl_core.runtime.observer import phases, wall_phases
-from hefl_core.runtime.result import Environment, RoundResult, RunResult
+from hefl_core.runtime.result import Environment, RoundResult, RunResult, TableNote
 from hefl_core.runtime.services.provision import party_names, provision_all, role_of
 from hefl_core.runtime.services.roles import RESULT
 
@@ -125,6 +126,7 @@ def run_strict(experiment: Experiment, bus: EventBus) -> RunResult:
     Raises: RuntimeUnavailable when a service ends with an error; as :func:`provision_all`.
     """
     started = time.perf_counter()
+    experiment = experiment.but(dataset=shelf.resolve(experiment.dataset))
     with tempfile.TemporaryDirectory(prefix="hefl-strict-") as folder:
         bus.publish(Progress("making every party's keys, certificates and directory"))
         machine = OneMachine(experiment, Path(folder) / "parties")
@@ -182,6 +184,7 @@ def result_of(experiment: Experiment, machine: OneMachine, cold_start: float) ->
         insecure=experiment.insecure,
         shared_processes=(),
         transcript=Transcript.load(folder / TRANSCRIPT),
+        table=TableNote.of(experiment.dataset),
     )
 
 

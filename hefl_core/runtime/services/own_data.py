@@ -2,8 +2,9 @@
 
 ``train.npz`` or ``train.csv``, and for the accuracy ``holdout.npz`` or ``holdout.csv``; without a hold-out file a fifth of
 the client's own rows is set aside. An ``.npz`` holds scaled features (float32) and labels (int64) and is read without
-pickle. A ``.csv`` is a table in its own units, checked cell by cell (learning/tables.py). Its columns and classes are put
-in the schema's order and scaled as the schema says, or, without such a scale, by the client's own training rows.
+pickle. A ``.csv`` is a table in its own units, read by hefl_core/tables with the terms' schema: its columns are numbers in
+the schema's order, the one column beside them is the label, and its classes are the schema's. Numbers are scaled as the
+schema says, or, without such a scale, by the client's own training rows.
 """
 
 from __future__ import annotations
@@ -12,20 +13,27 @@ import threading
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
+from msgspec.structs import replace
 
 from hefl_core.errors import DataError
 from hefl_core.federation.client import Home
 from hefl_core.federation.experiment import Manifest, Schema
-from hefl_core.learning.base import Examples, Scaling
-from hefl_core.learning.datasets import split_indices
-from hefl_core.learning.tables import Table, read_table, standardised
+from hefl_core.learning.base import Examples
+from hefl_core.learning.split import split_indices
 from hefl_core.runtime.client_home import home_with, model_of
+from hefl_core.tables.cells.booleans import pair_of, truth_of
+from hefl_core.tables.decision import listed, refused, shown
+from hefl_core.tables.declared import Declared, DeclaredColumn, Kind
+from hefl_core.tables.encoding import encode
+from hefl_core.tables.label import choose_label
+from hefl_core.tables.reading import content_at
+from hefl_core.tables.schema import ColumnSchema, TableSchema
+from hefl_core.tables.statistics import fit
+from hefl_core.tables.table import Table, column_names, read_table
 
-Rows: TypeAlias = npt.NDArray[np.float64]
 FOLDER: Final = "data"
 TRAIN, HOLD_OUT = "train", "holdout"
 _PARSING: Final = threading.Lock()
@@ -131,43 +139,91 @@ def _set_aside(own: Examples) -> OwnData:
 
 
 def _read_tables(train: Path, held_out: Path | None, schema: Schema) -> OwnData:
-    own = _in_order(read_table(train), schema)
+    own = _table(train, schema)
     if held_out is not None and held_out.suffix != ".csv":
         raise DataError(
             f"own data: expected {HOLD_OUT}.csv beside {TRAIN}.csv, found {held_out.name}; use one kind of file"
         )
     if held_out is not None:
-        other = _in_order(read_table(held_out), schema)
-        scaling = _scaling(schema, own[0])
-        return OwnData(*(Examples(scaling.apply(rows), labels) for rows, labels in (own, other)))
+        other = _table(held_out, schema)
+        agreed = _scaled(schema, own)
+        return OwnData(*(_examples(table, agreed, schema) for table in (own, other)))
     # the scaling is fitted on the kept rows alone: the held-out rows must not influence the training
-    kept, aside = split_indices(own[1], max(1, len(own[1]) // HELD_OUT_PART))
-    whole = Examples(_scaling(schema, own[0][kept]).apply(own[0]), own[1])
+    if len(own) < 2:
+        raise DataError(f"{train.name}: expected 2 rows or more, one to hold out, found {len(own)}; add rows")
+    kept, aside = split_indices(own.label.codes, max(1, len(own) // HELD_OUT_PART))
+    whole = _examples(own, _scaled(schema, own.take(kept)), schema)
     return OwnData(whole.take(kept), whole.take(aside))
 
 
-def _in_order(table: Table, schema: Schema) -> tuple[Rows, npt.NDArray[np.int64]]:
-    """Rows and labels in the schema's order of columns and classes."""
-    if set(table.columns) != set(schema.columns):
-        missing = sorted(set(schema.columns) - set(table.columns))
-        extra = sorted(set(table.columns) - set(schema.columns))
-        raise DataError(
-            f"{table.name}: expected the agreed columns; missing: {', '.join(missing[:8]) or 'none'}; "
-            f"not agreed: {', '.join(extra[:8]) or 'none'}"
-        )
-    unknown = sorted(set(table.classes) - set(schema.classes))
-    if unknown:
-        raise DataError(
-            f"{table.name}: expected labels among {', '.join(schema.classes[:12])}; found {', '.join(unknown[:8])}"
-        )
-    place = np.array([schema.classes.index(name) for name in table.classes], np.int64)
-    return table.rows[:, [table.columns.index(name) for name in schema.columns]], place[table.labels]
+def _table(path: Path, schema: Schema) -> Table:
+    """The client's table, its columns read as numbers. Raises: DataError for columns or gaps that were not agreed on."""
+    content = content_at(path)
+    names = column_names(content)
+    label = _label(path, names, schema)
+    numbers = tuple(DeclaredColumn(name, Kind.NUMBER, keep=True) for name in schema.columns)
+    table = read_table(content, label=label, declared=Declared(numbers, label_kind="classes"))
+    for column in table.columns:
+        if column.missing.any():
+            line = int(table.lines[int(column.missing.argmax())])
+            remedy = "nothing is agreed to fill gaps with: fill it in, or leave the row out"
+            raise refused(f"{path.name}, line {line}, column {shown(column.name)}", "a number", "none", remedy)
+    return table
 
 
-def _scaling(schema: Schema, rows: Rows) -> Scaling:
+def _label(path: Path, names: tuple[str, ...], schema: Schema) -> str:
+    """The one column that is no agreed feature."""
+    others = [name for name in names if name not in schema.columns]
+    missing = [name for name in schema.columns if name not in names]
+    if missing or len(others) != 1:
+        guessed = names[choose_label(names, None)[0]]
+        extra = sorted(name for name in others if name != guessed or len(others) == 1)
+        raise DataError(
+            f"{path.name}: expected the agreed columns and the label; missing: {listed(sorted(missing)) or 'none'}; "
+            f"not agreed: {listed(extra) or 'none'}; name the columns as in the terms, and add none"
+        )
+    return others[0]
+
+
+def _scaled(schema: Schema, table: Table) -> TableSchema:
+    """The terms' schema as the tables' own, scaled as agreed, or by these rows."""
+    numbers = [ColumnSchema(name, Kind.NUMBER) for name in schema.columns]
     if not schema.scale:
-        return standardised(rows)
-    return Scaling(np.array(schema.offset, np.float64), np.array(schema.scale, np.float64))
+        return fit(table, TableSchema(tuple(numbers), table.label.name, table.classes))
+    agreed = zip(numbers, schema.offset, schema.scale, strict=True)
+    columns = tuple(replace(one, centre=float(offset), spread=float(scale)) for one, offset, scale in agreed)
+    return TableSchema(columns, table.label.name, table.classes, scaled=True)
+
+
+def _examples(table: Table, agreed: TableSchema, schema: Schema) -> Examples:
+    """Features by the scaling, and labels as places among the terms' classes."""
+    own = replace(agreed, classes=table.classes, yes_no=table.label.yes_no)
+    place = np.array([_class(table, name, schema) for name in table.classes], np.int64)
+    return Examples(encode(table, own).features, place[table.label.codes])
+
+
+def _class(table: Table, name: str, schema: Schema) -> int:
+    """The agreed class of this name; numbers by their value, a yes or no in any language."""
+    found = [at for at, agreed in enumerate(schema.classes) if _meaning(agreed, schema) == _meaning(name, schema)]
+    if not found:
+        line = int(table.lines[table.label.codes == table.classes.index(name)][0])
+        raise refused(
+            f"line {line}, label {shown(table.label.name)}",
+            f"labels among {listed(schema.classes)}",
+            shown(name),
+            "correct the outcome, or agree on the classes again",
+        )
+    return found[0]
+
+
+def _meaning(name: str, schema: Schema) -> object:
+    """What two spellings of one class have in common."""
+    if pair_of(schema.classes) is not None and pair_of((name,)) is not None:
+        return bool(truth_of(name.lower()))
+    try:
+        return float(name)
+    except ValueError:
+        return name
 
 
 def _schema(manifest: Manifest) -> Schema:

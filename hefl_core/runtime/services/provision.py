@@ -30,6 +30,7 @@ from hefl_core.keys.kms.records import keep_identity, recall_identity
 from hefl_core.keys.roster import CLIENT, Member
 from hefl_core.keys.vault.store import KeyStore
 from hefl_core.keys.vault.unlock import Passphrase
+from hefl_core.learning import shelf
 from hefl_core.learning.models import model_for
 from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.ops.settings import CLIENT_NAME, LISTEN
@@ -275,6 +276,7 @@ def provision_all(
     """
     if folder.exists() and any(folder.iterdir()):
         raise ParameterError(f"provision: expected an empty or new folder, {folder} has something in it")
+    experiment = experiment.but(dataset=shelf.resolve(experiment.dataset))
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     names = party_names(experiment.clients)
     for name in names:
