@@ -43,7 +43,10 @@ WITHHELD = (
 
 def run(
     dataset: Annotated[
-        str, typer.Option(help="digits, breast_cancer, credit, mnist or csv:PATH[:LABEL]")
+        str,
+        typer.Option(
+            help="digits, breast_cancer, credit, mnist, csv:PATH[:LABEL], or csv-dir:FOLDER with a file for each client"
+        ),
     ] = _DEFAULT.dataset,
     label: Annotated[str | None, typer.Option(help="with csv: the column to learn; omitted: guessed, and said")] = None,
     schema: Annotated[
@@ -133,6 +136,8 @@ def run(
         ClientHeads.of(checked.transcript).save(f"{transcript}.heads")
     if json:
         write_json(json, checked.to_json())
+    if checked.round_zero is not None:
+        STDERR.print(str(checked.round_zero), markup=False)
     warn_insecure(checked)
     say_remarks(checked.remarks)
     if runtime == "strict":

@@ -19,6 +19,7 @@ from hefl_core.learning.split import split_indices
 from hefl_core.tables.decision import Decision, listed, refused, shown
 from hefl_core.tables.declared import Declared
 from hefl_core.tables.encoding import Encoded, encode
+from hefl_core.tables.hospitals import CSV_DIR, HospitalTables
 from hefl_core.tables.schema import TableSchema, propose
 from hefl_core.tables.source import CSV, TableSource
 from hefl_core.tables.statistics import fit
@@ -45,6 +46,7 @@ class ShelvedTable:
 _LOCK: Final = threading.Lock()
 _SHELF: Final[dict[str, ShelvedTable]] = {}
 _HOLDERS: Final[Counter[str]] = Counter()
+_SETS: Final[dict[str, HospitalTables]] = {}
 
 
 def put(source: TableSource) -> str:
@@ -102,16 +104,45 @@ def resolve(
     schema: TableSchema | None = None,
     mark_missing: bool = False,
 ) -> str:
-    """A data set's name as experiments carry it: a typed ``csv:PATH[:LABEL]`` is read now and put on the shelf.
+    """A data set's name as experiments carry it: a typed ``csv:PATH[:LABEL]`` or ``csv-dir:FOLDER`` is read now and put on
+    the shelf.
 
     Raises: DataError as :func:`put`; for declarations about a data set that is no file.
     """
     if dataset.startswith(CSV):
         typed = TableSource.typed(dataset, label=label, declared=declared, schema=schema, mark_missing=mark_missing)
         return put(typed)
+    if dataset.startswith(CSV_DIR) and schema is None and not mark_missing:
+        return put_tables(HospitalTables.typed(dataset, label=label, declared=declared))
     if label is not None or declared is not None or schema is not None or mark_missing:
         raise refused("dataset", f"{CSV}PATH beside a label, a declaration or a schema", dataset[:80], "leave them out")
     return dataset
+
+
+def put_tables(tables: HospitalTables) -> str:
+    """Keep one table for each client, or those of them that live in this process. Returns the name of all."""
+    with _LOCK:
+        kept = _SETS.get(tables.name)
+        _SETS[tables.name] = tables if kept is None else kept.joined(tables)
+    return tables.name
+
+
+def tables(name: str) -> HospitalTables:
+    """The clients' tables of this name. Raises: DataError when this process has none of them."""
+    with _LOCK:
+        found = _SETS.get(name)
+    if found is None:
+        raise DataError(
+            f"dataset: expected tables that this process was given, found {name[:80]!r}; a name holds no data: give the "
+            f"folder again ({CSV_DIR}FOLDER)"
+        )
+    return found
+
+
+def encoded(source: TableSource) -> Dataset:
+    """The data set of one table as :func:`put` makes it, without keeping it. Raises: DataError."""
+    table = source.read()
+    return _shelved(source.identity(table), source, table).dataset
 
 
 def _shelved(name: str, source: TableSource, table: Table) -> ShelvedTable:

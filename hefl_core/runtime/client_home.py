@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -12,11 +12,13 @@ from hefl_core.errors import DataError, ParameterError
 from hefl_core.federation.client import Home
 from hefl_core.federation.experiment import Experiment, Manifest, Schema
 from hefl_core.learning import shelf
-from hefl_core.learning.base import Dataset, Examples, LocalTraining, Parameters, training_seed
+from hefl_core.learning.base import Dataset, Examples, LocalTraining, Parameters, pooled, training_seed
 from hefl_core.learning.datasets import load_dataset
 from hefl_core.learning.models import SUMS, Model, model_for, model_for_dataset, sums_model
 from hefl_core.learning.partition import partition
 from hefl_core.learning.trainers import open_trainer
+from hefl_core.runtime.round_zero import agreement_home, layout
+from hefl_core.tables.hospitals import TABLES
 
 OWN: Final = "own:"
 """Prefix of data set names that stand for the clients' own tables (runtime/services/own_data.py)."""
@@ -24,11 +26,15 @@ OWN: Final = "own:"
 
 @dataclass(frozen=True)
 class DealtData:
-    """The data set that an experiment names, partitioned among the clients, and the model that they train."""
+    """The data set that an experiment names, partitioned among the clients, and the model that they train.
+
+    ``held_out``: each client's hold-out rows, the same for all where the data is dealt.
+    """
 
     dataset: Dataset
     model: Model
     parts: tuple[Examples, ...]
+    held_out: tuple[Examples, ...]
 
     def manifest(self, experiment: Experiment) -> Manifest:
         """Draw the public terms of a new run. They name the data set by its content, never by a path."""
@@ -44,10 +50,12 @@ class DealtData:
 
 @lru_cache(maxsize=4)
 def _dealt_data(dataset: str, model: str, clients: int, alpha: float | None, by: str, seed: int) -> DealtData:
+    if dataset.startswith(TABLES):
+        return _hospitals(dataset, model, clients)
     data = load_dataset(dataset)
     kind = "hospital" if by == "hospital" else "iid"
     parts = partition(data, clients, alpha, kind, seed)  # type: ignore[arg-type]
-    return DealtData(data, model_for_dataset(model, data), parts)
+    return DealtData(data, model_for_dataset(model, data), parts, (data.test,) * clients)
 
 
 def dealt_data(experiment: Experiment) -> DealtData:
@@ -61,6 +69,29 @@ def dealt_data(experiment: Experiment) -> DealtData:
     return _dealt_data(shelf.resolve(e.dataset), e.model, e.clients, e.alpha, e.partition, e.seed)
 
 
+def _hospitals(dataset: str, model: str, clients: int) -> DealtData:
+    """The tables of clients that agreed on a schema, where one process holds all of them: nothing is dealt.
+
+    Raises: DataError for another number of clients.
+    """
+    held = shelf.tables(dataset)
+    if clients != len(held.names):
+        raise DataError(
+            f"clients: expected {len(held.names)}, one for each table, found {clients}; say --clients {len(held.names)}"
+        )
+    own = tuple(_hospital(dataset, at) for at in range(1, clients + 1))
+    train, test = (pooled([getattr(one, part) for one in own]) for part in ("train", "test"))
+    whole = replace(own[0], name=dataset, train=train, test=test)
+    return DealtData(
+        whole, model_for_dataset(model, whole), tuple(one.train for one in own), tuple(one.test for one in own)
+    )
+
+
+@lru_cache(maxsize=16)
+def _hospital(dataset: str, index: int) -> Dataset:
+    return shelf.encoded(shelf.tables(dataset).source(index))
+
+
 def forget_table(name: str) -> None:
     """Take a table off the shelf, and forget what was dealt of it, unless somebody else in this process put it too."""
     if shelf.forget(name):
@@ -68,9 +99,19 @@ def forget_table(name: str) -> None:
 
 
 def home_of(experiment: Experiment, index: int) -> Home:
-    """The home of client ``index`` (from 1): its own examples and a trainer."""
+    """The home of client ``index`` (from 1): its own examples and a trainer; in round zero its own table and its sums."""
+    if experiment.dataset.startswith(TABLES):
+        return _home_at_hospital(experiment, index)
     whole = dealt_data(experiment)
     return home_with(experiment, whole.model, index, whole.parts[index - 1], whole.dataset.test)
+
+
+def _home_at_hospital(experiment: Experiment, index: int) -> Home:
+    """Only this client's table is read, and its hold-out rows are its own."""
+    if experiment.model == SUMS:
+        return agreement_home(layout(experiment), index, shelf.tables(experiment.dataset).source(index).reread)
+    own = _hospital(experiment.dataset, index)
+    return home_with(experiment, model_for_dataset(experiment.model, own), index, own.train, own.test)
 
 
 def home_with(experiment: Experiment, model: Model, index: int, own: Examples, held_out: Examples) -> Home:

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from hefl_core.errors import HeflError
 from hefl_core.federation.client import Client, Evaluate
@@ -71,6 +72,12 @@ class ClientResults:
     def refused(self, error: HeflError) -> None:
         """Log in full what this client refused or failed to do; other parties learn only the kind and the rule."""
         note_refusal(self._folder, error)
+
+
+def model_at(home: Path) -> npt.NDArray[np.float32]:
+    """The newest model that a client saved in its folder. Shapes: float32 (d,). Raises: OSError."""
+    found: npt.NDArray[np.float32] = np.load(home / FOLDER / MODEL, allow_pickle=False)
+    return found
 
 
 def note_refusal(folder: Path, error: HeflError) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
+from typing import Any
 
 from hefl_core.federation.experiment import Experiment
+from hefl_core.runtime.agreement import agree, needs_agreement
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
@@ -23,8 +26,14 @@ def run_experiment(
     ``runtime``: 'local' (objects in this process), 'ray' (separate processes) or 'strict' (services under mutual
     TLS, each with its own directory). ``bus`` receives progress, messages and round results as they come.
     ``deadline_seconds``: how long a party's process may take for one step on Ray.
+    Clients with tables of their own (``csv-dir:FOLDER``) agree on a schema first, in round zero.
     Raises: any HeflError; nothing is swallowed.
     """
+    if needs_agreement(experiment):
+        how: dict[str, Any] = {"clients_per_host": clients_per_host, "deadline_seconds": deadline_seconds}
+        agreement = agree(experiment, runtime, bus=bus, **how)
+        found = run_experiment(agreement.experiment, runtime, bus=bus, **how)
+        return replace(found, round_zero=agreement.note)
     if runtime == "strict":
         from hefl_core.runtime.services.one_machine import run_strict
 

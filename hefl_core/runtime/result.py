@@ -153,12 +153,40 @@ class TableNote:
         return cls(table.name, table.digest, len(table), str(table.label.decision))
 
 
+@dataclass(frozen=True, slots=True)
+class RoundZeroNote:
+    """What the clients agreed on before the first round.
+
+    ``class_rows``: rows of each class at all clients together. ``schema``: the agreement's digest, 64 hex digits.
+    Units: upload_per_client in bytes, over all sums; seconds of the wall clock.
+    Leaks: to the result's readers, totals that every client knows and the coordinator does not.
+    """
+
+    clients: int
+    rows: int
+    features: tuple[str, ...]
+    classes: tuple[str, ...]
+    class_rows: tuple[int, ...]
+    schema: str
+    sums: int
+    upload_per_client: int
+    seconds: float
+
+    def __str__(self) -> str:
+        split = ", ".join(f"{name} {count:,}" for name, count in zip(self.classes, self.class_rows, strict=True))
+        return (
+            f"round zero: {self.clients} clients agreed on {len(self.features)} features from {self.rows:,} rows ({split}) by "
+            f"{self.sums} encrypted sums; each client learned these totals, the coordinator none of them"
+        )
+
+
 @dataclass(frozen=True)
 class RunResult:
     """A finished run. The JSON form carries neither the transcript nor the observations (the clients' private side).
 
     ``refusals``: how many messages each party refused or had already, by kind of error, those that no post carried included.
     ``hosts``: the parties' processes and their nodes. ``table``: what the user's own table was read as.
+    ``round_zero``: what clients with tables of their own agreed on first.
     """
 
     experiment: Experiment
@@ -178,6 +206,7 @@ class RunResult:
     refusals: dict[str, dict[str, int]] = field(default_factory=dict)
     hosts: tuple[Host, ...] = ()
     table: TableNote | None = None
+    round_zero: RoundZeroNote | None = None
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
@@ -216,6 +245,7 @@ _JSON_FIELDS = (
     "runtime",
     "environment",
     "table",
+    "round_zero",
     "parameters",
     "key_id",
     "cold_start_seconds",

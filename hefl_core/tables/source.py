@@ -66,6 +66,10 @@ class TableSource:
             label, declared = self.schema.label, self.schema.declared(declared)
         return read_table(self.content, label=label, declared=declared)
 
+    def reread(self, schema: TableSchema | None) -> Table:
+        """Read the table by another schema, or by none. Raises: DataError."""
+        return replace(self, schema=schema).read()
+
     def identity(self, table: Table) -> str:
         """``table:`` and 64 hex digits: content, label, declarations and schema, the same under every path.
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -120,9 +120,12 @@ class OneMachine:
         return ""
 
 
-def run_strict(experiment: Experiment, bus: EventBus) -> RunResult:
+def run_strict(
+    experiment: Experiment, bus: EventBus, at_the_end: Callable[[OneMachine], None] = lambda machine: None
+) -> RunResult:
     """Provision, start all services, wait for the end, read the results, clean up.
 
+    ``at_the_end``: called before the directories are deleted.
     Raises: RuntimeUnavailable when a service ends with an error; as :func:`provision_all`.
     """
     started = time.perf_counter()
@@ -133,6 +136,7 @@ def run_strict(experiment: Experiment, bus: EventBus) -> RunResult:
         with _running(machine, machine.names):
             bus.publish(Progress("starting the services"))
             first = _follow(machine, bus)
+        at_the_end(machine)
         return result_of(experiment.but(observed=False), machine, first - started)
 
 

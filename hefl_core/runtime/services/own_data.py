@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 
@@ -22,8 +23,10 @@ from hefl_core.errors import DataError
 from hefl_core.federation.client import Home
 from hefl_core.federation.experiment import Manifest, Schema
 from hefl_core.learning.base import Examples
+from hefl_core.learning.models import SUMS
 from hefl_core.learning.split import split_indices
 from hefl_core.runtime.client_home import home_with, model_of
+from hefl_core.runtime.round_zero import agreement_home, layout
 from hefl_core.tables.cells.booleans import pair_of, truth_of
 from hefl_core.tables.decision import listed, refused, shown
 from hefl_core.tables.declared import Declared, DeclaredColumn, Kind
@@ -31,6 +34,7 @@ from hefl_core.tables.encoding import encode
 from hefl_core.tables.label import choose_label
 from hefl_core.tables.reading import content_at
 from hefl_core.tables.schema import ColumnSchema, TableSchema
+from hefl_core.tables.source import TableSource
 from hefl_core.tables.statistics import fit
 from hefl_core.tables.table import Table, column_names, read_table
 
@@ -42,6 +46,16 @@ HELD_OUT_PART: Final = 5
 """One row in this many is set aside when there is no hold-out file."""
 
 
+DECLARED: Final = "declared.json"
+
+
+class OwnDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a client's owner says about ``train.csv`` before round zero."""
+
+    label: str | None = None
+    declared: Declared = Declared()
+
+
 @dataclass(frozen=True)
 class OwnData:
     """One client's training and hold-out examples. Shapes: as :class:`Examples`."""
@@ -51,10 +65,12 @@ class OwnData:
 
 
 def home_from_files(manifest: Manifest, index: int, folder: Path) -> Home:
-    """The home of client ``index`` from its own files.
+    """The home of client ``index`` from its own files; in round zero its own table, read as it is.
 
     Raises: DataError for a file that is missing, of another shape, or larger than the manifest's ``examples_max``.
     """
+    if manifest.experiment.model == SUMS:
+        return agreement_home(layout(manifest.experiment), index, read_source(folder).reread)
     own = read_own_data(_schema(manifest), folder)
     if manifest.experiment.mechanism is None and len(own.train) > manifest.examples_max:
         raise DataError(
@@ -87,6 +103,29 @@ def read_own_data(schema: Schema, folder: Path) -> OwnData:
         own = _read_arrays(train, schema)
         return OwnData(own, _read_arrays(held_out, schema)) if held_out else _set_aside(own)
     return _read_tables(train, held_out, schema)
+
+
+def read_source(folder: Path) -> TableSource:
+    """``train.csv`` with what its owner declares about it in ``declared.json``, if that is there. Raises: DataError."""
+    content = content_at(folder / f"{TRAIN}.csv")
+    said = folder / DECLARED
+    if not said.exists():
+        return TableSource(content)
+    try:
+        about = msgspec.json.decode(content_at(said), type=OwnDeclaration)
+    except msgspec.MsgspecError as error:
+        raise DataError(f"{DECLARED}: expected a label and declarations as JSON, found {error}; correct it") from error
+    return TableSource(content, about.label, about.declared)
+
+
+def save_table(folder: Path, source: TableSource) -> None:
+    """Write a table as it came, and what is declared about it, so that only the owner may read them."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    said = msgspec.json.encode(OwnDeclaration(source.label, source.declared))
+    for name, content in ((f"{TRAIN}.csv", source.content), (DECLARED, said)):
+        with (folder / name).open("wb") as file:
+            (folder / name).chmod(0o600)
+            file.write(content)
 
 
 def save_arrays(path: Path, examples: Examples) -> None:

@@ -31,13 +31,14 @@ from hefl_core.keys.roster import CLIENT, Member
 from hefl_core.keys.vault.store import KeyStore
 from hefl_core.keys.vault.unlock import Passphrase
 from hefl_core.learning import shelf
-from hefl_core.learning.models import model_for
+from hefl_core.learning.models import SUMS, model_for
 from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.ops.settings import CLIENT_NAME, LISTEN
+from hefl_core.runtime.round_zero import terms as terms_of_round_zero
 from hefl_core.runtime.services.certificates import Authority, TLSKey
 from hefl_core.runtime.services.kit import TLS_TABLE, Kit, own_store, read_json
 from hefl_core.runtime.services.own_data import FOLDER as DATA
-from hefl_core.runtime.services.own_data import HOLD_OUT, TRAIN, save_arrays
+from hefl_core.runtime.services.own_data import HOLD_OUT, TRAIN, save_arrays, save_table
 from hefl_core.runtime.stage import open_store
 from hefl_core.wire.canonical import decode, encode
 
@@ -164,6 +165,8 @@ def terms(experiment: Experiment, schema: Schema | None = None, examples_max: in
     Raises: ParameterError without a largest number of examples for such tables.
     """
     strict = experiment.but(observed=False)
+    if strict.model == SUMS:
+        return terms_of_round_zero(strict)
     if schema is None:
         return dealt_data(strict).manifest(strict)
     if examples_max is None or examples_max < 1:
@@ -292,12 +295,19 @@ def provision_all(
 
 
 def deal(folder: Path, manifest: Manifest) -> None:
-    """Write each client's part of the experiment's data set, and the common hold-out rows, to its own directory."""
+    """Write each client's part of the experiment's data set, and its hold-out rows, to its own directory; before round zero
+    its own table as it came.
+    """
+    if manifest.experiment.model == SUMS:
+        for index, source in enumerate(shelf.tables(manifest.experiment.dataset).sources, start=1):
+            if source is not None:
+                save_table(folder / client_name(index) / DATA, source)
+        return
     whole = dealt_data(manifest.experiment)
-    for index, own in enumerate(whole.parts, start=1):
+    for index, (own, held_out) in enumerate(zip(whole.parts, whole.held_out, strict=True), start=1):
         data = folder / client_name(index) / DATA
         save_arrays(data / f"{TRAIN}.npz", own)
-        save_arrays(data / f"{HOLD_OUT}.npz", whole.dataset.test)
+        save_arrays(data / f"{HOLD_OUT}.npz", held_out)
 
 
 def _settings(party: str, coordinator: str, metrics: str) -> str:
