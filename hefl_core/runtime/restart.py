@@ -1,7 +1,6 @@
 """Restart of a lost party: it is restored from its store and the call is retried, also when it could not write.
 
-A party answers a repeated call with the same bytes. The KMS must not repeat a change: its audit log, written in the same
-transaction as the change, shows whether it took place.
+A party answers a repeated call with the same bytes, and a repeated change changes nothing.
 """
 
 from __future__ import annotations
@@ -24,22 +23,10 @@ from hefl_core.keys.vault.store import KeyStore
 from hefl_core.runtime import stage
 
 MAX_RESTARTS: Final = 3
-DEEDS: Final = {
-    "enrol": "enrol",
-    "revoke": "revoke",
-    "open_epoch": "activate",
-    "rotate": "activate",
-    "register": "activate",
-    "destroy": "destroy",
-    "end": "destroy",
-}
-"""The KMS's methods that change something, and the audit log entry that proves each one."""
 
 
-def perform(party: Any, method: str, args: tuple[Any, ...], since: int | None) -> Any:
-    """Call a party's method. If the audit log shows this change after entry ``since``, only the reply was lost: skip it."""
-    if since is not None and any(entry.action == DEEDS[method] for entry in party.audit_log.entries[since:]):
-        return None
+def perform(party: Any, method: str, args: tuple[Any, ...]) -> Any:
+    """Call a party's method, or read its attribute."""
     found = getattr(party, method)
     return found(*args) if callable(found) else found
 
@@ -52,7 +39,7 @@ class StandIn:
         self._kind: type = {KMS_NAME: KMS, COORDINATOR: Coordinator, AUDITOR: Auditor}.get(name, Client)
         self.restarts = 0
 
-    def call(self, method: str, args: tuple[Any, ...], since: int | None) -> Any:
+    def call(self, method: str, args: tuple[Any, ...]) -> Any:
         """:func:`perform`, in the party's process. Raises: the party's error; RuntimeUnavailable when it is lost."""
         raise NotImplementedError
 
@@ -65,12 +52,10 @@ class StandIn:
 
         Raises: the party's error; RuntimeUnavailable when it does not come back.
         """
-        # read before the first try: a change found after this length can only be this call's
-        since = len(self.ask("audit_log")) if self.name == KMS_NAME and method in DEEDS else None
         left = MAX_RESTARTS
         while True:
             try:
-                return self.call(method, args, since)
+                return self.call(method, args)
             except RuntimeUnavailable:
                 if not left:
                     raise
@@ -112,9 +97,9 @@ class Restartable(StandIn):
             self._store.close()
             raise
 
-    def call(self, method: str, args: tuple[Any, ...], since: int | None) -> Any:
+    def call(self, method: str, args: tuple[Any, ...]) -> Any:
         """In this process."""
-        return perform(self._party, method, args, since)
+        return perform(self._party, method, args)
 
     def restart(self) -> None:
         """Drop the object and restore it. Raises: IntegrityError when the store was tampered with."""

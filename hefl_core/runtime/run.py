@@ -161,8 +161,7 @@ class Run:
             keepers = self._keepers.setdefault(epoch, {kms.name, *(client.name for client in everybody)})
             if kms.name in keepers:
                 try:
-                    with suppress(KeyNotActive):  # the epoch was abandoned before it became active
-                        kms.end(epoch) if epoch == self._epoch else kms.destroy(epoch)
+                    kms.end(epoch) if epoch == self._epoch else kms.destroy(epoch)
                     keepers.discard(kms.name)
                 except RuntimeUnavailable as error:
                     self._note(kms.name, "destroy", epoch, error, begun)

@@ -115,9 +115,9 @@ class PartyHost:
         """This process and its parties."""
         return stage.Host(tuple(self._specs), os.getpid(), platform.node())
 
-    def call(self, name: str, method: str, args: tuple[Any, ...] = (), since: int | None = None) -> Any:
+    def call(self, name: str, method: str, args: tuple[Any, ...] = ()) -> Any:
         """Call a party's method. A large body stays in the object store; the letter carries its reference."""
-        return self._counted(name, method, lambda: _lighten(perform(self._party(name), method, args, since)))
+        return self._counted(name, method, lambda: _lighten(perform(self._party(name), method, args)))
 
     def _counted(self, name: str, step: str, work: Callable[[], Any], arrived: int | None = None) -> Any:
         """Do the work and report its metrics to the node's service. ``arrived``: bytes of the received message."""

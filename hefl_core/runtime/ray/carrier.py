@@ -43,9 +43,9 @@ class RemoteParty(StandIn):
         self._await(self.host.settled.remote(self.name))
         return self
 
-    def call(self, method: str, args: tuple[Any, ...], since: int | None) -> Any:
+    def call(self, method: str, args: tuple[Any, ...]) -> Any:
         """Call the host and wait. Raises: RuntimeUnavailable when its process died, or missed the deadline and was killed."""
-        return self.fetch(self.host.call.remote(self.name, method, args, since))
+        return self.fetch(self.host.call.remote(self.name, method, args))
 
     def fetch(self, reference: Any) -> Any:
         """Get an answer of the host; this process owns its body afterwards. Raises: as :meth:`call`."""
