@@ -21,33 +21,27 @@ from hefl_core.keys.kms.service import KMS
 from hefl_core.keys.roster import Member
 from hefl_core.keys.vault.store import KeyStore
 from hefl_core.runtime import stage
+from hefl_core.runtime.calls import Proxy, answer, role_of
 
 MAX_RESTARTS: Final = 3
 
 
-def perform(party: Any, method: str, args: tuple[Any, ...]) -> Any:
-    """Call a party's method, or read its attribute."""
-    found = getattr(party, method)
-    return found(*args) if callable(found) else found
-
-
-class StandIn:
-    """Proxy for a party that may be lost, with the same methods. It restarts the party and retries the call."""
+class StandIn(Proxy):
+    """Proxy for a party that may be lost. It restarts the party and retries the call."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
-        self._kind: type = {KMS_NAME: KMS, COORDINATOR: Coordinator, AUDITOR: Auditor}.get(name, Client)
+        super().__init__(name)
         self.restarts = 0
 
     def call(self, method: str, args: tuple[Any, ...]) -> Any:
-        """:func:`perform`, in the party's process. Raises: the party's error; RuntimeUnavailable when it is lost."""
+        """:func:`calls.answer`, in the party's process. Raises: the party's error; RuntimeUnavailable when it is lost."""
         raise NotImplementedError
 
     def restart(self) -> None:
         """Restore the party from its store. Raises: the error that prevents it."""
         raise NotImplementedError
 
-    def ask(self, method: str, *args: Any) -> Any:
+    def ask(self, step: str, *arguments: Any) -> Any:
         """Call; when the party is lost, restart it and retry.
 
         Raises: the party's error; RuntimeUnavailable when it does not come back.
@@ -55,7 +49,7 @@ class StandIn:
         left = MAX_RESTARTS
         while True:
             try:
-                return self.call(method, args)
+                return self.call(step, arguments)
             except RuntimeUnavailable:
                 if not left:
                     raise
@@ -72,13 +66,6 @@ class StandIn:
         except HeflError as error:
             raise RuntimeUnavailable(f"{self.name}: it cannot come back ({type(error).__name__}: {error})") from error
 
-    def __getattr__(self, method: str) -> Any:
-        if method.startswith("_"):
-            raise AttributeError(method)
-        if not callable(getattr(self._kind, method, None)):
-            return self.ask(method)
-        return lambda *args: self.ask(method, *args)
-
 
 class Restartable(StandIn):
     """Proxy for a party in this process: a new object over the same store replaces a lost one."""
@@ -93,13 +80,14 @@ class Restartable(StandIn):
         self._store = self._open_store()
         try:
             self._party = self._make(self._store)
+            self.member: Member = self._party.member
         except BaseException:
             self._store.close()
             raise
 
     def call(self, method: str, args: tuple[Any, ...]) -> Any:
         """In this process."""
-        return perform(self._party, method, args)
+        return answer(self._party, role_of(self.name), method, args, owner=True)
 
     def restart(self) -> None:
         """Drop the object and restore it. Raises: IntegrityError when the store was tampered with."""

@@ -186,7 +186,10 @@ class Run:
         return {name: tuple(shares.values()) for name, shares in self._copied.items()}
 
     def _copy_shares(self) -> None:
-        for client in self.parties.clients if self._keep_keys and self.runtime == "local" else ():
+        objects = [
+            client for client in self.parties.clients if isinstance(client, Client)
+        ]  # a stand-in gives out no key
+        for client in objects if self._keep_keys else ():
             with suppress(KeyNotActive):  # not dealt yet, or destroyed
                 share = client.enrolment.share
                 self._copied.setdefault(client.name, {})[share.id.epoch] = share

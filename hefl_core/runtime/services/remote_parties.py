@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, cast
 
-from hefl_core.errors import HeflError, IntegrityError, KeyUseError, RoundError
+from hefl_core.errors import HeflError, IntegrityError, KeyUseError, RoundError, as_value
 from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.client import Client
 from hefl_core.federation.coordinator import Coordinator
@@ -22,33 +23,24 @@ from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.ids import KMS as KMS_NAME
 from hefl_core.keys.kms.service import KMS
 from hefl_core.keys.roster import Member
+from hefl_core.runtime.calls import Proxy
 from hefl_core.runtime.services.coordinator_server import CoordinatorServer
 from hefl_core.runtime.services.kit import Kit
 from hefl_core.runtime.stage import Host, Runtime, Stage, custody_of
 from hefl_core.wire.envelope import Envelope
 
-ATTRIBUTES: Final = ("epochs", "refusals")
-"""Members of a party that are read, not called."""
 
-
-class DistantParty:
-    """Proxy for a remote party: the same methods, answered by its own service or by an error."""
+class DistantParty(Proxy):
+    """A party of another organisation, which its own service answers for."""
 
     def __init__(self, member: Member, server: CoordinatorServer) -> None:
-        self.name = member.name
+        super().__init__(member.name)
         self.member = member
         self._server = server
 
-    def __getattr__(self, method: str) -> Any:
-        if method.startswith("_"):
-            raise AttributeError(method)
-        if method in ATTRIBUTES:
-            return self.ask(method)
-        return lambda *arguments: self.ask(method, *arguments)
-
-    def ask(self, method: str, *arguments: object) -> Any:
-        """Ask and wait. Raises: the party's error; RuntimeUnavailable without an answer in time."""
-        return self._server.ask(self.name, method, *arguments)
+    def ask(self, step: str, *arguments: Any) -> Any:
+        """Through the coordinator's server. Raises: as :class:`Proxy`."""
+        return self._server.ask(self.name, step, *arguments)
 
 
 class StrictCarrier:
@@ -69,20 +61,13 @@ class StrictCarrier:
         distant = {party.name: party for party in parties if isinstance(party, DistantParty)}
         for party in parties:
             if party.name not in distant:
-                yield party, _call(party, step, argument)
+                yield party, as_value(partial(getattr(party, step), argument))
         for name, answer in self._server.ask_all(list(distant), step, argument):
             yield distant[name], answer
 
     def body(self, letter: Letter) -> bytes:
         """The envelope holds it."""
         return letter.envelope.body
-
-
-def _call(party: Any, step: str, argument: object) -> Any:
-    try:
-        return getattr(party, step)(argument)
-    except HeflError as error:
-        return error
 
 
 def strict_stage(kit: Kit, coordinator: Coordinator, server: CoordinatorServer, close: Callable[[], None]) -> Runtime:
