@@ -22,7 +22,10 @@ A message says what was expected, what was found and what to do. What refuses ra
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class HeflError(Exception):
@@ -101,6 +104,18 @@ class RuntimeUnavailable(HeflError):
 
 class Stopped(HeflError):
     """The service was told to stop during its work: nothing failed, and no party is to be left out for it."""
+
+
+def as_value(work: Callable[[], T]) -> T | HeflError:
+    """The answer, or the error in its place: one party's refusal must not end what the others are asked.
+
+    >>> as_value(lambda: 1)
+    1
+    """
+    try:
+        return work()
+    except HeflError as error:
+        return error
 
 
 def _rebuild(kind: type[HeflError], args: tuple[Any, ...], state: dict[str, Any]) -> HeflError:

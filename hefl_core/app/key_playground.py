@@ -134,7 +134,18 @@ class KeyPlayground:
         return min(16, self._scheme.preset.max_terms if hasattr(self._scheme.preset, "max_terms") else 16)
 
     def rotate(self) -> None:
-        """Make a new key for the next round on; the old one only decrypts."""
+        """Make a new key for the next round on; the old one only decrypts.
+
+        Raises: RoundError when no round was played under the present key: the KMS makes one key for a first round.
+        """
+        active = self.kms.active
+        if active.first_round > self.round:
+            raise RoundError(
+                f"key playground: expected a round under the key of epoch {active.epoch}, found none; play one"
+            )
+        self._rotate()
+
+    def _rotate(self) -> None:
         self._open(lambda: self.kms.rotate(self.round + 1, LAST_ROUND))
 
     def revoke(self, client: str) -> None:
@@ -142,7 +153,7 @@ class KeyPlayground:
         left = len(self.clients) - 1
         self.kms.settings.custody.for_clients(left)
         self.kms.revoke(client)
-        self.rotate()
+        self._rotate()
 
     def destroy(self, epoch: int) -> None:
         """Delete an old epoch's shares at the KMS and at every client. Raises: KeyNotActive for the active one."""

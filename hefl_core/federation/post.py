@@ -6,9 +6,10 @@ It is outside the threat model: its operator is the observer of the experiment.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
-from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireError
+from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireError, as_value
 from hefl_core.federation.admission import check_receipts
 from hefl_core.federation.answers import wrong_answer
 from hefl_core.federation.letter import Letter
@@ -56,20 +57,12 @@ class ByCall:
     def deliver(self, letter: Letter, to: Sequence[Any]) -> Iterator[tuple[Any, HeflError | None]]:
         """Call ``receive`` on each."""
         for receiver in to:
-            try:
-                receiver.receive(letter.envelope)
-            except HeflError as error:
-                yield receiver, error
-            else:
-                yield receiver, None
+            yield receiver, as_value(partial(receiver.receive, letter.envelope))
 
     def gather(self, parties: Sequence[Any], step: str, argument: object) -> Iterator[tuple[Any, Any]]:
         """Call the step's method on each."""
         for party in parties:
-            try:
-                yield party, getattr(party, step)(argument)
-            except HeflError as error:
-                yield party, error
+            yield party, as_value(partial(getattr(party, step), argument))
 
     def body(self, letter: Letter) -> bytes:
         """The envelope holds it."""

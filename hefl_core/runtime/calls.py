@@ -1,25 +1,26 @@
-"""What the coordinator may ask of each role, and how call and report are encoded: canonical bytes of typed values.
+"""What each party may be asked, the proxy that asks a party elsewhere, and how call and report are encoded.
 
-The party applies this list, not the coordinator: a call that is not on it is rejected on arrival. No call on it gives out
-a secret, an update, a model or a number of examples.
+The party applies this list, not the caller: a call that is not on it is rejected on arrival, in this process, on Ray and
+between organisations. No call on it gives out a secret, an update, a model or a number of examples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from hefl_core import errors
-from hefl_core.errors import HeflError, RoundError, WireError
+from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireError, as_value
 from hefl_core.federation.letter import Letter
 from hefl_core.federation.outside import cut, public_text
 from hefl_core.federation.record.transcript import End
-from hefl_core.ids import AUDITOR, KMS
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS, is_client
 from hefl_core.keys.ceremony_result import CeremonyResult
 from hefl_core.keys.kms.records import KeyEpoch
 from hefl_core.keys.prekeys import Prekey
-from hefl_core.keys.roster import CLIENT
+from hefl_core.keys.roster import CLIENT, Member
+from hefl_core.runtime.ops.logs import place_of
 from hefl_core.schemes.base import PublicKey
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position, SignedHeader
@@ -76,18 +77,39 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Types of a step's arguments (a tuple) and of its result."""
+    """Types of a step's arguments (a tuple) and of its result.
+
+    ``read``: an attribute of the party, not a method. ``owner``: True where it is answered only to an owner of all parties,
+    in this process or on Ray (between organisations the KMS's owner alone enrols and revokes, and nobody observes); False
+    where only between organisations.
+    """
 
     arguments: Any
     result: Any
+    read: bool = False
+    owner: bool | None = None
 
 
-_RECEIVE: Final = {"receive": Step(tuple[Envelope], None), LEAVE: Step(tuple[()], None)}
 _SAY: Final = Step(tuple[Position], Said | None)
-_UNRECORDED: Final = Step(tuple[int], tuple[SignedHeader, ...])
+_CLOSE: Final = Step(tuple[Position], None)
+_ALL: Final = {"receive": Step(tuple[Envelope], None), LEAVE: Step(tuple[()], None, owner=False)}
+_MEMBERS: Final = {
+    **_ALL,
+    "unrecorded": Step(tuple[int], tuple[SignedHeader, ...]),
+    "refusals": Step(tuple[()], dict[str, int], read=True),
+    "rounds_done": Step(tuple[()], int, read=True, owner=True),
+}
 STEPS: Final[dict[str, dict[str, Step]]] = {
+    COORDINATOR: {
+        **_MEMBERS,
+        **dict.fromkeys(("plan", "commitments", "aggregate", "request_decryption"), _SAY),
+        "position": Step(tuple[()], Position | None, read=True),
+        "public_key": Step(tuple[()], PublicKey, read=True),
+        "without": Step(tuple[Position], tuple[str, ...]),
+        "close": _CLOSE,
+    },
     CLIENT: {
-        **_RECEIVE,
+        **_MEMBERS,
         **dict.fromkeys(("commit", "upload", "ready", "partial_decryption", "apply"), _SAY),
         "sealing_keys": Step(tuple[int], tuple[Prekey, ...]),
         "ceremony": Step(tuple[str], tuple[Said, ...]),
@@ -95,20 +117,20 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
         "ceremony_result": Step(tuple[()], CeremonyResult),
         "destroy_epoch": Step(tuple[int], None),
         "sign_closing": Step(tuple[End], bytes),
-        "unrecorded": _UNRECORDED,
-        "refusals": Step(tuple[()], dict[str, int]),
+        "observe": Step(tuple[Position], bytes, owner=True),
     },
     AUDITOR: {
-        **_RECEIVE,
+        **_MEMBERS,
         "acknowledge": _SAY,
         "confirm": _SAY,
         "evidence": Step(tuple[Position, str], bytes),
-        "unrecorded": _UNRECORDED,
-        "close": Step(tuple[Position], None),
-        "refusals": Step(tuple[()], dict[str, int]),
+        "close": _CLOSE,
     },
     KMS: {
-        **_RECEIVE,
+        **_ALL,
+        "unrecorded": _MEMBERS["unrecorded"],
+        "enrol": Step(tuple[Member], None, owner=True),
+        "revoke": Step(tuple[str], None, owner=True),
         "clients_to_ask": Step(tuple[()], tuple[str, ...]),
         "deposit": Step(tuple[tuple[Prekey, ...]], None),
         "open_epoch": Step(tuple[int, int], None),
@@ -117,22 +139,61 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
         "register": Step(tuple[PublicKey, CeremonyResult, tuple[SignedHeader, ...]], None),
         "destroy": Step(tuple[int], None),
         "end": Step(tuple[int], None),
-        "epochs": Step(tuple[()], tuple[KeyEpoch, ...]),
+        "epochs": Step(tuple[()], tuple[KeyEpoch, ...], read=True),
         "roster_envelope": Step(tuple[()], Envelope),
         "epoch_envelope": Step(tuple[()], Envelope),
         "share_envelope": Step(tuple[str, int], Envelope),
-        "unrecorded": _UNRECORDED,
     },
 }
 """By role: the steps that a party answers."""
 
 
-def step_of(role: str, step: str) -> Step:
-    """Look up a step in the role's list. Raises: RoundError when it is not in it."""
-    known = STEPS[role]
+def role_of(party: str) -> str:
+    """The role behind a party's name, as :data:`STEPS` has it."""
+    return CLIENT if is_client(party) else party
+
+
+def step_of(role: str, step: str, *, owner: bool) -> Step:
+    """Look up a step in the role's list. ``owner``: whether the caller owns all parties.
+
+    Raises: RoundError when it is not in it.
+    """
+    known = {name: one for name, one in STEPS[role].items() if one.owner in (None, owner)}
     if step not in known:
         raise RoundError(f"{step[:40]!r}: expected one of {', '.join(known)}; a {role} answers nothing else")
     return known[step]
+
+
+def answer(party: Any, role: str, step: str, arguments: Sequence[Any], *, owner: bool) -> Any:
+    """Answer a call in the party's own process, if it is on the role's list. Raises: RoundError; the party's error."""
+    known = step_of(role, step, owner=owner)
+    return getattr(party, step) if known.read else getattr(party, step)(*arguments)
+
+
+def guarded(work: Callable[[], Any]) -> Any:
+    """The answer or the error in its place; of an error that is not ours only the kind and the place."""
+    try:
+        return as_value(work)
+    except Exception as error:  # its text could hold anything
+        return RuntimeUnavailable(f"unexpected {type(error).__name__} in {place_of(error)}")
+
+
+class Proxy:
+    """Stands for a party that lives elsewhere: the same methods and attributes, those on its role's list and no others."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def ask(self, step: str, *arguments: Any) -> Any:
+        """Ask the party and wait. Raises: the party's error; RuntimeUnavailable without an answer."""
+        raise NotImplementedError
+
+    def __getattr__(self, step: str) -> Any:
+        steps = STEPS.get(role_of(vars(self).get("name", "")), {})  # a copy under construction has no name yet
+        known = steps.get(step)
+        if known is None:
+            raise AttributeError(f"{step}: expected one of {', '.join(steps)}; a party elsewhere is asked nothing else")
+        return self.ask(step) if known.read else lambda *arguments: self.ask(step, *arguments)
 
 
 def pack_result(result: object) -> bytes:

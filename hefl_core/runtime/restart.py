@@ -1,7 +1,6 @@
 """Restart of a lost party: it is restored from its store and the call is retried, also when it could not write.
 
-A party answers a repeated call with the same bytes. The KMS must not repeat a change: its audit log, written in the same
-transaction as the change, shows whether it took place.
+A party answers a repeated call with the same bytes, and a repeated change changes nothing.
 """
 
 from __future__ import annotations
@@ -22,55 +21,35 @@ from hefl_core.keys.kms.service import KMS
 from hefl_core.keys.roster import Member
 from hefl_core.keys.vault.store import KeyStore
 from hefl_core.runtime import stage
+from hefl_core.runtime.calls import Proxy, answer, role_of
 
 MAX_RESTARTS: Final = 3
-DEEDS: Final = {
-    "enrol": "enrol",
-    "revoke": "revoke",
-    "open_epoch": "activate",
-    "rotate": "activate",
-    "register": "activate",
-    "destroy": "destroy",
-    "end": "destroy",
-}
-"""The KMS's methods that change something, and the audit log entry that proves each one."""
 
 
-def perform(party: Any, method: str, args: tuple[Any, ...], since: int | None) -> Any:
-    """Call a party's method. If the audit log shows this change after entry ``since``, only the reply was lost: skip it."""
-    if since is not None and any(entry.action == DEEDS[method] for entry in party.audit_log.entries[since:]):
-        return None
-    found = getattr(party, method)
-    return found(*args) if callable(found) else found
-
-
-class StandIn:
-    """Proxy for a party that may be lost, with the same methods. It restarts the party and retries the call."""
+class StandIn(Proxy):
+    """Proxy for a party that may be lost. It restarts the party and retries the call."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
-        self._kind: type = {KMS_NAME: KMS, COORDINATOR: Coordinator, AUDITOR: Auditor}.get(name, Client)
+        super().__init__(name)
         self.restarts = 0
 
-    def call(self, method: str, args: tuple[Any, ...], since: int | None) -> Any:
-        """:func:`perform`, in the party's process. Raises: the party's error; RuntimeUnavailable when it is lost."""
+    def call(self, method: str, args: tuple[Any, ...]) -> Any:
+        """:func:`calls.answer`, in the party's process. Raises: the party's error; RuntimeUnavailable when it is lost."""
         raise NotImplementedError
 
     def restart(self) -> None:
         """Restore the party from its store. Raises: the error that prevents it."""
         raise NotImplementedError
 
-    def ask(self, method: str, *args: Any) -> Any:
+    def ask(self, step: str, *arguments: Any) -> Any:
         """Call; when the party is lost, restart it and retry.
 
         Raises: the party's error; RuntimeUnavailable when it does not come back.
         """
-        # read before the first try: a change found after this length can only be this call's
-        since = len(self.ask("audit_log")) if self.name == KMS_NAME and method in DEEDS else None
         left = MAX_RESTARTS
         while True:
             try:
-                return self.call(method, args, since)
+                return self.call(step, arguments)
             except RuntimeUnavailable:
                 if not left:
                     raise
@@ -87,13 +66,6 @@ class StandIn:
         except HeflError as error:
             raise RuntimeUnavailable(f"{self.name}: it cannot come back ({type(error).__name__}: {error})") from error
 
-    def __getattr__(self, method: str) -> Any:
-        if method.startswith("_"):
-            raise AttributeError(method)
-        if not callable(getattr(self._kind, method, None)):
-            return self.ask(method)
-        return lambda *args: self.ask(method, *args)
-
 
 class Restartable(StandIn):
     """Proxy for a party in this process: a new object over the same store replaces a lost one."""
@@ -108,13 +80,14 @@ class Restartable(StandIn):
         self._store = self._open_store()
         try:
             self._party = self._make(self._store)
+            self.member: Member = self._party.member
         except BaseException:
             self._store.close()
             raise
 
-    def call(self, method: str, args: tuple[Any, ...], since: int | None) -> Any:
+    def call(self, method: str, args: tuple[Any, ...]) -> Any:
         """In this process."""
-        return perform(self._party, method, args, since)
+        return answer(self._party, role_of(self.name), method, args, owner=True)
 
     def restart(self) -> None:
         """Drop the object and restore it. Raises: IntegrityError when the store was tampered with."""

@@ -164,8 +164,7 @@ class Run:
             keepers = self._keepers.setdefault(epoch, {kms.name, *(client.name for client in everybody)})
             if kms.name in keepers:
                 try:
-                    with suppress(KeyNotActive):  # the epoch was abandoned before it became active
-                        kms.end(epoch) if epoch == self._epoch else kms.destroy(epoch)
+                    kms.end(epoch) if epoch == self._epoch else kms.destroy(epoch)
                     keepers.discard(kms.name)
                 except RuntimeUnavailable as error:
                     self._note(kms.name, "destroy", epoch, error, begun)
@@ -190,7 +189,10 @@ class Run:
         return {name: tuple(shares.values()) for name, shares in self._copied.items()}
 
     def _copy_shares(self) -> None:
-        for client in self.parties.clients if self._keep_keys and self.runtime == "local" else ():
+        objects = [
+            client for client in self.parties.clients if isinstance(client, Client)
+        ]  # a stand-in gives out no key
+        for client in objects if self._keep_keys else ():
             with suppress(KeyNotActive):  # not dealt yet, or destroyed
                 share = client.enrolment.share
                 self._copied.setdefault(client.name, {})[share.id.epoch] = share

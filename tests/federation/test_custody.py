@@ -109,7 +109,7 @@ def test_a_revoked_client_is_out_from_the_next_epoch_on():
     ]
     verify(run.transcript)
     with pytest.raises(RoundError):
-        run.parties.kms.revoke("client-4")
+        run.parties.kms.revoke("client-9")
 
 
 def test_an_older_epoch_is_refused():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hefl_core.errors import IntegrityError, RuntimeUnavailable
+from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
 from hefl_core.federation.record.verify import verify
 from hefl_core.federation.round_log import EVENTS
 from hefl_core.runtime.restart import durable_local_stage
@@ -52,6 +52,28 @@ def test_a_deed_whose_answer_was_lost_is_not_done_again(monkeypatch):
     for _ in steps:
         pass
     assert lost and [epoch.epoch for epoch in run.parties.kms.epochs] == [1, 2]
+    run.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("client-1", "theta"),
+        ("client-1", "private_side"),
+        ("client-1", "leave"),
+        ("kms", "audit_log"),
+        ("auditor", "finish"),
+    ],
+)
+def test_a_party_elsewhere_answers_what_is_on_its_list_and_nothing_else(name, step):
+    """The list is the party's: a caller that goes round its own end of it is refused all the same."""
+    run = Run(SMALL.but(rounds=1), stage=durable_local_stage)
+    next(iter(run.steps()))
+    party = next(p for p in (run.parties.kms, run.parties.auditor, *run.parties.clients) if p.name == name)
+    with pytest.raises(RoundError, match="answers nothing else"):
+        party.ask(step)
+    if step != "leave":
+        assert hasattr(type(party._party), step)  # the control: the object itself would give it out
     run.close()
 
 

@@ -42,7 +42,7 @@ class Place:
         )
 
     def models(self):
-        return {client.theta.tobytes() for client in self.stage.parties.clients}
+        return {client._party.theta.tobytes() for client in self.stage.parties.clients}
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_a_new_key_in_the_middle_of_the_round_does_not_make_them_forget():
 def test_a_roster_alone_does_not_make_them_forget():
     """The second fault: no key follows, the old epoch goes on; what the checkpoint dropped is not asked for again."""
     world = begun()
-    world.parties.kms.rotate(1)
+    world.another_key(1, 1)
     for name in (AUDITOR, "client-3"):
         world.deliver(world.parties.kms.roster_envelope(), name)
         with pytest.raises(RoundError, match="began under the key of epoch 1, and epoch 2 was announced"):

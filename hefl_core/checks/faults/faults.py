@@ -253,14 +253,14 @@ class Victim(Restartable):
         self._injector = injector
         super().__init__(name, open_store, make)
 
-    def call(self, method: str, args: tuple[Any, ...], since: int | None) -> Any:
+    def call(self, method: str, args: tuple[Any, ...]) -> Any:
         """As :class:`Restartable`, except at the fault's point."""
         point = f"receive {args[0].header.kind}" if method == "receive" else method
-        return self._injector.at(self, point, args, lambda: Restartable.call(self, method, args, since))
+        return self._injector.at(self, point, args, lambda: Restartable.call(self, method, args))
 
     def plainly(self, method: str, args: tuple[Any, ...]) -> Any:
         """A call that bypasses the injector."""
-        return Restartable.call(self, method, args, None)
+        return Restartable.call(self, method, args)
 
     def lose(self) -> None:
         """Drop the object and with it everything outside its store. Raises: RuntimeUnavailable, always."""

@@ -8,6 +8,9 @@ dealer-free); it keeps the sealed shares only. Python gives no guarantee that fr
 
 The KMS seals to a client's key for that epoch, deposited beforehand and signed by the client. A client without a deposited
 key is left out of the epoch.
+
+A repeated change changes nothing: its answer may have been lost. Enrolment is the same for the same member, an epoch for the
+same rounds with the same clients, an end for the same epoch.
 """
 
 from __future__ import annotations
@@ -127,12 +130,14 @@ class KMS(Hidden):
     # -- members ------------------------------------------------------------------------------------------------
 
     def enrol(self, member: Member) -> None:
-        """Take a party in. After the first epoch only clients can join, from the next epoch on.
+        """Take a party in; the same one again changes nothing. After the first epoch only clients can join, from the next on.
 
         Raises: RoundError for a name or key that is taken, a second coordinator or auditor, another role, or a
             coordinator or auditor after the first epoch.
         """
         enrolled = self._archive.members()
+        if Enrolled(member) in enrolled:
+            return
         if member.role not in MEMBER_ROLES:
             raise RoundError(f"enrol {member.name}: expected a role of {', '.join(MEMBER_ROLES)}, found {member.role}")
         if member.role != CLIENT:
@@ -151,11 +156,14 @@ class KMS(Hidden):
     def revoke(self, client: str) -> None:
         """Leave a client out from the next epoch on; rotate to enforce it. Its share of the active epoch still works.
 
-        Raises: RoundError for a name that is not an enrolled client, or was revoked before.
+        Raises: RoundError for a name that is not an enrolled client.
         """
         enrolled = self._archive.members()
-        if not any(e.member.name == client and e.member.role == CLIENT and not e.revoked for e in enrolled):
+        known = [e for e in enrolled if e.member.name == client and e.member.role == CLIENT]
+        if not known:
             raise RoundError(f"revoke: expected an enrolled client, found {client[:80]!r}")
+        if known[0].revoked:
+            return
         with self._archive.store.transaction():
             self._archive.set_members(tuple(replace(e, revoked=e.revoked or e.member.name == client) for e in enrolled))
             self._issuer.note("revoke", client)
@@ -211,6 +219,8 @@ class KMS(Hidden):
         Raises: RoundError when an epoch is active (rotate), nobody is enrolled, or custody is dealer-free;
             ParameterError when the clients are not as many as the custody says.
         """
+        if self._serves(first_round, last_round):
+            return
         if any(epoch.state is EpochState.ACTIVE for epoch in self.epochs):
             raise RoundError(f"epoch {self.active.epoch} is active: expected none; rotate instead")
         self._activate(self._deal(first_round, last_round))
@@ -223,22 +233,33 @@ class KMS(Hidden):
         """
         active = self.active
         last = max(active.last_round, first_round) if last_round is None else last_round
-        self._activate(self._deal(first_round, last))
+        if not self._serves(first_round, last):
+            self._activate(self._deal(first_round, last))
+
+    def _serves(self, first_round: int, last_round: int) -> bool:
+        """Whether the active key is for these rounds, and none of its clients was revoked since."""
+        clients = set(self._clients())
+        return any(
+            (epoch.first_round, epoch.last_round) == (first_round, last_round) and clients >= set(epoch.roster.clients)
+            for epoch in self.epochs
+            if epoch.state is EpochState.ACTIVE
+        )
 
     def destroy(self, epoch: int) -> None:
         """End a decrypt-only epoch: its sealed shares are deleted and never given out again.
 
-        Raises: KeyNotActive when it is active (rotate first), or was destroyed before.
+        Raises: KeyNotActive when it is active (rotate first).
         """
         known = self._archive.epoch(epoch)
-        if known.state not in (EpochState.DECRYPT_ONLY, EpochState.PENDING):
-            raise KeyNotActive(f"destroy: epoch {epoch} is {known.state.value}; expected a decrypt-only one")
-        self._end(known, "destroy")
+        if known.state is EpochState.ACTIVE:
+            raise KeyNotActive(f"destroy: epoch {epoch} is active; expected a decrypt-only one")
+        if known.state is not EpochState.DESTROYED:
+            self._end(known, "destroy")
 
     def end(self, epoch: int) -> None:
         """End the last epoch when the rounds are over: nothing is active any more, and its sealed shares are deleted.
 
-        Raises: KeyNotActive when it was destroyed before.
+        Raises: KeyNotActive when it never was.
         """
         known = self._archive.epoch(epoch)
         with self._archive.store.transaction():
@@ -317,12 +338,15 @@ class KMS(Hidden):
     def begin_ceremony(self, first_round: int, last_round: int) -> Envelope:
         """Begin a dealer-free epoch: its signed roster, for the clients to make the key among themselves.
 
-        Raises: RoundError when custody has a dealer; as :meth:`open_epoch` and :meth:`rotate`.
+        Raises: RoundError when custody has a dealer, or the key for these rounds is made; as :meth:`open_epoch` and
+            :meth:`rotate`.
         """
         if not self.settings.custody.dealer_free:
             raise RoundError(
                 f"custody {self.settings.custody}: the KMS deals the key; open an epoch, or rotate, instead"
             )
+        if self._serves(first_round, last_round):
+            raise RoundError(f"ceremony: the key from round {first_round} on is made; expected a later first round")
         roster, custody = self._prepare(first_round, last_round)
         with self._archive.store.transaction():
             self._announce_roster(roster, first_round, last_round)
@@ -335,6 +359,9 @@ class KMS(Hidden):
         ``headers``: the signed header of every client's approval.
         Raises: RoundError when no ceremony is under way; IntegrityError unless every client approved exactly this key.
         """
+        active = [epoch.record for epoch in self.epochs if epoch.state is EpochState.ACTIVE]
+        if any(record and record.public_key_digest == public_key_digest(key) for record in active):
+            return
         pending = [epoch for epoch in self.epochs if epoch.state is EpochState.PENDING]
         if pending and pending[0].record and pending[0].record.public_key_digest == public_key_digest(key):
             self._activate(pending[0].epoch)  # a restart came between

@@ -29,7 +29,7 @@ from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
 from hefl_core.keys.roster import Member
 from hefl_core.keys.vault.store import KeyStore
 from hefl_core.probes.private_forms import client_fingerprints
-from hefl_core.runtime import stage
+from hefl_core.runtime import calls, stage
 from hefl_core.runtime.client_results import note_refusal
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.ops.metrics import IN, OUT
@@ -44,7 +44,6 @@ from hefl_core.runtime.ray.carrier import (
 from hefl_core.runtime.ray.cluster import CLUSTER, ray
 from hefl_core.runtime.ray.placement import Placement, home_here, placement_for
 from hefl_core.runtime.ray.table_box import TableBox, seal_table, table_of
-from hefl_core.runtime.restart import perform
 from hefl_core.wire.envelope import Envelope
 from hefl_core.wire.fingerprint import Salt
 
@@ -112,7 +111,7 @@ class PartyHost:
 
     def come_back(self, name: str) -> Any:
         """Restore a party from its store (a new party at the first start). Returns as :meth:`settled`."""
-        return self._outside(name, self._guarded(lambda: self._settle(self._specs[name])))
+        return self._outside(name, calls.guarded(lambda: self._settle(self._specs[name])))
 
     def _move_in(self) -> None:
         """Create the folder. Raises: RuntimeUnavailable naming it when that fails."""
@@ -145,14 +144,17 @@ class PartyHost:
         """This process and its parties."""
         return stage.Host(tuple(self._specs), os.getpid(), platform.node())
 
-    def call(self, name: str, method: str, args: tuple[Any, ...] = (), since: int | None = None) -> Any:
+    def call(self, name: str, method: str, args: tuple[Any, ...] = ()) -> Any:
         """Call a party's method. A large body stays in the object store; the letter carries its reference."""
-        return self._counted(name, method, lambda: _lighten(perform(self._party(name), method, args, since)))
+        return self._counted(name, method, lambda: _lighten(self._answer(name, method, args)))
+
+    def _answer(self, name: str, method: str, args: tuple[Any, ...]) -> Any:
+        return calls.answer(self._party(name), calls.role_of(name), method, args, owner=True)
 
     def _counted(self, name: str, step: str, work: Callable[[], Any], arrived: int | None = None) -> Any:
         """Do the work and report its metrics to the node's service. ``arrived``: bytes of the received message."""
         before, started = self._rounds_done(name), time.perf_counter()
-        answer = self._outside(name, self._guarded(work))
+        answer = self._outside(name, calls.guarded(work))
         lines: list[MetricLine] = [] if arrived is None else [(MESSAGE, IN, arrived)]
         if isinstance(answer, HeflError):
             lines.append((REFUSAL, type(answer).__name__, 1))
@@ -171,7 +173,7 @@ class PartyHost:
     def fingerprints(self, salt: Salt, count: int, seed: int) -> Any:
         """Salted fingerprints of this host's clients' private data, to search other processes for. No secret leaves."""
         clients = [party for party in self._parties.values() if isinstance(party, Client)]
-        found = self._guarded(lambda: [one for c in clients for one in client_fingerprints(c, salt, count, seed)])
+        found = calls.guarded(lambda: [one for c in clients for one in client_fingerprints(c, salt, count, seed)])
         return public_error(found) if isinstance(found, HeflError) else found
 
     def deliver(self, name: str, envelope: Envelope, body: bytes | None) -> Any:
@@ -192,20 +194,6 @@ class PartyHost:
         with suppress(OSError):  # a text that cannot be kept is lost, never sent
             note_refusal(self._home, answer)
         return public_error(answer)
-
-    @staticmethod
-    def _guarded(work: Callable[[], Any]) -> Any:
-        """Return a HeflError as a value, and of any other error only the kind: its text could hold anything."""
-        try:
-            return work()
-        except HeflError as error:
-            return error.with_traceback(None)
-        except Exception as error:
-            where = error.__traceback__
-            while where is not None and where.tb_next is not None:
-                where = where.tb_next
-            place = f"{where.tb_frame.f_code.co_name}:{where.tb_lineno}" if where else "?"
-            return RuntimeUnavailable(f"unexpected {type(error).__name__} in {place}")
 
 
 def _lighten(answer: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import psutil
 
-from hefl_core.errors import HeflError, RuntimeUnavailable
+from hefl_core.errors import HeflError, RuntimeUnavailable, as_value
 from hefl_core.federation.letter import Letter
 from hefl_core.federation.post import untimed
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
@@ -43,9 +43,9 @@ class RemoteParty(StandIn):
         self._await(self.host.settled.remote(self.name))
         return self
 
-    def call(self, method: str, args: tuple[Any, ...], since: int | None) -> Any:
+    def call(self, method: str, args: tuple[Any, ...]) -> Any:
         """Call the host and wait. Raises: RuntimeUnavailable when its process died, or missed the deadline and was killed."""
-        return self.fetch(self.host.call.remote(self.name, method, args, since))
+        return self.fetch(self.host.call.remote(self.name, method, args))
 
     def fetch(self, reference: Any) -> Any:
         """Get an answer of the host; this process owns its body afterwards. Raises: as :meth:`call`."""
@@ -135,23 +135,16 @@ class RayCarrier:
             yield party, self._again(party, party.late(), ask)
 
     def _taken(self, party: RemoteParty, reference: Any, ask: Callable[[RemoteParty], Any]) -> Any:
-        try:
-            return party.fetch(reference)
-        except RuntimeUnavailable as error:
-            return self._again(party, error, ask)
-        except HeflError as error:
-            return error
+        answer = as_value(lambda: party.fetch(reference))
+        return self._again(party, answer, ask) if isinstance(answer, RuntimeUnavailable) else answer
 
     @staticmethod
     def _again(party: RemoteParty, error: RuntimeUnavailable, ask: Callable[[RemoteParty], Any]) -> Any:
         """Retry once for coordinator, auditor and KMS: they have no substitute."""
         if party.name not in (COORDINATOR, AUDITOR, KMS):
             return error
-        try:
-            party.come_back()
-            return party.fetch(ask(party))
-        except HeflError as still:
-            return still
+        gone = as_value(party.come_back)
+        return gone or as_value(lambda: party.fetch(ask(party)))
 
     def body(self, letter: Letter) -> bytes:
         """Fetch the body for the record."""

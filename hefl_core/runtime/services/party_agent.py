@@ -14,7 +14,18 @@ from typing import Any, Final, Protocol
 from hefl_core.errors import HeflError, KeyUseError, RuntimeUnavailable, WireError
 from hefl_core.ids import COORDINATOR
 from hefl_core.keys.roster import CLIENT
-from hefl_core.runtime.calls import LEAVE, Call, Hello, Report, pack_result, refusal_of, step_of, unpack_arguments
+from hefl_core.runtime.calls import (
+    LEAVE,
+    Call,
+    Hello,
+    Report,
+    answer,
+    guarded,
+    pack_result,
+    refusal_of,
+    step_of,
+    unpack_arguments,
+)
 from hefl_core.runtime.ops.logs import Log, place_of
 from hefl_core.runtime.ops.metrics import IN, OUT, Metrics
 from hefl_core.runtime.ops.settings import Address
@@ -59,30 +70,29 @@ class PartyAgent:
 
     def perform(self, data: bytes) -> Report:
         """Execute a call and return its report. Every error becomes a refusal."""
-        number = 0
-        try:
-            call = decode(data, Call, limit=MAX_MESSAGE)
-            number = call.number
-            return Report(self.life, number, None, self._do(call))
-        except HeflError as error:
-            refused = error
-        except Exception as error:  # its text could hold anything
-            refused = RuntimeUnavailable(f"unexpected {type(error).__name__} in {place_of(error)}")
-        refusal = refusal_of(refused, private=self._role == CLIENT)
+        call = guarded(lambda: decode(data, Call, limit=MAX_MESSAGE))
+        if isinstance(call, HeflError):
+            return self._refused(0, call)
+        answered = guarded(lambda: self._do(call))
+        if isinstance(answered, HeflError):
+            return self._refused(call.number, answered)
+        return Report(self.life, call.number, None, answered)
+
+    def _refused(self, number: int, error: HeflError) -> Report:
+        refusal = refusal_of(error, private=self._role == CLIENT)
         self._metrics.refusal(refusal.kind)
-        self._log.warning("refused", kind=refusal.kind, text=refusal.text, place=place_of(refused))
-        self._diary.refused(refused)
+        self._log.warning("refused", kind=refusal.kind, text=refusal.text, place=place_of(error))
+        self._diary.refused(error)
         return Report(self.life, number, refusal, b"")
 
     def _do(self, call: Call) -> bytes:
-        step = step_of(self._role, call.step)
+        step = step_of(self._role, call.step, owner=False)
         arguments = tuple(unpack_arguments(step, call.arguments))
         if call.step == LEAVE:
             self._over = True
             return pack_result(None)
         started = time.perf_counter()
-        found = getattr(self._party, call.step)
-        result = pack_result(found(*arguments) if callable(found) else found)
+        result = pack_result(answer(self._party, self._role, call.step, arguments, owner=False))
         self._metrics.step(call.step, time.perf_counter() - started)
         self._log.debug("done", step=call.step)
         self._diary.note(call.step)
@@ -140,9 +150,9 @@ class PartyAgent:
                         ready(True)
                         continue
                     self._metrics.message(IN, len(call))
-                    answer = encode(self.perform(call))
-                    self._metrics.message(OUT, len(answer))
-                    report(answer, timeout=REPORT_SECONDS)
+                    told = encode(self.perform(call))
+                    self._metrics.message(OUT, len(told))
+                    report(told, timeout=REPORT_SECONDS)
                     if self._over:
                         return
             except grpc.RpcError as error:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, cast
 
-from hefl_core.errors import HeflError, IntegrityError, KeyUseError, RoundError
+from hefl_core.errors import HeflError, IntegrityError, KeyUseError, RoundError, as_value
 from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.client import Client
 from hefl_core.federation.coordinator import Coordinator
@@ -20,40 +21,26 @@ from hefl_core.federation.post import untimed
 from hefl_core.federation.round import Parties
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.ids import KMS as KMS_NAME
-from hefl_core.keys.ceremony_result import CeremonyResult
-from hefl_core.keys.epochs import EpochState, public_key_digest
-from hefl_core.keys.kms.records import KeyEpoch
 from hefl_core.keys.kms.service import KMS
-from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.roster import Member
+from hefl_core.runtime.calls import Proxy
 from hefl_core.runtime.services.coordinator_server import CoordinatorServer
 from hefl_core.runtime.services.kit import Kit
 from hefl_core.runtime.stage import Host, Runtime, Stage, custody_of
-from hefl_core.schemes.base import PublicKey
-from hefl_core.wire.envelope import Envelope, SignedHeader
-
-ATTRIBUTES: Final = ("epochs", "refusals")
-"""Members of a party that are read, not called."""
+from hefl_core.wire.envelope import Envelope
 
 
-class DistantParty:
-    """Proxy for a remote party: the same methods, answered by its own service or by an error."""
+class DistantParty(Proxy):
+    """A party of another organisation, which its own service answers for."""
 
     def __init__(self, member: Member, server: CoordinatorServer) -> None:
-        self.name = member.name
+        super().__init__(member.name)
         self.member = member
         self._server = server
 
-    def __getattr__(self, method: str) -> Any:
-        if method.startswith("_"):
-            raise AttributeError(method)
-        if method in ATTRIBUTES:
-            return self.ask(method)
-        return lambda *arguments: self.ask(method, *arguments)
-
-    def ask(self, method: str, *arguments: object) -> Any:
-        """Ask and wait. Raises: the party's error; RuntimeUnavailable without an answer in time."""
-        return self._server.ask(self.name, method, *arguments)
+    def ask(self, step: str, *arguments: Any) -> Any:
+        """Through the coordinator's server. Raises: as :class:`Proxy`."""
+        return self._server.ask(self.name, step, *arguments)
 
 
 class StrictCarrier:
@@ -74,20 +61,13 @@ class StrictCarrier:
         distant = {party.name: party for party in parties if isinstance(party, DistantParty)}
         for party in parties:
             if party.name not in distant:
-                yield party, _call(party, step, argument)
+                yield party, as_value(partial(getattr(party, step), argument))
         for name, answer in self._server.ask_all(list(distant), step, argument):
             yield distant[name], answer
 
     def body(self, letter: Letter) -> bytes:
         """The envelope holds it."""
         return letter.envelope.body
-
-
-def _call(party: Any, step: str, argument: object) -> Any:
-    try:
-        return getattr(party, step)(argument)
-    except HeflError as error:
-        return error
 
 
 def strict_stage(kit: Kit, coordinator: Coordinator, server: CoordinatorServer, close: Callable[[], None]) -> Runtime:
@@ -126,94 +106,43 @@ class KeyDesk:
             elif enrolled[member.name]["signing"] != member.signing.hex():
                 raise IntegrityError(f"kit: {member.name} has other keys than those enrolled before; refuse the kit")
 
-    @property
-    def epochs(self) -> tuple[KeyEpoch, ...]:
-        """All epochs. They are public."""
-        return self._kms.epochs
-
-    def clients_to_ask(self) -> tuple[str, ...]:
-        """The clients that are short of sealing keys."""
-        return self._kms.clients_to_ask()
-
-    def deposit(self, prekeys: tuple[Prekey, ...]) -> None:
-        """Store a client's sealing keys. Raises: as :meth:`KMS.deposit`."""
-        self._kms.deposit(prekeys)
+    def __getattr__(self, step: str) -> Any:
+        return getattr(self._kms, step)
 
     def open_epoch(self, first_round: int, last_round: int) -> None:
-        """Deal the first key. Raises: RoundError when the policy forbids it."""
-        if self._is_new(first_round, last_round):
-            self._kms.open_epoch(first_round, last_round)
+        """Deal the first key. Raises: RoundError for other rounds than the terms say."""
+        self._check_terms(first_round, last_round)
+        self._kms.open_epoch(first_round, last_round)
 
     def rotate(self, first_round: int, last_round: int) -> None:
-        """Deal the next key. Raises: RoundError when the policy forbids it."""
-        if self._is_new(first_round, last_round):
-            self._kms.rotate(first_round, last_round)
+        """Deal the next key. Raises: RoundError for other rounds than the terms say."""
+        self._check_terms(first_round, last_round)
+        self._kms.rotate(first_round, last_round)
 
     def begin_ceremony(self, first_round: int, last_round: int) -> Envelope:
-        """Begin a key without a dealer. Raises: RoundError when the policy forbids it."""
-        if not self._is_new(first_round, last_round):
-            raise RoundError(f"ceremony: the key from round {first_round} on is made; expected a later first round")
+        """Begin a key without a dealer. Raises: RoundError for other rounds than the terms say."""
+        self._check_terms(first_round, last_round)
         return self._kms.begin_ceremony(first_round, last_round)
-
-    def register(self, key: PublicKey, result: CeremonyResult, headers: tuple[SignedHeader, ...]) -> None:
-        """Register a key that the clients made. Raises: as :meth:`KMS.register`."""
-        active = [epoch.record for epoch in self.epochs if epoch.state is EpochState.ACTIVE]
-        if any(record and record.public_key_digest == public_key_digest(key) for record in active):
-            return
-        self._kms.register(key, result, headers)
-
-    def destroy(self, epoch: int) -> None:
-        """Destroy an old epoch; the active one is refused. Raises: KeyNotActive."""
-        if any(known.epoch == epoch and known.state is EpochState.DESTROYED for known in self.epochs):
-            return
-        self._kms.destroy(epoch)
 
     def end(self, epoch: int) -> None:
         """End the last epoch when the coordinator asks: the clients have their shares and keep them until their last round.
 
         Raises: KeyNotActive for an epoch that never was; RoundError for another than the last round's.
         """
-        known = {one.epoch: one for one in self.epochs}.get(epoch)
-        if known is not None and known.state is EpochState.DESTROYED:
-            return
-        if known is not None and known.last_round != self._terms.rounds:
+        last = next((one.last_round for one in self._kms.epochs if one.epoch == epoch), self._terms.rounds)
+        if last != self._terms.rounds:
             raise RoundError(
                 f"KMS: expected the end of the key for round {self._terms.rounds}, found epoch {epoch}, which serves up "
-                f"to {known.last_round}; rotate"
+                f"to {last}; rotate"
             )
         self._kms.end(epoch)
 
-    def receive(self, envelope: Envelope) -> None:
-        """Receive a client's approval. Raises: as :meth:`KMS.receive`."""
-        self._kms.receive(envelope)
-
-    def roster_envelope(self) -> Envelope:
-        """Of the active epoch."""
-        return self._kms.roster_envelope()
-
-    def epoch_envelope(self) -> Envelope:
-        """Of the active epoch."""
-        return self._kms.epoch_envelope()
-
-    def share_envelope(self, client: str, epoch: int) -> Envelope:
-        """The share sealed to this client alone. Raises: KeyNotActive when the epoch is destroyed."""
-        return self._kms.share_envelope(client, epoch)
-
-    def unrecorded(self, after: int) -> tuple[SignedHeader, ...]:
-        """Headers of abandoned epochs' messages."""
-        return self._kms.unrecorded(after)
-
-    def _is_new(self, first_round: int, last_round: int) -> bool:
-        """Whether a key from this round on has yet to be made. Raises: RoundError when the terms do not allow it."""
+    def _check_terms(self, first_round: int, last_round: int) -> None:
         if not 1 <= first_round <= last_round or last_round != self._terms.last_round_of(first_round):
             raise RoundError(
                 f"KMS: expected a key for {self._terms.rounds_per_epoch} of {self._terms.rounds} rounds, found "
                 f"{first_round} to {last_round}; the terms say otherwise"
             )
-        active = [epoch for epoch in self.epochs if epoch.state is EpochState.ACTIVE]
-        if active and active[0].first_round > first_round:
-            raise RoundError(f"KMS: expected a first round from {active[0].first_round} on, found {first_round}")
-        return not active or active[0].first_round != first_round
 
 
 class ClientDesk:

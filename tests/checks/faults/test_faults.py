@@ -131,5 +131,5 @@ def test_a_restored_backup_gives_no_second_answer(tmp_path):
     holder.restart()
     holder._party.receive(run.parties.coordinator.request_decryption(sent.position).envelope)
     with pytest.raises(RuntimeUnavailable, match="answers nothing new"):
-        holder.call("partial_decryption", (sent.position,), None)
+        holder.call("partial_decryption", (sent.position,))
     run.close()

@@ -7,7 +7,7 @@ import time
 import psutil
 import pytest
 
-from hefl_core.errors import RuntimeUnavailable
+from hefl_core.errors import RoundError, RuntimeUnavailable
 from hefl_core.federation.record.verify import verify
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.run import Run
@@ -82,12 +82,19 @@ def test_a_dead_client_host_is_left_out_and_the_round_goes_on():
     run.close()
 
 
-def test_a_refused_secret_names_no_secret():
-    """An unexpected failure inside an actor comes back as a kind and a place, never as its text."""
+def test_an_actor_answers_what_is_on_its_list_and_tells_no_more_of_a_failure_than_kind_and_place():
+    from hefl_core.runtime.ray.cluster import ray
+
     run = Run(SMALL.but(rounds=1), "ray")
     next(iter(run.steps()))
-    with pytest.raises(RuntimeUnavailable, match="AttributeError"):
-        run.parties.coordinator.ask("no_such_method")
+    client = run.parties.clients[0]
+    for step in ("theta", "enrolment", "private_side", "leave", "no_such_method"):
+        found = ray.get(client.host.call.remote(client.name, step))  # goes round this process's end of the list
+        assert isinstance(found, RoundError) and "answers nothing else" in str(found)
+        with pytest.raises(AttributeError):
+            getattr(client, step)
+    with pytest.raises(RuntimeUnavailable, match=r"unexpected TypeError in calls\.py:answer"):
+        run.parties.coordinator.ask("aggregate", "too", "many")
     run.close()
 
 
