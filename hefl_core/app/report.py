@@ -64,7 +64,7 @@ def to_html(
     return environment.get_template("report.html").render(
         _=cover.translate,
         cover=cover,
-        data=_data(result),
+        data=result.data_name,
         summary=_summary(result, attacked, cover.translate),
         attacked=attacked,
         Reading=Reading,
@@ -81,10 +81,6 @@ def to_html(
     )
 
 
-def _data(result: RunResult) -> str:
-    return result.table.name if result.table else result.experiment.dataset
-
-
 def _summary(result: RunResult, attacked: Sequence[Attacked], _: Callable[[str], str]) -> tuple[str, ...]:
     """The run in three sentences: what was trained, what the checks found, what the coordinator's seat could read."""
     last = result.rounds[-1]
@@ -96,7 +92,7 @@ def _summary(result: RunResult, attacked: Sequence[Attacked], _: Callable[[str],
         clients=result.experiment.clients,
         model=result.experiment.model,
         parameters=f"{result.parameters:,}",
-        data=_data(result),
+        data=result.data_name,
         rounds=len(result.rounds),
         scheme=result.experiment.scheme,
         accuracy=accuracy,

@@ -58,9 +58,8 @@ def progress(bus: EventBus, rounds: int) -> Iterator[None]:
 
 def rounds_table(result: RunResult, plain: RunResult | None = None) -> Table:
     """One line per round; beside it plain FedAvg with the same seed, when given."""
-    dataset = result.table.name if result.table else result.experiment.dataset
     table = Table(
-        title=f"{result.experiment.scheme}, {dataset}, {result.experiment.clients} clients",
+        title=f"{result.experiment.scheme}, {result.data_name}, {result.experiment.clients} clients",
         caption="plain: accuracy of plain FedAvg; error: largest, against plain FedAvg's mean; upload: bytes per client; "
         "x f32: times the float32 update",
     )

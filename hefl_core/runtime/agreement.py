@@ -13,6 +13,7 @@ from hefl_core.errors import ParameterError, RoundError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.ids import client_name
 from hefl_core.learning import shelf
+from hefl_core.runtime.client_home import require_one_each
 from hefl_core.runtime.client_results import model_at
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import RoundZeroNote, RunResult
@@ -78,6 +79,7 @@ def agree(
     bus = bus or EventBus()
     bus.publish(Progress("round zero: the clients agree on columns, categories and scaling, under encryption"))
     first = experiment.but(dataset=shelf.resolve(experiment.dataset))
+    require_one_each(shelf.tables(first.dataset), first.clients)
     zero = round_zero(first)
     if runtime == "strict":
         found: list[Theta] = []

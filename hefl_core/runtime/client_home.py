@@ -18,7 +18,7 @@ from hefl_core.learning.models import SUMS, Model, model_for, model_for_dataset,
 from hefl_core.learning.partition import partition
 from hefl_core.learning.trainers import open_trainer
 from hefl_core.runtime.round_zero import agreement_home, layout
-from hefl_core.tables.hospitals import TABLES
+from hefl_core.tables.hospitals import TABLES, HospitalTables
 
 OWN: Final = "own:"
 """Prefix of data set names that stand for the clients' own tables (runtime/services/own_data.py)."""
@@ -74,17 +74,19 @@ def _hospitals(dataset: str, model: str, clients: int) -> DealtData:
 
     Raises: DataError for another number of clients.
     """
-    held = shelf.tables(dataset)
-    if clients != len(held.names):
-        raise DataError(
-            f"clients: expected {len(held.names)}, one for each table, found {clients}; say --clients {len(held.names)}"
-        )
+    require_one_each(shelf.tables(dataset), clients)
     own = tuple(_hospital(dataset, at) for at in range(1, clients + 1))
     train, test = (pooled([getattr(one, part) for one in own]) for part in ("train", "test"))
     whole = replace(own[0], name=dataset, train=train, test=test)
     return DealtData(
         whole, model_for_dataset(model, whole), tuple(one.train for one in own), tuple(one.test for one in own)
     )
+
+
+def require_one_each(tables: HospitalTables, clients: int) -> None:
+    """Reject another number of clients than of tables. Raises: DataError."""
+    if (count := len(tables.names)) != clients:
+        raise DataError(f"clients: expected {count}, one for each table, found {clients}; say --clients {count}")
 
 
 @lru_cache(maxsize=16)

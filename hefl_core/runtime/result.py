@@ -209,6 +209,14 @@ class RunResult:
     round_zero: RoundZeroNote | None = None
 
     @property
+    def data_name(self) -> str:
+        """The data in a few letters: tables by the beginning of their name, which is their content's."""
+        if self.table is not None:
+            return self.table.name
+        kind, colon, digest = self.experiment.dataset.partition(":")
+        return f"{kind}-{digest[:12]}" if colon else kind
+
+    @property
     def left_out(self) -> tuple[LeftOut, ...]:
         """Parties that refused a letter or gave no answer, and why, as recorded."""
         return self.transcript.left_out

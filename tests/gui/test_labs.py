@@ -70,7 +70,14 @@ def test_a_report_is_a_document():
     german = {"Figure": "Abbildung"}
     cover = Cover("Two <hospitals>", "A. Author", date(2026, 1, 2), "thesis", "de", lambda text: german.get(text, text))
     thesis = to_html(result, cover, attacked)
-    for said in ("Two &lt;hospitals&gt;", "A. Author", 'datetime="2026-01-02"', 'lang="de"', "Abbildung 1.", "Abbildung 2."):
+    for said in (
+        "Two &lt;hospitals&gt;",
+        "A. Author",
+        'datetime="2026-01-02"',
+        'lang="de"',
+        "Abbildung 1.",
+        "Abbildung 2.",
+    ):
         assert said in thesis
     assert all(f"Table {number}." in thesis for number in range(1, 5))
     assert "not encrypted" in thesis and "counter(pages)" in thesis
@@ -82,7 +89,9 @@ def test_the_summary_counts_what_the_attacks_learned():
     """A control that reads and a run that does not; and the other way round, which the sentence then says."""
     result = finished(SMALL.but(rounds=1)).result()
     attacked = beside_control(result)
-    assert "0 of 3 attacks learned more than guessing; on the same run without encryption" in to_html(result, None, attacked)
+    assert "0 of 3 attacks learned more than guessing; on the same run without encryption" in to_html(
+        result, None, attacked
+    )
     turned = [replace(one, run=one.control, control=one.run) for one in attacked]
     learned = sum(one.readings[1] in (Reading.READ, Reading.HINT) for one in attacked)
     assert learned > 0 and f"{learned} of 3 attacks learned more" in to_html(result, None, turned)

@@ -43,7 +43,7 @@ from hefl_core.runtime.ray.carrier import (
 )
 from hefl_core.runtime.ray.cluster import CLUSTER, ray
 from hefl_core.runtime.ray.placement import Placement, home_here, placement_for
-from hefl_core.runtime.ray.table_box import TableBox, seal_table, table_of
+from hefl_core.runtime.ray.table_box import TableBox, seal_tables, table_of
 from hefl_core.wire.envelope import Envelope
 from hefl_core.wire.fingerprint import Salt
 
@@ -75,7 +75,7 @@ class PartyHost:
         self._parties: dict[str, Any] = {}
         self._stores: dict[str, KeyStore] = {}
         self._settled: dict[str, Any] = {}
-        self._box = self._guarded(self._open_box)
+        self._box = calls.guarded(self._open_box)
         if self._box is None:
             self._settle_all()
 
@@ -94,7 +94,7 @@ class PartyHost:
 
     def take_table(self, sealed: bytes) -> None:
         """Take the run's table, then settle the clients; an error stands for each client that waits for it."""
-        error = self._guarded(lambda: self._box.take(sealed)) if isinstance(self._box, TableBox) else self._box
+        error = calls.guarded(lambda: self._box.take(sealed)) if isinstance(self._box, TableBox) else self._box
         if isinstance(error, HeflError):
             self._settled = dict.fromkeys(self._specs, public_error(error))
         else:
@@ -255,10 +255,11 @@ class RayRuntime:
             *house(PartySpec(AUDITOR, "make_auditor", (manifest, root))),
         ]
         offices = len(hosts)
-        for group in self._groups(manifest.experiment.clients, place):
+        groups = self._groups(manifest.experiment.clients, place)
+        for group in groups:
             waiting += house(*(PartySpec(client_name(k), "make_client", (manifest, root, k, observer)) for k in group))
         if table_of(manifest) is not None:
-            _deliver_table(manifest, hosts[offices:])
+            _deliver_tables(manifest, hosts[offices:], groups)
         coordinator, auditor, *clients = [party.settle() for party in waiting]
         parties = stage.enrol(kms, coordinator, auditor, clients, stage.custody_of(manifest))  # type: ignore[arg-type]
         houses = tuple(ray.get([host.whereabouts.remote() for host in hosts], timeout=SETUP_DEADLINE_SECONDS))
@@ -276,16 +277,19 @@ def host_class(kind: type[PartyHost]) -> Any:
     return ray.remote(num_cpus=0, max_restarts=MAX_PROCESS_RESTARTS, max_task_retries=1)(kind)
 
 
-def _deliver_table(manifest: Manifest, hosts: Sequence[Any]) -> None:
-    """Seal the run's table to each client's host. Raises: RuntimeUnavailable, or a host's own error."""
+def _deliver_tables(manifest: Manifest, hosts: Sequence[Any], groups: Sequence[Sequence[int]]) -> None:
+    """Seal to each host the run's table, or the tables of its own clients only.
+
+    Raises: RuntimeUnavailable, or a host's own error.
+    """
     try:
         readers = ray.get([host.reception.remote() for host in hosts], timeout=SETUP_DEADLINE_SECONDS)
     except ray.exceptions.RayError as error:
         raise RuntimeUnavailable(f"clients: their processes do not start ({type(error).__name__})") from None
-    for host, reader in zip(hosts, readers, strict=True):
+    for host, reader, clients in zip(hosts, readers, groups, strict=True):
         if isinstance(reader, HeflError):
             raise reader
-        host.take_table.remote(seal_table(manifest, reader))
+        host.take_table.remote(seal_tables(manifest, reader, clients))
 
 
 def _end(hosts: Sequence[Any], folder: tempfile.TemporaryDirectory[str]) -> None:

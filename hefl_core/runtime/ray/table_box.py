@@ -5,6 +5,7 @@ The host keeps it in an encrypted store of its own and puts it on the shelf of i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import SealingInfo, open_sealed, seal
 from hefl_core.learning import shelf
 from hefl_core.runtime.stage import open_store
+from hefl_core.tables.hospitals import TABLES, HospitalTables
 from hefl_core.tables.source import TABLE, TableSource
 
 _PURPOSE: Final = "table"
@@ -24,15 +26,19 @@ _STORE: Final = "table"
 
 
 def table_of(manifest: Manifest) -> str | None:
-    """The name of the table that a run deals, or None where it deals no user's table."""
+    """The name of the users' table or tables that a run needs, or None where it needs none."""
     name = manifest.experiment.dataset
-    return name if name.startswith(TABLE) else None
+    return name if name.startswith((TABLE, TABLES)) else None
 
 
-def seal_table(manifest: Manifest, reader: Member) -> bytes:
-    """The run's table, for one host. Leaks: its length. Raises: DataError when this process does not have it."""
-    source = shelf.find(manifest.experiment.dataset).source
-    return seal(source.to_bytes(), reader, _info(manifest))
+def seal_tables(manifest: Manifest, reader: Member, clients: Sequence[int]) -> bytes:
+    """For one host the run's table, or, where each client has its own, those of the host's ``clients`` only.
+
+    Leaks: its length. Raises: DataError when this process does not have it.
+    """
+    name = manifest.experiment.dataset
+    own = shelf.tables(name).only(clients) if name.startswith(TABLES) else shelf.find(name).source
+    return seal(own.to_bytes(), reader, _info(manifest))
 
 
 class TableBox:
@@ -67,9 +73,12 @@ class TableBox:
         return content is not None
 
     def _put(self, content: bytes) -> None:
-        wanted, found = self._manifest.experiment.dataset, shelf.put(TableSource.from_bytes(content))
-        if found != wanted:
+        wanted = self._manifest.experiment.dataset
+        if wanted.startswith(TABLES):
+            found = shelf.put_tables(HospitalTables.from_bytes(content))
+        elif (found := shelf.put(TableSource.from_bytes(content))) != wanted:
             shelf.forget(found)
+        if found != wanted:
             raise DataError(
                 f"table: expected {wanted}, found {found}; the driver reads tables in another way: install one release on all nodes"
             )

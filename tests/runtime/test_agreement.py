@@ -1,0 +1,143 @@
+"""One file for each hospital: they agree, train, and get the model of the pooled, rightly encoded table."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from hefl_core.cli.main import app
+from hefl_core.errors import DataError, ParameterError
+from hefl_core.federation.experiment import Experiment
+from hefl_core.learning.base import Examples, LocalTraining, training_seed
+from hefl_core.learning.models import model_for
+from hefl_core.learning.split import split_indices
+from hefl_core.learning.trainers import open_trainer
+from hefl_core.runtime.launch import run_experiment
+from hefl_core.tables.encoding import encode
+from tests.tables.hospitals import A, B, C, pooled, reader
+
+EXPERIMENT = Experiment(model="logistic", clients=3, rounds=3, batch=8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, content in (("a", A), ("b", B), ("c", C)):
+        (tmp_path / f"{name}.csv").write_bytes(content)
+    return tmp_path
+
+
+def plain_fedavg(experiment, theta):
+    """FedAvg in float64 on the tables as a reader of all of them encodes them: no protocol, no encryption."""
+    schema, _ = pooled([A, B, C])
+    model = model_for(experiment.model, len(schema.feature_names), len(schema.classes))
+    trainer = open_trainer("numpy", model)
+    parts = []
+    for content in (A, B, C):
+        made = encode(reader(content)(schema), schema)
+        train, _ = split_indices(reader(content)(schema).label.codes, len(made.labels) // 5)
+        parts.append((made.features[train], made.labels[train]))
+    for number in range(1, experiment.rounds + 1):
+        total, weight = np.zeros(len(theta)), 0
+        for at, (features, labels) in enumerate(parts, start=1):
+            how = LocalTraining(
+                1, experiment.batch, experiment.learning_rate, training_seed(experiment.seed, number, at)
+            )
+            own = trainer.train(theta, Examples(features, labels), how)
+            total += len(labels) * (own.astype(np.float64) - theta.astype(np.float64))
+            weight += len(labels)
+        theta = (theta.astype(np.float64) + total / weight).astype(np.float32)
+    return theta
+
+
+def models(result):
+    return [item.model for item in result.rounds], [item.accuracy for item in result.rounds]
+
+
+def test_the_model_is_that_of_the_pooled_table(folder):
+    result = run_experiment(EXPERIMENT.but(dataset=f"csv-dir:{folder}"))
+    seen = next(one for one in result.observations[3] if one.theta)
+    manifest = result.transcript.manifest
+    theta_0 = model_for("logistic", len(manifest.schema.columns), len(manifest.schema.classes)).init(
+        manifest.initialisation
+    )
+    expected = plain_fedavg(EXPERIMENT, np.asarray(theta_0, np.float32))
+    bound = sum(item.error_bound for item in result.rounds)
+    assert np.abs(np.frombuffer(seen.theta, np.float32) - expected).max() <= 4 * bound  # training amplifies a little
+    assert np.abs(expected - theta_0).max() > 100 * bound, "the control: it did learn"
+    assert (result.round_zero.rows, result.round_zero.clients) == (95, 3)
+    assert dict(zip(result.round_zero.classes, result.round_zero.class_rows, strict=True)) == {"no": 54, "yes": 41}
+
+
+def test_names_of_files_and_folders_change_nothing(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("elsewhere")
+    for name, content in (("1 north", A), ("2 south", B), ("3 west", C)):
+        (other / f"{name}.csv").write_bytes(content)
+    one, two = (run_experiment(EXPERIMENT.but(dataset=f"csv-dir:{where}")) for where in (folder, other))
+    assert models(one) == models(two)
+    assert str(folder) not in one.to_json() and str(folder).encode() not in one.transcript.to_bytes()
+
+
+def test_the_coordinators_record_shows_no_total(folder):
+    """The record of both runs holds neither a mean nor a spread; the same search finds them where they are."""
+    result = run_experiment(EXPERIMENT.but(dataset=f"csv-dir:{folder}"))
+    schema, _ = pooled([A, B, C])
+    needles = [np.float64(number).tobytes() for column in schema.columns for number in (column.centre, column.spread)]
+    needles = [needle for needle in needles if needle not in (np.float64(0).tobytes(), np.float64(1).tobytes())]
+    record = result.transcript.to_bytes() + b"".join(result.transcript.blobs.values())
+    assert needles and not any(needle in record for needle in needles)
+    held = np.array([column.centre for column in schema.columns] + [column.spread for column in schema.columns])
+    assert all(needle in held.tobytes() for needle in needles)
+
+
+def test_the_command_line_says_what_was_agreed(folder, tmp_path):
+    out = tmp_path / "result.json"
+    asked = ["run", "--dataset", f"csv-dir:{folder}", "--clients", "3", "--rounds", "1", "--model", "logistic"]
+    found = CliRunner().invoke(app, [*asked, "--json", str(out)])
+    assert found.exit_code == 0, found.output
+    said = " ".join(found.output.split())
+    assert "round zero: 3 clients agreed on 5 features from 95 rows (no 54, yes 41) by 3 encrypted sums" in said
+    assert json.loads(out.read_text())["round_zero"]["sums"] == 3
+
+
+@pytest.mark.parametrize(
+    "changes, error, said",
+    [
+        ({"clients": 4}, DataError, "expected 3, one for each table, found 4; say --clients 3"),
+        ({"alpha": 0.5}, ParameterError, "leave --partition and --alpha out"),
+        ({"clip_norm": 1.0, "dp_noise": 1.0}, ParameterError, "carry no noise"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_before_anything_is_sent(folder, changes, error, said):
+    with pytest.raises(error, match=said):
+        run_experiment(EXPERIMENT.but(dataset=f"csv-dir:{folder}", **changes))
+
+
+def test_a_folder_that_is_none_or_has_one_file_is_refused(tmp_path):
+    (tmp_path / "only.csv").write_bytes(A)
+    with pytest.raises(DataError, match="two tables or more, found 1; put one"):
+        run_experiment(EXPERIMENT.but(dataset=f"csv-dir:{tmp_path}"))
+    with pytest.raises(DataError, match="found no folder"):
+        run_experiment(EXPERIMENT.but(dataset=f"csv-dir:{tmp_path / 'nowhere'}"))
+
+
+def test_a_table_that_cannot_be_read_names_its_client_and_line(folder):
+    (folder / "b.csv").write_bytes(B + b"\n1,2\n")
+    with pytest.raises(DataError, match="table of client 2: line 32"):
+        run_experiment(EXPERIMENT.but(dataset=f"csv-dir:{folder}"))
+
+
+def test_strict_mode_gives_the_same_model(folder):
+    """Round zero and the training, each with a service of its own for every party: the hospitals' tables stay in their folders."""
+    asked = EXPERIMENT.but(dataset=f"csv-dir:{folder}", rounds=1)
+    local, strict = run_experiment(asked), run_experiment(asked.but(observed=False), "strict")
+    assert strict.round_zero.schema == local.round_zero.schema
+    assert [item.accuracy for item in strict.rounds] == [item.accuracy for item in local.rounds]
+
+
+@pytest.mark.ray
+def test_ray_gives_the_same_model(folder):
+    asked = EXPERIMENT.but(dataset=f"csv-dir:{folder}", rounds=1)
+    local, on_ray = run_experiment(asked), run_experiment(asked, "ray", clients_per_host=1)
+    assert on_ray.round_zero.schema == local.round_zero.schema
+    assert [item.accuracy for item in on_ray.rounds] == [item.accuracy for item in local.rounds]
