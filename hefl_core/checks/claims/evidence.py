@@ -236,7 +236,7 @@ def inputs_allowed(result: RunResult) -> str:
     open_ended: list[str] = []
     for seat in (COORDINATOR, AUDITOR):
         found = examine(transcript, seat)
-        open_ended += () if transcript.closed else filter(awaits_uploads, found.findings)
+        open_ended += filter(awaits_uploads, found.findings)
         wrong = [what for what in found.findings if what not in open_ended]
         demand(not wrong, f"{seat}: {'; '.join(wrong[:3])}")
         messages, nbytes = messages + found.messages, nbytes + found.nbytes
@@ -245,7 +245,10 @@ def inputs_allowed(result: RunResult) -> str:
     demand(not beside, f"on record: {'; '.join(beside[:3])}")
     handed = result.blindness.handed if result.blindness else None
     demand(handed is None or not handed.findings, f"handed to the process: {handed.findings[:3] if handed else ''}")
-    need_of(not open_ended, f"the run broke off: its last uploads are not on record to compare with ({open_ended[:1]})")
+    need_of(
+        not open_ended,
+        f"an upload is not on record to compare with: the run broke off, or the auditor could not open it ({open_ended[:1]})",
+    )
     more = f"; {handed.messages} objects that Ray handed to the process likewise" if handed else ""
     return (
         f"{messages} messages ({nbytes} bytes), {fields} fields, each with a meaning on the list; none of the "
