@@ -228,7 +228,7 @@ class Run:
         if number == 1:
             self._cold_start = time.perf_counter() - self._started
         self._file_uploads(position, begun)
-        seen = self._with_the_sum(position, self._observe(position, "observe", self._present(begun), begun), begun)
+        seen = self._with_the_sum(position, self._observe(position, "observe", self._visible(begun), begun), begun)
         result = begun.observer.measure(begun.transcript, position, seen, seconds)
         self.rounds.append(result)
         if self._journal:
@@ -284,7 +284,7 @@ class Run:
             except RuntimeUnavailable as error:
                 begun.post.note(AUDITOR, "evidence", entry.position, error)
 
-    def _present(self, begun: _Begun) -> list[Client]:
+    def _visible(self, begun: _Begun) -> list[Client]:
         """The clients to observe; none in a run that is not observed."""
         there = [client for client in self.parties.clients if client.name not in begun.post.absent]
         return there if self.experiment.observed else []
@@ -297,7 +297,7 @@ class Run:
         sent = (entry for entry in begun.transcript.of_round(position.round) if entry.position == position)
         total = next(entry for entry in sent if entry.step == SUM)
         members = decode(begun.transcript.body(total), EncryptedSum).members
-        asked = [client for client in self._present(begun) if client.name in members and client.name in seen]
+        asked = [client for client in self._visible(begun) if client.name in members and client.name in seen]
         for client in asked:
             if shown := list(self._observe(position, "observe_sum", [client], begun)):
                 seen[client.name] = shown[0]

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Final
 
 import gmpy2
@@ -47,17 +48,19 @@ MOST_SETS: Final = 12
 
 
 def active_sets(quorum: Quorum) -> tuple[tuple[int, ...], ...]:
-    """The sets that answer under a key, each for its own c1: t holders in a row, beginning at evenly spaced ones.
+    """The sets that answer under a key, each for its own c1: all, or, of many, 12 of t holders in a row at even distances.
 
-    So many that each holder is outside of two, where there are as many: one may be missing in either of two epochs.
-
-    >>> active_sets(Quorum(2, 4)), active_sets(Quorum(3, 3))
-    (((1, 2), (2, 3), (3, 4), (1, 4)), ((1, 2, 3),))
+    >>> active_sets(Quorum(2, 3)), len(active_sets(Quorum(3, 5))), active_sets(Quorum(6, 12))[:2]
+    (((1, 2), (1, 3), (2, 3)), 10, ((1, 2, 3, 4, 5, 6), (4, 5, 6, 7, 8, 9)))
     """
     if not quorum.collective:
         return ()
+    holders = range(1, quorum.holders + 1)
+    if math.comb(quorum.holders, quorum.threshold) <= MOST_SETS:
+        return tuple(combinations(holders, quorum.threshold))
+    # Each holder is outside of two, if 12 sets suffice for that: one that is missing leaves others.
     spare = quorum.holders - quorum.threshold
-    count = min(quorum.holders, 2 * -(-quorum.holders // spare), MOST_SETS) if spare else 1
+    count = min(2 * -(-quorum.holders // spare), quorum.holders, MOST_SETS)
     starts = [number * quorum.holders // count for number in range(count)]
     return tuple(
         tuple(sorted((start + step) % quorum.holders + 1 for step in range(quorum.threshold))) for start in starts
