@@ -10,7 +10,7 @@ adds to, drops from or swaps in a sum leaves the tag right with probability abou
 *Words modulo t* (a uint64 array, BFV): t is the plaintext modulus, a prime; every word is below it.
 *Integer words* (Python ints of any size, Paillier): a shift by a multiple of a public modulus would go unnoticed, so
 the tag is taken modulo a secret prime of 50 bits that derives from ``r``'s key, each of them equally likely. There are more
-than 2^43.8 (Dusart 1999: x/ln x < π(x) < x/ln x · (1 + 1.2762/ln x)), and at most 41 divide any one shift of a 2048-bit word,
+than 2^43.7 (Dusart 1999: x/ln x < π(x) < x/ln x · (1 + 1.2762/ln x)), and at most 41 divide any one shift of a 2048-bit word,
 as each is above 2^49: less than 2^-38 of them. 2,000 tags still add up below 2^61.
 
 What it does not do: **one client that colludes with the coordinator makes it useless**, since it knows r and k_mac;

@@ -55,7 +55,8 @@ def fresh_nbytes(preset: RingPreset, ring: Ring) -> tuple[int, int]:
     primes = rlwe.data_primes(ring)
     if preset.compressed:
         entropy = 2 * ring.degree * sum(math.log2(p) for p in primes) / 8
-        return int(entropy) - SPARED_BYTES, ring.most_bytes
+        raw = len(plain) + 16 * len(primes) * ring.degree
+        return int(entropy) - SPARED_BYTES, raw + raw // 256 + SPARED_BYTES * 8  # zstd's own bound is below this
     words = len(primes) * ring.degree
     nbytes = len(seeded) + 8 * words + len(SEED_PREFIX) + 64 if preset.seeded else len(plain) + 16 * words
     return nbytes, nbytes
