@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 from hefl_core.errors import WireError
 
@@ -27,6 +28,19 @@ def digest(*parts: bytes) -> bytes:
         state.update(len(part).to_bytes(8, "big"))
         state.update(part)
     return state.digest()
+
+
+FEWEST_VALUES: Final = 15
+"""Least different bytes in a digest: a SHA-256 has fewer with probability below 2^-55; a written number has few."""
+
+
+def looks_like_a_digest(leaf: object) -> bool:
+    """Whether these are 32 bytes with many different values, unlike a number written there.
+
+    >>> looks_like_a_digest(hashlib.sha256(b"x").digest()), looks_like_a_digest((113).to_bytes(32, "big"))
+    (True, False)
+    """
+    return isinstance(leaf, bytes) and len(leaf) == hashlib.sha256().digest_size and len(set(leaf)) >= FEWEST_VALUES
 
 
 @dataclass(frozen=True, slots=True, order=True)

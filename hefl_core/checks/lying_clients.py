@@ -96,13 +96,13 @@ class OtherThanCommitted(LyingClient):
 
 
 class Malformed(LyingClient):
-    """It cuts a block of its ciphertext short."""
+    """It ends a block of its ciphertext in numbers that no residue can be. The size is as it must be."""
 
-    title = "a ciphertext with a block cut short"
+    title = "a ciphertext with numbers that no residue can be"
 
     def _encrypt(self, weighted: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
         vector = super()._encrypt(weighted, plan, position)
-        return replace(vector, blocks=(vector.blocks[0][:-16], *vector.blocks[1:]))
+        return replace(vector, blocks=(vector.blocks[0][:-16] + bytes([255] * 16), *vector.blocks[1:]))
 
 
 class UnderAnotherKey(LyingClient):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from hefl_core.errors import IntegrityError, KeyMismatch, RoundError, WireError
+from hefl_core.federation.agreed_sizes import upload_nbytes
+from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import MAX_ATTEMPTS, Commitment, CommitmentList, Receipt, RoundPlan, senders
-from hefl_core.ids import KeyId
+from hefl_core.ids import KeyId, looks_like_a_digest
 from hefl_core.schemes.base import CiphertextVector, PublicKey, Scheme
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Header, Position, SignedHeader
@@ -81,11 +83,8 @@ def check_listed(listed: CommitmentList, cohort: Sequence[str], min_cohort: int)
         raise RoundError(f"commitments: {len(names)} headers but {len(listed.commitments)} commitments")
 
 
-def check_upload(header: Header, listed: CommitmentList, lengths: tuple[int, int]) -> Commitment:
-    """An upload matches the commitment its sender published. ``lengths``: (d, largest block count).
-
-    Raises: RoundError when it was not committed; WireError for another shape.
-    """
+def check_upload(header: Header, listed: CommitmentList) -> Commitment:
+    """An upload matches the commitment its sender published. Raises: RoundError when it was not committed."""
     by_sender: Mapping[str, Commitment] = dict(zip(listed.senders, listed.commitments, strict=True))
     commitment = by_sender.get(header.sender)
     if commitment is None:
@@ -99,13 +98,22 @@ def check_upload(header: Header, listed: CommitmentList, lengths: tuple[int, int
             f"update of {header.sender}: expected the committed ciphertext {commitment.ciphertext_digest.hex()[:12]}, "
             f"found {header.content_digest.hex()[:12]}; a ciphertext cannot be exchanged after committing"
         )
-    length, most_blocks = lengths
-    if header.length != length or not 1 <= header.blocks <= most_blocks:
-        raise WireError(
-            f"update of {header.sender}: expected d = {length} in 1..{most_blocks} blocks, "
-            f"found d = {header.length} in {header.blocks}"
-        )
     return commitment
+
+
+def check_committed(header: Header, commitment: Commitment, manifest: Manifest) -> None:
+    """A commitment is to a ciphertext of the agreed size, in digests that look like digests. Raises: IntegrityError.
+
+    Nobody can compare them with a ciphertext that never comes: a number of the client's own would stay on record.
+    """
+    least, most = upload_nbytes(manifest.experiment, manifest.parameters, header.position.epoch)
+    if not least <= commitment.nbytes <= most:
+        raise IntegrityError(
+            f"commitment of {header.sender}: expected an upload of {least} to {most} bytes, found {commitment.nbytes}; "
+            "preset and model fix it"
+        )
+    if not all(map(looks_like_a_digest, (commitment.ciphertext_digest, *commitment.spares))):
+        raise IntegrityError(f"commitment of {header.sender}: expected SHA-256 digests, found bytes that are none")
 
 
 def read_ciphertext(content: bytes, header: Header, scheme: Scheme, key: PublicKey) -> CiphertextVector:

@@ -57,8 +57,8 @@ class Observation:
     of its key's, by which epochs over one secret are recognised (schemes/imprint.py).
     Under an adaptive ``bound``, with what earlier rounds left out, as it was sent;
     ``clipped`` of its entries were cut to the bound. ``theta_digest``: SHA-256 of the model this client now has. The first
-    contributor adds the decrypted mean ``applied`` (float64), ``theta`` (float32), accuracy and loss on the hold-out set, and
-    of a BFV sum that was opened together its noise (``opened_noise``, float32 in units of 2^f).
+    contributor that is asked and answers adds the decrypted mean ``applied`` (float64), ``theta`` (float32), accuracy and loss
+    on the hold-out set, and of a BFV sum that was opened together its noise (``opened_noise``, float32 in units of 2^f).
     Leaks: everything, to the observer alone (sealed).
     """
 
@@ -75,7 +75,7 @@ class Observation:
     clipped: int = 0
     before_noise: bytes = field(default=b"", repr=False)
     spent: tuple[Spent, ...] = ()
-    imprint: bytes = field(default=b"", repr=False)
+    imprint: tuple[bytes, ...] = field(default=(), repr=False)
     opened_noise: bytes = field(default=b"", repr=False)
 
 
@@ -136,7 +136,7 @@ class Client(Holder):
         self._mean: Vector | None = None
         self._before_noise: Vector | None = None
         self._spent: dict[int, tuple[Spent, ...]] = {}
-        self._imprints: dict[int, bytes] = {}
+        self._imprints: dict[int, tuple[bytes, ...]] = {}
         self.resume()
 
     # -- state over a restart ----------------------------------------------------------------------------------
@@ -431,7 +431,11 @@ class Client(Holder):
         """
         return self._spent.get(round_, ())
 
-    def observe(self, position: Position) -> bytes:
+    def observe_sum(self, position: Position) -> bytes:
+        """As :meth:`observe`, with what every client sees alike: mean, model, and the opened sum's noise. One is asked."""
+        return self.observe(position, whole=True)
+
+    def observe(self, position: Position, *, whole: bool = False) -> bytes:
         """This round's private side, sealed to the observer. Raises: RoundError unless the experiment is observed."""
         if self._observer is None:
             raise RoundError(f"{self.name}: this experiment is not observed; nothing private leaves")
@@ -452,7 +456,7 @@ class Client(Holder):
             _, bound, fitted = self._fitted
             sent = fitted.sent * (self.manifest.examples_max / self._weight)
             seen = replace(seen, update=sent.tobytes(), bound=bound, clipped=fitted.clipped)
-        if self.current_list(position).senders[0] == self.name:
+        if whole:
             accuracy, loss = self._home.evaluate(self.theta)
             noise = self.opened_noise(position).astype("<f4").tobytes()
             seen = replace(
@@ -461,7 +465,7 @@ class Client(Holder):
         info = self.sealing_info(OBSERVER, position, self.name)
         return seal(encode(seen), self._observer, info)
 
-    def _imprint(self, epoch: int) -> bytes:
+    def _imprint(self, epoch: int) -> tuple[bytes, ...]:
         """The imprint of this epoch's share, made once; one label for the whole run, so that epochs can be compared."""
         if epoch not in self._imprints:
             self._imprints = {epoch: imprint(self.enrolment.share, self.manifest.id.encode())}

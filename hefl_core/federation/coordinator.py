@@ -10,6 +10,7 @@ from hefl_core.errors import QuorumError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import (
     check_agreed,
+    check_committed,
     check_foreseen,
     check_place,
     check_receipt,
@@ -159,6 +160,7 @@ class Coordinator(Party):
         header, commitment = envelope.header, decode(envelope.body, Commitment)
         if (header.position, m.COMMITMENTS) in self._answers:
             raise RoundError(f"commitment of {header.sender}: too late, the list is published; wait for the next round")
+        check_committed(header, commitment, self.manifest)
         check_spares(envelope.signed_header, commitment, self._collective)
         if (first := self._first_list(header.position)) is not None:
             check_foreseen(envelope.signed_header, commitment, first)
@@ -183,7 +185,7 @@ class Coordinator(Party):
         if with_list is None:
             raise RoundError(f"update of {header.sender}: the commitments are not published yet")
         listed = decode(with_list.envelope.body, CommitmentList)
-        commitment = check_upload(header, listed, (self.manifest.parameters, self.manifest.parameters + 8))
+        commitment = check_upload(header, listed)
         if header.content_digest in self._seen:
             raise RoundError(f"update of {header.sender}: this ciphertext was sent before; a replay")
         with self.working("admit"):

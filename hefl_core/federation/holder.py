@@ -6,6 +6,7 @@ Like witness.py, but with a share. The rules for its answers are in keys/decrypt
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Sequence
 from typing import Final, cast
 
@@ -33,8 +34,8 @@ from hefl_core.schemes.ring import seal, threshold
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 
-MOST_NOISE_BLOCKS: Final = 4
-"""Of each sum, shown to the observer: thousands of numbers each."""
+MOST_NOISE_BLOCKS: Final = 16
+"""Of each sum, shown to the observer: thousands of numbers each. Of more, so many that the holders cannot foresee."""
 
 
 class Holder(Witness):
@@ -191,7 +192,10 @@ class Holder(Witness):
             return np.zeros(0)
         message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
         ring = seal.open_ring(preset)
-        return threshold.opened_noise(preset, ring, message.total, self._partials(position), MOST_NOISE_BLOCKS)
+        blocks = range(len(message.total.blocks))
+        # Drawn when all have answered: a holder that floods only what is looked at would have to guess.
+        drawn = sorted(random.SystemRandom().sample(blocks, min(len(blocks), MOST_NOISE_BLOCKS)))
+        return threshold.opened_noise(preset, ring, message.total, self._partials(position), drawn)
 
     # -- decrypting together -----------------------------------------------------------------------------------
 

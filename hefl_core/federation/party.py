@@ -121,7 +121,7 @@ class Party:
         sender = self.enrolment.roster.member(header.sender)
         limit = MAX_BODY_BYTES if header.kind in (*SEALED_KINDS, "sum") else MAX_MESSAGE_BYTES
         envelope.check(sender.signing, experiment=self.manifest.id, recipient=self.name, limit=limit)
-        row_of(header.kind).check(header, sender.role, self._custody, self.manifest.parameters)
+        row_of(header.kind).check(header, sender.role, self._custody, self.manifest)
         slot = (header.position, header.kind, header.sender)
         known = self._inbox.get(slot)
         if known is not None:

@@ -23,14 +23,17 @@ from hefl_core.keys.roster import CLIENT, Member
 from hefl_core.keys.sum_tag import TagKey, expose_tag_key
 from hefl_core.schemes.base import SecretShare, expose_secret
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.wire.canonical import decode, encode
-from hefl_core.wire.envelope import Envelope, check_content
+from hefl_core.wire.canonical import bytes_nbytes, decode, encode
+from hefl_core.wire.envelope import Envelope, Header, check_content
 from hefl_core.wire.outbox import Seal
 
 DOMAIN = "hefl/seal"
 VERSION = 1
 CONTENT_KEY_BYTES = 32
 NONCE_BYTES = 12
+TAG_BYTES = 16
+WRAPPED_BYTES = CONTENT_KEY_BYTES + 32 + 16
+"""HPKE: an encapsulated key of 32 bytes and a tag of 16 come on top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,13 @@ def open_body(reader: Reader, body: bytes, info: SealingInfo, header_digest: byt
             except (InvalidTag, ValueError):
                 break
     raise _unreadable(reader)
+
+
+def sealed_nbytes(header: Header) -> int:
+    """Bytes of a body that is sealed to this header's recipients, whatever it says."""
+    wraps = tuple(Wrap(name, bytes(WRAPPED_BYTES)) for name in header.recipients)
+    empty = len(encode(SealedBody(wraps, bytes(NONCE_BYTES), b""))) - bytes_nbytes(0)
+    return empty + bytes_nbytes(header.content_nbytes + TAG_BYTES)
 
 
 def sealer(readers: Sequence[Member], info: SealingInfo) -> Seal:

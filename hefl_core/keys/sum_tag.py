@@ -9,8 +9,9 @@ adds to, drops from or swaps in a sum leaves the tag right with probability abou
 
 *Words modulo t* (a uint64 array, BFV): t is the plaintext modulus, a prime; every word is below it.
 *Integer words* (Python ints of any size, Paillier): a shift by a multiple of a public modulus would go unnoticed, so
-the tag is taken modulo a secret prime of 50 bits that derives from ``r``'s key; at most about 2^-38 of these primes
-divide any one shift of a 2048-bit word, and 2,000 tags still add up below 2^61.
+the tag is taken modulo a secret prime of 50 bits that derives from ``r``'s key, each of them equally likely. There are more
+than 2^43.7 (Dusart 1999: x/ln x < π(x) < x/ln x · (1 + 1.2762/ln x)), and at most 41 divide any one shift of a 2048-bit word,
+as each is above 2^49: less than 2^-38 of them. 2,000 tags still add up below 2^61.
 
 What it does not do: **one client that colludes with the coordinator makes it useless**, since it knows r and k_mac;
 and a client's lie about its own update is tagged correctly. The bound is 2^-43 per attempt for t of 43 bits, larger
@@ -26,6 +27,7 @@ import hmac
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Final
 
 import gmpy2
@@ -43,6 +45,8 @@ from hefl_core.wire.envelope import Position
 KEY_BYTES: Final = 32
 MAX_MODULUS_BITS: Final = 61
 SECRET_PRIME_BITS: Final = 50
+PRIME_ROUNDS: Final = 40
+"""Miller and Rabin's test accepts a composite with a probability below 4^-40."""
 LIMB_BITS: Final = 21
 """Three limbs hold 63 bits; 2^22 products of two limbs add up below 2^64."""
 CHUNK: Final = 1 << 20
@@ -224,10 +228,15 @@ def tag_key_digest(key: TagKey) -> bytes:
     return digest(b"hefl/tag/key", expose_tag_key(key))
 
 
-def _secret_prime(seed: bytes) -> int:
-    low = 1 << (SECRET_PRIME_BITS - 1)
-    # The start leaves the top 1/256 free, so the next prime has 50 bits too: gaps between primes there are below 1,000.
-    return int(gmpy2.next_prime(low + int.from_bytes(seed, "big") % (low - (low >> 8))))
+def _secret_prime(seed: bytes, bits: int = SECRET_PRIME_BITS) -> int:
+    """The first prime among odd numbers of so many bits that derive from the seed: every such prime is equally likely.
+
+    The prime after a random number would not do: one after a long gap is as much likelier as the gap is long.
+    """
+    top = 1 << (bits - 1)
+    drawn = (hmac.digest(seed, number.to_bytes(8, "big"), hashlib.sha256) for number in count())
+    candidates = (top | int.from_bytes(one, "big") % top | 1 for one in drawn)
+    return next(one for one in candidates if gmpy2.is_prime(one, PRIME_ROUNDS))
 
 
 def expose_tag_key(key: TagKey) -> bytes:

@@ -16,22 +16,18 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hefl_core.federation.record.transcript import Sent
-from hefl_core.keys.sealing import CONTENT_KEY_BYTES, NONCE_BYTES, SealedBody, Wrap
+from hefl_core.keys import sealing
+from hefl_core.keys.sealing import CONTENT_KEY_BYTES, NONCE_BYTES, TAG_BYTES, WRAPPED_BYTES, SealedBody, Wrap
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import SignedHeader
 
-WRAPPED_BYTES: Final = CONTENT_KEY_BYTES + 32 + 16
-TAG_BYTES: Final = 16
 MOST_TRIED_BYTES: Final = 1 << 22
 """For larger bodies only the ends of one wrap are tried."""
 
 
 def sealed_nbytes(head: SignedHeader) -> int:
     """Size of a message with this header, sealed to its recipients."""
-    header = head.header
-    wraps = tuple(Wrap(name, bytes(WRAPPED_BYTES)) for name in header.recipients)
-    body = SealedBody(wraps, bytes(NONCE_BYTES), bytes(header.content_nbytes + TAG_BYTES))
-    return len(encode(header)) + len(head.signature) + len(encode(body))
+    return len(encode(head.header)) + len(head.signature) + sealing.sealed_nbytes(head.header)
 
 
 def opens_without_key(head: SignedHeader, body: bytes) -> bool:

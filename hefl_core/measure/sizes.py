@@ -29,7 +29,7 @@ from hefl_core.schemes.base import CiphertextVector, PartialDecryption
 from hefl_core.schemes.presets import PaillierPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import INTEGERS, block_count, load_preset, open_scheme
-from hefl_core.wire.canonical import encode
+from hefl_core.wire.canonical import bytes_nbytes, encode, list_head
 from hefl_core.wire.envelope import Header, Position, SignedHeader
 
 DIGEST, SIGNATURE, NONCE, HPKE_BYTES, GCM_TAG = bytes(32), bytes(64), bytes(12), 32 + 32 + 16, 16
@@ -91,15 +91,7 @@ def round_bytes(experiment: Experiment, parameters: int) -> RoundBytes:
 
 def _blocks(count: int, size: int) -> int:
     """MessagePack bytes of an array of ``count`` byte strings of ``size``."""
-    return _array(count) + count * (_bin(size) + size)
-
-
-def _array(count: int) -> int:
-    return 1 if count < 16 else 3 if count < 1 << 16 else 5
-
-
-def _bin(size: int) -> int:
-    return 2 if size < 1 << 8 else 3 if size < 1 << 16 else 5
+    return list_head(count) + count * bytes_nbytes(size)
 
 
 class _Scale:
@@ -158,7 +150,7 @@ class _Scale:
         if self.preset.family == "plaintext":
             width = 4 if terms == 1 else 8
             sizes = (8 * INTEGERS, width * self.parameters)
-            return _array(2) + sum(_bin(size) + size for size in sizes)
+            return list_head(2) + sum(map(bytes_nbytes, sizes))
         sizes_ = block_sizes(self.preset.name)
         return _blocks(self.count, sizes_.fresh if terms == 1 else sizes_.total)
 
@@ -172,7 +164,7 @@ class _Scale:
         empty = CiphertextVector(
             self.key_id, self.parameters, INTEGERS, self.preset.tagged, bound, len(self.clients), terms, ()
         )
-        return len(encode(empty)) - _array(0) + self._block_list(terms)
+        return len(encode(empty)) - list_head(0) + self._block_list(terms)
 
     def _sum(self, headers: tuple[SignedHeader, ...]) -> int:
         vector = CiphertextVector(self.key_id, 1, INTEGERS, False, None, 1, 1, ())
@@ -187,7 +179,7 @@ class _Scale:
         asked = len(encode(DecryptionRequest(active, DIGEST, DIGEST)))
         indices = tuple(range(1, self.quorum.threshold + 1))
         empty = len(encode(PartialDecryption(self.key_id, 1, indices, DIGEST, ())))
-        content = empty - _array(0) + _blocks(self.count, block_sizes(self.preset.name).partial)
+        content = empty - list_head(0) + _blocks(self.count, block_sizes(self.preset.name).partial)
         body = self._sealed(self.clients, content)
         one = self._envelope(m.PARTIAL, "client-1", self.clients, body, content, sealed=True)
         told = len(encode(Acknowledgement(DIGEST)))
@@ -210,12 +202,12 @@ class _Scale:
             len(self.clients) + 3
         )  # nothing to refer back to: plan (twice), commitments, confirmation
         # - 1: θ_0 takes the place of a nil, which is one byte.
-        return len(encode(plan)), theta + _bin(theta) - 1 - first_words
+        return len(encode(plan)), bytes_nbytes(theta) - 1 - first_words
 
     def _sealed(self, readers: Sequence[str], content: int) -> int:
         wraps = tuple(Wrap(name, bytes(HPKE_BYTES)) for name in readers)
-        empty = len(encode(SealedBody(wraps, NONCE, b""))) - _bin(0)
-        return empty + _bin(content + GCM_TAG) + content + GCM_TAG
+        empty = len(encode(SealedBody(wraps, NONCE, b""))) - bytes_nbytes(0)
+        return empty + bytes_nbytes(content + GCM_TAG)
 
     def _header(self, kind: str, sender: str, to: Sequence[str], content: int, *, sealed: bool = False) -> Header:
         of_list = kind in (m.COMMITMENTS, m.UPDATE, m.SUM, m.REQUEST)

@@ -8,7 +8,8 @@ The record's own lines are compared with the same list: a client's cost report (
 refusal with a number in it, a wrong size, and a header that no party received.
 
 It cannot see: a number in the bits of a digest whose content never comes (a commitment's spare for an unused attempt, a
-message that no party received), as long as the 32 bytes look like a digest; a number told in words; timing.
+message that no party received), as long as the 32 bytes look like a digest, or in the size of an upload that SEAL compresses
+and that never comes; a number told in words; timing.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Final
 
-from hefl_core.errors import WireError
+from hefl_core.errors import HeflError, WireError
 from hefl_core.federation import messages as m
+from hefl_core.federation.agreed_sizes import blocks_of, upload_nbytes
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.messages import Commitment, EncryptedSum
 from hefl_core.federation.outside import is_public_reason
 from hefl_core.federation.record import protocol_table
 from hefl_core.federation.record.transcript import LeftOut, Seen, Sent, Transcript, Unsent
-from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
-from hefl_core.schemes.base import CiphertextVector
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client, looks_like_a_digest
+from hefl_core.keys.custody import Custody
+from hefl_core.keys.roster import CLIENT
 from hefl_core.schemes.registry import load_preset
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import DOMAIN, NO_DIGEST, VERSION, Header, SignedHeader
@@ -90,8 +93,6 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
 MEANINGS: Final = tuple(sorted({meaning for names in FIELDS.values() for meaning in names.values()}))
 LONGEST_NAME = 200
 MOST_ATTEMPTS = 8
-FEWEST_VALUES = 15
-"""Least different bytes in a digest: a SHA-256 has fewer with probability below 2^-55; a written number has few."""
 STEP: Final = re.compile(r"(receive )?[a-z_/-]{1,40}( of client-[0-9]{1,4})?")
 """How a note names a step: in letters, without digits but those of a client whose message was refused."""
 
@@ -119,7 +120,8 @@ class Blob:
 class Decoder:
     """Walks messages and values; collects findings.
 
-    ``sizes`` and ``blocks``: those of the run's messages. ``order``: place of each message among its sender's; where parties
+    ``sizes``: those of the run's messages. ``uploads``: least and most bytes of an upload, also of one that never came, as
+    the agreed terms fix them. ``order``: place of each message among its sender's; where parties
     were left out, up to ``gaps`` numbers may be missing. ``names`` and ``digests``: all that the run knows; a client may
     send no other. ``sequences``: the numbers of keyless parties' messages, and -1 before the first.
     """
@@ -129,7 +131,7 @@ class Decoder:
     order: dict[bytes, int] = field(default_factory=dict)
     gaps: int = 0
     bodies: set[bytes] = field(default_factory=set)
-    blocks: set[int] = field(default_factory=set)
+    uploads: set[tuple[int, int]] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     digests: set[bytes] = field(default_factory=set)
     sequences: set[int] = field(default_factory=lambda: {-1})
@@ -154,9 +156,9 @@ class Decoder:
             content = transcript.content(sent)
             if content is not None:
                 found.sizes.add(len(content))
-            if sent.step == m.UPDATE and content is not None:
-                with suppress(WireError):  # it will be a finding
-                    found.blocks.add(len(decode(content, CiphertextVector).blocks))
+        experiment, parameters = transcript.manifest.experiment, transcript.manifest.parameters
+        epochs = {sent.position.epoch for sent in transcript.sent}
+        found.uploads = {upload_nbytes(experiment, parameters, epoch) for epoch in epochs}
         return found
 
     @property
@@ -166,7 +168,8 @@ class Decoder:
         quorum = {e.quorum.threshold, e.quorum.holders}
         small = set(range(e.clients + 1))  # terms, holders, members: at most all clients
         said = {self.manifest.parameters, self.manifest.examples_max, e.cohort_floor, e.declared_bound}
-        return quorum | small | said | self.blocks | {0, VERSION, 2, None}
+        blocks = blocks_of(m.UPDATE, e, self.manifest.parameters)
+        return quorum | small | said | {0, blocks, VERSION, 2, None}
 
     def message(self, seen: Seen) -> None:
         """One message as the party has it: header, and content where readable."""
@@ -247,7 +250,7 @@ class Decoder:
         if meaning == NUMBER:
             return not isinstance(leaf, bool | str | bytes) and leaf in self.numbers
         if meaning == SIZE:
-            return _is_int(leaf) and leaf in self.sizes
+            return _is_int(leaf) and (leaf in self.sizes or self._is_of_upload(leaf))  # type: ignore[arg-type]
         if meaning in (FLAG, TIME, COUNT, LIMIT):
             return isinstance(leaf, bool) if meaning == FLAG else _is_int(leaf)
         if not isinstance(leaf, bytes):
@@ -256,6 +259,9 @@ class Decoder:
             meaning
         )
         return lengths is None or len(leaf) in lengths
+
+    def _is_of_upload(self, nbytes: int) -> bool:
+        return any(least <= nbytes <= most for least, most in self.uploads)
 
 
 def examine(transcript: Transcript, seat: str) -> Inputs:
@@ -280,9 +286,8 @@ UNFILED: Final = "bytes that are not on record in the open"
 
 
 def awaits_uploads(finding: str) -> bool:
-    """Whether this finding only means that the auditor has not yet filed the uploads of an attempt."""
-    sizes = (f"Commitment.nbytes is no {SIZE}", f"Header.content_nbytes is no {SIZE}", f"Header.blocks is no {NUMBER}")
-    return finding.endswith((UNFILED, *sizes))
+    """Whether this finding only means that the auditor has not filed an upload: not yet, or it could not open it."""
+    return finding.endswith(UNFILED)
 
 
 def known_names(transcript: Transcript) -> set[str]:
@@ -318,15 +323,6 @@ def known_digests(transcript: Transcript) -> set[bytes]:
                 updates = tuple(item.header.digest for item in decode(content, EncryptedSum).updates)
                 found.add(m.next_state(header.state, header.plan, updates, header.digest))
     return found
-
-
-def looks_like_a_digest(leaf: object) -> bool:
-    """Whether 32 bytes have many different values, unlike a number written there.
-
-    >>> looks_like_a_digest(hashlib.sha256(b"x").digest()), looks_like_a_digest((113).to_bytes(32, "big"))
-    (True, False)
-    """
-    return isinstance(leaf, bytes) and (leaf == NO_DIGEST or len(set(leaf)) >= FEWEST_VALUES)
 
 
 def examine_record(transcript: Transcript) -> tuple[str, ...]:
@@ -388,23 +384,18 @@ def _in_unsent(transcript: Transcript) -> Iterator[str]:
     heads = [line.entry.head for line in transcript.lines if isinstance(line.entry, Unsent)]
     if not heads:
         return
-    decoder, came = Decoder.of(transcript), [sent.head.header for sent in transcript.sent]
-    kinds = {header.kind for header in came}
+    decoder, manifest = Decoder.of(transcript), transcript.manifest
+    custody = Custody.parse(manifest.experiment.custody, manifest.experiment.clients)
     decoder.names |= {row.kind for row in protocol_table.TABLE}
-    decoder.sizes |= {header.content_nbytes for header in came} | set(_committed_sizes(transcript))
-    decoder.sizes |= {
-        head.header.content_nbytes for head in heads if head.header.kind not in kinds
-    }  # nothing to compare
+    decoder.sizes |= {head.header.content_nbytes for head in heads}  # the row looks at them: nothing on record has them
     for head in heads:
         decoder.unsent(head)
+        role = CLIENT if is_client(head.header.sender) else head.header.sender
+        try:
+            protocol_table.row_of(head.header.kind).check(head.header, role, custody, manifest)
+        except HeflError as error:
+            yield f"unsent {head.header.kind} of {head.header.sender}: {error}"
     yield from decoder.findings
-
-
-def _committed_sizes(transcript: Transcript) -> Iterator[int]:
-    for sent in transcript.sent:
-        if sent.step == m.COMMITMENT and (content := transcript.content(sent)) is not None:
-            with suppress(WireError):
-                yield decode(content, Commitment).nbytes
 
 
 def examine_handed(transcript: Transcript, handed: Sequence[tuple[int, object]], known: Sequence[bytes]) -> Inputs:

@@ -22,7 +22,9 @@ from hefl_core.keys.sealing import SealingInfo, open_sealed
 from hefl_core.measure.phases import Unit, phase_totals, work_of, work_on_record
 from hefl_core.runtime.result import Phases, RoundResult, Traffic, WallPhases
 from hefl_core.schemes.base import PublicKey, Vector
-from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.imprint import MOST_SETS
+from hefl_core.schemes.presets import RingPreset
+from hefl_core.schemes.registry import load_preset, open_scheme, partial_nbytes
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Position
 
@@ -72,7 +74,7 @@ class Observer:
         contributors = tuple(item.header.sender for item in message.updates)
         plan = decode(transcript.body(next(entry for entry in sent if entry.step == m.PLAN)), RoundPlan)
         errors = fedavg_error(self.manifest, observations, contributors, plan)
-        first = next((seen for seen in observations if seen.theta and seen.client == contributors[0]), None)
+        first = next((seen for seen in observations if seen.theta and seen.client in contributors), None)
         models = tuple(sorted({seen.theta_digest.hex() for seen in observations}))
         return RoundResult(
             round=round_,
@@ -108,6 +110,9 @@ def _check(seen: Observation, client: str, position: Position, manifest: Manifes
         and (not whole or hashlib.sha256(seen.theta).digest() == seen.theta_digest),
         "accuracy": (seen.accuracy is not None) == whole and (seen.accuracy is None or 0 <= seen.accuracy <= 1),
         "loss": (seen.loss is not None) == whole and (seen.loss is None or 0 <= seen.loss <= _LARGEST),
+        "imprint": _parts(seen.imprint, manifest),
+        "opened_noise": len(seen.opened_noise) % 4 == 0
+        and _numbers(seen.opened_noise, len(seen.opened_noise), np.float32),
         "bound": seen.bound is None or 0 < seen.bound <= _LARGEST,
         "clipped": 0 <= seen.clipped <= manifest.parameters,
         "spent": all(0 <= one <= _LARGEST for work in spent for one in (work.seconds, work.cpu_seconds)),
@@ -115,6 +120,15 @@ def _check(seen: Observation, client: str, position: Position, manifest: Manifes
     wrong = [field for field, holds in right.items() if not holds]
     if wrong:
         raise WireError(f"observation of {client}: expected a client's view of this round, found a wrong {wrong[0]}")
+
+
+def _parts(imprint: tuple[bytes, ...], manifest: Manifest) -> bool:
+    """Whether these are parts of an imprint under this preset: none, or all of one length (schemes/imprint.py)."""
+    preset = load_preset(manifest.experiment.scheme)
+    if not isinstance(preset, RingPreset):
+        return imprint == ()
+    nbytes = partial_nbytes(preset) if manifest.experiment.quorum.collective else 32
+    return len(imprint) <= MOST_SETS and all(len(part) in (0, nbytes) for part in imprint)
 
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -135,8 +149,8 @@ def fedavg_error(
     None where a contributor was not observed.
     """
     seen = {item.client: item for item in observations}
-    first = seen.get(contributors[0])
-    if first is None or not first.applied or not set(contributors) <= set(seen):
+    first = next((seen[name] for name in contributors if name in seen and seen[name].applied), None)
+    if first is None or not set(contributors) <= set(seen):
         return None
     examples = sum(seen[name].examples for name in contributors)
     mean = plain_mean([seen[name] for name in contributors])

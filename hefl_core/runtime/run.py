@@ -20,7 +20,7 @@ from hefl_core.federation.answers import check_closing, check_refusals
 from hefl_core.federation.client import Client, Observation
 from hefl_core.federation.epoch import key_epoch
 from hefl_core.federation.experiment import Experiment, Manifest
-from hefl_core.federation.messages import MAX_ATTEMPTS
+from hefl_core.federation.messages import MAX_ATTEMPTS, SUM, EncryptedSum
 from hefl_core.federation.post import UNRECORDED, Post
 from hefl_core.federation.record.transcript import Sent, Transcript, closing_statement, newest_roster
 from hefl_core.federation.round import Parties, end_of_round, federated_round
@@ -33,6 +33,7 @@ from hefl_core.runtime.observer import Observer
 from hefl_core.runtime.result import Environment, RoundResult, RunResult, TableNote
 from hefl_core.runtime.stage import Host, Runtime, Stage, local_stage
 from hefl_core.schemes.base import SecretShare
+from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Position
 
 ROSTER = "roster"
@@ -232,7 +233,7 @@ class Run:
         if number == 1:
             self._cold_start = time.perf_counter() - self._started
         self._file_uploads(position, begun)
-        seen = list(self._observe(position, begun))
+        seen = self._with_the_sum(position, self._observe(position, "observe", self._visible(begun), begun), begun)
         result = begun.observer.measure(begun.transcript, position, seen, seconds)
         self.rounds.append(result)
         if self._journal:
@@ -288,18 +289,37 @@ class Run:
             except RuntimeUnavailable as error:
                 begun.post.note(AUDITOR, "evidence", entry.position, error)
 
-    def _observe(self, position: Position, begun: _Begun) -> Iterator[Observation]:
-        if not self.experiment.observed:
-            return
+    def _visible(self, begun: _Begun) -> list[Client]:
+        """The clients to observe; none in a run that is not observed."""
+        there = [client for client in self.parties.clients if client.name not in begun.post.absent]
+        return there if self.experiment.observed else []
+
+    def _with_the_sum(
+        self, position: Position, observations: Iterable[Observation], begun: _Begun
+    ) -> list[Observation]:
+        """The observations, one of them with what all saw alike: that of the first contributor that is there and shows it."""
+        seen = {one.client: one for one in observations}
+        sent = (entry for entry in begun.transcript.of_round(position.round) if entry.position == position)
+        total = next(entry for entry in sent if entry.step == SUM)
+        members = decode(begun.transcript.body(total), EncryptedSum).members
+        asked = [client for client in self._visible(begun) if client.name in members and client.name in seen]
+        for client in asked:
+            if shown := list(self._observe(position, "observe_sum", [client], begun)):
+                seen[client.name] = shown[0]
+                break
+        return list(seen.values())
+
+    def _observe(
+        self, position: Position, step: str, clients: Sequence[Client], begun: _Begun
+    ) -> Iterator[Observation]:
         key = self.parties.coordinator.public_key
-        clients = [client for client in self.parties.clients if client.name not in begun.post.absent]
-        for client, sealed in begun.stage.carrier.gather(clients, "observe", position):
+        for client, sealed in begun.stage.carrier.gather(clients, step, position):
             try:
                 if isinstance(sealed, HeflError):
                     raise sealed
                 yield begun.observer.open(client.name, sealed, position, key)
             except HeflError as error:  # the round does not depend on the observer
-                begun.post.note(client.name, "observe", position, error)
+                begun.post.note(client.name, step, position, error)
 
     def _close_transcript(self, begun: _Begun) -> None:
         """Have every reachable client sign the record's end, which includes its own last message.

@@ -2,9 +2,12 @@
 
 Individual custody: SHA-256 of the key's polynomial in its least turn (multiples by ±X^j count as one secret); the polynomial
 has far too much entropy to guess. Collective custody, where no party has the polynomial and a fresh sharing hides an old
-secret: the first t holders answer, flooded as for a sum, for one c1 that a public label gives by SHAKE-256. So no party
-chooses that c1, it is no client's, and it always has the same active set. The answers add up to c1·s + e: those of one
-secret differ by the flooding, those of two secrets by something uniform.
+secret: t holders answer, flooded as for a sum, for a c1 that a public label gives by SHAKE-256. So no party
+chooses that c1, it is no client's, and under one key it always has the same active set. The answers add up to c1·s + e:
+those of one secret differ by the flooding, those of two secrets by something uniform.
+
+One holder that is not there must not blind the comparison, and no c1 may have two active sets: there are several sets, each
+with a c1 of its own, the same one under every key. Two epochs are compared by any set that was there in both.
 
 A Paillier secret is the modulus' factors: :func:`share_a_factor` compares public keys.
 
@@ -15,9 +18,9 @@ Source: the answer is threshold.py's, Asharov et al. 2012; a sum of answers is a
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Final
 
 import gmpy2
@@ -40,32 +43,63 @@ FLOAT_ERROR: Final = 1e-9
 """Of a fraction of q in float64, with a wide margin."""
 
 
-def imprint(share: SecretShare, label: bytes) -> bytes:
-    """This holder's part of its key's imprint; empty where it has none (Paillier, plaintext, past the first t holders)."""
+MOST_SETS: Final = 12
+"""Active sets of one key: a part of each is as large as a part of a sum."""
+
+
+def active_sets(quorum: Quorum) -> tuple[tuple[int, ...], ...]:
+    """The sets that answer under a key, each for its own c1: all, or, of many, 12 of t holders in a row at even distances.
+
+    >>> active_sets(Quorum(2, 3)), len(active_sets(Quorum(3, 5))), active_sets(Quorum(6, 12))[:2]
+    (((1, 2), (1, 3), (2, 3)), 10, ((1, 2, 3, 4, 5, 6), (4, 5, 6, 7, 8, 9)))
+    """
+    if not quorum.collective:
+        return ()
+    holders = range(1, quorum.holders + 1)
+    if math.comb(quorum.holders, quorum.threshold) <= MOST_SETS:
+        return tuple(combinations(holders, quorum.threshold))
+    # Each holder is outside of two, if 12 sets suffice for that: one that is missing leaves others.
+    spare = quorum.holders - quorum.threshold
+    count = min(2 * -(-quorum.holders // spare), quorum.holders, MOST_SETS)
+    starts = [number * quorum.holders // count for number in range(count)]
+    return tuple(
+        tuple(sorted((start + step) % quorum.holders + 1 for step in range(quorum.threshold))) for start in starts
+    )
+
+
+def imprint(share: SecretShare, label: bytes) -> tuple[bytes, ...]:
+    """This holder's parts of its key's imprint, one for each active set, empty where it is not in it.
+
+    Under individual custody the one whole imprint; nothing for Paillier and plaintext.
+    """
     preset = load_preset(share.id.preset)
-    if not isinstance(preset, RingPreset) or share.index > share.quorum.threshold > 1:
-        return b""
+    if not isinstance(preset, RingPreset):
+        return ()
     ring = seal.open_ring(preset)
     if not share.quorum.collective:
         primes = rlwe.data_primes(ring)
         whole = rlwe.inverse_ntt(rlwe.read_secret_key(ring, expose_secret(share))[:1], primes[:1])[0]
         # One prime suffices: coefficients are -1, 0, 1. X^N = -1, so X^j turns the circle of s and -s.
         signed = np.where(whole > primes[0] // 2, whole.astype(np.int64) - primes[0], whole.astype(np.int64))
-        return digest(b"hefl/imprint", label, _least_turn(np.concatenate([signed, -signed]).tolist()))
-    first = range(1, share.quorum.threshold + 1)
-    return threshold.partial_decrypt(preset, ring, share, _question(ring, share, label), first).blocks[0]
+        return (digest(b"hefl/imprint", label, _least_turn(np.concatenate([signed, -signed]).tolist())),)
+    questions = [(_question(ring, share, label, at), chosen) for at, chosen in enumerate(active_sets(share.quorum))]
+    return tuple(
+        threshold.partial_decrypt(preset, ring, share, question, chosen).blocks[0] if share.index in chosen else b""
+        for question, chosen in questions
+    )
 
 
-def _question(ring: Ring, share: SecretShare, label: bytes) -> CiphertextVector:
-    """A ciphertext of nothing whose c1 is the label's."""
-    c1 = rlwe.expand(b"hefl/imprint" + hashlib.sha256(label).digest(), rlwe.data_primes(ring), ring.degree)
+def _question(ring: Ring, share: SecretShare, label: bytes, number: int) -> CiphertextVector:
+    """A ciphertext of nothing whose c1 is the label's, for the active set of this number."""
+    seed = digest(label, number.to_bytes(8, "big"))
+    c1 = rlwe.expand(b"hefl/imprint" + seed, rlwe.data_primes(ring), ring.degree)
     # A partial decryption uses c1 only; c0 may be anything.
     block = rlwe.write_ciphertext(ring, np.stack([c1, c1]))
     return CiphertextVector(share.id, 1, 0, False, None, 2, 2, (block,))
 
 
 def whole_imprint(preset: RingPreset, quorum: Quorum, parts: Sequence[bytes]) -> bytes:
-    """The holders' parts as one. Raises: IntegrityError when copies of one key differ, or a part is damaged."""
+    """One set's parts as one, or one key's copies. Raises: IntegrityError when copies of one key differ, or a part is damaged."""
     if not quorum.collective:
         if len(set(parts)) != 1:
             raise IntegrityError(f"imprint: expected one of one key, found {len(set(parts))}; holders have other keys")

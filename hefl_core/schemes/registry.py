@@ -19,8 +19,9 @@ from hefl_core.schemes.presets import (
 
 if TYPE_CHECKING:
     from hefl_core.schemes.paillier.scheme import PaillierScheme
+    from hefl_core.schemes.ring.scheme import RingScheme
 
-__all__ = ["INTEGERS", "block_count", "load_preset", "load_presets", "open_scheme"]
+__all__ = ["INTEGERS", "block_count", "fresh_nbytes", "load_preset", "load_presets", "open_scheme", "partial_nbytes"]
 INTEGERS: Final = 2
 """The exact integers of every update: examples and 1."""
 _HOME = {
@@ -58,3 +59,25 @@ def block_count(preset: Preset, parameters: int) -> int:
     if isinstance(preset, BFVPreset):
         return -(-(INTEGERS + preset.tagged + -(-parameters // preset.fields)) // preset.degree)
     return -(-(INTEGERS + parameters) // (ring.degree // 2))
+
+
+def fresh_nbytes(preset: Preset, parameters: int) -> tuple[tuple[int, int], ...]:
+    """Least and most bytes of each block of a fresh update of d parameters."""
+    if isinstance(preset, PlaintextPreset):
+        return tuple((size, size) for size in (8 * INTEGERS, 4 * parameters))
+    if isinstance(preset, PaillierPreset):
+        one = (_paillier_nbytes(preset),) * 2
+    else:
+        one = cast("RingScheme[RingPreset]", open_scheme(preset.name)).fresh_nbytes
+    return (one,) * block_count(preset, parameters)
+
+
+def partial_nbytes(preset: Preset) -> int:
+    """Bytes of a block of a partial decryption, where several holders open a sum together."""
+    if isinstance(preset, PaillierPreset):
+        return _paillier_nbytes(preset)
+    return cast("RingScheme[RingPreset]", open_scheme(preset.name)).partial_nbytes
+
+
+def _paillier_nbytes(preset: PaillierPreset) -> int:
+    return -(-2 * preset.modulus_bits // 8)

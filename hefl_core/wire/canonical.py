@@ -38,3 +38,21 @@ def decode(data: bytes | memoryview, kind: type[T], *, limit: int | None = None)
     if _encoder.encode(message) != data:
         raise WireError(f"{kind.__name__}: the bytes are not in canonical form; ask the sender again")
     return message
+
+
+def list_head(count: int) -> int:
+    """Bytes that MessagePack puts before the elements of a tuple of this length.
+
+    >>> [len(encode((0,) * n)) - n == list_head(n) for n in (0, 15, 16, 65535, 65536)]
+    [True, True, True, True, True]
+    """
+    return 1 if count < 16 else 3 if count < 1 << 16 else 5
+
+
+def bytes_nbytes(size: int) -> int:
+    """Bytes of a byte string of this size, its head included.
+
+    >>> [len(encode(bytes(n))) == bytes_nbytes(n) for n in (0, 255, 256, 65535, 65536)]
+    [True, True, True, True, True]
+    """
+    return (2 if size < 1 << 8 else 3 if size < 1 << 16 else 5) + size

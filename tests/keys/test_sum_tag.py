@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable
+
+import gmpy2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
 from hefl_core.errors import EncodingError, IntegrityError, ParameterError, WireError
-from hefl_core.keys.sum_tag import TagKey, dot, expose_tag_key
+from hefl_core.keys.sum_tag import SECRET_PRIME_BITS, TagKey, _secret_prime, dot, expose_tag_key
 from hefl_core.schemes.base import Opened, Words
 from hefl_core.wire.envelope import Position
 
@@ -185,3 +192,41 @@ def test_what_does_not_fit_is_refused() -> None:
     key = TagKey()
     with pytest.raises(IntegrityError):
         key.check(opened(np.array([99], np.uint64), 3, 17), CLIENTS, "experiment-1", PLACE)
+
+
+# -- the secret prime ----------------------------------------------------------------------------------------------
+
+SMALL_BITS = 12
+SMALL_PRIMES = [n for n in range(1 << (SMALL_BITS - 1), 1 << SMALL_BITS) if gmpy2.is_prime(n)]
+
+
+def chi_square(draw: Callable[[bytes], int]) -> float:
+    """p of "all primes are equally likely" over 40 draws for each: small where some are likelier."""
+    found = Counter(draw(number.to_bytes(8, "big")) for number in range(40 * len(SMALL_PRIMES)))
+    assert set(found) <= set(SMALL_PRIMES)
+    return float(chisquare([found[p] for p in SMALL_PRIMES]).pvalue)
+
+
+def after_a_random_number(seed: bytes) -> int:
+    """How it was drawn once: the next prime."""
+    low = 1 << (SMALL_BITS - 1)
+    start = low + int.from_bytes(hashlib.sha256(seed).digest(), "big") % (SMALL_PRIMES[-1] - low)
+    return int(gmpy2.next_prime(start))
+
+
+def test_every_secret_prime_is_equally_likely() -> None:
+    """Of 12 bits, where all can be counted. Control: the prime after a random number is likelier after a long gap."""
+    assert chi_square(lambda seed: _secret_prime(seed, SMALL_BITS)) > 1e-9
+    assert chi_square(after_a_random_number) < 1e-9
+
+
+def test_a_shift_escapes_less_than_2_to_the_minus_38_of_the_secret_primes() -> None:
+    """Primes of 50 bits, counted from below (Rosser, Schoenfeld 1962) and above (Dusart 1999); all derive alike again."""
+    top, low = 2.0**SECRET_PRIME_BITS, 2.0 ** (SECRET_PRIME_BITS - 1)
+    primes = top / math.log(top) - low / math.log(low) * (1 + 1.2762 / math.log(low))
+    dividing = 2048 // (SECRET_PRIME_BITS - 1)  # the product of more is above 2^2048
+    assert primes > 2**43.7 and dividing / primes < 2**-38
+    for number in range(50):
+        seed = hashlib.sha256(bytes([number])).digest()
+        prime = _secret_prime(seed)
+        assert prime.bit_length() == SECRET_PRIME_BITS and gmpy2.is_prime(prime) and prime == _secret_prime(seed)

@@ -33,6 +33,7 @@ TOGETHER = ALONE.but(scheme="INSECURE_bfv-threshold-1024", custody="2-of-4", epo
 NO_DEALER = TOGETHER.but(custody="dealer-free:2-of-4", rounds=1, epoch_rounds=1)
 RUNS = {"alone": ALONE, "together": TOGETHER, "no dealer": NO_DEALER}
 ZERO = bytes(32)
+ANOTHER = hashlib.sha256(b"another").digest()
 
 
 @pytest.fixture(scope="module")
@@ -358,7 +359,7 @@ BY_A_CLIENT = {
     "it applied the sum before": ("alone", instead(m.RECEIPT, receipt_of_round_1), "receipt of client-2: it says"),
     "it uploads another ciphertext": (
         "alone",
-        instead(m.UPDATE, content_digest=ZERO),
+        instead(m.UPDATE, content_digest=ANOTHER),
         "update of client-2: .*committed",
     ),
     "it uploads for another list": ("alone", instead(m.UPDATE, commitments=ZERO), "update of client-2: .*another list"),
@@ -437,7 +438,7 @@ def another_approval(record):
 def another_spare(record):
     """A commitment of client-2 in the second attempt that is not the spare it had promised."""
     at, listed = record.at(m.COMMITMENT, "client-2", 2, which=1), record.at(m.COMMITMENTS, round_=2, which=1)
-    other = replace(record.body(at, m.Commitment), ciphertext_digest=ZERO)
+    other = replace(record.body(at, m.Commitment), ciphertext_digest=ANOTHER)
     record.entries[at] = record.signed(at, "client-2", other)
     message = record.body(listed, m.CommitmentList)
     place, heads, said = message.senders.index("client-2"), list(message.listed), list(message.commitments)

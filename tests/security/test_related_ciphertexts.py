@@ -13,6 +13,7 @@ from hefl_core.attacks.methods.related_ciphertexts import mix, read, word_count
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
 from hefl_core.federation import witness
+from hefl_core.federation.admission import check_spares
 from hefl_core.federation.client import Client
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.holder import Holder
@@ -32,6 +33,7 @@ TOGETHER = Experiment(
     rounds=2,
     epoch_rounds=2,
 )
+SPARE = hashlib.sha256(b"a spare").digest()
 FIRST, SECOND = Position(1, 1, 1), Position(1, 1, 2)
 EVERYBODY = names(1, 2, 3, 4, 5)
 
@@ -129,7 +131,7 @@ def backdated(world):
     """A list of the second attempt with a commitment of client 2 that is dated from the first, and was made after it."""
     accomplice = world.clients["client-2"]
     vector = mix(upload_of(world, "client-3"), upload_of(world, "client-1"), 100).to_bytes()
-    late = Commitment(hashlib.sha256(vector).digest(), len(vector), (bytes(32), bytes(32)))
+    late = Commitment(hashlib.sha256(vector).digest(), len(vector), (SPARE,) * 2)
     head = accomplice._outbox.compose(
         m.COMMITMENT,
         FIRST,
@@ -160,7 +162,7 @@ def test_nor_may_it_be_dated_back():
             world.deliver(forged, name)
 
 
-@pytest.mark.parametrize("spares", [(), (bytes(32),), (bytes(32),) * 3])
+@pytest.mark.parametrize("spares", [(), (SPARE,), (SPARE,) * 3])
 def test_a_commitment_without_a_spare_for_each_attempt_is_refused(spares):
     world = World(TOGETHER)
     client = world.clients["client-1"]
@@ -169,8 +171,10 @@ def test_a_commitment_without_a_spare_for_each_attempt_is_refused(spares):
     body = encode(replace(decode(letter.body, Commitment), spares=spares))
     false = client.compose(m.COMMITMENT, FIRST, (COORDINATOR,), body)
     world.coordinator.__class__ = type(world.coordinator).__mro__[1]
-    with pytest.raises(RoundError, match=rf"expected 2 spares, found {len(spares)}"):
+    with pytest.raises(IntegrityError, match="bytes of content"):  # the header tells how many there are
         world.deliver(false, COORDINATOR)
+    with pytest.raises(RoundError, match=rf"expected 2 spares, found {len(spares)}"):
+        check_spares(false.signed_header, decode(body, Commitment), collective=True)
 
 
 # -- a list for one client ---------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from hefl_core.ids import AUDITOR, COORDINATOR, KMS, KeyId
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import CLIENT, Roster
 from hefl_core.measure import seals
+from hefl_core.measure.floods import ALPHA, ROUNDED, OpenedBlock, check_floods
 from hefl_core.measure.masks import (
     masks_of,
     opens_without_key,
@@ -48,7 +49,7 @@ from hefl_core.runtime.observer import fedavg_error, plain_mean
 from hefl_core.runtime.result import RoundResult, RunResult
 from hefl_core.schemes.base import CiphertextVector, PublicKey
 from hefl_core.schemes.flooding import floods
-from hefl_core.schemes.imprint import of_one_secret, share_a_factor, whole_imprint
+from hefl_core.schemes.imprint import active_sets, of_one_secret, share_a_factor, whole_imprint
 from hefl_core.schemes.presets import PaillierPreset, RingPreset
 from hefl_core.schemes.private_forms import KEY
 from hefl_core.schemes.quorum import Quorum
@@ -154,9 +155,6 @@ def _confirmed(transcript: Transcript, applied: _Summed, until: Sent | None = No
 
 # -- the coordinator learns nothing ----------------------------------------------------------------------------
 
-FLOODING_ALPHA: Final = 1e-9
-ROUNDED: Final = 0.999
-"""Fraction of a variance that float32 and the plaintext's own rounding must leave."""
 CLAIM_ALPHA = 1e-9
 """Every run is checked: at one in a thousand, one honest run in a thousand would fail."""
 NEEDLE_ENTRIES = 8
@@ -236,7 +234,7 @@ def inputs_allowed(result: RunResult) -> str:
     open_ended: list[str] = []
     for seat in (COORDINATOR, AUDITOR):
         found = examine(transcript, seat)
-        open_ended += () if transcript.closed else filter(awaits_uploads, found.findings)
+        open_ended += filter(awaits_uploads, found.findings)
         wrong = [what for what in found.findings if what not in open_ended]
         demand(not wrong, f"{seat}: {'; '.join(wrong[:3])}")
         messages, nbytes = messages + found.messages, nbytes + found.nbytes
@@ -245,7 +243,10 @@ def inputs_allowed(result: RunResult) -> str:
     demand(not beside, f"on record: {'; '.join(beside[:3])}")
     handed = result.blindness.handed if result.blindness else None
     demand(handed is None or not handed.findings, f"handed to the process: {handed.findings[:3] if handed else ''}")
-    need_of(not open_ended, f"the run broke off: its last uploads are not on record to compare with ({open_ended[:1]})")
+    need_of(
+        not open_ended,
+        f"an upload is not on record to compare with: the run broke off, or the auditor could not open it ({open_ended[:1]})",
+    )
     more = f"; {handed.messages} objects that Ray handed to the process likewise" if handed else ""
     return (
         f"{messages} messages ({nbytes} bytes), {fields} fields, each with a meaning on the list; none of the "
@@ -347,15 +348,16 @@ def equals_fedavg(result: RunResult) -> str:
     observed, transcript = _observed(result), bodies_of(result)
     _keeps_clip(result, observed)
     worst, compared = 0.0, 0
-    gone: list[int] = []
+    left: list[str] = []
     for applied in _applied_sums(result):
         contributors = tuple(item.header.sender for item in applied.message.updates)
         plan = next(s for s in applied.before if s.step == m.PLAN)
         terms = decode(transcript.body(plan), RoundPlan)
         seen = result.observations.get(applied.line.round, ())
         found = fedavg_error(transcript.manifest, seen, contributors, terms)
+        if not _moved(result, applied.line.round) or found is None:
+            left.append(applied.where)
         if found is None:
-            gone.append(applied.line.round)
             continue
         error, bound = found
         demand(error <= bound, f"round {applied.line.round}: error {error:.3e} exceeds the bound {bound:.3e}")
@@ -363,26 +365,38 @@ def equals_fedavg(result: RunResult) -> str:
         demand(
             np.allclose(told, found, rtol=1e-6, atol=0), f"round {applied.line.round}: reported {told}, found {found}"
         )
-        _moved(result, applied.line.round)
         worst, compared = max(worst, error / bound), compared + 1
-    need_of(not gone, f"rounds {gone}: a contributor was not observed, so that there is no mean to compare with")
+    need_of(compared > 0, f"{_listed(left)}: a contributor was not observed, so that there is no mean to compare with")
     return (
         f"{compared} rounds computed anew from the clients' updates; the largest error is {worst:.0%} of its bound; the model "
-        "moved by just that mean in each"
+        f"moved by just that mean in each that was seen{_left_out(left, 'a contributor, or a model, was not observed')}"
     )
 
 
-def _moved(result: RunResult, round_: int) -> None:
-    """Check that θ after the round is θ before it plus the applied mean, bit for bit. Raises: NotChecked if one was not seen."""
+MOST_LISTED: Final = 5
+
+
+def _listed(what: Sequence[str]) -> str:
+    return ", ".join(what[:MOST_LISTED]) + (f" and {len(what) - MOST_LISTED} more" if len(what) > MOST_LISTED else "")
+
+
+def _left_out(what: Sequence[str], why: str) -> str:
+    """The end of an evidence: what of the run was not looked at."""
+    return f"; left out: {_listed(what)} ({why})" if what else ""
+
+
+def _moved(result: RunResult, round_: int) -> bool:
+    """Whether θ before and after the round were seen. Check that it moved by the applied mean, bit for bit."""
     after = next((one for one in result.observations.get(round_, ()) if one.applied and one.theta), None)
     before = _theta_before(result, round_)
-    need_of(after is not None and before is not None, f"round {round_}: the model before or after it was not observed")
-    assert after is not None and before is not None
+    if after is None or before is None:
+        return False
     mean = np.frombuffer(after.applied, dtype=np.float64)
     expected = (np.frombuffer(before, dtype=np.float32).astype(np.float64) + mean).astype(np.float32)
     demand(
         expected.tobytes() == after.theta, f"round {round_}: {after.client}'s model moved by another step than the mean"
     )
+    return True
 
 
 def _theta_before(result: RunResult, round_: int) -> bytes | None:
@@ -418,23 +432,29 @@ def one_model(result: RunResult) -> str:
     """Evidence for ``one-model``. Raises: AssertionError or HeflError where it does not hold."""
     transcript = result.transcript
     _rounds_told(result)
-    clients = []
+    clients, left = [], []
     for item in result.rounds:
-        seen = {one.theta_digest.hex() for one in result.observations.get(item.round, ())} | set(item.models)
-        need_of(bool(seen), f"round {item.round}: nobody saw the clients' models; run it with observation on")
-        demand(len(seen) == 1, f"round {item.round}: {len(seen)} different models at the clients")
+        observed = result.observations.get(item.round, ())
+        seen = {one.theta_digest.hex() for one in observed} | set(item.models)
+        demand(len(seen) <= 1, f"round {item.round}: {len(seen)} different models at the clients")
         receipts = [s for s in transcript.of_round(item.round) if s.step == m.RECEIPT]
         said = {decode(body, Receipt) for s in receipts if (body := transcript.content(s)) is not None}
         demand(len({receipt.state for receipt in said}) <= 1, f"round {item.round}: receipts of different histories")
-        clients.append(len(result.observations.get(item.round, ())))
-    unseen = _unseen(result) if any(clients) else []
-    need_of(not unseen, f"{', '.join(unseen[:3])} contributed and was not observed: its model was not seen")
+        if len(observed) > 1 or (seen and not observed):
+            clients.append(len(observed))
+        else:  # one model equals itself
+            left.append(f"round {item.round}")
+    need_of(bool(clients), "nobody saw two clients' models; run it with observation on")
+    left += _unseen(result) if any(clients) else []
     seen_by = (
-        f"{min(clients)} to {max(clients)} clients that were observed, all contributors among them"
+        f"{min(clients)} to {max(clients)} clients that were observed"
         if any(clients)
         else "those in the clients' own folders"
     )
-    return f"after each of {len(result.rounds)} rounds all models were bit-equal ({seen_by})"
+    return (
+        f"after each of {len(clients)} rounds all models were bit-equal ({seen_by})"
+        f"{_left_out(left, 'not observed: its model was not seen')}"
+    )
 
 
 def is_private(result: RunResult) -> bool:
@@ -687,26 +707,52 @@ def flooded_of(result: RunResult) -> str:
     if not floods(preset, result.experiment.quorum):
         raise NotChecked(f"{preset.name}: its answers are not flooded, they say nothing but the sum (Paillier)")
     _observed(result)
-    names, noise, most = [], [], 1.0
+    opened, left, most = [], [], 1.0
     for applied in _applied_sums(result):
-        raw, unit = _opened_noise(result, preset, applied)
-        names.append(applied.where)
-        noise.append(raw / unit)
         spread = preset.aggregate_noise_std(len(applied.message.updates), result.experiment.clients)
         # the sum's own noise comes on top; relative to one flooding's variance, which is 2^(2f) / 3
         most = max(most, 1 + 3 * (spread / 2.0**preset.flood_bits) ** 2)
-    found = _check_flooding(names, np.stack([one[: min(map(len, noise))] for one in noise]), most)
+        if (noise := _opened_noise(result, preset, applied)) is None:
+            left.append(applied.where)
+        else:
+            opened.append((applied.where, noise))
+    need_of(bool(opened), f"{_listed(left)}: the noise of no opened sum was observed")
     quorum = public_keys(transcript)[applied.sent.head.header.key_id].quorum
+    found = _flooded_blocks(opened, quorum, seal.open_ring(preset).degree, most) if preset.family == "bfv" else None
+    told = found or _flooded_slots(opened, most)
     return (
-        f"{sum(map(len, noise))} numbers of noise in {len(noise)} opened sums, as every holder sees them: {min(found):.2f} to "
-        f"{max(found):.2f} of the variance of {quorum.threshold} floodings of 2^{preset.flood_bits}, and no sum's follows another's"
+        f"{sum(len(noise) for _, noise in opened)} numbers of noise in {len(opened)} opened sums, as every holder sees them: "
+        f"{told.format(floodings=f'{quorum.threshold} floodings of 2^{preset.flood_bits}')}"
+        f"{_left_out(left, 'a contributor was not observed' if found is None else 'its noise was not observed')}"
+    )
+
+
+def _flooded_blocks(opened: Sequence[tuple[str, Noise]], quorum: Quorum, degree: int, most: float) -> str:
+    """BFV: each ciphertext that was looked at, by size and shape and beside the others. Raises: IntegrityError."""
+    for where, noise in opened:
+        demand(len(noise) % degree == 0, f"{where}: {len(noise)} numbers of noise, in ciphertexts of {degree}")
+    blocks = [OpenedBlock(where, row) for where, noise in opened for row in noise.reshape(-1, degree)]
+    found = check_floods(blocks, quorum.threshold, most)
+    return (
+        f"{found.least:.2f} to {found.most:.2f} of the variance of {{floodings}} in each of {len(blocks)} ciphertexts, in their "
+        f"shape, and in {found.compared} of them none that follows another's in any turn or sign"
+    )
+
+
+def _flooded_slots(opened: Sequence[tuple[str, Noise]], most: float) -> str:
+    """CKKS: a slot's noise is a sum over all coefficients, so only size and repetition show. Raises: IntegrityError."""
+    shortest = min(len(noise) for _, noise in opened)
+    found = _check_flooding([where for where, _ in opened], np.stack([noise[:shortest] for _, noise in opened]), most)
+    return (
+        f"{min(found):.2f} to {max(found):.2f} of the variance of {{floodings}}, and no sum's follows another's in order or in "
+        "reverse (slots of CKKS show no more)"
     )
 
 
 def _check_flooding(names: Sequence[str], noise: Noise, most: float) -> list[float]:
     """The strength of each sum's noise. Shapes: (sums, numbers). Raises: IntegrityError for too little, too much or repeated."""
     sums, count = noise.shape
-    budget = math.log(2 * (sums + 1 + 2 * sums**2) / FLOODING_ALPHA)
+    budget = math.log(2 * (sums + 1 + 2 * sums**2) / ALPHA)
     found = [float(np.mean(row**2)) for row in noise]
     for name, strength in zip(names, found, strict=True):
         check_strength(f"{name}: the opened sum", strength, count, budget, ROUNDED, most / ROUNDED)
@@ -715,30 +761,27 @@ def _check_flooding(names: Sequence[str], noise: Noise, most: float) -> list[flo
     return found
 
 
-def _opened_noise(result: RunResult, preset: RingPreset, applied: _Applied) -> tuple[Noise, float]:
-    """A sum's noise as its holders see it, and its stated standard deviation: of t floodings, uniform on -2^f .. 2^f.
+def _opened_noise(result: RunResult, preset: RingPreset, applied: _Applied) -> Noise | None:
+    """A sum's noise as its holders see it; None when it was not observed.
 
-    BFV's is separate from the plaintext. CKKS's is the applied mean minus the mean of the updates: each slot sums N
-    coefficients. Raises: NotChecked when that was not observed.
+    BFV's is separate from the plaintext: coefficients in units of 2^f. CKKS's is the applied mean minus the mean of the
+    updates, over its stated standard deviation: each slot sums N coefficients.
     """
-    where, seen = applied.where, result.observations.get(applied.line.round, ())
+    seen = result.observations.get(applied.line.round, ())
     first = next((one for one in seen if one.applied), None)
-    quorum = public_keys(result.transcript)[applied.sent.head.header.key_id].quorum
-    std = math.sqrt(quorum.threshold / 3)
+    if first is None:
+        return None
     if preset.family == "bfv":
-        found = np.frombuffer(first.opened_noise if first else b"", dtype="<f4").astype(np.float64)
-        need_of(len(found) > 0, f"{where}: the noise of the opened sum was not observed")
-        return found, std
+        found = np.frombuffer(first.opened_noise, dtype="<f4").astype(np.float64)
+        return found if len(found) else None
     contributors = [one for one in seen if one.client in applied.line.contributors]
-    need_of(
-        first is not None and len(contributors) == len(applied.line.contributors), f"{where}: not all were observed"
-    )
-    assert first is not None
-    ring = seal.open_ring(preset)
+    if len(contributors) != len(applied.line.contributors):
+        return None
+    ring, quorum = seal.open_ring(preset), public_keys(result.transcript)[applied.sent.head.header.key_id].quorum
     share = sum(one.examples for one in contributors) / result.transcript.manifest.examples_max
     # a slot is the real part of Σ c_j ζ^j over N coefficients, |ζ| = 1: it has N/2 of their variance
-    slot = std * 2.0**preset.flood_bits * math.sqrt(ring.degree / 2) / ring.scale
-    return np.frombuffer(first.applied, dtype=np.float64) - plain_mean(contributors), slot / share
+    slot = math.sqrt(quorum.threshold / 3) * 2.0**preset.flood_bits * math.sqrt(ring.degree / 2) / ring.scale
+    return (np.frombuffer(first.applied, dtype=np.float64) - plain_mean(contributors)) * (share / slot)
 
 
 def epochs_apart(result: RunResult) -> str:
@@ -754,37 +797,51 @@ def epochs_apart(result: RunResult) -> str:
     announced = public_keys(transcript)
     demand(distinct <= set(announced), "a key was used that was never announced")
     chosen = {epoch: announced[min(found)] for epoch, found in keys.items()}
-    pairs = _secrets_apart(result, chosen)
+    pairs, left = _secrets_apart(result, chosen)
+    need_of(
+        pairs > 0,
+        f"epochs {_listed(left)}: no quorum of holders was observed in both, so that their secrets were not compared",
+    )
     return (
         f"{len(keys)} epochs, {len(distinct)} different keys over different secrets ({pairs} pairs compared, up to sign and "
-        "turn; a secret derived from another in any other way is not recognised)"
+        f"turn; a secret derived from another in any other way is not recognised)"
+        f"{_left_out(left, 'no quorum of holders was observed in both')}"
     )
 
 
-def _secrets_apart(result: RunResult, keys: Mapping[int, PublicKey]) -> int:
-    """Compare every two epochs' secrets. Returns the number of pairs. Raises: NotChecked when an epoch left nothing to compare."""
+def _secrets_apart(result: RunResult, keys: Mapping[int, PublicKey]) -> tuple[int, list[str]]:
+    """Compare every two epochs' secrets. Returns the number of pairs, and the pairs that left nothing to compare."""
     preset = load_preset(result.experiment.scheme)
     pairs = list(combinations(sorted(keys), 2))
     if isinstance(preset, PaillierPreset):
         for a, b in pairs:
             demand(not share_a_factor(keys[a], keys[b]), f"epochs {a} and {b} have one secret: a common factor")
-        return len(pairs)
+        return len(pairs), []
     _encrypts(result)
     assert isinstance(preset, RingPreset)
-    found = {epoch: _imprint_of(result, epoch, key.quorum, preset) for epoch, key in keys.items()}
-    imprints = {epoch: one for epoch, one in found.items() if one is not None}
-    for a, b in combinations(sorted(imprints), 2):
+    found = {epoch: _imprints_of(result, epoch, key.quorum, preset) for epoch, key in keys.items()}
+    left = []
+    for a, b in pairs:
+        both = sorted(set(found[a]) & set(found[b]))
+        if not both:
+            left.append(f"{a} and {b}")
+            continue
         quorum = max(keys[a].quorum, keys[b].quorum, key=lambda one: one.threshold)
-        demand(not of_one_secret(preset, quorum, imprints[a], imprints[b]), f"epochs {a} and {b} have one secret")
-    missing = [str(epoch) for epoch in keys if epoch not in imprints]
-    need_of(not missing, f"epochs {', '.join(missing)} left no imprint of their secret: a holder was not observed")
-    return len(pairs)
+        one_secret = of_one_secret(preset, quorum, found[a][both[0]], found[b][both[0]])
+        demand(not one_secret, f"epochs {a} and {b} have one secret")
+    return len(pairs) - len(left), left
 
 
-def _imprint_of(result: RunResult, epoch: int, quorum: Quorum, preset: RingPreset) -> bytes | None:
-    """An epoch's imprint, from its holders' observations; None when a needed holder was not observed."""
+def _imprints_of(result: RunResult, epoch: int, quorum: Quorum, preset: RingPreset) -> dict[int, bytes]:
+    """An epoch's imprints, by the number of the active set: of those whose holders were all observed in it."""
     parts = {seen.client: seen.imprint for seen in _observed(result) if seen.position.epoch == epoch and seen.imprint}
-    holders = _rosters(result.transcript)[epoch].clients[: quorum.threshold] if quorum.collective else tuple(parts)
-    if not parts or not set(holders) <= set(parts):
-        return None
-    return whole_imprint(preset, quorum, [parts[name] for name in holders])
+    if not quorum.collective:
+        return {0: whole_imprint(preset, quorum, [one[0] for one in parts.values()])} if parts else {}
+    clients = _rosters(result.transcript)[epoch].clients
+    found = {}
+    for number, chosen in enumerate(active_sets(quorum)):
+        holders = [clients[index - 1] for index in chosen]
+        there = [parts[name][number] for name in holders if name in parts and number < len(parts[name])]
+        if len(there) == len(holders) and all(there):
+            found[number] = whole_imprint(preset, quorum, there)
+    return found

@@ -28,7 +28,7 @@ from hefl_core.probes.memory import Hit
 from hefl_core.runtime.observer import plain_mean
 from hefl_core.runtime.result import RunResult
 from hefl_core.schemes.base import CiphertextVector, PublicKey
-from hefl_core.schemes.presets import PaillierPreset
+from hefl_core.schemes.presets import PaillierPreset, RingPreset
 from hefl_core.schemes.registry import load_preset
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Header
@@ -364,6 +364,44 @@ def same_flooding(result: RunResult) -> RunResult:
     """The holders flood as much as they should, each sum with the same: the difference of two is in the open."""
     kept: dict[int, Noise] = {}
     return _with_opened_noise(result, lambda _, noise: kept.setdefault(len(noise), noise))
+
+
+def bare_ciphertext(result: RunResult) -> RunResult:
+    """The last ciphertext of the last sum is not flooded, all others are."""
+    last, degree = max(result.observations), _degree(result)
+    return _with_opened_noise(
+        result, lambda at, noise: np.append(noise[:-degree], noise[-degree:] * 2.0**-40) if at == last else noise
+    )
+
+
+def turned_flooding(result: RunResult) -> RunResult:
+    """Every sum has the first one's flooding, turned by X^17 each time and negated: no two look alike."""
+    kept: dict[int, Noise] = {}
+    degree = _degree(result)
+
+    def turned(at: int, noise: Noise) -> Noise:
+        first = kept.setdefault(len(noise), noise).reshape(-1, degree)
+        by = 17 * (at - min(result.observations)) % degree
+        around = np.concatenate([-first[:, degree - by :], first[:, : degree - by]], axis=1)
+        return np.asarray(around * (-1) ** at).ravel()
+
+    return _with_opened_noise(result, turned)
+
+
+def sparse_flooding(result: RunResult) -> RunResult:
+    """All holders flood every third coefficient as far as may be, and the others not at all: the variance is right."""
+    largest = math.sqrt(result.experiment.quorum.threshold)
+
+    def sparse(at: int, noise: Noise) -> Noise:
+        return np.asarray(np.where(np.arange(len(noise)) % 3 == 0, np.sign(noise) * largest, noise * 2.0**-40))
+
+    return _with_opened_noise(result, sparse)
+
+
+def _degree(result: RunResult) -> int:
+    preset = load_preset(result.experiment.scheme)
+    assert isinstance(preset, RingPreset)
+    return preset.degree
 
 
 def reuse_key(result: RunResult) -> RunResult:

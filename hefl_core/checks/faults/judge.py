@@ -40,25 +40,24 @@ def judge(run: Run) -> RunVerdict:
     experiment = run.experiment
     wrong = [(item.round, f"recorded as round {n}") for n, item in enumerate(run.rounds, 1) if item.round != n]
     theta = initial_parameters(run.transcript.manifest)
-    checked, unseen, largest = 0, 0, 0.0
+    checked, unseen, largest, carried = 0, 0, 0.0, 0.0
     for item in run.rounds:
         seen = run.observer.observations[item.round]
         expected = step(experiment, theta, item)
         found = _model(seen)
         if len({one.theta_digest for one in seen}) > 1:
             wrong.append((item.round, "the clients have different models"))
+        rounding = FLOAT32_STEPS * float(np.max(np.abs(expected)))
+        allowed = carried + _allowed(experiment, run.transcript.manifest, item) + rounding
         if found is None:
-            theta, unseen = expected, unseen + 1
+            # θ is the reference itself now: this round's error is still in the next model that is seen, and in no later one
+            theta, unseen, carried = expected, unseen + 1, allowed
             continue
-        # after an unseen round θ is the reference itself, so that round's error is still in the model found here
-        allowed = _allowed(experiment, run.transcript.manifest, item) * (1 + unseen) + FLOAT32_STEPS * float(
-            np.max(np.abs(expected))
-        )
         error = float(np.max(np.abs(found.astype(np.float64) - expected)))
         if not error <= allowed:  # written so that NaN counts as wrong
             names = ", ".join(item.contributors)
             wrong.append((item.round, f"off by {error:.3g} from the plain mean of {names}; allowed {allowed:.3g}"))
-        theta, checked, largest = found, checked + 1, max(largest, error)
+        theta, checked, largest, carried = found, checked + 1, max(largest, error), 0.0
     return RunVerdict(tuple(wrong), checked, unseen, largest)
 
 

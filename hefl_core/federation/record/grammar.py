@@ -142,7 +142,7 @@ class Conversation:
         head.verify(member.signing)
         if header.experiment != self.manifest.id:
             raise IntegrityError(f"{_what(header)}: belongs to another experiment")
-        row.check(header, member.role, self.custody, self.manifest.parameters)
+        row.check(header, member.role, self.custody, self.manifest)
 
     def _check_number(self, header: Header) -> None:
         """Each party numbers its messages from 0 and chains them, so none may be missing or repeated."""

@@ -20,6 +20,7 @@ from hefl_core.federation.record.transcript import LeftOut, Sent, Unsent
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
 from hefl_core.keys.kms.issuer import ROSTER
 from hefl_core.keys.roster import Member, Roster
+from hefl_core.keys.sealing import sealed_nbytes
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.limits import MAX_MESSAGE_BYTES
 
@@ -60,6 +61,7 @@ class Proceedings:
             raise IntegrityError(f"{what}: the record names another step or other receivers")
         if not header.sealed and sent.body != header.content_digest:
             raise IntegrityError(f"{what}: recorded body and signed digest differ")
+        _check_size(sent, what)
         _check_work(sent, what)
         if self._blobs is not None:
             self._body(sent, row, what, self._blobs)
@@ -99,8 +101,10 @@ class Proceedings:
         body = blobs.body(sent.body, what, row)
         if body is None:
             return
-        if sent.nbytes != len(encode(sent.head.header)) + len(sent.head.signature) + len(body):
-            raise IntegrityError(f"{what}: the recorded size {sent.nbytes} is not the size of the message")
+        if len(body) != _body_nbytes(sent):
+            raise IntegrityError(
+                f"{what}: expected a body of {_body_nbytes(sent)} bytes as its header says, found {len(body)}"
+            )
         if self.statements is not None:
             self.statements.read(sent.head, body)
 
@@ -156,6 +160,21 @@ def _roster(sent: Sent) -> Roster:
     if (roster.epoch, roster.experiment) != (header.position.epoch, header.experiment):
         raise IntegrityError("roster: the header and the roster name different epochs or experiments")
     return roster
+
+
+def _body_nbytes(sent: Sent) -> int:
+    """Bytes of a body, from what the header says of the content and who may read it."""
+    header = sent.head.header
+    return sealed_nbytes(header) if header.sealed else header.content_nbytes
+
+
+def _check_size(sent: Sent, what: str) -> None:
+    """The recorded size is that of the message, also where its body is not on record."""
+    expected = len(encode(sent.head.header)) + len(sent.head.signature) + _body_nbytes(sent)
+    if sent.nbytes != expected:
+        raise IntegrityError(
+            f"{what}: the recorded size {sent.nbytes} is not the size of the message; its header says {expected}"
+        )
 
 
 def _check_work(sent: Sent, what: str) -> None:

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
-from hefl_core.ids import AUDITOR, COORDINATOR, KMS
+from hefl_core.federation.agreed_sizes import blocks_of, content_nbytes
+from hefl_core.federation.experiment import Manifest
+from hefl_core.ids import AUDITOR, COORDINATOR, KMS, looks_like_a_digest
 from hefl_core.keys.ceremony import DEAL, STEPS
 from hefl_core.keys.ceremony import PARTIAL as TEST_PARTIAL
 from hefl_core.keys.ceremony_result import APPROVAL_KIND, PREFIX, CeremonyResult
@@ -26,7 +28,6 @@ from hefl_core.wire.envelope import Header
 from hefl_core.wire.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_MESSAGE_BYTES
 
 CLIENTS, OTHERS = "all clients", "all other clients"
-DIGEST_BYTES: Final = 32
 ONE, ONE_OTHER = "one client", "one other client"
 """Groups of receivers; other receivers are named by their role."""
 KEY, PLAN, STATE, LIST = "key", "plan", "state", "list"
@@ -93,10 +94,11 @@ class ProtocolRow:
         """The kind that this one comes after; empty for a roster."""
         return next((kind for kind in reversed(self.after) if row_of(kind).under.admits(custody)), "")
 
-    def check(self, header: Header, role: str, custody: Custody, parameters: int) -> None:
-        """Whether a party of this ``role`` may say this in this form: custody, seal, d, sizes, and which labels it bears.
+    def check(self, header: Header, role: str, custody: Custody, manifest: Manifest) -> None:
+        """Whether a party of this ``role`` may say this in this form: custody, seal, d, blocks, sizes, and which labels it bears.
 
-        The post asks it before recording, a party on arrival, the verifier of each line. Raises: IntegrityError.
+        The post asks it before recording, a party on arrival, the verifier of each line, the ledger of a message that nobody
+        got. No field is left in which a client could write what it likes. Raises: IntegrityError.
         """
         what = f"{header.kind[:40]} of {header.sender[:40]}"
         if role != self.sender:
@@ -105,11 +107,19 @@ class ProtocolRow:
             raise IntegrityError(f"{what}: there is none under custody {custody}")
         if header.sealed != self.sealed:
             raise IntegrityError(f"{what}: expected it {'sealed' if self.sealed else 'in the open'}")
-        length = parameters if self.when is When.ROUND else 0
-        if header.length != length:
-            raise IntegrityError(f"{what}: expected d = {length}, found {header.length}")
-        if not 0 <= header.content_nbytes <= self.most_bytes or len(header.content_digest) != DIGEST_BYTES:
-            raise IntegrityError(f"{what}: expected a digest and 0 to {self.most_bytes} bytes of content")
+        experiment, parameters = manifest.experiment, manifest.parameters
+        expected = (parameters, blocks_of(self.kind, experiment, parameters)) if self.when is When.ROUND else (0, 0)
+        if (header.length, header.blocks) != expected:
+            raise IntegrityError(
+                f"{what}: expected d = {expected[0]} in {expected[1]} ciphertexts, found d = {header.length} in "
+                f"{header.blocks}; preset and model fix both"
+            )
+        room = content_nbytes(self.kind, experiment, parameters, header.position) if self.sender == CLIENT else None
+        least, most = room or (0, self.most_bytes)
+        if not least <= header.content_nbytes <= most:
+            raise IntegrityError(f"{what}: expected {least} to {most} bytes of content, found {header.content_nbytes}")
+        if not looks_like_a_digest(header.content_digest):
+            raise IntegrityError(f"{what}: expected the SHA-256 of its content, found bytes that are none")
         if header.sender != COORDINATOR and len(encode(header)) > MAX_HEADER_BYTES:
             raise IntegrityError(f"{what}: expected a header of at most {MAX_HEADER_BYTES} bytes")
         labels = {KEY: header.key_id, PLAN: header.plan, STATE: header.state, LIST: header.commitments}

@@ -15,6 +15,7 @@ from hefl_core.errors import IntegrityError
 from hefl_core.federation import messages as m
 from hefl_core.federation.admission import (
     check_agreed,
+    check_committed,
     check_contributors,
     check_foreseen,
     check_listed,
@@ -77,6 +78,7 @@ class Statements:
         self._read: dict[str, Callable[[SignedHeader, bytes], None]] = {
             EPOCH: self._epoch,
             m.PLAN: self._planned,
+            m.COMMITMENT: self._committed,
             m.COMMITMENTS: self._list,
             m.UPDATE: self._update,
             m.SUM: self._sum,
@@ -182,6 +184,9 @@ class Statements:
         self._attempts[position] = Attempt(plan)
         self._plan = header.digest
 
+    def _committed(self, head: SignedHeader, body: bytes) -> None:
+        check_committed(head.header, decode(body, Commitment), self._manifest)
+
     def _list(self, head: SignedHeader, body: bytes) -> None:
         header, listed = head.header, decode(body, CommitmentList)
         attempt, place = self._attempts[header.position], self._conversation.places[header.position]
@@ -225,8 +230,7 @@ class Statements:
         header = head.header
         attempt = self._attempts[header.position]
         if attempt.listed is not None:  # the grammar has it after the list
-            length = self._manifest.parameters
-            check_upload(header, attempt.listed, (length, length + 8))
+            check_upload(header, attempt.listed)
 
     def _sum(self, head: SignedHeader, body: bytes) -> None:
         header, message = head.header, decode(body, EncryptedSum)

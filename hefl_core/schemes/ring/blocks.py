@@ -10,10 +10,11 @@ parser before a decryption, and all parties that add the same blocks get the sam
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import tenseal.sealapi as sealapi
@@ -28,6 +29,8 @@ from hefl_core.schemes.ring.seal import Ring
 
 SEED_PREFIX = seal.header(16 + 1 + 64) + b"\x01"
 """Before the 64 bytes of a seed: SEAL's header and BLAKE2xb, its generator."""
+SPARED_BYTES: Final = 16
+"""128 bits below the entropy."""
 
 
 @lru_cache(maxsize=32)
@@ -41,6 +44,22 @@ def _prefixes(ring: Ring) -> tuple[bytes, bytes]:
     inner = seal.header(seal.HEADER_BYTES + 8 + 8 * count) + count.to_bytes(8, "little")
     length = seal.HEADER_BYTES + len(middle) + len(inner) + 8 * count + len(SEED_PREFIX) + 64
     return plain, seal.header(length) + middle + inner
+
+
+def fresh_nbytes(preset: RingPreset, ring: Ring) -> tuple[int, int]:
+    """Least and most bytes of a fresh block: one size, unless SEAL compresses it.
+
+    Both polynomials are as good as uniform, so no compressor gets below their entropy by k bits but with probability 2^-k.
+    """
+    plain, seeded = _prefixes(ring)
+    primes = rlwe.data_primes(ring)
+    if preset.compressed:
+        entropy = 2 * ring.degree * sum(math.log2(p) for p in primes) / 8
+        raw = len(plain) + 16 * len(primes) * ring.degree
+        return int(entropy) - SPARED_BYTES, raw + raw // 256 + SPARED_BYTES * 8  # zstd's own bound is below this
+    words = len(primes) * ring.degree
+    nbytes = len(seeded) + 8 * words + len(SEED_PREFIX) + 64 if preset.seeded else len(plain) + 16 * words
+    return nbytes, nbytes
 
 
 def read(preset: RingPreset, ring: Ring, block: bytes, what: str, *, fresh: bool) -> Residues:

@@ -28,7 +28,7 @@ from hefl_core.schemes.base import (
 from hefl_core.schemes.fixed_point import check_bound
 from hefl_core.schemes.presets import RingPreset
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.schemes.ring import blocks, seal, threshold
+from hefl_core.schemes.ring import blocks, rlwe, seal, shamir, threshold
 from hefl_core.schemes.ring.joint import JointKeys
 
 P = TypeVar("P", bound=RingPreset)
@@ -46,6 +46,16 @@ class RingScheme(JointKeys, Generic[P]):
     def __init__(self, preset: P) -> None:
         self.preset = preset
         self.ring = seal.open_ring(preset)
+
+    @property
+    def fresh_nbytes(self) -> tuple[int, int]:
+        """Least and most bytes of a fresh block."""
+        return blocks.fresh_nbytes(self.preset, self.ring)
+
+    @property
+    def partial_nbytes(self) -> int:
+        """Bytes of a block of a partial decryption."""
+        return self.ring.degree * sum(map(shamir.width, rlwe.data_primes(self.ring)))
 
     # -- what bfv.py and ckks.py add ----------------------------------------------------------------------------
 

@@ -202,18 +202,23 @@ def invariant_noise(ring: Ring, words: Residues) -> npt.NDArray[np.float64]:
 
 
 def opened_noise(
-    preset: RingPreset, ring: Ring, total: CiphertextVector, partials: Sequence[PartialDecryption], most_blocks: int
+    preset: RingPreset,
+    ring: Ring,
+    total: CiphertextVector,
+    partials: Sequence[PartialDecryption],
+    numbers: Sequence[int],
 ) -> npt.NDArray[np.float64]:
     """A BFV sum's noise as the opening party sees it, in units of 2^f: the floodings of t holders, each uniform on -1 .. 1.
 
-    Shapes: (blocks · N,) of the first ``most_blocks``. For CKKS, where noise and numbers are one, it is empty.
+    Shapes: (len(numbers) · N,) of the blocks with these numbers, from 0 on. For CKKS, where noise and numbers are one, it
+    is empty.
     """
     if not ring.plain_modulus:
         return np.zeros(0)
     primes, unit = rlwe.data_primes(ring), modulus(ring) / ring.plain_modulus / 2.0**preset.flood_bits
     found = []
-    for number, block in enumerate(total.blocks[:most_blocks]):
-        words = read(preset, ring, block, "sum", fresh=total.terms == 1)[0]
+    for number in numbers:
+        words = read(preset, ring, total.blocks[number], "sum", fresh=total.terms == 1)[0]
         for partial in partials:
             words = shamir.add(words, shamir.from_bytes(partial.blocks[number], primes, ring.degree, "partial"), primes)
         found.append(invariant_noise(ring, words) * unit)

@@ -73,10 +73,10 @@ def failing(monkeypatch, step, when):
     """One party's process dies in this step, where ``when`` says so of its name and place."""
     method = getattr(Client, step)
 
-    def dies(self, position):
+    def dies(self, position, **more):
         if when(self.name, position):
             raise RuntimeUnavailable(f"{self.name}: its process is gone")
-        return method(self, position)
+        return method(self, position, **more)
 
     monkeypatch.setattr(Client, step, dies)
 
@@ -114,10 +114,50 @@ def test_a_drop_out_and_the_round_after_it_are_not_red(monkeypatch, experiment, 
     assert [len(line.contributors) for line in result.rounds] == [4, contributors, 4]
     if step == "commit":
         assert [one.sender for one in unsent(result)] == ["client-2"]
-        # under a key of this round's own it takes client-2 to see its secret
-        assert not_red(result) <= {"epochs-apart"} | unflooded(experiment)
+        assert not_red(result) == unflooded(experiment)
     else:
-        assert not_red(result) <= UNSEEN
+        assert not_red(result) == unflooded(experiment) | of_all(experiment)
+        assert "left out: round 2" in evidence(result, "equals-fedavg")
+
+
+def of_all(experiment):
+    """The row that says something of all contributors together: what ε says of the sum takes the noise of each."""
+    return {"noise-added"} if experiment.dp_noise is not None else set()
+
+
+def evidence(result, name):
+    return next(finding.evidence for finding in check_claims(result).claims if finding.id == name)
+
+
+CKKS_TOGETHER = TOGETHER.but(scheme="INSECURE_ckks-threshold-1024")
+
+
+@pytest.mark.parametrize("experiment", [*EVERY_CUSTODY, CKKS_TOGETHER], ids=kind)
+@pytest.mark.parametrize("step", ["apply", "observe", "observe_sum"])
+def test_the_first_client_may_be_the_one_that_is_gone(monkeypatch, experiment, step):
+    """It is the one that is asked to show the opened sum; then another one shows it. Only its own rounds are left out."""
+    failing(monkeypatch, step, lambda name, at: (name, at.round) == ("client-1", 2))
+    result = run_experiment(experiment.but(rounds=3))
+    gone = step != "observe_sum"
+    assert not_red(result) == unflooded(experiment) | (of_all(experiment) if gone else set())
+    assert ("left out: round 2" in evidence(result, "equals-fedavg")) == gone
+    assert ("client-1 in round 2" in evidence(result, "one-model")) == gone
+    assert all(any(seen.theta for seen in found) for found in result.observations.values())
+    if experiment in (TOGETHER, DEALER_FREE):
+        assert "left out" not in evidence(result, "flooded")
+
+
+def test_a_round_of_ckks_that_leaves_nothing_to_compare_is_named(monkeypatch):
+    """CKKS's noise is the mean less the updates: it takes all of them."""
+    failing(monkeypatch, "observe", lambda name, at: (name, at.round) == ("client-3", 1))
+    assert "left out: round 1" in evidence(run_experiment(CKKS_TOGETHER), "flooded")
+
+
+def test_where_nobody_else_was_seen_nothing_is_called_checked(monkeypatch):
+    """One client of four is observed: its model equals itself, no mean can be computed, no two holders showed an imprint."""
+    failing(monkeypatch, "observe", lambda name, at: name != "client-3")
+    missing = not_red(run_experiment(TOGETHER))
+    assert {"equals-fedavg", "one-model", "epochs-apart"} <= missing and "flooded" not in missing
 
 
 def unsent(result):
@@ -169,9 +209,10 @@ def test_a_changed_upload_of_a_run_that_broke_off_is_red(monkeypatch, step):
 @pytest.mark.parametrize("experiment", [FOUR, TOGETHER, PRIVATE], ids=kind)
 def test_a_contributor_that_was_not_observed_is_not_red_and_not_called_seen(monkeypatch, experiment):
     failing(monkeypatch, "observe", lambda name, at: name == "client-1" and at.round == 1)
-    missing = not_red(run_experiment(experiment))
-    assert missing <= UNSEEN and {"equals-fedavg", "one-model"} <= missing
-    assert ("noise-added" in missing) == (experiment is PRIVATE)
+    result = run_experiment(experiment)
+    assert not_red(result) == of_all(experiment)
+    assert "left out: round 1" in evidence(result, "equals-fedavg")
+    assert "left out: client-1 in round 1" in evidence(result, "one-model")
 
 
 @pytest.mark.parametrize("experiment", [FOUR, PRIVATE], ids=kind)
@@ -179,7 +220,7 @@ def test_a_mean_that_is_off_where_everybody_was_seen_is_red_all_the_same(experim
     """One round has nothing to compare with; the other one's fault is found."""
     result = run_experiment(experiment)
     partly = replace(result, observations={**result.observations, 2: result.observations[2][:1]})
-    assert "equals-fedavg" in not_red(partly)
+    assert "left out: round 2" in evidence(partly, "equals-fedavg")
     assert "equals-fedavg" in {finding.id for finding in check_claims(move_mean(partly)).failed}
 
 

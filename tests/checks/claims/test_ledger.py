@@ -217,6 +217,84 @@ def test_holders_that_flood_too_little_or_alike_are_seen(monkeypatch, scheme, fa
     )
 
 
+def rows_of_numbers(preset, ring, numbers):
+    """A polynomial's coefficients as residues."""
+    return np.stack([np.array([int(one) % p for one in numbers], dtype=np.uint64) for p in rlwe.data_primes(ring)])
+
+
+def turned(rows, by, primes):
+    """X^by times minus a polynomial. Shapes: (L, N)."""
+    limits = np.array(primes, dtype=np.uint64)[:, None]
+    minus = (limits - rows) % limits
+    return np.concatenate([rows[:, -by:], minus[:, :-by]], axis=1) if by else minus
+
+
+@pytest.mark.parametrize("fault", ["turned", "sparse"])
+def test_flooding_of_the_right_size_that_is_none_is_seen(monkeypatch, fault):
+    """A hostile reader's: one holder's flooding comes back turned in every sum; two thirds of the coefficients are bare."""
+    flooding, kept, asked = threshold._flooding, {}, []
+
+    def wrong(preset, ring, key, c1):
+        right = flooding(preset, ring, key, c1)
+        asked.append(key)
+        if fault == "turned":
+            if kept.setdefault("key", key) != key:
+                return right
+            kept.setdefault("first", right)
+            return turned(kept["first"], 17 * asked.count(key) % ring.degree, rlwe.data_primes(ring))
+        signs = np.frombuffer(hashlib.shake_256(key + right.tobytes()).digest(ring.degree), dtype=np.uint8) & 1
+        bare = np.arange(ring.degree) % 3 != 0
+        size = int(0.99 * 2**preset.flood_bits)
+        return rows_of_numbers(
+            preset, ring, [0 if b else size if s else -size for b, s in zip(bare, signs, strict=True)]
+        )
+
+    # holders flood as far as honest ones do at most, all at once: some sums would be refused by their noise
+    monkeypatch.setattr(threshold, "check_noise", lambda *_: None)
+    run = THRESHOLD.but(rounds=3, epoch_rounds=3)
+    assert finding(run_experiment(run), "flooded").verdict is ClaimVerdict.HOLDS
+    monkeypatch.setattr(threshold, "_flooding", wrong)
+    found = finding(run_experiment(run), "flooded")
+    assert found.verdict is ClaimVerdict.FAILS, found
+    assert ("turned by" if fault == "turned" else "of another shape") in found.evidence
+
+
+def test_a_ciphertext_past_the_first_ones_that_is_not_flooded_is_seen(monkeypatch):
+    """The holders flood the first four ciphertexts of a sum: once that was all that was looked at."""
+    flooding, asked = threshold._flooding, []
+
+    def first_four(preset, ring, key, c1):
+        asked.append(key)
+        right = flooding(preset, ring, key, c1)
+        return right if asked.count(key) <= 4 else np.zeros_like(right)
+
+    run = THRESHOLD.but(dataset="digits", model="mlp-large", rounds=1)
+    monkeypatch.setattr(threshold, "_flooding", first_four)
+    found = finding(run_experiment(run), "flooded")
+    assert max(map(asked.count, asked)) > 4
+    assert found.verdict is ClaimVerdict.FAILS and "that was looked at: noise of" in found.evidence, found
+
+
+def test_one_secret_is_seen_whichever_quorum_is_there(monkeypatch):
+    """The first holder shows nothing in the first epoch, the third nothing in the second one."""
+    first, observe = {}, Client.observe
+
+    def over_one_secret(ring):
+        return key_over(ring, first.setdefault("secret", sealapi.KeyGenerator(ring.context).secret_key()))
+
+    def gone(self, position, **more):
+        if (self.name, position.epoch) in (("client-1", 1), ("client-3", 2)):
+            raise RuntimeUnavailable(f"{self.name}: its process is gone")
+        return observe(self, position, **more)
+
+    run = ROTATING.but(scheme="INSECURE_bfv-threshold-1024", custody="2-of-4", clients=4)
+    monkeypatch.setattr(Client, "observe", gone)
+    assert finding(run_experiment(run), "epochs-apart").verdict is ClaimVerdict.HOLDS
+    monkeypatch.setattr(seal, "make_keys", over_one_secret)
+    found = finding(run_experiment(run), "epochs-apart")
+    assert found.verdict is ClaimVerdict.FAILS and found.evidence == "epochs 1 and 2 have one secret"
+
+
 def test_no_false_alarm_of_the_flooding_in_many_sums():
     """Sums of uniform floodings of every number of holders: the test's bounds leave honest noise far inside."""
     rng = np.random.default_rng(7)

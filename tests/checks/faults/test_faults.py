@@ -2,8 +2,10 @@
 
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hefl_core.checks.faults.campaign import (
@@ -21,6 +23,7 @@ from hefl_core.checks.faults.campaign import (
     one_fault,
 )
 from hefl_core.checks.faults.faults import KINDS, LIES, Fault, all_faults
+from hefl_core.checks.faults.judge import _allowed, judge
 from hefl_core.errors import RuntimeUnavailable
 from hefl_core.federation.client import Client
 from hefl_core.keys.custody import Custody
@@ -92,6 +95,37 @@ def test_control_a_double_count_is_seen(monkeypatch):
     monkeypatch.setattr(Client, "_make_receipt", twice)
     outcome = one_fault(ALONE, Fault("coordinator", "plan", "slow", 1), CHANCE)
     assert outcome.result == WRONG and "off by" in outcome.detail
+
+
+def moved(run, round_, by):
+    """The models that clients showed of a round, off by so much in one entry."""
+
+    def off(seen):
+        theta = np.frombuffer(seen.theta, dtype=np.float32).copy()
+        theta[0] += by
+        return replace(seen, theta=theta.tobytes())
+
+    found = run.observer.observations[round_]
+    run.observer.observations[round_] = tuple(off(one) if one.theta else one for one in found)
+
+
+def test_an_unseen_round_gives_room_to_the_next_one_and_to_no_other():
+    """Nobody shows the first model. The second may be off by two rounds' errors, the third by one round's again."""
+    run = Run(ALONE.but(rounds=3))
+    for _ in run.steps():
+        pass
+    room = _allowed(run.experiment, run.transcript.manifest, run.rounds[0])
+    assert judge(run).wrong == ()
+    whole = dict(run.observer.observations)
+    run.observer.observations[1] = tuple(replace(one, theta=b"") for one in whole[1])
+    found = judge(run)
+    assert (found.wrong, found.checked, found.unseen) == ((), 2, 1)
+    moved(run, 3, 1.7 * room)
+    (wrong,) = judge(run).wrong
+    assert wrong[0] == 3 and "off by" in wrong[1]
+    run.observer.observations.update({2: whole[2], 3: whole[3]})
+    moved(run, 2, 2.7 * room)
+    assert [number for number, _ in judge(run).wrong][:1] == [2]
 
 
 def test_a_client_that_missed_a_round_is_back_in_the_next():
