@@ -184,11 +184,11 @@ def _change(upload: Upload, names: tuple[str, ...], mark: str) -> None:
         said = Declared(upload.columns).of(name)
         place = f"{mark}:{names.index(name)}"
         with st.container(horizontal=True):
-            kinds = (None, *Kind)
+            kinds = ("", *Kind)
             kind = st.selectbox(
                 _("Kind"),
                 kinds,
-                kinds.index(said.kind),
+                kinds.index(said.kind or ""),
                 format_func=lambda n: _(str(n)) if n else _("as found"),
                 key=f"own:kind:{place}",
             )
@@ -202,8 +202,8 @@ def _change(upload: Upload, names: tuple[str, ...], mark: str) -> None:
             )
             dates = st.selectbox(
                 _("First in 03/04/2025"),
-                (None, "day", "month"),
-                (None, "day", "month").index(said.dates),
+                ("", "day", "month"),
+                ("", "day", "month").index(said.dates or ""),
                 format_func=lambda n: _(n) if n else _("as found"),
                 key=f"own:dates:{place}",
             )
@@ -212,7 +212,7 @@ def _change(upload: Upload, names: tuple[str, ...], mark: str) -> None:
             _("Cells that are values, such as None"), " ".join(said.present), key=f"own:present:{place}"
         )
         changed = DeclaredColumn(
-            name, kind, dates=dates, drop=use == "drop", keep=use == "keep",
+            name, kind or None, dates=dates or None, drop=use == "drop", keep=use == "keep",
             missing=tuple(missing.split()), present=tuple(present.split()),
         )  # fmt: skip
         if st.button(_("Read it so"), disabled=changed == said, key=f"own:change:{mark}"):
