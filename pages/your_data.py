@@ -20,7 +20,7 @@ from hefl_core.tables.declared import SEPARATORS, Declared, DeclaredColumn, Kind
 from hefl_core.tables.dialect import SEPARATOR_NAMES
 from pages import training as training_page
 from pages.parts import frame
-from pages.parts.decisions import sentence
+from pages.parts.decisions import columns_table, sentence
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
@@ -156,19 +156,7 @@ def _preview(own: OwnTable) -> None:
     st.caption(_("Source SHA-256: {digest} …").format(digest=quoted(table.digest[:12])))
     for warning in own.shelved.warnings:
         st.warning(quoted(sentence(warning)), icon=":material/warning:")
-    st.dataframe(
-        [
-            {
-                _("Column"): row.name,
-                _("learnt"): row.learnt,
-                _("Read as"): _(row.read_as),
-                _("Why, and how to change it"): " ".join(map(sentence, row.decisions)),
-            }
-            for row in own.rows
-        ],
-        hide_index=True,
-        key="own:decisions",
-    )
+    st.html(columns_table(own.rows))
     with st.expander(_("The file's own form")):
         for decision in table.decisions:
             st.markdown(f"- {quoted(sentence(decision))}")
