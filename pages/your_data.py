@@ -19,8 +19,8 @@ from hefl_core.runtime.result import ClaimVerdict
 from hefl_core.tables.declared import SEPARATORS, Declared, DeclaredColumn, Kind
 from hefl_core.tables.dialect import SEPARATOR_NAMES
 from pages import training as training_page
-from pages.parts import frame
-from pages.parts.decisions import columns_table, sentence
+from pages.parts import decisions, frame
+from pages.parts.decisions import sentence
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
@@ -156,7 +156,7 @@ def _preview(own: OwnTable) -> None:
     st.caption(_("Source SHA-256: {digest} …").format(digest=quoted(table.digest[:12])))
     for warning in own.shelved.warnings:
         st.warning(quoted(sentence(warning)), icon=":material/warning:")
-    st.html(columns_table(own.rows))
+    st.html(decisions.columns_table(own.rows))
     with st.expander(_("The file's own form")):
         for decision in table.decisions:
             st.markdown(f"- {quoted(sentence(decision))}")

@@ -21,7 +21,7 @@ STYLE = """<style>
 .decided th { text-align: left; font-weight: 600; position: sticky; top: 0; background: var(--background-color, Canvas); }
 .decided th, .decided td { padding: .25rem .6rem; border: 0; vertical-align: top; overflow-wrap: anywhere;
   border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
-.decided td:first-child { font-weight: 600; max-width: 16rem; }
+.decided td:first-child { font-weight: 600; min-width: 7rem; max-width: 16rem; }
 .decided td:nth-child(2) { white-space: nowrap; }
 .decided tr.out td:not(:last-child) { opacity: .6; }
 </style>"""
@@ -30,7 +30,7 @@ STYLE = """<style>
 def columns_table(rows: Sequence[ColumnRow]) -> str:
     """All columns: name, what it is read as, why, and how to change it. Every text of the table is escaped."""
     head = "".join(f"<th>{in_html(text)}</th>" for text in (_("Column"), _("Read as"), _("Why, and how to change it")))
-    return f'{STYLE}<div class="decided"><table><tr>{head}</tr>{"".join(map(_row, rows))}</table></div>'
+    return f'{STYLE}<div class="decided"><table><tr>{head}</tr>{"".join(_row(row) for row in rows)}</table></div>'
 
 
 def _row(row: ColumnRow) -> str:
