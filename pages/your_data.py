@@ -19,7 +19,7 @@ from hefl_core.runtime.result import ClaimVerdict
 from hefl_core.tables.declared import SEPARATORS, Declared, DeclaredColumn, Kind
 from hefl_core.tables.dialect import SEPARATOR_NAMES
 from pages import training as training_page
-from pages.parts import frame
+from pages.parts import decisions, frame
 from pages.parts.decisions import sentence
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
@@ -156,19 +156,7 @@ def _preview(own: OwnTable) -> None:
     st.caption(_("Source SHA-256: {digest} …").format(digest=quoted(table.digest[:12])))
     for warning in own.shelved.warnings:
         st.warning(quoted(sentence(warning)), icon=":material/warning:")
-    st.dataframe(
-        [
-            {
-                _("Column"): row.name,
-                _("learnt"): row.learnt,
-                _("Read as"): _(row.read_as),
-                _("Why, and how to change it"): " ".join(map(sentence, row.decisions)),
-            }
-            for row in own.rows
-        ],
-        hide_index=True,
-        key="own:decisions",
-    )
+    st.html(decisions.columns_table(own.rows))
     with st.expander(_("The file's own form")):
         for decision in table.decisions:
             st.markdown(f"- {quoted(sentence(decision))}")
@@ -184,11 +172,11 @@ def _change(upload: Upload, names: tuple[str, ...], mark: str) -> None:
         said = Declared(upload.columns).of(name)
         place = f"{mark}:{names.index(name)}"
         with st.container(horizontal=True):
-            kinds = (None, *Kind)
+            kinds = ("", *Kind)
             kind = st.selectbox(
                 _("Kind"),
                 kinds,
-                kinds.index(said.kind),
+                kinds.index(said.kind or ""),
                 format_func=lambda n: _(str(n)) if n else _("as found"),
                 key=f"own:kind:{place}",
             )
@@ -202,8 +190,8 @@ def _change(upload: Upload, names: tuple[str, ...], mark: str) -> None:
             )
             dates = st.selectbox(
                 _("First in 03/04/2025"),
-                (None, "day", "month"),
-                (None, "day", "month").index(said.dates),
+                ("", "day", "month"),
+                ("", "day", "month").index(said.dates or ""),
                 format_func=lambda n: _(n) if n else _("as found"),
                 key=f"own:dates:{place}",
             )
@@ -212,7 +200,7 @@ def _change(upload: Upload, names: tuple[str, ...], mark: str) -> None:
             _("Cells that are values, such as None"), " ".join(said.present), key=f"own:present:{place}"
         )
         changed = DeclaredColumn(
-            name, kind, dates=dates, drop=use == "drop", keep=use == "keep",
+            name, kind or None, dates=dates or None, drop=use == "drop", keep=use == "keep",
             missing=tuple(missing.split()), present=tuple(present.split()),
         )  # fmt: skip
         if st.button(_("Read it so"), disabled=changed == said, key=f"own:change:{mark}"):

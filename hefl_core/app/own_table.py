@@ -40,9 +40,10 @@ class ColumnRow:
 
     @classmethod
     def of(cls, column: Column) -> ColumnRow:
-        """What was decided about a column."""
+        """What was decided about a column; of one that is left out, only why."""
         left_out = column.left_out
-        return cls(column.name, left_out is None, str(left_out or column.kind), column.decisions)
+        said = column.decisions if left_out is None else column.decisions[-1:]
+        return cls(column.name, left_out is None, str(left_out or column.kind), said)
 
 
 @dataclass(frozen=True)

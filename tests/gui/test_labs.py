@@ -107,7 +107,7 @@ GOOD = b"a,b,label\n" + b"".join(f"{i % 7},{i % 5},{'x' if i % 7 > 3 else 'y'}\n
 BAD = {
     "text in a cell": GOOD + b"1,oops,x\n",
     "one class": b"a,b,label\n" + b"1,2,x\n" * 40,
-    "nan": GOOD + b"nan,1,x\n",
+    "a row of another length": GOOD + b"1,1,x,2\n",
     "formula": GOOD + b"=1+1,1,x\n",
     "not text": bytes(range(256)) * 8,
     "empty": b"",

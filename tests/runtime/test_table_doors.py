@@ -11,8 +11,10 @@ from hefl_core.app.report import to_html
 from hefl_core.errors import DataError, ParameterError, WireError
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.learning import shelf
+from hefl_core.runtime import stage
 from hefl_core.runtime.client_home import dealt_data, forget_table, initial_parameters
 from hefl_core.runtime.launch import run_experiment
+from hefl_core.runtime.ray.actors import PartyHost, PartySpec
 from hefl_core.runtime.ray.table_box import TableBox, seal_table, table_of
 from hefl_core.runtime.services.own_data import read_own_data
 from hefl_core.runtime.services.provision import provision_all
@@ -154,6 +156,29 @@ def test_another_table_another_reader_and_another_run_are_refused(terms, tmp_pat
     with pytest.raises(DataError, match="expected table:.*found table:"):
         box._put(TableSource(cell("77")).to_bytes())
     assert table_of(dealt_data(QUICK).manifest(QUICK)) is None
+
+
+def test_a_clients_process_waits_for_the_table_and_needs_it_once(terms, tmp_path):
+    """The host without Ray: a client of it settles when the table came, and again after a restart with an empty shelf."""
+    client = PartySpec("client-1", "make_client", (terms, stage.make_kms(terms).member, 1, None))
+
+    def host():
+        return PartyHost(str(tmp_path / "client-1"), [client])
+
+    first = host()
+    assert "before it had the run's table" in str(first.settled("client-1"))
+    sealed = seal_table(terms, first.reception())
+    first.take_table(sealed)
+    member = first.settled("client-1")
+    assert member.name == "client-1"
+    first._stores["client-1"].close()
+    while not shelf.forget(terms.experiment.dataset):
+        pass
+    again = host()
+    assert again.settled("client-1") == member and shelf.known(terms.experiment.dataset)
+    stranger = PartyHost(str(tmp_path / "stranger"), [client])
+    stranger.take_table(sealed)
+    assert isinstance(stranger.settled("client-1"), WireError)
 
 
 @pytest.mark.ray

@@ -71,7 +71,17 @@ class Cluster:
             if bus is not None:
                 bus.publish(Progress(f"starting Ray, {waited:.0f} s", min(0.95, waited / 10)))
         if self._failure is not None:
-            raise RuntimeUnavailable(f"Ray at {self.address}: {self._failure}; is the cluster up, the token set?")
+            raise RuntimeUnavailable(self._why(self._failure))
+
+    def _why(self, failure: BaseException) -> str:
+        """What happened and what to do. Ray puts its sockets below TMPDIR, and their paths have a limit of about 107 bytes."""
+        if "AF_UNIX path length" in str(failure):
+            folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR", "/tmp")
+            return (
+                f"Ray: expected a short folder for its sockets, found TMPDIR {folder} ({len(folder.encode())} bytes); "
+                "set RAY_TMPDIR=/tmp, or use --runtime local"
+            )
+        return f"Ray at {self.address}: {failure}; is the cluster up, the token set?"
 
     def _stay(self) -> None:
         try:

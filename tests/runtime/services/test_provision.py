@@ -1,6 +1,7 @@
 """Provisioning: who makes which key, what the organiser sees, and what it refuses."""
 
 import msgspec
+import numpy as np
 import pytest
 
 from hefl_core.errors import DataError, KeyUseError, ParameterError
@@ -142,6 +143,71 @@ def test_a_table_that_is_not_as_agreed_is_refused(tmp_path, header, cell, says):
     rows = [f"{120 + i},{50 + i},{cell if i % 2 else 'healthy'}" for i in range(40)]
     table(tmp_path / "data" / "train.csv", rows, header)
     with pytest.raises(DataError, match=says):
+        read_own_data(HEART, tmp_path / "data")
+
+
+FORMS = {
+    "semicolons, decimal commas, CP1252": ("pressure;age;größe", ";", ",", "cp1252"),
+    "tabs and UTF-16": ("pressure\tage\tclass", "\t", ".", "utf-16"),
+    "label first, with a name that is never guessed": ("died,pressure,age", ",", ".", "utf-8"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_client_may_write_its_table_in_its_own_way(tmp_path, form):
+    """The same examples as of the plain table, in the schema's order and scale."""
+    header, separator, mark, encoding = FORMS[form]
+    cells = [(f"{120 + i}.5", f"{50 + i}.25", "ill" if i % 2 else "healthy") for i in range(40)]
+    table(tmp_path / "plain" / "train.csv", [",".join(row) for row in cells])
+    own = [(row[2], *row[:2]) if header.startswith("died") else row for row in cells]
+    lines = [separator.join(cell.replace(".", mark) for cell in row) for row in own]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.csv").write_bytes("\n".join([header, *lines]).encode(encoding))
+    plain, found = (read_own_data(HEART, tmp_path / folder) for folder in ("plain", "data"))
+    assert np.array_equal(found.train.features, plain.train.features) and len(found.train) == 32
+    assert np.array_equal(found.train.labels, plain.train.labels)
+
+
+YES_NO = Schema(("age", "pressure"), ("yes", "no"), (50.0, 120.0), (20.0, 30.0))
+
+
+def test_classes_keep_the_terms_order_in_any_spelling(tmp_path):
+    """Second fault: a schema whose first class is the yes; sorted by the reader, every label would be turned round."""
+    rows = [f"{120 + i},{50 + i},{'Ja' if i % 3 else 'Nein'}" for i in range(40)]
+    table(tmp_path / "data" / "train.csv", rows)
+    table(tmp_path / "data" / "holdout.csv", rows[:9])
+    held_out = read_own_data(YES_NO, tmp_path / "data").held_out
+    assert held_out.labels.tolist() == [0 if i % 3 else 1 for i in range(9)]
+    numbers = Schema(("age", "pressure"), ("2", "1"), (50.0, 120.0), (20.0, 30.0))
+    table(tmp_path / "data" / "holdout.csv", [row.replace("Ja", "1.0").replace("Nein", "2.0") for row in rows[:9]])
+    table(tmp_path / "data" / "train.csv", [row.replace("Ja", "1").replace("Nein", "2") for row in rows])
+    assert read_own_data(numbers, tmp_path / "data").held_out.labels.tolist() == [1 if i % 3 else 0 for i in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (",57,ill", "train.csv, line 9, column 'pressure': expected a number, found none"),
+        ("127,NA,ill", "line 9, column 'age': expected a number, found none; nothing is agreed to fill gaps with"),
+        ("127,57,", r"an outcome in every row, found 1 missing .* in line 9"),
+        ("127,57 mg,ill", "line 9, column 'age'"),
+        ("127,yes,ill", "line 9, column 'age'"),
+        ("127,57,ill,3", "line 9: expected 3 cells as in the header"),
+    ],
+)
+def test_a_cell_that_the_terms_do_not_provide_for_is_refused_by_line(tmp_path, line, says):
+    rows = [f"{120 + i},{50 + i},{'ill' if i % 2 else 'healthy'}" for i in range(40)]
+    rows[7] = line
+    table(tmp_path / "data" / "train.csv", rows)
+    with pytest.raises(DataError, match=says):
+        read_own_data(HEART, tmp_path / "data")
+
+
+def test_one_class_only_is_a_client_like_another_and_one_row_is_none(tmp_path):
+    table(tmp_path / "data" / "train.csv", [f"{120 + i},{50 + i},ill" for i in range(6)])
+    assert set(read_own_data(HEART, tmp_path / "data").train.labels.tolist()) == {1}
+    table(tmp_path / "data" / "train.csv", ["120,50,ill"])
+    with pytest.raises(DataError, match="expected 2 rows or more"):
         read_own_data(HEART, tmp_path / "data")
 
 
