@@ -5,7 +5,6 @@ Like witness.py, but with a share. The rules for its answers are in keys/decrypt
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Final, cast
 
@@ -170,7 +169,7 @@ class Holder(Witness):
         expected = Confirmation(
             plan=self._plan,
             updates=tuple(item.header.digest for item in message.updates),
-            blocks=tuple(hashlib.sha256(block).digest() for block in message.total.blocks),
+            blocks=m.block_digests(self.envelope(position, m.SUM, COORDINATOR).body),
         )
         if confirmation != expected:
             raise IntegrityError("sum: the auditor confirmed another sum than the one received; do not decrypt")
@@ -189,7 +188,7 @@ class Holder(Witness):
         preset = self.scheme.preset
         if not floods(preset, self.enrolment.record.quorum):
             return np.zeros(0)
-        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        message = self.sum_at(position)
         ring = seal.open_ring(preset)
         return threshold.opened_noise(preset, ring, message.total, self._partials(position), MOST_NOISE_BLOCKS)
 
@@ -213,7 +212,7 @@ class Holder(Witness):
         return (position, m.UPDATE) in self._answers
 
     def _make_ready(self, position: Position) -> Envelope:
-        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        message = self.sum_at(position)
         self.check_confirmed(position, message)
         total = self.envelope(position, m.SUM, COORDINATOR).header.digest
         confirmation = self.envelope(position, m.CONFIRMATION, AUDITOR).header.digest
@@ -246,7 +245,7 @@ class Holder(Witness):
 
     def _question(self, position: Position, request: DecryptionRequest) -> Question:
         """The request with everything that a holder checks. Raises: RoundError, IntegrityError."""
-        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        message = self.sum_at(position)
         self.check_confirmed(position, message)
         confirmation = self.message(position, m.CONFIRMATION, AUDITOR, Confirmation)
         named = (request.sum, request.confirmation)
