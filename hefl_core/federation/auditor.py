@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,7 +10,7 @@ from hefl_core.federation import messages as m
 from hefl_core.federation.admission import check_agreed, check_receipt, check_upload, read_ciphertext
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.letter import Letter
-from hefl_core.federation.messages import Acknowledgement, Confirmation, EncryptedSum, Receipt
+from hefl_core.federation.messages import Acknowledgement, Confirmation, Receipt
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.witness import Witness
 from hefl_core.ids import COORDINATOR
@@ -114,7 +113,7 @@ class Auditor(Witness):
         return self.answer(position, m.CONFIRMATION, lambda: self._make_confirmation(position))
 
     def _make_confirmation(self, position: Position) -> Envelope:
-        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        message = self.sum_at(position)
         with self.working("confirm"):
             running = self.scheme.accumulator(self.public_key)
             for signed in message.updates:
@@ -132,7 +131,7 @@ class Auditor(Witness):
         confirmation = Confirmation(
             plan=self._plan,
             updates=tuple(item.header.digest for item in message.updates),
-            blocks=tuple(hashlib.sha256(block).digest() for block in found.blocks),
+            blocks=m.block_digests(self.envelope(position, m.SUM, COORDINATOR).body),
         )
         return self._outbox.compose(
             m.CONFIRMATION,

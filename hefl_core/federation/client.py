@@ -36,6 +36,7 @@ from hefl_core.keys.sealing import seal, sealer
 from hefl_core.schemes.base import CiphertextVector, Opened, Vector
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.imprint import imprint
+from hefl_core.schemes.registry import block_count
 from hefl_core.vectors import clip_norm
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
@@ -306,7 +307,6 @@ class Client(Holder):
         if mine not in listed.listed:
             raise RoundError(f"{self.name}: my commitment is not on the published list; I send nothing")
         self.check_acknowledged(position)
-        vector = decode(self._ciphertext, CiphertextVector)
         readers = [self.enrolment.roster.member(name) for name in (COORDINATOR, AUDITOR)]
         info = self.sealing_info(m.UPDATE, position, self.name)
         with self.working("seal"):
@@ -316,7 +316,8 @@ class Client(Holder):
                 (COORDINATOR, AUDITOR),
                 self._ciphertext,
                 commitments=listed.digest,
-                blocks=len(vector.blocks),
+                content_digest=decode(self.said(position, m.COMMITMENT).body, Commitment).ciphertext_digest,
+                blocks=block_count(self.scheme.preset, self.manifest.parameters),
                 seal=sealer(readers, info),
             )
 
@@ -333,7 +334,7 @@ class Client(Holder):
 
     def _make_receipt(self, position: Position) -> Envelope:
         plan = self.current_plan(position)
-        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        message = self.sum_at(position)
         self.check_confirmed(position, message)
         with self.working("decrypt"):
             opened = self.decrypt(position, self._bound(plan), message)

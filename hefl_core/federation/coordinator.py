@@ -240,7 +240,7 @@ class Coordinator(Party):
 
     def _next_state(self, position: Position) -> bytes:
         envelope = self.said(position, m.SUM)
-        message = decode(envelope.body, EncryptedSum)
+        message = m.read_sum(envelope.body)
         updates = tuple(item.header.digest for item in message.updates)
         return m.next_state(self.state, self._plan, updates, envelope.header.digest)
 
@@ -300,7 +300,7 @@ class Coordinator(Party):
         """The members of this round's first sum; None before it is made."""
         for (position, kind), answer in self._answers.items():
             if kind == m.SUM and position.round == number:
-                return decode(answer.envelope.body, EncryptedSum).members
+                return m.read_sum(answer.envelope.body).members
         return None
 
     def aggregate(self, position: Position) -> Letter:

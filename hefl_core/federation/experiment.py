@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
@@ -275,7 +276,7 @@ class Schema:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """The public terms of one run, agreed before it starts: the experiment and what was derived from it.
 
@@ -309,7 +310,7 @@ class Manifest:
         largest = 1 << (largest_client - 1).bit_length()
         return cls(experiment, parameters, largest, secrets.token_bytes(16), schema=schema)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The experiment's name in every header: SHA-256 of the manifest, 64 hex digits."""
         return digest(encode(self)).hex()

@@ -5,7 +5,6 @@ Like witness.py, but with a share. The rules for its answers are in keys/decrypt
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Sequence
 from typing import Final, cast
@@ -171,7 +170,7 @@ class Holder(Witness):
         expected = Confirmation(
             plan=self._plan,
             updates=tuple(item.header.digest for item in message.updates),
-            blocks=tuple(hashlib.sha256(block).digest() for block in message.total.blocks),
+            blocks=m.block_digests(self.envelope(position, m.SUM, COORDINATOR).body),
         )
         if confirmation != expected:
             raise IntegrityError("sum: the auditor confirmed another sum than the one received; do not decrypt")
@@ -190,7 +189,7 @@ class Holder(Witness):
         preset = self.scheme.preset
         if not floods(preset, self.enrolment.record.quorum):
             return np.zeros(0)
-        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        message = self.sum_at(position)
         ring = seal.open_ring(preset)
         blocks = range(len(message.total.blocks))
         # Drawn when all have answered: a holder that floods only what is looked at would have to guess.
@@ -217,7 +216,7 @@ class Holder(Witness):
         return (position, m.UPDATE) in self._answers
 
     def _make_ready(self, position: Position) -> Envelope:
-        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        message = self.sum_at(position)
         self.check_confirmed(position, message)
         total = self.envelope(position, m.SUM, COORDINATOR).header.digest
         confirmation = self.envelope(position, m.CONFIRMATION, AUDITOR).header.digest
@@ -250,7 +249,7 @@ class Holder(Witness):
 
     def _question(self, position: Position, request: DecryptionRequest) -> Question:
         """The request with everything that a holder checks. Raises: RoundError, IntegrityError."""
-        message = self.message(position, m.SUM, COORDINATOR, EncryptedSum)
+        message = self.sum_at(position)
         self.check_confirmed(position, message)
         confirmation = self.message(position, m.CONFIRMATION, AUDITOR, Confirmation)
         named = (request.sum, request.confirmation)

@@ -6,13 +6,15 @@ partial], receipt; those in brackets under collective custody only.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from hefl_core.ids import digest
 from hefl_core.schemes.base import CiphertextVector
-from hefl_core.wire.canonical import encode
+from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import SignedHeader
 
 PLAN, COMMITMENT, COMMITMENTS = "plan", "commitment", "commitments"
@@ -135,6 +137,18 @@ class Receipt:
 
     sum: bytes
     state: bytes
+
+
+@lru_cache(maxsize=1)
+def read_sum(body: bytes) -> EncryptedSum:
+    """Decode a sum's body; the parties of one process decode the newest one once between them. Raises: WireError."""
+    return decode(body, EncryptedSum)
+
+
+@lru_cache(maxsize=1)
+def block_digests(body: bytes) -> tuple[bytes, ...]:
+    """SHA-256 of each block of a sum, as :func:`read_sum`. Raises: WireError."""
+    return tuple(hashlib.sha256(block).digest() for block in read_sum(body).total.blocks)
 
 
 def senders(headers: Sequence[SignedHeader]) -> tuple[str, ...]:

@@ -216,7 +216,7 @@ class Party:
         key = (position, step)
         if key not in self._answers:
             envelope = make()
-            self._answers[key] = Letter.of(envelope, self.reported(position, step))
+            self._answers[key] = Letter.of(envelope, self.reported(position, step), own=True)
         self._write_down(self._answers[key].envelope)
         return self._answers[key]
 

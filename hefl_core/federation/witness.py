@@ -82,6 +82,10 @@ class Witness(Party):
         """The accepted list of this attempt. Raises: RoundError when there is none."""
         return self.message(position, m.COMMITMENTS, COORDINATOR, CommitmentList)
 
+    def sum_at(self, position: Position) -> EncryptedSum:
+        """The accepted sum of this attempt. Raises: RoundError when there is none."""
+        return m.read_sum(self.envelope(position, m.SUM, COORDINATOR).body)
+
     def _admit_plan(self, envelope: Envelope) -> None:
         header, manifest = envelope.header, self.manifest
         plan = decode(envelope.body, RoundPlan)
@@ -195,12 +199,12 @@ class Witness(Party):
         """The members of the first sum of this round that was admitted here, in whichever attempt; None before one."""
         for (position, kind, _), envelope in self._inbox.items():
             if kind == m.SUM and position.round == number:
-                return decode(envelope.body, EncryptedSum).members
+                return m.read_sum(envelope.body).members
         return None
 
     def _admit_sum(self, envelope: Envelope) -> None:
         header = envelope.header
-        message = decode(envelope.body, EncryptedSum)
+        message = m.read_sum(envelope.body)
         listed = self.current_list(header.position)
         check_contributors(message.updates, listed)
         places = {signed.header.position for signed in message.updates}
@@ -245,7 +249,7 @@ class Witness(Party):
         envelope = self.envelope(position, m.SUM, COORDINATOR)
         total = envelope.header.digest
         if self._after is None or self._after[0] != total:  # once a sum: it reads all of it
-            updates = tuple(item.header.digest for item in decode(envelope.body, EncryptedSum).updates)
+            updates = tuple(item.header.digest for item in m.read_sum(envelope.body).updates)
             self._after = total, m.next_state(self.state, self._plan, updates, total)
         return self._after[1]
 

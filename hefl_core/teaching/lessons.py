@@ -1,12 +1,14 @@
 """The lessons as text: one percent file each, from which notebook, page and tests read the same cells.
 
 A cell begins with a line ``# %%``, then ``[markdown]`` or nothing, then ``exercise="NN.k"`` and ``tags=["…"]``.
+A translation, ``lesson_de.py``, holds the Markdown cells only, in the same order; its code is that of ``lesson.py``.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import module_from_spec, spec_from_file_location
@@ -76,13 +78,25 @@ def read(name: str, language: str = "en") -> Lesson:
     found = next((known for known in names() if name in (known, known[:2])), None)
     if found is None:
         raise ParameterError(f"lesson: expected one of {', '.join(n[:2] for n in names())}, found {name[:40]!r}")
-    translated = FOLDER / found / f"lesson_{language[:2]}.py"
-    path = translated if language[:2].isalpha() and translated.exists() else FOLDER / found / "lesson.py"
-    cells = cells_of(path)
+    cells, translated = cells_of(FOLDER / found / "lesson.py"), FOLDER / found / f"lesson_{language[:2]}.py"
+    if language[:2].isalpha() and translated.exists():
+        cells = _told(cells, cells_of(translated), translated.name)
     title = _TITLE.search(cells[0].source) if cells else None
     if title is None or title[1] != found[:2]:
-        raise ParameterError(f"{path.name}: expected a first cell with the title '# {found[:2]} · …', found none")
+        raise ParameterError(f"{found}: expected a first cell with the title '# {found[:2]} · …', found none")
     return Lesson(title[1], found, title[2], cells)
+
+
+def _told(cells: Sequence[LessonCell], prose: Sequence[LessonCell], path: str) -> tuple[LessonCell, ...]:
+    """A lesson's cells with its prose in another language. Raises: ParameterError unless cell stands for cell."""
+    places = [number for number, cell in enumerate(cells) if cell.markdown]
+    if len(prose) != len(places) or not all(cell.markdown for cell in prose):
+        raise ParameterError(
+            f"{path}: expected {len(places)} cells of Markdown and no code, found {len(prose)} cells; "
+            "code is that of lesson.py"
+        )
+    told = dict(zip(places, prose, strict=True))
+    return tuple(told.get(number, cell) for number, cell in enumerate(cells))
 
 
 def exercises(number: str) -> tuple[Exercise, ...]:

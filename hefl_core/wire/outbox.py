@@ -58,9 +58,12 @@ class Outbox:
         commitments: bytes = NO_DIGEST,
         length: int = 0,
         blocks: int = 0,
+        content_digest: bytes | None = None,
         seal: Seal | None = None,
     ) -> Envelope:
         """Write, sign and (where ``seal`` is given) seal the next message of this party.
+
+        ``content_digest``: SHA-256 of the content, where the party computed it before.
 
         Leaks: the header, to every party that relays it; a sealed body to its readers only.
         """
@@ -79,7 +82,7 @@ class Outbox:
             length=length,
             blocks=blocks,
             content_nbytes=len(content),
-            content_digest=hashlib.sha256(content).digest(),
+            content_digest=content_digest or hashlib.sha256(content).digest(),
             sealed=seal is not None,
         )
         # Advanced before sealing and signing: a failure leaves a gap, never two messages with one number.

@@ -65,11 +65,28 @@ def test_shape(name):
 @pytest.mark.parametrize(
     "path", sorted(lessons.FOLDER.glob("[0-9][0-9]_*/lesson_??.py")), ids=lambda p: p.stem[-2:] + p.parent.name[:2]
 )
-def test_a_translation_has_the_same_code(path):
+def test_a_translation_is_prose_around_the_same_code(path):
     english, translated = lessons.read(path.parent.name), lessons.read(path.parent.name, path.stem[-2:])
+    assert all(cell.markdown for cell in lessons.cells_of(path))
     assert translated.title != english.title and len(translated.cells) == len(english.cells)
     for one, other in zip(english.cells, translated.cells, strict=True):
-        assert one.markdown == other.markdown and (one.markdown or one == other)
+        assert one.markdown == other.markdown and (one != other if one.markdown else one == other)
+
+
+@pytest.mark.parametrize("change", ["a cell of code", "a cell too few"])
+def test_a_translation_that_does_not_fit_is_refused(tmp_path, monkeypatch, change):
+    monkeypatch.setattr(lessons, "FOLDER", tmp_path)
+    (tmp_path / "01_x").mkdir()
+    (tmp_path / "01_x" / "lesson.py").write_text(
+        "# %% [markdown]\n# # 01 · One\n\n# %%\nx = 1\n\n# %% [markdown]\n# End\n"
+    )
+    first, last = "# %% [markdown]\n# # 01 · Eins\n\n", "# %% [markdown]\n# Ende\n"
+    translated = tmp_path / "01_x" / "lesson_de.py"
+    translated.write_text(first + last)
+    assert [cell.source for cell in lessons.read("01", "de").cells] == ["# 01 · Eins", "x = 1", "Ende"]
+    translated.write_text(first + ("# %%\nx = 2\n" if change == "a cell of code" else ""))
+    with pytest.raises(ParameterError, match="2 cells of Markdown and no code"):
+        lessons.read("01", "de")
 
 
 CHOICE = Choice("00.1", "?", options=("a", "b"), right=1, why="because", hints=("first", "second"))

@@ -233,7 +233,7 @@ class Statements:
             check_upload(header, attempt.listed)
 
     def _sum(self, head: SignedHeader, body: bytes) -> None:
-        header, message = head.header, decode(body, EncryptedSum)
+        header, message = head.header, m.read_sum(body)
         attempt, place = self._attempts[header.position], self._conversation.places[header.position]
         listed = attempt.listed
         if listed is None:
@@ -247,7 +247,7 @@ class Statements:
         check_agreed(total, attempt.plan, tagged, "sum")
         if self._adding:
             self._add_again(message, attempt, header)
-        self._follow(header, message, place)
+        self._follow(header, body, place)
         attempt.sum, self._members = header, listed.senders
 
     def _check_added(self, signed: SignedHeader, committed: SignedHeader, commitment: Commitment) -> None:
@@ -274,10 +274,9 @@ class Statements:
             raise IntegrityError("sum: adding the recorded updates again gives other bytes")
         self.sums += 1
 
-    def _follow(self, header: Header, message: EncryptedSum, place: Place) -> None:
+    def _follow(self, header: Header, body: bytes, place: Place) -> None:
         """Fix the only confirmation, receipt and state that may follow this sum."""
-        updates = tuple(signed.header.digest for signed in message.updates)
-        blocks = tuple(hashlib.sha256(block).digest() for block in message.total.blocks)
+        updates, blocks = tuple(signed.header.digest for signed in m.read_sum(body).updates), m.block_digests(body)
         place.after = m.next_state(place.state, place.plan, updates, header.digest)
         place.contents[m.CONFIRMATION] = _content(m.Confirmation(place.plan, updates, blocks))
         place.contents[m.RECEIPT] = _content(m.Receipt(header.digest, place.after))
