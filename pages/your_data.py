@@ -19,7 +19,7 @@ from hefl_core.runtime.result import ClaimVerdict
 from hefl_core.tables.declared import SEPARATORS, Declared, DeclaredColumn, Kind
 from hefl_core.tables.dialect import SEPARATOR_NAMES
 from pages import training as training_page
-from pages.parts import decisions, frame
+from pages.parts import decisions, frame, hospitals
 from pages.parts.decisions import sentence
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
@@ -38,6 +38,11 @@ def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("Your data"), anchor=False)
+    frame.tabs({_("One table"): _one, _("One file for each hospital"): _several}, "your_data:tab")
+
+
+def _one() -> None:
+    """One table, dealt to the clients."""
     st.write(
         _(
             "A table as your programs write it, at most 5 MB: comma, semicolon, tab or bar; yes and no, dates, percents "
@@ -50,6 +55,18 @@ def page() -> None:
         _forget()
         return
     _with_table(uploaded.getvalue())
+
+
+def _several() -> None:
+    """A file for each hospital; they agree first."""
+    experiment = hospitals.agreed_experiment()
+    if experiment is None:
+        return
+    try:
+        training_page.partition(experiment)
+        _train(experiment)
+    except HeflError as error:
+        frame.explain(error)
 
 
 def _with_table(content: bytes) -> None:

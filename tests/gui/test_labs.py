@@ -12,6 +12,7 @@ from hefl_core.attacks.on_run import ON_RUN, Reading
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from tests.conftest import SMALL, finished
 from tests.gui.conftest import run_on
+from tests.tables.hospitals import A, B, C
 
 PAGES = ("training", "guarantees", "report", "system", "your_data")
 
@@ -133,6 +134,33 @@ def test_a_table_of_ones_own_is_trained_on_under_encryption(app):
     assert not at.exception
     assert "coordinator-blind" in " ".join(block.value for block in at.markdown)
     assert "csv" not in str(at.query_params)
+
+
+def test_three_hospitals_files_agree_and_train(app):
+    """Three forms of one table: round zero is shown, then the training; a fourth that does not fit is refused by name."""
+    at = run_on(app, "your_data")
+    at.session_state["your_data:tab"] = "One file for each hospital"
+    at.run()
+    files = [(f"{name}.csv", content, "text/csv") for name, content in (("north", A), ("south", B), ("west", C))]
+    at.file_uploader(key="own:files").set_value(files[:2]).run()
+    assert "2 of at least 3 files" in " ".join(caption.value for caption in at.caption)
+    at.file_uploader(key="own:files").set_value(files).run()
+    assert not at.exception and not at.error
+    _, job = at.session_state["own:agreement"]
+    assert job.wait(60) and job.error is None, job.error
+    at.run()
+    assert "3 hospitals agreed on 5 features from 95 rows" in at.success[0].value
+    at.button(key="own:train").click().run()
+    comparison = at.session_state["own-comparison"]
+    assert comparison.wait(60) and comparison.error is None, comparison.error
+    at.run()
+    assert not at.exception and "coordinator-blind" in " ".join(block.value for block in at.markdown)
+    other = ("east.csv", C.replace(b"dose", b"Dosis"), "text/csv")
+    at.file_uploader(key="own:files").set_value([*files, other]).run()
+    _, job = at.session_state["own:agreement"]
+    job.wait(60)
+    at.run()
+    assert "Dosis" in at.error[0].value
 
 
 def test_a_part_encrypted_is_compared_and_the_figure_says_what_came_back(app):
