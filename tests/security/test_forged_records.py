@@ -362,6 +362,26 @@ BY_A_CLIENT = {
         instead(m.UPDATE, content_digest=ANOTHER),
         "update of client-2: .*committed",
     ),
+    "it counts ciphertexts in a receipt": (
+        "alone",
+        instead(m.RECEIPT, blocks=113),
+        "receipt of client-2: expected d = .* in 0 ciphertexts, found .* in 113",
+    ),
+    "it counts other ciphertexts in an upload": (
+        "alone",
+        instead(m.UPDATE, blocks=113),
+        "update of client-2: expected d = .* ciphertexts, found",
+    ),
+    "it gives a content the size of a number": (
+        "alone",
+        instead(m.RECEIPT, content_nbytes=113),
+        "receipt of client-2: expected .* bytes of content, found 113",
+    ),
+    "it gives an upload the size of a number": (
+        "together",
+        instead(m.UPDATE, content_nbytes=113),
+        "update of client-2: expected .* bytes of content, found 113",
+    ),
     "it uploads for another list": ("alone", instead(m.UPDATE, commitments=ZERO), "update of client-2: .*another list"),
     "it uploads in the open": ("alone", instead(m.UPDATE, sealed=False), "update of client-2: expected it sealed"),
     "it uploads to another client": (

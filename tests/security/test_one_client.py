@@ -381,6 +381,24 @@ def test_the_record_of_the_others_stays_whole(lie):
     assert bool(refused) == (lie != "no lie") and max(map(len, (line.to_json() for line in transcript.lines))) < 1 << 16
 
 
+class Unreadable(Honest):
+    """In the second round its upload opens for nobody; the header is as it must be."""
+
+    def _make_upload(self, position):
+        made = super()._make_upload(position)
+        return made if position.round < 2 else Envelope(made.header, made.signature, made.body[:-40] + bytes(40))
+
+
+def test_an_upload_that_nobody_can_open_turns_no_row_red():
+    """It is on record and nobody can compare it: once that was a failure of the row, now it is said that it was not checked."""
+    run, error = play(Unreadable, ALONE)
+    assert error is None and verify(run.transcript, pin_of(run.transcript)).authenticated
+    result = check_claims(run.result())
+    assert not result.failed
+    (missing,) = (one for one in result.claims if one.holds is None)
+    assert missing.id == "inputs-allowed" and "update of client-1, round 2" in missing.evidence
+
+
 @pytest.mark.parametrize("lie", [lie for lie in QUIET if lie != "no lie"])
 def test_without_the_ruling_of_the_post_it_broke(lie, monkeypatch):
     """The control: recorded as they came, as they were, each of these made the record unverifiable, or the run end."""
