@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hefl_core.attacks.capture import Capture
+from hefl_core.errors import DataError
 from hefl_core.federation.client import Observation
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.base import SecretShare
+from hefl_core.tables.source import CSV
 
 
 def of_run(run: Run) -> Capture:
@@ -34,8 +36,14 @@ def of_result(result: RunResult) -> Capture:
 def of_transcript(transcript: Transcript) -> Capture:
     """A capture of a transcript from a file: no share, and nothing that was not sent.
 
-    Raises: DataError when this machine does not have the data that the experiment names.
+    Raises: DataError when this process does not have the data that the experiment names, or a record names a path: whoever
+        wrote it would choose which file is read here.
     """
+    dataset = transcript.manifest.experiment.dataset
+    if dataset.startswith(CSV):
+        raise DataError(
+            f"record: expected a data set's name, found a path ({dataset[:60]!r}); run the experiment again here"
+        )
     return _capture(transcript, {}, {})
 
 

@@ -15,9 +15,10 @@ from hefl_core.attacks.catalogue import run as run_attack
 from hefl_core.attacks.on_run import attack_run
 from hefl_core.attacks.result import AttackResult
 from hefl_core.cli.output import STDOUT, write_json
-from hefl_core.errors import ParameterError
+from hefl_core.errors import DataError, ParameterError
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.ids import COORDINATOR
+from hefl_core.learning import shelf
 
 
 def attack(
@@ -30,7 +31,12 @@ def attack(
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="names, seats, sources")] = False,
     scheme: Annotated[str, typer.Option(help="what the coordinator's ciphertexts are made with")] = "bfv-lean",
-    dataset: Annotated[str | None, typer.Option(help="digits or breast_cancer; without it the attack's own")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="digits or breast_cancer; without it the attack's own; with --transcript its table, csv:PATH"
+        ),
+    ] = None,
     clients: Annotated[int, typer.Option(help="clients in the cohort")] = 5,
     batch: Annotated[int | None, typer.Option(help="records per client and step")] = None,
     local_epochs: Annotated[int, typer.Option(help="local steps before the update is sent")] = 1,
@@ -59,7 +65,7 @@ def attack(
     if chosen is None:
         raise ParameterError(f"attack: no attack is called {name!r}", "see attack --list")
     results = (
-        [_on_record(transcript, name, seat, round_, seed)]
+        [_on_record(transcript, name, seat, round_, seed, dataset)]
         if transcript
         else [
             run_attack(
@@ -87,9 +93,16 @@ def attack(
         STDOUT.print(_table(results))
 
 
-def _on_record(path: Path, name: str, seat: str | None, round_: int, seed: int) -> AttackResult:
-    """One attack on a run's own messages. Raises: WireError; OSError; ParameterError."""
-    return attack_run(of_transcript(Transcript.load(path)), name, seat or COORDINATOR, round_, seed)
+def _on_record(path: Path, name: str, seat: str | None, round_: int, seed: int, dataset: str | None) -> AttackResult:
+    """One attack on a run's own messages. ``dataset``: the table that the record names, which holds no data.
+
+    Raises: WireError; OSError; ParameterError; DataError for another table than the record's.
+    """
+    transcript = Transcript.load(path)
+    if dataset is not None and (given := shelf.resolve(dataset)) != transcript.manifest.experiment.dataset:
+        named = transcript.manifest.experiment.dataset
+        raise DataError(f"dataset: expected the record's {named[:80]}, found {given}; give the same file and label")
+    return attack_run(of_transcript(transcript), name, seat or COORDINATOR, round_, seed)
 
 
 def _list(json: str | None) -> None:

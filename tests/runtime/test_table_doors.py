@@ -6,10 +6,14 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from hefl_core.app.captured_run import of_transcript
 from hefl_core.app.report import to_html
+from hefl_core.cli.main import app
 from hefl_core.errors import DataError, ParameterError, WireError
-from hefl_core.federation.experiment import Experiment, Manifest
+from hefl_core.federation.experiment import Experiment, Manifest, Schema
+from hefl_core.federation.record.transcript import Transcript
 from hefl_core.learning import shelf
 from hefl_core.runtime import stage
 from hefl_core.runtime.client_home import dealt_data, forget_table, initial_parameters
@@ -96,6 +100,39 @@ def test_terms_drawn_by_hand_carry_no_path_either(ward):
     experiment = QUICK.but(dataset=f"csv:{ward}")
     manifest = dealt_data(experiment).manifest(experiment)
     assert manifest.experiment.dataset == shelf.resolve(f"csv:{ward}")
+
+
+def test_a_record_cannot_choose_which_file_is_read_here(ward, tmp_path, monkeypatch):
+    """A record from somebody else that names a path: the attack's truth was read from that file."""
+    manifest = Manifest(QUICK.but(dataset=f"csv:{ward}"), 6, 64, b"n" * 16, schema=Schema(("age", "dose"), ("0", "1")))
+    foreign = Transcript(manifest, stage.make_kms(manifest).member)
+    read = []
+    monkeypatch.setattr(TableSource, "typed", lambda *args, **how: read.append(args))
+    with pytest.raises(DataError, match="expected a data set's name, found a path"):
+        of_transcript(foreign)
+    assert not read
+
+
+def test_a_record_of_ones_own_table_is_attacked_with_the_file_given_again(ward, tmp_path):
+    result = CliRunner().invoke(
+        app,
+        ["run", "--model", "logistic", "--scheme", "plaintext", "--clients", "3", "--rounds", "1",
+         "--dataset", f"csv:{ward}", "--transcript", str(tmp_path / "t.jsonl")],
+    )  # fmt: skip
+    assert result.exception is None
+
+    def attack(*args):
+        found = CliRunner().invoke(app, ["attack", "membership", "--transcript", str(tmp_path / "t.jsonl"), *args])
+        return found.exception
+
+    assert attack("--dataset", f"csv:{ward}") is None
+    other = tmp_path / "other.csv"
+    other.write_bytes(cell("77"))
+    assert "expected the record's table:" in str(attack("--dataset", f"csv:{other}"))
+    name = Transcript.load(tmp_path / "t.jsonl").manifest.experiment.dataset
+    while shelf.known(name):
+        forget_table(name)
+    assert "give the file again" in str(attack())
 
 
 def test_what_was_dealt_of_a_forgotten_table_is_forgotten(ward):
