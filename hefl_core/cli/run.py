@@ -38,7 +38,7 @@ WITHHELD = (
 
 def run(
     dataset: Annotated[
-        str, typer.Option(help="digits, breast_cancer, credit, mnist or csv:PATH[:label]")
+        str, typer.Option(help="digits, breast_cancer, credit, mnist-5000, mnist or csv:PATH[:label]")
     ] = _DEFAULT.dataset,
     model: Annotated[str, typer.Option(help="logistic, mlp, mlp-large or cnn")] = _DEFAULT.model,
     trainer: Annotated[str, typer.Option(help="numpy or keras")] = _DEFAULT.trainer,
