@@ -65,7 +65,7 @@ def read_text(source: bytes | str | Path, max_bytes: int = MAX_BYTES) -> SourceT
     Units: max_bytes in bytes.
     Raises: DataError for what is no file, too large, empty, another kind of file, or neither UTF-8, UTF-16 nor CP1252.
     """
-    content = source if isinstance(source, bytes) else _bytes_at(source, max_bytes)
+    content = source if isinstance(source, bytes) else content_at(source, max_bytes)
     if len(content) > max_bytes:
         raise refused("table", f"at most {max_bytes} bytes", "more", "keep fewer rows or columns")
     _refuse_other_files(content)
@@ -90,7 +90,12 @@ def _is_file(path: str) -> bool:
         return False
 
 
-def _bytes_at(source: str | Path, max_bytes: int) -> bytes:
+def content_at(source: str | Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """A file's bytes, one more than ``max_bytes`` at most; ``~`` is expanded.
+
+    Units: max_bytes in bytes.
+    Raises: DataError for what is no file, or cannot be read.
+    """
     path = Path(source)
     try:
         if str(source).startswith("~") and not path.exists():

@@ -11,9 +11,10 @@ import sklearn.datasets
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.learning import datasets
 from hefl_core.learning.base import Examples
-from hefl_core.learning.datasets import DATASET_NAMES, load_dataset, split_indices
+from hefl_core.learning.datasets import DATASET_NAMES, load_dataset
 from hefl_core.learning.models import model_for_dataset
 from hefl_core.learning.partition import partition
+from hefl_core.learning.split import split_indices
 
 
 @pytest.mark.parametrize(

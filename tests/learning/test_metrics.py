@@ -11,10 +11,11 @@ from sklearn import metrics as oracle
 from hefl_core.errors import DataError, WireError
 from hefl_core.evaluation import ClassMetrics
 from hefl_core.learning.base import Examples
-from hefl_core.learning.datasets import load_dataset, split_indices
+from hefl_core.learning.datasets import load_dataset
 from hefl_core.learning.metrics import average_precision, class_metrics
 from hefl_core.learning.models import model_for
 from hefl_core.learning.numpy_trainer import NumpyTrainer, evaluate_in_parts
+from hefl_core.learning.split import split_indices
 from hefl_core.wire.canonical import decode, encode
 
 

@@ -21,7 +21,7 @@ from hefl_core.errors import DataError
 from hefl_core.federation.client import Home
 from hefl_core.federation.experiment import Manifest, Schema
 from hefl_core.learning.base import Examples, Scaling
-from hefl_core.learning.datasets import split_indices
+from hefl_core.learning.split import split_indices
 from hefl_core.learning.tables import Table, read_table, standardised
 from hefl_core.runtime.client_home import home_with, model_of
 
