@@ -140,7 +140,7 @@ def _download_mnist() -> _Mnist:
     except Exception as error:  # Keras raises a bare Exception for every kind of failed download
         raise DataError(
             f"mnist: expected a download through keras.datasets or its cached copy, found no way to fetch it "
-            f"({type(error).__name__}: {str(error)[-80:]}); connect once to the network, or use the built-in 'digits'"
+            f"({type(error).__name__}: {str(error)[-80:]}); connect once to the network, or use the built-in 'mnist-5000'"
         ) from error
     finally:
         socket.setdefaulttimeout(waited)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ class Given:
     ``held_out``: the last so many rows are the user's own hold-out; None: a fifth is set aside.
     """
 
-    rows: npt.NDArray[np.floating]
+    rows: npt.NDArray[np.number[Any]]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     names: tuple[str, ...]
@@ -83,7 +83,7 @@ def check_classes(what: str, classes: Sequence[str]) -> None:
         raise refused(what, f"at most {MAX_CLASSES} classes", found, "group them into classes")
 
 
-def _standardising(rows: npt.NDArray[np.floating]) -> Scaling:
+def _standardising(rows: npt.NDArray[np.number[Any]]) -> Scaling:
     """Mean 0 and deviation 1; a column with one value in all rows becomes 0."""
     centre, spread = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
     # Compared exactly: rounding gives a constant column a tiny spread, and a true tiny spread beside a large mean is data.

@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +42,7 @@ MAX_PIXELS: Final = 25_000_000
 MAX_SIDE: Final = 256
 _MAX_NAME: Final = 80
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg")
-_LITTER: Final = re.compile(r"(\..*|__MACOSX|Thumbs\.db|desktop\.ini)", re.IGNORECASE)
+_LITTER: Final = re.compile(r"(\.[^.].*|__MACOSX|Thumbs\.db|desktop\.ini)", re.IGNORECASE)
 """What file managers leave behind: no content, so it is left out without a word."""
 _UNREADABLE: Final = (
     OSError,
@@ -116,7 +117,7 @@ def read_pictures(source: bytes | str | Path, side: int | None = None, *, colour
     coloured = any(map(_has_colour, upright)) if colour is None else colour
     width, height = upright[0].size
     check_size("pictures", len(files), width * height * (3 if coloured else 1))
-    pixels = np.stack([np.asarray(one if coloured else one.convert("L")) for one in upright])
+    pixels = np.stack([np.asarray(one.convert("RGB" if coloured else "L")) for one in upright])
     labels = np.array([classes.index(one.label) for one in files], np.int64)
     terms = repr((classes, [int(at) for at in labels], pixels.shape[1:3], side, coloured)).encode()
     name = digest(b"hefl/pictures/1", terms, *(one.digest for one in files)).hex()
@@ -158,14 +159,16 @@ _Entry = tuple[tuple[str, ...], Callable[[], bytes]]
 def _on_disk(folder: Path) -> list[_Entry]:
     found: list[_Entry] = []
     try:
-        for path in sorted(folder.rglob("*")):
+        for path in sorted(islice(folder.rglob("*"), 2 * MAX_FILES)):
             parts = path.relative_to(folder).parts
             if path.is_symlink():
                 raise refused(
                     f"pictures, {shown('/'.join(parts))}", "files and folders", "a link", "copy what it leads to"
                 )
-            if _is_litter(parts) or path.is_dir():
+            if _is_litter(parts) or (path.is_dir() and any(path.iterdir())):
                 continue
+            if path.is_dir():
+                raise _empty(parts)
             if not path.is_file():
                 raise refused(
                     f"pictures, {shown('/'.join(parts))}", "files and folders", "a device or pipe", "remove it"
@@ -178,14 +181,23 @@ def _on_disk(folder: Path) -> list[_Entry]:
     return found
 
 
+def _empty(parts: Sequence[str]) -> DataError:
+    return refused(f"pictures, {shown('/'.join(parts))}", "pictures in each folder", "none", "fill it, or take it away")
+
+
 def _in_archive(content: bytes) -> list[_Entry]:
     """The files of a .zip; each is unpacked in memory, and only to the size that its directory says and the limits allow."""
     found: list[_Entry] = []
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
         infos = [info for info in archive.infolist() if not info.is_dir()]
+        folders = [info.filename for info in archive.infolist() if info.is_dir()]
     except (*_UNREADABLE, zipfile.BadZipFile, NotImplementedError) as error:
         raise refused("pictures", "a .zip", f"a broken archive ({type(error).__name__})", "make it again") from error
+    for name in folders:
+        parts = tuple(name.rstrip("/").split("/"))
+        if not _is_litter(parts) and not any(info.filename.startswith(name) for info in infos):
+            raise _empty(parts)
     for info in infos:
         parts = tuple(info.filename.split("/"))
         place = f"pictures, {shown(info.filename)}"
@@ -211,7 +223,7 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> by
 
 
 def _is_litter(parts: Sequence[str]) -> bool:
-    return any(part not in ("..", ".") and _LITTER.fullmatch(part) for part in parts)
+    return any(_LITTER.fullmatch(part) for part in parts)
 
 
 def _below_one_top(found: list[_Entry]) -> list[_Entry]:

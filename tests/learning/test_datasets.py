@@ -98,7 +98,7 @@ def test_mnist_offline_says_what_to_do_and_leaves_the_timeout_alone(monkeypatch)
 
     monkeypatch.setattr(datasets, "_keras_mnist", offline)
     before = socket.getdefaulttimeout()
-    with pytest.raises(DataError, match=r"mnist: expected a download .* found no way .* use the built-in 'digits'"):
+    with pytest.raises(DataError, match=r"mnist: expected a download .* found no way .* use the built-in 'mnist-5000'"):
         load_dataset("mnist")
     assert socket.getdefaulttimeout() == before
 
@@ -153,7 +153,7 @@ def test_shards_of_mnist_5000_are_two_digits_a_client_as_in_the_paper():
 
 def test_cnn_wants_pictures():
     assert model_for_dataset("cnn", load_dataset("digits")).features == 64
-    with pytest.raises(ParameterError, match="found the table breast_cancer with 30 columns; use 'mlp'"):
+    with pytest.raises(ParameterError, match="found breast_cancer with 30 columns of another form; use 'mlp'"):
         model_for_dataset("cnn", load_dataset("breast_cancer"))
 
 
