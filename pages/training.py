@@ -10,13 +10,14 @@ import streamlit as st
 from hefl_core.app.comparison import Choice, Comparison
 from hefl_core.errors import HeflError
 from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.remarks import mean_remark
+from hefl_core.federation.remarks import hold_out_remark, mean_remark
 from hefl_core.figures import training
 from hefl_core.learning.partition import label_table
 from hefl_core.runtime.client_home import dealt_data
 from hefl_core.schemes.presets import PRESETS
 from pages.parts import frame, noted
 from pages.parts.i18n import _
+from pages.parts.quoting import quoted
 
 QUICK = tuple(
     name
@@ -43,7 +44,7 @@ def page() -> None:
             rounds=chosen.rounds,
             clients=chosen.clients,
             model=chosen.model,
-            skew=_("dealt evenly") if chosen.alpha is None else f"Dirichlet α = {chosen.alpha:g}",
+            skew=_skew(chosen),
         )
     )
     try:
@@ -57,6 +58,14 @@ def page() -> None:
         st.info(_("Press Train: plain FedAvg first, then the same training under encryption, with the same seed."))
         return
     show(comparison)
+
+
+def _skew(chosen: Experiment) -> str:
+    """How the sidebar's experiment deals the labels."""
+    if chosen.alpha is not None:
+        law = _("by client") if chosen.partition == "dirichlet-by-client" else _("by class")
+        return f"Dirichlet α = {chosen.alpha:g}, {law}"
+    return {"hospital": _("by hospital"), "shards": _("in two shards each")}.get(chosen.partition, _("dealt evenly"))
 
 
 def _begin(schemes: tuple[str, ...]) -> None:
@@ -112,7 +121,18 @@ def partition(experiment: Experiment) -> None:
 def show(comparison: Comparison) -> None:
     """Show a comparison's curves, live."""
     with st.container(horizontal=True):
-        measure = st.segmented_control(_("Measure"), ("accuracy", "loss"), default="accuracy", key="lab:measure")
+        measure = st.segmented_control(
+            _("Measure"),
+            training.MEASURES,
+            default="accuracy",
+            format_func=lambda name: {
+                "accuracy": _("accuracy"),
+                "balanced_accuracy": _("balanced accuracy"),
+                "average_precision": _("average precision"),
+                "loss": _("loss"),
+            }[name],
+            key="lab:measure",
+        )
         against = st.segmented_control(
             _("Against"),
             tuple(training.AXES),
@@ -146,6 +166,31 @@ def _pictures(comparison: Comparison, measure: training.Measure, against: traini
     st.caption(training.caption(lines, measure))
     st.markdown("**" + _("The difference to plain FedAvg") + "**")
     st.plotly_chart(training.differences(lines, measure, dark=frame.dark()), key="lab:differences")
+    _beside_accuracy(lines, dealt_data(comparison.experiment).dataset.classes)
+
+
+def _beside_accuracy(lines: list[training.Curve], classes: tuple[str, ...]) -> None:
+    """What accuracy hides of a rare class, after the last round of each training."""
+    found = training.last_metrics(lines)
+    if found is None:
+        return
+    noted.say(hold_out_remark(found, classes))
+    st.markdown(
+        _("Always naming the most frequent class is right in {share:.3f} of the hold-out rows: {name}").format(
+            name=quoted(classes[found.most], 40), share=found.majority_share
+        )
+    )
+    if len(classes) == 2:
+        st.caption(
+            _("Average precision is that of the rarer class: {name}").format(name=quoted(classes[found.rarest], 40))
+        )
+    with st.expander(_("Confusion matrix after the last round")):
+        measured = [one for one in lines if training.last_metrics([one]) is not None]
+        names = [one.name for one in measured]
+        chosen = st.selectbox(_("Training"), names, len(names) - 1, key="lab:confusion")
+        metrics = training.last_metrics([one for one in measured if one.name == chosen])
+        if metrics is not None:
+            st.plotly_chart(training.confusion(metrics, classes, dark=frame.dark()), key="lab:confusion-matrix")
 
 
 if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it

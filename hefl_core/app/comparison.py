@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from hefl_core.app.job import Job
+from hefl_core.evaluation import Evaluation
 from hefl_core.federation.experiment import Experiment
 from hefl_core.figures.training import Curve, Point
-from hefl_core.learning.base import Evaluation, LocalTraining
+from hefl_core.learning.base import LocalTraining
 from hefl_core.learning.baselines import centralised, each_alone
 from hefl_core.learning.trainers import open_trainer
 from hefl_core.runtime.client_home import dealt_data, initial_parameters
@@ -77,7 +78,8 @@ class Comparison(Job):
         for result in run.rounds[len(points) :]:
             sent = (points[-1].megabytes if points else 0.0) + result.bytes.upload_per_client / 1e6
             seconds = time.perf_counter() - started
-            points.append(Point(result.round, result.accuracy or 0.0, result.loss or 0.0, sent, seconds))
+            accuracy, loss = result.accuracy or 0.0, result.loss or 0.0
+            points.append(Point(result.round, accuracy, loss, sent, seconds, result.metrics))
             self.curves[name] = Curve(name, tuple(points), control=name == PLAIN)
 
     def _alone(self) -> None:
@@ -99,5 +101,7 @@ class Comparison(Job):
 
 
 def _curve(name: str, evaluations: Sequence[Evaluation]) -> Curve:
-    points = (Point(number, one.accuracy, one.loss) for number, one in enumerate(evaluations, start=1))
+    points = (
+        Point(number, one.accuracy, one.loss, metrics=one.metrics) for number, one in enumerate(evaluations, start=1)
+    )
     return Curve(name, tuple(points))

@@ -42,7 +42,7 @@ def curve_of(result: RunResult) -> Curve:
     for item in result.rounds:
         sent += item.bytes.upload_per_client / 1e6
         seconds += item.seconds.total
-        points.append(Point(item.round, item.accuracy or 0.0, item.loss or 0.0, sent, seconds))
+        points.append(Point(item.round, item.accuracy or 0.0, item.loss or 0.0, sent, seconds, item.metrics))
     return Curve(result.experiment.scheme, tuple(points), control=result.experiment.scheme == "plaintext")
 
 

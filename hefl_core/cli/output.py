@@ -12,12 +12,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hefl_core.evaluation import ClassMetrics
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import ClaimVerdict, RoundResult, RunResult
 from hefl_core.shown import visible
 from hefl_core.tables.decision import Decision
 from hefl_core.tables.table import Table as OwnTable
 
+_WIDEST, _NAME = 12, 24
+"""A confusion matrix is printed up to this many classes, their names up to this many characters."""
 STDERR = Console(stderr=True)
 STDOUT = Console()
 
@@ -82,6 +85,39 @@ def rounds_table(result: RunResult, plain: RunResult | None = None) -> Table:
         if plain is not None:
             cells.insert(2, _number(plain.rounds[number].accuracy, ".4f"))
         table.add_row(*cells)
+    return table
+
+
+def metrics_tables(result: RunResult) -> tuple[Table, ...]:
+    """What accuracy hides of a rare class, round by round, and the last round's confusion matrix; none unobserved."""
+    last = result.last_metrics
+    if last is None:
+        return ()
+    names = [visible(name, _NAME) for name in result.classes]
+    most, rarest = names[last.most], names[last.rarest]
+    precision = f"{rarest!r} against the rest" if len(names) == 2 else "the mean over the classes"
+    table = Table(
+        title="beside accuracy, on the hold-out set",
+        caption=escape(
+            f"always naming {most!r} is right in {last.majority_share:.4f}; balanced: mean recall of the classes; "
+            f"average precision: {precision}"
+        ),
+    )
+    for column in ("round", "accuracy", "majority", "balanced", "average precision"):
+        table.add_column(column, justify="right")
+    for item in result.rounds:
+        if (found := item.metrics) is not None:
+            values = (item.accuracy, found.majority_share, found.balanced_accuracy, found.average_precision)
+            table.add_row(str(item.round), *("none" if value is None else f"{value:.4f}" for value in values))
+    return (table, _confusion_table(last, names)) if len(names) <= _WIDEST else (table,)
+
+
+def _confusion_table(metrics: ClassMetrics, names: list[str]) -> Table:
+    table = Table(title="confusion matrix, last round", caption="lines: true class; columns: predicted class")
+    for column in ("", *names):
+        table.add_column(escape(column), justify="right")
+    for name, row in zip(names, metrics.confusion, strict=True):
+        table.add_row(escape(name), *(str(count) for count in row))
     return table
 
 

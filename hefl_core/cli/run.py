@@ -12,6 +12,7 @@ from hefl_core.cli.output import (
     STDERR,
     findings_table,
     forecast_table,
+    metrics_tables,
     progress,
     rounds_table,
     say_remarks,
@@ -45,7 +46,7 @@ def run(
     dataset: Annotated[
         str,
         typer.Option(
-            help="digits, breast_cancer, credit, mnist, csv:PATH[:LABEL], or csv-dir:FOLDER with a file for each client"
+            help="digits, breast_cancer, credit, mnist-5000, mnist, csv:PATH[:LABEL], or csv-dir:FOLDER with a file for each client"
         ),
     ] = _DEFAULT.dataset,
     label: Annotated[str | None, typer.Option(help="with csv: the column to learn; omitted: guessed, and said")] = None,
@@ -69,8 +70,12 @@ def run(
     local_epochs: Annotated[int, typer.Option(help="passes over the own data per round")] = _DEFAULT.local_epochs,
     batch: Annotated[int, typer.Option(help="mini-batch size")] = _DEFAULT.batch,
     lr: Annotated[float, typer.Option(help="learning rate")] = _DEFAULT.learning_rate,
-    alpha: Annotated[float | None, typer.Option(help="Dirichlet concentration; omitted: IID")] = None,
-    partition: Annotated[str, typer.Option(help="iid or hospital")] = _DEFAULT.partition,
+    alpha: Annotated[
+        float | None, typer.Option(help="Dirichlet concentration, by class unless --partition says by client")
+    ] = None,
+    partition: Annotated[
+        str, typer.Option(help="iid, hospital, shards, dirichlet-by-class or -by-client")
+    ] = _DEFAULT.partition,
     min_cohort: Annotated[int | None, typer.Option(help="fewest contributors; omitted: max(3, t+1)")] = None,
     seed: Annotated[int, typer.Option(help="seed of the learning (never of the cryptography)")] = _DEFAULT.seed,
     bound: Annotated[
@@ -150,6 +155,8 @@ def run(
         )
     if json != "-":
         STDERR.print(rounds_table(checked))
+        for table in metrics_tables(checked):
+            STDERR.print(table)
         STDERR.print(forecast_table(checked))
         STDERR.print(findings_table(checked))
         if checked.privacy is not None:

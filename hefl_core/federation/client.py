@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
+from hefl_core.evaluation import ClassMetrics, Evaluation
 from hefl_core.federation import messages as m
 from hefl_core.federation.adaptive_bound import FieldScheme, Fitted, Precision, noise_step
 from hefl_core.federation.experiment import Manifest
@@ -45,8 +46,8 @@ Parameters: TypeAlias = npt.NDArray[np.float32]
 """A flattened model: float32 (d,)."""
 LocalUpdate: TypeAlias = Callable[[Parameters, int], Parameters]
 """(θ float32 (d,), round) -> θ_k float32 (d,): any local training. The federation imports no framework."""
-Evaluate: TypeAlias = Callable[[Parameters], tuple[float, float]]
-"""θ -> (accuracy 0..1, loss in nats) on the common hold-out set."""
+Evaluate: TypeAlias = Callable[[Parameters], Evaluation]
+"""θ -> accuracy, loss and metrics by class on the common hold-out set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,9 @@ class Observation:
     of its key's, by which epochs over one secret are recognised (schemes/imprint.py).
     Under an adaptive ``bound``, with what earlier rounds left out, as it was sent;
     ``clipped`` of its entries were cut to the bound. ``theta_digest``: SHA-256 of the model this client now has. The first
-    contributor that is asked and answers adds the decrypted mean ``applied`` (float64), ``theta`` (float32), accuracy and loss
-    on the hold-out set, and of a BFV sum that was opened together its noise (``opened_noise``, float32 in units of 2^f).
+    contributor that is asked and answers adds the decrypted mean ``applied`` (float64), ``theta`` (float32), accuracy, loss and
+    ``metrics`` on the hold-out set, and of a BFV sum that was opened together its noise (``opened_noise``, float32 in units of
+    2^f).
     Leaks: everything, to the observer alone (sealed).
     """
 
@@ -78,6 +80,7 @@ class Observation:
     spent: tuple[Spent, ...] = ()
     imprint: tuple[bytes, ...] = field(default=(), repr=False)
     opened_noise: bytes = field(default=b"", repr=False)
+    metrics: ClassMetrics | None = None
 
 
 @dataclass(frozen=True)
@@ -458,10 +461,15 @@ class Client(Holder):
             sent = fitted.sent * (self.manifest.examples_max / self._weight)
             seen = replace(seen, update=sent.tobytes(), bound=bound, clipped=fitted.clipped)
         if whole:
-            accuracy, loss = self._home.evaluate(self.theta)
-            noise = self.opened_noise(position).astype("<f4").tobytes()
+            found = self._home.evaluate(self.theta)
             seen = replace(
-                seen, applied=self._mean.tobytes(), theta=theta, accuracy=accuracy, loss=loss, opened_noise=noise
+                seen,
+                applied=self._mean.tobytes(),
+                theta=theta,
+                accuracy=found.accuracy,
+                loss=found.loss,
+                metrics=found.metrics,
+                opened_noise=self.opened_noise(position).astype("<f4").tobytes(),
             )
         info = self.sealing_info(OBSERVER, position, self.name)
         return seal(encode(seen), self._observer, info)

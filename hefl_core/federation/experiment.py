@@ -27,6 +27,8 @@ from hefl_core.wire.canonical import encode
 
 NARROW_FIELD_BITS = 12
 """Fields up to this width need a bound close to the updates: adaptive unless the experiment gives one."""
+PARTITIONS = ("iid", "hospital", "shards", "dirichlet-by-class", "dirichlet-by-client")
+"""How examples are dealt to clients (learning/partition.py)."""
 SMALLEST_COHORT = 3
 """Below three contributors one of them can subtract itself and read the other."""
 
@@ -36,7 +38,8 @@ class Experiment:
     """A federated training under encryption.
 
     ``model``: "sums" is none; round zero (runtime/round_zero.py) adds up numbers instead of training.
-    ``alpha``: Dirichlet concentration of the labels over clients (None: IID). ``bound``: largest |entry| of a weighted
+    ``partition``: how examples are dealt (learning/partition.py). ``alpha``: Dirichlet's concentration; with ``iid`` it means
+    ``dirichlet-by-class``. ``bound``: largest |entry| of a weighted
     update; 'adaptive': the clients derive it from the last decrypted sum and clip to it, the coordinator does not learn
     it; None: the preset's, or adaptive where the preset's fields are narrow.
     ``dp_noise``: standard deviation of the noise on the sum over ``clip_norm``, when only ``min_cohort`` clients contribute; every
@@ -85,7 +88,7 @@ class Experiment:
                 _positive(name, value)
         _one_of("model", self.model, ("logistic", "mlp", "mlp-large", "cnn", "sums"))
         _one_of("trainer", self.trainer, ("numpy", "keras"))
-        _one_of("partition", self.partition, ("iid", "hospital"))
+        _one_of("partition", self.partition, PARTITIONS)
         load_preset(self.scheme)
         quorum = self.quorum
         floor = self.cohort_floor

@@ -5,12 +5,15 @@ Unlike ``Experiment.insecure`` these are no mistakes but limits of a choice, sho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from hefl_core.evaluation import ClassMetrics
 from hefl_core.federation.experiment import Experiment
 from hefl_core.schemes.flooding import Flooding, at_ceiling
 from hefl_core.schemes.registry import load_preset
+from hefl_core.shown import visible
 
 CHECKED: Final = (
     "Every client checks that the decrypted mean is no longer than the clip of {0}, plus rounding and noise."
@@ -31,7 +34,8 @@ MINORITY: Final = (
     "{0} of {1} is no majority: two groups without a common member can each open a sum, and half of the clients or "
     "fewer can collude."
 )
-SAID: Final = (CHECKED, UNCHECKED, FLOODED, DEMONSTRATION, MINORITY)
+ABSENT: Final = "The hold-out set has no row of {0}: no metric of this run says how often that is recognised."
+SAID: Final = (CHECKED, UNCHECKED, FLOODED, DEMONSTRATION, MINORITY, ABSENT)
 """Every sentence, for translations: a screen looks the sentence up and fills the values in."""
 
 
@@ -64,6 +68,12 @@ def majority_remark(experiment: Experiment) -> tuple[Remark, ...]:
     if quorum.majority or not quorum.collective:
         return ()
     return (Remark(MINORITY, (str(quorum.threshold), str(quorum.holders))),)
+
+
+def hold_out_remark(metrics: ClassMetrics, classes: Sequence[str]) -> tuple[Remark, ...]:
+    """Empty where the hold-out set has every class; otherwise the classes that it lacks."""
+    lacking = ", ".join(visible(classes[at], 40) for at in metrics.absent)
+    return (Remark(ABSENT, (lacking,)),) if lacking else ()
 
 
 def ceiling_remarks(experiment: Experiment) -> tuple[Remark, ...]:

@@ -1,30 +1,48 @@
-"""Accuracy and loss over a training, against rounds, bytes or seconds, and the difference to plain FedAvg."""
+"""Accuracy, its companions for a rare class, and loss over a training, and the difference to plain FedAvg."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import plotly.graph_objects as go
 
+from hefl_core.evaluation import ClassMetrics
 from hefl_core.figures.style import COLOURS, MOST_LINES, figure, label, line
 from hefl_core.learning.partition import LabelTable
 
 Against = Literal["round", "megabytes", "seconds"]
-Measure = Literal["accuracy", "loss"]
+Measure = Literal["accuracy", "balanced_accuracy", "average_precision", "loss"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
 AXES = {"round": "round", "megabytes": "MB sent by one client", "seconds": "seconds since the start"}
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One training after one round. ``megabytes``: sent by one client so far; ``seconds``: since the start."""
+    """One training after one round. ``megabytes``: sent by one client so far; ``seconds``: since the start.
+
+    ``metrics``: by class; None where nobody observed.
+    """
 
     round: int
     accuracy: float
     loss: float
     megabytes: float = 0.0
     seconds: float = 0.0
+    metrics: ClassMetrics | None = None
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """0..1, or NaN, which a line leaves out."""
+        return math.nan if self.metrics is None else self.metrics.balanced_accuracy
+
+    @property
+    def average_precision(self) -> float:
+        """0..1, or NaN where it is not defined, which a line leaves out."""
+        found = None if self.metrics is None else self.metrics.average_precision
+        return math.nan if found is None else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +55,17 @@ class Curve:
 
 
 def curves(lines: Sequence[Curve], measure: Measure, against: Against, *, dark: bool = False) -> go.Figure:
-    """One line per training. Trainings that send nothing have no place against bytes and are left out there."""
-    picture = figure(dark=dark, x=AXES[against], y=f"{measure} on the hold-out set")
+    """One line per training. Trainings that send nothing have no place against bytes and are left out there.
+
+    Under accuracy a dotted line marks what always naming the most frequent class would get.
+    """
+    picture = figure(dark=dark, x=AXES[against], y=f"{_words(measure)} on the hold-out set")
     _whole_rounds(picture, lines, against)
-    if measure == "accuracy":
+    if measure != "loss":
         picture.update_yaxes(range=[0, 1.02])
+    last = last_metrics(lines)
+    if measure == "accuracy" and last is not None:
+        picture.add_hline(y=last.majority_share, line_dash="dot", annotation_text="the most frequent class")
     for place, one in enumerate(lines[:MOST_LINES]):
         if against == "megabytes" and not any(point.megabytes for point in one.points):
             continue
@@ -55,6 +79,39 @@ def curves(lines: Sequence[Curve], measure: Measure, against: Against, *, dark: 
     return picture
 
 
+def last_metrics(lines: Sequence[Curve]) -> ClassMetrics | None:
+    """The metrics by class of the last point that has some."""
+    found = [point.metrics for one in lines for point in one.points if point.metrics is not None]
+    return found[-1] if found else None
+
+
+def confusion(metrics: ClassMetrics, classes: Sequence[str], *, dark: bool = False) -> go.Figure:
+    """Hold-out rows by true and predicted class; the colour is the share of the true class, so that a rare one shows."""
+    names = [f"{at} {label(name)}" if name != str(at) else name for at, name in enumerate(classes)]
+    picture = figure(dark=dark, height=120 + 32 * max(4, len(names)), x="predicted", y="true")
+    shares = [[count / max(1, sum(row)) for count in row] for row in metrics.confusion]
+    picture.add_heatmap(
+        x=names,
+        y=names,
+        z=shares,
+        zmin=0,
+        zmax=1,
+        text=metrics.confusion,
+        texttemplate="%{text}",
+        colorscale="Blues",
+        showscale=False,
+        hovertemplate="true %{y}, predicted %{x}: %{text}<extra></extra>",
+    )
+    picture.update_layout(hovermode="closest")
+    picture.update_xaxes(type="category")
+    picture.update_yaxes(type="category", autorange="reversed")
+    return picture
+
+
+def _words(measure: Measure) -> str:
+    return measure.replace("_", " ")
+
+
 def _whole_rounds(picture: go.Figure, lines: Sequence[Curve], against: Against = "round") -> None:
     """Rounds are whole numbers: no tick between two of them."""
     if against == "round" and max((len(one.points) for one in lines), default=0) <= 12:
@@ -63,7 +120,7 @@ def _whole_rounds(picture: go.Figure, lines: Sequence[Curve], against: Against =
 
 def differences(lines: Sequence[Curve], measure: Measure, *, dark: bool = False) -> go.Figure:
     """Each training minus plain FedAvg, round by round: what encryption changes."""
-    picture = figure(dark=dark, height=240, x="round", y=f"{measure} − plain")
+    picture = figure(dark=dark, height=240, x="round", y=f"{_words(measure)} − plain")
     _whole_rounds(picture, lines)
     plain = next((one for one in lines if one.control), None)
     reference = {point.round: getattr(point, measure) for point in plain.points} if plain else {}
@@ -84,7 +141,7 @@ def differences(lines: Sequence[Curve], measure: Measure, *, dark: bool = False)
 def caption(lines: Sequence[Curve], measure: Measure) -> str:
     """The picture in one sentence: the last value of each line."""
     said = [f"{one.name} {getattr(one.points[-1], measure):.3f}" for one in lines if one.points]
-    return f"{measure} after the last round: {', '.join(said)}." if said else "Nothing is trained yet."
+    return f"{_words(measure)} after the last round: {', '.join(said)}." if said else "Nothing is trained yet."
 
 
 def labels(table: LabelTable, *, dark: bool = False) -> go.Figure:

@@ -119,14 +119,6 @@ class LocalTraining:
             raise ParameterError(f"seed: expected 0 or more, found {self.seed}", "use any non-negative integer")
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Accuracy in 0..1 and mean cross-entropy in nats."""
-
-    accuracy: float
-    loss: float
-
-
 def batches(examples: int, how: LocalTraining) -> Iterator[npt.NDArray[np.int64]]:
     """The positions of each mini-batch, all passes one after another, shuffled anew for each pass.
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hefl_core.learning.base import Evaluation, Examples, LocalTraining, Parameters, pooled, training_seed
+from hefl_core.evaluation import Evaluation
+from hefl_core.learning.base import Examples, LocalTraining, Parameters, pooled, training_seed
 from hefl_core.learning.trainers import LocalTrainer
 
 

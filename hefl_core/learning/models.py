@@ -160,9 +160,9 @@ def model_for_dataset(name: str, dataset: Dataset, *, activation: Activation = "
     """
     if name == "cnn" and dataset.image_side is None:
         raise ParameterError(
-            f"model cnn: expected square pictures, found the table {dataset.name} with "
-            f"{len(dataset.feature_names)} columns",
-            "use 'mlp' for tables, or a data set of pictures (digits, mnist)",
+            f"model cnn: expected square gray pictures, found {dataset.name[:60]} with "
+            f"{len(dataset.feature_names)} columns of another form",
+            "use 'mlp', or a data set of such pictures (digits, mnist-5000, mnist)",
         )
     return model_for(name, len(dataset.feature_names), len(dataset.classes), activation=activation)
 

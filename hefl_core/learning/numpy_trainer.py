@@ -10,7 +10,9 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from hefl_core.errors import DataError, ParameterError
-from hefl_core.learning.base import Evaluation, Examples, LocalTraining, Parameters, batches
+from hefl_core.evaluation import Evaluation
+from hefl_core.learning.base import Examples, LocalTraining, Parameters, batches
+from hefl_core.learning.metrics import class_metrics
 from hefl_core.learning.models import Activation, Conv, Dense, Layer, Model
 from hefl_core.vectors import Array, unflatten
 
@@ -47,7 +49,7 @@ class NumpyTrainer:
         return require_converged(theta, how)
 
     def evaluate(self, theta: Parameters, data: Examples) -> Evaluation:
-        """Accuracy (0..1) and mean cross-entropy (nats) of theta on ``data``.
+        """Accuracy (0..1), mean cross-entropy (nats) and metrics by class of theta on ``data``.
 
         Shapes: theta float32 (d,).
         Raises: DataError if the data do not fit the model; EncodingError if theta does not.
@@ -113,17 +115,18 @@ def require_converged(theta: Parameters, how: LocalTraining) -> Parameters:
 
 
 def evaluate_in_parts(logits_of: Callable[[Array], Array], data: Examples) -> Evaluation:
-    """Accuracy and loss from a function rows -> logits, in parts of bounded memory.
+    """Accuracy, loss and metrics by class from a function rows -> logits; hidden layers are held for a part at a time.
 
     Shapes: ``logits_of`` takes (n, features) and gives (n, classes).
     """
-    right, loss = 0, 0.0
+    parts, loss = [], 0.0
     for start in range(0, len(data), _EVALUATED_AT_ONCE):
         labels = data.labels[start : start + _EVALUATED_AT_ONCE]
         logits = np.asarray(logits_of(data.features[start : start + _EVALUATED_AT_ONCE]), np.float64)
         loss -= float(_log_softmax(logits)[np.arange(len(labels)), labels].sum())
-        right += int(np.sum(logits.argmax(axis=1) == labels))
-    return Evaluation(right / len(data), loss / len(data))
+        parts.append(logits)
+    metrics = class_metrics(np.concatenate(parts), data.labels)
+    return Evaluation(metrics.accuracy, loss / len(data), metrics)
 
 
 def _forward(layers: tuple[Layer, ...], arrays: list[Array], rows: Array) -> list[Array]:

@@ -1,11 +1,15 @@
-"""Partition of the examples: alike for all clients, skewed by label, or one kind of patient per hospital."""
+"""Partition of the examples: alike for all clients, skewed by label in three ways, or one kind of patient per hospital.
+
+Two laws are called Dirichlet in the literature: shares of each *class* over the clients (:func:`dirichlet`), and a mix of
+classes for each *client* (:func:`dirichlet_by_client`). Sizes differ under the first, and hardly under the second.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +19,12 @@ from hefl_core.learning.base import Dataset, Examples
 from hefl_core.vectors import Array
 
 MIN_EXAMPLES = 2
+SHARDS_EACH = 2
+By: TypeAlias = Literal["iid", "hospital", "shards", "dirichlet-by-class", "dirichlet-by-client"]
+PARTITIONS: tuple[By, ...] = get_args(By)
 HOSPITAL_FEATURE = {"breast_cancer": "mean radius"}
+_SMALLEST_WEIGHT = 1e-6
+"""Below it Dirichlet's gammas are all zero in floating point, and a mix would be no number."""
 Positions = list[npt.NDArray[np.int64]]
 
 
@@ -40,28 +49,44 @@ def partition(
     dataset: Dataset,
     clients: int,
     alpha: float | None = None,
-    by: Literal["iid", "hospital"] = "iid",
+    by: By = "iid",
     seed: int = 0,
 ) -> tuple[Examples, ...]:
     """Deal the training examples to the clients: each example to exactly one, at least two to each.
 
-    ``alpha`` skews the labels (Dirichlet; small is strong), ``by="hospital"`` the patients (breast_cancer only).
+    ``by="hospital"`` skews the patients (breast_cancer only), every other ``by`` but ``iid`` the labels. ``alpha`` is
+    Dirichlet's (small is strong); with ``iid`` it means ``dirichlet-by-class``, an older spelling that links and presets
+    use.
 
     Raises: ParameterError for fewer than 1 client, more clients than half the examples, a non-positive ``alpha``,
-        ``alpha`` together with ``hospital``, or ``hospital`` on a data set without such groups.
+        ``alpha`` where nothing is drawn by it or none where something is, or ``hospital`` on a data set without such groups.
     """
-    labels = dataset.train.labels
-    if by not in ("iid", "hospital"):
-        raise ParameterError(f"partition: expected iid or hospital, found {by!r}", "use alpha for a label skew")
-    if by == "hospital":
-        if alpha is not None:
-            raise ParameterError(f"partition: expected alpha or hospital, found both (alpha {alpha})", "leave one out")
-        positions = by_hospital(_hospital_feature(dataset), clients, seed)
-    elif alpha is not None:
-        positions = dirichlet(labels, clients, alpha, seed)
-    else:
-        positions = iid(len(labels), clients, seed)
+    _check_kind(by, alpha)
+    positions = _positions(dataset, clients, alpha, by, seed)
     return tuple(dataset.train.take(own) for own in positions)
+
+
+def _check_kind(by: str, alpha: float | None) -> None:
+    if by not in PARTITIONS:
+        raise ParameterError(f"partition: expected one of {', '.join(PARTITIONS)}, found {by!r}", "try iid")
+    if by in ("hospital", "shards") and alpha is not None:
+        raise ParameterError(f"partition: expected alpha or {by}, found both (alpha {alpha})", "leave one out")
+    if by.startswith("dirichlet") and alpha is None:
+        raise ParameterError(
+            f"partition: expected alpha with {by}, found none", "0.5 is a strong skew, 100 almost none"
+        )
+
+
+def _positions(dataset: Dataset, clients: int, alpha: float | None, by: By, seed: int) -> Positions:
+    labels = dataset.train.labels
+    if by == "hospital":
+        return by_hospital(_hospital_feature(dataset), clients, seed)
+    if by == "shards":
+        return shards(labels, clients, seed)
+    if alpha is None:
+        return iid(len(labels), clients, seed)
+    draw = dirichlet_by_client if by == "dirichlet-by-client" else dirichlet
+    return draw(labels, clients, alpha, seed)
 
 
 def label_table(parts: Sequence[Examples], classes: tuple[str, ...]) -> LabelTable:
@@ -81,20 +106,17 @@ def iid(examples: int, clients: int, seed: int) -> Positions:
 
 
 def dirichlet(labels: npt.NDArray[np.int64], clients: int, alpha: float, seed: int) -> Positions:
-    """Skew the labels: each class is dealt in shares drawn from Dirichlet(alpha, …, alpha).
+    """Skew the labels by class: each class is dealt to the clients in shares drawn from Dirichlet(alpha, …, alpha).
 
     Large alpha is close to IID, alpha = 0.1 leaves most clients with a few classes. A client left with fewer than two
     examples is given some of the largest client's.
 
     Shapes: labels (n,) to one sorted array of positions per client; together 0..n-1.
     Raises: ParameterError for alpha outside 1e-3..1e6, or if there are not two examples for each client.
-    Source: Hsu, Qi and Brown 2019 (Measuring the Effects of Non-Identical Data Distribution), section 2.
+    Source: Yurochkin et al. 2019 (Bayesian Nonparametric Federated Learning of Neural Networks), section 4.
     """
     _check_clients(len(labels), clients)
-    if not (math.isfinite(alpha) and 1e-3 <= alpha <= 1e6):
-        raise ParameterError(
-            f"alpha: expected 0.001 to 1000000, found {alpha}", "0.5 is a strong skew, 100 almost none"
-        )
+    _check_alpha(alpha)
     draw = _generator(seed)
     dealt: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(clients)]
     for value in np.unique(labels):
@@ -104,6 +126,61 @@ def dirichlet(labels: npt.NDArray[np.int64], clients: int, alpha: float, seed: i
         for own, part in zip(dealt, np.split(members, np.rint(ends).astype(np.int64)), strict=True):
             own.append(part)
     return _fill_up([np.concatenate(own) for own in dealt])
+
+
+def dirichlet_by_client(labels: npt.NDArray[np.int64], clients: int, alpha: float, seed: int) -> Positions:
+    """Skew the labels by client: each client's mix of classes is drawn from Dirichlet(alpha·p), p the classes' shares in all.
+
+    Clients take their examples one after another, without replacement, each from a class drawn by its mix; when a class is
+    used up, the mix goes on without it, so the last clients are nearer to what is left than to their draw. Sizes differ
+    by at most one.
+
+    Shapes: labels (n,) to one sorted array of positions per client; together 0..n-1.
+    Raises: ParameterError for alpha outside 1e-3..1e6, or if there are not two examples for each client.
+    Source: Hsu, Qi and Brown 2019 (Measuring the Effects of Non-Identical Data Distribution), section on synthetic
+        client data.
+    """
+    _check_clients(len(labels), clients)
+    _check_alpha(alpha)
+    draw = _generator(seed)
+    values, counts = np.unique(labels, return_counts=True)
+    left = [list(draw.permutation(np.flatnonzero(labels == value))) for value in values]
+    mixes = draw.dirichlet(np.maximum(alpha * counts / len(labels), _SMALLEST_WEIGHT), clients)
+    sizes = [len(part) for part in np.array_split(np.arange(len(labels)), clients)]
+    return [_take_by_mix(left, mix, size, draw) for mix, size in zip(mixes, sizes, strict=True)]
+
+
+def _take_by_mix(left: list[list[np.int64]], mix: Array, size: int, draw: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Take examples from the classes' piles by a client's mix of classes; the piles become smaller."""
+    own: list[np.int64] = []
+    while len(own) < size:
+        sizes = np.array([len(pile) for pile in left])
+        open_mix = np.where(sizes > 0, mix, 0.0)
+        # A client whose classes are all used up takes what is left, in proportion.
+        weights = open_mix if open_mix.sum() > 0 else sizes.astype(np.float64)
+        wanted = draw.multinomial(size - len(own), weights / weights.sum())
+        for pile, count in zip(left, np.minimum(wanted, sizes), strict=True):
+            own += [pile.pop() for _ in range(count)]
+    return np.sort(np.array(own, np.int64))
+
+
+def shards(labels: npt.NDArray[np.int64], clients: int, seed: int) -> Positions:
+    """Sort by label, cut into two shards per client, and give each client two at random.
+
+    Where shards end with the classes, no client has more than two classes; a shard that spans the end of a class has two.
+    Sizes differ by at most two.
+
+    Shapes: labels (n,) to one sorted array of positions per client; together 0..n-1.
+    Raises: ParameterError if there are not two examples for each client.
+    Source: McMahan 2017, section 3: 200 shards of 300 MNIST digits for 100 clients.
+    """
+    _check_clients(len(labels), clients)
+    draw = _generator(seed)
+    # Shuffled first: otherwise the order within a class would be that of the file.
+    mixed = draw.permutation(len(labels))
+    cut = np.array_split(mixed[np.argsort(labels[mixed], kind="stable")], SHARDS_EACH * clients)
+    dealt = draw.permutation(len(cut)).reshape(clients, SHARDS_EACH)
+    return [np.sort(np.concatenate([cut[at] for at in own])) for own in dealt]
 
 
 def by_hospital(feature: Array, clients: int, seed: int) -> Positions:
@@ -142,6 +219,13 @@ def _fill_up(positions: Positions) -> Positions:
             positions[largest] = positions[largest][:-1]
             missing -= 1
     return [np.sort(own) for own in positions]
+
+
+def _check_alpha(alpha: float) -> None:
+    if not (math.isfinite(alpha) and 1e-3 <= alpha <= 1e6):
+        raise ParameterError(
+            f"alpha: expected 0.001 to 1000000, found {alpha}", "0.5 is a strong skew, 100 almost none"
+        )
 
 
 def _check_clients(examples: int, clients: int) -> None:

@@ -6,7 +6,8 @@ import importlib
 from typing import Protocol, cast
 
 from hefl_core.errors import ParameterError
-from hefl_core.learning.base import Evaluation, Examples, LocalTraining, Parameters
+from hefl_core.evaluation import Evaluation
+from hefl_core.learning.base import Examples, LocalTraining, Parameters
 from hefl_core.learning.models import Model
 
 _HOME = {
@@ -38,4 +39,4 @@ class LocalTrainer(Protocol):
         """``local_epochs`` passes of mini-batch SGD from theta. Shapes: float32 (d,) in and out."""
 
     def evaluate(self, theta: Parameters, data: Examples) -> Evaluation:
-        """Accuracy and loss of theta on ``data``."""
+        """Accuracy, loss and metrics by class of theta on ``data``."""

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from hefl_core.errors import HeflError
+from hefl_core.errors import HeflError, NotChecked
+from hefl_core.evaluation import Evaluation
 from hefl_core.federation import messages as m
 from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.client import Client, Home, Parameters
@@ -187,8 +188,12 @@ def _parties(experiment: Experiment, parameters: int) -> tuple[Parties, Manifest
 def _client(manifest: Manifest, kms: KMS, number: int, theta: Parameters) -> Client:
     draw = np.random.Generator(np.random.PCG64(number))
     change = draw.uniform(-0.01, 0.01, len(theta)).astype(np.float32)
-    home = Home(90 + number % 10, lambda start, _round: start + change, lambda _theta: (0.0, 0.0))
+    home = Home(90 + number % 10, lambda start, _round: start + change, _not_observed)
     return Client(client_name(number), manifest, kms.member, home, lambda _seed: theta)
+
+
+def _not_observed(_theta: Parameters) -> Evaluation:
+    raise NotChecked("calibration: expected no observer, found one; drawn updates have no accuracy")
 
 
 def _rounds(parties: Parties, manifest: Manifest, count: int, carrier: ByCall) -> Iterator[_Round]:

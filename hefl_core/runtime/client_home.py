@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from hefl_core.errors import DataError, ParameterError
+from hefl_core.evaluation import Evaluation
 from hefl_core.federation.client import Home
 from hefl_core.federation.experiment import Experiment, Manifest, Schema
 from hefl_core.learning import shelf
@@ -53,8 +54,7 @@ def _dealt_data(dataset: str, model: str, clients: int, alpha: float | None, by:
     if dataset.startswith(TABLES):
         return _hospitals(dataset, model, clients)
     data = load_dataset(dataset)
-    kind = "hospital" if by == "hospital" else "iid"
-    parts = partition(data, clients, alpha, kind, seed)  # type: ignore[arg-type]
+    parts = partition(data, clients, alpha, by, seed)  # type: ignore[arg-type]
     return DealtData(data, model_for_dataset(model, data), parts, (data.test,) * clients)
 
 
@@ -125,9 +125,8 @@ def home_with(experiment: Experiment, model: Model, index: int, own: Examples, h
         how = LocalTraining(experiment.local_epochs, experiment.batch, experiment.learning_rate, seed)
         return trainer.train(theta, own, how)
 
-    def evaluate(theta: Parameters) -> tuple[float, float]:
-        found = trainer.evaluate(theta, held_out)
-        return found.accuracy, found.loss
+    def evaluate(theta: Parameters) -> Evaluation:
+        return trainer.evaluate(theta, held_out)
 
     return Home(len(own), train, evaluate)
 

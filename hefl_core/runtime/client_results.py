@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import HeflError
+from hefl_core.evaluation import ClassMetrics
 from hefl_core.federation.client import Client, Evaluate
 from hefl_core.federation.letter import Spent
 from hefl_core.federation.record.client_heads import ClientHeads, Head
@@ -24,7 +25,7 @@ ROUNDS, MODEL, REFUSALS, HEAD = "rounds.jsonl", "model.npy", "refusals.txt", "he
 
 
 class RoundLine(msgspec.Struct, frozen=True):
-    """One round at one client. ``model``: SHA-256 of θ, 64 hex digits; accuracy and loss on its hold-out rows.
+    """One round at one client. ``model``: SHA-256 of θ, 64 hex digits; accuracy, loss and ``metrics`` on its hold-out rows.
 
     ``spent``: what the round cost this client; it stays here, because training time grows with n_k.
     """
@@ -34,6 +35,7 @@ class RoundLine(msgspec.Struct, frozen=True):
     loss: float
     model: str
     spent: tuple[Spent, ...] = ()
+    metrics: ClassMetrics | None = None
 
 
 class ClientResults:
@@ -51,9 +53,10 @@ class ClientResults:
         if client.rounds_done <= self._last:
             return False
         theta = client.theta
-        accuracy, loss = self._evaluate(theta)
+        found = self._evaluate(theta)
         model = hashlib.sha256(theta.tobytes()).hexdigest()
-        line = RoundLine(client.rounds_done, accuracy, loss, model, client.spent(client.rounds_done))
+        spent = client.spent(client.rounds_done)
+        line = RoundLine(client.rounds_done, found.accuracy, found.loss, model, spent, found.metrics)
         temporary = self._folder / (MODEL + ".new")
         with temporary.open("wb") as file:
             np.save(file, theta, allow_pickle=False)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hefl_core.errors import WireError
+from hefl_core.evaluation import ClassMetrics
 from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
 from hefl_core.federation.experiment import Manifest
@@ -82,6 +83,7 @@ class Observer:
             contributors=contributors,
             accuracy=first.accuracy if first else None,
             loss=first.loss if first else None,
+            metrics=first.metrics if first else None,
             max_abs_error=errors[0] if errors else None,
             error_bound=errors[1] if errors else None,
             model=models[0] if len(models) == 1 else None,
@@ -113,6 +115,8 @@ def _check(seen: Observation, client: str, position: Position, manifest: Manifes
         "imprint": _parts(seen.imprint, manifest),
         "opened_noise": len(seen.opened_noise) % 4 == 0
         and _numbers(seen.opened_noise, len(seen.opened_noise), np.float32),
+        "metrics": (seen.metrics is not None) == whole
+        and (seen.metrics is None or _fits(seen.metrics, seen.accuracy, manifest)),
         "bound": seen.bound is None or 0 < seen.bound <= _LARGEST,
         "clipped": 0 <= seen.clipped <= manifest.parameters,
         "spent": all(0 <= one <= _LARGEST for work in spent for one in (work.seconds, work.cpu_seconds)),
@@ -139,6 +143,12 @@ def _numbers(raw: bytes, nbytes: int, kind: type[np.floating[Any]]) -> bool:
     """Whether these bytes are an array of that size with finite entries of usable size."""
     # NaN compares false with everything, so this one comparison rejects it together with the infinities
     return len(raw) == nbytes and bool(np.all(np.abs(np.frombuffer(raw, dtype=kind)) <= _LARGEST))
+
+
+def _fits(metrics: ClassMetrics, accuracy: float | None, manifest: Manifest) -> bool:
+    """Whether these metrics are of the manifest's classes and of the accuracy beside them."""
+    classes = len(manifest.schema.classes) if manifest.schema is not None else len(metrics.confusion)
+    return len(metrics.confusion) == classes and metrics.accuracy == accuracy
 
 
 def fedavg_error(

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hefl_core.evaluation import ClassMetrics
 from hefl_core.federation.client import Observation
 from hefl_core.federation.dp import Guarantee
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.transcript import LeftOut, Transcript
-from hefl_core.federation.remarks import remarks_on
+from hefl_core.federation.remarks import hold_out_remark, remarks_on
 from hefl_core.learning import shelf
 from hefl_core.measure.forecast import Outlook, PhaseSeconds, outlook
 from hefl_core.schemes.flooding import Flooding
@@ -59,9 +60,9 @@ class Traffic:
 class RoundResult:
     """One round as the observer measured it.
 
-    ``accuracy`` and ``loss`` on the common hold-out set and ``max_abs_error`` (against the plaintext weighted mean of the
-    same updates) are None when the experiment is not observed. ``model``: SHA-256 of θ, equal at all clients that were seen;
-    ``models``: all digests seen.
+    ``accuracy``, ``loss`` and ``metrics`` on the common hold-out set and ``max_abs_error`` (against the plaintext weighted
+    mean of the same updates) are None when the experiment is not observed. ``model``: SHA-256 of θ, equal at all clients that
+    were seen; ``models``: all digests seen.
     """
 
     round: int
@@ -76,6 +77,7 @@ class RoundResult:
     cpu_seconds: Phases
     bytes: Traffic
     models: tuple[str, ...] = ()
+    metrics: ClassMetrics | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +241,23 @@ class RunResult:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Caveats for reading the run: what was not checked, what a shared key leaks."""
-        return tuple(str(remark) for remark in remarks_on(self.experiment, self.parameters))
+        """Caveats for reading the run: what was not checked, what a shared key leaks, which class was never tested."""
+        metrics = self.last_metrics
+        absent = () if metrics is None else hold_out_remark(metrics, self.classes)
+        return tuple(str(remark) for remark in (*remarks_on(self.experiment, self.parameters), *absent))
+
+    @property
+    def last_metrics(self) -> ClassMetrics | None:
+        """The metrics by class after the last round; None when the experiment is not observed."""
+        return self.rounds[-1].metrics if self.rounds else None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the confusion matrix; numbers where the manifest names none."""
+        schema, metrics = self.transcript.manifest.schema, self.last_metrics
+        if schema is not None:
+            return schema.classes
+        return tuple(str(at) for at in range(len(metrics.confusion) if metrics is not None else 0))
 
     def to_json(self) -> str:
         """The stable surface of ``run --json``."""

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from hefl_core.evaluation import ClassMetrics, Evaluation
 from hefl_core.federation.client import Home
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.learning.base import Parameters
@@ -46,16 +47,19 @@ def terms(experiment: Experiment) -> Manifest:
 
 
 def agreement_home(rounds: AgreementRounds, index: int, read: Read) -> Home:
-    """The home of client ``index`` (from 1) in round zero. No model is evaluated: its accuracy is the part of the rounds in
-    which this client's mark stands, its loss 0.
+    """The home of client ``index`` (from 1) in round zero. No model is evaluated: its accuracy is the part of the rounds so
+    far in which this client's mark stands, its loss 0.
     """
 
     def train(theta: Parameters, round_: int) -> Parameters:
         return (theta + rounds.update(theta, round_, index, read)).astype(np.float32)
 
-    def evaluate(theta: Parameters) -> tuple[float, float]:
+    def evaluate(theta: Parameters) -> Evaluation:
         marks = theta[: ROUNDS * rounds.clients].reshape(ROUNDS, rounds.clients)
-        return float(np.mean(marks[marks.any(axis=1), index - 1] > 0)), 0.0
+        done = marks[marks.any(axis=1), index - 1] > 0
+        there, away = int(done.sum()), int((~done).sum())
+        metrics = ClassMetrics.of(((there, away), (0, 0)), None)
+        return Evaluation(metrics.accuracy, 0.0, metrics)
 
     return Home(1, train, evaluate)
 

