@@ -5,17 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.ids import digest
-
-if TYPE_CHECKING:
-    pass
-
 
 Parameters: TypeAlias = npt.NDArray[np.float32]
 """A model flattened: float32 (d,), in the order of ``Model.shapes``."""
