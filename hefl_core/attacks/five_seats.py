@@ -24,7 +24,6 @@ from hefl_core.learning.base import Examples
 
 CROWD = 100
 """Candidates among which a guess should identify the victim."""
-SEATS_SHOWN = ("private", PLAIN, COORDINATOR, CLIENT, "with noise")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ An attack is a function of a :class:`View`. scoring.py compares its guess with t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,8 +173,3 @@ def gradient(view: View, update: Doubles | None = None) -> list[Array]:
     """Mean gradient that explains an update of one step, Δ = -rate · g: one array per entry of the model's shapes."""
     delta = view.update() if update is None else update
     return unflatten(-delta / view.public.learning_rate, view.public.model.shapes)
-
-
-def all_bytes(view: View) -> Sequence[bytes]:
-    """Everything in the view as bytes, for tests that search it."""
-    return [message.content for message in view.messages] + [held.values.tobytes() for held in view.held]

@@ -184,9 +184,12 @@ class ShareHolder(Hidden):
     def commit(self, position: Position, ciphertext_digest: bytes) -> None:
         """Note this client's commitment before it is sent: the holder answers for no sum without that ciphertext.
 
+        A holder of the whole key is asked nothing: without a store of its own it notes nothing, and none is opened for it.
         Raises: RoundError when it committed to another one at this position.
         """
-        self._answers.commit(position, ciphertext_digest)
+        share = self.__shares.get(position.epoch)
+        if self.__store is not None or share is None or share.quorum.collective:
+            self._answers.commit(position, ciphertext_digest)
 
     def answers_in(self, position: Position) -> bool:
         """Whether this process answers in this round: it started before the holder committed."""

@@ -14,7 +14,6 @@ _HOME = {
     "numpy": ("hefl_core.learning.numpy_trainer", "NumpyTrainer"),
     "keras": ("hefl_core.learning.keras_trainer", "KerasTrainer"),
 }
-TRAINER_NAMES = tuple(_HOME)
 
 
 def open_trainer(kind: str, model: Model) -> LocalTrainer:

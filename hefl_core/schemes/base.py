@@ -243,6 +243,49 @@ class Accumulator(Protocol):
         """The sum so far. Raises: RoundError when nothing was added."""
 
 
+class Additive:
+    """What every scheme has in common: two terms added as its running sum adds them, and the values of an opened sum."""
+
+    def accumulator(self, key: PublicKey) -> Accumulator:
+        """Start a running sum."""
+        raise NotImplementedError
+
+    def open(
+        self,
+        key: PublicKey,
+        total: CiphertextVector,
+        partials: Sequence[PartialDecryption],
+        *,
+        bound: float | None = None,
+    ) -> Opened:
+        """Combine partial decryptions. Raises: QuorumError, KeyMismatch, IntegrityError."""
+        raise NotImplementedError
+
+    def add(self, key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> CiphertextVector:
+        """Add two encrypted vectors without a secret: Dec(a ⊞ b) = Dec(a) + Dec(b), within the scheme's ``sum_error``.
+
+        Shapes: a, b and the result have the same blocks.
+        Leaks: d, the number of terms and the key id; nothing about the entries (plaintext: everything).
+        Raises: KeyMismatch if key ids differ; WireError for other shapes; EncodingError past the head-room.
+        Source: Paillier 1999, section 8; Fan and Vercauteren 2012, section 4.
+        """
+        running = self.accumulator(key)
+        running.add(a)
+        running.add(b)
+        return running.total()
+
+    def combine(
+        self,
+        key: PublicKey,
+        total: CiphertextVector,
+        partials: Sequence[PartialDecryption],
+        *,
+        bound: float | None = None,
+    ) -> Vector:
+        """The values of :meth:`open`."""
+        return self.open(key, total, partials, bound=bound).values
+
+
 class Scheme(Protocol):
     """A homomorphic scheme under one preset. See the module docstring for the layout of words."""
 

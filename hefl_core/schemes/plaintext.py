@@ -13,6 +13,7 @@ import numpy as np
 from hefl_core.errors import EncodingError, IntegrityError, KeyMismatch, RoundError, WireError
 from hefl_core.ids import KeyId, digest
 from hefl_core.schemes.base import (
+    Additive,
     CiphertextVector,
     Opened,
     PartialDecryption,
@@ -35,7 +36,7 @@ from hefl_core.wire.canonical import encode
 LARGEST_SUM = 2**63 - 1
 
 
-class PlaintextScheme:
+class PlaintextScheme(Additive):
     """Leaks: everything, to every party that relays it. Its keys are names without secrecy."""
 
     def __init__(self, preset: PlaintextPreset) -> None:
@@ -86,13 +87,6 @@ class PlaintextScheme:
         if not np.all(np.isfinite(_values(vector))):
             raise WireError("plaintext: expected finite numbers, found NaN or infinity")
 
-    def add(self, key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> CiphertextVector:
-        """Ordinary addition, in float64."""
-        running = self.accumulator(key)
-        running.add(a)
-        running.add(b)
-        return running.total()
-
     def accumulator(self, key: PublicKey) -> PlainAccumulator:
         """A running sum."""
         return PlainAccumulator(self, key)
@@ -118,17 +112,6 @@ class PlaintextScheme:
             raise IntegrityError("partial: expected the sum's own numbers, found others; ask the holder again")
         integers = np.frombuffer(total.blocks[0], dtype="<i8")
         return Opened(_values(total), tuple(int(v) for v in integers), None, None, 0)
-
-    def combine(
-        self,
-        key: PublicKey,
-        total: CiphertextVector,
-        partials: Sequence[PartialDecryption],
-        *,
-        bound: float | None = None,
-    ) -> Vector:
-        """The values of :meth:`open`."""
-        return self.open(key, total, partials, bound=bound).values
 
     def sum_error(self, bound: float, terms: int, max_terms: int) -> float:
         """Each term was rounded to float32 once (half a unit in the last place), each addition in float64."""

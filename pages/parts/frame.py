@@ -104,11 +104,6 @@ def redraw() -> None:
         st.rerun()
 
 
-def share_url(**extra: object) -> str:
-    """The query that reproduces this page."""
-    return urlencode(_query() | {name: str(value) for name, value in extra.items()})
-
-
 # -- state -----------------------------------------------------------------------------------------------------
 
 

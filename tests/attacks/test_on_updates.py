@@ -16,7 +16,7 @@ from hefl_core.attacks.result import FAMILY_ALPHA
 from hefl_core.attacks.scoring import Truth
 from hefl_core.attacks.seat_matrix import family_at_chance
 from hefl_core.attacks.trials import CHANCE_TRIALS
-from hefl_core.attacks.view import Held, Message, View, all_bytes
+from hefl_core.attacks.view import Held, Message, View
 from hefl_core.errors import ParameterError
 from hefl_core.federation.client import Observation
 from hefl_core.federation.party import Party
@@ -145,7 +145,8 @@ def secrets_of(lab, truth):
 
 
 def leaks(lab, view, truth):
-    found = any(secret in blob for secret in secrets_of(lab, truth) for blob in all_bytes(view))
+    blobs = [message.content for message in view.messages] + [held.values.tobytes() for held in view.held]
+    found = any(secret in blob for secret in secrets_of(lab, truth) for blob in blobs)
     return found or bool(view.keys) or view.array("own update") is not None
 
 

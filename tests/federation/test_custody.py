@@ -7,6 +7,7 @@ from hefl_core.federation import messages as m
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.federation.record.transcript_zip import pack, unpack
 from hefl_core.federation.record.verify import verify
+from hefl_core.keys.vault.store import KeyStore
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.run import Run
 from tests.conftest import SMALL, finished
@@ -110,6 +111,16 @@ def test_a_revoked_client_is_out_from_the_next_epoch_on():
     verify(run.transcript)
     with pytest.raises(RoundError):
         run.parties.kms.revoke("client-9")
+
+
+@pytest.mark.parametrize(("custody", "opened"), [({}, 0), ({"custody": "2-of-3", "scheme": "bfv-threshold"}, 3)])
+def test_a_store_of_answers_is_opened_only_where_holders_are_asked(monkeypatch, custody, opened):
+    made = []
+    monkeypatch.setattr("hefl_core.keys.custody.KeyStore", lambda: made.append(KeyStore()) or made[-1])
+    run = Run(SMALL.but(rounds=1, **custody))
+    for _ in run.steps():
+        pass
+    assert len(made) == opened and len(run.rounds) == 1
 
 
 def test_an_older_epoch_is_refused():

@@ -49,6 +49,14 @@ def test_the_revoked_hold_no_new_key(playground):
     assert playground.holdings()["coordinator"][3] == "public key"
 
 
+def test_a_key_is_changed_after_it_served_a_round(playground):
+    playground.rotate()
+    with pytest.raises(RoundError, match="expected a round under the key of epoch 3, found none"):
+        playground.rotate()  # the KMS would take it for a repetition and change nothing
+    playground.revoke("client-4")
+    assert [epoch.state.value for epoch in playground.epochs] == ["decrypt-only"] * 3 + ["active"]
+
+
 def test_sizes_are_measured(playground):
     sizes = playground.sizes()
     assert sizes.ciphertext == playground.recorded[-1].ciphertext.nbytes

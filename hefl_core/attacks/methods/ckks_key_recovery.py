@@ -28,7 +28,6 @@ from hefl_core.federation import messages as m
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.presets import CKKSPreset, load_preset
 from hefl_core.schemes.ring import blocks, rlwe, seal
-from hefl_core.schemes.ring.ckks import INTEGER_UNIT
 from hefl_core.schemes.ring.rlwe import Residues
 from hefl_core.schemes.ring.seal import Ring
 
@@ -89,11 +88,6 @@ def open_vector(vector: CiphertextVector, key: FoundKey) -> Doubles:
     secret = rlwe.ntt(rlwe.residues_of(coefficients, primes), primes)
     slots = np.concatenate([_opened(preset, ring, block, secret) for block in vector.blocks])
     return np.asarray(slots[vector.integers :][: vector.length])
-
-
-def example_count(slots: Doubles) -> float:
-    """Example count: the first slot holds it."""
-    return float(slots[0] / INTEGER_UNIT)
 
 
 def _sum_in(view: View) -> CiphertextVector:

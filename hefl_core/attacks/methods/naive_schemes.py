@@ -23,7 +23,6 @@ from hefl_core.schemes.ring.rlwe import Residues
 from hefl_core.schemes.ring.threshold import answer, prepare
 
 PHE_BASE_BITS = 4
-ZERO_EXPONENT = -(2**10)
 
 
 # -- exponents -------------------------------------------------------------------------------------------------------

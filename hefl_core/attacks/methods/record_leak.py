@@ -12,7 +12,7 @@ import numpy as np
 from hefl_core.attacks.view import Doubles, View, gradient
 from hefl_core.learning.base import Parameters
 from hefl_core.learning.models import Model, dense_model
-from hefl_core.vectors import Array, flatten, unflatten
+from hefl_core.vectors import Array, flatten
 
 AGREE = 2e-3
 """Two quotients closer than this (relative, in the maximum) are the same record."""
@@ -111,8 +111,3 @@ def imprinted(view: View) -> Doubles:
     # In an empty bin two float32 sums cancel: only rounding is left, and it must not be divided by.
     alive = np.flatnonzero(np.abs(heights) > 1e-5 * (np.abs(heights).max() or 1.0))
     return np.asarray((steps[:, alive] / heights[alive]).T, np.float64)
-
-
-def first_layer(theta: Parameters, model: Model) -> Doubles:
-    """The first layer's weights, for pictures of what a unit looks for. Shapes: (features, units)."""
-    return np.asarray(unflatten(theta, model.shapes)[0], np.float64)

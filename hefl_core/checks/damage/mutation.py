@@ -7,7 +7,6 @@ canonical form, so that the damage passes the parser and reaches the checks behi
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -208,13 +207,6 @@ def _another(rng: Random, old: Any) -> Any:
 
 
 # -- bombs ---------------------------------------------------------------------------------------------------------
-
-
-def deflate_bomb(size: int = BOMB_BYTES) -> bytes:
-    """A zlib stream of ``size`` zeros; a thousandth of that size on the wire."""
-    packer = zlib.compressobj(9)
-    chunk = bytes(1 << 20)
-    return b"".join([*(packer.compress(chunk) for _ in range(size >> 20)), packer.flush()])
 
 
 def zstd_bomb(size: int = BOMB_BYTES) -> bytes:

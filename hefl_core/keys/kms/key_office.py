@@ -7,10 +7,9 @@ machine. Between organisations each party keeps its own store (docs/deployment.m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
-from hefl_core.errors import KeyUseError, ParameterError, RoundError, RuntimeUnavailable
+from hefl_core.errors import KeyUseError, RoundError
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.keys.audit import AuditLog
 from hefl_core.keys.ceremony import APPROVAL, DealerFreeScheme, Participant, conduct
@@ -23,8 +22,6 @@ from hefl_core.keys.prekeys import Prekeys
 from hefl_core.keys.roster import CLIENT, Roster, RosterPin
 from hefl_core.keys.secret import Hidden
 from hefl_core.keys.vault.store import KeyStore
-from hefl_core.keys.vault.token import Token, find_module
-from hefl_core.keys.vault.unlock import KeyFile, Passphrase
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.canonical import decode
@@ -43,31 +40,6 @@ class EpochLine:
     first_round: int
     last_round: int
     max_decryptions: int
-
-
-def open_key_store(
-    path: str | Path,
-    *,
-    passphrase: str | None = None,
-    key_file: str | Path | None = None,
-    token: str | None = None,
-    pin: str | None = None,
-) -> KeyStore:
-    """Open (or make) an encrypted store with exactly one of: passphrase, key file (made if missing), token and PIN.
-
-    Raises: ParameterError for none or several of them; KeyUseError for the wrong one; RuntimeUnavailable without the
-        PKCS#11 module (SoftHSM2, or the one that HEFL_PKCS11_MODULE names).
-    """
-    if sum(way is not None for way in (passphrase, key_file, token)) != 1:
-        raise ParameterError("key store: expected one way to open it", "give a passphrase, a key file, or a token")
-    if passphrase is not None:
-        return KeyStore(path, Passphrase(passphrase))
-    if key_file is not None:
-        return KeyStore(path, KeyFile(key_file) if Path(key_file).exists() else KeyFile.create(key_file))
-    module = find_module()
-    if module is None:
-        raise RuntimeUnavailable("PKCS#11: expected a module, found none; install softhsm2 or set HEFL_PKCS11_MODULE")
-    return KeyStore(path, Token(module, token or "", pin or ""))
 
 
 class KeyService(Hidden):

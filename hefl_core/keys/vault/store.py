@@ -321,12 +321,6 @@ class KeyStore(Hidden):
             rows = self.__database.execute("SELECT name FROM rows WHERE place = ? ORDER BY name", (table,)).fetchall()
         return tuple(str(name) for (name,) in rows)
 
-    def rewrap(self, unlock: KeyEncryptionKey) -> None:
-        """Change the passphrase, file or token. An old copy of the file still opens with the old one."""
-        with self.transaction():
-            self._set_meta("data key", unlock.wrap(self.__data_key))
-            self.__stale = True
-
     def close(self) -> None:
         """Release the file. Its log is emptied first: SQLite would unlink it unzeroed."""
         with self.__lock:

@@ -20,19 +20,6 @@ from hefl_core.wire.canonical import decode, encode
 KIND: Final = "PKCS#11 token"
 KEY_LABEL: Final = "hefl-key-encryption-key"
 TAG_BITS: Final = 128
-SOFTHSM_MODULES: Final = (
-    "/usr/lib/softhsm/libsofthsm2.so",
-    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/local/lib/softhsm/libsofthsm2.so",
-    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
-)
-
-
-def find_module() -> str | None:
-    """Path of the PKCS#11 module: the environment's HEFL_PKCS11_MODULE, or SoftHSM2's where it is installed."""
-    candidates = (os.environ.get("HEFL_PKCS11_MODULE", ""), *SOFTHSM_MODULES)
-    return next((path for path in candidates if path and Path(path).exists()), None)
 
 
 def _library() -> Any:

@@ -35,6 +35,7 @@ from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.ops.metrics import IN, OUT
 from hefl_core.runtime.ops.node_metrics import MESSAGE, REFUSAL, ROUNDS, STEP, MetricLine, NodeMetrics
 from hefl_core.runtime.ray.carrier import (
+    BESIDE,
     PID_FILE,
     SETUP_DEADLINE_SECONDS,
     STEP_DEADLINE_SECONDS,
@@ -144,9 +145,10 @@ class PartyHost:
         """This process and its parties."""
         return stage.Host(tuple(self._specs), os.getpid(), platform.node())
 
-    def call(self, name: str, method: str, args: tuple[Any, ...] = ()) -> Any:
-        """Call a party's method. A large body stays in the object store; the letter carries its reference."""
-        return self._counted(name, method, lambda: _lighten(self._answer(name, method, args)))
+    @ray.method(num_returns=2)  # type: ignore[untyped-decorator]
+    def call(self, name: str, method: str, args: tuple[Any, ...] = ()) -> tuple[Any, bytes | None]:
+        """Call a party's method. A large body is an object of its own beside the letter, which the caller owns."""
+        return _parted(self._counted(name, method, lambda: self._answer(name, method, args)))
 
     def _answer(self, name: str, method: str, args: tuple[Any, ...]) -> Any:
         return calls.answer(self._party(name), calls.role_of(name), method, args, owner=True)
@@ -196,11 +198,10 @@ class PartyHost:
         return public_error(answer)
 
 
-def _lighten(answer: Any) -> Any:
+def _parted(answer: Any) -> tuple[Any, bytes | None]:
     if isinstance(answer, Letter) and len(answer.envelope.body) > LARGE_BODY_BYTES:
-        reference = ray.put(answer.envelope.body)
-        return replace(answer, envelope=replace(answer.envelope, body=b""), reference=reference)
-    return answer
+        return replace(answer, envelope=replace(answer.envelope, body=b""), reference=BESIDE), answer.envelope.body
+    return answer, None
 
 
 class RayRuntime:

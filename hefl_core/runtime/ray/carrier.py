@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import psutil
 
@@ -24,6 +24,8 @@ from hefl_core.runtime.restart import StandIn
 
 STEP_DEADLINE_SECONDS: Final = 120.0
 SETUP_DEADLINE_SECONDS: Final = 120.0
+BESIDE: Final = "beside"
+"""A letter's ``reference`` under way, where its body is a return value of its own."""
 PID_FILE: Final = "pid"
 """File in a host's home: the id of its present process."""
 
@@ -45,15 +47,12 @@ class RemoteParty(StandIn):
 
     def call(self, method: str, args: tuple[Any, ...]) -> Any:
         """Call the host and wait. Raises: RuntimeUnavailable when its process died, or missed the deadline and was killed."""
-        return self.fetch(self.host.call.remote(self.name, method, args))
+        return self.fetch(*self.host.call.remote(self.name, method, args))
 
-    def fetch(self, reference: Any) -> Any:
-        """Get an answer of the host; this process owns its body afterwards. Raises: as :meth:`call`."""
+    def fetch(self, reference: Any, body: Any = None) -> Any:
+        """Get an answer of the host. ``body``: reference to a letter's body beside it. Raises: as :meth:`call`."""
         try:
             answer = ray.get(reference, timeout=self.deadline_seconds)
-            if isinstance(answer, Letter) and answer.reference is not None:
-                body = ray.get(answer.reference, timeout=self.deadline_seconds)
-                answer = replace(answer, reference=ray.put(body))  # Ray drops an object when its owner's process dies
         except ray.exceptions.GetTimeoutError:
             self.replace_process()
             raise self.late() from None
@@ -63,7 +62,8 @@ class RemoteParty(StandIn):
             ) from None
         if isinstance(answer, HeflError):
             raise answer
-        return answer
+        # Ray drops an object when its owner's process dies: a body that was returned belongs to this process.
+        return replace(answer, reference=body) if isinstance(answer, Letter) and answer.reference == BESIDE else answer
 
     def late(self) -> RuntimeUnavailable:
         """The error for an answer that missed the deadline."""
@@ -99,6 +99,10 @@ class RemoteParty(StandIn):
         self.member = found
 
 
+Ask: TypeAlias = Callable[[RemoteParty], Sequence[Any]]
+"""Starts a call. Returns the references to its answer and, for a party's method, to the body beside it."""
+
+
 class RayCarrier:
     """Delivers to and asks all parties at once; takes answers as they finish, until the deadline.
 
@@ -111,40 +115,41 @@ class RayCarrier:
 
     def deliver(self, letter: Letter, to: Sequence[RemoteParty]) -> Iterator[tuple[RemoteParty, HeflError | None]]:
         """Send the header with the body's reference to every receiver at once."""
-        yield from self._all(to, lambda r: r.host.deliver.remote(r.name, letter.envelope, letter.reference))
+        yield from self._all(to, lambda r: [r.host.deliver.remote(r.name, letter.envelope, letter.reference)])
 
     def gather(self, parties: Sequence[RemoteParty], step: str, argument: object) -> Iterator[tuple[RemoteParty, Any]]:
         """Ask every party at once."""
         answers = self._all(parties, lambda p: p.host.call.remote(p.name, step, (argument,)))
         yield from untimed(step, parties, answers)
 
-    def _all(self, parties: Sequence[RemoteParty], ask: Callable[[RemoteParty], Any]) -> Iterator[tuple[Any, Any]]:
+    def _all(self, parties: Sequence[RemoteParty], ask: Ask) -> Iterator[tuple[Any, Any]]:
         end = time.monotonic() + self._deadline
-        asked = {ask(party): party for party in parties}
+        asked = {references[0]: (party, references) for party in parties for references in [ask(party)]}
         waiting = list(asked)
         while waiting:
             done, waiting = ray.wait(waiting, num_returns=1, timeout=max(0.0, end - time.monotonic()))
             if not done:
                 break
             for reference in done:
-                yield asked[reference], self._taken(asked[reference], reference, ask)
-        late = [asked[reference] for reference in waiting]
+                party, references = asked[reference]
+                yield party, self._taken(party, references, ask)
+        late = [asked[reference][0] for reference in waiting]
         for party in late:
             party.replace_process()
         for party in late:
             yield party, self._again(party, party.late(), ask)
 
-    def _taken(self, party: RemoteParty, reference: Any, ask: Callable[[RemoteParty], Any]) -> Any:
-        answer = as_value(lambda: party.fetch(reference))
+    def _taken(self, party: RemoteParty, references: Sequence[Any], ask: Ask) -> Any:
+        answer = as_value(lambda: party.fetch(*references))
         return self._again(party, answer, ask) if isinstance(answer, RuntimeUnavailable) else answer
 
     @staticmethod
-    def _again(party: RemoteParty, error: RuntimeUnavailable, ask: Callable[[RemoteParty], Any]) -> Any:
+    def _again(party: RemoteParty, error: RuntimeUnavailable, ask: Ask) -> Any:
         """Retry once for coordinator, auditor and KMS: they have no substitute."""
         if party.name not in (COORDINATOR, AUDITOR, KMS):
             return error
         gone = as_value(party.come_back)
-        return gone or as_value(lambda: party.fetch(ask(party)))
+        return gone or as_value(lambda: party.fetch(*ask(party)))
 
     def body(self, letter: Letter) -> bytes:
         """Fetch the body for the record."""

@@ -33,6 +33,7 @@ from hefl_core.errors import (
 )
 from hefl_core.ids import KeyId, digest
 from hefl_core.schemes.base import (
+    Additive,
     CiphertextVector,
     Opened,
     PartialDecryption,
@@ -66,7 +67,7 @@ from hefl_core.schemes.sharing import active_set
 from hefl_core.wire.canonical import encode
 
 
-class PaillierScheme:
+class PaillierScheme(Additive):
     """Paillier under one preset. It holds no secret but masks made beforehand (:meth:`masks`)."""
 
     def __init__(self, preset: PaillierPreset) -> None:
@@ -166,19 +167,6 @@ class PaillierScheme:
         self.words.check_label(vector)
         return self.modulus(key).read(vector.blocks)
 
-    def add(self, key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> CiphertextVector:
-        """Add two encrypted vectors without a secret: Dec(a ⊞ b) = Dec(a) + Dec(b), exactly.
-
-        Shapes: a, b and the result have the same blocks.
-        Leaks: d, the number of terms and the key id; nothing about the entries.
-        Raises: KeyMismatch if key ids differ; WireError for other shapes; EncodingError past the head-room.
-        Source: Paillier 1999, section 8.
-        """
-        running = self.accumulator(key)
-        running.add(a)
-        running.add(b)
-        return running.total()
-
     def accumulator(self, key: PublicKey) -> PaillierAccumulator:
         """A running sum."""
         return PaillierAccumulator(self, key)
@@ -252,17 +240,6 @@ class PaillierScheme:
         if any(len(block) != self._plain_nbytes for block in blocks):
             raise IntegrityError(f"partial: expected blocks of {self._plain_nbytes} bytes; ask the holder again")
         return self.words.decode([int.from_bytes(block, "big") for block in blocks], total, bound)
-
-    def combine(
-        self,
-        key: PublicKey,
-        total: CiphertextVector,
-        partials: Sequence[PartialDecryption],
-        *,
-        bound: float | None = None,
-    ) -> Vector:
-        """The values of :meth:`open`."""
-        return self.open(key, total, partials, bound=bound).values
 
     def sum_error(self, bound: float, terms: int, max_terms: int) -> float:
         """Half a quantisation step per term, and float64 rounding; the encryption itself adds nothing."""

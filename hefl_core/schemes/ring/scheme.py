@@ -13,12 +13,12 @@ import numpy.typing as npt
 from hefl_core.errors import EncodingError, WireError
 from hefl_core.ids import KeyId, digest
 from hefl_core.schemes.base import (
+    Additive,
     CiphertextVector,
     Opened,
     PartialDecryption,
     PublicKey,
     SecretShare,
-    Vector,
     check_label,
     check_partials,
     check_quorum,
@@ -34,7 +34,7 @@ from hefl_core.schemes.ring.joint import JointKeys
 P = TypeVar("P", bound=RingPreset)
 
 
-class RingScheme(JointKeys, Generic[P]):
+class RingScheme(Additive, JointKeys, Generic[P]):
     """A scheme over SEAL's ring under one preset. Under 1 of n each share is the whole key; t of n is in threshold.py."""
 
     preset: P
@@ -108,17 +108,6 @@ class RingScheme(JointKeys, Generic[P]):
                 f"{self.preset.name}: expected {expected} blocks for d = {vector.length}, found {len(vector.blocks)}"
             )
 
-    def add(self, key: PublicKey, a: CiphertextVector, b: CiphertextVector) -> CiphertextVector:
-        """Add without a secret: Dec(a ⊞ b) = Dec(a) + Dec(b), within :meth:`sum_error`.
-
-        Leaks: d, the number of terms and the key id; nothing about the entries.
-        Raises: KeyMismatch if key ids differ; WireError for other shapes; EncodingError past the head-room.
-        """
-        running = self.accumulator(key)
-        running.add(a)
-        running.add(b)
-        return running.total()
-
     def accumulator(self, key: PublicKey) -> blocks.Accumulator:
         """A running sum."""
         return blocks.Accumulator(self.preset, self.ring, key, self.require_shape)
@@ -185,14 +174,3 @@ class RingScheme(JointKeys, Generic[P]):
         if bound is None:
             raise EncodingError("open: expected the bound, the ciphertext does not declare one; pass bound=")
         return self.decode_sum(numbers, total, check_bound(bound))
-
-    def combine(
-        self,
-        key: PublicKey,
-        total: CiphertextVector,
-        partials: Sequence[PartialDecryption],
-        *,
-        bound: float | None = None,
-    ) -> Vector:
-        """The values of :meth:`open`."""
-        return self.open(key, total, partials, bound=bound).values

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hefl_core.errors import KeyUseError, ParameterError, RoundError, RuntimeUnavailable
-from hefl_core.keys.kms.key_office import KeyService, open_key_store
+from hefl_core.errors import KeyUseError, ParameterError, RoundError
+from hefl_core.keys.kms.key_office import KeyService
 from hefl_core.keys.vault.store import KeyStore
 from hefl_core.keys.vault.unlock import KeyFile
 from hefl_core.schemes.base import expose_secret
@@ -72,20 +72,3 @@ def test_a_dealer_free_key_on_one_machine(store: KeyStore, monkeypatch: pytest.M
     assert service.enrolment("client-4").share.index == 4
     assert service.enrolment("client-1").share.id.epoch == 2
     assert service.enrolment("coordinator").record.dealer == "dealer-free"
-
-
-def test_one_way_to_open_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ways = [{"passphrase": "long and secret"}, {"key_file": tmp_path / "new.key"}]
-    for number, way in enumerate(ways):
-        path = tmp_path / f"{number}.db"
-        for _ in range(2):
-            with open_key_store(path, **way) as store:  # type: ignore[arg-type]
-                store.put("t", "a", b"x")
-        with pytest.raises(KeyUseError):
-            open_key_store(path, **ways[1 - number])  # type: ignore[arg-type]
-    for wrong in ({}, {**ways[0], **ways[1]}):
-        with pytest.raises(ParameterError):
-            open_key_store(tmp_path / "x.db", **wrong)  # type: ignore[arg-type]
-    monkeypatch.setattr("hefl_core.keys.kms.key_office.find_module", lambda: None)
-    with pytest.raises(RuntimeUnavailable):
-        open_key_store(tmp_path / "x.db", token="hefl", pin="1")

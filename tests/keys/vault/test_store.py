@@ -89,12 +89,9 @@ def test_passphrases(tmp_path: Path) -> None:
         store.put("t", "a", SECRET)
     with KeyStore(path, Passphrase("right")) as store:  # the cost is read from the store
         assert store.get("t", "a") == SECRET
-        store.rewrap(Passphrase("better", cost_bits=5))
-    for wrong in (Passphrase("right", cost_bits=4), Passphrase("Better"), KeyFile.create(tmp_path / "k")):
+    for wrong in (Passphrase("Right"), KeyFile.create(tmp_path / "k")):
         with pytest.raises(KeyUseError):
             KeyStore(path, wrong)
-    with KeyStore(path, Passphrase("better")) as store:
-        assert store.get("t", "a") == SECRET
     for text, cost in (("", 4), ("x", 0), ("x", 31)):
         with pytest.raises(ParameterError):
             Passphrase(text, cost_bits=cost)

@@ -11,13 +11,20 @@ from pathlib import Path
 import pytest
 
 from hefl_core.errors import KeyUseError, RuntimeUnavailable
-from hefl_core.keys.kms.key_office import open_key_store
 from hefl_core.keys.vault.store import KeyStore
-from hefl_core.keys.vault.token import Token, find_module
+from hefl_core.keys.vault.token import Token
 from hefl_core.keys.vault.unlock import KeyFile, Passphrase
 
 pkcs11 = pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed")
-MODULE = find_module()
+SOFTHSM_MODULES = (
+    os.environ.get("HEFL_PKCS11_MODULE", ""),
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/local/lib/softhsm/libsofthsm2.so",
+    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
+)
+MODULE = next((path for path in SOFTHSM_MODULES if path and Path(path).exists()), None)
 if MODULE is None or shutil.which("softhsm2-util") is None:
     pytest.skip("SoftHSM2 is not installed (Debian: apt-get install softhsm2)", allow_module_level=True)
 PIN = "135790"
@@ -57,10 +64,6 @@ def test_a_store_opens_with_its_token_only(tmp_path: Path) -> None:
     for wrong in (token("other"), Passphrase(PIN, cost_bits=4), KeyFile.create(tmp_path / "k")):
         with pytest.raises(KeyUseError):
             KeyStore(path, wrong)
-    with KeyStore(path, token()) as store:
-        store.rewrap(Passphrase("moved away", cost_bits=4))
-    with pytest.raises(KeyUseError):
-        KeyStore(path, token())
 
 
 def test_the_key_cannot_leave_the_token() -> None:
@@ -95,9 +98,3 @@ def test_wrong_pin_token_key_or_module() -> None:
 
 def test_the_pin_does_not_show() -> None:
     assert repr(token()) == "Token(hefl/hefl-key-encryption-key, hidden)"
-
-
-def test_the_command_line_s_way(tmp_path: Path) -> None:
-    for _ in range(2):
-        with open_key_store(tmp_path / "keys.db", token="hefl", pin=PIN) as store:
-            store.put("t", "a", b"x")

@@ -70,7 +70,7 @@ def test_a_host_tells_what_its_party_did_and_refused(tmp_path, monkeypatch, smal
     host = PartyHost(str(tmp_path / "x" / "auditor"), [PartySpec("auditor", "make_auditor", (manifest, root))])
     letter = next(iter(small_run.parties.coordinator._answers.values()))  # of a run that this auditor never enrolled in
     assert isinstance(host.deliver("auditor", letter.envelope, None), HeflError)
-    assert host.call("auditor", "rounds_done") == 0
+    assert host.call("auditor", "rounds_done") == (0, None)
     node_metrics.drain(metrics)
     found = shown(metrics)
     assert found['hefl_bytes_total{direction="in"}'] == letter.nbytes

@@ -89,8 +89,8 @@ def test_an_actor_answers_what_is_on_its_list_and_tells_no_more_of_a_failure_tha
     next(iter(run.steps()))
     client = run.parties.clients[0]
     for step in ("theta", "enrolment", "private_side", "leave", "no_such_method"):
-        found = ray.get(client.host.call.remote(client.name, step))  # goes round this process's end of the list
-        assert isinstance(found, RoundError) and "answers nothing else" in str(found)
+        found, body = ray.get(client.host.call.remote(client.name, step))  # goes round this process's end of the list
+        assert body is None and isinstance(found, RoundError) and "answers nothing else" in str(found)
         assert step == "leave" or not hasattr(client, step)  # this end of the list
     with pytest.raises(RuntimeUnavailable, match=r"unexpected TypeError in calls\.py:answer"):
         run.parties.coordinator.ask("aggregate", "too", "many")
