@@ -86,12 +86,14 @@ def draw() -> None:
     frame.style()
     groups = pages()
     here = st.navigation(groups, position="hidden" if frame.presenter() else "sidebar", expanded=True)
+    frame.arrive(here.url_path or "start")
     if frame.presenter():
         frame.presenter_bar([page for group in groups.values() for page in group], here)
     else:
         frame.sidebar()
     frame.mirror()
     frame.url_notice()
+    frame.address()
     here.run()
 
 

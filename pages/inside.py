@@ -52,26 +52,16 @@ def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("Inside a ciphertext"), anchor=False)
-    by_hand, ring, wears, flipped, explorer = st.tabs(
-        [
-            _("Paillier by hand"),
-            _("What it looks like"),
-            _("Until it breaks"),
-            _("Flip a bit"),
-            _("Choose parameters"),
-        ],
+    frame.tabs(
+        {
+            _("Paillier by hand"): _by_hand,
+            _("What it looks like"): _looks,
+            _("Until it breaks"): _wears,
+            _("Flip a bit"): _flipped,
+            _("Choose parameters"): _explorer,
+        },
         key="inside:tab",
     )
-    with by_hand:
-        _by_hand()
-    with ring:
-        _looks()
-    with wears:
-        _wears()
-    with flipped:
-        _flipped()
-    with explorer:
-        _explorer()
 
 
 # -- by hand -----------------------------------------------------------------------------------------------------

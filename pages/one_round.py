@@ -123,6 +123,7 @@ def _choose_seat(transcript: Transcript) -> str:
 
 def _seat_chosen() -> None:
     st.session_state["seat"] = st.session_state["seat:choice"] or OBSERVER
+    st.session_state["first run"] = False
 
 
 @st.fragment
@@ -143,10 +144,9 @@ def _walk(walked: Walked) -> None:
             run=run,
             height=352 if presenter() else 276,
         )
-    state["cursor"] = min(position, len(transcript.sent))
-    frame.mirror()
-    if clicked in _seats(transcript) and clicked != seat:
-        state["seat"] = clicked
+    chosen = clicked if clicked in _seats(transcript) else seat
+    frame.place(min(position, len(transcript.sent)), chosen)
+    if chosen != seat:
         frame.redraw()
     found = knowledge(transcript, state["cursor"], _seats(transcript)[1:])
     with left:

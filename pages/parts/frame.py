@@ -1,12 +1,13 @@
 """The frame of every page: the experiment in the sidebar and in the URL, this browser's session, the style.
 
 Pages take these from here only: :func:`experiment`, :func:`session`, :func:`presenter`, :func:`audience`, :func:`dark`,
-:func:`explain`.
+:func:`patient`, :func:`tabs`, :func:`explain`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from urllib.parse import urlencode
 
@@ -17,12 +18,15 @@ from hefl_core.app.session import SESSIONS, WARM_UP, Session
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import HeflError, ParameterError, QuorumError, RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment
+from hefl_core.ids import OBSERVER
 from hefl_core.learning.datasets import DATASET_NAMES
 from hefl_core.schemes.flooding import at_ceiling
 from hefl_core.schemes.presets import PRESETS, USUAL
 from hefl_core.teaching.glossary import meaning
+from hefl_core.teaching.walks import WALKS, Walk, find_walk
 from pages.parts import noted
-from pages.parts.i18n import _
+from pages.parts.history import history
+from pages.parts.i18n import _, language, source
 from pages.parts.quoting import STYLE as QUOTED
 from pages.parts.quoting import quoted
 
@@ -33,7 +37,8 @@ SCHEMES = tuple(PRESETS)
 DEFAULT = Experiment(dataset="breast_cancer", batch=16)
 _FIELDS = tuple(field.name for field in fields(Experiment))
 _ALWAYS = ("dataset", "scheme")
-_SCREEN = ("audience", "presenter", "language", "seat", "cursor")
+_SCREEN = ("audience", "presenter", "language", "seat", "cursor", "tab", "patient", "walk", "stop")
+_LARGEST = 10**6
 
 
 # -- what pages ask --------------------------------------------------------------------------------------------
@@ -86,12 +91,35 @@ def explain(error: HeflError) -> None:
     st.error(f"**{what}** {quoted(error)}", icon=":material/error:")
 
 
+def patient() -> int:
+    """The record that a walk follows over its pages: a row of the training data, counted from 0."""
+    return int(st.session_state.get("record", 0))
+
+
 def tabs(drawn: dict[str, Callable[[], None]], key: str) -> None:
-    """A tab per entry; only the open one is drawn and does work."""
-    for tab, draw in zip(st.tabs(tuple(drawn), key=key, on_change="rerun"), drawn.values(), strict=True):
+    """A tab per entry; only the open one is drawn and does work. The address opens it, and says which one is open."""
+    state = st.session_state
+    names = {tab_name(label): label for label in drawn}
+    wanted = state.pop("tab", "") or ("" if key in state else state["tabs"].get(key, ""))
+    if wanted in names:
+        state[key] = names[wanted]
+    shown = st.tabs(tuple(drawn), key=key, on_change="rerun")
+    name = next((name for name, tab in zip(names, shown, strict=True) if tab.open), next(iter(names)))
+    state["tabs"][key] = state["open tab"] = name
+    mirror()
+    for tab, draw in zip(shown, drawn.values(), strict=True):
         if tab.open:
             with tab:
                 draw()
+
+
+def tab_name(label: str) -> str:
+    """A tab in an address: the same in every language.
+
+    >>> tab_name("Who was in the data?")
+    'who-was-in-the-data'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", source(label).lower()).strip("-")
 
 
 def redraw() -> None:
@@ -125,56 +153,152 @@ def _remember(chosen: Experiment) -> None:
 def begin() -> None:
     """Called first in every run of the script: reads the URL once, starts Ray."""
     WARM_UP.begin()
-    if "experiment" in st.session_state:
-        return
-    query = st.query_params.to_dict()
-    st.session_state["url-error"] = None
-    chosen = DEFAULT
-    given = {name: value for name, value in query.items() if name in _FIELDS}
+    state = st.session_state
+    if not state.pop("by itself", False):
+        state["first run"] = "experiment" not in state
+    if "experiment" not in state:
+        state["tabs"] = {}
+        state["jump"] = 0
+        _read(st.query_params.to_dict())
+
+
+def arrive(page: str) -> None:
+    """Called with the page that is about to be drawn; another one, when the first address asks for a walk's stop there.
+
+    After *Back* the address is that of the page before, and its state is shown again. A page that is opened from the
+    navigation has no query yet.
+    """
+    state, query = st.session_state, st.query_params.to_dict()
+    before, state["page"] = state.get("page"), page
+    if before is not None and before != page:
+        state["tab"] = state["open tab"] = ""
+        if query:
+            _read(query)
+    walk = walking()
+    if before is None and walk is not None and walk.at(state["stop"]).page != page:
+        _go(walk.at(state["stop"]).page)
+
+
+def _go(page: str) -> None:
+    """Draw another page with the state that was read for it."""
+    st.session_state["page"], st.session_state["open tab"] = page, ""
+    st.session_state["by itself"] = True
+    st.switch_page(f"pages/{page}.py")
+
+
+def walking() -> Walk | None:
+    """The walk under way; its stop's number is in the session's state."""
+    return find_walk(str(st.session_state.get("walk", "")))
+
+
+def open_stop(walk: Walk, number: int) -> None:
+    """Show a stop of a walk, with the session's runs as they are."""
+    kept = {"language": language()} if st.session_state.get("language") else {}
+    on = {} if presenter() == walk.presenter else {"presenter": str(int(presenter()))}
+    _read({"walk": walk.name, "stop": str(number)} | kept | on)
+    _go(walk.at(number).page)
+
+
+def _read(query: Mapping[str, str]) -> None:
+    """Take the screen's state from a query; a query that cannot be shown brings a message and the default."""
+    state = st.session_state
+    state["url-error"] = None
+    base = _begin_stop(query.get("walk", ""), query.get("stop", ""))
+    given = {name: value for name, value in (base | dict(query)).items() if name in _FIELDS}
+    _remember(_experiment_of(given))
+    wanted = base | dict(query)
+    state["audience"] = wanted.get("audience") if wanted.get("audience") in AUDIENCES else AUDIENCES[0]
+    state["presenter"] = wanted.get("presenter") == "1"
+    state["language"] = wanted.get("language", "")[:8]
+    state["seat"] = wanted.get("seat", "")[:40]
+    state["tab"] = wanted.get("tab", "")[:60]
+    state["record"] = _number(wanted.get("patient", ""))
+    state["cursor"] = _number(wanted.get("cursor", ""))
+    state["jump"] += 1
+    state["replayed"] = any(name in _FIELDS for name in query)
+
+
+def _number(text: str) -> int:
+    return min(int(text), _LARGEST) if text.isdecimal() and len(text) < 7 else 0
+
+
+def _begin_stop(name: str, stop: str) -> dict[str, str]:
+    """The state of a walk's stop; empty where no walk is asked for."""
+    walk = find_walk(name)
+    st.session_state["walk"] = walk.name if walk else ""
+    if name and walk is None:
+        known = ", ".join(one.name for one in WALKS)
+        st.session_state["url-error"] = ParameterError(f"walk: expected one of {known}, found {name[:40]!r}")
+    if walk is None:
+        return {}
+    st.session_state["stop"] = min(max(1, _number(stop)), len(walk.stops))
+    return walk.query(st.session_state["stop"])
+
+
+def _experiment_of(given: dict[str, str]) -> Experiment:
+    """The experiment of a query, or the default with a message why."""
     if given.get("dataset", DEFAULT.dataset) not in DATASETS:
         st.session_state["url-error"] = ParameterError(
             f"dataset: expected one of {', '.join(DATASETS)}, found {given.pop('dataset')[:40]!r}",
             "files are chosen on the page Your data",
         )
-    if given:
-        base = {} if "dataset" in given else {"dataset": DEFAULT.dataset, "batch": DEFAULT.batch}
-        try:
-            chosen = Experiment.from_query(urlencode(base | given))
-        except HeflError as error:
-            st.session_state["url-error"] = error
-    st.session_state["experiment"] = chosen
-    st.session_state["audience"] = query.get("audience") if query.get("audience") in AUDIENCES else AUDIENCES[0]
-    st.session_state["presenter"] = query.get("presenter") == "1"
-    st.session_state["language"] = query.get("language", "")[:8]
-    st.session_state["seat"] = query.get("seat", "")[:40]
-    cursor = query.get("cursor", "")
-    st.session_state["cursor"] = int(cursor) if cursor.isdecimal() and len(cursor) < 7 else 0
-    st.session_state["replayed"] = bool(given)
+    if not given:
+        return DEFAULT
+    base = {} if "dataset" in given else {"dataset": DEFAULT.dataset, "batch": str(DEFAULT.batch)}
+    try:
+        return Experiment.from_query(urlencode(base | given))
+    except HeflError as error:
+        st.session_state["url-error"] = error
+        return DEFAULT
 
 
 def _query() -> dict[str, str]:
-    chosen = experiment()
-    default = Experiment()
+    """What the address has to say: the walk and its stop, and every difference from them; else from the defaults."""
+    state, chosen, walk = st.session_state, experiment(), walking()
+    base = walk.query(state["stop"]) if walk else {}
+    default = Experiment.from_query(urlencode({n: v for n, v in base.items() if n in _FIELDS}))
     query = {
         name: str(getattr(chosen, name))
         for name in _FIELDS
-        if name in _ALWAYS or getattr(chosen, name) != getattr(default, name)
+        if (name in _ALWAYS and not walk) or getattr(chosen, name) != getattr(default, name)
     }
-    if audience() != AUDIENCES[0]:
-        query["audience"] = audience()
-    if presenter():
-        query["presenter"] = "1"
-    for name in ("language", "seat", "cursor"):
-        if st.session_state.get(name):
-            query[name] = str(st.session_state[name])
-    return query
+    screen = {
+        "audience": (audience(), AUDIENCES[0]),
+        "presenter": (str(int(presenter())), "0"),
+        "language": (state.get("language") or "", ""),
+        "seat": (state.get("seat") or OBSERVER, OBSERVER),
+        "cursor": (str(state.get("cursor", 0)), "0"),
+        "patient": (str(patient()), "0"),
+        "tab": (state.get("open tab") or state.get("tab") or "", ""),
+    }
+    query |= {name: value for name, (value, usual) in screen.items() if value != base.get(name, usual)}
+    return query | ({"walk": walk.name, "stop": str(state["stop"])} if walk else {})
 
 
 def mirror() -> None:
-    """Write the page's state into the URL."""
+    """Write the page's state into the URL; until the visitor does something the browser writes it (see :func:`address`)."""
     query = _query()
-    if st.query_params.to_dict() != query:
+    if not st.session_state["first run"] and st.query_params.to_dict() != query:
         st.query_params.from_dict(query)
+
+
+def address() -> None:
+    """The address as the browser has to write it: Streamlit would add an entry to its history before ours can replace it."""
+    history(urlencode(_query()) if st.session_state["first run"] else "", language())
+
+
+def place(cursor: int, seat: str) -> None:
+    """Remember what the visitor chose in a fragment of the page, and write it into the address."""
+    state = st.session_state
+    if (cursor, seat) != (state["cursor"], state["seat"]):
+        state["cursor"], state["seat"], state["first run"] = cursor, seat, False
+    mirror()
+
+
+def again() -> None:
+    """Draw the page again because a run went on, not because the visitor did something."""
+    st.session_state["by itself"] = True
+    st.rerun()
 
 
 # -- the sidebar -----------------------------------------------------------------------------------------------
@@ -372,6 +496,7 @@ def _ray_fragment(every: float | None) -> None:
 
 _STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 2.4rem 2rem 2rem; max-width: 1680px; }
+.st-key-history { display: none; }
 [data-testid="stHeader"] { background: transparent; pointer-events: none; }
 [data-testid="stHeader"] button, [data-testid="stHeader"] a { pointer-events: auto; }
 h1 { font-size: 1.9rem !important; padding: 0 !important; }

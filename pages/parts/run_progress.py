@@ -51,7 +51,7 @@ def watch(session: Session) -> None:
         run = session.run
         rounds = len(run.rounds) if run else 0
         if not session.running or (had == 0 and rounds):
-            st.rerun()
+            frame.again()
         total = session.experiment.rounds if session.experiment else 1
         with st.container(horizontal=True, vertical_alignment="center", key="progress"):
             st.progress(min(1.0, rounds / total), _latest(session, rounds, total))
