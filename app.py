@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from hefl_core.runtime.host_names import HostNames, NamedOnly
 
 if __name__ == "__main__":  # not in the server: the first import of pages must be a session's (pages/__init__.py)
-    from pages.parts import frame
+    from pages.parts import frame, walk_bar
     from pages.parts.i18n import _
 
 HERE = Path(__file__).parent
@@ -87,11 +87,10 @@ def draw() -> None:
     groups = pages()
     here = st.navigation(groups, position="hidden" if frame.presenter() else "sidebar", expanded=True)
     frame.arrive(here.url_path or "start")
-    if frame.presenter():
-        frame.presenter_bar([page for group in groups.values() for page in group], here)
-    else:
-        frame.sidebar()
+    if not frame.presenter():
+        frame.sidebar(walk_bar.choose)
     frame.mirror()
+    walk_bar.bar([page for group in groups.values() for page in group], here)
     frame.url_notice()
     frame.address()
     here.run()

@@ -17,7 +17,7 @@ from streamlit.errors import StreamlitAPIException
 from hefl_core.app.session import SESSIONS, WARM_UP, Session
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import HeflError, ParameterError, QuorumError, RuntimeUnavailable
-from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.experiment import SMALLEST_COHORT, Experiment
 from hefl_core.ids import OBSERVER
 from hefl_core.learning.datasets import DATASET_NAMES
 from hefl_core.schemes.flooding import at_ceiling
@@ -94,6 +94,12 @@ def explain(error: HeflError) -> None:
 def patient() -> int:
     """The record that a walk follows over its pages: a row of the training data, counted from 0."""
     return int(st.session_state.get("record", 0))
+
+
+def follow(record: int) -> None:
+    """Make this record the patient of the other pages."""
+    st.session_state["record"] = record
+    mirror()
 
 
 def tabs(drawn: dict[str, Callable[[], None]], key: str) -> None:
@@ -197,6 +203,11 @@ def open_stop(walk: Walk, number: int) -> None:
     on = {} if presenter() == walk.presenter else {"presenter": str(int(presenter()))}
     _read({"walk": walk.name, "stop": str(number)} | kept | on)
     _go(walk.at(number).page)
+
+
+def leave_walk() -> None:
+    """Go on without a walk, on the page and with the experiment as they are."""
+    st.session_state["walk"] = ""
 
 
 def _read(query: Mapping[str, str]) -> None:
@@ -304,13 +315,17 @@ def again() -> None:
 # -- the sidebar -----------------------------------------------------------------------------------------------
 
 
-def sidebar() -> None:
-    """The experiment, the audience, and the state of Ray."""
+def sidebar(walks: Callable[[], None]) -> None:
+    """The experiment, the audience, the walks, and the state of Ray."""
     with st.sidebar:
         before = experiment()
         _choice("dataset", _("Data"), DATASETS, before)
         _choice("scheme", _("Scheme"), SCHEMES, before, _scheme_label)
-        clients = st.slider(_("Clients"), 2, 12, min(before.clients, 12), key="w:clients", help=_(meaning("client")))
+        cohort = st.session_state.get("w:min_cohort", before.min_cohort)
+        least = min(before.clients, cohort or SMALLEST_COHORT)
+        clients = st.slider(
+            _("Clients"), least, 12, min(before.clients, 12), key="w:clients", help=_(meaning("client"))
+        )
         _custody(before, clients)
         left, right = st.columns(2)
         left.number_input(_("Rounds"), 1, 50, min(before.rounds, 50), key="w:rounds", help=_(meaning("round")))
@@ -323,7 +338,7 @@ def sidebar() -> None:
                 st.slider(
                     _("Dirichlet α"), 0.05, 5.0, before.alpha or 0.5, key="w:alpha", help=_(meaning("Dirichlet α"))
                 )
-            st.number_input(_("Smallest cohort"), 0, 12, before.min_cohort or 0, key="w:min_cohort", help=_min_cohort())
+            _min_cohort(before, clients)
             st.number_input(
                 _("Learning rate"),
                 0.001,
@@ -352,17 +367,28 @@ def sidebar() -> None:
         st.button(
             _("Presenter mode"),
             icon=":material/slideshow:",
-            on_click=_set_presenter,
+            on_click=set_presenter,
             args=(True,),
             key="presenter-on",
             width="stretch",
         )
+        walks()
         ray_label()
 
 
-def _min_cohort() -> str:
-    return _(
-        "0: the smallest safe one. Below it a round is refused; a smaller value is a lab experiment, marked INSECURE."
+def _min_cohort(before: Experiment, clients: int) -> None:
+    """Fewer contributors are refused; only what the number of clients allows is offered."""
+    sizes = (0, *range(2, clients + 1))
+    chosen = before.min_cohort or 0
+    st.selectbox(
+        _("Smallest cohort (min_cohort)"),
+        sizes,
+        sizes.index(chosen) if chosen in sizes else 0,
+        format_func=lambda size: str(size) if size else _("the smallest safe one"),
+        key="w:min_cohort",
+        help=_(
+            "Fewer contributors than this are refused; less than the safe one is a lab experiment, marked INSECURE."
+        ),
     )
 
 
@@ -408,7 +434,8 @@ def live(rounds: int) -> None:
 def _custody(before: Experiment, clients: int) -> None:
     """The number of holders needed to decrypt; at 1 each client holds the key."""
     scheme = st.session_state.get("w:scheme", before.scheme)
-    threshold = min(before.quorum.threshold, clients)
+    most = clients if before.min_cohort is not None else clients - 1
+    threshold = min(before.quorum.threshold, most)
     if not PRESETS[scheme].collective:
         st.caption(_("Key held individually; this preset cannot be shared out."))
         other = TOGETHER.get(PRESETS[scheme].family)
@@ -422,7 +449,7 @@ def _custody(before: Experiment, clients: int) -> None:
                 key="hold-together",
             )
         return
-    st.slider(_("Holders needed to decrypt"), 1, clients, threshold, key="w:threshold", help=_together())
+    st.slider(_("Holders needed to decrypt"), 1, most, threshold, key="w:threshold", help=_together())
 
 
 def _together() -> str:
@@ -432,6 +459,7 @@ def _together() -> str:
 def _take(before: Experiment) -> None:
     """Read the widgets into one Experiment; an invalid combination keeps the last valid one."""
     state = st.session_state
+    state["refused"] = False
     clients, threshold = state["w:clients"], state.get("w:threshold", 1)
     threshold = min(threshold, clients) if PRESETS[state["w:scheme"]].collective else 1
     if before.custody.startswith("dealer-free") and threshold > 1:
@@ -453,6 +481,7 @@ def _take(before: Experiment) -> None:
             learning_rate=state["w:learning_rate"],
         )
     except HeflError as error:
+        state["refused"] = True
         explain(error)
         return
     if chosen != before:
@@ -466,7 +495,8 @@ def _set_audience() -> None:
     st.session_state["audience"] = st.session_state["w:audience"] or AUDIENCES[0]
 
 
-def _set_presenter(on: bool) -> None:
+def set_presenter(on: bool) -> None:
+    """Switch presenter mode."""
     st.session_state["presenter"] = on
     _remember(experiment())
 
@@ -497,6 +527,8 @@ def _ray_fragment(every: float | None) -> None:
 _STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 2.4rem 2rem 2rem; max-width: 1680px; }
 .st-key-history { display: none; }
+.st-key-walk-question p { font-size: 1.15rem; }
+.st-key-walk-bar { min-height: 2.4rem; }
 [data-testid="stHeader"] { background: transparent; pointer-events: none; }
 [data-testid="stHeader"] button, [data-testid="stHeader"] a { pointer-events: auto; }
 h1 { font-size: 1.9rem !important; padding: 0 !important; }
@@ -520,31 +552,17 @@ def style() -> None:
 
 
 def url_notice() -> None:
-    """Explain why the URL's experiment was refused."""
+    """Explain why the URL's experiment was refused, or that the sidebar's was and older settings are shown."""
+    if st.session_state.get("refused") and not presenter():
+        shown = experiment()
+        st.warning(
+            _(
+                "The sidebar's settings were refused. What stands here belongs to the last that go together: {dataset}, "
+                "{scheme}, {clients} clients, {rounds} rounds."
+            ).format(dataset=shown.dataset, scheme=shown.scheme, clients=shown.clients, rounds=shown.rounds),
+            icon=":material/history:",
+        )
     error = st.session_state.get("url-error")
     if error is not None:
         explain(error)
         st.caption(_("The screen shows the default experiment instead."))
-
-
-def presenter_bar(pages: list, here) -> None:  # type: ignore[type-arg, no-untyped-def]
-    """A thin bar on top: this page, the page before, the page after, and the exit."""
-    shown = [page for page in pages if page.visibility == "visible"]
-    at = next((number for number, page in enumerate(shown) if page.url_path == here.url_path), 0)
-    with st.container(horizontal=True, vertical_alignment="center", key="presenter-bar"):
-        if st.button(" ", icon=":material/chevron_left:", key="page-before", disabled=at == 0, type="tertiary"):
-            st.switch_page(shown[at - 1])
-        st.markdown(f"**{here.title}**", width="content")
-        if st.button(
-            " ", icon=":material/chevron_right:", key="page-after", disabled=at == len(shown) - 1, type="tertiary"
-        ):
-            st.switch_page(shown[at + 1])
-        st.space("stretch")
-        st.button(
-            _("Leave presenter mode"),
-            icon=":material/close:",
-            on_click=_set_presenter,
-            args=(False,),
-            key="presenter-off",
-            type="tertiary",
-        )

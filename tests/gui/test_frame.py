@@ -51,11 +51,28 @@ def test_presenter_mode_keeps_the_experiment(app):
 
 
 def test_settings_that_do_not_go_together_leave_the_last_good_ones(app):
+    app.query_params.update({"dp_noise": "1", "clip_norm": "1"})
     app.run()
-    app.slider(key="w:clients").set_value(2).run()
+    app.selectbox(key="w:scheme").set_value("bfv-compact").run()
     assert not app.exception
-    assert app.error and "min_cohort" in app.error[0].value
-    assert app.session_state["experiment"].clients == 5
+    assert app.error and "dp_noise" in app.error[0].value
+    assert app.session_state["experiment"].scheme == "bfv-lean"
+    assert "belongs to the last that go together" in app.warning[0].value
+    app.selectbox(key="w:scheme").set_value("paillier-packed").run()
+    assert not app.error and not app.warning
+
+
+def test_settings_that_are_always_refused_are_not_offered(app):
+    app.query_params.update({"scheme": "bfv-threshold", "custody": "3-of-4", "clients": "4"})
+    app.run()
+    assert app.slider(key="w:clients").min == 3 and app.slider(key="w:threshold").max == 3
+    app.slider(key="w:clients").set_value(3).run()
+    assert not app.error and app.session_state["experiment"].quorum.threshold == 2
+    assert app.selectbox(key="w:min_cohort").options == ["the smallest safe one", "2", "3"]
+    app.selectbox(key="w:min_cohort").select_index(1).run()
+    assert not app.error and any("INSECURE" in item.value for item in app.sidebar.markdown)
+    app.slider(key="w:clients").set_value(2).run()
+    assert not app.error and app.session_state["experiment"].clients == 2
 
 
 def test_an_insecure_experiment_says_so(app):
