@@ -74,7 +74,7 @@ def _by_hand() -> None:
         st.markdown(_(":red-badge[:material/lock_open: INSECURE] numbers to follow with a pencil; change any of them"))
         fields = st.columns(6)
         numbers = {
-            name: int(column.number_input(label, 0, 10**6, start, key=f"hand:{name}"))
+            name: int(column.number_input(label, 0, 10**6, start, key=f"hand:{name}", persist_state="session"))
             for column, (name, label, start) in zip(
                 fields,
                 (("p", "p", 11), ("q", "q", 13), ("m1", "m₁", 7), ("r1", "r₁", 23), ("m2", "m₂", 5), ("r2", "r₂", 31)),

@@ -26,7 +26,7 @@ from hefl_core.shown import bare_name
 from pages.parts import frame, html, labels, narration, predictions, run_progress
 from pages.parts.frame import presenter
 from pages.parts.i18n import _
-from pages.parts.quoting import quoted
+from pages.parts.quoting import in_html, quoted
 from pages.parts.stepper import stepper
 
 MOST_CLIENTS = 8
@@ -158,7 +158,7 @@ def _walk(walked: Walked) -> None:
     with right, st.container(key="follows"):
         st.html(html.matrix(found, seat) + html.legend(found))
         if seat != OBSERVER:
-            st.markdown(html.caption(found, seat))
+            st.html(f'<div class="note read">{in_html(html.caption(found, seat))}</div>')
         _absent(transcript, state["cursor"])
         _ask(walked, state["cursor"])
         _details(walked, found, seat, state["cursor"])

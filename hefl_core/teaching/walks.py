@@ -114,7 +114,7 @@ CLASS = Walk(
         Stop(
             page="one_round",
             seat="coordinator",
-            cursor=15,
+            cursor=14,
             minutes=6,
             say="The coordinator's seat. This is everything it has.",
             ask="What would you have to give it so that it could read?",
@@ -133,7 +133,7 @@ CLASS = Walk(
             minutes=5,
             say="Each sentence has a check that ran, and a fault on which the check fails.",
             ask="Which promise is missing?",
-            promises=("Guarantees", "Plant"),
+            promises=("Every sentence below has a check", "When is that evidence?"),
         ),
     ),
 )
@@ -152,14 +152,14 @@ THESIS = Walk(
             minutes=5,
             say="The protocol as round.py has it. The numbers in the formula are this run's.",
             ask="Which message could a malicious coordinator change unnoticed?",
-            promises=("secret key (sk)", "model (θ)"),
+            promises=("sk: secret key", "θ: model", "who takes part"),
         ),
         Stop(
             page="training",
             minutes=2,
             say="Encrypted equals plain within the stated bound; the difference is plotted beside it.",
             ask="What does the bound depend on?",
-            promises=("Training lab",),
+            promises=("Train", "All data in one place"),
         ),
         Stop(
             page="attack",
@@ -174,7 +174,7 @@ THESIS = Walk(
             minutes=3,
             say="Plant a fault; the badge turns.",
             ask="Which sentence is argued, and by whom?",
-            promises=("Guarantees", "Plant"),
+            promises=("Every sentence below has a check",),
         ),
         Stop(
             page="report",
@@ -215,7 +215,7 @@ STAKEHOLDER = Walk(
             minutes=2,
             say="Each promise ran a check a moment ago. What we do not promise stands below, in the same size.",
             ask="What would you have to believe without these checks?",
-            promises=("Guarantees",),
+            promises=("Every sentence below has a check",),
         ),
     ),
 )

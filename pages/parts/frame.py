@@ -7,7 +7,7 @@ Pages take these from here only: :func:`experiment`, :func:`session`, :func:`pre
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from urllib.parse import urlencode
 
@@ -117,6 +117,18 @@ def tabs(drawn: dict[str, Callable[[], None]], key: str) -> None:
         if tab.open:
             with tab:
                 draw()
+
+
+def older(shown: Experiment, wanted: Experiment, besides: Collection[str] = ()) -> None:
+    """Say with which settings something was computed, where they are not those of the screen; ``besides`` do not count."""
+    changed = [
+        f"{name} = {getattr(shown, name)}"
+        for name in _FIELDS
+        if name not in besides and getattr(shown, name) != getattr(wanted, name)
+    ]
+    if changed:
+        said = _("What stands here belongs to older settings: {settings}.").format(settings=quoted(", ".join(changed)))
+        st.warning(said, icon=":material/history:")
 
 
 def tab_name(label: str) -> str:
@@ -384,10 +396,10 @@ def _min_cohort(before: Experiment, clients: int) -> None:
         _("Smallest cohort (min_cohort)"),
         sizes,
         sizes.index(chosen) if chosen in sizes else 0,
-        format_func=lambda size: str(size) if size else _("the smallest safe one"),
+        format_func=lambda size: str(size or "auto"),
         key="w:min_cohort",
         help=_(
-            "Fewer contributors than this are refused; less than the safe one is a lab experiment, marked INSECURE."
+            "Fewer contributors than this are refused. auto: the smallest safe one; less is a lab experiment, marked INSECURE."
         ),
     )
 
@@ -528,6 +540,8 @@ _STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 2.4rem 2rem 2rem; max-width: 1680px; }
 .st-key-history { display: none; }
 .st-key-walk-question p { font-size: 1.15rem; }
+.st-key-seats [data-testid="stButtonGroup"] button { padding: .1rem .55rem; }
+.st-key-seats [data-testid="stButtonGroup"] button p { font-size: .8rem; }
 .st-key-walk-bar { min-height: 2.4rem; }
 [data-testid="stHeader"] { background: transparent; pointer-events: none; }
 [data-testid="stHeader"] button, [data-testid="stHeader"] a { pointer-events: auto; }

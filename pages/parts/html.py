@@ -28,6 +28,8 @@ STYLE = """<style>
 .facts { display: grid; grid-template-columns: auto 1fr; gap: .1rem .8rem; font-size: .9rem; margin-bottom: .5rem; }
 .facts b { font-weight: 500; opacity: .7; } .facts span { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .note { font-size: .85rem; opacity: .75; margin: .25rem 0 .5rem; }
+.st-key-follows .note { font-size: .76rem; opacity: .85; margin: 0; } .st-key-follows .note.read { font-size: .92rem; opacity: 1; }
+.st-key-follows h5 { padding: 0; }
 table.know { border-collapse: separate; border-spacing: 3px; width: 100%; font-size: .88rem; table-layout: fixed; border: 0; }
 table.know th, table.know td { border: 0 !important; }
 table.know th { font-weight: 600; text-align: center; padding: 0 .1rem; line-height: 1.15; font-size: .76rem;

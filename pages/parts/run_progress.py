@@ -84,7 +84,7 @@ def where(session: Session) -> None:
     if result is None:
         return
     apart = result.runtime == "ray"
-    label = _(":green[●] processes of their own") if apart else _(":orange[●] all parties share one process")
+    label = _(":green[●] processes of their own") if apart else _(":orange[●] one process for all")
     with st.popover(label, type="tertiary", key="where"):
         if apart:
             shared = "; ".join(result.shared_processes) or _("every client has a process of its own")

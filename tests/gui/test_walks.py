@@ -112,11 +112,11 @@ def test_next_and_back_walk_the_stops_in_one_session(app):
     app.run()
     run = app.session_state["experiment"]
     app.button(key="stop-after").click().run()
-    assert (app.session_state["stop"], app.session_state["seat"], app.session_state["cursor"]) == (4, "coordinator", 15)
+    assert (app.session_state["stop"], app.session_state["seat"], app.session_state["cursor"]) == (4, "coordinator", 14)
     app.button(key="stop-after").click().run()
     assert app.session_state["page"] == "limits" and app.session_state["limits:tab"] == "The sum itself"
     app.button(key="stop-before").click().run()
-    assert app.session_state["page"] == "one_round" and app.session_state["cursor"] == 15
+    assert app.session_state["page"] == "one_round" and app.session_state["cursor"] == 14
     assert app.session_state["experiment"] == run and not app.exception
     app.button(key="stop-before").click().run()
     assert not app.button(key="stop-before").disabled and app.session_state["stop"] == 3

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.browser import ARGUMENTS, CHROMIUM, serving
+from hefl_core.teaching.walks import CLASS
 from tests.gui.conftest import PATIENCE
 
 pytestmark = [
@@ -74,3 +75,47 @@ def test_only_what_stays_on_the_page_replaces_its_entry(page, address):
     assert page.evaluate(pushed, "/costs") == 1
     page.evaluate("delete history.pushState")
     assert page.evaluate(pushed, "?a=2") == 1
+
+
+VISIBLE = """([words, height]) => {
+  const texts = root => [...root.querySelectorAll('*')].flatMap(one => [
+    ...(one.shadowRoot ? texts(one.shadowRoot) : []),
+    ...([...one.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) && one.checkVisibility() &&
+        one.getBoundingClientRect().height && one.getBoundingClientRect().bottom <= height
+        ? [(one.innerText ?? one.textContent).replace(/\\s+/g, ' ')] : [])]);
+  const said = texts(document.body);
+  return words.filter(word => !said.some(text => text.includes(word)));
+}"""
+"""The words that no element shows above ``height`` pixels."""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1280, 720)])
+def test_the_class_walk_shows_above_the_fold_what_it_promises(browser, address, width, height):
+    context = browser.new_context(viewport={"width": width, "height": height})
+    context.set_default_timeout(1000 * PATIENCE)
+    page = context.new_page()
+    page.goto(f"{address}/?walk=class&stop=1")
+    for number, stop in enumerate(CLASS.stops, start=1):
+        page.get_by_text(stop.ask).first.wait_for()
+        words = [*stop.promises, stop.ask, f"{number} / {len(CLASS.stops)}"]
+        page.wait_for_function(f"args => ({VISIBLE})(args).length === 0", arg=[words, height])
+        assert page.evaluate(VISIBLE, [["unbreakable"], height]) == ["unbreakable"]
+        if number < len(CLASS.stops):
+            page.locator(".st-key-stop-after button").click()
+    assert page.evaluate(VISIBLE, [[CLASS.at(1).ask], height]), "the first stop is not on the screen any more"
+    context.close()
+
+
+def test_left_and_right_step_while_a_seat_has_the_focus_and_both_sides_agree(page, address):
+    page.goto(f"{address}/one_round?clients=3&rounds=1&cursor=13")
+    page.locator("[class*='st-key-question-'] button", has_text="nothing").first.click()
+    page.get_by_text("You said:").wait_for()
+    seat = page.get_by_role("radio", name="Coordinator", exact=True)
+    seat.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".stepper[data-position='14']")
+    assert page.get_by_role("radio", name="Everything (observer)").get_attribute("aria-checked") == "true"
+    page.wait_for_selector(".st-key-follows:not([data-behind]) [data-shown='14']", state="attached")
+    page.get_by_text("Right: nothing").wait_for()
+    page.evaluate("document.querySelector('.shown').dataset.shown = 3")
+    page.wait_for_selector(".st-key-follows[data-behind]")  # a side that lags is dimmed
