@@ -25,7 +25,7 @@ from hefl_core.runtime.result import Finding, RoundResult
 from hefl_core.shown import bare_name
 from pages.parts import frame, html, labels, narration, predictions, run_progress
 from pages.parts.frame import presenter
-from pages.parts.i18n import _
+from pages.parts.i18n import _, language
 from pages.parts.quoting import in_html, quoted
 from pages.parts.stepper import stepper
 
@@ -180,8 +180,8 @@ def _absent(transcript: Transcript, cursor: int) -> None:
 
 
 def _picture(walked: Walked, seat: str) -> dict[str, Any]:
-    """The stepper's picture, computed once per seat and state of the transcript."""
-    wanted = (walked.name, len(walked.transcript.lines), len(walked.observations), seat)
+    """The stepper's picture, computed once per seat, language and state of the transcript."""
+    wanted = (walked.name, len(walked.transcript.lines), len(walked.observations), seat, language())
     kept = st.session_state.get("picture")
     if kept is None or kept[0] != wanted:
         plain = load_plain(walked.transcript)

@@ -107,6 +107,8 @@ def test_the_class_walk_shows_above_the_fold_what_it_promises(browser, address, 
 
 
 def test_left_and_right_step_while_a_seat_has_the_focus_and_both_sides_agree(page, address):
+    page.goto(f"{address}/one_round?clients=3&rounds=1&cursor=13&language=de")
+    page.wait_for_function("document.documentElement.lang === 'de'")
     page.goto(f"{address}/one_round?clients=3&rounds=1&cursor=13")
     page.locator("[class*='st-key-question-'] button", has_text="nothing").first.click()
     page.get_by_text("You said:").wait_for()
