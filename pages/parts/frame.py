@@ -106,6 +106,8 @@ def tabs(drawn: dict[str, Callable[[], None]], key: str) -> None:
     """A tab per entry; only the open one is drawn and does work. The address opens it, and says which one is open."""
     state = st.session_state
     names = {tab_name(label): label for label in drawn}
+    if key in state and state[key] not in drawn:  # it was opened in another language
+        del state[key]
     wanted = state.pop("tab", "") or ("" if key in state else state["tabs"].get(key, ""))
     if wanted in names:
         state[key] = names[wanted]
