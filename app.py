@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from hefl_core.runtime.host_names import HostNames, NamedOnly
 
 if __name__ == "__main__":  # not in the server: the first import of pages must be a session's (pages/__init__.py)
-    from pages.parts import frame
+    from pages.parts import frame, walk_bar
     from pages.parts.i18n import _
 
 HERE = Path(__file__).parent
@@ -86,12 +86,13 @@ def draw() -> None:
     frame.style()
     groups = pages()
     here = st.navigation(groups, position="hidden" if frame.presenter() else "sidebar", expanded=True)
-    if frame.presenter():
-        frame.presenter_bar([page for group in groups.values() for page in group], here)
-    else:
-        frame.sidebar()
+    frame.arrive(here.url_path or "start")
+    if not frame.presenter():
+        frame.sidebar(walk_bar.choose)
     frame.mirror()
+    walk_bar.bar([page for group in groups.values() for page in group], here)
     frame.url_notice()
+    frame.address()
     here.run()
 
 

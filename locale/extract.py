@@ -17,8 +17,10 @@ from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.declared import Kind
 from hefl_core.tables.dialect import SEPARATOR_NAMES
+from hefl_core.teaching import predictions
 from hefl_core.teaching.exercise import SAID
 from hefl_core.teaching.glossary import TERMS
+from hefl_core.teaching.walks import WALKS
 
 ROOT = Path(__file__).parents[1]
 WORDS = (
@@ -46,6 +48,11 @@ def strings():
         yield text, "hefl_core/keys/collusion.py"
     for text in SAID:
         yield text, "hefl_core/teaching/exercise.py"
+    for text in predictions.SAID:
+        yield text, "hefl_core/teaching/predictions.py"
+    for walk in WALKS:
+        for text in (walk.title, *(text for stop in walk.stops for text in (stop.say, stop.ask))):
+            yield text, "hefl_core/teaching/walks.py"
     for text in remarks.SAID:
         yield text, "hefl_core/federation/remarks.py"
     yield from decisions()

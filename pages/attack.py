@@ -17,7 +17,7 @@ from hefl_core.attacks.result import AttackResult
 from hefl_core.errors import HeflError
 from hefl_core.figures import attacks as figures
 from hefl_core.schemes.presets import PRESETS
-from pages.parts import attack_own_run, frame
+from pages.parts import attack_own_run, frame, predictions
 from pages.parts.i18n import _
 
 PICTURES, PATIENTS = "digits", "breast_cancer"
@@ -71,6 +71,7 @@ def page() -> None:
                 "victims are dealt, trained and encrypted in a laboratory, as often as an interval needs."
             )
         )
+    predictions.section("attack")
     frame.tabs(
         {
             _("A picture"): partial(_seats, PICTURES),
@@ -90,7 +91,8 @@ def page() -> None:
 @st.fragment
 def _seats(dataset: str) -> None:
     cells = st.columns(4)
-    record = int(cells[0].number_input(_("Record"), 0, 300, 3, key=f"attack:{dataset}:record"))
+    record = frame.patient() if dataset == PATIENTS else 3
+    record = int(cells[0].number_input(_("Record"), 0, 300, record, key=f"attack:{dataset}:record"))
     clients = int(cells[1].select_slider(_("Clients K"), (2, 3, 5, 10, 32), 5, key=f"attack:{dataset}:clients"))
     batch = int(cells[2].select_slider(_("Records per client"), (1, 2, 4, 8), 1, key=f"attack:{dataset}:batch"))
     noise = float(

@@ -12,7 +12,7 @@ import streamlit as st
 from hefl_core.checks.claims.claim import Claim
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.runtime.result import ClaimVerdict, Finding, RunResult
-from pages.parts import blindness_panel, frame, run_progress
+from pages.parts import blindness_panel, frame, predictions, run_progress
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
@@ -29,6 +29,7 @@ def page() -> None:
             "A check that lacks what it needs says so: it is neither green nor red."
         )
     )
+    predictions.section("guarantees")
     run_progress.ensure_run()
     result = frame.session().result
     if result is not None:

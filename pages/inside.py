@@ -52,26 +52,16 @@ def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("Inside a ciphertext"), anchor=False)
-    by_hand, ring, wears, flipped, explorer = st.tabs(
-        [
-            _("Paillier by hand"),
-            _("What it looks like"),
-            _("Until it breaks"),
-            _("Flip a bit"),
-            _("Choose parameters"),
-        ],
+    frame.tabs(
+        {
+            _("Paillier by hand"): _by_hand,
+            _("What it looks like"): _looks,
+            _("Until it breaks"): _wears,
+            _("Flip a bit"): _flipped,
+            _("Choose parameters"): _explorer,
+        },
         key="inside:tab",
     )
-    with by_hand:
-        _by_hand()
-    with ring:
-        _looks()
-    with wears:
-        _wears()
-    with flipped:
-        _flipped()
-    with explorer:
-        _explorer()
 
 
 # -- by hand -----------------------------------------------------------------------------------------------------
@@ -84,7 +74,7 @@ def _by_hand() -> None:
         st.markdown(_(":red-badge[:material/lock_open: INSECURE] numbers to follow with a pencil; change any of them"))
         fields = st.columns(6)
         numbers = {
-            name: int(column.number_input(label, 0, 10**6, start, key=f"hand:{name}"))
+            name: int(column.number_input(label, 0, 10**6, start, key=f"hand:{name}", persist_state="session"))
             for column, (name, label, start) in zip(
                 fields,
                 (("p", "p", 11), ("q", "q", 13), ("m1", "m₁", 7), ("r1", "r₁", 23), ("m2", "m₂", 5), ("r2", "r₂", 31)),

@@ -32,13 +32,14 @@ def page() -> None:
         st.title(_("Lessons"), anchor=False)
     for name in _KEEP:
         st.session_state.setdefault(f"course:{name}", lessons.names()[0] if name == "lesson" else {})
-    reading, playing, words = st.tabs([_("Course"), _("Role play"), _("Glossary")])
-    with reading:
-        _lesson()
-    with playing:
-        st.markdown((lessons.FOLDER / "roles" / "README.md").read_text(encoding="utf-8").replace("# ", "### ", 1))
-    with words:
-        _glossary()
+    frame.tabs(
+        {_("Course"): _lesson, _("Role play"): _role_play, _("Glossary"): _glossary},
+        key="lessons:tab",
+    )
+
+
+def _role_play() -> None:
+    st.markdown((lessons.FOLDER / "roles" / "README.md").read_text(encoding="utf-8").replace("# ", "### ", 1))
 
 
 def _lesson() -> None:

@@ -20,7 +20,7 @@ from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.remarks import mean_remark
 from hefl_core.figures import attacks as figures
 from pages.attack import encrypting_scheme, result_of
-from pages.parts import frame, labels, noted
+from pages.parts import frame, labels, noted, predictions
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
@@ -72,6 +72,7 @@ def page() -> None:
                 "this session."
             )
         )
+    predictions.section("limits")
     frame.tabs(
         {
             _("Collusion"): _collude,

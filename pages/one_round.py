@@ -23,10 +23,10 @@ from hefl_core.figures.thing import thing
 from hefl_core.ids import OBSERVER
 from hefl_core.runtime.result import Finding, RoundResult
 from hefl_core.shown import bare_name
-from pages.parts import frame, html, labels, narration, run_progress
+from pages.parts import frame, html, labels, narration, predictions, run_progress
 from pages.parts.frame import presenter
-from pages.parts.i18n import _
-from pages.parts.quoting import quoted
+from pages.parts.i18n import _, language
+from pages.parts.quoting import in_html, quoted
 from pages.parts.stepper import stepper
 
 MOST_CLIENTS = 8
@@ -41,11 +41,12 @@ class Walked:
     observations: Observations
     findings: Sequence[Finding]
     rounds: Sequence[RoundResult]
+    live: bool = False
 
 
 def page() -> None:
     """The whole page."""
-    st.html(html.STYLE)
+    st.html(html.STYLE + predictions.STYLE)
     head = st.container(horizontal=True, vertical_alignment="center", key="head")
     if not presenter():
         head.title(_("One round"), anchor=False, width="content")
@@ -56,6 +57,8 @@ def page() -> None:
     for reason in walked.transcript.manifest.experiment.insecure:
         st.markdown(f":red-badge[:material/lock_open: INSECURE] {reason}")
     _walk(walked)
+    if st.session_state.get("replayed") and "loaded" not in st.session_state:
+        st.caption(_("Experiment, seat and cursor come from the address; keys and ciphertexts are new."))
     _files(walked)
 
 
@@ -64,9 +67,8 @@ def _live() -> Walked | None:
     if run is None:
         return None
     session = frame.session()
-    run_progress.where(session)
-    if st.session_state.get("replayed"):
-        st.caption(_("Experiment, seat and cursor come from the address; keys and ciphertexts are new."))
+    if not presenter():
+        run_progress.where(session)
     done = session.result
     return Walked(
         f"run-{session.number}",
@@ -74,6 +76,7 @@ def _live() -> Walked | None:
         run.observer.observations,
         done.claims if done else (),
         tuple(run.rounds),
+        live=True,
     )
 
 
@@ -123,6 +126,7 @@ def _choose_seat(transcript: Transcript) -> str:
 
 def _seat_chosen() -> None:
     st.session_state["seat"] = st.session_state["seat:choice"] or OBSERVER
+    st.session_state["first run"] = False
 
 
 @st.fragment
@@ -130,8 +134,11 @@ def _walk(walked: Walked) -> None:
     """The part that depends on cursor and seat; redrawn alone."""
     state = st.session_state
     transcript = walked.transcript
-    seat = _choose_seat(transcript)
-    left, right = st.columns([58, 42], gap="medium")
+    with st.container(horizontal=True, vertical_alignment="center", key="seats"):
+        seat = _choose_seat(transcript)
+        if presenter() and walked.live:
+            run_progress.where(frame.session())
+    left, right = st.columns([52, 48], gap="medium")
     run = f"{walked.name}-{state.get('jump', 0)}"
     with left:
         position, clicked = stepper(
@@ -141,22 +148,21 @@ def _walk(walked: Walked) -> None:
             dark=frame.dark(),
             presenter=presenter(),
             run=run,
-            height=352 if presenter() else 276,
+            height=270 if presenter() else 276,
         )
-    state["cursor"] = min(position, len(transcript.sent))
-    frame.mirror()
-    if clicked in _seats(transcript) and clicked != seat:
-        state["seat"] = clicked
+    chosen = clicked if clicked in _seats(transcript) else seat
+    frame.place(min(position, len(transcript.sent)), chosen)
+    if chosen != seat:
         frame.redraw()
     found = knowledge(transcript, state["cursor"], _seats(transcript)[1:])
-    with left:
-        st.html(html.matrix(found, seat) + html.legend())
-        _absent(transcript, state["cursor"])
+    with right, st.container(key="follows"):
+        st.html(html.matrix(found, seat) + html.legend(found))
         if seat != OBSERVER:
-            st.caption(html.caption(found, seat))
-    with right:
+            st.html(f'<div class="note read">{in_html(html.caption(found, seat))}</div>')
+        _absent(transcript, state["cursor"])
         _ask(walked, state["cursor"])
-        views(walked, found, seat, state["cursor"])
+        _details(walked, found, seat, state["cursor"])
+        st.html(f'<i class="shown" data-shown="{state["cursor"]}"></i>')
 
 
 def _absent(transcript: Transcript, cursor: int) -> None:
@@ -174,11 +180,14 @@ def _absent(transcript: Transcript, cursor: int) -> None:
 
 
 def _picture(walked: Walked, seat: str) -> dict[str, Any]:
-    """The stepper's picture, computed once per seat and state of the transcript."""
-    wanted = (walked.name, len(walked.transcript.lines), len(walked.observations), seat)
+    """The stepper's picture, computed once per seat, language and state of the transcript."""
+    wanted = (walked.name, len(walked.transcript.lines), len(walked.observations), seat, language())
     kept = st.session_state.get("picture")
     if kept is None or kept[0] != wanted:
-        kept = st.session_state["picture"] = (wanted, picture(walked.transcript, seat, walked.observations))
+        plain = load_plain(walked.transcript)
+        stories = [narration.tell(message, plain=plain) for message in _messages(walked, seat)]
+        scene = picture(walked.transcript, seat, walked.observations) | {"stories": stories}
+        kept = st.session_state["picture"] = (wanted, scene)
     return kept[1]  # type: ignore[no-any-return]
 
 
@@ -193,6 +202,13 @@ def _messages(walked: Walked, seat: str) -> tuple[Message, ...]:
 
 def views(walked: Walked, found: Matrix, seat: str, position: int) -> None:
     """The message under the cursor: in words, as bytes, as a formula, and the claims about it."""
+    if position:
+        st.markdown(narration.tell(_messages(walked, seat)[position - 1], plain=load_plain(walked.transcript)))
+    _details(walked, found, seat, position)
+
+
+def _details(walked: Walked, found: Matrix, seat: str, position: int) -> None:
+    """The message under the cursor without its story, which the stepper tells."""
     if position == 0:
         st.markdown(
             _("Press **→** to send the first message, **space** to play, or click a party to see it as that party.")
@@ -200,10 +216,18 @@ def views(walked: Walked, found: Matrix, seat: str, position: int) -> None:
         return
     message = _messages(walked, seat)[position - 1]
     st.markdown(f"##### {position}. {_title(message)}")
-    st.markdown(narration.tell(message, plain=load_plain(walked.transcript)))
     if message.lock == "absent":
         return
     _show_thing(walked, message, found, seat)
+    if frame.audience() == "thesis":
+        _proof(walked, message, found, seat)
+        return
+    with st.expander(_("Formula, fingerprints and checks"), icon=":material/function:", key="proof"):
+        _proof(walked, message, found, seat)
+
+
+def _proof(walked: Walked, message: Message, found: Matrix, seat: str) -> None:
+    """The formula with the run's numbers, the fingerprints, and the claims with their verdicts."""
     text = formula(walked.transcript, message, found, seat, walked.observations)
     if text and frame.audience() != "stakeholder":
         st.latex(text)
@@ -212,6 +236,8 @@ def views(walked: Walked, found: Matrix, seat: str, position: int) -> None:
         line = error_line(done.max_abs_error, done.error_bound) if done else ""
         if line and frame.audience() != "stakeholder":
             st.latex(line)
+    it = thing(walked.transcript, message, found, seat, walked.observations)
+    st.html(html.facts([fact for fact in it.facts if _is_fingerprint(fact)]))
     html.badges(narration.CLAIMS.get(message.step, ()), walked.findings)
 
 
@@ -225,7 +251,7 @@ def _title(message: Message) -> str:
 
 def _show_thing(walked: Walked, message: Message, found: Matrix, seat: str) -> None:
     it = thing(walked.transcript, message, found, seat, walked.observations)
-    pieces = [html.facts(it)]
+    pieces = [html.facts([fact for fact in it.facts if not _is_fingerprint(fact)])]
     if it.private is not None:
         pieces.append(html.private(it.private))
     if it.raw:
@@ -233,33 +259,25 @@ def _show_thing(walked: Walked, message: Message, found: Matrix, seat: str) -> N
     st.html("".join(pieces))
 
 
+def _is_fingerprint(fact: tuple[str, str]) -> bool:
+    return "SHA-256" in fact[0] or "digest" in fact[0]
+
+
 # -- predict, then reveal --------------------------------------------------------------------------------------
 
 
 def _ask(walked: Walked, position: int) -> None:
-    """One question before the step that answers it."""
+    """The question whose answer this step was, and the one before the next step; the score after the last."""
     if frame.audience() != "class":
         return
-    asked = question_before(walked.transcript, position)
-    if asked is None:
-        return
-    text, options, evidence = narration.question(asked)
-    with st.container(border=True, key="question"):
-        chosen = st.radio(
-            f":material/help: {text}",
-            options,
-            index=None,
-            key=f"ask:{walked.name}:{asked.id}:{position}",
-            horizontal=True,
-        )
-        if chosen is None:
-            st.caption(_("Predict, then step on."))
-        elif options.index(chosen) == asked.answer:
-            st.success(_("Right. ") + evidence, icon=":material/check:")
-        else:
-            st.warning(
-                _("Not quite: {right}. ").format(right=options[asked.answer]) + evidence, icon=":material/lightbulb:"
-            )
+    for place, revealed in ((position - 1, True), (position, False)):
+        asked = question_before(walked.transcript, place) if place >= 0 else None
+        if asked is not None:
+            text, options, why = narration.question(asked)
+            name = f"{walked.name}:{asked.id}"
+            predictions.ask(name, text, options, asked.answer, why, revealed=revealed, place=place)
+    if position == len(walked.transcript.sent) and predictions.score():
+        st.markdown(f":material/scoreboard: **{predictions.score()}**")
 
 
 # -- files -----------------------------------------------------------------------------------------------------

@@ -30,8 +30,14 @@ def page() -> None:
             st.title(_("What leaves the hospital?"), anchor=False, width="content")
             st.space("stretch")
         row = st.segmented_control(
-            _("Patient"), list(range(ROWS)), default=0, format_func=lambda i: str(i + 1), key="patient", required=True
+            _("Patient"),
+            list(range(ROWS)),
+            default=min(frame.patient(), ROWS - 1),
+            format_func=lambda i: str(i + 1),
+            key="patient",
+            required=True,
         )
+        frame.follow(row or 0)
     try:
         found = _leak(frame.experiment(), row or 0)
     except HeflError as error:

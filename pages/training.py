@@ -57,6 +57,7 @@ def page() -> None:
     if comparison is None:
         st.info(_("Press Train: plain FedAvg first, then the same training under encryption, with the same seed."))
         return
+    frame.older(comparison.experiment, _noised(chosen), besides=("scheme", "custody", "trainer", "min_cohort"))
     show(comparison)
 
 

@@ -1,12 +1,13 @@
 """The frame of every page: the experiment in the sidebar and in the URL, this browser's session, the style.
 
 Pages take these from here only: :func:`experiment`, :func:`session`, :func:`presenter`, :func:`audience`, :func:`dark`,
-:func:`explain`.
+:func:`patient`, :func:`tabs`, :func:`explain`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import Any
 from urllib.parse import urlencode
@@ -17,13 +18,16 @@ from streamlit.errors import StreamlitAPIException
 from hefl_core.app.session import SESSIONS, WARM_UP, Session
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import HeflError, ParameterError, QuorumError, RuntimeUnavailable
-from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.experiment import SMALLEST_COHORT, Experiment
+from hefl_core.ids import OBSERVER
 from hefl_core.learning.datasets import DATASET_NAMES
 from hefl_core.schemes.flooding import at_ceiling
 from hefl_core.schemes.presets import PRESETS, USUAL
 from hefl_core.teaching.glossary import meaning
+from hefl_core.teaching.walks import WALKS, Walk, find_walk
 from pages.parts import noted
-from pages.parts.i18n import _
+from pages.parts.history import history
+from pages.parts.i18n import _, language, source
 from pages.parts.quoting import STYLE as QUOTED
 from pages.parts.quoting import quoted
 
@@ -35,7 +39,8 @@ SKEWS = ("dirichlet-by-class", "dirichlet-by-client", "shards")
 DEFAULT = Experiment(dataset="breast_cancer", batch=16)
 _FIELDS = tuple(field.name for field in fields(Experiment))
 _ALWAYS = ("dataset", "scheme")
-_SCREEN = ("audience", "presenter", "language", "seat", "cursor")
+_SCREEN = ("audience", "presenter", "language", "seat", "cursor", "tab", "patient", "walk", "stop")
+_LARGEST = 10**6
 
 
 # -- what pages ask --------------------------------------------------------------------------------------------
@@ -88,12 +93,55 @@ def explain(error: HeflError) -> None:
     st.error(f"**{what}** {quoted(error)}", icon=":material/error:")
 
 
+def patient() -> int:
+    """The record that a walk follows over its pages: a row of the training data, counted from 0."""
+    return int(st.session_state.get("record", 0))
+
+
+def follow(record: int) -> None:
+    """Make this record the patient of the other pages."""
+    st.session_state["record"] = record
+    mirror()
+
+
 def tabs(drawn: dict[str, Callable[[], None]], key: str) -> None:
-    """A tab per entry; only the open one is drawn and does work."""
-    for tab, draw in zip(st.tabs(tuple(drawn), key=key, on_change="rerun"), drawn.values(), strict=True):
+    """A tab per entry; only the open one is drawn and does work. The address opens it, and says which one is open."""
+    state = st.session_state
+    names = {tab_name(label): label for label in drawn}
+    if key in state and state[key] not in drawn:  # it was opened in another language
+        del state[key]
+    wanted = state.pop("tab", "") or ("" if key in state else state["tabs"].get(key, ""))
+    if wanted in names:
+        state[key] = names[wanted]
+    shown = st.tabs(tuple(drawn), key=key, on_change="rerun")
+    name = next((name for name, tab in zip(names, shown, strict=True) if tab.open), next(iter(names)))
+    state["tabs"][key] = state["open tab"] = name
+    mirror()
+    for tab, draw in zip(shown, drawn.values(), strict=True):
         if tab.open:
             with tab:
                 draw()
+
+
+def older(shown: Experiment, wanted: Experiment, besides: Collection[str] = ()) -> None:
+    """Say with which settings something was computed, where they are not those of the screen; ``besides`` do not count."""
+    changed = [
+        f"{name} = {getattr(shown, name)}"
+        for name in _FIELDS
+        if name not in besides and getattr(shown, name) != getattr(wanted, name)
+    ]
+    if changed:
+        said = _("What stands here belongs to older settings: {settings}.").format(settings=quoted(", ".join(changed)))
+        st.warning(said, icon=":material/history:")
+
+
+def tab_name(label: str) -> str:
+    """A tab in an address: the same in every language.
+
+    >>> tab_name("Who was in the data?")
+    'who-was-in-the-data'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", source(label).lower()).strip("-")
 
 
 def redraw() -> None:
@@ -122,68 +170,173 @@ def _remember(chosen: Experiment) -> None:
 def begin() -> None:
     """Called first in every run of the script: reads the URL once, starts Ray."""
     WARM_UP.begin()
-    if "experiment" in st.session_state:
-        return
-    query = st.query_params.to_dict()
-    st.session_state["url-error"] = None
-    chosen = DEFAULT
-    given = {name: value for name, value in query.items() if name in _FIELDS}
+    state = st.session_state
+    if not state.pop("by itself", False):
+        state["first run"] = "experiment" not in state
+    if "experiment" not in state:
+        state["tabs"] = {}
+        state["jump"] = 0
+        _read(st.query_params.to_dict())
+
+
+def arrive(page: str) -> None:
+    """Called with the page that is about to be drawn; another one, when the first address asks for a walk's stop there.
+
+    After *Back* the address is that of the page before, and its state is shown again. A page that is opened from the
+    navigation has no query yet.
+    """
+    state, query = st.session_state, st.query_params.to_dict()
+    before, state["page"] = state.get("page"), page
+    if before is not None and before != page:
+        state["tab"] = state["open tab"] = ""
+        if query:
+            _read(query)
+    walk = walking()
+    if before is None and walk is not None and walk.at(state["stop"]).page != page:
+        _go(walk.at(state["stop"]).page)
+
+
+def _go(page: str) -> None:
+    """Draw another page with the state that was read for it."""
+    st.session_state["page"], st.session_state["open tab"] = page, ""
+    st.session_state["by itself"] = True
+    st.switch_page(f"pages/{page}.py")
+
+
+def walking() -> Walk | None:
+    """The walk under way; its stop's number is in the session's state."""
+    return find_walk(str(st.session_state.get("walk", "")))
+
+
+def open_stop(walk: Walk, number: int) -> None:
+    """Show a stop of a walk, with the session's runs as they are."""
+    kept = {"language": language()} if st.session_state.get("language") else {}
+    on = {} if presenter() == walk.presenter else {"presenter": str(int(presenter()))}
+    _read({"walk": walk.name, "stop": str(number)} | kept | on)
+    _go(walk.at(number).page)
+
+
+def leave_walk() -> None:
+    """Go on without a walk, on the page and with the experiment as they are."""
+    st.session_state["walk"] = ""
+
+
+def _read(query: Mapping[str, str]) -> None:
+    """Take the screen's state from a query; a query that cannot be shown brings a message and the default."""
+    state = st.session_state
+    state["url-error"] = None
+    base = _begin_stop(query.get("walk", ""), query.get("stop", ""))
+    given = {name: value for name, value in (base | dict(query)).items() if name in _FIELDS}
+    _remember(_experiment_of(given))
+    wanted = base | dict(query)
+    state["audience"] = wanted.get("audience") if wanted.get("audience") in AUDIENCES else AUDIENCES[0]
+    state["presenter"] = wanted.get("presenter") == "1"
+    state["language"] = wanted.get("language", "")[:8]
+    state["seat"] = wanted.get("seat", "")[:40]
+    state["tab"] = wanted.get("tab", "")[:60]
+    state["record"] = _number(wanted.get("patient", ""))
+    state["cursor"] = _number(wanted.get("cursor", ""))
+    state["jump"] += 1
+    state["replayed"] = any(name in _FIELDS for name in query)
+
+
+def _number(text: str) -> int:
+    return min(int(text), _LARGEST) if text.isdecimal() and len(text) < 7 else 0
+
+
+def _begin_stop(name: str, stop: str) -> dict[str, str]:
+    """The state of a walk's stop; empty where no walk is asked for."""
+    walk = find_walk(name)
+    st.session_state["walk"] = walk.name if walk else ""
+    if name and walk is None:
+        known = ", ".join(one.name for one in WALKS)
+        st.session_state["url-error"] = ParameterError(f"walk: expected one of {known}, found {name[:40]!r}")
+    if walk is None:
+        return {}
+    st.session_state["stop"] = min(max(1, _number(stop)), len(walk.stops))
+    return walk.query(st.session_state["stop"])
+
+
+def _experiment_of(given: dict[str, str]) -> Experiment:
+    """The experiment of a query, or the default with a message why."""
     if given.get("dataset", DEFAULT.dataset) not in DATASETS:
         st.session_state["url-error"] = ParameterError(
             f"dataset: expected one of {', '.join(DATASETS)}, found {given.pop('dataset')[:40]!r}",
             "files are chosen on the page Your data",
         )
-    if given:
-        base = {} if "dataset" in given else {"dataset": DEFAULT.dataset, "batch": DEFAULT.batch}
-        try:
-            chosen = Experiment.from_query(urlencode(base | given))
-        except HeflError as error:
-            st.session_state["url-error"] = error
-    st.session_state["experiment"] = chosen
-    st.session_state["audience"] = query.get("audience") if query.get("audience") in AUDIENCES else AUDIENCES[0]
-    st.session_state["presenter"] = query.get("presenter") == "1"
-    st.session_state["language"] = query.get("language", "")[:8]
-    st.session_state["seat"] = query.get("seat", "")[:40]
-    cursor = query.get("cursor", "")
-    st.session_state["cursor"] = int(cursor) if cursor.isdecimal() and len(cursor) < 7 else 0
-    st.session_state["replayed"] = bool(given)
+    if not given:
+        return DEFAULT
+    base = {} if "dataset" in given else {"dataset": DEFAULT.dataset, "batch": str(DEFAULT.batch)}
+    try:
+        return Experiment.from_query(urlencode(base | given))
+    except HeflError as error:
+        st.session_state["url-error"] = error
+        return DEFAULT
 
 
 def _query() -> dict[str, str]:
-    chosen = experiment()
-    default = Experiment()
+    """What the address has to say: the walk and its stop, and every difference from them; else from the defaults."""
+    state, chosen, walk = st.session_state, experiment(), walking()
+    base = walk.query(state["stop"]) if walk else {}
+    default = Experiment.from_query(urlencode({n: v for n, v in base.items() if n in _FIELDS}))
     query = {
         name: str(getattr(chosen, name))
         for name in _FIELDS
-        if name in _ALWAYS or getattr(chosen, name) != getattr(default, name)
+        if (name in _ALWAYS and not walk) or getattr(chosen, name) != getattr(default, name)
     }
-    if audience() != AUDIENCES[0]:
-        query["audience"] = audience()
-    if presenter():
-        query["presenter"] = "1"
-    for name in ("language", "seat", "cursor"):
-        if st.session_state.get(name):
-            query[name] = str(st.session_state[name])
-    return query
+    screen = {
+        "audience": (audience(), AUDIENCES[0]),
+        "presenter": (str(int(presenter())), "0"),
+        "language": (state.get("language") or "", ""),
+        "seat": (state.get("seat") or OBSERVER, OBSERVER),
+        "cursor": (str(state.get("cursor", 0)), "0"),
+        "patient": (str(patient()), "0"),
+        "tab": (state.get("open tab") or state.get("tab") or "", ""),
+    }
+    query |= {name: value for name, (value, usual) in screen.items() if value != base.get(name, usual)}
+    return query | ({"walk": walk.name, "stop": str(state["stop"])} if walk else {})
 
 
 def mirror() -> None:
-    """Write the page's state into the URL."""
+    """Write the page's state into the URL; until the visitor does something the browser writes it (see :func:`address`)."""
     query = _query()
-    if st.query_params.to_dict() != query:
+    if not st.session_state["first run"] and st.query_params.to_dict() != query:
         st.query_params.from_dict(query)
+
+
+def address() -> None:
+    """The address as the browser has to write it: Streamlit would add an entry to its history before ours can replace it."""
+    history(urlencode(_query()) if st.session_state["first run"] else "", language())
+
+
+def place(cursor: int, seat: str) -> None:
+    """Remember what the visitor chose in a fragment of the page, and write it into the address."""
+    state = st.session_state
+    if (cursor, seat) != (state["cursor"], state["seat"]):
+        state["cursor"], state["seat"], state["first run"] = cursor, seat, False
+    mirror()
+
+
+def again() -> None:
+    """Draw the page again because a run went on, not because the visitor did something."""
+    st.session_state["by itself"] = True
+    st.rerun()
 
 
 # -- the sidebar -----------------------------------------------------------------------------------------------
 
 
-def sidebar() -> None:
-    """The experiment, the audience, and the state of Ray."""
+def sidebar(walks: Callable[[], None]) -> None:
+    """The experiment, the audience, the walks, and the state of Ray."""
     with st.sidebar:
         before = experiment()
         _choice("dataset", _("Data"), DATASETS, before)
         _choice("scheme", _("Scheme"), SCHEMES, before, _scheme_label)
-        clients = st.slider(_("Clients"), 2, 12, min(before.clients, 12), key="w:clients", help=_(meaning("client")))
+        cohort = st.session_state.get("w:min_cohort", before.min_cohort)
+        least = min(before.clients, cohort or SMALLEST_COHORT)
+        clients = st.slider(
+            _("Clients"), least, 12, min(before.clients, 12), key="w:clients", help=_(meaning("client"))
+        )
         _custody(before, clients)
         left, right = st.columns(2)
         left.number_input(_("Rounds"), 1, 50, min(before.rounds, 50), key="w:rounds", help=_(meaning("round")))
@@ -194,7 +347,7 @@ def sidebar() -> None:
             skewed = before.alpha is not None or before.partition in SKEWS
             if st.toggle(_("Unequal labels"), skewed, key="w:skew"):
                 _skew(before)
-            st.number_input(_("Smallest cohort"), 0, 12, before.min_cohort or 0, key="w:min_cohort", help=_min_cohort())
+            _min_cohort(before, clients)
             st.number_input(
                 _("Learning rate"),
                 0.001,
@@ -223,11 +376,12 @@ def sidebar() -> None:
         st.button(
             _("Presenter mode"),
             icon=":material/slideshow:",
-            on_click=_set_presenter,
+            on_click=set_presenter,
             args=(True,),
             key="presenter-on",
             width="stretch",
         )
+        walks()
         ray_label()
 
 
@@ -251,9 +405,19 @@ def _law() -> str:
     )
 
 
-def _min_cohort() -> str:
-    return _(
-        "0: the smallest safe one. Below it a round is refused; a smaller value is a lab experiment, marked INSECURE."
+def _min_cohort(before: Experiment, clients: int) -> None:
+    """Fewer contributors are refused; only what the number of clients allows is offered."""
+    sizes = (0, *range(2, clients + 1))
+    chosen = before.min_cohort or 0
+    st.selectbox(
+        _("Smallest cohort (min_cohort)"),
+        sizes,
+        sizes.index(chosen) if chosen in sizes else 0,
+        format_func=lambda size: str(size or "auto"),
+        key="w:min_cohort",
+        help=_(
+            "Fewer contributors than this are refused. auto: the smallest safe one; less is a lab experiment, marked INSECURE."
+        ),
     )
 
 
@@ -299,7 +463,8 @@ def live(rounds: int) -> None:
 def _custody(before: Experiment, clients: int) -> None:
     """The number of holders needed to decrypt; at 1 each client holds the key."""
     scheme = st.session_state.get("w:scheme", before.scheme)
-    threshold = min(before.quorum.threshold, clients)
+    most = clients if before.min_cohort is not None else clients - 1
+    threshold = min(before.quorum.threshold, most)
     if not PRESETS[scheme].collective:
         st.caption(_("Key held individually; this preset cannot be shared out."))
         other = TOGETHER.get(PRESETS[scheme].family)
@@ -313,7 +478,7 @@ def _custody(before: Experiment, clients: int) -> None:
                 key="hold-together",
             )
         return
-    st.slider(_("Holders needed to decrypt"), 1, clients, threshold, key="w:threshold", help=_together())
+    st.slider(_("Holders needed to decrypt"), 1, most, threshold, key="w:threshold", help=_together())
 
 
 def _together() -> str:
@@ -334,6 +499,7 @@ def _dealing(before: Experiment) -> dict[str, Any]:
 def _take(before: Experiment) -> None:
     """Read the widgets into one Experiment; an invalid combination keeps the last valid one."""
     state = st.session_state
+    state["refused"] = False
     clients, threshold = state["w:clients"], state.get("w:threshold", 1)
     threshold = min(threshold, clients) if PRESETS[state["w:scheme"]].collective else 1
     if before.custody.startswith("dealer-free") and threshold > 1:
@@ -355,6 +521,7 @@ def _take(before: Experiment) -> None:
             learning_rate=state["w:learning_rate"],
         )
     except HeflError as error:
+        state["refused"] = True
         explain(error)
         return
     if chosen != before:
@@ -368,7 +535,8 @@ def _set_audience() -> None:
     st.session_state["audience"] = st.session_state["w:audience"] or AUDIENCES[0]
 
 
-def _set_presenter(on: bool) -> None:
+def set_presenter(on: bool) -> None:
+    """Switch presenter mode."""
     st.session_state["presenter"] = on
     _remember(experiment())
 
@@ -398,6 +566,11 @@ def _ray_fragment(every: float | None) -> None:
 
 _STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 2.4rem 2rem 2rem; max-width: 1680px; }
+.st-key-history { display: none; }
+.st-key-walk-question p { font-size: 1.15rem; }
+.st-key-seats [data-testid="stButtonGroup"] button { padding: .1rem .55rem; }
+.st-key-seats [data-testid="stButtonGroup"] button p { font-size: .8rem; }
+.st-key-walk-bar { min-height: 2.4rem; }
 [data-testid="stHeader"] { background: transparent; pointer-events: none; }
 [data-testid="stHeader"] button, [data-testid="stHeader"] a { pointer-events: auto; }
 h1 { font-size: 1.9rem !important; padding: 0 !important; }
@@ -421,31 +594,17 @@ def style() -> None:
 
 
 def url_notice() -> None:
-    """Explain why the URL's experiment was refused."""
+    """Explain why the URL's experiment was refused, or that the sidebar's was and older settings are shown."""
+    if st.session_state.get("refused") and not presenter():
+        shown = experiment()
+        st.warning(
+            _(
+                "The sidebar's settings were refused. What stands here belongs to the last that go together: {dataset}, "
+                "{scheme}, {clients} clients, {rounds} rounds."
+            ).format(dataset=shown.dataset, scheme=shown.scheme, clients=shown.clients, rounds=shown.rounds),
+            icon=":material/history:",
+        )
     error = st.session_state.get("url-error")
     if error is not None:
         explain(error)
         st.caption(_("The screen shows the default experiment instead."))
-
-
-def presenter_bar(pages: list, here) -> None:  # type: ignore[type-arg, no-untyped-def]
-    """A thin bar on top: this page, the page before, the page after, and the exit."""
-    shown = [page for page in pages if page.visibility == "visible"]
-    at = next((number for number, page in enumerate(shown) if page.url_path == here.url_path), 0)
-    with st.container(horizontal=True, vertical_alignment="center", key="presenter-bar"):
-        if st.button(" ", icon=":material/chevron_left:", key="page-before", disabled=at == 0, type="tertiary"):
-            st.switch_page(shown[at - 1])
-        st.markdown(f"**{here.title}**", width="content")
-        if st.button(
-            " ", icon=":material/chevron_right:", key="page-after", disabled=at == len(shown) - 1, type="tertiary"
-        ):
-            st.switch_page(shown[at + 1])
-        st.space("stretch")
-        st.button(
-            _("Leave presenter mode"),
-            icon=":material/close:",
-            on_click=_set_presenter,
-            args=(False,),
-            key="presenter-off",
-            type="tertiary",
-        )

@@ -28,21 +28,31 @@ STYLE = """<style>
 .facts { display: grid; grid-template-columns: auto 1fr; gap: .1rem .8rem; font-size: .9rem; margin-bottom: .5rem; }
 .facts b { font-weight: 500; opacity: .7; } .facts span { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .note { font-size: .85rem; opacity: .75; margin: .25rem 0 .5rem; }
+.st-key-follows .note { font-size: .76rem; opacity: .85; margin: 0; } .st-key-follows .note.read { font-size: .92rem; opacity: 1; }
+.st-key-follows h5 { padding: 0; }
 table.know { border-collapse: separate; border-spacing: 3px; width: 100%; font-size: .88rem; table-layout: fixed; border: 0; }
 table.know th, table.know td { border: 0 !important; }
-table.know th { font-weight: 600; text-align: center; padding: 0 .1rem; line-height: 1.3; }
+table.know th { font-weight: 600; text-align: center; padding: 0 .1rem; line-height: 1.15; font-size: .76rem;
+  vertical-align: bottom; }
+table.know td.seat { width: 10.5em; }
+@media (max-width: 640px) {
+  table.know { font-size: .74rem; border-spacing: 2px; } table.know th { font-size: .6rem; overflow-wrap: anywhere; }
+  table.know th.seat { font-size: .74rem; white-space: normal; } table.know td.seat { width: 7em; }
+}
+table.know th.seat { font-size: .88rem; }
 table.know th.seat { text-align: left; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; font-weight: 500; }
 table.know td { text-align: center; border-radius: .35rem; padding: .06rem .1rem; font-size: .82rem; line-height: 1.35; }
 table.know tr.me th.seat { font-weight: 750; } table.know tr.me th.seat::before { content: "▸ "; }
 table.know tr.me td { box-shadow: 0 0 0 1.5px currentColor inset; }
+.st-key-follows[data-behind] { opacity: .3; }
 [data-testid="stMain"] .katex { font-size: 1.05rem; } [data-testid="stMain"] .katex-display { margin: .3rem 0; }
 [data-testid="stMain"] [data-testid="stVerticalBlock"] { gap: .7rem; }
 </style>"""
 
 
-def facts(thing: Thing) -> str:
+def facts(pairs: Sequence[tuple[str, str]]) -> str:
     """Label and value, line by line."""
-    rows = "".join(f"<b>{in_html(_(label))}</b><span>{in_html(value)}</span>" for label, value in thing.facts)
+    rows = "".join(f"<b>{in_html(_(label))}</b><span>{in_html(value)}</span>" for label, value in pairs)
     return f'<div class="facts">{rows}</div>'
 
 
@@ -60,7 +70,7 @@ def heat(raw: bytes) -> str:
 
 def bytes_of(thing: Thing) -> str:
     """As many bytes as there is room for, with their position."""
-    raw = thing.raw[:96] if thing.private is not None else thing.raw if thing.secret else thing.raw[:64]
+    raw = thing.raw[:64]
     where = _("bytes {a} to {b} of {n}").format(a=thing.start, b=thing.start + len(raw), n=f"{thing.total:,}")
     return f'{heat(raw)}<div class="note">{in_html(where)}</div>'
 
@@ -91,6 +101,10 @@ def private(vector: Private) -> str:
     return f'{strip([float(v) for v in vector.values[:SAMPLE_VALUES]])}<div class="note">{in_html(note)}</div>'
 
 
+MOST_IN_WORDS = 6
+"""Columns up to which their headings have words; of more, the legend has them."""
+
+
 _GLYPHS = {
     State.NOT_YET: "",
     State.NOTHING: "·",
@@ -105,9 +119,10 @@ _GLYPHS = {
 def matrix(found: Matrix, seat: str) -> str:
     """The knowledge matrix: a table with a tooltip per cell that says why."""
     secrets = [secret for secret in found.secrets if secret.kind != "records"]
-    head = "".join(f'<th title="{in_html(labels.secret(secret))}">{labels.column(secret)}</th>' for secret in secrets)
+    name = labels.column if len(secrets) <= MOST_IN_WORDS else labels.symbol
+    head = "".join(f'<th title="{in_html(labels.secret(secret))}">{in_html(name(secret))}</th>' for secret in secrets)
     rows = "".join(_row(found, name, secrets, mine=name == seat) for name in found.seats)
-    return f'<table class="know" data-sent="{found.sent}"><tr><th class="seat" style="width:11.5em"></th>{head}</tr>{rows}</table>'
+    return f'<table class="know" data-sent="{found.sent}"><tr><td class="seat"></td>{head}</tr>{rows}</table>'
 
 
 def _row(found: Matrix, seat: str, secrets: Sequence[Secret], *, mine: bool) -> str:
@@ -139,8 +154,8 @@ def _cell(found: Matrix, seat: str, secret: Secret) -> str:
     )
 
 
-def legend() -> str:
-    """Legend of the matrix."""
+def legend(found: Matrix) -> str:
+    """Legend of the matrix: its signs, and its columns where these have no words."""
     words = labels.states()
     told = [
         ("●", "knows"),
@@ -151,6 +166,8 @@ def legend() -> str:
         ("·", "nothing"),
     ]
     signs = " &nbsp; ".join(f"{sign} {in_html(words[state])}" for sign, state in told)
+    if sum(secret.kind != "records" for secret in found.secrets) > MOST_IN_WORDS:
+        signs = f"{in_html(_('sk: secret key · Δₖ: update of client k · Σ: their sum · θ: model'))}<br>{signs}"
     return f'<div class="note">{signs} &nbsp; <b style="color:{VERMILLION}">■</b> {in_html(_("not meant to"))}</div>'
 
 

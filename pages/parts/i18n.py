@@ -29,6 +29,16 @@ def _translation(language: str) -> gettext.NullTranslations:
     return gettext.GNUTranslations(compiled)
 
 
+@lru_cache(maxsize=8)
+def _sources(language: str) -> dict[str, str]:
+    """Of every translation its English text."""
+    path = _FOLDER / Path(language).name / "LC_MESSAGES" / "hefl.po"
+    if not path.is_file():
+        return {}
+    with path.open("rb") as text:
+        return {str(message.string): str(message.id) for message in read_po(text) if message.id and message.string}
+
+
 def language() -> str:
     """The language of the interface: the URL's, the machine's, or English."""
     return str(st.session_state.get("language") or os.environ.get("HEFL_LANGUAGE", "en"))
@@ -37,3 +47,8 @@ def language() -> str:
 def _(text: str) -> str:
     """Translate a text into the language of the interface."""
     return _translation(language()).gettext(text)
+
+
+def source(text: str) -> str:
+    """The English text of what :func:`_` returned: a name that no translation changes."""
+    return _sources(language()).get(text, text)

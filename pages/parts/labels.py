@@ -113,10 +113,25 @@ def secret(what: Secret) -> str:
     }[what.kind]
 
 
-def column(what: Secret) -> str:
-    """A secret's column heading."""
-    number = f"<sub>{bare_name(what.owner.removeprefix('client-'))}</sub>"
+_BELOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def symbol(what: Secret) -> str:
+    """A secret's symbol, as formulas have it."""
+    number = bare_name(what.owner.removeprefix("client-")).translate(_BELOW)
     return {"key": "sk", "update": f"Δ{number}", "sum": "Σ", "model": "θ", "records": _("records")}[what.kind]
+
+
+def column(what: Secret) -> str:
+    """A secret's column heading: the word first, its symbol after it."""
+    words = {
+        "key": _("secret key ({symbol})"),
+        "update": _("update of client {n} ({symbol})"),
+        "sum": _("sum ({symbol})"),
+        "model": _("model ({symbol})"),
+        "records": _("records"),
+    }[what.kind]
+    return words.format(n=bare_name(what.owner.removeprefix("client-")), symbol=symbol(what))
 
 
 def measured(result: AttackResult) -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import streamlit as st
 
 from hefl_core.app.session import WARM_UP, Session
-from hefl_core.errors import HeflError
+from hefl_core.errors import HeflError, RoundError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.events import Progress
 from hefl_core.runtime.run import Run
 from pages.parts import frame
 from pages.parts.i18n import _
+from pages.parts.quoting import quoted
 
 PATIENCE_SECONDS = 1.2
 """A run in this process usually ends sooner; then no progress is shown."""
 
 
 def ensure_run() -> Run | None:
-    """The run of the sidebar's experiment once one round is done; None before, or when it was refused."""
+    """The run of the sidebar's experiment once one round is done, or what a stopped one had sent; None before that."""
     session, wanted = frame.session(), frame.experiment()
     if session.experiment != wanted:
         begin(session, wanted)
@@ -31,7 +32,15 @@ def ensure_run() -> Run | None:
         st.info(_("You stopped this run. What was sent until then is on record."))
         st.button(_("Start again"), icon=":material/replay:", on_click=begin, args=(session, wanted), key="run-again")
     run = session.run
-    return run if run is not None and run.rounds else None
+    return run if run is not None and (run.rounds or (session.cancelled and _has_sent(run))) else None
+
+
+def _has_sent(run: Run) -> bool:
+    """Whether a run that was stopped early had begun to send."""
+    try:
+        return bool(run.transcript.sent)
+    except RoundError:
+        return False
 
 
 def begin(session: Session, wanted: Experiment, runtime: str | None = None) -> None:
@@ -51,7 +60,7 @@ def watch(session: Session) -> None:
         run = session.run
         rounds = len(run.rounds) if run else 0
         if not session.running or (had == 0 and rounds):
-            st.rerun()
+            frame.again()
         total = session.experiment.rounds if session.experiment else 1
         with st.container(horizontal=True, vertical_alignment="center", key="progress"):
             st.progress(min(1.0, rounds / total), _latest(session, rounds, total))
@@ -70,24 +79,46 @@ def _latest(session: Session, rounds: int, total: int) -> str:
 
 
 def where(session: Session) -> None:
-    """Show which parties share a process in this run and, once Ray is up, a button to separate them."""
+    """Show which parties share a process in this run; behind a click what that means, and the cure."""
     result = session.result
     if result is None:
         return
-    if result.runtime == "ray":
-        shared = "; ".join(result.shared_processes) or _("every client has a process of its own")
-        st.caption(
-            _(":green[●] coordinator, auditor and KMS are processes of their own; {shared}").format(shared=shared)
-        )
-        return
-    with st.container(horizontal=True, vertical_alignment="center", key="where"):
-        st.caption(_(":orange[●] a local run: all parties share one process"), help="; ".join(result.shared_processes))
-        if WARM_UP.ready and session.experiment is not None:
-            st.button(
-                _("Run again in separate processes"),
-                type="tertiary",
-                icon=":material/memory:",
-                on_click=begin,
-                args=(session, session.experiment, "ray"),
-                key="run-on-ray",
+    apart = result.runtime == "ray"
+    label = _(":green[●] processes of their own") if apart else _(":orange[●] one process for all")
+    with st.popover(label, type="tertiary", key="where"):
+        if apart:
+            shared = "; ".join(result.shared_processes) or _("every client has a process of its own")
+            st.markdown(
+                _("Coordinator, auditor and KMS are processes of their own; {shared}.").format(shared=quoted(shared))
             )
+            if result.shared_processes:
+                st.markdown(
+                    _(
+                        "Parties that share a process could read each other's memory here. Between organisations each has "
+                        "a machine of its own."
+                    )
+                )
+            return
+        st.markdown(
+            _(
+                "Every message, signature and ciphertext is real, but this is a rehearsal: one process plays all parties, so "
+                "nothing but the protocol keeps them apart. In processes of their own the operating system does."
+            )
+        )
+        _separate(session)
+
+
+def _separate(session: Session) -> None:
+    """Run the same experiment again in separate processes, or say why that is not possible."""
+    if WARM_UP.ready and session.experiment is not None:
+        st.button(
+            _("Run again in separate processes"),
+            icon=":material/memory:",
+            on_click=begin,
+            args=(session, session.experiment, "ray"),
+            key="run-on-ray",
+        )
+    elif WARM_UP.coming:
+        st.caption(_("Ray, which gives each party a process, is still starting; open this again in a moment."))
+    else:
+        st.caption(_("Ray, which gives each party a process, is not running on this server."))

@@ -2,9 +2,12 @@ import ast
 
 import pytest
 
+from hefl_core.app.comparison import Choice, Comparison
 from hefl_core.app.session import Session, Sessions
 from hefl_core.errors import RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment
+from hefl_core.runtime.run import Run
+from pages.parts.run_progress import _has_sent
 from tests.gui.conftest import ROOT, run_on
 
 
@@ -51,11 +54,28 @@ def test_presenter_mode_keeps_the_experiment(app):
 
 
 def test_settings_that_do_not_go_together_leave_the_last_good_ones(app):
+    app.query_params.update({"dp_noise": "1", "clip_norm": "1"})
     app.run()
-    app.slider(key="w:clients").set_value(2).run()
+    app.selectbox(key="w:scheme").set_value("bfv-compact").run()
     assert not app.exception
-    assert app.error and "min_cohort" in app.error[0].value
-    assert app.session_state["experiment"].clients == 5
+    assert app.error and "dp_noise" in app.error[0].value
+    assert app.session_state["experiment"].scheme == "bfv-lean"
+    assert "belongs to the last that go together" in app.warning[0].value
+    app.selectbox(key="w:scheme").set_value("paillier-packed").run()
+    assert not app.error and not app.warning
+
+
+def test_settings_that_are_always_refused_are_not_offered(app):
+    app.query_params.update({"scheme": "bfv-threshold", "custody": "3-of-4", "clients": "4"})
+    app.run()
+    assert app.slider(key="w:clients").min == 3 and app.slider(key="w:threshold").max == 3
+    app.slider(key="w:clients").set_value(3).run()
+    assert not app.error and app.session_state["experiment"].quorum.threshold == 2
+    assert app.selectbox(key="w:min_cohort").options == ["auto", "2", "3"]
+    app.selectbox(key="w:min_cohort").select_index(1).run()
+    assert not app.error and any("INSECURE" in item.value for item in app.sidebar.markdown)
+    app.slider(key="w:clients").set_value(2).run()
+    assert not app.error and app.session_state["experiment"].clients == 2
 
 
 def test_an_insecure_experiment_says_so(app):
@@ -96,6 +116,33 @@ def test_sessions_past_the_limit_are_refused_with_a_message():
     sessions.open()
     with pytest.raises(RuntimeUnavailable, match="closed"):
         first.start(Experiment(clients=3, rounds=1))
+
+
+def test_a_stopped_run_has_something_to_show_once_it_sent_something():
+    session = Session()
+    session.start(Experiment(clients=3, rounds=500), "local")
+    while not _has_sent(session.run):
+        session.wait(0.05)
+    session.cancel()
+    assert session.wait(60) and session.cancelled and _has_sent(session.run)
+    assert not _has_sent(Run(Experiment(clients=3, rounds=1), "local"))
+
+
+def test_curves_of_older_settings_say_so(app):
+    at = run_on(app, "training", clients=3, rounds=2)
+    at.session_state["comparison"] = Comparison(at.session_state["experiment"], Choice((), False, False))
+    at.run()
+    assert not at.warning and not at.exception
+    at.toggle(key="lab:dp").set_value(True).run()
+    assert "belongs to older settings" in at.warning[0].value and "dp_noise" in at.warning[0].value
+
+
+def test_numbers_to_play_with_are_there_after_a_look_at_another_page(app):
+    at = run_on(app, "inside")
+    at.number_input(key="hand:p").set_value(17).run()
+    at.switch_page("pages/costs.py").run()
+    at.switch_page("pages/inside.py").run()
+    assert at.number_input(key="hand:p").value == 17
 
 
 def test_a_language_is_a_file(app, tmp_path, monkeypatch):

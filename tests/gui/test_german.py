@@ -43,6 +43,9 @@ def test_the_lessons_in_german(app):
     assert at.title[0].value == "Lektionen" and at.slider(key="w:clients").label == "Clients"
     assert "Aufgaben gelöst" in at.get("progress")[0].proto.text
     assert any("Wie viele Bytes" in block.value for block in at.markdown)
+    at.session_state["lessons:tab"] = "Glossar"
+    at.run()
+    assert at.query_params["tab"] == "glossary", "the address names a tab in English"
     assert any("**Verwahrung** Wer den geheimen Schlüssel hält" in block.value for block in at.markdown)
 
 

@@ -12,6 +12,7 @@ from hefl_core.federation.record.transcript import EAVESDROPPER
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, OBSERVER, client_name
 from hefl_core.teaching import lessons
 from hefl_core.teaching.glossary import TERMS
+from hefl_core.teaching.walks import WALKS, find_walk
 from lessons.tools import answers
 from pages.parts import frame
 
@@ -19,6 +20,11 @@ ROOT = lessons.FOLDER.parent
 GUIDE = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
 INTO = "http://localhost:8501/"
+TABS = tuple(
+    frame.tab_name(text)
+    for name in ("attack", "limits", "inside", "lessons")
+    for text in re.findall(r'_\("([^"]+)"\): ', (ROOT / "pages" / f"{name}.py").read_text(encoding="utf-8"))
+)
 FIELDS = {field.name for field in fields(Experiment)}
 
 
@@ -34,6 +40,11 @@ def opened(link):
         dict(parse_qsl(found.query, keep_blank_values=True, strict_parsing=True)),
     )
     assert (ROOT / "pages" / f"{page}.py").exists(), f"no page {page!r}"
+    if "walk" in query:
+        walk = find_walk(query["walk"])
+        assert walk is not None and query["stop"] in map(str, range(1, len(walk.stops) + 1))
+        assert walk.at(int(query["stop"])).page == page
+        query = walk.query(int(query.pop("stop"))) | {n: v for n, v in query.items() if n != "walk"}
     given = {name: value for name, value in query.items() if name in FIELDS}
     base = {} if "dataset" in given else {"dataset": frame.DEFAULT.dataset, "batch": frame.DEFAULT.batch}
     experiment = Experiment.from_query(urlencode(base | given))
@@ -54,6 +65,8 @@ def opened(link):
                 EAVESDROPPER,
                 *map(client_name, range(1, experiment.clients + 1)),
             ),
+            "tab": TABS,
+            "patient": tuple(map(str, range(1, 7))),
             "cursor": tuple(map(str, range(1, 200))),
         }[name]
         assert value in known, f"{name}: expected one of {known[:6]}, found {value!r}"
@@ -83,12 +96,24 @@ def test_links_of_the_lessons_open_what_they_say(name):
     "query",
     (
         *("one_rounds", "start?dataset=digits", "keys?scheme=bfv-leaner", "keys?client=3", "keys?audience=boss"),
-        *("one_round?clients=3&seat=client-4", "limits?clients=2"),
+        *("one_round?clients=3&seat=client-4", "limits?clients=2", "one_round?walk=class&stop=1"),
+        *("limits?walk=class&stop=7", "limits?tab=the-sum-itself-", "costs?walk=student&stop=1"),
     ),
 )
 def test_a_link_that_would_not_open_is_found(query):
     with pytest.raises((AssertionError, HeflError)):
         opened(INTO + query)
+
+
+@pytest.mark.parametrize("walk", WALKS, ids=lambda walk: walk.name)
+def test_the_guide_has_each_walk_as_the_application_walks_it(walk):
+    rows = [line for line in GUIDE.splitlines() if f"?walk={walk.name}&" in line]
+    assert len(rows) == len(walk.stops)
+    for number, (row, stop) in enumerate(zip(rows, walk.stops, strict=True), start=1):
+        begins, ends = walk.minutes(number)
+        assert row.startswith(f"| {begins}-{ends} | ")
+        assert row.endswith(f'(http://localhost:8501{walk.address(number)}) | {stop.say} | "{stop.ask}" |')
+    assert f"\n## {ends} minutes: " in GUIDE
 
 
 def test_files_that_the_guide_names_exist():

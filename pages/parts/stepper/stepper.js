@@ -32,7 +32,9 @@ class Stepper {
     this.playing = false;
     this.shown = -1;
     this.keys = (event) => this.key(event);
-    document.addEventListener("keydown", this.keys);
+    document.addEventListener("keydown", this.keys, true); // before a radio takes the arrow for itself
+    this.follow = new MutationObserver(() => this.compare());
+    this.follow.observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["data-shown"] });
     this.touched = -Infinity;
     this.touch = () => { this.touched = performance.now(); };
     document.addEventListener("pointerdown", this.touch, true);
@@ -49,7 +51,8 @@ class Stepper {
     this.stop();
     cancelAnimationFrame(this.flight);
     clearTimeout(this.telling);
-    document.removeEventListener("keydown", this.keys);
+    document.removeEventListener("keydown", this.keys, true);
+    this.follow.disconnect();
     document.removeEventListener("pointerdown", this.touch, true);
     this.watch.disconnect();
   }
@@ -73,12 +76,15 @@ class Stepper {
 
   key(event) {
     const at = event.composedPath()[0];
+    // Left and right always step, also where a choice has the focus: up and down move in it.
+    const chosen = at.closest?.("[role=radiogroup], input[type=radio]") && (event.key === "ArrowRight" || event.key === "ArrowLeft");
     const role = at.closest ? at.closest("input, textarea, select, [contenteditable], [role=slider], [role=radiogroup], [role=combobox], [role=tablist]") : null;
-    if (event.altKey || event.ctrlKey || event.metaKey || (role && role.type !== "range")) return;
+    if (event.altKey || event.ctrlKey || event.metaKey || (role && role.type !== "range" && !chosen)) return;
     const onButton = at.tagName === "BUTTON";
     const what = { ArrowRight: "step", PageDown: "step", ArrowLeft: "back", PageUp: "back", Home: "first", End: "last", " ": "play" }[event.key];
     if (!what || (what === "play" && onButton && !at.dataset.go)) return;
     event.preventDefault();
+    event.stopPropagation();
     this.go(what);
   }
 
@@ -128,9 +134,9 @@ class Stepper {
   layout() {
     if (!this.data) return;
     const width = Math.max(320, this.find(".stage").clientWidth);
-    const big = this.data.presenter;
+    const big = this.data.presenter && width > 480, phone = width < 420;
     this.row = big ? 52 : 42;
-    this.gutter = big ? 300 : 205;
+    this.gutter = big ? 240 : phone ? 118 : 190;
     this.height = this.data.height;
     this.svg.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
     this.svg.style.height = `${this.height}px`;
@@ -138,6 +144,7 @@ class Stepper {
     const weights = lanes.map((name) => name.startsWith("client-") ? 1 : lanes.length > 9 ? 2.3 : big ? 1.8 : 1.35);
     const unit = (width - this.gutter - 8) / weights.reduce((a, b) => a + b, 0);
     this.narrow = unit < (big ? 74 : 54);
+    this.cramped = width < 480;
     let at = this.gutter;
     this.x = {};
     lanes.forEach((name, i) => { this.x[name] = at + weights[i] * unit / 2; at += weights[i] * unit; });
@@ -161,7 +168,8 @@ class Stepper {
       const label = document.createElement("span");
       label.className = "label";
       const whole = this.data.words.parties[name] ?? name;
-      label.textContent = this.narrow && name.startsWith("client-") ? name.slice(7) : whole;
+      const brief = name.startsWith("client-") ? name.slice(7) : this.cramped ? (whole.length > 6 ? `${whole.slice(0, 5)}.` : whole) : whole;
+      label.textContent = this.narrow ? brief : whole;
       head.setAttribute("aria-label", `${this.data.words.see_as}: ${whole}`);
       head.append(icon, label);
       return head;
@@ -231,7 +239,7 @@ class Stepper {
     name.textContent = `${message.number}. ${words.steps[message.step] ?? message.step}`;
     const work = message.work.filter(([, s]) => s >= 1e-4).map(([step, s]) => `${words.work[step] ?? step} ${millis(s)}`);
     const note = make("text", { class: "work", x: 10, y: y + (this.data.presenter ? 17 : 14) }, group);
-    note.textContent = [bytes(message.nbytes), ...work.slice(0, 2)].join(" · ");
+    note.textContent = [bytes(message.nbytes), ...work.slice(0, this.gutter < 150 ? 0 : this.gutter < 200 ? 1 : 2)].join(" · ");
   }
 
   paint(fly) {
@@ -266,7 +274,27 @@ class Stepper {
     const message = this.data.messages[this.position - 1];
     const caption = this.find(".caption");
     caption.textContent = message ? this.say(message) : words.nothing_yet;
+    this.tell_story(message);
     this.root.dataset.position = this.position;
+    this.compare();
+  }
+
+  tell_story(message) {
+    const parts = (message && this.data.stories?.[message.number - 1] || "").split("**");
+    this.find(".story").replaceChildren(...parts.map((text, i) => {
+      const piece = document.createElement(i % 2 ? "b" : "span");
+      piece.textContent = text;
+      return piece;
+    }));
+  }
+
+  // The server's side of the screen is dimmed while it still shows another message.
+  compare() {
+    const side = document.querySelector(".st-key-follows");
+    const shown = side?.querySelector("[data-shown]");
+    if (!shown) return;
+    const behind = Number(shown.dataset.shown) !== this.position;
+    if (side.hasAttribute("data-behind") !== behind) side.toggleAttribute("data-behind", behind);
   }
 
   say(message) {
