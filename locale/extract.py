@@ -12,6 +12,7 @@ from babel.messages.pofile import read_po
 
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.federation import remarks
+from hefl_core.figures import leak
 from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.teaching.exercise import SAID
 from hefl_core.teaching.glossary import TERMS
@@ -35,6 +36,8 @@ def strings():
         yield text, "hefl_core/keys/collusion.py"
     for text in SAID:
         yield text, "hefl_core/teaching/exercise.py"
+    for text in leak.SAID:
+        yield text, "hefl_core/figures/leak.py"
     for text in remarks.SAID:
         yield text, "hefl_core/federation/remarks.py"
 
