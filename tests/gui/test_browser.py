@@ -179,13 +179,14 @@ def test_rotate_and_steal(page, address):
     page.goto(f"{address}/keys?{SMALL}")
     page.wait_for_selector(".epoch")
     page.get_by_role("button", name="Rotate the key").click()
-    page.wait_for_selector("[data-epoch='2']")
+    page.wait_for_selector("[data-epoch='4']")
     page.get_by_role("button", name="Run a round").click()
-    page.wait_for_selector("[data-round='2']")
+    page.wait_for_selector("[data-epoch='1'] [data-round='1'][data-open='1']")
+    page.wait_for_selector("[data-epoch='1'] [data-round='5'][data-open='0']", state="attached")
+    page.wait_for_selector("[data-epoch='4'] [data-round='5'][data-open='1']", state="attached")
     page.get_by_role("radio", name="epoch 1").click()
     page.get_by_role("button", name="Client 1", exact=True).click()
-    page.wait_for_selector("[data-round='1'][data-open='1']")
-    page.wait_for_selector("[data-round='2'][data-open='0']", state="attached")
+    page.wait_for_selector("text=rounds 1, 2.")
     settled(page)
 
 
