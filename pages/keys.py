@@ -226,6 +226,12 @@ def _epochs(playground: KeyPlayground) -> None:
         st.caption(
             _("In this room the KMS deals the shares, so that a rotation takes a moment; the run above had no dealer.")
         )
+    st.markdown(
+        _(
+            "Played just now with real keys: two rounds, a new key, a round, a client revoked, a round; then each key stolen and "
+            "tried on everything ever sent. *Decrypts only*: no new round uses this key."
+        )
+    )
     thefts = {line.epoch: playground.theft_opens(line.epoch) for line in playground.epochs}
     st.html(_timeline(playground.epochs, thefts))
     _answer(playground, thefts)
@@ -267,9 +273,9 @@ def _epochs(playground: KeyPlayground) -> None:
 def _answer(playground: KeyPlayground, thefts: dict[int, tuple[int, ...] | None]) -> None:
     """What stealing the newest key opens, and what revoking did, in a sentence each."""
     newest = playground.epochs[-1]
-    said = _("**Answer:** a theft of the newest key (epoch {epoch}) opens rounds {rounds} of {all} recorded.").format(
-        epoch=newest.epoch, rounds=_numbers(thefts[newest.epoch] or ()), all=playground.round
-    )
+    said = _(
+        "**Answer:** of {all} recorded rounds a theft of the newest key (epoch {epoch}) opens only: {rounds}."
+    ).format(epoch=newest.epoch, rounds=_numbers(thefts[newest.epoch] or ()), all=playground.round)
     if newest.revoked:
         said += " " + _(
             "{who}: revoked, has no key from then on; what it held before still opens the old rounds."
