@@ -10,6 +10,7 @@ from pathlib import Path
 
 from babel.messages.pofile import read_po
 
+from hefl_core.attacks.catalogue import ATTACKS
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.federation import remarks
 from hefl_core.figures import leak
@@ -36,6 +37,8 @@ def strings():
         yield text, "hefl_core/keys/collusion.py"
     for text in SAID:
         yield text, "hefl_core/teaching/exercise.py"
+    for text in (text for attack in ATTACKS for text in (attack.title, attack.remedy)):
+        yield text, "hefl_core/attacks/catalogue.py"
     for text in leak.SAID:
         yield text, "hefl_core/figures/leak.py"
     for text in remarks.SAID:

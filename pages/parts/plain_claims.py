@@ -11,14 +11,16 @@ FIVE = ("coordinator-blind", "shares-sealed", "epochs-apart", "equals-fedavg", "
 def plain_sentences() -> dict[str, str]:
     """By claim: one sentence without symbols."""
     return {
-        "coordinator-blind": _("The server gets no hospital's update, and nothing that it could open without a key."),
+        "coordinator-blind": _(
+            "In all that was searched, the server got no hospital's update, and nothing that opens without a key."
+        ),
         "shares-sealed": _(
             "The secret key stays with the hospitals: each share of it travels sealed, to one hospital."
         ),
         "epochs-apart": _("A stolen key opens only the rounds of its own period (key epoch)."),
         "equals-fedavg": _("The hospitals get the same average as without encryption, up to a stated rounding."),
         "sums-confirmed": _(
-            "An honest auditor adds the encrypted updates again: a server that changes the sum is noticed."
+            "An honest auditor adds the encrypted updates again: a server that changes the sum on its own is noticed."
         ),
         "scheme-security": _("Whoever lacks the key cannot tell what a ciphertext holds: a mathematical assumption."),
     }

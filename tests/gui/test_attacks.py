@@ -140,8 +140,15 @@ def test_both_searches_find_the_picture_in_the_plain_update_only(app):
     assert all((found > 30) == (seat == PLAIN) for (seat, _), found in decibels.items()), decibels
 
 
+def test_all_attacks_are_listed_with_their_remedies_when_the_page_opens(app):
+    text = said(run_on(app, "limits"))
+    assert all(f"{attack.title} → {attack.remedy}" in text for attack in ATTACKS)
+    assert f"of {len(ATTACKS)} attacks, encryption stops 9 at the server; 2 have no remedy here" in text
+
+
 def test_every_limit_is_drawn(app):
     signs = {
+        "All attacks": "have no remedy here",
         "Collusion": "1 client and the coordinator open",
         "The sum itself": "Encryption changes none of these numbers",
         "Key heist": "of the updates opened",

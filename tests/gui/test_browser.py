@@ -281,7 +281,7 @@ def open_tab(page, tab, said):
 
 
 def test_every_tab_of_the_attack_lab_is_clicked_through(page, address):
-    page.goto(f"{address}/attack?{SMALL}&scheme=bfv-lean")
+    page.goto(f"{address}/attack?{SMALL}&scheme=bfv-lean&dataset=digits")
     page.get_by_text("plain FL (reads the update)").first.wait_for()
     exactly(page.get_by_role("tab"), 6)
     for tab, said in (
@@ -305,8 +305,9 @@ def test_every_tab_of_the_attack_lab_is_clicked_through(page, address):
 
 def test_every_tab_of_what_encryption_does_not_stop_is_clicked_through(page, address):
     page.goto(f"{address}/limits")
-    page.get_by_text("1 client and the coordinator open another's update").wait_for()
-    exactly(page.get_by_role("tab"), 7)
+    page.get_by_text("have no remedy here").wait_for()
+    exactly(page.get_by_role("tab"), 8)
+    open_tab(page, "Collusion", "1 client and the coordinator open another's update")
     open_tab(page, "The sum itself", "found among 20")
     open_tab(page, "Key heist", "100% of the updates opened")
     page.get_by_text("Rotate the key after the answer").click()

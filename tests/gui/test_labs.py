@@ -57,7 +57,7 @@ def test_a_board_sees_five_sentences_and_opens_the_rest(app):
     bold = [block.value for block in at.main.markdown if "badge" in block.value and "**" in block.value]
     assert len(bold) == len(LEDGER)
     first = " ".join(bold[:5])
-    assert not any(word in first for word in ("χ²", "θ_0", "float32", "cohort", "d,")), first
+    assert not any(word in first for word in ("χ²", "θ_0", "float32", "cohort", " d,")), first
     assert any("Is a ciphertext personal data?" in block.value for block in at.markdown)
     assert {"Precise words and evidence"} <= {one.label for one in at.expander}
 

@@ -44,7 +44,7 @@ def test_without_encryption_the_record_is_read_both_ways():
 def badges_in_the_end(app):
     """The opening claim with its badge, once the run is over: the page looks again by itself, AppTest on demand."""
     for _ in range(PATIENCE):
-        badges = [one.value for one in app.markdown if "The server gets no hospital's update" in one.value]
+        badges = [one.value for one in app.markdown if "the server got no hospital's update" in one.value]
         if not any("not checked here" in badge for badge in badges):
             break
         app.run()
