@@ -92,21 +92,27 @@ def _in_words(said: Forecast) -> None:
         "paillier": _("exact after rounding the numbers, slow"),
         "plaintext": _("no encryption, for comparison"),
     }
-    chosen, default = PRESETS[said.scheme], PRESETS[frame.DEFAULT.scheme]
     st.markdown(
         _(
             "**Answer:** one client uploads {up} instead of {plain} (float32: 4 bytes a number): on a slow line ({line} Mbit/s) "
-            "{seconds:.2f} s instead of {before:.2f} s a round. Preset: {kind} ({name}); the default is {default_kind} ({default})."
+            "{slow:.0f} ms instead of {before:.0f} ms a round."
         ).format(
             up=figures.nbytes(said.bytes_up),
             plain=figures.nbytes(said.plaintext_update),
             line=costs.HOME_LINE,
-            seconds=costs.seconds_on_a_slow_line(said.bytes_up),
-            before=costs.seconds_on_a_slow_line(said.plaintext_update),
-            kind=kinds[chosen.family],
+            slow=costs.on_a_slow_line(said.bytes_up),
+            before=costs.on_a_slow_line(said.plaintext_update),
+        )
+    )
+    default = frame.DEFAULT.scheme
+    st.markdown(
+        _("Preset: {kind} ({name}), the default.").format(kind=kinds[PRESETS[default].family], name=default)
+        if said.scheme == default
+        else _("Preset: {kind} ({name}); the default is {default_kind} ({default}).").format(
+            kind=kinds[PRESETS[said.scheme].family],
             name=said.scheme,
-            default_kind=kinds[default.family],
-            default=frame.DEFAULT.scheme,
+            default_kind=kinds[PRESETS[default].family],
+            default=default,
         )
     )
 

@@ -103,7 +103,8 @@ def _row(claim: Claim, finding: Finding | None, result: RunResult | None) -> Non
         shown = planted or finding
         seat = _("seen from: {seat}").format(seat=claim.seat)
         said = f"`{claim.id}` · {seat} · {claim.source}" + (f"  \n{quoted(shown.evidence)}" if shown else "")
-        if frame.audience() == "stakeholder":
+        board = frame.audience() == "stakeholder"
+        if board:
             with left.expander(_("Precise words and evidence")):
                 st.markdown(f"{_(claim.sentence)}  \n{said}")
         else:
@@ -111,9 +112,9 @@ def _row(claim: Claim, finding: Finding | None, result: RunResult | None) -> Non
         if planted is not None:
             right.button(_("Take it back"), on_click=_take_back, args=(claim,), key=f"plant-{claim.id}")
         elif finding is not None and result is not None and finding.verdict is not ClaimVerdict.NOT_CHECKED:
-            for number, control in enumerate(claim.controls):
+            for number, control in enumerate(claim.controls[: 1 if board else None]):
                 right.button(
-                    _("Plant fault {number}").format(number=number + 1),
+                    _("Plant a fault") if board else _("Plant fault {number}").format(number=number + 1),
                     on_click=_plant,
                     args=(claim, result, number),
                     key=f"plant-{claim.id}" + (f"-{number + 1}" if number else ""),

@@ -81,9 +81,9 @@ def _question() -> None:
     st.markdown(
         _(
             "**Exact or approximate?** Paillier and BFV (Brakerski, Fan, Vercauteren): numbers are rounded to a fixed step before "
-            "encryption (quantised); after that sums are exact, in BFV while the noise fits. CKKS (Cheon, Kim, Kim, Song): approximate, each decryption "
-            "carries a small error. **Noise**: small random numbers that hide the message in BFV and CKKS; each addition adds "
-            "them up, and when they outgrow their room, the noise budget, decryption fails."
+            "encryption (quantised); after that sums are exact, in BFV while the noise fits. CKKS (Cheon, Kim, Kim, Song): "
+            "approximate, each decryption carries a small error. **Noise**: small random numbers that hide the message in BFV and "
+            "CKKS; each addition adds them up, and when they outgrow their room, the noise budget, decryption fails."
         )
     )
 

@@ -31,7 +31,7 @@ STYLE = """<style>
 .epoch { border-radius: .7rem; padding: .7rem .9rem; background: var(--st-secondary-background-color, #8881);
   min-width: 15rem; flex: 1; border-top: 5px solid var(--tone); }
 .epoch h3 { margin: 0 0 .3rem; font-size: 1.1rem; padding: 0; } .epoch code { font-size: .8rem; }
-.epoch .facts { font-size: 1rem; } .epoch .facts b { opacity: 1; font-weight: 650; }
+.epoch .facts { font-size: 1rem; grid-template-columns: 6.2rem 1fr; } .epoch .facts b { opacity: 1; font-weight: 650; }
 .epoch .chip { border-radius: .4rem; padding: .05rem .45rem; font-weight: 600; white-space: nowrap;
   display: inline-block; margin: .1rem 0; }
 .then { align-self: center; font-size: 1.5rem; }
@@ -46,12 +46,6 @@ def page() -> None:
     """The whole page."""
     st.html(html.STYLE + STYLE)
     _head()
-    st.markdown(
-        _(
-            "Who makes the key, who gets it, and what opens when it is stolen? A key serves a period of rounds, its **epoch**. The "
-            "**KMS** (key management service) makes a key for each epoch and deals it to the hospitals (clients)."
-        )
-    )
     error = st.session_state.pop("hold-error", None)
     if error is not None:
         frame.explain(error)
@@ -62,6 +56,8 @@ def page() -> None:
         _epochs(playground)
     st.divider()
     st.subheader(_("How this session's run got its key"), anchor=False)
+    noted.say_custody(frame.experiment())
+    _rounds_per_key(frame.experiment())
     _ceremony()
     with st.expander(_("What the KMS and the coordinator can do together")):
         st.markdown("\n".join(f"- {_(sentence)}" for sentence in KMS_AND_COORDINATOR))
@@ -92,6 +88,12 @@ def _head() -> None:
         on_change=_hold,
         help=_("The clients make the key together. Otherwise the KMS makes and deals it, and deletes its own copy."),
     )
+    st.markdown(
+        _(
+            "Who makes the key, who gets it, and what opens when it is stolen? A key serves a period of rounds, its **epoch**. The "
+            "**KMS** (key management service) makes a key for each epoch and deals it to the hospitals (clients)."
+        )
+    )
     preset = PRESETS[chosen.scheme]
     st.caption(
         _("{scheme}: {bits}-bit security ({standard}); held {quorum}.").format(
@@ -101,8 +103,6 @@ def _head() -> None:
             quorum=_holders(chosen.quorum.threshold, chosen.clients),
         )
     )
-    noted.say_custody(chosen)
-    _rounds_per_key(chosen)
 
 
 def _rounds_per_key(chosen: Experiment) -> None:
@@ -376,9 +376,7 @@ def _card(line: EpochLine, opens: tuple[int, ...] | None, every: list[int]) -> s
         EpochState.DESTROYED: _("destroyed"),
         EpochState.PENDING: _("pending"),
     }
-    made = _("{dealer}, in {ms:.0f} ms; its copy is deleted").format(
-        dealer=labels.party(line.dealer), ms=1000 * line.seconds
-    )
+    made = _("{dealer} ({ms:.0f} ms)").format(dealer=labels.party(line.dealer), ms=1000 * line.seconds)
     gets = _("{who}: each the whole key") if line.threshold == 1 else _("{who}: each a share, {t} needed")
     used = _numbers(line.rounds)
     rows = [

@@ -37,6 +37,7 @@ def page() -> None:
             format_func=lambda i: str(i + 1),
             key="patient",
             required=True,
+            label_visibility="collapsed" if frame.presenter() else "visible",
         )
     if not frame.presenter():
         st.markdown(
@@ -61,8 +62,8 @@ def _answer(found: Leak) -> None:
     st.markdown(
         _(
             "**Answer:** from this record's plain update the coordinator computes **{plain} of {n}** values; from the encrypted "
-            "one, by the same division, **{cipher} of {n}**."
-        ).format(plain=plain, cipher=cipher, n=len(found.names))
+            "one, by the same division, **{cipher} of {n}**. By luck, another record has {luck:.1f} of them in common."
+        ).format(plain=plain, cipher=cipher, n=len(found.names), luck=found.others_agree)
     )
 
 

@@ -88,6 +88,7 @@ def card(row: SeatRow, *, most: int = 30, dark: bool = False) -> go.Figure:
             mode="markers",
             marker=style["marker"],
         )
+    picture.add_hline(y=0, line_dash="dot", line_color="grey", annotation_text="blind guess: the average")
     picture.update_xaxes(tickangle=-45, tickfont={"size": 11})
     picture.update_layout(margin_b=130, hovermode="x")
     return picture

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from hefl_core.errors import DataError
 from hefl_core.federation.experiment import Experiment
@@ -58,6 +59,7 @@ class Leak:
     """One record, plain and encrypted. Vectors float64 (features,), standardised; ``raw_*`` in the table's own units.
 
     ``from_plain`` and ``from_cipher``: one division applied to the plain update and to the ciphertext's bytes.
+    ``others_agree``: values in which another record of the table agrees with this one, on average: what luck reaches.
     """
 
     dataset: str
@@ -76,6 +78,7 @@ class Leak:
     plain_nbytes: int
     scheme: str
     key_id: str
+    others_agree: float
 
     @property
     def error(self) -> float:
@@ -156,6 +159,7 @@ def leak(experiment: Experiment, row: int = 0) -> Leak:
         plain_nbytes=update.nbytes,
         scheme=scheme,
         key_id=key_id,
+        others_agree=_others(data.train.features, row),
     )
 
 
@@ -184,6 +188,12 @@ def _likeness(a: Vector, b: Vector) -> float:
 
 def _agreeing(found: Vector, record: Vector) -> int:
     return int(np.count_nonzero(np.abs(found - record) < SAME_VALUE))
+
+
+def _others(features: npt.NDArray[np.float32], row: int) -> float:
+    """Mean number of agreeing values over all other records. Shapes: (n, features)."""
+    others = np.delete(features, row, axis=0)
+    return float(np.mean(np.sum(np.abs(others - features[row]) < SAME_VALUE, axis=1)))
 
 
 def _short(value: float) -> str:

@@ -114,13 +114,13 @@ HOME_LINE = 10
 """Megabits a second of a slow line, for a feeling of sizes."""
 
 
-def seconds_on_a_slow_line(nbytes: int) -> float:
-    """Seconds that these bytes take at ``HOME_LINE``.
+def on_a_slow_line(nbytes: int) -> float:
+    """Milliseconds that these bytes take at ``HOME_LINE``.
 
-    >>> seconds_on_a_slow_line(1_250_000)
-    1.0
+    >>> on_a_slow_line(1_250_000)
+    1000.0
     """
-    return 8 * nbytes / (HOME_LINE * 1e6)
+    return 8 * nbytes / (HOME_LINE * 1e3)
 
 
 def most_clients(scheme: str) -> int:
