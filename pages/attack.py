@@ -120,15 +120,15 @@ def _seats(dataset: str) -> None:
         )
     st.markdown(
         _(
-            "dB (decibel) says how close a guess comes: above {same:.0f} dB it is the record. The place says how many of {crowd} "
-            "candidates resemble the guess more than the true record; a blind guess is first once in {crowd} times, so one "
-            "place alone proves nothing."
+            "dB (decibel) says how close a guess comes: above {same:.0f} dB it is the record. The place is the true record's among "
+            "{crowd} candidates, sorted by likeness to the guess; a blind guess is first once in {crowd} times, so one place alone "
+            "proves nothing."
         ).format(same=MATCH_DB, crowd=five_seats.CROWD)
     )
     st.markdown(
         _(
             "Encryption closes the coordinator's seat. It does not close the client's: every member decrypts the mean. Noise "
-            "hides the record from both and costs accuracy; how much it *proves* is said by ε, in the last tab."
+            "blurs the record for both and costs accuracy; how much it *proves* is said by ε, in the last tab."
         )
     )
 
