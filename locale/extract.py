@@ -11,8 +11,10 @@ from pathlib import Path
 
 from babel.messages.pofile import read_po
 
+from hefl_core.attacks.catalogue import ATTACKS
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.federation import remarks
+from hefl_core.figures import leak
 from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.declared import Kind
@@ -53,6 +55,10 @@ def strings():
     for walk in WALKS:
         for text in (walk.title, *(text for stop in walk.stops for text in (stop.say, stop.ask))):
             yield text, "hefl_core/teaching/walks.py"
+    for text in (text for attack in ATTACKS for text in (attack.title, attack.remedy)):
+        yield text, "hefl_core/attacks/catalogue.py"
+    for text in leak.SAID:
+        yield text, "hefl_core/figures/leak.py"
     for text in remarks.SAID:
         yield text, "hefl_core/federation/remarks.py"
     yield from decisions()

@@ -5,6 +5,7 @@ The same record from five seats, a search frame by frame, membership in the data
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import streamlit as st
@@ -14,6 +15,7 @@ from hefl_core.attacks.five_seats import Curve, Film, Noised, SeatRow
 from hefl_core.attacks.lab import CLIENT, COORDINATOR, PLAIN, USER
 from hefl_core.attacks.methods import gradient_inversion
 from hefl_core.attacks.result import AttackResult
+from hefl_core.attacks.scoring import MATCH_DB
 from hefl_core.errors import HeflError
 from hefl_core.figures import attacks as figures
 from hefl_core.schemes.presets import PRESETS
@@ -21,6 +23,8 @@ from pages.parts import attack_own_run, frame, predictions
 from pages.parts.i18n import _
 
 PICTURES, PATIENTS = "digits", "breast_cancer"
+FIRST_RECORD = {PICTURES: 3, PATIENTS: 0}
+"""Shown first; the patient is the one that the page Start opens with."""
 LOOKED_AT = "bfv-lean"
 """Used when the sidebar's scheme does not encrypt, or is slow."""
 
@@ -63,26 +67,28 @@ def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("Attack lab"), anchor=False)
-        st.caption(
-            _(
-                "Two minutes: look at the five portraits · raise the clients until the mean no longer names the record · open "
-                "**Your run** and be its coordinator, then coordinator + client 1 · play the search. The same code runs in every "
-                "seat; a seat decides only what it is given. Your run is attacked on the messages that it sent; in the other tabs "
-                "victims are dealt, trained and encrypted in a laboratory, as often as an interval needs."
-            )
+    st.markdown(
+        _(
+            "What can be computed from what each party sees? The same attack runs in every seat; a seat decides only what it is "
+            "given. FL: federated learning, updates in plain. HE: homomorphic encryption, updates encrypted."
         )
-    predictions.section("attack")
-    frame.tabs(
-        {
-            _("A picture"): partial(_seats, PICTURES),
-            _("Your run"): attack_own_run.section,
-            _("A patient"): partial(_seats, PATIENTS),
-            _("Search"): _search,
-            _("Who was in the data?"): _members,
-            _("More clients, larger batches"): _more,
-        },
-        key="attack:tab",
     )
+    predictions.section("attack")
+    frame.tabs(_tabs(), key="attack:tab")
+
+
+def _tabs() -> dict[str, Callable[[], None]]:
+    """The tabs, beginning with the kind of data that the address names."""
+    picture = {_("A picture"): partial(_seats, PICTURES)}
+    patient = {_("A patient"): partial(_seats, PATIENTS)}
+    own = {_("Your run"): attack_own_run.section}
+    first = {**patient, **own, **picture} if frame.experiment().dataset == PATIENTS else {**picture, **own, **patient}
+    return {
+        **first,
+        _("Search"): _search,
+        _("Who was in the data?"): _members,
+        _("More clients, larger batches"): _more,
+    }
 
 
 # -- five seats --------------------------------------------------------------------------------------------------
@@ -91,8 +97,8 @@ def page() -> None:
 @st.fragment
 def _seats(dataset: str) -> None:
     cells = st.columns(4)
-    record = frame.patient() if dataset == PATIENTS else 3
-    record = int(cells[0].number_input(_("Record"), 0, 300, record, key=f"attack:{dataset}:record"))
+    first = frame.patient() if dataset == PATIENTS else FIRST_RECORD[dataset]
+    record = int(cells[0].number_input(_("Record"), 0, 300, first, key=f"attack:{dataset}:record"))
     clients = int(cells[1].select_slider(_("Clients K"), (2, 3, 5, 10, 32), 5, key=f"attack:{dataset}:clients"))
     batch = int(cells[2].select_slider(_("Records per client"), (1, 2, 4, 8), 1, key=f"attack:{dataset}:batch"))
     noise = float(
@@ -104,21 +110,42 @@ def _seats(dataset: str) -> None:
     except HeflError as error:
         frame.explain(error)
         return
+    st.markdown(_verdict(row))
     draw = figures.portraits if row.side else figures.card
     st.plotly_chart(draw(row, dark=frame.dark()), key=f"attack:{dataset}:row", config={"displayModeBar": False})
-    st.caption(figures.portraits_caption(row))
+    st.markdown(figures.portraits_caption(row))
     if dataset == PATIENTS:
         st.markdown(
             _("Read from the plain update, in the table's own units: **{values}** (diagnosis: {label}).").format(
                 values=figures.raw_values(row), label=row.label
             )
         )
-    st.caption(
+    st.markdown(
+        _(
+            "dB (decibel) says how close a guess comes: above {same:.0f} dB it is the record. The place is the true record's among "
+            "{crowd} candidates, sorted by likeness to the guess; a blind guess is first once in {crowd} times, so one place alone "
+            "proves nothing."
+        ).format(same=MATCH_DB, crowd=five_seats.CROWD)
+    )
+    st.markdown(
         _(
             "Encryption closes the coordinator's seat. It does not close the client's: every member decrypts the mean. Noise "
-            "closes both and costs accuracy; below a real ε it only looks safe (see the place among {crowd})."
-        ).format(crowd=five_seats.CROWD)
+            "blurs the record for both and costs accuracy; how much it *proves* is said by ε, in the last tab."
+        )
     )
+
+
+def _verdict(row: SeatRow) -> str:
+    """The picture in one sentence: in which seats the guess is the record itself."""
+    names = {
+        PLAIN: _("the server without encryption"),
+        COORDINATOR: _("the server with encryption"),
+        CLIENT: _("a client, from the decrypted mean"),
+        "with noise": _("whoever sees the update with noise"),
+    }
+    told = {True: _("**reads the record**"), False: _("does not read it")}
+    said = "; ".join(f"{names[one.seat]}: {told[one.is_record]}" for one in row.portraits if one.seat in names)
+    return _("**Answer:** {said}.").format(said=said)
 
 
 # -- the search ----------------------------------------------------------------------------------------------------
@@ -161,7 +188,7 @@ def _search() -> None:
         with st.spinner(_("Searching …")):
             film = _film(record, str(seat), encrypting_scheme(), str(search), frame.experiment().seed)
         st.plotly_chart(figures.animation(film, dark=frame.dark()), key="attack:film")
-        st.caption(figures.animation_caption(film))
+        st.markdown(figures.animation_caption(film))
 
 
 # -- members ---------------------------------------------------------------------------------------------------------
@@ -185,8 +212,21 @@ def _members() -> None:
             result_of("lira", USER, scheme, 5, seed),
         ]
     names = [_("plain update"), _("mean of 5"), _("ciphertext"), _("model, loss"), _("model, LiRA")]
+    better = [name for name, result in zip(names, found, strict=True) if not result.at_chance()]
+    st.markdown(
+        _("**Answer:** better than a coin: {better}. No better than a coin (the dotted line): {coin}.").format(
+            better=", ".join(better) or _("none"),
+            coin=", ".join(name for name in names if name not in better) or _("none"),
+        )
+    )
     st.plotly_chart(figures.roc(found, names, dark=frame.dark()), key="attack:roc")
-    st.caption(figures.roc_caption(found, names))
+    st.markdown(figures.roc_caption(found, names))
+    st.markdown(
+        _(
+            "AUC (area under the curve): shown a member and a stranger, how often the attack picks the member; 0.50 is a coin, 1 "
+            "is always. LiRA: the likelihood-ratio attack, which compares with models trained without the record."
+        )
+    )
 
 
 # -- more clients ----------------------------------------------------------------------------------------------------
@@ -209,7 +249,8 @@ def _more() -> None:
         with st.spinner(_("Dealing, training and attacking …")):
             found = _curves(across, dataset, frame.experiment().seed)
         st.plotly_chart(figures.curves(found, label, dark=frame.dark()), key=f"attack:curve:{across}")
-        st.caption(figures.curves_caption(found, across))
+        st.markdown("  \n".join(_nothing_from(one, label) for one in found))
+        st.markdown(figures.curves_caption(found, across))
     st.markdown(
         _(
             "**Noise has two bars to clear.** Little of it stops *this* attack; only much of it proves something about the next."
@@ -218,7 +259,23 @@ def _more() -> None:
     with st.spinner(_("Dealing, training and attacking …")):
         levels = _noised(dataset, frame.experiment().seed)
     st.plotly_chart(figures.two_bars(levels, dark=frame.dark()), key="attack:noise")
-    st.caption(figures.two_bars_caption(levels))
+    st.markdown(figures.two_bars_caption(levels))
+
+
+def _nothing_from(curve: Curve, label: str) -> str:
+    """From which quantity on the attack finds nothing, in words."""
+    names = {
+        "records": _("records read"),
+        "membership": _("members found"),
+        "imprint": _("records read, by a model made for it"),
+    }
+    if curve.nothing_from is None:
+        return _("**{what}**: still above guessing at {most} {label}, the most that was tried.").format(
+            what=names[curve.name], most=curve.at[-1], label=label
+        )
+    return _("**{what}**: no better than guessing from {at} {label} on.").format(
+        what=names[curve.name], at=curve.nothing_from, label=label
+    )
 
 
 if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it

@@ -31,6 +31,7 @@ def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("Costs"), anchor=False)
+    st.markdown(_("What does encryption cost in a round, in bytes and in computing time (CPU), and who pays?"))
     chosen = frame.experiment()
     try:
         parameters = dealt_data(chosen).model.parameters
@@ -40,6 +41,7 @@ def page() -> None:
         frame.explain(error)
         return
     _head(said)
+    _in_words(said)
     noted.say_custody(chosen)
     found = _after()
     left, right = st.columns(2, gap="large")
@@ -62,6 +64,7 @@ def page() -> None:
                 "{coordinator}."
             ).format(client=figures.nbytes(said.client_memory), coordinator=figures.nbytes(said.coordinator_memory))
         )
+    _shared(parameters)
     _schemes(parameters)
     _selective()
 
@@ -78,6 +81,69 @@ def _head(said: Forecast) -> None:
             "Forecast of one round: {scheme}, {custody}, {clients} clients, {d} parameters. Bytes are computed from the messages' "
             "layout, CPU from a short calibration of this machine."
         ).format(scheme=said.scheme, custody=said.custody, clients=said.clients, d=f"{said.parameters:,}")
+    )
+
+
+def _in_words(said: Forecast) -> None:
+    """Whether it is a lot, and what the preset is."""
+    kinds = {
+        "bfv": _("exact after rounding the numbers"),
+        "ckks": _("approximate, with a small error"),
+        "paillier": _("exact after rounding the numbers, slow"),
+        "plaintext": _("no encryption, for comparison"),
+    }
+    st.markdown(
+        _(
+            "**Answer:** one client uploads {up} instead of {plain} (float32: 4 bytes a number): on a slow line ({line} Mbit/s) "
+            "{slow:.0f} ms instead of {before:.0f} ms a round."
+        ).format(
+            up=figures.nbytes(said.bytes_up),
+            plain=figures.nbytes(said.plaintext_update),
+            line=costs.HOME_LINE,
+            slow=costs.on_a_slow_line(said.bytes_up),
+            before=costs.on_a_slow_line(said.plaintext_update),
+        )
+    )
+    default = frame.DEFAULT.scheme
+    st.markdown(
+        _("Preset: {kind} ({name}), the default.").format(kind=kinds[PRESETS[default].family], name=default)
+        if said.scheme == default
+        else _("Preset: {kind} ({name}); the default is {default_kind} ({default}).").format(
+            kind=kinds[PRESETS[said.scheme].family],
+            name=said.scheme,
+            default_kind=kinds[PRESETS[default].family],
+            default=default,
+        )
+    )
+
+
+def _shared(parameters: int) -> None:
+    """What it costs that several must come together to decrypt."""
+    st.subheader(_("What do shared keys cost?"), anchor=False)
+    try:
+        with st.spinner(_("Measuring shared keys on this machine, once …")):
+            found = costs.shared_keys(frame.experiment(), parameters)
+    except HeflError as error:
+        frame.explain(error)
+        return
+    if found is None:
+        st.markdown(_("A key of this scheme cannot be shared, or there are too few clients."))
+        return
+    st.markdown(
+        _(
+            "With the key held {custody} ({scheme}) a client uploads {up} and everybody computes {cpu:.0f} ms a round: "
+            "**{times:.1f} times the bytes and {cpu_times:.1f} times the computing time** of a key that each client holds alone "
+            "({alone}). For that, fewer than {threshold} holders open nothing, as long as they follow the protocol."
+        ).format(
+            custody=found.together.custody.removeprefix("dealer-free:"),
+            threshold=found.threshold,
+            scheme=found.together.scheme,
+            up=figures.nbytes(found.together.bytes_up),
+            cpu=1000 * found.together.cpu.total,
+            times=found.upload,
+            cpu_times=found.cpu,
+            alone=found.alone.scheme,
+        )
     )
 
 

@@ -11,9 +11,11 @@ import streamlit as st
 
 from hefl_core.checks.claims.claim import Claim
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
+from hefl_core.checks.claims.tally import tally
 from hefl_core.runtime.result import ClaimVerdict, Finding, RunResult
 from pages.parts import blindness_panel, frame, predictions, run_progress
 from pages.parts.i18n import _
+from pages.parts.plain_claims import FIVE, plain_sentences
 from pages.parts.quoting import quoted
 
 LEGAL = Path(__file__).parents[1] / "docs" / "legal.md"
@@ -23,22 +25,43 @@ def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("Guarantees"), anchor=False)
-    st.write(
+    st.markdown(
         _(
-            "Every sentence below has a check that ran on this session's run, or a source. Plant a fault and watch it fail. "
-            "A check that lacks what it needs says so: it is neither green nor red."
+            "What is promised, and what was checked? Each sentence has a badge. Plant a fault and watch its check fail: a check "
+            "that cannot fail shows nothing."
+        )
+    )
+    st.markdown(
+        _(
+            "*executed: holds*: a check ran on this session's run and found no fault · *executed: FAILS*: it found one · *argued*: "
+            "rests on the named source, no check can show it · *does not speak of this run*, *not checked*: this run lacks what "
+            "the check needs; neither green nor red."
         )
     )
     predictions.section("guarantees")
     run_progress.ensure_run()
-    result = frame.session().result
-    if result is not None:
-        run_progress.where(frame.session())
+    session = frame.session()
+    if session.result is not None:
+        run_progress.where(session)
+    first = [claim for name in FIVE for claim in LEDGER if claim.id == name]
+    others = [claim for claim in LEDGER if claim.id not in FIVE]
+    _rows(first, session.result)
+    _answer(session.result)
+    st.markdown(
+        _(
+            "**Is a ciphertext personal data?** Whoever lacks the key cannot read it; whoever holds a key holds personal data: "
+            "encryption is not anonymisation (GDPR, the European data protection regulation, Art. 4(5) and Recital 26; more at "
+            "the end of this page and in docs/legal.md)."
+        )
+    )
     blindness_panel.section()
-    result = frame.session().result  # read again: the panel may have added a blindness test
-    findings = {finding.id: finding for finding in result.claims} if result else {}
-    for claim in LEDGER:
-        _row(claim, findings.get(claim.id), result)
+    # the panel may have added a blindness test to the session's result
+    if frame.audience() == "stakeholder":
+        with st.expander(_("The other {n} sentences, in their precise words").format(n=len(others))):
+            _rows(others, session.result)
+    else:
+        st.subheader(_("The other {n} sentences").format(n=len(others)), anchor=False)
+        _rows(others, session.result)
     st.subheader(_("Not promised"), anchor=False)
     for sentence in NOT_PROMISED:
         st.markdown(f":orange-badge[:material/gpp_maybe: {_('not promised')}] {_(sentence)}")
@@ -46,20 +69,53 @@ def page() -> None:
         st.markdown(LEGAL.read_text(encoding="utf-8"))
 
 
+def _rows(claims: list[Claim], result: RunResult | None) -> None:
+    findings = {finding.id: finding for finding in result.claims} if result else {}
+    for claim in claims:
+        _row(claim, findings.get(claim.id), result)
+
+
+def _planted(claim: Claim) -> Finding | None:
+    """What the check says of this session's run with the fault that the visitor planted."""
+    return st.session_state.get(f"planted:{claim.id}")
+
+
+def _answer(result: RunResult | None) -> None:
+    """How many sentences hold on this run, planted faults included."""
+    if result is None:
+        return
+    findings = {finding.id: finding for finding in result.claims}
+    findings |= {claim.id: planted for claim in LEDGER if (planted := _planted(claim)) is not None}
+    found = tally(LEDGER, findings.values())
+    st.markdown(
+        _(
+            "**Answer:** of {all} sentences {holds} hold on this run, {fails} fail, {silent} say nothing about it, {argued} are "
+            "argued."
+        ).format(all=len(LEDGER), holds=found.holds, fails=found.fails, silent=found.silent, argued=found.argued)
+    )
+
+
 def _row(claim: Claim, finding: Finding | None, result: RunResult | None) -> None:
     with st.container(border=True, key=f"claim-{claim.id}"):
-        planted: Finding | None = st.session_state.get(f"planted:{claim.id}")
+        planted = _planted(claim)
         left, right = st.columns([84, 16], vertical_alignment="center")
-        left.markdown(f"{_badge(claim, planted or finding, result)} **{_(claim.sentence)}**")
+        plain = plain_sentences().get(claim.id)
+        left.markdown(f"{_badge(claim, planted or finding, result)} **{plain or _(claim.sentence)}**")
         shown = planted or finding
         seat = _("seen from: {seat}").format(seat=claim.seat)
-        left.caption(f"`{claim.id}` · {seat} · {claim.source}" + (f"  \n{quoted(shown.evidence)}" if shown else ""))
+        said = f"`{claim.id}` · {seat} · {claim.source}" + (f"  \n{quoted(shown.evidence)}" if shown else "")
+        board = frame.audience() == "stakeholder"
+        if board:
+            with left.expander(_("Precise words and evidence")):
+                st.markdown(f"{_(claim.sentence)}  \n{said}")
+        else:
+            left.caption(f"{_(claim.sentence)}  \n{said}" if plain else said)
         if planted is not None:
             right.button(_("Take it back"), on_click=_take_back, args=(claim,), key=f"plant-{claim.id}")
         elif finding is not None and result is not None and finding.verdict is not ClaimVerdict.NOT_CHECKED:
-            for number, control in enumerate(claim.controls):
+            for number, control in enumerate(claim.controls[: 1 if board else None]):
                 right.button(
-                    _("Plant fault {number}").format(number=number + 1),
+                    _("Plant a fault") if board else _("Plant fault {number}").format(number=number + 1),
                     on_click=_plant,
                     args=(claim, result, number),
                     key=f"plant-{claim.id}" + (f"-{number + 1}" if number else ""),

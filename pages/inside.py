@@ -52,6 +52,7 @@ def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("Inside a ciphertext"), anchor=False)
+    _question()
     frame.tabs(
         {
             _("Paillier by hand"): _by_hand,
@@ -61,6 +62,19 @@ def page() -> None:
             _("Choose parameters"): _explorer,
         },
         key="inside:tab",
+    )
+
+
+def _question() -> None:
+    """What the page asks, and exact or approximate for each scheme."""
+    st.markdown(_("What does a locked number look like, and is what comes out exactly what went in?"))
+    st.markdown(
+        _(
+            "**Exact or approximate?** Paillier and BFV (Brakerski, Fan, Vercauteren): numbers are rounded to a fixed step before "
+            "encryption (quantised); after that sums are exact, in BFV while the noise fits. CKKS (Cheon, Kim, Kim, Song): "
+            "approximate, each decryption carries a small error. **Noise**: small random numbers that hide the message in BFV and "
+            "CKKS; each addition adds them up, and when they outgrow their room, the noise budget, decryption fails."
+        )
     )
 
 

@@ -5,7 +5,7 @@ The ceremony of this session's run, and a playground with its own KMS for rotati
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import streamlit as st
 
@@ -23,17 +23,19 @@ from hefl_core.schemes.presets import PRESETS
 from pages import one_round
 from pages.parts import frame, html, labels, noted, run_progress
 from pages.parts.i18n import _
-from pages.parts.quoting import in_html
+from pages.parts.quoting import in_html, quoted
 from pages.parts.stepper import stepper
 
 STYLE = """<style>
-.epochs { display: flex; gap: .7rem; flex-wrap: wrap; }
+.epochs { display: flex; gap: .5rem; flex-wrap: wrap; }
 .epoch { border-radius: .7rem; padding: .7rem .9rem; background: var(--st-secondary-background-color, #8881);
   min-width: 15rem; flex: 1; border-top: 5px solid var(--tone); }
-.epoch h5 { margin: 0 0 .15rem; font-size: 1rem; padding: 0; } .epoch code { font-size: .8rem; }
-.epoch .under { font-size: .85rem; opacity: .8; margin: .1rem 0 .4rem; }
-.rounds { display: flex; gap: .35rem; flex-wrap: wrap; min-height: 1.9rem; }
-.rounds span { border-radius: .4rem; padding: .1rem .55rem; font-size: .88rem; font-weight: 600; }
+.epoch h3 { margin: 0 0 .3rem; font-size: 1.1rem; padding: 0; } .epoch code { font-size: .8rem; }
+.epoch .facts { font-size: 1rem; grid-template-columns: 6.2rem 1fr; } .epoch .facts b { opacity: 1; font-weight: 650; }
+.epoch .chip { border-radius: .4rem; padding: .05rem .45rem; font-weight: 600; white-space: nowrap;
+  display: inline-block; margin: .1rem 0; }
+.then { align-self: center; font-size: 1.5rem; }
+@media (max-width: 700px) { .then { display: none; } .epoch { min-width: 0; flex-basis: 100%; } }
 .sizes { display: grid; grid-template-columns: auto 1fr auto; gap: .3rem .8rem; align-items: center; font-size: .92rem; }
 .sizes i { display: block; height: .9rem; border-radius: .25rem; min-width: 2px; }
 .sizes b { font-weight: 500; } .sizes span { font-variant-numeric: tabular-nums; text-align: right; }
@@ -49,11 +51,14 @@ def page() -> None:
         frame.explain(error)
     for reason in frame.experiment().insecure:
         st.markdown(f":red-badge[:material/lock_open: INSECURE] {reason}")
-    _ceremony()
-    st.divider()
     playground = _playground()
     if playground is not None:
         _epochs(playground)
+    st.divider()
+    st.subheader(_("How this session's run got its key"), anchor=False)
+    noted.say_custody(frame.experiment())
+    _rounds_per_key(frame.experiment())
+    _ceremony()
     with st.expander(_("What the KMS and the coordinator can do together")):
         st.markdown("\n".join(f"- {_(sentence)}" for sentence in KMS_AND_COORDINATOR))
 
@@ -83,6 +88,12 @@ def _head() -> None:
         on_change=_hold,
         help=_("The clients make the key together. Otherwise the KMS makes and deals it, and deletes its own copy."),
     )
+    st.markdown(
+        _(
+            "Who makes the key, who gets it, and what opens when it is stolen? A key serves a period of rounds, its **epoch**. The "
+            "**KMS** (key management service) makes a key for each epoch and deals it to the hospitals (clients)."
+        )
+    )
     preset = PRESETS[chosen.scheme]
     st.caption(
         _("{scheme}: {bits}-bit security ({standard}); held {quorum}.").format(
@@ -92,8 +103,6 @@ def _head() -> None:
             quorum=_holders(chosen.quorum.threshold, chosen.clients),
         )
     )
-    noted.say_custody(chosen)
-    _rounds_per_key(chosen)
 
 
 def _rounds_per_key(chosen: Experiment) -> None:
@@ -197,9 +206,9 @@ def _playground() -> KeyPlayground | None:
     kept = st.session_state.get("key_playground")
     if kept is None or kept[0] != wanted:
         try:
-            with st.spinner(_("making a key, dealing its shares")):
+            with st.spinner(_("Living through three keys: making, dealing, stealing, revoking …")):
                 playground = KeyPlayground(*wanted)
-                playground.play_round()
+                st.session_state["keys:not-revoked"] = playground.live_through()
         except HeflError as error:
             frame.explain(error)
             if isinstance(error, ParameterError):
@@ -217,16 +226,25 @@ def _epochs(playground: KeyPlayground) -> None:
         st.caption(
             _("In this room the KMS deals the shares, so that a rotation takes a moment; the run above had no dealer.")
         )
+    st.markdown(
+        _(
+            "Played just now with real keys: two rounds, a new key, a round, a client revoked, a round; then each key stolen and "
+            "tried on everything ever sent. *Decrypts only*: no new round uses this key."
+        )
+    )
+    thefts = {line.epoch: playground.theft_opens(line.epoch) for line in playground.epochs}
+    st.html(_timeline(playground.epochs, thefts))
+    _answer(playground, thefts)
+    st.markdown(f"**{_('Try it yourself')}**")
     _actions(playground)
     tried = _theft(playground)
-    st.html(_timeline(playground.epochs, tried))
     if tried:
         opened = {item.round for item in tried if item.opened}
         st.markdown(
             _("The thief opens **{n} of {of}** recorded ciphertexts: rounds {rounds}.").format(
                 n=sum(item.opened for item in tried),
                 of=len(tried),
-                rounds=", ".join(str(number) for number in sorted(opened)) or _("none"),
+                rounds=_numbers(opened),
             )
         )
     left, right = st.columns([55, 45], gap="large")
@@ -250,6 +268,25 @@ def _epochs(playground: KeyPlayground) -> None:
                 hide_index=True,
                 height=220,
             )
+
+
+def _answer(playground: KeyPlayground, thefts: dict[int, tuple[int, ...] | None]) -> None:
+    """What stealing the newest key opens, and what revoking did, in a sentence each."""
+    newest = playground.epochs[-1]
+    said = _(
+        "**Answer:** of {all} recorded rounds a theft of the newest key (epoch {epoch}) opens only: {rounds}."
+    ).format(epoch=newest.epoch, rounds=_numbers(thefts[newest.epoch] or ()), all=playground.round)
+    if newest.revoked:
+        said += " " + _(
+            "{who}: revoked, has no key from then on; what it held before still opens the old rounds."
+        ).format(who=labels.several(newest.revoked))
+    st.markdown(said)
+    if refused := st.session_state.get("keys:not-revoked"):
+        st.caption(_("Nobody was revoked in this example: {why}").format(why=quoted(refused)))
+
+
+def _numbers(rounds: Iterable[int]) -> str:
+    return ", ".join(str(number) for number in sorted(rounds)) or _("none")
 
 
 def _actions(playground: KeyPlayground) -> None:
@@ -325,48 +362,64 @@ _TONES = {
 }
 
 
-def _timeline(lines: tuple[EpochLine, ...], tried: tuple[Tried, ...]) -> str:
-    """The epochs as cards, oldest first, with their rounds as chips: open or shut for the thief."""
-    opened = {item.round for item in tried if item.opened}
-    return f'<div class="epochs">{"".join(_card(line, opened, bool(tried)) for line in lines)}</div>'
+def _timeline(lines: tuple[EpochLine, ...], thefts: dict[int, tuple[int, ...] | None]) -> str:
+    """The epochs as cards on a time line, oldest first: who makes, who gets, what a theft opens, who is left out."""
+    every = sorted(number for line in lines for number in line.rounds)
+    cards = '<div class="then">→</div>'.join(_card(line, thefts[line.epoch], every) for line in lines)
+    return f'<div class="epochs">{cards}</div>'
 
 
-def _card(line: EpochLine, opened: set[int], stolen: bool) -> str:
+def _card(line: EpochLine, opens: tuple[int, ...] | None, every: list[int]) -> str:
     states = {
         EpochState.ACTIVE: _("active"),
         EpochState.DECRYPT_ONLY: _("decrypts only"),
         EpochState.DESTROYED: _("destroyed"),
         EpochState.PENDING: _("pending"),
     }
-    chips = "".join(_chip(number, number in opened, stolen) for number in line.rounds)
-    under = _("{quorum}, {n} clients, made in {ms:.0f} ms").format(
-        quorum=line.quorum, n=len(line.clients), ms=1000 * line.seconds
-    )
+    made = _("{dealer} ({ms:.0f} ms)").format(dealer=labels.party(line.dealer), ms=1000 * line.seconds)
+    gets = _("{who}: each the whole key") if line.threshold == 1 else _("{who}: each a share, {t} needed")
+    used = _numbers(line.rounds)
+    rows = [
+        (_("makes it"), in_html(made)),
+        (_("gets it"), in_html(gets.format(who=labels.several(line.clients), t=line.threshold))),
+        (_("rounds"), in_html(used)),
+    ]
+    if line.revoked:
+        rows.append((_("left out"), in_html(_("{who} (revoked)").format(who=labels.several(line.revoked)))))
+    stolen = _("theft opens") if line.threshold == 1 else _("theft of {t} shares opens").format(t=line.threshold)
+    chips = "".join(_chip(number, number in (opens or ())) for number in every)
+    rows.append((stolen, in_html(_("nothing: no share is left to steal")) if opens is None else chips))
+    told = "".join(f"<b>{in_html(label)}</b><span>{value}</span>" for label, value in rows)
     return (
         f'<div class="epoch" data-epoch="{line.epoch}" style="--tone:{_TONES[line.state]}">'
-        f"<h5>{in_html(_('Epoch {n}').format(n=line.epoch))} · {in_html(states[line.state])}</h5>"
-        f"<code>{in_html(line.key_id)}</code>"
-        f'<div class="under">{in_html(under)}</div><div class="rounds">{chips}</div></div>'
+        f"<h3>{in_html(_('Epoch {n}').format(n=line.epoch))} · {in_html(states[line.state])}</h3>"
+        f'<div class="facts">{told}</div><code>{in_html(line.key_id)}</code></div>'
     )
 
 
-def _chip(number: int, opened: bool, stolen: bool) -> str:
+def _chip(number: int, opened: bool) -> str:
+    """A round under a theft: open or shut, in a sign and a word, not in colour alone."""
     colour = html.VERMILLION if opened else html.BLUE
-    state = _("open") if opened else _("shut")
-    sign = "◑ " if opened else "🔒&#xFE0E; "
-    word = f" {in_html(state)}" if stolen else ""
+    sign, state = ("◑ ", _("open")) if opened else ("🔒&#xFE0E; ", _("shut"))
     return (
-        f'<span data-round="{number}" data-open="{int(opened)}" '
-        f'style="background:color-mix(in srgb,{colour} {70 if opened else 25}%,transparent)">'
-        f"{sign}{in_html(_('round'))} {number}{word}</span>"
+        f'<span class="chip" data-round="{number}" data-open="{int(opened)}" title="{in_html(state)}" '
+        f'style="background:color-mix(in srgb,{colour} {45 if opened else 20}%,transparent)">'
+        f"{sign}{number} {in_html(state)}</span> "
     )
 
 
 def _holdings(playground: KeyPlayground) -> str:
     """Party × epoch: the whole key, a share, the public key, or nothing."""
     lines = playground.epochs
-    words = {"the whole key": _("the whole key"), "public key": _("public key"), "destroyed": _("destroyed"), "": "·"}
-    tones = {"the whole key": html.GREEN, "public key": html.BLUE, "destroyed": "#888888", "": "#888888"}
+    words = {
+        "the whole key": _("the whole key"),
+        "public key": _("public key"),
+        "dealt": _("made it, keeps none"),
+        "destroyed": _("destroyed"),
+        "": _("nothing"),
+    }
+    tones = {"the whole key": html.GREEN, "public key": html.BLUE}
+    tones |= {"dealt": "#888888", "destroyed": "#888888", "": "#888888"}
     head = "".join(f"<th>{in_html(_('epoch {n}').format(n=line.epoch))}</th>" for line in lines)
     rows = ""
     for party, held in playground.holdings().items():
@@ -374,7 +427,7 @@ def _holdings(playground: KeyPlayground) -> str:
         for line in lines:
             what = held[line.epoch]
             tone = tones.get(what, html.ORANGE)
-            strength = 8 if what in ("", "destroyed") else 16 if what == "public key" else 42
+            strength = 8 if what in ("", "destroyed", "dealt") else 16 if what == "public key" else 42
             text = in_html(words.get(what, what))
             cells += f'<td style="background:color-mix(in srgb,{tone} {strength}%,transparent)">{text}</td>'
         rows += f'<tr><th class="seat">{in_html(labels.party(party))}</th>{cells}</tr>'

@@ -64,17 +64,16 @@ def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("What HE does not stop"), anchor=False)
-        st.caption(
-            _(
-                "Two minutes: in **Collusion** raise the holders and see how many colluders it takes · in **Key heist** let a key "
-                "be taken, then rotate it · in **Tampering desk** switch the checks off · in **A lying client** see which lies "
-                "nothing here catches · then run the **Matrix**: every attack from every seat. Every number is measured in "
-                "this session."
-            )
+    st.markdown(
+        _(
+            "HE (homomorphic encryption) lets the server add numbers that it cannot read. What can still be attacked, from which "
+            "seat, and what stops it? Every number on this page is measured in this session."
         )
+    )
     predictions.section("limits")
     frame.tabs(
         {
+            _("All attacks"): _all,
             _("Collusion"): _collude,
             _("The sum itself"): _aggregate,
             _("Key heist"): _steal,
@@ -85,6 +84,36 @@ def page() -> None:
         },
         key="limits:tab",
     )
+
+
+# -- all of them ---------------------------------------------------------------------------------------------------
+
+
+def _all() -> None:
+    """Every attack with its remedy, and how many stay open."""
+    heads = {
+        "update": _("On what one hospital sends: encryption stops these at the server"),
+        "aggregate": _("On the decrypted sum: encryption does not stop these"),
+        "model": _("On the finished model: encryption does not stop these"),
+        "cryptography": _("On careless use of encryption: right use stops these"),
+        "use": _("By parties that cheat or work together: shared keys and checks stop some"),
+    }
+    for column, families in zip(st.columns(2, gap="large"), (("update",), catalogue.FAMILIES[1:]), strict=True):
+        for family in families:
+            lines = [_listed(attack) for attack in catalogue.of_family(family)]
+            column.markdown(f"**{heads[family]}**\n" + "\n".join(lines))
+    found = catalogue.overview()
+    st.markdown(
+        _(
+            "**Answer:** of {all} attacks, encryption stops {server} at the server; {open} have no remedy here. The tabs run "
+            "them; the last one runs all."
+        ).format(all=found.attacks, server=found.at_the_server, open=found.unstopped)
+    )
+
+
+def _listed(attack: catalogue.Attack) -> str:
+    sign = ":material/shield:" if attack.has_remedy else ":material/warning:"
+    return f"- {sign} {_(attack.title)} → {_(attack.remedy)}"
 
 
 # -- collusion and the sum -----------------------------------------------------------------------------------------

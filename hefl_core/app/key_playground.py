@@ -15,6 +15,7 @@ import numpy as np
 
 from hefl_core.errors import HeflError, KeyNotActive, RoundError
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
+from hefl_core.ids import KMS as KMS_NAME
 from hefl_core.keys.audit import AuditEntry
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
@@ -56,13 +57,18 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class EpochLine:
-    """One epoch for the page. ``seconds``: the time that making and dealing its key took."""
+    """One epoch for the page. ``seconds``: the time that making and dealing its key took.
+
+    ``revoked``: clients of an earlier epoch that this one leaves out; ``threshold``: holders that a decryption needs.
+    """
 
     epoch: int
     state: EpochState
     quorum: str
+    threshold: int
     dealer: str
     clients: tuple[str, ...]
+    revoked: tuple[str, ...]
     key_id: str
     rounds: tuple[int, ...]
     seconds: float
@@ -99,6 +105,7 @@ class KeyPlayground:
             self.kms.enrol(person.member)
         self.recorded: list[Recorded] = []
         self._seconds: dict[int, float] = {}
+        self._tried: dict[tuple[int, int], bool] = {}
         self._open(lambda: self.kms.open_epoch(1, LAST_ROUND))
 
     # -- what can be done --------------------------------------------------------------------------------------
@@ -128,6 +135,24 @@ class KeyPlayground:
             key: object = enrolment.share if self._scheme.preset.symmetric else enrolment.public_key
             vector = self._scheme.encrypt(key, truth, max_terms=self._terms)  # type: ignore[arg-type]
             self.recorded.append(Recorded(number, enrolment.record.epoch, client, vector, truth))
+
+    def live_through(self) -> str:
+        """A key's life as an example: two rounds, a rotation, a round, the last client revoked, a round.
+
+        Returns: why nobody was revoked, where so few clients are left that the custody does not allow it; else ''.
+        """
+        self.play_round()
+        self.play_round()
+        self.rotate()
+        self.play_round()
+        refused = ""
+        try:
+            self.revoke(self.clients[-1])
+        except HeflError as error:
+            refused = str(error)
+            self.rotate()
+        self.play_round()
+        return refused
 
     @property
     def _terms(self) -> int:
@@ -189,6 +214,22 @@ class KeyPlayground:
         shares = [self.parties[name].holder.share(epoch) for name in victims]
         return tuple(self._try(item, shares) for item in self.recorded)
 
+    def theft_opens(self, epoch: int) -> tuple[int, ...] | None:
+        """Rounds that as many stolen shares of this epoch open as a decryption needs; None: no such share is left to steal.
+
+        Tried on the first upload of each round; what was tried once is remembered.
+        """
+        line = next(line for line in self.epochs if line.epoch == epoch)
+        holding = [name for name in line.clients if self._holding(name, epoch) not in ("", "public key", "destroyed")]
+        if len(holding) < line.threshold:
+            return None
+        shares = [self.parties[name].holder.share(epoch) for name in holding[: line.threshold]]
+        first = {item.round: item for item in reversed(self.recorded)}
+        for number, item in first.items():
+            if (epoch, number) not in self._tried:
+                self._tried[epoch, number] = self._try(item, shares).opened
+        return tuple(sorted(number for number in first if self._tried[epoch, number]))
+
     def _try(self, item: Recorded, shares: list[SecretShare]) -> Tried:
         """Decrypt one ciphertext with these shares and nothing else."""
         try:
@@ -219,8 +260,10 @@ class KeyPlayground:
                 epoch=epoch.epoch,
                 state=epoch.state,
                 quorum=str(epoch.record.quorum) if epoch.record else "",
+                threshold=epoch.record.quorum.threshold if epoch.record else 1,
                 dealer=epoch.record.dealer if epoch.record else "",
                 clients=epoch.roster.clients,
+                revoked=tuple(name for name in self._ever if name not in epoch.roster.clients),
                 key_id=self.parties[COORDINATOR].public_key_of(epoch.epoch).id.short,
                 rounds=tuple(sorted({item.round for item in self.recorded if item.epoch == epoch.epoch})),
                 seconds=self._seconds.get(epoch.epoch, 0.0),
@@ -229,9 +272,19 @@ class KeyPlayground:
             if epoch.announced
         )
 
+    @property
+    def _ever(self) -> tuple[str, ...]:
+        return tuple(name for name in self.parties if name not in (COORDINATOR, AUDITOR))
+
     def holdings(self) -> dict[str, dict[int, str]]:
-        """Party -> epoch -> what it holds: 'share 2 of 5', 'the whole key', 'public key', 'destroyed' or ''."""
-        return {name: {line.epoch: self._holding(name, line.epoch) for line in self.epochs} for name in self.parties}
+        """Party -> epoch -> what it holds: 'share 2 of 5', 'the whole key', 'public key', 'dealt', 'destroyed' or ''.
+
+        'dealt': the KMS made the key, dealt it, deleted it, and keeps sealed shares only.
+        """
+        held = {KMS_NAME: {line.epoch: _of_the_kms(line) for line in self.epochs}}
+        return held | {
+            name: {line.epoch: self._holding(name, line.epoch) for line in self.epochs} for name in self.parties
+        }
 
     def _holding(self, name: str, epoch: int) -> str:
         enrolment = self.parties[name]
@@ -263,3 +316,7 @@ class KeyPlayground:
     def audit(self) -> tuple[AuditEntry, ...]:
         """The KMS's signed log."""
         return self.kms.audit_log.entries
+
+
+def _of_the_kms(line: EpochLine) -> str:
+    return "destroyed" if line.state is EpochState.DESTROYED else "dealt"

@@ -49,6 +49,10 @@ from hefl_core.attacks.trials import (
 )
 from hefl_core.errors import ParameterError
 
+FAMILIES = ("update", "aggregate", "model", "cryptography", "use")
+"""What an attack works on, in the order of the round."""
+NO_REMEDY = "none here"
+
 
 @dataclass(frozen=True)
 class Attack:
@@ -60,6 +64,11 @@ class Attack:
     seats: tuple[str, ...]
     remedy: str
     play: Callable[[Order], AttackResult] = field(repr=False)
+
+    @property
+    def has_remedy(self) -> bool:
+        """Whether something here stops it."""
+        return not self.remedy.startswith(NO_REMEDY)
 
     @property
     def source(self) -> str:
@@ -85,6 +94,25 @@ def find(name: str) -> Attack:
         if attack.name == name:
             return attack
     raise ParameterError(f"attack: expected one of {', '.join(a.name for a in ATTACKS)}, found {name!r}")
+
+
+def of_family(family: str) -> tuple[Attack, ...]:
+    """The attacks of one family, in the order in which they are explained."""
+    return tuple(attack for attack in ATTACKS if attack.family == family)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All attacks, counted: ``at_the_server`` stopped by encryption there, ``unstopped`` by nothing here."""
+
+    attacks: int
+    at_the_server: int
+    unstopped: int
+
+
+def overview() -> Overview:
+    """The list in three numbers."""
+    return Overview(len(ATTACKS), len(of_family("update")), sum(not attack.has_remedy for attack in ATTACKS))
 
 
 def _named(name: str, how: OnUpdate) -> Callable[[Order], AttackResult]:
@@ -274,4 +302,4 @@ ATTACKS: tuple[Attack, ...] = (
 )
 """In the order in which they are explained."""
 
-__all__ = ["ATTACKS", "SEATS", "THREATS", "Attack", "find", "run"]
+__all__ = ["ATTACKS", "FAMILIES", "SEATS", "THREATS", "Attack", "find", "of_family", "overview", "run"]

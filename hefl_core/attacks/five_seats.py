@@ -24,6 +24,9 @@ from hefl_core.learning.base import Examples
 
 CROWD = 100
 """Candidates among which a guess should identify the victim."""
+NOTHING = 0.02
+"""A share of records below this counts as none: two in a hundred."""
+SEATS_SHOWN = ("private", PLAIN, COORDINATOR, CLIENT, "with noise")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class Portrait:
     psnr: float
     rank: int
     detail: str
+
+    @property
+    def is_record(self) -> bool:
+        """Whether this is the record itself; a rank alone can be luck, a distance this small cannot."""
+        return self.psnr > scoring.MATCH_DB
 
 
 @dataclass(frozen=True)
@@ -156,6 +164,18 @@ class Curve:
     name: str
     at: tuple[int, ...]
     results: tuple[AttackResult, ...]
+
+    @property
+    def chance(self) -> tuple[float, ...]:
+        """What guessing reaches at each place."""
+        return tuple(result.prior for result in self.results)
+
+    @property
+    def nothing_from(self) -> int | None:
+        """The smallest quantity from which on the interval of every measured value reaches down to guessing; None: nowhere."""
+        above = [place for place, result in enumerate(self.results) if result.low > max(result.prior, NOTHING)]
+        first = above[-1] + 1 if above else 0
+        return self.at[first] if first < len(self.at) else None
 
 
 def over_clients(

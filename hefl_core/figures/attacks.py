@@ -88,6 +88,7 @@ def card(row: SeatRow, *, most: int = 30, dark: bool = False) -> go.Figure:
             mode="markers",
             marker=style["marker"],
         )
+    picture.add_hline(y=0, line_dash="dot", line_color="grey", annotation_text="blind guess: the average")
     picture.update_xaxes(tickangle=-45, tickfont={"size": 11})
     picture.update_layout(margin_b=130, hovermode="x")
     return picture
@@ -220,6 +221,13 @@ def curves(found: Sequence[Curve], across: str, *, dark: bool = False) -> go.Fig
             },
             **line(place),
         )
+        picture.add_scatter(
+            x=list(one.at),
+            y=list(one.chance),
+            name=f"{one.name}, by guessing",
+            mode="lines",
+            line={"color": COLOURS[place], "dash": "dot", "width": 1.5},
+        )
     picture.update_xaxes(type="log", tickvals=sorted({at for one in found for at in one.at}))
     picture.update_yaxes(range=[-0.03, 1.05])
     return picture
@@ -231,7 +239,8 @@ def curves_caption(found: Sequence[Curve], letter: str) -> str:
     for one in found:
         said = ", ".join(f"{letter} = {at}: {result.value:.2f}" for at, result in zip(one.at, one.results, strict=True))
         parts.append(f"{one.name}: {said}")
-    return "; ".join(parts) + ". Bars: 95 %."
+    guessed = ", ".join(f"{one.name} {one.chance[-1]:.2f}" for one in found)
+    return "; ".join(parts) + f". Bars: 95 %. Dotted, by guessing: {guessed}."
 
 
 def two_bars(found: Sequence[Noised], *, dark: bool = False) -> go.Figure:

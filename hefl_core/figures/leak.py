@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from hefl_core.errors import DataError
 from hefl_core.federation.experiment import Experiment
@@ -25,6 +26,32 @@ COHORT = 5
 _SAME = 0.99
 CHANCE = 1.96
 """Two unrelated lists of n numbers correlate by less than this over √n in 95 % of cases."""
+SAME_VALUE = 0.01
+"""A computed value agrees with the record's when they differ by less than this, in standard deviations."""
+ROWS_SHOWN = 7
+PATIENT_ROWS = {
+    "mean radius": ("Radius of the cell nuclei", "pixels"),
+    "mean area": ("Area of the cell nuclei", "pixels²"),
+    "mean perimeter": ("Perimeter of the cell nuclei", "pixels"),
+    "mean texture": ("Spread of the grey tones", "grey levels"),
+    "mean concavity": ("Depth of the dents", "no unit"),
+    "mean symmetry": ("Asymmetry", "no unit"),
+    "worst radius": ("Radius of the largest nuclei", "pixels"),
+}
+"""Measurements of ``breast_cancer`` in plain words, with units. Source: Street et al. 1993: an area is a count of pixels."""
+SAID = (*dict.fromkeys(text for row in PATIENT_ROWS.values() for text in row), "malignant", "benign")
+"""Words of this file that stand on a screen, for the translators."""
+
+
+@dataclass(frozen=True)
+class CardRow:
+    """One measurement of the record: what it is, and its value as the hospital has it and as each division gives it."""
+
+    name: str
+    unit: str
+    here: str
+    from_plain: str
+    from_cipher: str
 
 
 @dataclass(frozen=True)
@@ -32,6 +59,7 @@ class Leak:
     """One record, plain and encrypted. Vectors float64 (features,), standardised; ``raw_*`` in the table's own units.
 
     ``from_plain`` and ``from_cipher``: one division applied to the plain update and to the ciphertext's bytes.
+    ``others_agree``: values in which another record of the table agrees with this one, on average: what luck reaches.
     """
 
     dataset: str
@@ -41,6 +69,7 @@ class Leak:
     record: Vector
     raw: Vector
     raw_from_plain: Vector
+    raw_from_cipher: Vector
     from_plain: Vector
     from_cipher: Vector
     update: Vector
@@ -49,6 +78,7 @@ class Leak:
     plain_nbytes: int
     scheme: str
     key_id: str
+    others_agree: float
 
     @property
     def error(self) -> float:
@@ -59,6 +89,24 @@ class Leak:
     def likeness(self) -> tuple[float, float]:
         """|correlation| with the record: of the plain reconstruction and of that from the ciphertext."""
         return _likeness(self.from_plain, self.record), _likeness(self.from_cipher, self.record)
+
+    @property
+    def recovered(self) -> tuple[int, int]:
+        """Values of the record that agree: in the plain reconstruction, and in that from the ciphertext."""
+        return _agreeing(self.from_plain, self.record), _agreeing(self.from_cipher, self.record)
+
+    @property
+    def card(self) -> tuple[CardRow, ...]:
+        """The measurements that a screen has room for; none of a picture."""
+        if self.side is not None:
+            return ()
+        known = [self.names.index(name) for name in PATIENT_ROWS if name in self.names]
+        return tuple(self._row(at) for at in (known or range(len(self.names)))[:ROWS_SHOWN])
+
+    def _row(self, at: int) -> CardRow:
+        name, unit = PATIENT_ROWS.get(self.names[at], (self.names[at], ""))
+        here, plain, cipher = (_short(one[at]) for one in (self.raw, self.raw_from_plain, self.raw_from_cipher))
+        return CardRow(name, unit, here, plain, cipher)
 
     @property
     def survives(self) -> bool:
@@ -102,6 +150,7 @@ def leak(experiment: Experiment, row: int = 0) -> Leak:
         record=record,
         raw=restore(features[0]),
         raw_from_plain=restore(plain.astype(np.float32)),
+        raw_from_cipher=restore(cipher.astype(np.float32)),
         from_plain=plain,
         from_cipher=cipher,
         update=update.astype(np.float64),
@@ -110,6 +159,7 @@ def leak(experiment: Experiment, row: int = 0) -> Leak:
         plain_nbytes=update.nbytes,
         scheme=scheme,
         key_id=key_id,
+        others_agree=_others(data.train.features, row),
     )
 
 
@@ -136,6 +186,31 @@ def _likeness(a: Vector, b: Vector) -> float:
     return abs(found) if np.isfinite(found) else 0.0
 
 
-def as_shown(values: Vector, most: float) -> list[float]:
-    """Values for a picture: divided by ``most`` and cut to -1..1."""
+def _agreeing(found: Vector, record: Vector) -> int:
+    return int(np.count_nonzero(np.abs(found - record) < SAME_VALUE))
+
+
+def _others(features: npt.NDArray[np.float32], row: int) -> float:
+    """Mean number of agreeing values over all other records. Shapes: (n, features)."""
+    others = np.delete(features, row, axis=0)
+    return float(np.mean(np.sum(np.abs(others - features[row]) < SAME_VALUE, axis=1)))
+
+
+def _short(value: float) -> str:
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4g}"
+
+
+def as_shown(values: Vector) -> list[float]:
+    """Values for a picture: divided by the largest and cut to -1..1."""
+    most = float(np.max(np.abs(values), initial=0.0))
     return [float(v) for v in np.clip(values / (most or 1.0), -1, 1)]
+
+
+def as_grey(values: Vector) -> list[float]:
+    """Pixels of a picture, from 0 (no ink) to 1."""
+    return [float(v) for v in np.clip(values, 0, 1)]
+
+
+def as_static(ciphertext: bytes) -> list[float]:
+    """A ciphertext's bytes for a picture, from -1 to 1."""
+    return [float(v) for v in np.frombuffer(ciphertext, np.uint8) / 127.5 - 1]

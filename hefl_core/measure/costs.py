@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hefl_core.federation.experiment import Experiment
+from hefl_core.federation.experiment import SMALLEST_COHORT, Experiment
 from hefl_core.measure.forecast import Forecast, forecast
 from hefl_core.schemes.registry import load_preset
 
@@ -67,6 +67,60 @@ def with_cohort(experiment: Experiment, scheme: str, parameters: int, cohorts: S
     fit = tuple(k for k in cohorts if k <= most_clients(scheme))
     said = [forecast(under(experiment, scheme, k), parameters) for k in fit]
     return Growth(scheme, fit, tuple(f.bytes_up for f in said), tuple(f.cpu.total for f in said))
+
+
+TOGETHER = {"bfv": "bfv-threshold", "ckks": "ckks-threshold", "paillier": "paillier-packed"}
+"""The preset of each family whose key can be shared."""
+
+
+@dataclass(frozen=True)
+class SharedKeys:
+    """One round with a key that each client holds whole, and with one that some must use together."""
+
+    alone: Forecast
+    together: Forecast
+    threshold: int
+
+    @property
+    def upload(self) -> float:
+        """Bytes that one client sends, shared over whole."""
+        return self.together.bytes_up / self.alone.bytes_up
+
+    @property
+    def cpu(self) -> float:
+        """CPU of everybody's encryption work, shared over whole."""
+        return self.together.cpu.total / self.alone.cpu.total
+
+
+def shared_keys(experiment: Experiment, parameters: int) -> SharedKeys | None:
+    """What a shared key costs; None where this family's key cannot be shared. Raises: ParameterError.
+
+    The experiment's own custody if it is shared, else 2 holders of all.
+    """
+    chosen = load_preset(experiment.scheme)
+    if chosen.family not in TOGETHER or experiment.clients < SMALLEST_COHORT:
+        return None
+    together = experiment
+    if not experiment.quorum.collective:
+        scheme = experiment.scheme if chosen.collective else TOGETHER[chosen.family]
+        together = experiment.but(scheme=scheme, custody=f"2-of-{experiment.clients}", min_cohort=None, bound=None)
+    lean = {"bfv": "bfv-lean", "ckks": "ckks-lean"}.get(chosen.family, experiment.scheme)
+    whole = lean if experiment.quorum.collective else experiment.scheme
+    alone = experiment.but(scheme=whole, custody="individual", min_cohort=None, bound=None)
+    return SharedKeys(forecast(alone, parameters), forecast(together, parameters), together.quorum.threshold)
+
+
+HOME_LINE = 10
+"""Megabits a second of a slow line, for a feeling of sizes."""
+
+
+def on_a_slow_line(nbytes: int) -> float:
+    """Milliseconds that these bytes take at ``HOME_LINE``.
+
+    >>> on_a_slow_line(1_250_000)
+    1000.0
+    """
+    return 8 * nbytes / (HOME_LINE * 1e3)
 
 
 def most_clients(scheme: str) -> int:

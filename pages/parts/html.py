@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -180,8 +180,11 @@ def caption(found: Matrix, seat: str) -> str:
     )
 
 
-def badges(ids: Sequence[str], findings: Sequence[Finding]) -> None:
-    """Guarantee sentences, each with its badge: executed, with the check's result in this run, or argued."""
+def badges(ids: Sequence[str], findings: Sequence[Finding], plain: Mapping[str, str] | None = None) -> None:
+    """Guarantee sentences, each with its badge: executed, with the check's result in this run, or argued.
+
+    ``plain``: by claim, a sentence without symbols to show instead; the precise one goes into the help.
+    """
     results = {finding.id: finding for finding in findings}
     for claim in LEDGER:
         if claim.id not in ids:
@@ -197,7 +200,17 @@ def badges(ids: Sequence[str], findings: Sequence[Finding]) -> None:
             badge, said = f":gray-badge[:material/question_mark: {_('not checked')}]", quoted(finding.evidence)
         else:
             badge, said = f":red-badge[:material/close: {_('FAILED')}]", quoted(finding.evidence)
-        st.markdown(f"{badge} {_(claim.sentence)}", help=f"`{claim.id}`: {said}")
+        shown = (plain or {}).get(claim.id)
+        more = f"{_(claim.sentence)} " if shown else ""
+        st.markdown(f"{badge} {shown or _(claim.sentence)}", help=f"`{claim.id}`: {more}{said}")
+
+
+def what_badges_mean() -> str:
+    """The badges in one line, for the place where they stand."""
+    return _(
+        "*executed*: a check ran on this session's run and says what it found · *argued*: rests on the named source, no check can "
+        "show it · *not checked*: no run yet, or the run lacks what the check needs."
+    )
 
 
 def log_share(value: int, most: int) -> float:

@@ -89,19 +89,33 @@ def test_a_training_of_the_training_lab_is_attacked_too(app):
 
 
 def test_five_seats_say_what_each_makes_of_the_record(app):
-    at = run_on(app, "attack")
+    at = run_on(app, "attack", dataset="digits")
     assert not at.exception and not at.error
     text = said(at)
     assert "plain FL (reads the update)" in text and "names the record among 100" in text
     assert "HE coordinator (reads bfv-lean bytes)" in text
-    assert "Two minutes" in text
+    assert "a blind guess is first once in 100 times" in text
+
+
+def test_the_lab_opens_on_the_data_of_the_address_with_its_answer(app):
+    at = run_on(app, "attack", dataset="breast_cancer")
+    assert next(tab.label for tab in at.tabs) == "A patient"
+    (answer,) = [one.value for one in at.markdown if one.value.startswith("**Answer:**")]
+    assert "the server without encryption: **reads the record**" in answer
+    assert "the server with encryption: does not read it" in answer
+    assert "in the table's own units" in said(at)
+
+
+def test_pictures_open_on_a_picture(app):
+    at = run_on(app, "attack", dataset="digits")
+    assert next(tab.label for tab in at.tabs) == "A picture"
 
 
 def test_more_clients_hide_the_record_in_the_mean(app):
-    at = run_on(app, "attack")
-    few = next(c.value for c in at.caption if "reads the mean of 5" in c.value)
+    at = run_on(app, "attack", dataset="digits")
+    few = next(c.value for c in at.markdown if "reads the mean of 5" in c.value)
     at.select_slider(key="attack:digits:clients").set_value(32).run()
-    many = next(c.value for c in at.caption if "reads the mean of 32" in c.value)
+    many = next(c.value for c in at.markdown if "reads the mean of 32" in c.value)
     assert few != many and not at.exception
 
 
@@ -118,7 +132,7 @@ def test_both_searches_find_the_picture_in_the_plain_update_only(app):
         for search in ("dlg", "cosine-tv"):
             at.radio(key="attack:film:seat").set_value(seat)
             at.radio(key="attack:film:search").set_value(search).run()
-            ends[seat, search] = next(c.value for c in at.caption if "frames of the search" in c.value)
+            ends[seat, search] = next(c.value for c in at.markdown if "frames of the search" in c.value)
     assert len(set(ends.values())) == 4 and not at.exception
     assert all("it names the record" in said for (seat, _), said in ends.items() if seat == PLAIN)
     # where a ciphertext's guess ranks is luck, in one of 100 the first; that it is the picture is not
@@ -126,8 +140,15 @@ def test_both_searches_find_the_picture_in_the_plain_update_only(app):
     assert all((found > 30) == (seat == PLAIN) for (seat, _), found in decibels.items()), decibels
 
 
+def test_all_attacks_are_listed_with_their_remedies_when_the_page_opens(app):
+    text = said(run_on(app, "limits"))
+    assert all(f"{attack.title} → {attack.remedy}" in text for attack in ATTACKS)
+    assert f"of {len(ATTACKS)} attacks, encryption stops 9 at the server; 2 have no remedy here" in text
+
+
 def test_every_limit_is_drawn(app):
     signs = {
+        "All attacks": "have no remedy here",
         "Collusion": "1 client and the coordinator open",
         "The sum itself": "Encryption changes none of these numbers",
         "Key heist": "of the updates opened",

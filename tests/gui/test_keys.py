@@ -63,6 +63,32 @@ def test_sizes_are_measured(playground):
     assert sizes.public_key == len(playground.parties["coordinator"].public_key.material)
 
 
+@pytest.mark.parametrize(("preset", "custody"), [("bfv-lean", "individual"), ("bfv-threshold-classroom", "2-of-4")])
+def test_the_example_shows_what_rotation_theft_and_revocation_do(preset, custody):
+    playground = KeyPlayground(preset, 4, custody)
+    assert playground.live_through() == ""
+    assert [line.rounds for line in playground.epochs] == [(1, 2), (3,), (4,)]
+    assert [line.revoked for line in playground.epochs] == [(), (), ("client-4",)]
+    assert [playground.theft_opens(line.epoch) for line in playground.epochs] == [(1, 2), (3,), (4,)]
+    playground.destroy(1)
+    assert playground.theft_opens(1) is None and playground.theft_opens(2) == (3,)
+    assert playground.holdings()["kms"] == {1: "destroyed", 2: "dealt", 3: "dealt"}
+
+
+def test_a_theft_that_is_tried_again_after_a_round_finds_the_new_round():
+    playground = KeyPlayground("bfv-lean", 4, "individual")
+    playground.play_round()
+    assert playground.theft_opens(1) == (1,)
+    playground.play_round()
+    assert playground.theft_opens(1) == (1, 2)
+
+
+def test_where_nobody_can_be_revoked_the_example_says_so():
+    playground = KeyPlayground("bfv-threshold-classroom", 4, "4-of-4")
+    assert "4" in playground.live_through()
+    assert [line.revoked for line in playground.epochs] == [(), (), ()]
+
+
 def test_lean_presets_cannot_be_shared_out():
     with pytest.raises(ParameterError, match="bfv-threshold"):
         KeyPlayground("bfv-lean", 4, "2-of-4")

@@ -10,6 +10,8 @@ from hefl_core.app.attacked import beside_control
 from hefl_core.app.report import Cover, to_html
 from hefl_core.attacks.on_run import ON_RUN, Reading
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
+from hefl_core.checks.claims.tally import tally
+from hefl_core.runtime.result import ClaimVerdict, Finding
 from tests.conftest import SMALL, finished
 from tests.gui.conftest import run_on
 from tests.tables.hospitals import A, B, C
@@ -40,14 +42,37 @@ def test_a_training_is_compared_with_plain_alone_and_together(app):
 
 def test_every_claim_and_every_limit_is_on_the_page_and_a_planted_fault_turns_red(app):
     at = run_on(app, "guarantees")
-    text = " ".join(block.value for block in at.markdown)
+    text = " ".join(block.value for block in (*at.markdown, *at.caption))
     assert all(claim.sentence in text for claim in LEDGER)
     assert all(sentence in text for sentence in NOT_PROMISED)
-    assert "executed: holds" in text and "FAILS" not in text
+    assert red(at) == 0 and "executed: holds]" in text and " 0 fail," in text
     at.button(key="plant-coordinator-blind").click().run()
-    assert "executed: FAILS" in " ".join(block.value for block in at.markdown)
+    assert red(at) == 1 and any(" 1 fail," in block.value for block in at.markdown)
     at.button(key="plant-coordinator-blind").click().run()
-    assert "FAILS" not in " ".join(block.value for block in at.markdown)
+    assert red(at) == 0
+
+
+def red(at):
+    """Badges that say that a check failed, without the line that explains them."""
+    return sum("red-badge" in block.value and "executed: FAILS" in block.value for block in at.markdown)
+
+
+def test_a_board_sees_five_sentences_and_opens_the_rest(app):
+    at = run_on(app, "guarantees", audience="stakeholder")
+    bold = [block.value for block in at.main.markdown if "badge" in block.value and "**" in block.value]
+    assert len(bold) == len(LEDGER)
+    first = " ".join(bold[:5])
+    assert not any(word in first for word in ("χ²", "θ_0", "float32", "cohort", " d,")), first
+    assert any("Is a ciphertext personal data?" in block.value for block in at.markdown)
+    assert {"Precise words and evidence"} <= {one.label for one in at.expander}
+
+
+def test_every_claim_is_counted_once():
+    found = tally(LEDGER, [])
+    assert (found.holds, found.fails) == (0, 0) and found.silent + found.argued == len(LEDGER)
+    one = next(claim for claim in LEDGER if claim.kind == "executed")
+    failing = tally(LEDGER, [Finding(one.id, ClaimVerdict.FAILS, "")])
+    assert (failing.fails, failing.silent) == (1, found.silent - 1)
 
 
 def test_the_report_says_what_the_run_says(app):

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from hefl_core.figures.leak import Leak, as_shown
+from hefl_core.figures.leak import Leak, as_grey, as_shown, as_static
 from pages.parts import frame
 from pages.parts.i18n import _
 
@@ -18,102 +18,141 @@ _COMPONENT = st.components.v2.component(
     css=(_HERE / "board.css").read_text(encoding="utf-8"),
     js=(_HERE / "board.js").read_text(encoding="utf-8"),
 )
-_STRONGEST = 3.0
-"""Standard deviations drawn in full colour."""
+_NUMBERS_SHOWN = 240
 
 
 def story_board(found: Leak, *, key: str) -> None:
     """Play the story once, from the beginning."""
-    update = list(found.update[:240])
     _COMPONENT(
         key=key,
         data={
             "scenes": scenes(found),
-            "record": as_shown(found.record, _STRONGEST),
-            "from_plain": as_shown(found.from_plain, _STRONGEST),
-            "from_cipher": as_shown(found.from_cipher, _STRONGEST),
-            "plain": as_shown(found.update[:240], max(abs(value) for value in update)),
-            "cipher": [byte / 127.5 - 1 for byte in found.ciphertext[:240]],
-            "columns": found.side or 6,
+            "rows": _rows(found),
+            "pictures": _pictures(found),
+            "diagnosis": _answer(found),
+            "plain": as_shown(found.update[:_NUMBERS_SHOWN]),
+            "cipher": as_static(found.ciphertext[:_NUMBERS_SHOWN]),
+            "columns": found.side or 0,
             "dark": frame.dark(),
             "presenter": frame.presenter(),
-            "autoplay": True,
             "words": {
-                "hospital": _("Hospital"),
-                "coordinator": _("Coordinator"),
+                "hospital": _("In the hospital"),
+                "coordinator": _("At the server (coordinator)"),
                 "play": _("Play"),
                 "pause": _("Pause"),
+                "replay": _("Replay"),
                 "scene": _("Scene"),
+                "here": _("the record"),
+                "from_plain": _("computed from the plain update"),
+                "from_cipher": _("computed from the encrypted update"),
+                "nothing": _("nothing yet"),
             },
         },
     )
 
 
-def scenes(found: Leak) -> list[dict[str, Any]]:
-    """Text and picture of each scene."""
-    d, n = f"{len(found.update):,}", len(found.record)
-    alike_plain, alike_cipher = found.likeness
-    some = ", ".join(f"{name} {value:.4g}" for name, value in list(zip(found.names, found.raw, strict=True))[:2])
-    again = ", ".join(
-        f"{name} {value:.4g}" for name, value in list(zip(found.names, found.raw_from_plain, strict=True))[:2]
-    )
-    here = _("{some}, …: {label}").format(some=some, label=found.label)
-    readable = not found.survives
+def _rows(found: Leak) -> list[dict[str, str]]:
     return [
         {
-            "text": _("One record of {n} measurements, from the data set {data}. It never leaves the hospital.").format(
-                n=n, data=found.dataset
-            ),
-            "left": here,
+            "name": _(row.name),
+            "unit": _(row.unit) if row.unit else "",
+            "here": row.here,
+            "from_plain": row.from_plain,
+            "from_cipher": row.from_cipher,
+        }
+        for row in found.card
+    ]
+
+
+def _pictures(found: Leak) -> dict[str, list[float]]:
+    if found.side is None:
+        return {}
+    return {
+        "here": as_grey(found.record),
+        "from_plain": as_grey(found.from_plain),
+        "from_cipher": as_grey(found.from_cipher),
+    }
+
+
+def _answer(found: Leak) -> str:
+    """What the record says about its person or picture."""
+    if found.dataset == "breast_cancer":
+        return _("Diagnosis: {label}").format(label=_(found.label))
+    return _("Label: {label}").format(label=_(found.label))
+
+
+def scenes(found: Leak) -> list[dict[str, Any]]:
+    """Text and picture of each scene."""
+    n, d = len(found.names), f"{len(found.update):,}"
+    from_plain, from_cipher = found.recovered
+    size = _("{n} bytes").format(n=f"{found.plain_nbytes:,}")
+    locked = _("{n} bytes, {scheme}").format(n=f"{found.ciphertext_nbytes:,}", scheme=found.scheme)
+    update, encrypted = _("model update, not the record"), _("the same update, encrypted")
+    stays = _("stays here")
+    shown = _("{shown} of {n} values").format(shown=len(found.card) or n, n=n)
+    return [
+        {
+            "text": _("A patient's record. It stays in the hospital.")
+            if found.dataset == "breast_cancer"
+            else _("One record of the data. It stays in the hospital."),
+            "left": shown,
             "wire": "none",
         },
         {
-            "text": _("Plain federated learning sends only what the model learned from it: {d} numbers.").format(d=d),
-            "left": here,
+            "text": _("What leaves is a model update: {d} numbers that the model learned from this record.").format(
+                d=d
+            ),
+            "left": stays,
             "wire": "plain",
-            "size": _("{n} bytes").format(n=f"{found.plain_nbytes:,}"),
+            "thing": update,
+            "size": size,
             "arrives": True,
-            "right": _("an update, no record. Is that safe?"),
+            "right": _("An update arrived, no record. Is that safe?"),
         },
         {
-            "text": _("One division brings the record back: x = ΔW / Δb."),
-            "left": here,
+            "text": _("No. From one record's update the coordinator computes the record, by one division per value."),
+            "left": stays,
             "wire": "plain",
-            "size": _("{n} bytes").format(n=f"{found.plain_nbytes:,}"),
+            "thing": update,
+            "size": size,
             "arrives": True,
             "shows": "from_plain",
+            "leaks": True,
             "reveal": True,
-            "right": _("{again}, … · largest error {error:.0e} · likeness {like:.2f}").format(
-                again=again, error=found.error, like=alike_plain
-            ),
+            "right": _("{found} of {n} values agree with the record.").format(found=from_plain, n=n),
         },
         {
             "text": _("Now the hospital encrypts the same update before it leaves."),
-            "left": here,
+            "left": stays,
             "wire": "cipher",
-            "size": _("{n} bytes, {scheme}").format(n=f"{found.ciphertext_nbytes:,}", scheme=found.scheme),
+            "thing": encrypted,
+            "size": locked,
         },
         {
             "text": _("The same division finds the record in this run too: nothing was encrypted.")
-            if readable
-            else _("The same division on what arrives now gives static."),
-            "left": here,
+            if not found.survives
+            else _("The same division on what arrives now gives noise."),
+            "left": stays,
             "wire": "cipher",
-            "size": _("{n} bytes, {scheme}").format(n=f"{found.ciphertext_nbytes:,}", scheme=found.scheme),
+            "thing": encrypted,
+            "size": locked,
             "arrives": True,
             "shows": "from_cipher",
+            "leaks": not found.survives,
             "reveal": True,
-            "right": _("likeness {like:.2f}; unrelated lists reach {chance:.2f} by chance").format(
-                like=alike_cipher, chance=found.chance
-            ),
+            "right": _("{found} of {n} values agree with the record.").format(found=from_cipher, n=n),
         },
         {
-            "text": _("The coordinator adds what it cannot read; only the hospitals open the sum of all updates."),
-            "left": here,
+            "text": _("The coordinator adds updates that it cannot read. Only the hospitals open the sum.")
+            if found.survives
+            else _("The coordinator adds updates that it can read."),
+            "left": stays,
             "wire": "cipher",
-            "size": found.key_id,
+            "thing": encrypted,
+            "size": locked,
             "arrives": True,
             "shows": "from_cipher",
-            "right": _("it holds ciphertext and a public key"),
+            "leaks": not found.survives,
+            "right": _("It holds ciphertext and a public key.") if found.survives else "",
         },
     ]

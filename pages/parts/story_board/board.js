@@ -1,8 +1,7 @@
 // The story of one record. Every number and every pixel comes from the computation on the server; here it is only shown.
-const SECONDS = 9;
+const ALTOGETHER = 30; // seconds
 const boards = new WeakMap();
 
-const hex = (name, root) => getComputedStyle(root).getPropertyValue(name).trim();
 const mix = (value, dark) => {
   const ground = dark ? [34, 48, 61] : [236, 240, 244];
   const colour = value > 0 ? (dark ? [86, 180, 233] : [0, 114, 178]) : [230, 159, 0];
@@ -10,15 +9,18 @@ const mix = (value, dark) => {
   return `rgb(${ground.map((g, i) => Math.round(g + (colour[i] - g) * t)).join(",")})`;
 };
 
-function grid(canvas, values, columns, dark, shown = values.length) {
+const grey = (value) => { const v = Math.round(255 * value); return `rgb(${v},${v},${v})`; };
+const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+function grid(canvas, values, columns, dark, shown = values.length, colour = mix) {
   const rows = Math.ceil(values.length / columns);
   const size = Math.max(4, Math.floor(300 / columns));
   canvas.width = columns * size;
   canvas.height = rows * size;
-  const gap = size > 14 ? 2 : 0;
+  const gap = colour === mix && size > 14 ? 2 : 0;
   const pen = canvas.getContext("2d");
   for (let i = 0; i < Math.min(values.length, shown); i++) {
-    pen.fillStyle = mix(values[i], dark);
+    pen.fillStyle = colour(values[i], dark);
     pen.fillRect((i % columns) * size, Math.floor(i / columns) * size, size - gap, size - gap);
   }
 }
@@ -44,7 +46,8 @@ class Board {
     this.data = data;
     this.root.classList.toggle("dark", data.dark);
     this.root.classList.toggle("presenter", data.presenter);
-    this.root.style.setProperty("--ratio", data.columns / Math.ceil(data.record.length / data.columns));
+    this.root.classList.toggle("picture", data.columns > 0);
+    this.seconds = ALTOGETHER / data.scenes.length;
     this.find(".hospital .title").textContent = data.words.hospital;
     this.find(".coordinator .title").textContent = data.words.coordinator;
     if (fresh) {
@@ -57,7 +60,7 @@ class Board {
       }));
       this.elapsed = 0;
       this.at = -1;
-      if (data.autoplay) this.play(); else this.show(0, 1);
+      if (still()) this.show(0, 1); else this.play();
     } else {
       this.show(Math.max(0, this.at), this.part ?? 1);
     }
@@ -77,15 +80,15 @@ class Board {
   play() {
     if (this.at >= this.data.scenes.length - 1 && this.part >= 1) { this.at = 0; this.part = 0; }
     this.playing = true;
-    this.elapsed = (Math.max(0, this.at) + ((this.part ?? 0) % 1)) * SECONDS;
+    this.elapsed = (Math.max(0, this.at) + ((this.part ?? 0) % 1)) * this.seconds;
     let before = performance.now();
     const beat = (now) => {
       if (!this.playing) return;
       this.elapsed += Math.max(0, now - before) / 1000;
       before = now;
-      const scene = Math.floor(this.elapsed / SECONDS);
+      const scene = Math.floor(this.elapsed / this.seconds);
       if (scene >= this.data.scenes.length) { this.show(this.data.scenes.length - 1, 1); return this.pause(); }
-      this.show(scene, this.elapsed / SECONDS - scene);
+      this.show(scene, this.elapsed / this.seconds - scene);
       this.frame = requestAnimationFrame(beat);
     };
     this.frame = requestAnimationFrame(beat);
@@ -94,37 +97,70 @@ class Board {
 
   pause() { this.playing = false; cancelAnimationFrame(this.frame); this.label(); }
 
-  label() { this.find(".play").textContent = this.playing ? `❚❚ ${this.data.words.pause}` : `▶ ${this.data.words.play}`; }
+  label() {
+    const { pause, play, replay } = this.data.words;
+    const over = this.at >= this.data.scenes.length - 1 && this.part >= 1;
+    this.find(".play").textContent = this.playing ? `❚❚ ${pause}` : over ? `↻ ${replay}` : `▶ ${play}`;
+  }
 
   show(index, part) {
-    const { scenes, dark, columns } = this.data;
+    const { scenes, dark } = this.data;
     const scene = scenes[index];
     const changed = index !== this.at;
     this.at = index;
     this.part = part;
-    [...this.find(".dots").children].forEach((dot, i) => { dot.firstChild.style.width = i < index ? "100%" : i === index ? `${part * 100}%` : "0"; });
+    [...this.find(".dots").children].forEach((dot, i) => {
+      dot.firstChild.style.setProperty("--done", i < index ? "100%" : i === index ? `${part * 100}%` : "0%");
+    });
     if (changed) {
       this.find(".text").textContent = scene.text;
       this.find(".hospital .under").textContent = scene.left ?? "";
       this.find(".coordinator .under").textContent = scene.right ?? "";
       this.root.dataset.scene = index;
-      this.label();
-      grid(this.find(".hospital canvas"), this.data.record, columns, dark);
+      this.fill(".hospital", "here", 1);
       this.find(".packet").className = `packet ${scene.wire}`;
+      this.find(".thing").textContent = scene.thing ?? "";
       this.find(".size").textContent = scene.size ?? "";
       if (scene.wire !== "none") grid(this.find(".packet canvas"), this.data[scene.wire], 40, dark);
-      this.find(".coordinator").classList.toggle("leaking", scene.shows === "from_plain");
+      this.find(".packet canvas").setAttribute("aria-label", scene.thing ?? "");
+      this.find(".coordinator").classList.toggle("leaking", Boolean(scene.leaks));
+      this.find(".coordinator").classList.toggle("safe", scene.shows === "from_cipher" && !scene.leaks);
     }
     const travel = Math.min(1, part / 0.35);
     const eased = travel < 0.5 ? 2 * travel * travel : 1 - (2 - 2 * travel) ** 2 / 2;
-    this.find(".packet").style.left = `${eased * 100 * (scene.arrives ? 1 : 0.5)}%`;
-    this.find(".packet").style.transform = `translate(${-10 - eased * (scene.arrives ? 80 : 40)}%, -50%)`;
-    const target = this.find(".coordinator canvas");
-    const values = scene.shows ? this.data[scene.shows] : [];
-    const count = scene.reveal ? Math.ceil(values.length * Math.min(1, part / 0.6)) : values.length;
-    if (changed || scene.reveal) {
-      grid(target, scene.shows ? values : this.data.record.map(() => 0), columns, dark, scene.shows ? count : undefined);
+    this.root.style.setProperty("--travel", eased * (scene.arrives ? 1 : 0.5));
+    if (changed || scene.reveal) this.fill(".coordinator", scene.shows, scene.reveal ? Math.min(1, part / 0.6) : 1);
+    this.label();
+  }
+
+  // The values that a place has by now: of a table line by line, of a picture pixel by pixel.
+  fill(place, which, share) {
+    const { rows, pictures, columns, words, dark } = this.data;
+    const canvas = this.find(`${place} canvas`);
+    if (columns) {
+      const values = which ? pictures[which] : pictures.here.map(() => 0.5);
+      canvas.setAttribute("aria-label", which ? words[which] : words.nothing);
+      grid(canvas, values, columns, dark, which ? Math.ceil(values.length * share) : undefined, grey);
     }
+    const known = which ? Math.ceil(rows.length * share) : 0;
+    const list = this.find(`${place} .rows`);
+    if (list.children.length !== rows.length) list.replaceChildren(...rows.map(() => this.line()));
+    rows.forEach((row, at) => {
+      const [name, value, unit] = list.children[at].querySelectorAll("span, b span, i");
+      name.textContent = row.name;
+      value.textContent = at < known ? row[which] : "?";
+      unit.textContent = at < known && row.unit ? ` ${row.unit}` : "";
+    });
+    this.find(`${place} .diagnosis`).textContent = which === "here" ? this.data.diagnosis : "";
+  }
+
+  line() {
+    const row = document.createElement("div");
+    row.className = "row";
+    const value = document.createElement("b");
+    value.append(document.createElement("span"), document.createElement("i"));
+    row.append(document.createElement("span"), value);
+    return row;
   }
 }
 
