@@ -256,7 +256,7 @@ def observing(**changes):
     """Client 1's observation with other fields; ``raw``: something else in its place."""
 
     class Observed(Honest):
-        def observe(self, position):
+        def observe(self, position, *, whole=False):
             if "raw" in changes:
                 return changes["raw"]
             theta = self.theta.tobytes()
@@ -299,6 +299,8 @@ SEEN = {
     "fewer examples than none": {"examples": -5},
     "more examples than agreed": {"examples": 1 << 40},
     "another's name": {"client": "client-3"},
+    "a part of an imprint that is too short": {"imprint": (b"x",)},
+    "3 bytes of noise": {"opened_noise": b"123"},
 }
 
 
