@@ -187,7 +187,7 @@ class Experiment:
             return None
         if self.mechanism is not None:
             return self.mechanism.bound
-        return self.bound if isinstance(self.bound, float | int) else load_preset(self.scheme).default_bound
+        return float(self.bound) if isinstance(self.bound, float | int) else load_preset(self.scheme).default_bound
 
     @property
     def cohort_floor(self) -> int:

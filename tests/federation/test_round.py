@@ -195,3 +195,8 @@ def test_a_label_that_is_not_the_plans_is_refused_at_the_door(small_run):
 
 def _first(run, step):
     return next(sent for sent in run.transcript.sent if sent.step == step)
+
+
+def test_a_bound_that_is_a_whole_number_is_a_bound():
+    """`bound=1` in a program is an int; the plan carries a float."""
+    assert len(finished(SMALL.but(rounds=1, bound=1)).rounds) == 1
