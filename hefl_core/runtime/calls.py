@@ -101,6 +101,7 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
     AUDITOR: {
         **_RECEIVE,
         "acknowledge": _SAY,
+        "objection": _SAY,
         "confirm": _SAY,
         "evidence": Step(tuple[Position, str], bytes),
         "unrecorded": _UNRECORDED,

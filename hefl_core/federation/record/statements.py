@@ -18,6 +18,7 @@ from hefl_core.federation.admission import (
     check_contributors,
     check_foreseen,
     check_listed,
+    check_objection,
     check_spares,
     check_upload,
     read_ciphertext,
@@ -79,6 +80,7 @@ class Statements:
             m.PLAN: self._planned,
             m.COMMITMENTS: self._list,
             m.UPDATE: self._update,
+            m.OBJECTION: self._objection,
             m.SUM: self._sum,
             m.CONFIRMATION: self._confirmation,
             m.READY: self._ready,
@@ -227,6 +229,13 @@ class Statements:
         if attempt.listed is not None:  # the grammar has it after the list
             length = self._manifest.parameters
             check_upload(header, attempt.listed, (length, length + 8))
+
+    def _objection(self, head: SignedHeader, body: bytes) -> None:
+        header, objection = head.header, decode(body, m.Objection)
+        published = self._conversation.places[header.position].header(m.COMMITMENTS, COORDINATOR)
+        listed = self._attempts[header.position].listed
+        if published is not None and listed is not None:  # the grammar has it after the list
+            check_objection(objection, published.header.digest, listed)
 
     def _sum(self, head: SignedHeader, body: bytes) -> None:
         header, message = head.header, decode(body, EncryptedSum)
