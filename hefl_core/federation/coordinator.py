@@ -357,17 +357,20 @@ class Coordinator(Party):
                 f"round {position.round}: expected an upload from each listed client, missing {', '.join(missing)}; "
                 "try another attempt"
             )
-        headers = tuple(upload.header for upload in uploads.values() if upload is not None)
+        found = [upload for upload in uploads.values() if upload is not None]
         with self.working("aggregate"):
             running = self.scheme.accumulator(self.public_key)
-            for signed in headers:
-                running.add(decode(self._ciphertexts[signed.header.content_digest], CiphertextVector))
+            for upload in found:
+                running.add(self._ciphertext(upload))
             total = running.total()
-        message = EncryptedSum(total, headers)
+        message = EncryptedSum(total, tuple(upload.header for upload in found))
         cohort = self.enrolment.roster.clients
         return self._compose(
             m.SUM, position, (AUDITOR, *cohort), encode(message), commitments=listed.digest, blocks=len(total.blocks)
         )
+
+    def _ciphertext(self, upload: Upload) -> CiphertextVector:
+        return decode(self._ciphertexts[upload.header.header.content_digest], CiphertextVector)
 
     def _upload(self, name: str, committed: SignedHeader) -> Upload | None:
         """This client's upload for this commitment; None when there is none."""
