@@ -7,9 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from hefl_core.errors import IntegrityError, KeyMismatch, RoundError, WireError
 from hefl_core.federation.agreed_sizes import upload_nbytes
 from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.messages import MAX_ATTEMPTS, Commitment, CommitmentList, Receipt, RoundPlan, senders
+from hefl_core.federation.messages import (
+    MAX_ATTEMPTS,
+    Commitment,
+    CommitmentList,
+    DecryptionRequest,
+    Objection,
+    Receipt,
+    RoundPlan,
+    senders,
+)
 from hefl_core.ids import KeyId, looks_like_a_digest
-from hefl_core.schemes.base import CiphertextVector, PublicKey, Scheme
+from hefl_core.keys.roster import Roster
+from hefl_core.schemes.base import CiphertextVector, PartialDecryption, PublicKey, Scheme
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Header, Position, SignedHeader
 
@@ -131,6 +141,40 @@ def read_ciphertext(content: bytes, header: Header, scheme: Scheme, key: PublicK
         raise KeyMismatch(f"update of {header.sender}: header and ciphertext name different keys")
     scheme.check(key, vector)
     return vector
+
+
+def check_objection(objection: Objection, published: bytes, listed: CommitmentList) -> None:
+    """An objection is to the list that was published, and names clients on it. Raises: IntegrityError."""
+    if objection.listed != published:
+        raise IntegrityError(
+            f"objection: expected it to the list {published.hex()[:12]}, found one to {objection.listed.hex()[:12]}; "
+            "the auditor has another list"
+        )
+    if not objection.lacking or objection.lacking != tuple(n for n in listed.senders if n in objection.lacking):
+        raise IntegrityError(
+            f"objection: expected some of the listed clients in the list's order, found {', '.join(objection.lacking)[:200]}"
+        )
+
+
+def read_part(
+    content: bytes, header: Header, request: DecryptionRequest, roster: Roster, blocks: int
+) -> PartialDecryption:
+    """Decode a part and compare its label with its sender and the request. ``blocks``: those of the sum.
+
+    A false label can be laid to its sender; false values cannot, they show in the opened sum only. Raises: WireError.
+    """
+    try:
+        part = PartialDecryption.from_bytes(content)
+    except WireError as error:
+        raise WireError(f"partial of {header.sender}: {error}") from error
+    active = tuple(sorted(roster.index(name) for name in request.active))
+    expected = (header.key_id, roster.index(header.sender), active, blocks)
+    found = (str(part.key_id), part.index, part.active, len(part.blocks))
+    if found != expected:
+        raise WireError(
+            f"partial of {header.sender}: expected (key, holder, active set, blocks) {expected}, found {found}"
+        )
+    return part
 
 
 def check_agreed(vector: CiphertextVector, plan: RoundPlan, tagged: bool, what: str) -> None:

@@ -30,6 +30,8 @@ SAYS: Final = {
     "apply": m.RECEIPT,
 }
 """The kind of letter that answers a client's step."""
+UNANSWERED: Final = ("ready",)
+"""Steps that a client may have no part in; in every other a client that is asked owes a letter."""
 MOST_COUNTED: Final = (1 << 53) - 1
 """Larger counts are no longer exact in JSON readers."""
 
@@ -42,7 +44,7 @@ def wrong_answer(party: str, step: str, argument: object, answer: object, client
         elif step == "ceremony":
             for letter in _check_each(answer, Letter, f"{step} of {party}"):
                 _check_letter(party, PREFIX + str(argument), letter, clients)
-        elif step in SAYS and answer is not None:
+        elif step in SAYS and (answer is not None or step not in UNANSWERED):
             for letter in _check_each((answer,), Letter, f"{step} of {party}"):
                 _check_letter(party, SAYS[step], letter, clients, argument)
     except HeflError as error:

@@ -10,7 +10,7 @@ from hefl_core.federation import messages as m
 from hefl_core.federation.admission import check_agreed, check_receipt, check_upload, read_ciphertext
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.letter import Letter
-from hefl_core.federation.messages import Acknowledgement, Confirmation, Receipt
+from hefl_core.federation.messages import Acknowledgement, Confirmation, Objection, Receipt
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.witness import Witness
 from hefl_core.ids import COORDINATOR
@@ -40,8 +40,12 @@ class Auditor(Witness):
 
     @property
     def steps(self) -> Mapping[str, Callable[[Position], Letter | None]]:
-        """The confirmation of the sum; under collective custody the acknowledgement of the list too."""
-        return {m.ACKNOWLEDGEMENT: self.acknowledge, m.CONFIRMATION: self.confirm}
+        """The confirmation of the sum, or an objection; under collective custody the acknowledgement of the list too."""
+        return {
+            m.ACKNOWLEDGEMENT: self.acknowledge,
+            m.OBJECTION: self.objection,
+            m.CONFIRMATION: self.confirm,
+        }
 
     def catch_up(self, position: Position) -> None:
         """Close the round if enough receipts came, also after a restart that missed the call to close."""
@@ -93,16 +97,27 @@ class Auditor(Witness):
 
     def _make_acknowledgement(self, position: Position) -> Envelope:
         listed = self.envelope(position, m.COMMITMENTS, COORDINATOR).header.digest
-        return self._outbox.compose(
-            m.ACKNOWLEDGEMENT,
-            position,
-            self.enrolment.roster.clients,
-            encode(Acknowledgement(listed)),
-            key_id=str(self.public_key.id),
-            plan=self._plan,
-            state=self.state,
-            length=self.manifest.parameters,
+        return self._compose(
+            m.ACKNOWLEDGEMENT, position, self.enrolment.roster.clients, encode(Acknowledgement(listed))
         )
+
+    def objection(self, position: Position) -> Letter | None:
+        """Name the listed clients whose update is not here, before a sum fixes the round's members; None if all are here.
+
+        Leaks: nothing but participation.
+        Raises: RoundError before a list has come.
+        """
+        listed = self.current_list(position)
+        lacking = tuple(
+            one.header.sender for one in listed.listed if (one.header.position, one.header.sender) not in self._contents
+        )
+        if not lacking and (position, m.OBJECTION) not in self._answers:
+            return None
+        return self.answer(position, m.OBJECTION, lambda: self._make_objection(position, lacking))
+
+    def _make_objection(self, position: Position, lacking: tuple[str, ...]) -> Envelope:
+        listed = self.envelope(position, m.COMMITMENTS, COORDINATOR).header.digest
+        return self._compose(m.OBJECTION, position, (COORDINATOR,), encode(Objection(listed, lacking)))
 
     def confirm(self, position: Position) -> Letter:
         """Re-add the listed updates and sign what was added.
@@ -133,16 +148,22 @@ class Auditor(Witness):
             updates=tuple(item.header.digest for item in message.updates),
             blocks=m.block_digests(self.envelope(position, m.SUM, COORDINATOR).body),
         )
+        recipients = (COORDINATOR, *self.enrolment.roster.clients)
+        return self._compose(m.CONFIRMATION, position, recipients, encode(confirmation), blocks=len(found.blocks))
+
+    def _compose(
+        self, kind: str, position: Position, recipients: tuple[str, ...], content: bytes, *, blocks: int = 0
+    ) -> Envelope:
         return self._outbox.compose(
-            m.CONFIRMATION,
+            kind,
             position,
-            (COORDINATOR, *self.enrolment.roster.clients),
-            encode(confirmation),
+            recipients,
+            content,
             key_id=str(self.public_key.id),
             plan=self._plan,
             state=self.state,
             length=self.manifest.parameters,
-            blocks=len(found.blocks),
+            blocks=blocks,
         )
 
     def finish(self, position: Position) -> None:

@@ -12,6 +12,7 @@ from hefl_core.federation.admission import (
     check_agreed,
     check_committed,
     check_foreseen,
+    check_objection,
     check_place,
     check_receipt,
     check_spares,
@@ -26,6 +27,7 @@ from hefl_core.federation.messages import (
     Confirmation,
     DecryptionRequest,
     EncryptedSum,
+    Objection,
     Ready,
     Receipt,
     RoundPlan,
@@ -43,7 +45,7 @@ from hefl_core.wire.spool import Spool
 
 @dataclass(frozen=True)
 class Upload:
-    """A client's upload of this round: its commitment and its signed header. The ciphertext is in the spool."""
+    """A client's upload of this round: its commitment and its signed header. The ciphertext is in the spool, under its digest."""
 
     committed: SignedHeader
     commitment: Commitment
@@ -66,8 +68,8 @@ class Coordinator(Party):
     ) -> None:
         super().__init__(name, manifest, kms, log, members)
         self._theta_0 = theta_0
-        self._uploads: dict[str, Upload] = {}
-        self._ciphertexts = Spool[str]()
+        self._uploads: dict[str, tuple[Upload, ...]] = {}  # of this round, the newest last
+        self._ciphertexts = Spool[bytes]()
         self._seen: set[bytes] = set()
         self.resume()
 
@@ -149,6 +151,8 @@ class Coordinator(Party):
             self._admit_receipt(envelope)
         elif header.kind == m.COMMITMENT:
             self._admit_commitment(envelope)
+        elif header.kind == m.OBJECTION:
+            self._admit_objection(envelope)
         elif header.kind == m.CONFIRMATION:
             decode(envelope.body, Confirmation)
         elif header.kind == m.READY:
@@ -198,8 +202,22 @@ class Coordinator(Party):
             raise RoundError(f"update of {header.sender}: its encryption's randomness was used before; encrypt again")
         self._seen |= {header.content_digest} | randomness
         committed = self.envelope(header.position, m.COMMITMENT, header.sender).signed_header
-        self._uploads[header.sender] = Upload(committed, commitment, envelope.signed_header)
-        self._ciphertexts[header.sender] = content
+        upload = Upload(committed, commitment, envelope.signed_header)
+        self._uploads[header.sender] = (*self._uploads.get(header.sender, ()), upload)
+        self._ciphertexts[header.content_digest] = content
+
+    def _admit_objection(self, envelope: Envelope) -> None:
+        """Drop the uploads that the auditor lacks, before they are in a sum: it would confirm none that has them."""
+        position = envelope.header.position
+        if (position, m.SUM) in self._answers:
+            raise RoundError("objection of auditor: too late, the sum is made; the auditor rejects it instead")
+        published, objection = self.said(position, m.COMMITMENTS), decode(envelope.body, Objection)
+        listed = decode(published.body, CommitmentList)
+        check_objection(objection, published.header.digest, listed)
+        committed = dict(zip(listed.senders, listed.listed, strict=True))
+        for name in objection.lacking:
+            left = tuple(one for one in self._uploads.get(name, ()) if one.committed != committed[name])
+            self._uploads[name] = left
 
     def kept(self, envelope: Envelope) -> Envelope:
         """Uploads lie in the spool, so that memory does not grow with the number of clients."""
@@ -249,8 +267,8 @@ class Coordinator(Party):
 
         In a retry the uploads of clients that died since are carried over. Once there was a sum, every later one has the same
         members: the difference of two sums would be a client's update. A client that returns in between waits for the next
-        round. A client that was listed in an earlier attempt without an accepted upload is not listed again, as long as
-        min_cohort others are.
+        round. A client that was listed in an earlier attempt without an accepted upload is not trusted with another: its last
+        one is carried over, as long as t others commit anew; without any it is not listed again, as long as min_cohort others are.
 
         Raises: RoundError when they are fewer than min_cohort.
         """
@@ -261,17 +279,21 @@ class Coordinator(Party):
         cohort = self.enrolment.roster.clients
         floor = self.manifest.experiment.cohort_floor
         listed = {name: (env.signed_header, decode(env.body, Commitment)) for name, env in arrived.items()}
-        for name, upload in self._uploads.items():
+        stored = {name: uploads[-1] for name, uploads in self._uploads.items() if uploads}
+        for name, upload in stored.items():
             listed.setdefault(name, (upload.committed, upload.commitment))
         if (members := self._summed(position.round)) is not None:
-            listed = {name: listed[name] for name in members}
+            listed, floor = {name: listed[name] for name in members if name in listed}, len(members)
         else:
             for name in self._spared(position, tuple(name for name in cohort if name in listed)):
                 del listed[name]
+        for name in self._carried(position, tuple(name for name in cohort if name in listed and name in arrived)):
+            listed[name] = stored[name].committed, stored[name].commitment
         if len(listed) < floor:
             missing = ", ".join(name for name in cohort if name not in listed)
             raise RoundError(
-                f"round {position.round}: expected at least {floor} commitments (min_cohort), found {len(listed)}; "
+                f"round {position.round}: expected at least {floor} commitments "
+                f"({'min_cohort' if members is None else 'all members of its first sum'}), found {len(listed)}; "
                 f"missing: {missing}"
             )
         in_order = [listed[name] for name in cohort if name in listed]
@@ -280,21 +302,38 @@ class Coordinator(Party):
 
     def _spared(self, position: Position, names: Sequence[str]) -> tuple[str, ...]:
         """Those of ``names`` that committed before without an upload, worst first; min_cohort others remain."""
+        failed = self._failures(position)
+        room = max(0, len(names) - self.manifest.experiment.cohort_floor)
+        return worst([name for name in names if not self._uploads.get(name)], failed, room)
+
+    def _carried(self, position: Position, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of ``names``, who committed anew, whose earlier upload is taken instead: they failed since, and t others remain.
+
+        Fewer than t could not decrypt: a holder answers only for a sum with an upload of this attempt.
+        """
+        failed = self._failures(position)
+        room = max(0, len(names) - self.enrolment.record.quorum.threshold)
+        return worst([name for name in names if self._uploads.get(name)], failed, room)
+
+    def _failures(self, position: Position) -> Counter[str]:
+        """How often each client was listed in earlier attempts of this round without an upload that was accepted."""
         failed = Counter[str]()
         for (place, kind), answer in self._answers.items():
             if kind == m.COMMITMENTS and place.round == position.round and place.attempt < position.attempt:
                 listed = decode(answer.envelope.body, CommitmentList)
-                failed.update(name for name in listed.senders if name not in self._uploads)
-        room = max(0, len(names) - self.manifest.experiment.cohort_floor)
-        return tuple(sorted((name for name in names if failed[name]), key=lambda name: -failed[name])[:room])
+                for name, committed in zip(listed.senders, listed.listed, strict=True):
+                    failed[name] += committed not in (one.committed for one in self._uploads.get(name, ()))
+        return failed
 
     def without(self, position: Position) -> tuple[str, ...]:
-        """The clients that the next attempt leaves out, if the others commit again; none once there was a sum."""
+        """The clients whose upload the next attempt does not wait for, if all commit again: left out, or carried over."""
         answer = self._answers.get((position, m.COMMITMENTS))
-        if answer is None or self._summed(position.round) is not None:
+        if answer is None:
             return ()
         after = replace(position, attempt=position.attempt + 1)
-        return self._spared(after, decode(answer.envelope.body, CommitmentList).senders)
+        names = decode(answer.envelope.body, CommitmentList).senders
+        spared = () if self._summed(position.round) is not None else self._spared(after, names)
+        return (*spared, *self._carried(after, tuple(name for name in names if name not in spared)))
 
     def _summed(self, number: int) -> tuple[str, ...] | None:
         """The members of this round's first sum; None before it is made."""
@@ -313,30 +352,31 @@ class Coordinator(Party):
     def _make_sum(self, position: Position) -> Envelope:
         listed = decode(self.said(position, m.COMMITMENTS).body, CommitmentList)
         expected = dict(zip(listed.senders, listed.listed, strict=True))
-        missing = [name for name, committed in expected.items() if self._committed(name) != committed]
+        uploads = {name: self._upload(name, committed) for name, committed in expected.items()}
+        missing = [name for name, upload in uploads.items() if upload is None]
         if missing:
             raise RoundError(
                 f"round {position.round}: expected an upload from each listed client, missing {', '.join(missing)}; "
                 "try another attempt"
             )
-        uploads = [self._uploads[name] for name in listed.senders]
+        found = [upload for upload in uploads.values() if upload is not None]
         with self.working("aggregate"):
             running = self.scheme.accumulator(self.public_key)
-            for upload in uploads:
-                running.add(self._ciphertext(upload.header.header.sender))
+            for upload in found:
+                running.add(self._ciphertext(upload))
             total = running.total()
-        message = EncryptedSum(total, tuple(upload.header for upload in uploads))
+        message = EncryptedSum(total, tuple(upload.header for upload in found))
         cohort = self.enrolment.roster.clients
         return self._compose(
             m.SUM, position, (AUDITOR, *cohort), encode(message), commitments=listed.digest, blocks=len(total.blocks)
         )
 
-    def _ciphertext(self, name: str) -> CiphertextVector:
-        return decode(self._ciphertexts[name], CiphertextVector)
+    def _ciphertext(self, upload: Upload) -> CiphertextVector:
+        return decode(self._ciphertexts[upload.header.header.content_digest], CiphertextVector)
 
-    def _committed(self, name: str) -> SignedHeader | None:
-        """The commitment that belongs to this client's stored upload."""
-        return self._uploads[name].committed if name in self._uploads else None
+    def _upload(self, name: str, committed: SignedHeader) -> Upload | None:
+        """This client's upload for this commitment; None when there is none."""
+        return next((one for one in self._uploads.get(name, ()) if one.committed == committed), None)
 
     def request_decryption(self, position: Position) -> Letter:
         """Name the active set for this sum, once: the first t contributors that are ready.
@@ -384,3 +424,13 @@ class Coordinator(Party):
             length=self.manifest.parameters,
             blocks=blocks,
         )
+
+
+def worst(names: Sequence[str], failed: Mapping[str, int], most: int) -> tuple[str, ...]:
+    """Those that failed, the most often first, at most so many.
+
+    >>> worst(("a", "b", "c"), {"b": 1, "c": 2}, 1)
+    ('c',)
+    """
+    found = sorted((name for name in names if failed.get(name)), key=lambda name: -failed.get(name, 0))
+    return tuple(found[:most])

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final, cast
 
 import numpy as np
 
-from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
+from hefl_core.errors import IntegrityError, KeyNotActive, RoundError, RuntimeUnavailable, WireError
 from hefl_core.federation import messages as m
+from hefl_core.federation.admission import read_part
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.letter import Letter
 from hefl_core.federation.messages import Acknowledgement, Confirmation, DecryptionRequest, EncryptedSum, Ready
@@ -52,6 +55,7 @@ class Holder(Witness):
     ) -> None:
         super().__init__(name, manifest, kms, log, members)
         self._participant: Participant | None = None
+        self._parts: dict[tuple[Position, str], PartialDecryption] = {}
 
     def sealing_keys(self, first: int) -> tuple[Prekey, ...]:
         """This client's public sealing keys for the epochs from ``first`` on, for the KMS. Leaks: nothing.
@@ -131,13 +135,33 @@ class Holder(Witness):
         elif header.kind == m.REQUEST:
             decode(envelope.body, DecryptionRequest)
         elif header.kind == m.PARTIAL:
-            request = self.message(header.position, m.REQUEST, COORDINATOR, DecryptionRequest)
-            if header.sender not in request.active or not header.sealed:
-                raise RoundError(
-                    f"partial of {header.sender}: expected sealed, from one of {', '.join(request.active)}"
-                )
+            self._admit_part(envelope)
         else:
             super().admit_other(envelope)
+
+    def _admit_part(self, envelope: Envelope) -> None:
+        """Open a part on arrival: once somebody applied the sum it is too late for another active set."""
+        header = envelope.header
+        request = self.message(header.position, m.REQUEST, COORDINATOR, DecryptionRequest)
+        if header.sender not in request.active or not header.sealed:
+            raise RoundError(f"partial of {header.sender}: expected sealed, from one of {', '.join(request.active)}")
+        blocks = self.envelope(header.position, m.SUM, COORDINATOR).header.blocks
+        self._parts = {place: part for place, part in self._parts.items() if place[0].round == header.position.round}
+        with suppress(KeyNotActive), self.working("decrypt"):  # a restart reads its log also after the key's end
+            content = self._open_part(envelope)
+            self._parts[header.position, header.sender] = read_part(
+                content, header, request, self.enrolment.roster, blocks
+            )
+
+    def _open_part(self, envelope: Envelope) -> bytes:
+        try:
+            return self.open_content(envelope)
+        except WireError as error:
+            raise WireError(f"partial of {envelope.header.sender}: {error}") from error
+
+    def kept(self, envelope: Envelope) -> Envelope:
+        """A part is kept as it was opened."""
+        return replace(envelope, body=b"") if envelope.header.kind == m.PARTIAL else envelope
 
     def complete(self, position: Position) -> bool:
         """Whether all messages for applying this sum have arrived."""
@@ -275,8 +299,11 @@ class Holder(Witness):
 
     def _partials(self, position: Position) -> list[PartialDecryption]:
         request = self.message(position, m.REQUEST, COORDINATOR, DecryptionRequest)
-        envelopes = [self.envelope(position, m.PARTIAL, name) for name in request.active]
-        return [PartialDecryption.from_bytes(self.open_content(envelope)) for envelope in envelopes]
+        for name in request.active:
+            self.envelope(position, m.PARTIAL, name)  # names the one that has not arrived
+            if (position, name) not in self._parts:
+                raise KeyNotActive(f"{self.name}: the key that opens the partial of {name} is destroyed")
+        return [self._parts[position, name] for name in request.active]
 
     def compose(
         self, kind: str, position: Position, recipients: tuple[str, ...], content: bytes, **more: object

@@ -1,7 +1,7 @@
 """The messages of a round. Each is the content of one signed envelope.
 
 Kinds, in the order of a round: plan, commitment, commitments, [acknowledgement], update, sum, confirmation, [ready, request,
-partial], receipt; those in brackets under collective custody only.
+partial], receipt; those in brackets under collective custody only. An objection in place of a sum ends the attempt.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hefl_core.wire.envelope import SignedHeader
 
 PLAN, COMMITMENT, COMMITMENTS = "plan", "commitment", "commitments"
 UPDATE, SUM, CONFIRMATION = "update", "sum", "confirmation"
-ACKNOWLEDGEMENT = "acknowledgement"
+ACKNOWLEDGEMENT, OBJECTION = "acknowledgement", "objection"
 READY, REQUEST, PARTIAL, RECEIPT = "ready", "request", "partial", "receipt"
 MAX_ATTEMPTS: Final = 3
 """A round that does not end in so many attempts is given up: witnesses accept no further plan."""
@@ -84,6 +84,18 @@ class Acknowledgement:
     """
 
     listed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """The auditor's statement that it lacks updates of the list with this header: not received, or not readable.
+
+    Without it an update that only the coordinator can read would be a member of the round's first sum, and no sum of these
+    members could be confirmed. Leaks: participation.
+    """
+
+    listed: bytes
+    lacking: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,17 @@ from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireErro
 from hefl_core.federation.admission import check_receipts
 from hefl_core.federation.answers import wrong_answer
 from hefl_core.federation.letter import Letter
-from hefl_core.federation.messages import CONFIRMATION, RECEIPT
+from hefl_core.federation.messages import CONFIRMATION, MAX_ATTEMPTS, PARTIAL, RECEIPT, DecryptionRequest, Objection
 from hefl_core.federation.outside import public_error, reason
 from hefl_core.federation.party import ENROLMENT_KINDS
 from hefl_core.federation.record.proceedings import Proceedings
 from hefl_core.federation.record.protocol_table import UNKEPT_KINDS
 from hefl_core.federation.record.transcript import Entry, LeftOut, Sent, Transcript, Unsent
+from hefl_core.federation.standing import Standing
 from hefl_core.ids import COORDINATOR, is_client
 from hefl_core.keys.custody import Custody
-from hefl_core.wire.envelope import Envelope, Position, SignedHeader
+from hefl_core.wire.canonical import decode
+from hefl_core.wire.envelope import Envelope, Header, Position, SignedHeader
 
 MAX_KIND: Final = 40
 UNRECORDED: Final = "unrecorded"
@@ -90,13 +92,14 @@ class Post:
         self._undelivered: dict[str, list[Letter | Sent]] = {}
         self._dealer: Any = None
         self._known: dict[bytes, Sent] = {}
-        self._unreliable: tuple[int, set[str]] = (0, set())
+        self._standing = Standing()
+        self._accused: set[str] = set()
         self._numbers = {head.header.sender: head.header.sequence for head in transcript.headers}
         self._hand: tuple[bytes, bytes] | None = None
         opening = transcript.opening
         self._proceedings: Proceedings | None = Proceedings(opening.manifest, opening.kms, self._find, adding=False)
         self._judged: tuple[Sent, bytes] | None = None
-        self._receipts: dict[Position, set[str]] = {}
+        self._said: dict[tuple[str, Position], set[str]] = {}
         for line in transcript.lines[1:]:
             self._follow(line.entry)
 
@@ -122,12 +125,12 @@ class Post:
 
     def receipts(self, position: Position) -> int:
         """How many clients have a receipt for this attempt on record."""
-        return len(self._receipts.get(position, ()))
+        return len(self._said.get((RECEIPT, position), ()))
 
     def _count(self, sent: Sent) -> None:
         self._known[sent.head.header.digest] = sent
-        if sent.step == RECEIPT:
-            self._receipts.setdefault(sent.position, set()).add(sent.sender)
+        if sent.step in (RECEIPT, PARTIAL):
+            self._said.setdefault((sent.step, sent.position), set()).add(sent.sender)
 
     def resume(self, here: str, kms: Any) -> None:
         """Continue a record that an earlier process wrote.
@@ -149,7 +152,7 @@ class Post:
 
     def begin(self, first: Correspondent) -> None:
         """Clear the absent parties: a new attempt asks all again. ``first``, its first sender, gets what it missed now."""
-        self.absent = {}
+        self.absent, self._accused = {}, set()
         self._ready(first)
 
     def close(self, parties: Sequence[Correspondent], position: Position) -> None:
@@ -192,6 +195,7 @@ class Post:
             still = self._once_more(letter, receiver, step, error) if isinstance(error, WireError) else error
             if still is not None:
                 self._leave_out(receiver.name, step, header.position, still)
+                self._hear(receiver.name, header, still)
         for name in self._unreachable() & set(names):
             self._undelivered.setdefault(name, []).append(letter)
         return sent
@@ -299,47 +303,93 @@ class Post:
         return error
 
     def each(
-        self, parties: Sequence[Correspondent], step: str, position: Position, argument: object = None
+        self,
+        parties: Sequence[Correspondent],
+        step: str,
+        position: Position,
+        argument: object = None,
+        *,
+        of: Sequence[Correspondent] = (),
     ) -> Iterator[tuple[Any, Any]]:
         """Each party's answer to a step (of ``position`` unless another argument is given), as it comes.
 
-        A party that gives none, or a wrong one, is recorded as left out.
+        A party that gives none, or a wrong one, is recorded as left out. ``of``: all clients, where only some are asked.
         """
         question = position if argument is None else argument
-        clients = tuple(party.name for party in parties)
+        clients = tuple(party.name for party in of or parties)
         reachable = [party for party in parties if party.name not in self._unreachable()]
         for party, answer in self._carrier.gather(reachable, step, question):
             wrong = (
                 answer if isinstance(answer, HeflError) else wrong_answer(party.name, step, question, answer, clients)
             )
             if wrong is not None:
-                self._break_word(party.name, step, position)
                 self._leave_out(party.name, step, position, wrong)
-            elif isinstance(answer, Letter) and not self._fits(answer, party, position):
-                self._break_word(party.name, step, position)
-            elif answer is not None:  # None: this party has no part in the step
+            elif answer is None:  # this party has no part in the step
+                continue
+            elif not isinstance(answer, Letter) or self._fits(answer, party, position):
                 yield party, answer
 
-    def _break_word(self, party: str, step: str, position: Position) -> None:
-        if step == HOLDING_STEP:
-            number, names = self._unreliable
-            self._unreliable = (position.round, {party} | (names if number == position.round else set()))
+    def end_attempt(self, objection: Letter) -> None:
+        """End an attempt that the auditor objects to. A note names each client that sent what the auditor cannot read.
+
+        Raises: RoundError, always: another attempt may follow.
+        """
+        position = objection.envelope.header.position
+        lacking = decode(self._carrier.body(objection), Objection).lacking
+        for name in [name for name in lacking if name not in self.absent]:
+            error = RoundError(f"update of {name}: the auditor has none that it can read; it is in no sum")
+            self._leave_out(name, "upload", position, error)
+        raise RoundError(
+            f"round {position.round}: expected an upload from each listed client, the auditor lacks {', '.join(lacking)}; "
+            "try another attempt"
+        )
+
+    def named(self, request: Letter, clients: Sequence[Correspondent]) -> Sequence[Correspondent]:
+        """The holders that a request names: each of them owes a part. Raises: WireError."""
+        active = decode(self._carrier.body(request), DecryptionRequest).active
+        return [one for one in clients if one.name in active]
+
+    def _hear(self, reader: str, header: Header, error: HeflError) -> None:
+        """Note a part that a reader cannot open, under the name of its sender."""
+        if header.kind != PARTIAL or not isinstance(error, WireError):
+            return
+        if self._standing.accuse(header.sender, reader, header.position):
+            self._accused.add(header.sender)
+            said = RoundError(f"partial of {header.sender}: {reader} cannot open it; one of the two deviates")
+            self.note(header.sender, HOLDING_STEP, header.position, said)
+
+    def check_parts(self, named: Sequence[Correspondent], holders: Sequence[Correspondent], position: Position) -> None:
+        """End an attempt with a part missing, or one that a reader cannot open while another active set is possible.
+
+        Nobody has applied the sum yet: after the first receipt there is no other attempt.
+        Raises: RoundError.
+        """
+        if self.receipts(position):  # of an earlier process
+            return
+        given = self._said.get((PARTIAL, position), set())
+        if missing := [one.name for one in named if one.name not in given]:
+            for name in missing:
+                self._standing.fail(name, position)
+            raise RoundError(
+                f"round {position.round}: expected a part from each named holder, missing {', '.join(missing)}; "
+                "try another attempt"
+            )
+        spared = self._accused - {one.name for one in self.reliable(holders, position)}
+        if spared and position.attempt < MAX_ATTEMPTS:
+            raise RoundError(
+                f"round {position.round}: a reader cannot open the part of {', '.join(sorted(spared))}; "
+                "try another attempt, with other holders"
+            )
 
     def reliable(self, holders: Sequence[Correspondent], position: Position) -> Sequence[Correspondent]:
-        """The holders without those that were named in this round and gave no part, if enough others remain."""
-        if not self.can_spare(holders, position):
-            return holders
-        others = [one for one in self._kept_word(holders, position) if one.name not in self.absent]
-        return others if len(others) >= self._threshold(holders) else holders
+        """The holders without those that failed in this round, as long as t others remain."""
+        names = [one.name for one in holders]
+        others = self._standing.others(names, self._threshold(holders), position)
+        return [one for one in holders if one.name in others]
 
     def can_spare(self, holders: Sequence[Correspondent], position: Position) -> bool:
-        """Whether a named holder gave no part in this round, and the others are enough."""
-        others = self._kept_word(holders, position)
-        return self._threshold(holders) <= len(others) < len(holders)
-
-    def _kept_word(self, holders: Sequence[Correspondent], position: Position) -> list[Correspondent]:
-        number, names = self._unreliable
-        return [one for one in holders if number != position.round or one.name not in names]
+        """Whether the next attempt asks fewer holders than there are."""
+        return len(self.reliable(holders, position)) < len(holders)
 
     def _threshold(self, holders: Sequence[Correspondent]) -> int:
         experiment = self.transcript.manifest.experiment

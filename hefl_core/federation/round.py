@@ -36,27 +36,32 @@ def federated_round(position: Position, parties: Parties, post: Post) -> Iterato
     coordinator, auditor, clients = parties.coordinator, parties.auditor, parties.clients
     plan = coordinator.plan(position)                                             # cohort, key id, bound; θ_0 in round 1
     yield post.send(plan, coordinator, to=[auditor, *clients])
-    for client, commitment in post.each(clients, "commit", position):             # train; Δ_k; encrypt; only the digest leaves
+    asked = post.reliable(clients, position)                                      # not those that failed in an earlier attempt
+    for client, commitment in post.each(asked, "commit", position):               # train; Δ_k; encrypt; only the digest leaves
         yield post.send(commitment, client, to=[coordinator])
     listed = coordinator.commitments(position)                                    # those who arrived in time, in order
     yield post.send(listed, coordinator, to=[auditor, *clients])
     if parties.collective:
         acknowledged = auditor.acknowledge(position)                              # it has this list: now nobody chooses any more
         yield post.send(acknowledged, auditor, to=clients)
-    for client, update in post.each(clients, "upload", position):                 # Enc_pk([n_k, 1, tag, w_k·Δ_k])
+    for client, update in post.each(asked, "upload", position):                   # Enc_pk([n_k, 1, tag, w_k·Δ_k])
         yield post.send(update, client, to=[coordinator, auditor])                # sealed to these two
+    for _, objection in post.each([auditor], "objection", position):              # only where it lacks an update, or cannot read it
+        yield post.send(objection, auditor, to=[coordinator])
+        post.end_attempt(objection)                                               # before a sum fixes the members
     total = coordinator.aggregate(position)                                       # ⊞_k, with the public key alone
     yield post.send(total, coordinator, to=[auditor, *clients])
     confirmation = auditor.confirm(position)                                      # re-added without a key: the same bytes
     yield post.send(confirmation, auditor, to=[coordinator, *clients])
     if parties.collective:
-        holders = post.reliable(clients, position)                                # not who broke its word in an earlier attempt
-        for holder, ready in post.each(holders, "ready", position):               # who is there, and has seen the confirmation
+        for holder, ready in post.each(asked, "ready", position):                 # who is there, and has seen the confirmation
             yield post.send(ready, holder, to=[coordinator])
         request = coordinator.request_decryption(position)                        # names the active set, once
         yield post.send(request, coordinator, to=clients)
-        for holder, partial in post.each(clients, "partial_decryption", position):
+        named = post.named(request, clients)
+        for holder, partial in post.each(named, "partial_decryption", position, of=clients):
             yield post.send(partial, holder, to=clients)                          # flooded, sealed to the clients
+        post.check_parts(named, clients, position)                                # all are there, and can be opened
     yield from end_of_round(position, parties, post)
 
 

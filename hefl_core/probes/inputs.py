@@ -80,6 +80,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     },
     "Commitment": {"ciphertext_digest": DIGEST, "nbytes": SIZE, "spares": DIGEST},
     "Acknowledgement": {"listed": DIGEST},
+    "Objection": {"listed": DIGEST, "lacking": NAME},
     "CiphertextVector": {
         "length": NUMBER, "integers": NUMBER, "tagged": FLAG, "bound": NUMBER, "max_terms": NUMBER, "terms": NUMBER,
         "blocks": CIPHERTEXT,

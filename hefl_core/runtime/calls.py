@@ -122,6 +122,7 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
     AUDITOR: {
         **_MEMBERS,
         "acknowledge": _SAY,
+        "objection": _SAY,
         "confirm": _SAY,
         "evidence": Step(tuple[Position, str], bytes),
         "close": _CLOSE,

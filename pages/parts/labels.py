@@ -45,6 +45,7 @@ def steps() -> dict[str, str]:
         "commitments": _("all commitments"),
         "acknowledgement": _("the auditor has the list"),
         "update": _("encrypted update"),
+        "objection": _("the auditor lacks updates"),
         "sum": _("encrypted sum"),
         "confirmation": _("confirmation"),
         "ready": _("ready to decrypt"),

@@ -42,6 +42,9 @@ def tell(message: Message, *, plain: bool) -> str:
             "The auditor has the same list. Before that nobody uploads: a second list for somebody else would be found."
         ),
         "update": _("{who} hands over its encrypted update. The coordinator can count it and add it, not read it."),
+        "objection": _(
+            "The auditor did not get every listed update, or cannot read one. Another attempt follows before anything is added."
+        ),
         "sum": _("The coordinator added the ciphertexts without any key. The sum is still locked, also for itself."),
         "confirmation": _(
             "The auditor added the same ciphertexts again and got the same bytes. Now clients may open them."

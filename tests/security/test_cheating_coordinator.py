@@ -26,7 +26,7 @@ class TamperedSum(Coordinator):
     """Base of the cheats that exchange the sum's content and sign it."""
 
     def _make_sum(self, position):
-        vectors = {name: self._ciphertext(name) for name in self.enrolment.roster.clients}
+        vectors = {name: self._ciphertext(self._uploads[name][-1]) for name in self.enrolment.roster.clients}
         honest = super()._make_sum(position)
         message = self.tamper(decode(honest.body, EncryptedSum), vectors)
         return self._compose(

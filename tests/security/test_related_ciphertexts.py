@@ -51,7 +51,7 @@ class Mixing(Client):
 
 
 def upload_of(world, name):
-    return world.coordinator._ciphertext(name)
+    return world.coordinator._ciphertext(world.coordinator._uploads[name][-1])
 
 
 def words_of(world, vector, holders=EVERYBODY[:3]):

@@ -108,7 +108,10 @@ WRONG = {
     "a refusal to upload": (answering("upload", raising(RoundError("no"))), "upload: RoundError: no"),
     "an upload that is found to be wrong": (answering("upload", raising(IntegrityError("no"))), "IntegrityError: no"),
     "no answer to the call for uploads": (answering("upload", raising(RuntimeUnavailable("away"))), "away"),
-    "nothing instead of an upload": (answering("upload", nothing), "not on the published list|^$"),
+    "nothing instead of an upload": (
+        answering("upload", nothing),
+        "upload of client-1: expected a Letter, found NoneType",
+    ),
 }
 
 

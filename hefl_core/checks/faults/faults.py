@@ -67,7 +67,7 @@ POINTS: Final[dict[str, tuple[str, ...]]] = {
         *("plan", "receive commitment", "commitments", "receive update", "aggregate", "receive confirmation"),
         *("receive receipt", "close"),
     ),
-    AUDITOR: (*_KEY, *_ROUND, "receive update", "confirm", "receive receipt", "close", "evidence"),
+    AUDITOR: (*_KEY, *_ROUND, "receive update", "objection", "confirm", "receive receipt", "close", "evidence"),
     "client": (
         *_KEY,
         "sealing_keys",

@@ -243,6 +243,8 @@ class Conversation:
 
     def _check_before(self, header: Header, row: ProtocolRow, place: Place) -> None:
         """Check that the message it answers is on record, from all senders where the table says so."""
+        if row.kind == m.SUM and place.said.get(m.OBJECTION):
+            raise IntegrityError(f"{_what(header)}: the auditor lacks updates of this list; the attempt was over")
         before = row.before(self.custody)
         if not before or before in place.complete or header.position.epoch not in self.rosters:
             return

@@ -181,6 +181,7 @@ def _round() -> tuple[ProtocolRow, ...]:
             under=together,
         ),
         ProtocolRow(m.UPDATE, CLIENT, _KEYLESS, during, published, sealed=True, names=listed, body=CiphertextVector),
+        ProtocolRow(m.OBJECTION, AUDITOR, (COORDINATOR,), during, published, names=labels, body=m.Objection),
         ProtocolRow(m.SUM, COORDINATOR, _WITNESSES, during, (m.UPDATE,), names=listed, body=m.EncryptedSum),
         ProtocolRow(
             m.CONFIRMATION, AUDITOR, (COORDINATOR, CLIENTS), during, (m.SUM,), names=labels, body=m.Confirmation

@@ -19,6 +19,7 @@ from hefl_core.federation.admission import (
     check_contributors,
     check_foreseen,
     check_listed,
+    check_objection,
     check_spares,
     check_upload,
     read_ciphertext,
@@ -81,6 +82,7 @@ class Statements:
             m.COMMITMENT: self._committed,
             m.COMMITMENTS: self._list,
             m.UPDATE: self._update,
+            m.OBJECTION: self._objection,
             m.SUM: self._sum,
             m.CONFIRMATION: self._confirmation,
             m.READY: self._ready,
@@ -231,6 +233,13 @@ class Statements:
         attempt = self._attempts[header.position]
         if attempt.listed is not None:  # the grammar has it after the list
             check_upload(header, attempt.listed)
+
+    def _objection(self, head: SignedHeader, body: bytes) -> None:
+        header, objection = head.header, decode(body, m.Objection)
+        published = self._conversation.places[header.position].header(m.COMMITMENTS, COORDINATOR)
+        listed = self._attempts[header.position].listed
+        if published is not None and listed is not None:  # the grammar has it after the list
+            check_objection(objection, published.header.digest, listed)
 
     def _sum(self, head: SignedHeader, body: bytes) -> None:
         header, message = head.header, m.read_sum(body)
