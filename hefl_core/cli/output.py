@@ -1,31 +1,18 @@
-"""Results to files or stdout, progress to stderr."""
+"""Results to stdout, progress to stderr."""
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hefl_core.cli.streams import STDERR
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import ClaimVerdict, RoundResult, RunResult
 from hefl_core.shown import visible
-
-STDERR = Console(stderr=True)
-STDOUT = Console()
-
-
-def write_json(target: str, text: str) -> None:
-    """Write to a file, or to stdout if ``target`` is '-'."""
-    if target == "-":
-        sys.stdout.write(text + "\n")
-    else:
-        Path(target).write_text(text + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hefl_core.checks.claims.ledger import check_claims
-from hefl_core.cli.output import (
-    STDERR,
-    findings_table,
-    forecast_table,
-    progress,
-    rounds_table,
-    say_remarks,
-    warn_insecure,
-    write_json,
-)
+from hefl_core.cli.files import kept, output, refused, require_different, require_folder, require_writable, write_json
+from hefl_core.cli.output import findings_table, forecast_table, progress, rounds_table, say_remarks, warn_insecure
+from hefl_core.cli.streams import STDERR
 from hefl_core.federation.experiment import Experiment, read_bound
 from hefl_core.federation.record.client_heads import ClientHeads
-from hefl_core.federation.record.transcript import newest_roster
+from hefl_core.federation.record.transcript import Transcript, blob_folder, newest_roster
 from hefl_core.federation.record.verify import pin_of
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.launch import run_experiment
@@ -33,6 +27,21 @@ WITHHELD = (
     "the record was written without bodies: a key of its epochs could not be destroyed everywhere, and whoever has both "
     "reads the updates; verify says 'sums: not checked'"
 )
+
+
+HEADS, ROSTER = ".heads", ".roster"
+
+
+def record_output(target: str | None) -> str | None:
+    """Option callback: the transcript, its folder of bodies, its pin and its heads can be written. Raises: ParameterError."""
+    if target is not None:
+        path = Path(target)
+        if path.exists() and not path.is_file():
+            raise refused(path, "no regular file; a transcript's bodies lie beside it")
+        for one in (path, Path(f"{path}{ROSTER}"), Path(f"{path}{HEADS}")):
+            require_writable(one)
+        require_folder(blob_folder(path))
+    return target
 
 
 def run(
@@ -73,8 +82,10 @@ def run(
     observed: Annotated[
         bool, typer.Option(help="let the audience see the clients' side (sealed to the observer)")
     ] = True,
-    json: Annotated[str | None, typer.Option(help="write the result as JSON; - is stdout")] = None,
-    transcript: Annotated[str | None, typer.Option(help="write the transcript (JSON Lines, blobs beside it)")] = None,
+    json: Annotated[str | None, typer.Option(callback=output, help="write the result as JSON; - is stdout")] = None,
+    transcript: Annotated[
+        str | None, typer.Option(callback=record_output, help="write the transcript (JSON Lines, blobs beside it)")
+    ] = None,
 ) -> None:
     """Run an experiment and report accuracy, error, bytes, seconds and the claims checked on it."""
     experiment = Experiment(
@@ -98,6 +109,7 @@ def run(
         epoch_rounds=epoch_rounds,
         observed=observed and runtime != "strict",  # services never observe
     )
+    require_different((transcript, transcript and f"{transcript}{ROSTER}", transcript and f"{transcript}{HEADS}", json))
     bus = EventBus()
     with progress(bus, rounds):
         result = run_experiment(
@@ -105,12 +117,9 @@ def run(
         )
     checked = with_forecast(check_claims(result))
     if transcript:
-        released = checked.transcript.released
-        checked.transcript.save(transcript, bodies=released)
-        if not released:
+        kept(Path(transcript), lambda path: _save_record(checked.transcript, path))
+        if not checked.transcript.released:
             STDERR.print(WITHHELD)
-        pin_of(checked.transcript).save(f"{transcript}.roster")
-        ClientHeads.of(checked.transcript).save(f"{transcript}.heads")
     if json:
         write_json(json, checked.to_json())
     warn_insecure(checked)
@@ -131,3 +140,10 @@ def run(
             STDERR.print(checked.privacy.sentence)
     if experiment.insecure == () and checked.failed:
         raise typer.Exit(1)
+
+
+def _save_record(transcript: Transcript, path: Path) -> None:
+    """The record, the pin that authenticates it, and what the clients remember of its end. Raises: OSError."""
+    transcript.save(path, bodies=transcript.released)
+    pin_of(transcript).save(f"{path}{ROSTER}")
+    ClientHeads.of(transcript).save(f"{path}{HEADS}")
