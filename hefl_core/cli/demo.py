@@ -10,7 +10,7 @@ from rich.panel import Panel
 
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.cli.files import output, write_json
-from hefl_core.cli.output import findings_table, progress, rounds_table
+from hefl_core.cli.output import findings_table, progress, rounds_table, say_signs
 from hefl_core.cli.streams import STDERR, STDOUT
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Experiment
@@ -46,6 +46,7 @@ def demo(
         STDERR.print(Panel(text, title=title, title_align="left"))
     STDERR.print(rounds_table(encrypted, plain))
     STDERR.print(findings_table(encrypted))
+    say_signs(encrypted)
     if json:
         write_json(json, encrypted.to_json())
     good = _verdict(encrypted, plain)

@@ -41,6 +41,7 @@ def require_different(targets: Sequence[str | Path | None]) -> None:
 
 def require_writable(path: Path) -> None:
     """Open an existing file for writing, or make a new one and remove it. Raises: ParameterError with the system's reason."""
+    path = path.resolve()  # a link that leads nowhere yet is written through
     try:
         kind = path.stat().st_mode if path.exists() else None
         if kind is None:

@@ -45,10 +45,11 @@ def rounds_table(result: RunResult, plain: RunResult | None = None) -> Table:
     """One line per round; beside it plain FedAvg with the same seed, when given."""
     table = Table(
         title=f"{result.experiment.scheme}, {result.experiment.dataset}, {result.experiment.clients} clients",
-        caption="plain: accuracy of plain FedAvg; error: largest, against plain FedAvg's mean; upload: bytes per client; "
-        "x f32: times the float32 update",
+        caption="plain: accuracy of plain FedAvg; error: largest, against the mean of what the clients sent, with its bound; "
+        "fedavg: largest, against plain FedAvg of the same updates before any clip or noise; clipped: clients (and entries "
+        "beyond an adaptive bound); upload: bytes per client; x f32: times the float32 update",
     )
-    columns = ["round", "acc.", "loss", "error", "bound", "upload", "x f32", "s"]
+    columns = ["round", "acc.", "loss", "error", "bound", "fedavg", "clipped", "upload", "x f32", "s"]
     if plain is not None:
         columns.insert(2, "plain")
     for column in columns:
@@ -60,6 +61,8 @@ def rounds_table(result: RunResult, plain: RunResult | None = None) -> Table:
             _number(item.loss, ".4f"),
             _number(item.max_abs_error, ".1e"),
             _number(item.error_bound, ".1e"),
+            _number(item.fedavg_error, ".1e"),
+            clipped_text(item),
             f"{item.bytes.upload_per_client:,}",
             f"{item.bytes.upload_per_client / item.bytes.plaintext_update:.2f}",
             f"{item.seconds.total:.2f}",
@@ -113,6 +116,20 @@ def say_remarks(remarks: Iterable[object]) -> None:
     """Print the remarks on a run."""
     for remark in remarks:
         STDERR.print(f"[yellow]NOTE[/] {remark}")
+
+
+def say_signs(result: RunResult) -> None:
+    """Print in red why the training is not to be trusted, if it diverged."""
+    for sign in result.diverged:
+        STDERR.print(f"[bold red]{escape(sign)}[/]")
+
+
+def clipped_text(item: RoundResult) -> str:
+    """Clients whose update was clipped, by norm or by the adaptive bound, and how many entries the bound cut."""
+    if item.clipped is None:
+        return "not observed"
+    entries = f" ({item.clipped.entries:,})" if item.clipped.entries else ""
+    return f"{max(item.clipped.shortened, item.clipped.cut)} of {len(item.contributors)}{entries}"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -9,7 +9,15 @@ import typer
 
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.cli.files import kept, output, refused, require_different, require_folder, require_writable, write_json
-from hefl_core.cli.output import findings_table, forecast_table, progress, rounds_table, say_remarks, warn_insecure
+from hefl_core.cli.output import (
+    findings_table,
+    forecast_table,
+    progress,
+    rounds_table,
+    say_remarks,
+    say_signs,
+    warn_insecure,
+)
 from hefl_core.cli.streams import STDERR
 from hefl_core.federation.experiment import Experiment, read_bound
 from hefl_core.federation.record.client_heads import ClientHeads
@@ -36,10 +44,10 @@ def record_output(target: str | None) -> str | None:
     """Option callback: the transcript, its folder of bodies, its pin and its heads can be written. Raises: ParameterError."""
     if target is not None:
         path = Path(target)
-        if path.exists() and not path.is_file():
-            raise refused(path, "no regular file; a transcript's bodies lie beside it")
         for one in (path, Path(f"{path}{ROSTER}"), Path(f"{path}{HEADS}")):
             require_writable(one)
+        if path.exists() and not path.is_file():
+            raise refused(path, "no regular file; a transcript's bodies lie beside it")
         require_folder(blob_folder(path))
     return target
 
@@ -124,6 +132,7 @@ def run(
         write_json(json, checked.to_json())
     warn_insecure(checked)
     say_remarks(checked.remarks)
+    say_signs(checked)
     if runtime == "strict":
         STDERR.print(NOTE)
     if runtime == "ray":

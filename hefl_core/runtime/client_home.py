@@ -59,6 +59,14 @@ def dealt_data(experiment: Experiment) -> DealtData:
     return _dealt_data(e.dataset, e.model, e.clients, e.alpha, e.partition, e.seed)
 
 
+def majority_share(experiment: Experiment) -> float | None:
+    """Share of the most frequent class in the common hold-out set: 0..1; None where the clients keep their own tables."""
+    if experiment.dataset.startswith(OWN):
+        return None
+    labels = dealt_data(experiment).dataset.test.labels
+    return float(np.max(np.unique(labels, return_counts=True)[1]) / len(labels))
+
+
 def home_of(experiment: Experiment, index: int) -> Home:
     """The home of client ``index`` (from 1): its own examples and a trainer."""
     whole = dealt_data(experiment)

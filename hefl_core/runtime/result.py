@@ -15,8 +15,9 @@ from hefl_core.federation.client import Observation
 from hefl_core.federation.dp import Guarantee
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.transcript import LeftOut, Transcript
-from hefl_core.federation.remarks import remarks_on
+from hefl_core.federation.remarks import Remark, remarks_on
 from hefl_core.measure.forecast import Outlook, PhaseSeconds, outlook
+from hefl_core.runtime.divergence import signs
 from hefl_core.schemes.flooding import Flooding
 
 if TYPE_CHECKING:
@@ -55,12 +56,26 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Clipped:
+    """What clients cut off before they encrypted. ``shortened``: clients whose update was longer than the norm's clip.
+
+    ``cut``: clients with entries beyond an adaptive bound; ``entries``: those entries, of all clients together.
+    Leaks: it is the clients' private side: told to the observer, never to the coordinator.
+    """
+
+    shortened: int
+    cut: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoundResult:
     """One round as the observer measured it.
 
-    ``accuracy`` and ``loss`` on the common hold-out set and ``max_abs_error`` (against the plaintext weighted mean of the
-    same updates) are None when the experiment is not observed. ``model``: SHA-256 of θ, equal at all clients that were seen;
-    ``models``: all digests seen.
+    ``accuracy`` and ``loss`` on the common hold-out set, ``max_abs_error`` (against the weighted mean of what the clients sent;
+    ``error_bound`` is its bound), ``fedavg_error`` (against plain FedAvg of the same updates before any clip or noise),
+    ``clipped`` and ``mean_norm`` (of the decrypted mean) are None when the experiment is not observed.
+    ``model``: SHA-256 of θ, equal at all clients that were seen; ``models``: all digests seen.
     """
 
     round: int
@@ -75,6 +90,9 @@ class RoundResult:
     cpu_seconds: Phases
     bytes: Traffic
     models: tuple[str, ...] = ()
+    fedavg_error: float | None = None
+    clipped: Clipped | None = None
+    mean_norm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +153,8 @@ class RunResult:
     """A finished run. The JSON form carries neither the transcript nor the observations (the clients' private side).
 
     ``refusals``: how many messages each party refused or had already, by kind of error, those that no post carried included.
-    ``hosts``: the parties' processes and their nodes.
+    ``hosts``: the parties' processes and their nodes. ``majority``: share of the most frequent class in the hold-out set; None
+    where the clients keep their own.
     """
 
     experiment: Experiment
@@ -154,6 +173,7 @@ class RunResult:
     blindness: Blindness | None = None
     refusals: dict[str, dict[str, int]] = field(default_factory=dict)
     hosts: tuple[Host, ...] = ()
+    majority: float | None = None
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
@@ -181,6 +201,17 @@ class RunResult:
         """Caveats for reading the run: what was not checked, what a shared key leaks."""
         return tuple(str(remark) for remark in remarks_on(self.experiment, self.parameters))
 
+    @property
+    def signs(self) -> tuple[Remark, ...]:
+        """Signs that the training diverged or learnt nothing."""
+        schema = self.transcript.manifest.schema
+        return () if schema is None else signs(self.rounds, len(schema.classes), self.majority)
+
+    @property
+    def diverged(self) -> tuple[str, ...]:
+        """:attr:`signs` in words."""
+        return tuple(str(sign) for sign in self.signs)
+
     def to_json(self) -> str:
         """The stable surface of ``run --json``."""
         parts = {name: getattr(self, name) for name in _JSON_FIELDS}
@@ -196,6 +227,8 @@ _JSON_FIELDS = (
     "cold_start_seconds",
     "insecure",
     "remarks",
+    "diverged",
+    "majority",
     "flooding",
     "shared_processes",
     "hosts",

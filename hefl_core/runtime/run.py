@@ -25,7 +25,7 @@ from hefl_core.federation.post import UNRECORDED, Post
 from hefl_core.federation.record.transcript import Sent, Transcript, closing_statement, newest_roster
 from hefl_core.federation.round import Parties, end_of_round, federated_round
 from hefl_core.ids import AUDITOR, COORDINATOR, is_client
-from hefl_core.runtime.client_home import dealt_data
+from hefl_core.runtime.client_home import dealt_data, majority_share
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.journal import Journal
 from hefl_core.runtime.observer import Observer
@@ -399,6 +399,7 @@ class Run:
             observations=begun.observer.observations,
             refusals=self._refusals,
             hosts=begun.stage.hosts,
+            majority=majority_share(self.experiment),
         )
 
     def close(self) -> None:

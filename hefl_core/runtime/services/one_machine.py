@@ -27,6 +27,7 @@ from hefl_core.errors import RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.ids import COORDINATOR, client_name
+from hefl_core.runtime.client_home import majority_share
 from hefl_core.runtime.client_results import FOLDER, RoundLine, read_rounds
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.journal import TRANSCRIPT
@@ -183,6 +184,7 @@ def result_of(experiment: Experiment, machine: OneMachine, cold_start: float) ->
         insecure=experiment.insecure,
         shared_processes=(),
         transcript=Transcript.load(folder / TRANSCRIPT),
+        majority=majority_share(experiment),
     )
 
 
