@@ -15,6 +15,7 @@ HeflError
 ├── DataError(ValueError)           a data set or file that cannot be used
 ├── NotChecked                      a check lacks what it needs: it neither passed nor failed
 ├── RuntimeUnavailable              Ray, a party or a deadline
+├── OutputLost                      standard output was closed, or is full        .errno
 └── Stopped                         a service was told to stop; its next process resumes
 
 A message says what was expected, what was found and what to do. What refuses raises; nothing returns False.
@@ -100,6 +101,14 @@ class NotChecked(HeflError):
 
 class RuntimeUnavailable(HeflError):
     """Ray, a party or a deadline failed."""
+
+
+class OutputLost(HeflError):
+    """An output could not be written; ``errno`` is the system's reason."""
+
+    def __init__(self, what: str, reason: OSError) -> None:
+        super().__init__(f"{what}: expected to write to it, found: {reason.strerror}; give it another place")
+        self.errno = reason.errno
 
 
 class Stopped(HeflError):

@@ -165,6 +165,8 @@ def _pictures(comparison: Comparison, measure: training.Measure, against: traini
         return
     st.plotly_chart(training.curves(lines, measure, against, dark=frame.dark()), key="lab:curves")
     st.caption(training.caption(lines, measure))
+    for name, result in comparison.results.items():
+        noted.warn(name, result.signs)
     st.markdown("**" + _("The difference to plain FedAvg") + "**")
     st.plotly_chart(training.differences(lines, measure, dark=frame.dark()), key="lab:differences")
     _beside_accuracy(lines, dealt_data(comparison.experiment).dataset.classes)

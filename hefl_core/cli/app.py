@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from hefl_core.ending import ENDING, SIGNALS
 from hefl_core.errors import RuntimeUnavailable
 
 
@@ -25,10 +26,11 @@ def app(
 
     names = parse_names(",".join((*(host or ()), os.environ.get(VARIABLE, ""))))
     environment = os.environ | {VARIABLE: ",".join(names)}
-    child = subprocess.Popen(streamlit_command(address, port), env=environment)
-    # SIGTERM reaches this process alone, so it is passed on; Ctrl-C reaches both from the terminal, so it is ignored here
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # in a session of its own it sees no signal of the terminal: each comes through here, as the one it cleans up after
+    with ENDING.held():
+        child = subprocess.Popen(streamlit_command(address, port), env=environment, start_new_session=True)
+        for number in SIGNALS:
+            signal.signal(number, lambda *_: child.terminate())
     code = child.wait()
     if code > 0:
         raise RuntimeUnavailable(f"application: expected Streamlit to serve {address}:{port}, it ended with {code}")

@@ -14,7 +14,8 @@ from hefl_core.attacks.catalogue import ATTACKS
 from hefl_core.attacks.catalogue import run as run_attack
 from hefl_core.attacks.on_run import attack_run
 from hefl_core.attacks.result import AttackResult
-from hefl_core.cli.output import STDOUT, write_json
+from hefl_core.cli.files import output, write_json
+from hefl_core.cli.streams import STDOUT
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.ids import COORDINATOR
@@ -50,7 +51,7 @@ def attack(
         Path | None, typer.Option(help="attack this run's own messages (of `run --transcript`), not a laboratory's")
     ] = None,
     round_: Annotated[int, typer.Option("--round", help="of the transcript")] = 1,
-    json: Annotated[str | None, typer.Option(help="write the results as JSON; - is stdout")] = None,
+    json: Annotated[str | None, typer.Option(callback=output, help="write the results as JSON; - is stdout")] = None,
 ) -> None:
     """Attack messages from one seat: the same code whether the seat sees updates or ciphertext.
 

@@ -10,7 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from hefl_core.checks.blindness.examination import PIECES, full_test
-from hefl_core.cli.output import STDERR, STDOUT, progress, write_json
+from hefl_core.cli.files import output, write_json
+from hefl_core.cli.output import progress
+from hefl_core.cli.streams import STDERR, STDOUT
 from hefl_core.errors import ParameterError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.probes.findings import Blindness
@@ -32,7 +34,7 @@ def blindness(
     observed: Annotated[
         str, typer.Option(help="on, off or both: whether an audience may see the clients' side")
     ] = BOTH,
-    json: Annotated[str | None, typer.Option(help="write the results as JSON; - is stdout")] = None,
+    json: Annotated[str | None, typer.Option(callback=output, help="write the results as JSON; - is stdout")] = None,
 ) -> None:
     """Search the keyless processes for everything private, on Ray, every party alone. Exit code 1 if anything is found.
 

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from hefl_core.checks.damage.outcomes import Case, DamageOutcome
 from hefl_core.checks.damage.sweep import BARE, Sweep, SweepRow, failures, rows, run_one, run_sweep, to_markdown
-from hefl_core.cli.output import STDERR, STDOUT, write_json
+from hefl_core.cli.files import output, require_different, write_json, write_text
+from hefl_core.cli.streams import STDERR, STDOUT
 
 BARE_SHARE = 10
 """One bare case for this many of ours."""
@@ -27,10 +28,13 @@ def corrupt(
     case: Annotated[int | None, typer.Option(help="repeat one case by its number (and the same --only)")] = None,
     bare: Annotated[bool, typer.Option(help="also hand a tenth as many cases to TenSEAL alone")] = True,
     workers: Annotated[int, typer.Option(help="child processes at a time", min=1)] = 2,
-    markdown: Annotated[Path | None, typer.Option(help="write the table as Markdown")] = None,
-    json: Annotated[str | None, typer.Option(help="write counts and failures as JSON; - is stdout")] = None,
+    markdown: Annotated[Path | None, typer.Option(callback=output, help="write the table as Markdown")] = None,
+    json: Annotated[
+        str | None, typer.Option(callback=output, help="write counts and failures as JSON; - is stdout")
+    ] = None,
 ) -> None:
     """Damage every kind of input, each batch in a process of its own. Exit 1 when one is accepted wrongly or kills it."""
+    require_different((markdown, json))
     sweep = Sweep(seed, count, only, workers=workers)
     if case is not None:
         found = run_one(sweep, case)
@@ -40,7 +44,7 @@ def corrupt(
     before = _watched(Sweep(seed, max(1, count // BARE_SHARE), source=BARE, workers=workers)) if bare else ()
     table = (*rows(sweep, cases), *rows(Sweep(seed, 1, source=BARE), before))
     if markdown:
-        markdown.write_text(to_markdown(table), encoding="utf-8")
+        write_text(markdown, to_markdown(table))
     if json:
         write_json(json, _json(sweep, cases, table))
     if json != "-":

@@ -9,7 +9,9 @@ import typer
 from rich.panel import Panel
 
 from hefl_core.checks.claims.ledger import check_claims
-from hefl_core.cli.output import STDERR, STDOUT, findings_table, progress, rounds_table, write_json
+from hefl_core.cli.files import output, write_json
+from hefl_core.cli.output import findings_table, progress, rounds_table, say_signs
+from hefl_core.cli.streams import STDERR, STDOUT
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.messages import EncryptedSum
@@ -32,7 +34,9 @@ def demo(
     rounds: Annotated[int, typer.Option(help="number of rounds")] = HOSPITALS.rounds,
     trainer: Annotated[str, typer.Option(help="keras or numpy")] = HOSPITALS.trainer,
     runtime: Annotated[str, typer.Option(help="ray or local")] = "ray",
-    json: Annotated[str | None, typer.Option(help="write the encrypted run's result as JSON; - is stdout")] = None,
+    json: Annotated[
+        str | None, typer.Option(callback=output, help="write the encrypted run's result as JSON; - is stdout")
+    ] = None,
 ) -> None:
     """Five hospitals train a tumour classifier without showing their data: every step, every byte, and a verdict."""
     experiment = HOSPITALS.but(rounds=rounds, trainer=trainer)
@@ -42,6 +46,7 @@ def demo(
         STDERR.print(Panel(text, title=title, title_align="left"))
     STDERR.print(rounds_table(encrypted, plain))
     STDERR.print(findings_table(encrypted))
+    say_signs(encrypted)
     if json:
         write_json(json, encrypted.to_json())
     good = _verdict(encrypted, plain)

@@ -21,7 +21,8 @@ from hefl_core.checks.faults.campaign import (
     Report,
     local_faults,
 )
-from hefl_core.cli.output import STDERR, STDOUT, write_json
+from hefl_core.cli.files import output, write_json
+from hefl_core.cli.streams import STDERR, STDOUT
 
 RESULTS = {
     KEPT: "kept",
@@ -49,7 +50,9 @@ def faults(
     without_log: Annotated[
         bool, typer.Option("--without-log", help="control: parties without stores; rounds must be lost")
     ] = False,
-    json: Annotated[str | None, typer.Option(help="write every fault and its outcome as JSON; - is stdout")] = None,
+    json: Annotated[
+        str | None, typer.Option(callback=output, help="write every fault and its outcome as JSON; - is stdout")
+    ] = None,
 ) -> None:
     """Kill, stop, cut off, lie to and corrupt parties at every point of the protocol; fails when a round is lost or wrong."""
     started = time.perf_counter()

@@ -11,7 +11,8 @@ import typer
 from rich.table import Table
 
 from hefl_core.checks.claims.ledger import LEDGER, to_markdown
-from hefl_core.cli.output import STDOUT, write_json
+from hefl_core.cli.files import output, require_different, write_json, write_text
+from hefl_core.cli.streams import STDOUT
 from hefl_core.errors import IntegrityError, ParameterError
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.verify import verify_file
@@ -30,7 +31,7 @@ def verify(
         list[Path] | None,
         typer.Option(help="what the clients remember, one file or one for each; without it a cut tail may pass"),
     ] = None,
-    json: Annotated[str | None, typer.Option(help="write the verdict as JSON; - is stdout")] = None,
+    json: Annotated[str | None, typer.Option(callback=output, help="write the verdict as JSON; - is stdout")] = None,
 ) -> None:
     """Check a record's chain, signatures, conversation and sums, offline and without secrets. Exit 1 names the first break."""
     pin = RosterPin.load(roster) if roster else None
@@ -54,7 +55,7 @@ def schemes(
         int | None, typer.Option(help="of the model; omitted: as much as a key may ever open")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="rounds per key epoch, with --parameters")] = 1,
-    json: Annotated[str | None, typer.Option(help="every number as JSON; - is stdout")] = None,
+    json: Annotated[str | None, typer.Option(callback=output, help="every number as JSON; - is stdout")] = None,
 ) -> None:
     """List the presets with every number and its source; and what a key held together gives away at its cap."""
     presets = load_presets()
@@ -107,16 +108,17 @@ def _security(preset: Preset, stated: Flooding | str | None) -> str:
 
 
 def claims(
-    markdown: Annotated[Path | None, typer.Option(help="write the ledger as Markdown")] = None,
-    json: Annotated[str | None, typer.Option(help="write the ledger as JSON; - is stdout")] = None,
+    markdown: Annotated[Path | None, typer.Option(callback=output, help="write the ledger as Markdown")] = None,
+    json: Annotated[str | None, typer.Option(callback=output, help="write the ledger as JSON; - is stdout")] = None,
 ) -> None:
     """Show the ledger: every promised sentence, its check or its source, and what is not promised."""
+    require_different((markdown, json))
     if markdown:
-        markdown.write_text(to_markdown(), encoding="utf-8")
-    elif json:
+        write_text(markdown, to_markdown())
+    if json:
         rows = [
             {"id": c.id, "sentence": c.sentence, "seat": c.seat, "kind": c.kind, "source": c.source} for c in LEDGER
         ]
         write_json(json, json_module.dumps(rows, ensure_ascii=False, indent=1))
-    else:
+    if not markdown and not json:
         typer.echo(to_markdown())

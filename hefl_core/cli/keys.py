@@ -14,7 +14,8 @@ import msgspec
 import typer
 from rich.table import Table
 
-from hefl_core.cli.output import STDOUT, write_json
+from hefl_core.cli.files import output, write_json
+from hefl_core.cli.streams import STDOUT
 from hefl_core.errors import ParameterError
 from hefl_core.keys.kms.key_office import EpochLine, KeyService
 from hefl_core.keys.vault.store import KeyStore
@@ -36,7 +37,7 @@ KeyFileOption = Annotated[
 Token = Annotated[
     str | None, typer.Option(help=f"PKCS#11 token that unlocks the store, as MODULE:LABEL; its PIN comes from ${PIN}")
 ]
-Json = Annotated[str | None, typer.Option(help="write the result as JSON; - is stdout")]
+Json = Annotated[str | None, typer.Option(callback=output, help="write the result as JSON; - is stdout")]
 DEFAULT_STORE = Path("keys.sqlite")
 
 
@@ -57,8 +58,18 @@ def _unlock(key_file: Path | None, token: str | None, *, new: bool) -> KeyEncryp
         return (HardwareToken.create if new else HardwareToken)(module, label, os.environ.get(PIN, ""))
     if key_file is not None:
         return KeyFile.create(key_file) if new and not key_file.exists() else KeyFile(key_file)
-    text = os.environ.get(PASSPHRASE) or typer.prompt("passphrase", hide_input=True, confirmation_prompt=new, err=True)
-    return Passphrase(text)
+    return Passphrase(os.environ.get(PASSPHRASE) or _asked(new=new))
+
+
+def _asked(*, new: bool) -> str:
+    """The passphrase as typed. Raises: ParameterError when there is nobody to ask."""
+    try:
+        text: str = typer.prompt("passphrase", hide_input=True, confirmation_prompt=new, err=True)
+    except typer.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        raise ParameterError("passphrase: expected one, found the end of the input", f"set {PASSPHRASE}") from error
+    return text
 
 
 @keys.command()

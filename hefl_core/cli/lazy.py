@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
+
+CODES: Final = (
+    "Exit codes: 0 done; 1 a check failed; 2 bad arguments or input; 3 the run broke; 4 done, but an output could not be "
+    "written: it was kept elsewhere or printed, and stderr says where; 129, 130, 143 ended by SIGHUP, Ctrl-C, SIGTERM; "
+    "141 nobody read the output to its end."
+)
+"""What a script may rely on; below every command's help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +29,13 @@ class LazyCommand:
     def load(self) -> Any:
         """Import the command: a function, or a Typer application with subcommands."""
         found = getattr(importlib.import_module(self.module), self.name)
-        if isinstance(found, typer.Typer):
-            return get_command(found)
-        alone = typer.Typer(add_completion=False)
-        alone.command(self.name)(found)
-        return get_command(alone)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(add_completion=False)
+            alone.command(self.name)(found)
+            found = alone
+        command = get_command(found)
+        command.epilog = CODES
+        return command
 
 
 def lazy_group(commands: tuple[LazyCommand, ...]) -> type[TyperGroup]:

@@ -1,18 +1,27 @@
-"""The commands and their exit codes.
-
-Exit codes: 0 done, 1 a check failed, 2 bad arguments or input, 3 the run broke.
-"""
+"""The commands and their exit codes."""
 
 from __future__ import annotations
 
+import errno
+import signal
 import sys
 from typing import Final
 
 import typer
-from rich.console import Console
 
-from hefl_core.cli.lazy import LazyCommand, lazy_group
-from hefl_core.errors import DataError, EncodingError, HeflError, IntegrityError, KeyUseError, ParameterError
+from hefl_core.cli.files import exit_code
+from hefl_core.cli.lazy import CODES, LazyCommand, lazy_group
+from hefl_core.cli.streams import STDERR, taken_over
+from hefl_core.ending import ENDING, finish_undisturbed
+from hefl_core.errors import (
+    DataError,
+    EncodingError,
+    HeflError,
+    IntegrityError,
+    KeyUseError,
+    OutputLost,
+    ParameterError,
+)
 from hefl_core.shown import visible
 
 COMMANDS: Final = (
@@ -98,19 +107,54 @@ MOST_SAID: Final = 4000
 BAD_INPUT: Final[tuple[type[Exception], ...]] = (ParameterError, DataError, EncodingError, OSError)
 
 
-@app.callback()
+DONE, CHECK_FAILED, BAD_ARGUMENTS, BROKE, NOT_WRITTEN, BY_SIGNAL = 0, 1, 2, 3, 4, 128
+
+
+@app.callback(epilog=CODES)
 def hefl() -> None:
     """Federated learning under homomorphic encryption that one can see, step through and check."""
 
 
 def main() -> None:
     """Run a command; a failure is one line on stderr, never a traceback."""
+    with taken_over():
+        with ENDING.raised():
+            code = _ended(_code())
+        finish_undisturbed()
+        sys.exit(code)
+
+
+def _code() -> int:
+    """Run the command; its exit code."""
     try:
         app()
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else DONE if done.code is None else CHECK_FAILED
+    except KeyboardInterrupt:
+        return BY_SIGNAL + signal.SIGINT
     except (HeflError, OSError) as error:
-        bad_input = isinstance(error, BAD_INPUT) or type(error) is KeyUseError  # its subclasses are failures of a run
-        code = 2 if bad_input else 1 if isinstance(error, IntegrityError) else 3
-        Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(
-            f"{type(error).__name__}: {visible(error, MOST_SAID)}"
-        )
-        sys.exit(code)
+        return _said(error)
+    return DONE
+
+
+def _said(error: HeflError | OSError) -> int:
+    """Print an error; its exit code."""
+    if isinstance(error, OutputLost) and error.errno == errno.EPIPE:
+        return BY_SIGNAL + getattr(signal, "SIGPIPE", 13)  # as any command whose reader went away
+    STDERR.print(f"{type(error).__name__}: {visible(error, MOST_SAID)}", soft_wrap=True, markup=False, highlight=False)
+    if isinstance(error, OutputLost):
+        return NOT_WRITTEN
+    bad_input = isinstance(error, BAD_INPUT) or type(error) is KeyUseError  # its subclasses are failures of a run
+    return BAD_ARGUMENTS if bad_input else CHECK_FAILED if isinstance(error, IntegrityError) else BROKE
+
+
+def _ended(code: int) -> int:
+    """The code once everything is printed, or is found not to be printable."""
+    try:
+        sys.stdout.flush()
+    except OutputLost as error:
+        code = code or _said(error)
+    if ENDING.number is not None:
+        STDERR.print(ENDING.said)
+        return BY_SIGNAL + ENDING.number
+    return exit_code(code)

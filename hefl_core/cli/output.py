@@ -1,17 +1,15 @@
-"""Results to files or stdout, progress to stderr."""
+"""Results to stdout, progress to stderr."""
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hefl_core.cli.streams import STDERR
 from hefl_core.evaluation import ClassMetrics
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import ClaimVerdict, RoundResult, RunResult
@@ -21,16 +19,6 @@ from hefl_core.tables.table import Table as OwnTable
 
 _WIDEST, _NAME = 12, 24
 """A confusion matrix is printed up to this many classes, their names up to this many characters."""
-STDERR = Console(stderr=True)
-STDOUT = Console()
-
-
-def write_json(target: str, text: str) -> None:
-    """Write to a file, or to stdout if ``target`` is '-'."""
-    if target == "-":
-        sys.stdout.write(text + "\n")
-    else:
-        Path(target).write_text(text + "\n", encoding="utf-8")
 
 
 @contextmanager
@@ -63,10 +51,11 @@ def rounds_table(result: RunResult, plain: RunResult | None = None) -> Table:
     """One line per round; beside it plain FedAvg with the same seed, when given."""
     table = Table(
         title=f"{result.experiment.scheme}, {result.data_name}, {result.experiment.clients} clients",
-        caption="plain: accuracy of plain FedAvg; error: largest, against plain FedAvg's mean; upload: bytes per client; "
-        "x f32: times the float32 update",
+        caption="plain: accuracy of plain FedAvg; error: largest, against the mean of what the clients sent, with its bound; "
+        "fedavg: largest, against plain FedAvg of the same updates before any clip or noise; clipped: clients (and entries "
+        "beyond an adaptive bound); upload: bytes per client; x f32: times the float32 update",
     )
-    columns = ["round", "acc.", "loss", "error", "bound", "upload", "x f32", "s"]
+    columns = ["round", "acc.", "loss", "error", "bound", "fedavg", "clipped", "upload", "x f32", "s"]
     if plain is not None:
         columns.insert(2, "plain")
     for column in columns:
@@ -78,6 +67,8 @@ def rounds_table(result: RunResult, plain: RunResult | None = None) -> Table:
             _number(item.loss, ".4f"),
             _number(item.max_abs_error, ".1e"),
             _number(item.error_bound, ".1e"),
+            _number(item.fedavg_error, ".1e"),
+            clipped_text(item),
             f"{item.bytes.upload_per_client:,}",
             f"{item.bytes.upload_per_client / item.bytes.plaintext_update:.2f}",
             f"{item.seconds.total:.2f}",
@@ -172,6 +163,20 @@ def say_remarks(remarks: Iterable[object]) -> None:
     """Print the remarks on a run."""
     for remark in remarks:
         STDERR.print(f"[yellow]NOTE[/] {remark}")
+
+
+def say_signs(result: RunResult) -> None:
+    """Print in red why the training is not to be trusted, if it diverged."""
+    for sign in result.diverged:
+        STDERR.print(f"[bold red]{escape(sign)}[/]")
+
+
+def clipped_text(item: RoundResult) -> str:
+    """Clients whose update was clipped, by norm or by the adaptive bound, and how many entries the bound cut."""
+    if item.clipped is None:
+        return "not observed"
+    entries = f" ({item.clipped.entries:,})" if item.clipped.entries else ""
+    return f"{max(item.clipped.shortened, item.clipped.cut)} of {len(item.contributors)}{entries}"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -8,12 +8,13 @@ import threading
 import typer
 
 from hefl_core.app.role_play import address_file, keep_room
+from hefl_core.ending import SIGNALS
 
 
 def room() -> None:
     """Open a room for the role play in lessons/roles, on this machine only, until Ctrl-C."""
     done = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, lambda *_: done.set())
 
     def until_told() -> None:

@@ -8,23 +8,24 @@ from typing import Annotated
 import typer
 
 from hefl_core.checks.claims.ledger import check_claims
+from hefl_core.cli.files import kept, output, refused, require_different, require_folder, require_writable, write_json
 from hefl_core.cli.output import (
-    STDERR,
     findings_table,
     forecast_table,
     metrics_tables,
     progress,
     rounds_table,
     say_remarks,
+    say_signs,
     say_table,
     warn_insecure,
-    write_json,
 )
+from hefl_core.cli.streams import STDERR
 from hefl_core.cli.tables import declarations, said
 from hefl_core.errors import DataError
 from hefl_core.federation.experiment import Experiment, read_bound
 from hefl_core.federation.record.client_heads import ClientHeads
-from hefl_core.federation.record.transcript import newest_roster
+from hefl_core.federation.record.transcript import Transcript, blob_folder, newest_roster
 from hefl_core.federation.record.verify import pin_of
 from hefl_core.learning import shelf
 from hefl_core.runtime.events import EventBus
@@ -40,6 +41,21 @@ WITHHELD = (
     "the record was written without bodies: a key of its epochs could not be destroyed everywhere, and whoever has both "
     "reads the updates; verify says 'sums: not checked'"
 )
+
+
+HEADS, ROSTER = ".heads", ".roster"
+
+
+def record_output(target: str | None) -> str | None:
+    """Option callback: the transcript, its folder of bodies, its pin and its heads can be written. Raises: ParameterError."""
+    if target is not None:
+        path = Path(target)
+        for one in (path, Path(f"{path}{ROSTER}"), Path(f"{path}{HEADS}")):
+            require_writable(one)
+        if path.exists() and not path.is_file():
+            raise refused(path, "no regular file; a transcript's bodies lie beside it")
+        require_folder(blob_folder(path))
+    return target
 
 
 def run(
@@ -99,8 +115,10 @@ def run(
     observed: Annotated[
         bool, typer.Option(help="let the audience see the clients' side (sealed to the observer)")
     ] = True,
-    json: Annotated[str | None, typer.Option(help="write the result as JSON; - is stdout")] = None,
-    transcript: Annotated[str | None, typer.Option(help="write the transcript (JSON Lines, blobs beside it)")] = None,
+    json: Annotated[str | None, typer.Option(callback=output, help="write the result as JSON; - is stdout")] = None,
+    transcript: Annotated[
+        str | None, typer.Option(callback=record_output, help="write the transcript (JSON Lines, blobs beside it)")
+    ] = None,
 ) -> None:
     """Run an experiment and report accuracy, error, bytes, seconds and the claims checked on it."""
     experiment = Experiment(
@@ -124,6 +142,7 @@ def run(
         epoch_rounds=epoch_rounds,
         observed=observed and runtime != "strict",  # services never observe
     )
+    require_different((transcript, transcript and f"{transcript}{ROSTER}", transcript and f"{transcript}{HEADS}", json))
     if (own := shelf.known(experiment.dataset)) is not None:
         say_table(own.table, own.warnings)
     bus = EventBus()
@@ -133,18 +152,16 @@ def run(
         )
     checked = with_forecast(check_claims(result))
     if transcript:
-        released = checked.transcript.released
-        checked.transcript.save(transcript, bodies=released)
-        if not released:
+        kept(Path(transcript), lambda path: _save_record(checked.transcript, path))
+        if not checked.transcript.released:
             STDERR.print(WITHHELD)
-        pin_of(checked.transcript).save(f"{transcript}.roster")
-        ClientHeads.of(checked.transcript).save(f"{transcript}.heads")
     if json:
         write_json(json, checked.to_json())
     if checked.round_zero is not None:
         STDERR.print(str(checked.round_zero), markup=False)
     warn_insecure(checked)
     say_remarks(checked.remarks)
+    say_signs(checked)
     if runtime == "strict":
         STDERR.print(NOTE)
     if runtime == "ray":
@@ -183,3 +200,10 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"schema: expected a readable file, found {error.strerror} ({path}); check the path") from error
+
+
+def _save_record(transcript: Transcript, path: Path) -> None:
+    """The record, the pin that authenticates it, and what the clients remember of its end. Raises: OSError."""
+    transcript.save(path, bodies=transcript.released)
+    pin_of(transcript).save(f"{path}{ROSTER}")
+    ClientHeads.of(transcript).save(f"{path}{HEADS}")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 import typer
 
+from hefl_core.cli.files import output, write_text
 from hefl_core.errors import ParameterError
 from hefl_core.tables.check import report
 from hefl_core.tables.declared import DateOrder, Declared, DeclaredColumn, Kind, Mark
@@ -42,7 +43,10 @@ def check(
     file: Annotated[str, typer.Argument(help="the table")],
     label: Annotated[str | None, typer.Option(help="the column to learn; omitted: it is guessed, and said")] = None,
     schema: Annotated[
-        Path | None, typer.Option(help="write what this table proposes as JSON, for others to use: names, no value")
+        Path | None,
+        typer.Option(
+            callback=output, help="write what this table proposes as JSON, for others to use: names, no value"
+        ),
     ] = None,
     kind: Annotated[Texts, typer.Option(help="COLUMN=KIND: " + ", ".join(one.value for one in Kind))] = None,
     decimal: Annotated[Texts, typer.Option(help="point or comma, for all columns, or COLUMN=point")] = None,
@@ -77,7 +81,7 @@ def check(
     found = read_table(file, label=label, declared=declared)
     typer.echo(report(found), nl=False)
     if schema is not None:
-        schema.write_bytes(propose(found).to_json())
+        write_text(schema, propose(found).to_json().decode("utf-8"))
         typer.echo(f"schema: {schema}", err=True)
 
 

@@ -38,7 +38,7 @@ from hefl_core.schemes.base import CiphertextVector, Opened, Vector
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.imprint import imprint
 from hefl_core.schemes.registry import block_count
-from hefl_core.vectors import clip_norm
+from hefl_core.vectors import clip_norm, norm_of
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 
@@ -58,10 +58,11 @@ class Observation:
     ``before_noise`` is what it was without. ``spent``: what this round's messages cost. ``imprint``: this client's part
     of its key's, by which epochs over one secret are recognised (schemes/imprint.py).
     Under an adaptive ``bound``, with what earlier rounds left out, as it was sent;
-    ``clipped`` of its entries were cut to the bound. ``theta_digest``: SHA-256 of the model this client now has. The first
-    contributor that is asked and answers adds the decrypted mean ``applied`` (float64), ``theta`` (float32), accuracy, loss and
-    ``metrics`` on the hold-out set, and of a BFV sum that was opened together its noise (``opened_noise``, float32 in units of
-    2^f).
+    ``clipped`` of its entries were cut to the bound. ``trained``: Δ_k as the training left it, before any clip; empty where
+    ``update`` is the same. ``shortened``: whether the norm's clip changed it. ``theta_digest``: SHA-256 of the model this
+    client now has. The first contributor that is asked and answers adds the decrypted mean ``applied`` (float64), ``theta``
+    (float32), accuracy, loss and ``metrics`` on the hold-out set, and of a BFV sum that was opened together its noise
+    (``opened_noise``, float32 in units of 2^f).
     Leaks: everything, to the observer alone (sealed).
     """
 
@@ -76,6 +77,8 @@ class Observation:
     loss: float | None = None
     bound: float | None = None
     clipped: int = 0
+    shortened: bool = False
+    trained: bytes = field(default=b"", repr=False)
     before_noise: bytes = field(default=b"", repr=False)
     spent: tuple[Spent, ...] = ()
     imprint: tuple[bytes, ...] = field(default=(), repr=False)
@@ -139,6 +142,7 @@ class Client(Holder):
         self._fitted: tuple[int, float, Fitted] | None = None
         self._mean: Vector | None = None
         self._before_noise: Vector | None = None
+        self._raw: Vector | None = None
         self._spent: dict[int, tuple[Spent, ...]] = {}
         self._imprints: dict[int, tuple[bytes, ...]] = {}
         self.resume()
@@ -236,6 +240,7 @@ class Client(Holder):
         The noise is drawn once per round: another attempt that drew again would let two sums be averaged.
         """
         clipped = np.frombuffer(self.once("update", lambda: self._train(plan, round_).tobytes()), dtype=np.float64)
+        self._raw = None if self.manifest.experiment.clip_norm is None else self._learnt(round_)
         if self._mechanism is None:
             return clipped
         self._before_noise = clipped
@@ -244,10 +249,18 @@ class Client(Holder):
 
     def _train(self, plan: RoundPlan, round_: int) -> Vector:
         """Δ_k = θ_k - θ after local training, clipped by norm where the experiment says so."""
-        theta = self.theta
-        update = self._home.train(theta, round_).astype(np.float64) - theta.astype(np.float64)
         limit = self.manifest.experiment.clip_norm
-        return update if limit is None else np.asarray(clip_norm(update, limit), dtype=np.float64)
+        if limit is None:
+            return self._moved(round_)
+        return np.asarray(clip_norm(self._learnt(round_), limit), dtype=np.float64)
+
+    def _learnt(self, round_: int) -> Vector:
+        """Δ_k before its clip, trained once: the observer compares with it, after a restart too."""
+        return np.frombuffer(self.once("learnt", lambda: self._moved(round_).tobytes()), dtype=np.float64)
+
+    def _moved(self, round_: int) -> Vector:
+        theta = self.theta
+        return np.asarray(self._home.train(theta, round_).astype(np.float64) - theta.astype(np.float64))
 
     def _step(self, plan: RoundPlan) -> float:
         return noise_step(self.scheme, self._bound(plan), plan.max_terms)
@@ -460,6 +473,9 @@ class Client(Holder):
             _, bound, fitted = self._fitted
             sent = fitted.sent * (self.manifest.examples_max / self._weight)
             seen = replace(seen, update=sent.tobytes(), bound=bound, clipped=fitted.clipped)
+        limit, raw = self.manifest.experiment.clip_norm, self._update[1] if self._raw is None else self._raw
+        if (trained := raw.tobytes()) != seen.update:
+            seen = replace(seen, trained=trained, shortened=limit is not None and norm_of(raw) > limit)
         if whole:
             found = self._home.evaluate(self.theta)
             seen = replace(

@@ -18,6 +18,7 @@ from hefl_core.federation.adaptive_bound import BoundRange
 from hefl_core.federation.dp import Mechanism, grid
 from hefl_core.ids import digest
 from hefl_core.keys.custody import Custody
+from hefl_core.schemes.base import check_quorum
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.flooding import Flooding, flooding, wanted_answers
 from hefl_core.schemes.presets import BFVPreset, PaillierPreset
@@ -98,7 +99,18 @@ class Experiment:
                 f"use at least {max(SMALLEST_COHORT, quorum.threshold + 1)} clients, "
                 "or lower min_cohort for a lab experiment",
             )
+        check_quorum(load_preset(self.scheme), quorum)
+        self._check_bound()
         self._check_privacy()
+
+    def _check_bound(self) -> None:
+        """Refuse an adaptive bound where there are no fields to fit. Raises: ParameterError."""
+        family = load_preset(self.scheme).family
+        if self.bound == "adaptive" and self.dp_noise is None and not self.adaptive:
+            raise ParameterError(
+                f"bound: expected a number or none under {self.scheme} ({family} has no fields to fit), found adaptive",
+                "leave it out, or take a bfv or paillier preset",
+            )
 
     def _check_privacy(self) -> None:
         """Refuse schemes and bounds that cannot carry the noise. Raises: ParameterError."""

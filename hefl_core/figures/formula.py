@@ -255,7 +255,7 @@ def _parameters(preset: Preset) -> str:
 
 
 def error_line(found: float | None, bound: float | None) -> str:
-    """The largest error of a round against plain FedAvg, beside the promised bound."""
+    """The largest error of a round against the mean of what was sent, beside the promised bound."""
     if found is None or bound is None:
         return ""
     return rf"\max_j|\text{{error}}|={_scientific(found)}\;\le\;{_scientific(bound)}"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hefl_core.errors import DataError, IntegrityError, ParameterError, RoundError
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, OBSERVER, digest
 from hefl_core.wire.canonical import encode
-from hefl_core.wire.files import from_hex, read_object, read_regular, text, whole
+from hefl_core.wire.files import from_hex, read_object, read_regular, replace_file, text, whole
 
 CLIENT = "client"
 ROLES = (CLIENT, COORDINATOR, AUDITOR, KMS, OBSERVER)
@@ -227,8 +227,8 @@ class RosterPin:
         return json.dumps(fields, indent=2) + "\n"
 
     def save(self, path: str | Path) -> None:
-        """Write the pin as a small JSON file."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        """Write the pin as a small JSON file, mode 0600: who changes it decides whom its owner trusts."""
+        replace_file(Path(path), self.to_json().encode("utf-8"), owner_only=True)
 
     @classmethod
     def load(cls, path: str | Path) -> RosterPin:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import SealingInfo, open_sealed
 from hefl_core.measure.phases import Unit, phase_totals, work_of, work_on_record
-from hefl_core.runtime.result import Phases, RoundResult, Traffic, WallPhases
+from hefl_core.runtime.result import Clipped, Phases, RoundResult, Traffic, WallPhases
 from hefl_core.schemes.base import PublicKey, Vector
 from hefl_core.schemes.imprint import MOST_SETS
 from hefl_core.schemes.presets import RingPreset
@@ -86,6 +87,9 @@ class Observer:
             metrics=first.metrics if first else None,
             max_abs_error=errors[0] if errors else None,
             error_bound=errors[1] if errors else None,
+            fedavg_error=against_plain_fedavg(observations, contributors),
+            clipped=clipped(observations, contributors),
+            mean_norm=float(np.linalg.norm(np.frombuffer(first.applied))) if first else None,
             model=models[0] if len(models) == 1 else None,
             models=models,
             seconds=wall_phases(_aggregate(here, "seconds"), spent, wall_seconds),
@@ -105,6 +109,7 @@ def _check(seen: Observation, client: str, position: Position, manifest: Manifes
         "position": seen.position == position,
         "examples": 1 <= seen.examples <= most,
         "update": _numbers(seen.update, wanted, np.float64),
+        "trained": not seen.trained or _numbers(seen.trained, wanted, np.float64),
         "before_noise": not seen.before_noise or _numbers(seen.before_noise, wanted, np.float64),
         "applied": bool(seen.applied) == whole and (not whole or _numbers(seen.applied, wanted, np.float64)),
         "theta": not whole or _numbers(seen.theta, wanted // 2, np.float32),
@@ -154,8 +159,9 @@ def _fits(metrics: ClassMetrics, accuracy: float | None, manifest: Manifest) -> 
 def fedavg_error(
     manifest: Manifest, observations: Sequence[Observation], contributors: Sequence[str], plan: RoundPlan
 ) -> tuple[float, float] | None:
-    """Largest |decrypted mean - plaintext weighted mean| over the entries, and the bound it must keep.
+    """Largest |decrypted mean - weighted mean of what the clients sent| over the entries, and the bound it must keep.
 
+    This is what encryption and encoding change. What was clipped or noised before, :func:`against_plain_fedavg` counts too.
     None where a contributor was not observed.
     """
     seen = {item.client: item for item in observations}
@@ -173,6 +179,32 @@ def fedavg_error(
         of_sum *= 2  # without error feedback the clients round at random: up to a whole step, not half of one
     # clients encrypt (n_k / examples_max) Δ_k, so the sum's error grows by examples_max / Σ n_k in the mean
     return found, of_sum * plan.examples_max / examples + _ROUNDING
+
+
+def against_plain_fedavg(observations: Sequence[Observation], contributors: Sequence[str]) -> float | None:
+    """Largest |decrypted mean - one round of FedAvg in float64 on the same clients' untouched updates| over the entries.
+
+    Untouched: no clip, no noise, no field, nothing carried from earlier rounds. The weights are the run's (under differential
+    privacy each counts once). None where a contributor was not observed.
+    """
+    seen = {item.client: item for item in observations}
+    first = seen.get(contributors[0])
+    if first is None or not first.applied or not set(contributors) <= set(seen):
+        return None
+    plain = plain_mean([replace(seen[name], update=seen[name].trained or seen[name].update) for name in contributors])
+    return float(np.max(np.abs(np.frombuffer(first.applied, dtype=np.float64) - plain)))
+
+
+def clipped(observations: Sequence[Observation], contributors: Sequence[str]) -> Clipped | None:
+    """How many contributors' updates were shortened, and how many entries cut. None where one was not observed."""
+    seen = [item for item in observations if item.client in contributors]
+    if len(seen) < len(contributors):
+        return None
+    return Clipped(
+        shortened=sum(one.shortened for one in seen),
+        cut=sum(one.clipped > 0 for one in seen),
+        entries=sum(one.clipped for one in seen),
+    )
 
 
 def plain_mean(observations: Sequence[Observation]) -> Vector:

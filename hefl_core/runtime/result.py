@@ -16,9 +16,10 @@ from hefl_core.federation.client import Observation
 from hefl_core.federation.dp import Guarantee
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.transcript import LeftOut, Transcript
-from hefl_core.federation.remarks import hold_out_remark, remarks_on
+from hefl_core.federation.remarks import Remark, hold_out_remark, remarks_on
 from hefl_core.learning import shelf
 from hefl_core.measure.forecast import Outlook, PhaseSeconds, outlook
+from hefl_core.runtime.divergence import signs
 from hefl_core.schemes.flooding import Flooding
 
 if TYPE_CHECKING:
@@ -57,12 +58,26 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Clipped:
+    """What clients cut off before they encrypted. ``shortened``: clients whose update was longer than the norm's clip.
+
+    ``cut``: clients with entries beyond an adaptive bound; ``entries``: those entries, of all clients together.
+    Leaks: it is the clients' private side: told to the observer, never to the coordinator.
+    """
+
+    shortened: int
+    cut: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoundResult:
     """One round as the observer measured it.
 
-    ``accuracy``, ``loss`` and ``metrics`` on the common hold-out set and ``max_abs_error`` (against the plaintext weighted
-    mean of the same updates) are None when the experiment is not observed. ``model``: SHA-256 of θ, equal at all clients that
-    were seen; ``models``: all digests seen.
+    ``accuracy``, ``loss`` and ``metrics`` on the common hold-out set, ``max_abs_error`` (against the weighted mean of what the
+    clients sent; ``error_bound`` is its bound), ``fedavg_error`` (against plain FedAvg of the same updates before any clip or
+    noise), ``clipped`` and ``mean_norm`` (of the decrypted mean) are None when the experiment is not observed.
+    ``model``: SHA-256 of θ, equal at all clients that were seen; ``models``: all digests seen.
     """
 
     round: int
@@ -78,6 +93,9 @@ class RoundResult:
     bytes: Traffic
     models: tuple[str, ...] = ()
     metrics: ClassMetrics | None = None
+    fedavg_error: float | None = None
+    clipped: Clipped | None = None
+    mean_norm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +277,17 @@ class RunResult:
             return schema.classes
         return tuple(str(at) for at in range(len(metrics.confusion) if metrics is not None else 0))
 
+    @property
+    def signs(self) -> tuple[Remark, ...]:
+        """Signs that the training diverged or learnt nothing."""
+        schema = self.transcript.manifest.schema
+        return () if schema is None else signs(self.rounds, len(schema.classes))
+
+    @property
+    def diverged(self) -> tuple[str, ...]:
+        """:attr:`signs` in words."""
+        return tuple(str(sign) for sign in self.signs)
+
     def to_json(self) -> str:
         """The stable surface of ``run --json``."""
         parts = {name: getattr(self, name) for name in _JSON_FIELDS}
@@ -276,6 +305,7 @@ _JSON_FIELDS = (
     "cold_start_seconds",
     "insecure",
     "remarks",
+    "diverged",
     "flooding",
     "shared_processes",
     "hosts",

@@ -1,9 +1,10 @@
-"""Foreign files: regular ones only, of a size that is known before they are read, never through a link."""
+"""Foreign files: regular ones only, of a size that is known before they are read, never through a link. Own ones: whole or not."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,40 @@ def read_regular(path: Path, limit: int, what: str) -> bytes:
     """All of a file that its user named. Raises: as :func:`regular`."""
     with regular(path, limit, what) as file:
         return file.read(limit)
+
+
+def replace_file(path: Path, content: bytes, *, owner_only: bool = False) -> None:
+    """Write a file whole or leave the earlier one as it was; a device or pipe is written to as it is.
+
+    ``owner_only``: mode 0600, whatever the umask and whatever the file had. Raises: OSError.
+    """
+    path = path.resolve()
+    before = path.stat().st_mode if path.exists() else None
+    if before is not None and not stat.S_ISREG(before):
+        path.write_bytes(content)
+        return
+    fresh = path.with_name(f".{secrets.token_hex(8)}.new")
+    try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if owner_only else 0o666)
+    except PermissionError:
+        if before is None or owner_only:
+            raise
+        path.write_bytes(content)  # its folder takes no new file, but this one may be written
+        return
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _set_mode(file.fileno(), before, owner_only=owner_only)
+            file.write(content)
+        os.replace(fresh, path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def _set_mode(descriptor: int, before: int | None, *, owner_only: bool) -> None:
+    mode = 0o600 if owner_only else before
+    if mode is not None and os.name == "posix":  # the umask takes bits away, even the owner's
+        os.fchmod(descriptor, stat.S_IMODE(mode))
 
 
 def read_object(raw: bytes) -> dict[str, Any]:

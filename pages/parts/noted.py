@@ -20,6 +20,12 @@ def say(remarks: Iterable[Remark]) -> None:
         st.caption(f":material/info: {_(remark.sentence).format(*remark.values)}")
 
 
+def warn(name: str, signs: Iterable[Remark]) -> None:
+    """Signs that a training went wrong, beside its name."""
+    for sign in signs:
+        st.warning(f"{quoted(name)}: {_(sign.sentence).format(*sign.values)}")
+
+
 def say_ceiling(experiment: Experiment) -> None:
     """Show the remarks on a custody that hold for every model."""
     _or_why_not(lambda: ceiling_remarks(experiment))

@@ -22,7 +22,7 @@ import msgspec
 
 from hefl_core.checks.damage.outcomes import Case, DamageOutcome, Target
 from hefl_core.checks.damage.worker import Job, WorkerLine, find_targets
-from hefl_core.errors import ParameterError, RuntimeUnavailable
+from hefl_core.errors import ParameterError, RuntimeUnavailable, Stopped
 
 SOURCE = "hefl_core.checks.damage.targets:targets"
 BARE = "hefl_core.checks.damage.targets:bare"
@@ -70,8 +70,21 @@ def run_sweep(sweep: Sweep, tell: Callable[[Case], None] = lambda _: None) -> tu
     """
     by_target = sorted(sweep.schedule(), key=lambda case: (case[1], case[0]))
     batches = list(_batches(by_target))
+    stop = threading.Event()
+
+    def going_on(case: Case) -> None:
+        if stop.is_set():
+            raise Stopped("corrupt: told to stop, the rest of the cases was not run")
+        tell(case)
+
     with ThreadPoolExecutor(max(1, sweep.workers)) as pool:
-        found = [case for cases in pool.map(lambda batch: run_batch(sweep, batch, tell), batches) for case in cases]
+        try:
+            done = pool.map(lambda batch: run_batch(sweep, batch, going_on), batches)
+            found = [case for cases in done for case in cases]
+        except BaseException:
+            stop.set()  # the pool waits for its threads: each ends, with its child, at the next case
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return tuple(sorted(found, key=lambda case: case.number))
 
 

@@ -7,7 +7,6 @@ clients nor a tail dropped with its closing line agrees with the messages that t
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Final
 
 from hefl_core.errors import DataError, IntegrityError
 from hefl_core.federation.record.transcript import DIGEST_BYTES, Transcript
-from hefl_core.wire.files import from_hex, read_object, read_regular, text, whole
+from hefl_core.wire.files import from_hex, read_object, read_regular, replace_file, text, whole
 
 FORMAT: Final = "hefl/heads/1"
 MAX_BYTES: Final = 1 << 20
@@ -64,13 +63,10 @@ class ClientHeads:
                 )
 
     def save(self, path: str | Path) -> None:
-        """Write them as a small JSON file, replaced atomically."""
+        """Write them as a small JSON file, mode 0600, replaced atomically."""
         heads = {name: [number, digest.hex()] for name, (number, digest) in self.heads.items()}
         fields = {"format": FORMAT, "experiment": self.experiment, "heads": heads}
-        path = Path(path)
-        fresh = path.with_name(path.name + ".new")
-        fresh.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
-        os.replace(fresh, path)
+        replace_file(Path(path), (json.dumps(fields, indent=2) + "\n").encode("utf-8"), owner_only=True)
 
     @classmethod
     def load(cls, path: str | Path) -> ClientHeads:

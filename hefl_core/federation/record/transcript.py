@@ -8,7 +8,7 @@ beside it as blobs, named by their SHA-256; those of shares and deals are not (:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys.roster import Member, Roster
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Position, SignedHeader
-from hefl_core.wire.files import Folder, read_regular
+from hefl_core.wire.files import Folder, read_regular, replace_file
 from hefl_core.wire.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 
 EAVESDROPPER = "eavesdropper"
@@ -375,20 +375,23 @@ class Transcript:
             )
 
     def save(self, path: str | Path, *, bodies: bool = True) -> None:
-        """Write ``path`` and, with ``bodies``, beside it ``<name>.d/`` with one blob per file.
+        """Write ``path`` and, with ``bodies``, beside it ``<name>.d/`` with one blob per file; bodies of an earlier record go.
 
-        Raises: as :meth:`require_released`.
+        Raises: as :meth:`require_released`; DataError when something else than a folder has the name of the bodies' one;
+            OSError.
         """
         path = Path(path)
-        if not bodies:
-            path.write_bytes(self.to_bytes())
-            return
-        self.require_released()
         folder = blob_folder(path)
-        folder.mkdir(parents=True, exist_ok=True)
-        for digest, blob in self.blobs.items():
-            (folder / digest.hex()).write_bytes(blob)
-        path.write_bytes(self.to_bytes())
+        if bodies:
+            self.require_released()
+            folder.mkdir(parents=True, exist_ok=True)
+            Folder(folder).close()  # a link would lead the bodies elsewhere
+        kept = self.blobs if bodies else {}
+        # the new bodies first, the old ones last: at no moment does a record lie there without its bodies
+        for digest, blob in kept.items():
+            replace_file(folder / digest.hex(), blob)
+        replace_file(path, self.to_bytes())
+        _forget_others(folder, kept, remove=not bodies)
 
     @classmethod
     def load(cls, path: str | Path) -> Transcript:
@@ -427,9 +430,26 @@ def _blobs_in(path: Path) -> dict[bytes, bytes]:
     blobs: dict[bytes, bytes] = {}
     with closing(Folder(path)) as folder:
         for name in folder.names(MAX_BLOBS):
-            if len(name) == 2 * DIGEST_BYTES and set(name) <= set("0123456789abcdef"):
+            if _is_digest(name):
                 blobs[bytes.fromhex(name)] = folder.read(name, MAX_BLOB_BYTES, f"blob {name[:16]}") or b""
     return blobs
+
+
+def _is_digest(name: str) -> bool:
+    return len(name) == 2 * DIGEST_BYTES and set(name) <= set("0123456789abcdef")
+
+
+def _forget_others(path: Path, kept: Collection[bytes], *, remove: bool) -> None:
+    """Delete the bodies that an earlier record of this name left here. Files of other names are their owner's."""
+    if not path.is_symlink() and not path.exists():
+        return
+    with closing(Folder(path)) as folder:
+        names = list(folder.names(MAX_BLOBS))
+    old = [name for name in names if _is_digest(name) and bytes.fromhex(name) not in kept]
+    for name in old:
+        (path / name).unlink()
+    if remove and len(old) == len(names):
+        path.rmdir()
 
 
 def blob_folder(path: Path) -> Path:

@@ -61,6 +61,8 @@ def create_owner_only(path: Path, content: bytes, what: str) -> None:
             f"{what} {path.name}: cannot be made there ({error.strerror}); choose another folder"
         ) from error
     with os.fdopen(descriptor, "wb") as file:
+        if os.name == "posix":
+            os.fchmod(descriptor, OWNER_ONLY)  # a umask may have taken the owner's own bits
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

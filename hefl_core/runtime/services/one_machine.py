@@ -22,6 +22,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from hefl_core.ending import ENDING
 from hefl_core.errors import RuntimeUnavailable
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.record.transcript import Transcript
@@ -77,7 +78,7 @@ class OneMachine:
             command = [*(self._network.enter(name) if self._network else ()), *command]
             environment = {key: value for key, value in os.environ.items() if not key.startswith("HEFL_")}
             environment["HEFL_LOG_LEVEL"] = self._log_level
-            with self.log_path(name).open("ab") as log:
+            with ENDING.held(), self.log_path(name).open("ab") as log:
                 self.processes[name] = subprocess.Popen(
                     command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
                 )
@@ -142,8 +143,8 @@ def run_strict(
 
 @contextmanager
 def _running(machine: OneMachine, names: Sequence[str]) -> Iterator[None]:
-    machine.start(*names)
     try:
+        machine.start(*names)
         yield
     finally:
         machine.stop()

@@ -1,6 +1,6 @@
 """A party as a long-running service: the part common to all roles.
 
-Start: settings, the home's lock, health and metrics. End: SIGTERM or SIGINT set ``stop``; the role's work ends at the
+Start: settings, the home's lock, health and metrics. End: SIGTERM, SIGINT or SIGHUP set ``stop``; the role's work ends at the
 next message, stores are closed, the exit code is 0.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from hefl_core import dumps
+from hefl_core.ending import SIGNALS
 from hefl_core.errors import HeflError, ParameterError
 from hefl_core.federation.outside import public_text
 from hefl_core.runtime.ops.logs import Log, place_of
@@ -91,8 +92,8 @@ def home_of_one(home: Path) -> Iterator[None]:
 
 @contextmanager
 def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set ``stop``; the earlier handlers are restored afterwards."""
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    """SIGTERM, SIGINT and SIGHUP set ``stop``; the earlier handlers are restored afterwards."""
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in SIGNALS}
     try:
         yield
     finally:
