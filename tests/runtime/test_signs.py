@@ -7,6 +7,7 @@ import pytest
 
 from hefl_core.app.report import to_html
 from hefl_core.errors import ParameterError
+from hefl_core.evaluation import ClassMetrics
 from hefl_core.federation.experiment import Experiment
 from hefl_core.learning.base import LocalTraining, training_seed
 from hefl_core.learning.trainers import open_trainer
@@ -79,16 +80,17 @@ def test_each_sign_alone():
     class Round:
         def __init__(self, number, loss=0.1, accuracy=0.9, norm=1.0):
             self.round, self.loss, self.accuracy, self.mean_norm = number, loss, accuracy, norm
+            self.metrics = ClassMetrics.of(((6, 0), (0, 4)), 1.0)  # always the same answer would be right in 0.6
 
-    assert signs([Round(1)], 2, 0.6) == ()
+    assert signs([Round(1)], 2) == ()
     for loss in (float("nan"), float("inf"), 0.7):  # ln 2 = 0.693
-        assert [one.sentence for one in signs([Round(1, loss=loss)], 2, 0.6)] == [SAID[0]]
-    assert [one.sentence for one in signs([Round(1, accuracy=0.6)], 2, 0.6)] == [SAID[1]]
+        assert [one.sentence for one in signs([Round(1, loss=loss)], 2)] == [SAID[0]]
+    assert [one.sentence for one in signs([Round(1, accuracy=0.6)], 2)] == [SAID[1]]
     growing = [Round(n, norm=GROWTH ** (n - 1)) for n in range(1, FEWEST_ROUNDS + 1)]
-    assert [one.sentence for one in signs(growing, 2, 0.6)] == [SAID[2]]
+    assert [one.sentence for one in signs(growing, 2)] == [SAID[2]]
     growing[1].mean_norm = GROWTH**9  # not in every round
-    assert signs(growing, 2, 0.6) == ()
-    assert signs([Round(1, None, None, None)], 2, None) == signs([], 2, 0.6) == ()
+    assert signs(growing, 2) == ()
+    assert signs([Round(1, None, None, None)], 2) == signs([], 2) == ()
 
 
 @pytest.mark.parametrize("preset", load_presets(), ids=lambda preset: preset.name)
