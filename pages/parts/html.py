@@ -122,7 +122,8 @@ def matrix(found: Matrix, seat: str) -> str:
     name = labels.column if len(secrets) <= MOST_IN_WORDS else labels.symbol
     head = "".join(f'<th title="{in_html(labels.secret(secret))}">{in_html(name(secret))}</th>' for secret in secrets)
     rows = "".join(_row(found, name, secrets, mine=name == seat) for name in found.seats)
-    return f'<table class="know" data-sent="{found.sent}"><tr><th class="seat corner">{in_html(_("Seat"))}</th>{head}</tr>{rows}</table>'
+    corner = f'<th class="seat corner">{in_html(_("Seat"))}</th>'
+    return f'<table class="know" data-sent="{found.sent}"><tr>{corner}{head}</tr>{rows}</table>'
 
 
 def _row(found: Matrix, seat: str, secrets: Sequence[Secret], *, mine: bool) -> str:
