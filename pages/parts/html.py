@@ -34,12 +34,12 @@ table.know { border-collapse: separate; border-spacing: 3px; width: 100%; font-s
 table.know th, table.know td { border: 0 !important; }
 table.know th { font-weight: 600; text-align: center; padding: 0 .1rem; line-height: 1.15; font-size: .76rem;
   vertical-align: bottom; }
-table.know td.seat { width: 10.5em; }
+table.know th.corner { width: 10.5em; opacity: .7; }
+table.know th.seat { font-size: .88rem; }
 @media (max-width: 640px) {
   table.know { font-size: .74rem; border-spacing: 2px; } table.know th { font-size: .6rem; overflow-wrap: anywhere; }
-  table.know th.seat { font-size: .74rem; white-space: normal; } table.know td.seat { width: 7em; }
+  table.know th.seat { font-size: .74rem; white-space: normal; } table.know th.corner { width: 7em; }
 }
-table.know th.seat { font-size: .88rem; }
 table.know th.seat { text-align: left; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; font-weight: 500; }
 table.know td { text-align: center; border-radius: .35rem; padding: .06rem .1rem; font-size: .82rem; line-height: 1.35; }
 table.know tr.me th.seat { font-weight: 750; } table.know tr.me th.seat::before { content: "▸ "; }
@@ -122,7 +122,8 @@ def matrix(found: Matrix, seat: str) -> str:
     name = labels.column if len(secrets) <= MOST_IN_WORDS else labels.symbol
     head = "".join(f'<th title="{in_html(labels.secret(secret))}">{in_html(name(secret))}</th>' for secret in secrets)
     rows = "".join(_row(found, name, secrets, mine=name == seat) for name in found.seats)
-    return f'<table class="know" data-sent="{found.sent}"><tr><td class="seat"></td>{head}</tr>{rows}</table>'
+    corner = f'<th class="seat corner">{in_html(_("Seat"))}</th>'
+    return f'<table class="know" data-sent="{found.sent}"><tr>{corner}{head}</tr>{rows}</table>'
 
 
 def _row(found: Matrix, seat: str, secrets: Sequence[Secret], *, mine: bool) -> str:

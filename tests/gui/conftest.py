@@ -1,6 +1,7 @@
 """The application under AppTest, without Ray: every party is an object in this process."""
 
 import os
+import time
 from pathlib import Path
 
 os.environ["HEFL_RUNTIME"] = "local"
@@ -36,5 +37,14 @@ def run_on(app, page, **query):
         app.query_params[name] = str(value)
     app.run()
     app.switch_page(f"pages/{page}.py").run()
+    return settled(app)
+
+
+def settled(app):
+    """The page once no run is under way."""
+    end = time.monotonic() + PATIENCE
+    while any(button.key == "stop-run" for button in app.button) and time.monotonic() < end:
+        time.sleep(0.2)
+        app.run()
     assert not app.exception, app.exception
     return app

@@ -9,6 +9,7 @@ from hefl_core.federation.experiment import Experiment
 from hefl_core.teaching import walks
 from hefl_core.teaching.walks import CLASS, WALKS, find_walk
 from pages.parts import frame
+from tests.gui.conftest import settled
 
 
 def opened(app, page, **query):
@@ -16,8 +17,7 @@ def opened(app, page, **query):
     for name, value in query.items():
         app.query_params[name] = str(value)
     app.switch_page(f"pages/{page}.py").run()
-    assert not app.exception, app.exception
-    return app
+    return settled(app)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_stop_opens_with_what_it_promises(app, walk, number):
     stop = walk.at(number)
     app.query_params.update({"walk": walk.name, "stop": str(number)})
     app.run()  # the bare address leads to the stop's page
-    app.run()
+    settled(app).run()
     assert not app.exception and not app.error
     assert app.session_state["page"] == stop.page
     assert app.session_state["experiment"] == walk.experiment
@@ -164,8 +164,7 @@ def verdicts(at):
 def step_to(at, cursor):
     at.session_state["cursor"] = cursor
     at.session_state["jump"] += 1
-    at.run()
-    assert not at.exception
+    settled(at.run())
 
 
 def test_a_prediction_is_kept_locked_revealed_by_the_step_and_counted(app):
@@ -181,7 +180,7 @@ def test_a_prediction_is_kept_locked_revealed_by_the_step_and_counted(app):
     answers(at)[0].click().run()
     assert any("Not quite: **all of it**" in said for said in verdicts(at))
     at.query_params.clear()
-    at.switch_page("pages/one_round.py").run()
+    settled(at.switch_page("pages/one_round.py").run())
     step_to(at, 14)
     assert any("Right: **nothing**. From its messages it can read 0 of 3" in said for said in verdicts(at))
     step_to(at, 18)
