@@ -23,10 +23,11 @@ OURS = {
         "hand.*", "str.upper", "*progress.text", "event.text", "LEGAL.read_text(*", "(lessons.FOLDER*",
         "_HEADING.sub(*", "asked.evidence", "{'dlg': *", "{PLAIN: *", "result.note[0]", "on_run.threat(seat)",
         "result.shared_processes", "error_line(*",
+        "attack.title", "attack.remedy", "plain_sentences()", "frame.DEFAULT.scheme",
     ),
     "drawn from results: numbers, and names of schemes, seats and built-in data sets": (
         "figures.*", "drawn.*_caption(*", "training.caption(*", "row.label", "chosen.dataset", "experiment.dataset",
-        "formula(*",
+        "formula(*", "found.alone.scheme", "found.together.scheme", "found.together.custody",
     ),
     "the experiment refuses other texts in them, also in a record that was uploaded": ("*xperiment*.insecure", "seats_of(*"),
     "one HTML file by a template that escapes": ("to_html(result)",),
@@ -35,10 +36,13 @@ OURS = {
         "*.applied", "*.round", "*.epoch", "*.have", "*.need", "*.security_bits", "table.sizes", "sizes.*", "found.sent",
         "found.controls_found", "found.guessing.*", "costs.most_clients(name)", "found.needles",
         "message_count(*", "roster.fingerprint", "knowledge(*", "cell.state.value", "found.when", "found.key_id",
+        "curve.at", "curve.nothing_from", "found.threshold", "found.holds", "found.fails", "found.silent", "found.argued",
+        "found.attacks", "found.at_the_server", "found.unstopped", "found.recovered", "_numbers(rounds)",
     ),
     "what a widget or a caller of the same page hands over, judged there": (
         "lambda(i)", "lambda(n)", "_button(icon)", "_button(label)", "_calibrated(names)", "_choice(label)", "_fits(name)",
-        "_row(question)", "_show(title)", "_verdict(name)", "_and(parts)", "tabs(drawn)", "comparison.curves.values()",
+        "_row(question)", "_show(title)", "_verdict(name)", "_and(parts)",
+        "_nothing_from(label)", "badges(plain)", "tabs(drawn)", "comparison.curves.values()",
         "st.session_state*",
     ),
 }  # fmt: skip
