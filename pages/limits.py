@@ -67,7 +67,7 @@ def page() -> None:
     st.markdown(
         _(
             "HE (homomorphic encryption) lets the server add numbers that it cannot read. What can still be attacked, from which "
-            "seat, and what stops it? Every number on this page is measured in this session."
+            "seat, and what stops it? The tabs run the attacks in this session."
         )
     )
     predictions.section("limits")
