@@ -21,6 +21,7 @@ from hefl_core.errors import HeflError, ParameterError, QuorumError, RuntimeUnav
 from hefl_core.federation.experiment import SMALLEST_COHORT, Experiment
 from hefl_core.ids import OBSERVER
 from hefl_core.learning.datasets import DATASET_NAMES
+from hefl_core.measure.costs import TOGETHER
 from hefl_core.schemes.flooding import at_ceiling
 from hefl_core.schemes.presets import PRESETS, USUAL
 from hefl_core.teaching.glossary import meaning
@@ -435,10 +436,6 @@ def _scheme_label(name: str) -> str:
         return f"{name} · {bits}"
     kind = _("demonstration flooding") if stated.demonstration else _("flooding")
     return f"{name} · {kind} 2^-{stated.exponent} · {bits}"
-
-
-TOGETHER = {"bfv": "bfv-threshold", "ckks": "ckks-threshold", "paillier": "paillier-packed"}
-"""The preset of each family whose key can be shared."""
 
 
 def hold(threshold: int, *, dealer_free: bool = False) -> None:
