@@ -118,6 +118,7 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
         "destroy_epoch": Step(tuple[int], None),
         "sign_closing": Step(tuple[End], bytes),
         "observe": Step(tuple[Position], bytes, owner=True),
+        "observe_sum": Step(tuple[Position], bytes, owner=True),
     },
     AUDITOR: {
         **_MEMBERS,

@@ -19,7 +19,7 @@ from hefl_core.runtime import stage
 from hefl_core.runtime.client_home import dealt_data, forget_table, initial_parameters
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.ray.actors import PartyHost, PartySpec
-from hefl_core.runtime.ray.table_box import TableBox, seal_table, table_of
+from hefl_core.runtime.ray.table_box import TableBox, seal_tables, table_of
 from hefl_core.runtime.services.own_data import read_own_data
 from hefl_core.runtime.services.provision import provision_all
 from hefl_core.tables.source import TableSource
@@ -170,7 +170,7 @@ def test_a_table_travels_sealed_and_comes_back_after_a_restart(terms, tmp_path):
     home = tmp_path / "client-1"
     home.mkdir()
     box = TableBox(home, terms)
-    sealed = seal_table(terms, box.member)
+    sealed = seal_tables(terms, box.member, [1])
     assert PLAIN[20:60] not in sealed and not box.recall()
     box.take(sealed)
     for path in home.iterdir():
@@ -185,11 +185,11 @@ def test_a_table_travels_sealed_and_comes_back_after_a_restart(terms, tmp_path):
 def test_another_table_another_reader_and_another_run_are_refused(terms, tmp_path):
     box, other = (TableBox(tmp_path / name, terms) for name in ("client-1", "client-2"))
     with pytest.raises(WireError, match="cannot open it|sealed"):
-        box.take(seal_table(terms, other.member))
+        box.take(seal_tables(terms, other.member, [1]))
     again = dealt_data(terms.experiment).manifest(terms.experiment)
     assert again.id != terms.id
     with pytest.raises(WireError):
-        box.take(seal_table(again, box.member))
+        box.take(seal_tables(again, box.member, [1]))
     with pytest.raises(DataError, match="expected table:.*found table:"):
         box._put(TableSource(cell("77")).to_bytes())
     assert table_of(dealt_data(QUICK).manifest(QUICK)) is None
@@ -204,7 +204,7 @@ def test_a_clients_process_waits_for_the_table_and_needs_it_once(terms, tmp_path
 
     first = host()
     assert "before it had the run's table" in str(first.settled("client-1"))
-    sealed = seal_table(terms, first.reception())
+    sealed = seal_tables(terms, first.reception(), [1])
     first.take_table(sealed)
     member = first.settled("client-1")
     assert member.name == "client-1"
