@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from hefl_core.federation.remarks import Remark
-
-if TYPE_CHECKING:
-    from hefl_core.runtime.result import RoundResult
 
 WORSE_THAN_NOTHING: Final = (
     "DIVERGED: the loss after round {0} is {1}; a model that gives every one of {2} classes the same share has {3}. Lower the "
@@ -30,7 +27,27 @@ GROWTH: Final = 10.0
 """Factor over the whole run from which growth is called divergence: momentum of a good start stays far below it."""
 
 
-def signs(rounds: Sequence[RoundResult], classes: int, majority: float | None) -> tuple[Remark, ...]:
+class Measured(Protocol):
+    """What of a round is looked at; None where nobody was observed."""
+
+    @property
+    def round(self) -> int:
+        """Its number."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """On the hold-out set, 0..1."""
+
+    @property
+    def loss(self) -> float | None:
+        """On the hold-out set, in nats."""
+
+    @property
+    def mean_norm(self) -> float | None:
+        """Length of the mean update."""
+
+
+def signs(rounds: Sequence[Measured], classes: int, majority: float | None) -> tuple[Remark, ...]:
     """What is wrong with the last model; empty when nothing is, or when nobody was observed.
 
     ``classes``: their number. ``majority``: share of the most frequent class in the hold-out set, None when unknown.
