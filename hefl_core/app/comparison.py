@@ -17,6 +17,7 @@ from hefl_core.learning.trainers import open_trainer
 from hefl_core.runtime.client_home import dealt_data, initial_parameters
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
+from hefl_core.schemes.registry import load_preset
 
 PLAIN = "plain FedAvg"
 T = TypeVar("T")
@@ -54,13 +55,19 @@ class Comparison(Job):
 
     def work(self) -> None:
         """Run all trainings."""
-        self._federate(PLAIN, self.experiment.but(scheme="plaintext", custody="individual"))
+        self._federate(PLAIN, self._under("plaintext"))
         if self.choice.alone:
             self._alone()
         for scheme in self.choice.schemes:
-            self._federate(scheme, self.experiment.but(scheme=scheme, custody="individual"))
+            self._federate(scheme, self._under(scheme))
         if self.choice.centralised:
             self._centralised()
+
+    def _under(self, scheme: str) -> Experiment:
+        """The experiment under another scheme; what only its own scheme knows is left to the other one's default."""
+        fits = self.experiment.bound != "adaptive" or load_preset(scheme).family in ("bfv", "paillier")
+        bound = self.experiment.bound if fits else None
+        return self.experiment.but(scheme=scheme, custody="individual", bound=bound)
 
     def _federate(self, name: str, experiment: Experiment) -> None:
         """Run the protocol; each round's result becomes a point when it arrives."""

@@ -217,7 +217,7 @@ def test_any_encoding_any_state_of_the_streams(name, inputs):
     assert (code, err) == (141, "")
     if FULL.exists():
         with FULL.open("wb") as full:
-            code, _, err = ended(*args, stdout=full)
+            code, _, err = ended(*args, stdout=full, env=environment(TMPDIR=inputs[0]))  # what is kept stays here
             assert code == 4 and "No space left" in err and "Traceback" not in err
             assert ended(*args, stderr=full)[0] == 0
 

@@ -120,7 +120,8 @@ def test_how_a_bound_is_said():
     assert COMPACT.adaptive and not SMALL.adaptive
     assert COMPACT.but(bound=0.5).declared_bound == 0.5 and SMALL.declared_bound == 1.0
     assert SMALL.but(bound="adaptive").declared_bound is None
-    assert SMALL.but(bound="adaptive", scheme="plaintext").declared_bound == 1e6
+    with pytest.raises(ParameterError, match="no fields to fit"):
+        SMALL.but(bound="adaptive", scheme="plaintext")
     for experiment in (SMALL.but(bound="adaptive"), SMALL.but(bound=0.25)):
         assert Experiment.from_query(experiment.to_query()) == experiment
         assert Experiment.from_json(experiment.to_json()) == experiment
