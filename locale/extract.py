@@ -16,6 +16,7 @@ from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.federation import remarks
 from hefl_core.figures import leak
 from hefl_core.keys.collusion import KMS_AND_COORDINATOR
+from hefl_core.runtime import divergence
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.declared import Kind
 from hefl_core.tables.dialect import SEPARATOR_NAMES
@@ -61,6 +62,8 @@ def strings():
         yield text, "hefl_core/figures/leak.py"
     for text in remarks.SAID:
         yield text, "hefl_core/federation/remarks.py"
+    for text in divergence.SAID:
+        yield text, "hefl_core/runtime/divergence.py"
     yield from decisions()
     for text in WORDS:
         yield text, "hefl_core/tables"

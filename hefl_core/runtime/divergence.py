@@ -15,7 +15,7 @@ WORSE_THAN_NOTHING: Final = (
     "learning rate, or clip."
 )
 ONE_ANSWER: Final = (
-    "NOT LEARNT: the accuracy after round {0} is {1}; whoever answers with the most frequent class alone has {2}."
+    "NOT LEARNT: the accuracy after round {0} is {1}; always naming the most frequent class gives {2}."
 )
 GROWING: Final = (
     "DIVERGING: the mean update became longer in every round, from {0} to {1}; in a training that settles it becomes "
