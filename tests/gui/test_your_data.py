@@ -178,7 +178,7 @@ def test_trained_here_and_through_the_library_the_models_are_the_same(app):
     library = run_experiment(comparison.experiment.but(dataset=shelf.put(TableSource(PLAIN, "outcome"))))
     assert [item.model for item in here.rounds] == [item.model for item in library.rounds]
     assert here.table is not None and here.table.label in to_html(here)
-    assert "ward" not in here.to_json() and "table" not in str(at.query_params)
+    assert "ward" not in here.to_json() and "table:" not in str(at.query_params)
 
 
 def test_another_upload_and_a_closed_tab_forget_the_table(app):
