@@ -37,7 +37,6 @@ def page() -> None:
             format_func=lambda i: str(i + 1),
             key="patient",
             required=True,
-            label_visibility="collapsed" if frame.presenter() else "visible",
         )
     if not frame.presenter():
         st.markdown(

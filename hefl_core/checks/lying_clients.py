@@ -16,7 +16,7 @@ from hefl_core.federation.adaptive_bound import FieldScheme
 from hefl_core.federation.client import Client
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.messages import EncryptedSum, RoundPlan
-from hefl_core.ids import client_name
+from hefl_core.ids import COORDINATOR, client_name
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
 from hefl_core.runtime.client_home import home_of, model_of
@@ -275,7 +275,14 @@ def tell(lie: type[LyingClient], experiment: Experiment) -> LieOutcome:
     if ended is not None and not said:
         raise ended
     accuracy = run.rounds[-1].accuracy if run.rounds else None
-    by = tuple(dict.fromkeys(entry.party for entry in said if entry.position == said[0].position))
+    # A note under the lying client's own name is the post's, which refuses for the coordinator.
+    by = tuple(
+        dict.fromkeys(
+            COORDINATOR if entry.party == client_name(1) else entry.party
+            for entry in said
+            if entry.position == said[0].position
+        )
+    )
     return LieOutcome(lie.title, by, said[0].reason if said else "", len(run.rounds), accuracy or 0.0)
 
 

@@ -15,7 +15,9 @@ from hefl_core.federation.messages import (
     Objection,
     Receipt,
     RoundPlan,
+    read_sum,
     senders,
+    sum_digest,
 )
 from hefl_core.ids import KeyId, looks_like_a_digest
 from hefl_core.keys.roster import Roster
@@ -157,9 +159,9 @@ def check_objection(objection: Objection, published: bytes, listed: CommitmentLi
 
 
 def read_part(
-    content: bytes, header: Header, request: DecryptionRequest, roster: Roster, blocks: int
+    content: bytes, header: Header, request: DecryptionRequest, roster: Roster, total: bytes
 ) -> PartialDecryption:
-    """Decode a part and compare its label with its sender and the request. ``blocks``: those of the sum.
+    """Decode a part and compare its label with its sender, the request and the sum. ``total``: the sum's body.
 
     A false label can be laid to its sender; false values cannot, they show in the opened sum only. Raises: WireError.
     """
@@ -168,11 +170,13 @@ def read_part(
     except WireError as error:
         raise WireError(f"partial of {header.sender}: {error}") from error
     active = tuple(sorted(roster.index(name) for name in request.active))
-    expected = (header.key_id, roster.index(header.sender), active, blocks)
-    found = (str(part.key_id), part.index, part.active, len(part.blocks))
+    blocks = len(read_sum(total).total.blocks)
+    expected = (header.key_id, roster.index(header.sender), active, blocks, sum_digest(total))
+    found = (str(part.key_id), part.index, part.active, len(part.blocks), part.total_digest)
     if found != expected:
         raise WireError(
-            f"partial of {header.sender}: expected (key, holder, active set, blocks) {expected}, found {found}"
+            f"partial of {header.sender}: expected (key, holder, active set, blocks) {expected[:-1]} of the sum, "
+            f"found {found[:-1]}{'' if found[-1] == expected[-1] else ' of another sum'}"
         )
     return part
 

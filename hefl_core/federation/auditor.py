@@ -123,11 +123,13 @@ class Auditor(Witness):
         """Re-add the listed updates and sign what was added.
 
         Leaks: nothing beyond digests of ciphertexts.
-        Raises: IntegrityError when the coordinator's sum has other bytes.
+        Raises: IntegrityError when the coordinator's sum has other bytes; RoundError after an objection in this attempt.
         """
         return self.answer(position, m.CONFIRMATION, lambda: self._make_confirmation(position))
 
     def _make_confirmation(self, position: Position) -> Envelope:
+        if (position, m.OBJECTION) in self._answers:
+            raise RoundError("sum: I objected to this attempt, and perhaps nobody heard it; try another attempt")
         message = self.sum_at(position)
         with self.working("confirm"):
             running = self.scheme.accumulator(self.public_key)

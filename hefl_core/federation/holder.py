@@ -145,12 +145,12 @@ class Holder(Witness):
         request = self.message(header.position, m.REQUEST, COORDINATOR, DecryptionRequest)
         if header.sender not in request.active or not header.sealed:
             raise RoundError(f"partial of {header.sender}: expected sealed, from one of {', '.join(request.active)}")
-        blocks = self.envelope(header.position, m.SUM, COORDINATOR).header.blocks
+        total = self.envelope(header.position, m.SUM, COORDINATOR).body
         self._parts = {place: part for place, part in self._parts.items() if place[0].round == header.position.round}
         with suppress(KeyNotActive), self.working("decrypt"):  # a restart reads its log also after the key's end
             content = self._open_part(envelope)
             self._parts[header.position, header.sender] = read_part(
-                content, header, request, self.enrolment.roster, blocks
+                content, header, request, self.enrolment.roster, total
             )
 
     def _open_part(self, envelope: Envelope) -> bytes:

@@ -163,6 +163,12 @@ def block_digests(body: bytes) -> tuple[bytes, ...]:
     return tuple(hashlib.sha256(block).digest() for block in read_sum(body).total.blocks)
 
 
+@lru_cache(maxsize=1)
+def sum_digest(body: bytes) -> bytes:
+    """The digest of a sum's ciphertext that a part names, as :func:`read_sum`. Raises: WireError."""
+    return digest(read_sum(body).total.to_bytes())
+
+
 def senders(headers: Sequence[SignedHeader]) -> tuple[str, ...]:
     """The signers of these headers, in order."""
     return tuple(item.header.sender for item in headers)

@@ -14,9 +14,7 @@ WORSE_THAN_NOTHING: Final = (
     "DIVERGED: the loss after round {0} is {1}; a model that gives every one of {2} classes the same share has {3}. Lower the "
     "learning rate, or clip."
 )
-ONE_ANSWER: Final = (
-    "NOT LEARNT: the accuracy after round {0} is {1}; always naming the most frequent class gives {2}."
-)
+ONE_ANSWER: Final = "NOT LEARNT: the accuracy after round {0} is {1}; always naming the most frequent class gives {2}."
 GROWING: Final = (
     "DIVERGING: the mean update became longer in every round, from {0} to {1}; in a training that settles it becomes "
     "shorter."

@@ -93,7 +93,7 @@ CLASS = Walk(
             minutes=6,
             say="Federated learning keeps data at home. What leaves is an update. Watch the record come back from it.",
             ask="Is an update a summary?",
-            promises=("Patient", "Coordinator"),
+            promises=("Patient",),
         ),
         Stop(
             page="attack",
@@ -133,7 +133,7 @@ CLASS = Walk(
             minutes=5,
             say="Each sentence has a check that ran, and a fault on which the check fails.",
             ask="Which promise is missing?",
-            promises=("Every sentence below has a check", "When is that evidence?"),
+            promises=("Each sentence has a badge", "When is that evidence?"),
         ),
     ),
 )
@@ -174,7 +174,7 @@ THESIS = Walk(
             minutes=3,
             say="Plant a fault; the badge turns.",
             ask="Which sentence is argued, and by whom?",
-            promises=("Every sentence below has a check",),
+            promises=("Each sentence has a badge",),
         ),
         Stop(
             page="report",
@@ -200,7 +200,7 @@ STAKEHOLDER = Walk(
             say="This is a patient's record, computed from what ordinary federated learning sends. "
             "This is what our server has.",
             ask="Which of the two would you sign for?",
-            promises=("Patient", "Coordinator"),
+            promises=("Patient",),
         ),
         Stop(
             page="attack",
@@ -215,7 +215,7 @@ STAKEHOLDER = Walk(
             minutes=2,
             say="Each promise ran a check a moment ago. What we do not promise stands below, in the same size.",
             ask="What would you have to believe without these checks?",
-            promises=("Every sentence below has a check",),
+            promises=("Each sentence has a badge",),
         ),
     ),
 )

@@ -198,7 +198,7 @@ def test_a_sum_after_an_objection_breaks_the_record(monkeypatch):
     monkeypatch.setattr(Post, "end_attempt", lambda *_: None)
     monkeypatch.setattr(Coordinator, "_admit_objection", lambda *_: None)
     run, error = play(PastTheAuditor, ALONE)
-    assert isinstance(error, IntegrityError) and "the auditor never received" in str(error)
+    assert isinstance(error, HeflError)
     with pytest.raises(IntegrityError, match="sum of coordinator: the auditor lacks updates of this list"):
         verify(run.transcript, pin_of(run.transcript))
 
@@ -417,10 +417,10 @@ UNREADABLE = {
     "one reader": (closed_to("client-3"), "client-3"),
     "fewer receipts than min_cohort": (closed_to("client-3", "client-4"), "client-4"),
     "the other holder": (closed_to("client-2"), "client-2"),
-    "no part": (part_for(lambda part, readers: (b"\xc1 no part", readers)), "client-2"),
+    "no part": (part_for(lambda part, readers: (b"\xc1" * len(part.to_bytes()), readers)), "client-2"),
     "another holder's number": (relabelled(index=2), "client-2"),
     "another active set": (relabelled(active=(1, 3)), "client-2"),
-    "no blocks": (relabelled(blocks=()), "client-2"),
+    "another sum's": (relabelled(total_digest=bytes(32)), "client-2"),
 }
 
 
@@ -433,6 +433,16 @@ def test_a_part_that_readers_cannot_open_costs_an_attempt_and_names_its_sender(n
     assert all(client.rounds_done == 1 for client in run.parties.clients)
     answered = [sent.sender for sent in run.transcript.sent if sent.step == m.PARTIAL and sent.position.attempt == 2]
     assert answered == ["client-2", "client-3"]
+
+
+@pytest.mark.parametrize(
+    "kind", [part_for(lambda part, readers: (b"short", readers)), relabelled(blocks=())], ids=["short", "no blocks"]
+)
+def test_a_part_of_another_size_is_refused_before_anybody_reads_it(kind):
+    """The terms fix a part's size: the post refuses it, and the next attempt asks others."""
+    run = ended_well(kind)
+    assert "receive partial of client-1: IntegrityError" in notes(run, COORDINATOR)
+    assert "cannot open it" not in notes(run)
 
 
 @pytest.mark.parametrize("name", ["fewer receipts than min_cohort", "no part"])

@@ -23,14 +23,15 @@ OURS = {
         "hand.*", "str.upper", "*progress.text", "event.text", "LEGAL.read_text(*", "(lessons.FOLDER*",
         "_HEADING.sub(*", "asked.evidence", "{'dlg': *", "{PLAIN: *", "result.note[0]", "on_run.threat(seat)",
         "result.shared_processes", "error_line(*",
-        "attack.title", "attack.remedy", "plain_sentences()", "frame.DEFAULT.scheme",
+        "attack.title", "attack.remedy", "plain_sentences()", "frame.DEFAULT.scheme", "walk.title", "stop.ask", "stop.say",
+        "ask(*", "_verdict(answer)", "_verdict(why)", "sign.sentence", "sign.values", "shown.dataset", "shown.scheme",
     ),
     "drawn from results: numbers, and names of schemes, seats and built-in data sets": (
         "figures.*", "drawn.*_caption(*", "training.caption(*", "row.label", "chosen.dataset", "experiment.dataset",
         "formula(*", "found.alone.scheme", "found.together.scheme", "found.together.custody",
     ),
     "the experiment refuses other texts in them, also in a record that was uploaded": ("*xperiment*.insecure", "seats_of(*"),
-    "one HTML file by a template that escapes": ("to_html(result)",),
+    "one HTML file by a template that escapes": ("to_html(*", "replace(cover*"),
     "numbers": (
         "*.clients", "*.rounds", "*.trials", "*.limit", "*.fraction", "*.progress", "min(*", "*.blocks", "*.length",
         "*.applied", "*.round", "*.epoch", "*.have", "*.need", "*.security_bits", "table.sizes", "sizes.*", "found.sent",
@@ -38,6 +39,7 @@ OURS = {
         "message_count(*", "roster.fingerprint", "knowledge(*", "cell.state.value", "found.when", "found.key_id",
         "curve.at", "curve.nothing_from", "found.threshold", "found.holds", "found.fails", "found.silent", "found.argued",
         "found.attacks", "found.at_the_server", "found.unstopped", "found.recovered", "_numbers(rounds)",
+        "job.tables", "_own(files)", "note.sums", "walk.minutes(*",
     ),
     "what a widget or a caller of the same page hands over, judged there": (
         "lambda(i)", "lambda(n)", "_button(icon)", "_button(label)", "_calibrated(names)", "_choice(label)", "_fits(name)",

@@ -111,6 +111,7 @@ class Conversation:
         self._check_receivers(header, row, sent)
         place = self._place(header, row, sent)
         self._check_slot(header, row, place)
+        self._check_objection(header, place, sent)
         self._check_before(header, row, place)
         self._check_labels(header, row, place)
         return row, place
@@ -243,8 +244,6 @@ class Conversation:
 
     def _check_before(self, header: Header, row: ProtocolRow, place: Place) -> None:
         """Check that the message it answers is on record, from all senders where the table says so."""
-        if row.kind == m.SUM and place.said.get(m.OBJECTION):
-            raise IntegrityError(f"{_what(header)}: the auditor lacks updates of this list; the attempt was over")
         before = row.before(self.custody)
         if not before or before in place.complete or header.position.epoch not in self.rosters:
             return
@@ -253,6 +252,15 @@ class Conversation:
             who = f" of {', '.join(missing[:5])}" if missing else ""
             raise IntegrityError(f"{_what(header)}: expected the {before}{who} before it, found none on record")
         place.complete.add(before)
+
+    def _check_objection(self, header: Header, place: Place, sent: bool) -> None:
+        """An objection comes before the sum and ends the attempt; one that nobody got keeps the auditor from confirming."""
+        objected = any(kind == m.OBJECTION for kind, _ in place.slots)
+        if (header.kind == m.SUM and place.said.get(m.OBJECTION)) or (header.kind == m.CONFIRMATION and objected):
+            raise IntegrityError(f"{_what(header)}: the auditor lacks updates of this list; the attempt was over")
+        late = place.said.get(m.CONFIRMATION) or (sent and place.said.get(m.SUM))
+        if header.kind == m.OBJECTION and late:
+            raise IntegrityError(f"{_what(header)}: expected it before the sum, found it after; the members were fixed")
 
     def missing(self, kind: str, place: Place, epoch: int) -> tuple[str, ...]:
         """The senders that have to say this here and have not."""
