@@ -130,6 +130,8 @@ def test_every_decompressor_is_known():
         "hefl_core/schemes/ring/rlwe.py",  # reads one byte more than a ciphertext has
         "hefl_core/federation/record/transcript_zip.py",  # reads one byte more than the entry says
         "hefl_core/checks/damage/transcripts.py",  # makes bombs
+        "hefl_core/learning/arrays.py",  # judges an array's size by its header first
+        "hefl_core/learning/pictures.py",  # judges an entry's and a picture's size by its header first
         "hefl_core/tables/reading.py",  # lists the names in an archive, to say what it is; unpacks nothing
     }
 

@@ -1,5 +1,9 @@
 """Three hospitals with tables of one meaning and three forms, and what somebody who sees all of them would agree on."""
 
+import math
+
+from msgspec.structs import replace
+
 from hefl_core.tables.agreement import agree
 from hefl_core.tables.schema import propose
 from hefl_core.tables.statistics import centred, scaling_from, sums
@@ -38,3 +42,18 @@ def pooled(contents):
     middle = centred(schema, sum(sums(table, schema) for table in tables))
     totals = sum(sums(table, middle) for table in tables)
     return scaling_from(middle, totals), totals
+
+
+def alike(one, other):
+    """Whether two schemas are the same but for the last digits of centre and spread: exact sums beside float64's."""
+    numbers = [(a.centre, a.spread, b.centre, b.spread) for a, b in zip(one.columns, other.columns, strict=True)]
+    close = all(
+        math.isclose(a, c, rel_tol=1e-13, abs_tol=1e-13) and math.isclose(b, d, rel_tol=1e-12) for a, b, c, d in numbers
+    )
+    bare = [
+        replace(
+            schema, columns=tuple(replace(column, centre=0.0, remainder=0.0, spread=1.0) for column in schema.columns)
+        )
+        for schema in (one, other)
+    ]
+    return close and bare[0] == bare[1]

@@ -13,7 +13,7 @@ from hefl_core.tables.round_zero.dictionary import Dictionary
 from hefl_core.tables.round_zero.limbs import Limbs
 from hefl_core.tables.round_zero.rounds import ROUNDS, AgreementRounds
 from hefl_core.tables.statistics import class_counts
-from tests.tables.hospitals import A, B, C, hospital, pooled, reader
+from tests.tables.hospitals import A, B, C, alike, hospital, pooled, reader
 
 
 def agreed(contents, rounds=None, present=None):
@@ -31,7 +31,7 @@ def agreed(contents, rounds=None, present=None):
 def test_sums_agree_with_the_pooled_reader(bits):
     rounds, mean = agreed([A, B, C], AgreementRounds(3, bits))
     found, (schema, totals) = rounds.agreed(mean), pooled([A, B, C])
-    assert found.schema == schema and found.clients == 3
+    assert alike(found.schema, schema) and found.clients == 3
     assert np.allclose(found.totals, totals, rtol=1e-14, atol=1e-9)
     assert [column.categories for column in found.schema.columns if column.name == "ward"] == [("A", "B", "C")]
     assert class_counts(found.schema, found.totals).sum() == 95
@@ -43,7 +43,9 @@ def test_every_client_encodes_its_rows_as_the_pooled_reader_does():
     for content in (A, B, C):
         ours = encode(reader(content)(rounds.agreed(mean).schema), rounds.agreed(mean).schema)
         theirs = encode(reader(content)(schema), schema)
-        assert np.array_equal(ours.features, theirs.features) and np.array_equal(ours.labels, theirs.labels)
+        assert np.allclose(ours.features, theirs.features, rtol=1e-6, atol=1e-6) and np.array_equal(
+            ours.labels, theirs.labels
+        )
 
 
 def test_a_hospital_without_a_positive_case_takes_part():
@@ -54,7 +56,7 @@ def test_a_hospital_without_a_positive_case_takes_part():
 def test_a_client_that_is_away_from_the_beginning_is_not_counted():
     rounds, mean = agreed([A, B, C], present=[1, 2])
     assert rounds.present(mean, 1) == 2
-    assert rounds.agreed(mean).schema == pooled([A, B])[0]
+    assert alike(rounds.agreed(mean).schema, pooled([A, B])[0])
 
 
 def test_a_client_that_leaves_in_between_is_noticed():
