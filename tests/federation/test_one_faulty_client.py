@@ -19,6 +19,7 @@ from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.letter import Letter
 from hefl_core.federation.post import Post
 from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.transcript import Sent
 from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.federation.standing import Standing
 from hefl_core.ids import AUDITOR, COORDINATOR
@@ -30,6 +31,7 @@ from hefl_core.runtime.run import Run
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
+from tests.security.forging import Record
 from tests.security.hostile import World, names
 
 ALONE = Experiment(dataset="breast_cancer", model="logistic", scheme="INSECURE_bfv-1024", clients=4, rounds=1)
@@ -201,6 +203,43 @@ def test_a_sum_after_an_objection_breaks_the_record(monkeypatch):
     assert isinstance(error, HeflError)
     with pytest.raises(IntegrityError, match="sum of coordinator: the auditor lacks updates of this list"):
         verify(run.transcript, pin_of(run.transcript))
+
+
+def test_an_objection_comes_before_the_sum_and_no_confirmation_after_it():
+    """Forged with the auditor's own key: after the sum, after all applied it; and one that nobody got, before a confirmation."""
+    for kind, after in ((m.SUM, "expected it before the sum"), (m.RECEIPT, "expected it before the sum")):
+        run, error = play(Honest, ALONE)
+        assert error is None
+        record = Record(run)
+        record.verify(record.closed_honestly())  # the control
+        last = max(at for at, entry in enumerate(record.entries) if isinstance(entry, Sent) and entry.step == kind)
+        listed = record.header(record.at(m.COMMITMENTS))
+        sum_at = record.header(record.at(m.CONFIRMATION))
+        forged = record.signed(
+            record.at(m.CONFIRMATION),
+            AUDITOR,
+            m.Objection(listed.digest, names(2)),
+            kind=m.OBJECTION,
+            recipients=(COORDINATOR,),
+            blocks=0,
+            position=sum_at.position,
+            **record.next_of(AUDITOR, last + 1),
+        )
+        record.entries.insert(last + 1, forged)
+        record.renumber(AUDITOR)
+        with pytest.raises(IntegrityError, match=after):
+            record.verify(record.closed_honestly())
+
+
+def test_failures_of_a_round_end_with_it():
+    """A holder that gave no part in round 1 is asked again in round 2, and left out again when it fails there too."""
+    standing, everybody = Standing(), ("a", "b", "c")
+    standing.fail("a", Position(1, 1))
+    assert standing.others(everybody, 2, Position(1, 1)) == ("b", "c")
+    assert standing.others(everybody, 2, Position(1, 2)) == everybody
+    standing.fail("b", Position(1, 2))
+    assert standing.others(everybody, 2, Position(1, 2)) == ("a", "c")
+    assert standing.accuse("c", "a", Position(1, 3)) and standing.others(everybody, 2, Position(1, 3)) == ("a", "b")
 
 
 def objected(world, lacking, listed=None):

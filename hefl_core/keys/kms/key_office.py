@@ -99,13 +99,23 @@ class KeyService(Hidden):
         )
 
     def rotate(self, first_round: int, last_round: int | None = None, *, destroy_old: bool = False) -> EpochLine:
-        """Move to a new key; with ``destroy_old`` every decrypt-only epoch ends too. Raises: as :meth:`KMS.rotate`."""
+        """Move to a new key; with ``destroy_old`` every decrypt-only epoch ends too.
+
+        Raises: as :meth:`KMS.rotate`; RoundError when the active key is for these rounds already: a party that repeats a request
+            gets no second key, and an owner must not take that for a change.
+        """
+        newest = self.kms.active.epoch
         if self.kms.settings.custody.dealer_free:
             last = last_round or max(first_round, self.kms.active.last_round)
             _make_together(self._store, self.kms, last, first_round)
         else:
             _deposit(self._store, self.kms)
             self.kms.rotate(first_round, last_round)
+        if self.kms.active.epoch == newest:
+            raise RoundError(
+                f"rotate: expected a first round after {first_round}, from which the active key serves, found the same; "
+                "nothing was changed: name a later first round"
+            )
         if destroy_old:
             for line in self.lines():
                 if line.state == "decrypt-only":

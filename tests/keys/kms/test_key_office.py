@@ -72,3 +72,19 @@ def test_a_dealer_free_key_on_one_machine(store: KeyStore, monkeypatch: pytest.M
     assert service.enrolment("client-4").share.index == 4
     assert service.enrolment("client-1").share.id.epoch == 2
     assert service.enrolment("coordinator").record.dealer == "dealer-free"
+
+
+@pytest.mark.parametrize("custody", ["individual", "dealer-free:2-of-3"])
+def test_a_rotation_that_changes_nothing_says_so(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch, custody: str
+) -> None:
+    """An owner who believes the key stolen, or lets a client in, must not take an old key for a new one."""
+    if custody.startswith("dealer-free"):
+        for home in ("service", "key_office"):
+            monkeypatch.setattr(f"hefl_core.keys.kms.{home}.open_scheme", lambda name: Toy())
+    service = ceremony(store, custody)
+    service.join("client-4")
+    with pytest.raises(RoundError, match="is made|nothing was changed"):
+        service.rotate(1, destroy_old=True)
+    assert [line.epoch for line in service.lines()] == [1]
+    assert service.rotate(2).clients[-1] == "client-4"
