@@ -18,7 +18,7 @@ assert "tenseal" in sys.modules
 LEARNING = LIGHT.replace(
     "import hefl_core\n",
     "import hefl_core.vectors\n"
-    "from hefl_core.learning import baselines, datasets, models, numpy_trainer, partition, tables, trainers\n"
+    "from hefl_core.learning import baselines, datasets, models, numpy_trainer, partition, shelf, trainers\n"
     "datasets.load_dataset('digits')\n",
 )
 COMMANDS = LIGHT.replace("import hefl_core\n", "import hefl_core.cli.main\n")
