@@ -33,6 +33,7 @@ from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import with_forecast
 from hefl_core.runtime.services.one_machine import NOTE
 from hefl_core.runtime.stage import whereabouts
+from hefl_core.tables.hospitals import TABLES
 from hefl_core.tables.schema import TableSchema
 
 _DEFAULT = Experiment()
@@ -145,6 +146,11 @@ def run(
     require_different((transcript, transcript and f"{transcript}{ROSTER}", transcript and f"{transcript}{HEADS}", json))
     if (own := shelf.known(experiment.dataset)) is not None:
         say_table(own.table, own.warnings)
+    if experiment.dataset.startswith(TABLES):
+        for source in shelf.tables(experiment.dataset).sources:
+            table = source.read() if source is not None else None
+            if table is not None:
+                say_table(table, table.warnings)
     bus = EventBus()
     with progress(bus, rounds):
         result = run_experiment(

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.errors import ParameterError, RoundError
+from hefl_core.errors import DataError, ParameterError, RoundError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.ids import client_name
 from hefl_core.learning import shelf
@@ -43,6 +43,8 @@ class Agreement:
             clients=self.agreed.clients,
             rows=round(float(self.agreed.totals[0])),
             features=schema.feature_names,
+            left_out=tuple(f"{column.name} ({column.left_out})" for column in schema.columns if column.left_out),
+            label=schema.label,
             classes=schema.classes,
             class_rows=tuple(round(float(count)) for count in class_counts(schema, self.agreed.totals)),
             schema=schema.digest,
@@ -89,6 +91,11 @@ def agree(
         result = _run(zero, runtime, bus, clients_per_host, deadline_seconds)
         theta = _observed(result)
     agreed = layout(first).agreed(theta)
+    if len(agreed.schema.classes) < 2:
+        found = ", ".join(agreed.schema.classes) or "values"
+        raise DataError(
+            f"label {agreed.schema.label!r}: expected 2 classes or more at all clients together, found {found}"
+        )
     named = shelf.put_tables(shelf.tables(first.dataset).under(agreed.schema))
     return Agreement(experiment.but(dataset=named), agreed, result)
 
@@ -119,5 +126,5 @@ def _require_plain(experiment: Experiment) -> None:
     if experiment.mechanism is not None:
         raise ParameterError(
             "dp_noise: expected none before the clients agreed, found it; the totals of round zero carry no noise",
-            "train without it, or pool what may be known in a schema",
+            "train without it",
         )

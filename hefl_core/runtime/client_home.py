@@ -91,7 +91,10 @@ def require_one_each(tables: HospitalTables, clients: int) -> None:
 
 @lru_cache(maxsize=16)
 def _hospital(dataset: str, index: int) -> Dataset:
-    return shelf.encoded(shelf.tables(dataset).source(index))
+    try:
+        return shelf.encoded(shelf.tables(dataset).source(index))
+    except DataError as error:
+        raise DataError(f"table of client {index}: {error}") from error
 
 
 def forget_table(name: str) -> None:

@@ -185,6 +185,8 @@ class RoundZeroNote:
     clients: int
     rows: int
     features: tuple[str, ...]
+    left_out: tuple[str, ...]
+    label: str
     classes: tuple[str, ...]
     class_rows: tuple[int, ...]
     schema: str
@@ -195,8 +197,9 @@ class RoundZeroNote:
     def __str__(self) -> str:
         split = ", ".join(f"{name} {count:,}" for name, count in zip(self.classes, self.class_rows, strict=True))
         return (
-            f"round zero: {self.clients} clients agreed on {len(self.features)} features from {self.rows:,} rows ({split}) by "
-            f"{self.sums} encrypted sums; each client learned these totals, the coordinator none of them"
+            f"round zero: {self.clients} clients agreed on {len(self.features)} features from {self.rows:,} rows "
+            f"(label {self.label}: {split}; left out: {', '.join(self.left_out) or 'nothing'}) by {self.sums} encrypted sums; each "
+            "client learned these totals, the coordinator none of them"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hefl_core.tables.cells.booleans import pair_of
-from hefl_core.tables.classes import MAX_CLASSES, sorted_classes
+from hefl_core.tables.classes import MAX_CLASSES, refuse_spellings, sorted_classes
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.columns import MOST_CATEGORIES
 from hefl_core.tables.decision import listed, refused, shown
@@ -116,6 +116,7 @@ def _classes(proposals: Sequence[TableSchema]) -> tuple[tuple[str, ...], bool]:
     classes = sorted_classes(united)
     if all(proposal.yes_no for proposal in proposals):
         return pair_of(classes) or _YES_NO, True
+    refuse_spellings(proposals[0].label, classes)
     if len(classes) > MAX_CLASSES:
         raise refused(
             "label", f"up to {MAX_CLASSES} classes", f"{len(classes)} together", "group them alike at all clients"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from hefl_core.tables.cells.booleans import pair_of
 from hefl_core.tables.cells.cell import Cells, plain_sign
 from hefl_core.tables.cells.numbers import read_numbers
 from hefl_core.tables.columns import MAX_TEXT
-from hefl_core.tables.decision import Decision, decided, refused, shown, unseen
+from hefl_core.tables.decision import Decision, decided, listed, refused, shown, unseen
 from hefl_core.tables.declared import Kind
 
 MAX_CLASSES: Final = 50
@@ -43,6 +44,21 @@ def class_texts(cells: Cells, values: npt.NDArray[np.float64] | None) -> list[st
             )
     pair = pair_of(cells.texts)
     return [plain_sign(text.lower()) for text in cells.texts] if pair else list(cells.texts)
+
+
+def refuse_spellings(label: str, classes: tuple[str, ...]) -> None:
+    """Reject classes that differ in case, spaces or the form of their letters only: one outcome would become two.
+
+    Raises: DataError naming them.
+    """
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(" ".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
+    twice = next((names for names in alike.values() if len(names) > 1), None)
+    if twice is not None:
+        found = listed(map(shown, twice))
+        remedy = "write the outcome alike in all rows and files, or declare the label a category to keep them apart"
+        raise refused(f"label {shown(label)}", "one spelling of a class", found, remedy)
 
 
 def sorted_classes(classes: set[str]) -> tuple[str, ...]:

@@ -42,6 +42,12 @@ class HospitalTables:
                 names.append(source.identity(source.read()))
             except DataError as error:
                 raise DataError(f"table of client {at}: {error}") from error
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            both = ", ".join(str(at) for at, name in enumerate(names, start=1) if name == twice)
+            raise refused(
+                "tables", "a table of its own for each client", f"one table at clients {both}", "take one out"
+            )
         return cls(tuple(names), tuple(sources))
 
     @classmethod
@@ -51,9 +57,13 @@ class HospitalTables:
         Raises: DataError for a folder without two files, or a file that cannot be read.
         """
         folder = Path(text.removeprefix(CSV_DIR)).expanduser()
-        paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in (".csv", ".tsv", ".txt"))
+        paths = sorted(
+            path
+            for path in folder.glob("*")
+            if path.suffix.lower() in (".csv", ".tsv") and not path.name.startswith(".")
+        )
         if len(paths) < 2:
-            remedy = "put one .csv, .tsv or .txt of each client there"
+            remedy = "put one .csv or .tsv of each client there"
             found = f"{len(paths)}" if folder.is_dir() else "no folder"
             raise refused(f"folder {shown(folder.name)}", "two tables or more", found, remedy)
         return cls.of([TableSource(content_at(path, MAX_BYTES), label, declared or Declared()) for path in paths])

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.tables.cells.booleans import pair_of
-from hefl_core.tables.cells.cell import CODES, Cells
+from hefl_core.tables.cells.cell import Cells, is_code
 from hefl_core.tables.cells.kinds import stands_out
 from hefl_core.tables.cells.numbers import INFINITE, read_numbers
 from hefl_core.tables.classes import MAX_CLASSES, class_numbers, class_texts, class_warnings, sorted_classes
@@ -96,11 +96,12 @@ def read_label(cells: Cells, how: str, declared: Declared) -> Label:
     """
     if declared.label_kind == "regression":
         return _regression(cells, how, declared)
-    values = class_numbers(cells)
+    named = declared.of(cells.name).kind in (Kind.CATEGORY, Kind.CODE)
+    values = None if named else class_numbers(cells)
     _refuse_infinity(cells)
     if declared.label_kind == "auto":
         _refuse_regression(cells, values)
-    if declared.of(cells.name).kind not in (Kind.CATEGORY, Kind.CODE):
+    if not named:
         _refuse_missing_code(cells, values)
     texts = class_texts(cells, values)
     classes = sorted_classes(set(texts))
@@ -155,7 +156,7 @@ def _refuse_missing_code(cells: Cells, values: npt.NDArray[np.float64] | None) -
         return
     for at, text in enumerate(cells.texts):
         rest = np.delete(values, at)
-        if text in CODES and stands_out(float(values[at]), rest.min(initial=np.inf), rest.max(initial=-np.inf)):
+        if is_code(text) and stands_out(float(values[at]), rest.min(initial=np.inf), rest.max(initial=-np.inf)):
             raise refused(
                 f"line {cells.first_line(at)}, label {shown(cells.name)}",
                 "an outcome",

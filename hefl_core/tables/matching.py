@@ -74,6 +74,11 @@ def _first_unknown(table: Table, schema: TableSchema) -> str:
 
 def _require_alike(column: Column, agreed: ColumnSchema) -> None:
     if column.missing.all():
+        if agreed.words is not None and "-" in agreed.words:
+            remedy = "declare '-' present in this column if it is an outcome, or write n/a where it is none"
+            raise refused(
+                f"column {shown(column.name)}", "+ and -, as agreed", "no value: every cell reads as missing", remedy
+            )
         return
     digits = column.kind is Kind.BOOLEAN and column.words == ("0", "1") and agreed.kind is Kind.NUMBER
     if column.kind is not agreed.kind and not digits:

@@ -74,6 +74,45 @@ def class_counts(schema: TableSchema, totals: npt.NDArray[np.float64]) -> npt.ND
     return totals[len(totals) - len(schema.classes) :]
 
 
+def require_possible(schema: TableSchema, totals: npt.NDArray[np.float64]) -> None:
+    """Reject totals that no tables have: a client sent something else. Shapes: totals (length,).
+
+    A client that changes its sums within what is possible is not found.
+    Raises: DataError naming the column.
+    """
+    rows = totals[0]
+    counts = class_counts(schema, totals)
+    _require(rows >= 1 and rows == round(rows), "rows", "a whole number of rows", rows)
+    if schema.classes:
+        whole = (counts >= 0).all() and (counts == np.rint(counts)).all() and counts.sum() == rows
+        _require(bool(whole), "classes", f"counts that make {rows:g} rows", counts.sum())
+    for agreed, part in _parts(schema, totals):
+        if agreed.kind.has_categories:
+            fine = (part >= 0).all() and (part == np.rint(part)).all() and part.sum() <= rows
+            _require(bool(fine), agreed.name, f"counts of at most {rows:g} rows", part.sum())
+        else:
+            number, total, squares = (float(one) for one in part)
+            _require(number == round(number) and 0 <= number <= rows, agreed.name, f"at most {rows:g} values", number)
+            # Cauchy-Schwarz: (Σx)² ≤ n Σx², up to rounding of float64 sums.
+            fine = squares >= 0 and total * total <= number * squares * (1 + 1e-9) + 1e-9 * abs(total)
+            _require(fine, agreed.name, "a sum of squares that its sum allows", squares)
+
+
+def _require(fine: bool, name: str, expected: str, found: float) -> None:
+    if not fine:
+        raise refused(f"round zero, {name}", expected, f"{found:g}", "a client sent something else: run it again")
+
+
+def with_rows(schema: TableSchema, totals: npt.NDArray[np.float64]) -> tuple[TableSchema, npt.NDArray[np.float64]]:
+    """Schema and totals without classes of which nobody has a row: one hospital's only class can look like half of a pair."""
+    counts = class_counts(schema, totals)
+    if schema.yes_no or not schema.classes or (counts > 0).all():
+        return schema, totals
+    kept = tuple(name for name, count in zip(schema.classes, counts, strict=True) if count > 0)
+    rest = totals[: len(totals) - len(counts)]
+    return msgspec.structs.replace(schema, classes=kept), np.concatenate([rest, counts[counts > 0]])
+
+
 def fit(table: Table, schema: TableSchema) -> TableSchema:
     """The scaling of one table alone: both passes over it."""
     middle = centred(schema, sums(table, schema))

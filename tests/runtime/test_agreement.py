@@ -96,7 +96,10 @@ def test_the_command_line_says_what_was_agreed(folder, tmp_path):
     found = CliRunner().invoke(app, [*asked, "--json", str(out)])
     assert found.exit_code == 0, found.output
     said = " ".join(found.output.split())
-    assert "round zero: 3 clients agreed on 5 features from 95 rows (no 54, yes 41) by 3 encrypted sums" in said
+    assert (
+        "round zero: 3 clients agreed on 5 features from 95 rows (label ill: no 54, yes 41; left out: nothing) by 3 encrypted sums"
+        in said
+    )
     assert json.loads(out.read_text())["round_zero"]["sums"] == 3
 
 

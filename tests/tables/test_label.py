@@ -158,3 +158,16 @@ def test_names_for_a_choice_of_the_label():
     text = '\ufeff\n\n"a, b",name: x,c/d\n' + GOOD.split("\n", 1)[1]
     assert column_names(text.encode()) == ("a, b", "name: x", "c/d")
     assert read(text, label="c/d").label.name == "c/d"
+
+
+@pytest.mark.parametrize("code", ["-999", "-999.0", "-999.00"])
+def test_a_code_for_a_missing_outcome_is_no_class_however_it_is_written(code):
+    lines = ["a,outcome", *(f"{at},{code if at == 7 else at % 2}" for at in range(30))]
+    with pytest.raises(DataError, match="a usual code for a missing one"):
+        read("\n".join(lines))
+
+
+def test_a_label_declared_a_code_keeps_its_spelling():
+    lines = ["a,outcome", *(f"{at}.5,{'01' if at % 2 else '1'}" for at in range(30))]
+    told = Declared((DeclaredColumn("outcome", Kind.CODE),))
+    assert read("\n".join(lines), declared=told).classes == ("01", "1")

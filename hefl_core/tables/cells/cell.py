@@ -93,3 +93,15 @@ def _same_number(text: str, code: str) -> bool:
         return len(text) < 30 and "_" not in text and float(text) == float(code)
     except ValueError:
         return False
+
+
+def is_code(text: str) -> bool:
+    """Whether a cell is a usual code for a missing value, however it is written.
+
+    >>> is_code("-999"), is_code("-999.0"), is_code("9")
+    (True, True, False)
+    """
+    try:
+        return float(text) in {float(code) for code in CODES}
+    except ValueError:
+        return False

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from hefl_core.tables.cells.booleans import read_booleans
-from hefl_core.tables.cells.cell import CODES, Cells, plain_sign
+from hefl_core.tables.cells.cell import CODES, Cells, is_code, plain_sign
 from hefl_core.tables.cells.dates import DAY_ZERO, read_dates, read_durations
 from hefl_core.tables.cells.numbers import NumberColumn, read_numbers
 from hefl_core.tables.cells.written import is_plain
@@ -151,7 +151,7 @@ def _standing_out(cells: Cells, column: Column) -> tuple[Decision, ...]:
     """Warnings for -999 and its like where they lie far from all other values."""
     warnings = []
     for at, text in enumerate(cells.texts):
-        if text not in CODES:
+        if not is_code(text):
             continue
         rest = column.numbers[cells.codes != at]
         rest = rest[~np.isin(rest, [float(code) for code in CODES])]

@@ -20,7 +20,7 @@ import numpy as np
 from hefl_core.tables.decision import refused
 from hefl_core.tables.round_zero.limbs import Digits, Limbs
 
-_CHECK, _TEXT, _PIECE = 4, 5, 40  # bytes
+_CHECK, _TEXT, _PIECE = 4, 5, 64  # bytes
 _KEY: Final = _CHECK + _TEXT + 2 + _PIECE
 MOST_PIECES: Final = 256
 _PLACES: Final = 3
@@ -93,7 +93,7 @@ class Dictionary:
                 "round zero",
                 f"names and categories that {self.cells} cells can tell apart",
                 "more of them at the clients together, or totals of something else",
-                "declare columns with many categories as dropped, or bring a schema file",
+                "take columns out of the files, shorten long names, or drop columns with many categories",
             )
         return tuple(sorted(_texts(found)))
 
@@ -110,7 +110,7 @@ class Dictionary:
 
 
 def _pieces(text: bytes) -> Iterator[bytes]:
-    """Check | text's digest | number of the piece, of the last one | up to 40 bytes, filled up with zeros."""
+    """Check | text's digest | number of the piece, of the last one | up to 64 bytes, filled up with zeros."""
     last = max(0, -(-len(text) // _PIECE) - 1)
     if last >= MOST_PIECES or b"\0" in text:
         expected = f"texts of at most {MOST_PIECES * _PIECE} bytes"

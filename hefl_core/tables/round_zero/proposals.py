@@ -9,7 +9,9 @@ from typing import TypeAlias
 import msgspec
 
 from hefl_core.tables.agreement import agree
+from hefl_core.tables.column import LeftOut
 from hefl_core.tables.decision import listed, refused, shown
+from hefl_core.tables.declared import Kind
 from hefl_core.tables.schema import ColumnSchema, TableSchema
 
 
@@ -19,11 +21,21 @@ class _Label(msgspec.Struct, frozen=True, tag="label", forbid_unknown_fields=Tru
     classes: bool
 
 
-class _Form(msgspec.Struct, frozen=True, tag="column", forbid_unknown_fields=True):
-    """A column as one client reads it, at its place, without its categories."""
+class _Form(msgspec.Struct, frozen=True, tag="column", forbid_unknown_fields=True, omit_defaults=True):
+    """A column as one client reads it, at its place, without categories and scaling. Defaults are left out: texts are short."""
 
     place: int
-    column: ColumnSchema
+    name: str
+    kind: Kind
+    unit: str = ""
+    words: tuple[str, str] | None = None
+    left_out: LeftOut | None = None
+    marked: bool = False
+
+    def column(self, categories: tuple[str, ...]) -> ColumnSchema:
+        """The column with all clients' categories."""
+        own = categories if self.kind.has_categories else ()
+        return ColumnSchema(self.name, self.kind, own, self.unit, self.words, self.left_out, self.marked)
 
 
 class _Category(msgspec.Struct, frozen=True, tag="category", forbid_unknown_fields=True):
@@ -46,7 +58,7 @@ def texts(proposal: TableSchema) -> Iterator[bytes]:
 def _parts(proposal: TableSchema) -> Iterator[_Part]:
     yield _Label(proposal.label, proposal.yes_no, bool(proposal.classes))
     for at, column in enumerate(proposal.columns):
-        yield _Form(at, msgspec.structs.replace(column, categories=()))
+        yield _Form(at, column.name, column.kind, column.unit, column.words, column.left_out, column.marked)
         yield from (_Category(column.name, category) for category in column.categories)
     yield from (_Class(name) for name in proposal.classes)
 
@@ -61,14 +73,15 @@ def united(counted: Iterable[tuple[bytes, int]], clients: int) -> TableSchema:
     labels = [part for part, _ in parts if isinstance(part, _Label)]
     classes = tuple(sorted(part.name for part, _ in parts if isinstance(part, _Class)))
     _require_one_kind(labels)
-    forms = _forms(parts, clients)
+    forms, categories = _forms(parts, clients)
     # agree() asks which forms there are, not who has them: each form stands in at least one proposal made up here.
     most = max(len(labels), min(clients, 2), *(len(some) for some in forms))
     made = []
     for which in range(most):
         label = labels[which % len(labels)]
-        chosen = sorted((some[which % len(some)] for some in forms), key=lambda form: (form.place, form.column.name))
-        made.append(TableSchema(tuple(form.column for form in chosen), label.name, classes, label.yes_no))
+        chosen = sorted((some[which % len(some)] for some in forms), key=lambda form: (form.place, form.name))
+        columns = tuple(form.column(tuple(sorted(categories[form.name]))) for form in chosen)
+        made.append(TableSchema(columns, label.name, classes, label.yes_no))
     return agree(made)
 
 
@@ -80,27 +93,20 @@ def _read(text: bytes) -> _Part:
         raise refused("round zero", "a proposal's texts", f"{error}", "run the agreement again") from error
 
 
-def _forms(parts: list[tuple[_Part, int]], clients: int) -> list[list[_Form]]:
-    """The forms of each column, each with all categories of all clients."""
+def _forms(parts: list[tuple[_Part, int]], clients: int) -> tuple[list[list[_Form]], dict[str, list[str]]]:
+    """The forms of each column, and all clients' categories of each."""
     categories, forms, having = defaultdict[str, list[str]](list), defaultdict[str, list[_Form]](list), Counter[str]()
     for part, times in parts:
         if isinstance(part, _Category):
             categories[part.column].append(part.name)
         elif isinstance(part, _Form):
-            forms[part.column.name].append(part)
-            having[part.column.name] += times
+            forms[part.name].append(part)
+            having[part.name] += times
     odd = [f"{shown(name)} at {count}" for name, count in sorted(having.items()) if count != clients]
     if odd or not forms:
         remedy = "name columns alike in all tables, or take them out of the files"
         raise refused("columns", f"each at all {clients} clients", listed(odd) or "none", remedy)
-    return [
-        [_Form(form.place, _with(form.column, tuple(sorted(categories[name])))) for form in some]
-        for name, some in forms.items()
-    ]
-
-
-def _with(column: ColumnSchema, categories: tuple[str, ...]) -> ColumnSchema:
-    return msgspec.structs.replace(column, categories=categories if column.kind.has_categories else ())
+    return list(forms.values()), categories
 
 
 def _require_one_kind(labels: list[_Label]) -> None:

@@ -20,14 +20,14 @@ from hefl_core.tables.round_zero.dictionary import Dictionary
 from hefl_core.tables.round_zero.limbs import Digits, Limbs
 from hefl_core.tables.round_zero.proposals import texts, united
 from hefl_core.tables.schema import TableSchema, propose
-from hefl_core.tables.statistics import centred, length, scaling_from, sums
+from hefl_core.tables.statistics import centred, length, require_possible, scaling_from, sums, with_rows
 from hefl_core.tables.table import Table
 
 ROUNDS: Final = 3
 NAMES, MEANS, SPREADS = 1, 2, 3
-CELLS: Final = 384
+CELLS: Final = 640
 NUMBERS: Final = 512
-_WIDTH, _FRACTION = 192, 96
+_WIDTH, _FRACTION = 288, 160
 _EXACT: Final = 0.25
 """A total this far from a whole number is none."""
 Read: TypeAlias = Callable[[TableSchema | None], Table]
@@ -103,15 +103,23 @@ class AgreementRounds:
         if round_ == NAMES:
             made[self.part(round_)] = self._names.write(texts(propose(read(None))))
             return made * self.unit
+        self._require_named(mean, set(texts(propose(read(None)))))
         schema = self.named(mean) if round_ == MEANS else self.middled(mean)
         own = sums(read(schema), schema)
         if len(own) > self.numbers:
             found = f"{len(own)} for {len(schema.learnt)} columns"
-            raise refused("round zero", f"up to {self.numbers} sums", found, "drop columns, or bring a schema file")
+            raise refused("round zero", f"up to {self.numbers} sums", found, "take columns out of the files")
         digits = np.concatenate([self._number.split(float(one)) for one in own])
         at = self.part(round_)
         made[at.start : at.start + len(digits)] = digits
         return made * self.unit
+
+    def _require_named(self, mean: npt.NDArray[np.float32], own: set[bytes]) -> None:
+        """A total that lacks a name of one's own was changed by another client. Raises: DataError."""
+        lost = own - {text for text, _ in self._names.read(self._totals(mean, NAMES))}
+        if lost:
+            found = f"{len(lost)} missing: another client took them out"
+            raise refused("round zero", "all names of this table in the total", found, "find out who, and run it again")
 
     def named(self, mean: npt.NDArray[np.float32]) -> TableSchema:
         """The schema without scaling, after the first round. Raises: DataError where clients' tables do not fit."""
@@ -121,13 +129,20 @@ class AgreementRounds:
     def middled(self, mean: npt.NDArray[np.float32]) -> TableSchema:
         """The schema with each column's mean, after the second round."""
         schema = self.named(mean)
-        return centred(schema, self._sums(mean, MEANS, schema))
+        totals = self._sums(mean, MEANS, schema)
+        require_possible(schema, totals)
+        return centred(schema, totals)
 
     def agreed(self, mean: npt.NDArray[np.float32]) -> Agreed:
         """The whole agreement, after the third round. Shapes: mean float32 (parameters,)."""
         middle = self.middled(mean)
         totals = self._sums(mean, SPREADS, middle)
-        return Agreed(scaling_from(middle, totals), totals, self.present(mean, NAMES))
+        require_possible(middle, totals)
+        if totals[0] != self._sums(mean, MEANS, middle)[0]:
+            raise refused(
+                "round zero", "as many rows as in the round before", f"{totals[0]:g}", "run the agreement again"
+            )
+        return Agreed(*with_rows(scaling_from(middle, totals), totals), self.present(mean, NAMES))
 
     def present(self, mean: npt.NDArray[np.float32], round_: int) -> int:
         """Number of clients in a round's sum: each marks its own place, and the mean of a mark is one over that number.

@@ -131,3 +131,90 @@ def test_a_changed_total_is_refused_or_reads_the_same():
         wrong[rng.integers(len(wrong))] += rng.choice([-1, 1])
         with pytest.raises(DataError):
             table.read(wrong)
+
+
+def replayed(contents, change):
+    """Round zero in which client 1's vector of each round goes through ``change(number, vector, rounds)``."""
+    rounds = AgreementRounds(len(contents), 12)
+    mean = np.zeros(rounds.parameters, np.float32)
+    for number in range(1, ROUNDS + 1):
+        updates = [rounds.update(mean, number, at, reader(one)) for at, one in enumerate(contents, start=1)]
+        updates[0] = change(number, updates[0].copy(), rounds)
+        mean = (mean + sum(updates) / len(updates)).astype(np.float32)
+    return rounds.agreed(mean)
+
+
+def shifted(number, at, by):
+    """A change of one of the sums, in one round."""
+
+    def change(now, vector, rounds):
+        if now == number:
+            limbs = rounds._number
+            start = rounds.part(number).start + at * limbs.count
+            vector[start : start + limbs.count] += limbs.split(by) * rounds.unit
+        return vector
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (shifted(3, 0, 5), "counts that make 100 rows"),
+        (shifted(2, 0, 5), "counts that make 100 rows"),
+        (shifted(3, 3, -1e9), "a sum of squares that its sum allows"),
+        (shifted(3, 1, 1000), "at most 95 values"),
+        (shifted(3, 2, 1e6), "a sum of squares that its sum allows"),
+        (shifted(3, 11, -90), "counts that make 95 rows"),
+    ],
+)
+def test_totals_that_no_tables_have_are_refused(change, said):
+    assert replayed([A, B, C], lambda number, vector, rounds: vector).clients == 3  # the control
+    with pytest.raises(DataError, match=said):
+        replayed([A, B, C], change)
+
+
+def test_a_client_that_takes_out_anothers_category_is_noticed_by_it():
+    def erase(number, vector, rounds):
+        if number == 1:
+            words = Dictionary(rounds.cells, rounds.bits)
+            vector[rounds.part(1)] -= words.write([b'{"type":"category","column":"ward","name":"C"}']) * rounds.unit
+        return vector
+
+    with pytest.raises(DataError, match="all names of this table in the total, found 1 missing"):
+        replayed([A, B, C], erase)
+
+
+@pytest.mark.parametrize("one, other", [("2", "1"), ("z", "t"), ("unsure", "no")])
+def test_a_hospital_with_one_class_adds_no_class_of_its_own(one, other):
+    """Alone, a 1 or a "no" looks like half of a pair; nobody has the other half."""
+    line = "\n".join(["age,ill", *(f"{30 + at % 9}.5,{one if at % 3 else other}" for at in range(40))]).encode()
+    only = "\n".join(["age,ill", *(f"{40 + at % 9}.5,{other}" for at in range(30))]).encode()
+    rounds, mean = agreed([line, only, line])
+    found = rounds.agreed(mean)
+    assert set(found.schema.classes) == {one, other}
+    assert class_counts(found.schema, found.totals).sum() == 110
+
+
+def test_spellings_of_one_class_are_refused_across_hospitals():
+    shouting = C.replace(b"\tnon", b"\tKrank")
+    whispering = A.replace(b";nein", b";krank").replace(b";ja", b";wohl")
+    with pytest.raises(DataError, match="one spelling of a class"):
+        agreed([whispering, shouting])
+
+
+def test_sixty_columns_of_ordinary_names_fit():
+    names = [f"measurement of protein {at}" for at in range(60)]
+    table = "\n".join(
+        [
+            ",".join([*names, "ill"]),
+            *(
+                ",".join(
+                    [*(f"{(row * row + row * at + at * at * 7) % 101}.{at % 10}" for at in range(1, 61)), "ab"[row % 2]]
+                )
+                for row in range(40)
+            ),
+        ]
+    )
+    rounds, mean = agreed([table.encode()] * 3)
+    assert len(rounds.agreed(mean).schema.learnt) >= 55
