@@ -148,9 +148,9 @@ def run(
         say_table(own.table, own.warnings)
     if experiment.dataset.startswith(TABLES):
         for source in shelf.tables(experiment.dataset).sources:
-            table = source.read() if source is not None else None
-            if table is not None:
-                say_table(table, table.warnings)
+            if source is not None:
+                own_table = source.read()
+                say_table(own_table, own_table.warnings)
     bus = EventBus()
     with progress(bus, rounds):
         result = run_experiment(
