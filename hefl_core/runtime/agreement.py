@@ -92,9 +92,9 @@ def agree(
         theta = _observed(result)
     agreed = layout(first).agreed(theta)
     if len(agreed.schema.classes) < 2:
-        found = ", ".join(agreed.schema.classes) or "values"
+        only = ", ".join(agreed.schema.classes) or "values"
         raise DataError(
-            f"label {agreed.schema.label!r}: expected 2 classes or more at all clients together, found {found}"
+            f"label {agreed.schema.label!r}: expected 2 classes or more at all clients together, found {only}"
         )
     named = shelf.put_tables(shelf.tables(first.dataset).under(agreed.schema))
     return Agreement(experiment.but(dataset=named), agreed, result)
