@@ -580,7 +580,7 @@ h1 { font-size: 1.9rem !important; padding: 0 !important; }
 _PRESENTER = """<style>
 html { font-size: 20px; }
 [data-testid="stMain"] [data-testid="stWidgetLabel"] p { font-size: .92rem; }
-[data-testid="stMain"] [data-testid="stButtonGroup"] button p { font-size: .92rem; }
+[data-testid="stMain"] button p { font-size: .92rem; }
 [data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], [data-testid="stExpandSidebarButton"],
 [data-testid="stHeader"] { display: none !important; }
 [data-testid="stMainBlockContainer"] { padding: .6rem 2rem 1rem; max-width: none; }
