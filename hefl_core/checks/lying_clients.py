@@ -275,10 +275,10 @@ def tell(lie: type[LyingClient], experiment: Experiment) -> LieOutcome:
     if ended is not None and not said:
         raise ended
     accuracy = run.rounds[-1].accuracy if run.rounds else None
-    # A note under the lying client's own name is the post's, which refuses for the coordinator.
+    # A note under the lying client's own name is the post's, for the coordinator; its own check of a sum is honest.
     by = tuple(
         dict.fromkeys(
-            COORDINATOR if entry.party == client_name(1) else entry.party
+            COORDINATOR if entry.party == client_name(1) and entry.step != "apply" else entry.party
             for entry in said
             if entry.position == said[0].position
         )
