@@ -58,7 +58,7 @@ def test_a_lesson_from_its_first_question_to_its_link(page):
     with page.context.expect_page() as opening:
         page.get_by_role("link", name="the same story on one patient's record").click()
     opening.value.wait_for_selector("h1")
-    opening.value.get_by_text("mean radius").first.wait_for()
+    opening.value.get_by_text("Radius of the cell nuclei").first.wait_for()
     assert not opening.value.get_by_text("Page not found").count()
     with page.context.expect_page() as opening:
         page.get_by_role("link", name="watch an encrypted round").click()
