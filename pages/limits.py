@@ -64,12 +64,12 @@ def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("What HE does not stop"), anchor=False)
-    st.markdown(
-        _(
-            "HE (homomorphic encryption) lets the server add numbers that it cannot read. What can still be attacked, from which "
-            "seat, and what stops it? The tabs run the attacks in this session."
+        st.markdown(
+            _(
+                "HE (homomorphic encryption) lets the server add numbers that it cannot read. What can still be attacked, "
+                "from which seat, and what stops it? The tabs run the attacks in this session."
+            )
         )
-    )
     predictions.section("limits")
     frame.tabs(
         {
