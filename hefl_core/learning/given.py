@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.learning.base import Dataset, Examples, Scaling
-from hefl_core.learning.split import split_indices
+from hefl_core.learning.split import HELD_OUT_PART, split_indices
 from hefl_core.tables.decision import refused
 
 MIN_ROWS: Final = 20
@@ -19,8 +19,6 @@ MAX_CLASSES: Final = 50
 MAX_FEATURES: Final = 20_000
 MAX_NUMBERS: Final = 64_000_000
 """Rows times features: 512 MiB in float64; all of MNIST is 55 million."""
-HELD_OUT_PART: Final = 5
-"""One row in this many is held out where the user did not say which."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hefl_core.errors import DataError
 from hefl_core.learning.base import Dataset, Examples, Scaling
-from hefl_core.learning.split import split_indices
+from hefl_core.learning.split import HELD_OUT_PART, split_indices
 from hefl_core.tables.decision import Decision, listed, refused, shown
 from hefl_core.tables.declared import Declared
 from hefl_core.tables.encoding import Encoded, encode
@@ -26,8 +26,6 @@ from hefl_core.tables.statistics import fit
 from hefl_core.tables.table import Table
 
 MIN_ROWS: Final = 20
-HELD_OUT_PART: Final = 5
-"""One row in this many is held out."""
 SOURCE: Final = "the user's own table"
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
 _SPLIT_SEED = 20_260_101
+HELD_OUT_PART: Final = 5
+"""Of data that bring no hold-out of their own, one row in this many is held out."""
 
 
 def split_indices(labels: npt.NDArray[np.int64], held_out: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

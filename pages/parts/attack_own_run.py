@@ -9,6 +9,7 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from hefl_core.app.attacked import plain_twin
 from hefl_core.app.captured_run import of_result, of_run
 from hefl_core.app.comparison import Comparison
 from hefl_core.attacks import on_run
@@ -20,7 +21,6 @@ from hefl_core.federation.experiment import Experiment
 from hefl_core.figures import attacks as figures
 from hefl_core.figures import own_run as drawn
 from hefl_core.learning.datasets import load_dataset
-from hefl_core.runtime.launch import run_experiment
 from hefl_core.schemes.presets import PRESETS
 from pages.parts import frame, labels, run_progress
 from pages.parts.i18n import _
@@ -168,9 +168,8 @@ def _unequal(experiment: Experiment) -> None:
 
 @st.cache_resource(scope="session", max_entries=4, show_spinner=False)
 def _twin(experiment: Experiment) -> Capture:
-    """The same data, seeds and batches in plaintext, in this process."""
-    plain = experiment.but(scheme="plaintext", custody="individual", bound=None, trainer="numpy", observed=True)
-    return of_result(run_experiment(plain))
+    """The same run in plaintext, kept for this session."""
+    return of_result(plain_twin(experiment))
 
 
 # -- one attack ------------------------------------------------------------------------------------------------

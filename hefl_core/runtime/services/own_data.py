@@ -24,7 +24,7 @@ from hefl_core.federation.client import Home
 from hefl_core.federation.experiment import Manifest, Schema
 from hefl_core.learning.base import Examples
 from hefl_core.learning.models import SUMS
-from hefl_core.learning.split import split_indices
+from hefl_core.learning.split import HELD_OUT_PART, split_indices
 from hefl_core.runtime.client_home import home_with, model_of
 from hefl_core.runtime.round_zero import agreement_home, layout
 from hefl_core.tables.cells.booleans import pair_of, truth_of
@@ -42,8 +42,6 @@ FOLDER: Final = "data"
 TRAIN, HOLD_OUT = "train", "holdout"
 _PARSING: Final = threading.Lock()
 """Python 3.11 counts the depth of ``ast.parse`` for all threads together, and numpy parses each array's header with it."""
-HELD_OUT_PART: Final = 5
-"""One row in this many is set aside when there is no hold-out file."""
 
 
 DECLARED: Final = "declared.json"
