@@ -15,12 +15,12 @@ from typing import Any
 
 from common import TargetVerdict, parser, report, table
 
-from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import RunResult
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.presets import BFVPreset, CKKSPreset, PaillierPreset, load_preset
+from hefl_core.terms.experiment import Experiment
 
 SCHEMES = (
     ("ckks-tutorial", "individual"),

@@ -12,10 +12,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import hefl_core  # noqa: F401
 from benchmarks.common import TargetVerdict, median, parser, repetitions, report, table
-from hefl_core.federation.experiment import Experiment
 from hefl_core.measure.forecast import Outlook
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import outlook_of
+from hefl_core.terms.experiment import Experiment
 
 _DIGITS, _CANCER = Experiment(rounds=4), Experiment(dataset="breast_cancer", batch=16, rounds=4)
 CONFIGURATIONS = (

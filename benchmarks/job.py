@@ -25,9 +25,9 @@ from typing import Any
 
 from common import TargetVerdict, median, parser, repetitions, report, table
 
-from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
 
 JOB = Experiment(dataset="digits", clients=5, rounds=10, batch=32, learning_rate=0.1, seed=7)
 SCHEMES = (

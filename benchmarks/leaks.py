@@ -26,7 +26,6 @@ import psutil
 from common import TargetVerdict, parser, report, table
 
 from hefl_core.federation.epoch import key_epoch
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.post import Post
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.federation.round import federated_round
@@ -34,6 +33,7 @@ from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.stage import local_stage
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.envelope import Position
 
 MIB = 1 << 20

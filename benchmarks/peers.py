@@ -24,10 +24,10 @@ import numpy as np
 import psutil
 from common import TargetVerdict, median, parser, report, table
 
-from hefl_core.federation.experiment import Experiment
 from hefl_core.learning.base import LocalTraining, batches, training_seed
 from hefl_core.runtime.client_home import dealt_data, initial_parameters
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
 from hefl_core.vectors import unflatten
 
 HERE = Path(__file__).parent

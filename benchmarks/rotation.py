@@ -19,10 +19,10 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.messages import MAX_ATTEMPTS, RECEIPT
 from hefl_core.federation.record.transcript import Sent
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
+from hefl_core.terms.messages import MAX_ATTEMPTS, RECEIPT
 
 CASES = (
     "bfv-threshold:3-of-5",

@@ -25,7 +25,6 @@ from hefl_core.errors import NotChecked
 from hefl_core.evaluation import Evaluation
 from hefl_core.federation.client import Client, Home
 from hefl_core.federation.epoch import key_epoch
-from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.post import ByCall, Post
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.federation.round import federated_round
@@ -35,6 +34,7 @@ from hefl_core.runtime.stage import Auditor, Coordinator, custody_of, enrol, mak
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.terms.experiment import Experiment, Manifest
 from hefl_core.wire.envelope import Position
 from hefl_core.wire.spool import MEMORY_BYTES, Spool
 

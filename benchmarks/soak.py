@@ -32,9 +32,9 @@ from browser import ROOT, chromium, serving  # noqa: E402
 
 from hefl_core.checks.faults.judge import judge  # noqa: E402
 from hefl_core.checks.faults.processes import Disturbed, draw  # noqa: E402
-from hefl_core.federation.experiment import Experiment  # noqa: E402
 from hefl_core.runtime.ray.carrier import PID_FILE  # noqa: E402
 from hefl_core.runtime.ray.cluster import CLUSTER, ray  # noqa: E402
+from hefl_core.terms.experiment import Experiment  # noqa: E402
 
 TELL_EVERY = 20
 SECONDS_BETWEEN_VISITS = 5.0

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import yaml
 
-from hefl_core.federation.experiment import Experiment
 from hefl_core.measure.sizes import round_bytes
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "blueprint.md"

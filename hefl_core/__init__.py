@@ -15,7 +15,7 @@ __version__ = "0.2.0"
 
 _HOME = {
     "CiphertextVector": "hefl_core.schemes.base",
-    "Experiment": "hefl_core.federation.experiment",
+    "Experiment": "hefl_core.terms.experiment",
     "Quorum": "hefl_core.schemes.quorum",
     "Transcript": "hefl_core.federation.record.transcript",
     "open_scheme": "hefl_core.schemes.registry",

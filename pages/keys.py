@@ -11,7 +11,6 @@ import streamlit as st
 
 from hefl_core.app.key_playground import EpochLine, KeyPlayground, Sizes, Tried
 from hefl_core.errors import HeflError, ParameterError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.transcript import Transcript, newest_roster
 from hefl_core.figures.knowledge import knowledge
 from hefl_core.figures.sequence import chapters, picture
@@ -20,6 +19,7 @@ from hefl_core.keys.ceremony import message_count
 from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.keys.epochs import DEALER_FREE, EpochState
 from hefl_core.schemes.presets import PRESETS
+from hefl_core.terms.experiment import Experiment
 from pages import one_round
 from pages.parts import frame, html, labels, noted, run_progress
 from pages.parts.i18n import _

@@ -16,9 +16,9 @@ from hefl_core.attacks.methods.tampering import Desk, ForgeryVerdict
 from hefl_core.attacks.result import AttackResult
 from hefl_core.checks import lying_clients
 from hefl_core.errors import HeflError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.remarks import mean_remark
 from hefl_core.figures import attacks as figures
+from hefl_core.terms.experiment import Experiment
 from pages.attack import encrypting_scheme, result_of
 from pages.parts import frame, labels, noted, predictions
 from pages.parts.i18n import _

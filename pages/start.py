@@ -8,8 +8,8 @@ from __future__ import annotations
 import streamlit as st
 
 from hefl_core.errors import HeflError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.figures.leak import Leak, leak
+from hefl_core.terms.experiment import Experiment
 from pages.parts import frame, html, run_progress
 from pages.parts.i18n import _
 from pages.parts.plain_claims import plain_sentences

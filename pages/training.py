@@ -9,12 +9,12 @@ import streamlit as st
 
 from hefl_core.app.comparison import Choice, Comparison
 from hefl_core.errors import HeflError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.remarks import hold_out_remark, mean_remark
 from hefl_core.figures import training
 from hefl_core.learning.partition import label_table
 from hefl_core.runtime.client_home import dealt_data
 from hefl_core.schemes.presets import PRESETS
+from hefl_core.terms.experiment import Experiment
 from pages.parts import frame, noted
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted

@@ -14,10 +14,10 @@ from hefl_core.app.comparison import Choice, Comparison
 from hefl_core.app.own_table import OwnTable, Upload
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import HeflError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.result import ClaimVerdict
 from hefl_core.tables.declared import SEPARATORS, Declared, DeclaredColumn, Kind
 from hefl_core.tables.dialect import SEPARATOR_NAMES
+from hefl_core.terms.experiment import Experiment
 from pages import training as training_page
 from pages.parts import decisions, frame, hospitals
 from pages.parts.decisions import sentence

@@ -3,8 +3,8 @@
 import pytest
 
 import tests.untouched  # noqa: F401  before hefl_core, which lowers the limits of this process
-from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
 from tests import howlong
 
 SMALL = Experiment(dataset="digits", model="mlp", trainer="numpy", scheme="bfv-lean", clients=3, rounds=2, seed=7)

@@ -7,14 +7,14 @@ import pytest
 
 from hefl_core.attacks.catalogue import ATTACKS
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED, to_markdown
-from hefl_core.federation import messages as m
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record import protocol_table
 from hefl_core.keys import decryption_policy
 from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.schemes.flooding import FULL_FLOODING_BITS, at_ceiling
 from hefl_core.schemes.presets import PRESETS, USUAL
 from hefl_core.schemes.registry import block_count, load_preset
+from hefl_core.terms import messages as m
+from hefl_core.terms.experiment import Experiment
 
 ROOT = Path(__file__).parents[1]
 PROTOCOL, THREATS, EDGES, CLAIMS = (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hefl_core.app.job import Job
-from hefl_core.federation.experiment import Experiment
 from hefl_core.learning import shelf
 from hefl_core.runtime.agreement import Agreement, agree
 from hefl_core.tables.hospitals import HospitalTables
 from hefl_core.tables.source import TableSource
 from hefl_core.tables.table import Table
+from hefl_core.terms.experiment import Experiment
 
 
 class AgreementJob(Job):

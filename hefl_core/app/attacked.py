@@ -9,10 +9,10 @@ from hefl_core.attacks.capture import Capture
 from hefl_core.attacks.on_run import ON_RUN, Reading, attack_run, reading
 from hefl_core.attacks.result import AttackResult
 from hefl_core.errors import HeflError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.ids import COORDINATOR
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import RunResult
+from hefl_core.terms.experiment import Experiment
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from hefl_core.app.job import Job
 from hefl_core.checks.blindness.examination import full_test, look_at
-from hefl_core.federation.experiment import Experiment
 from hefl_core.probes.findings import Blindness
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import RoundResult, RunResult
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
 
 FULL_ROUNDS = 20
 Conduct = Callable[[EventBus, threading.Event], Blindness]

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from hefl_core.app.job import Job
 from hefl_core.evaluation import Evaluation
-from hefl_core.federation.experiment import Experiment
 from hefl_core.figures.training import Curve, Point
 from hefl_core.learning.base import LocalTraining
 from hefl_core.learning.baselines import centralised, each_alone
@@ -18,6 +17,7 @@ from hefl_core.runtime.client_home import dealt_data, initial_parameters
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.registry import load_preset
+from hefl_core.terms.experiment import Experiment
 
 PLAIN = "plain FedAvg"
 T = TypeVar("T")

@@ -16,10 +16,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from hefl_core.errors import RuntimeUnavailable
-from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.letter import Letter
 from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.roster import CLIENT, Member
+from hefl_core.terms.experiment import Manifest
+from hefl_core.terms.letter import Letter
 from hefl_core.wire.envelope import Envelope, SignedHeader
 
 T = TypeVar("T")

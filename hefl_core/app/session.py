@@ -14,12 +14,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hefl_core.errors import HeflError, RuntimeUnavailable
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.federation.record.transcript_zip import pack
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
 
 if TYPE_CHECKING:
     from hefl_core.app.blindness_job import BlindnessJob

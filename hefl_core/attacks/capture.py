@@ -15,15 +15,15 @@ import numpy as np
 from hefl_core.attacks.scoring import Truth
 from hefl_core.attacks.view import MEAN, Doubles, Held, Message, Public, View
 from hefl_core.errors import ParameterError
-from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
-from hefl_core.federation.messages import EncryptedSum
 from hefl_core.federation.record.transcript import EAVESDROPPER, Transcript
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.learning.base import Examples, Parameters, pooled
 from hefl_core.learning.models import Model
 from hefl_core.schemes.base import PublicKey, SecretShare
+from hefl_core.terms import messages as m
+from hefl_core.terms.messages import EncryptedSum
 from hefl_core.wire.canonical import decode
 
 MOST_COLLUDING = 5

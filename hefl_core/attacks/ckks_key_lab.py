@@ -10,7 +10,6 @@ import tenseal.sealapi as sealapi
 
 from hefl_core.attacks.view import RETURNED, Doubles, Held, Message, Public, View
 from hefl_core.errors import ParameterError
-from hefl_core.federation import messages as m
 from hefl_core.ids import client_name, digest
 from hefl_core.learning.models import dense_model
 from hefl_core.schemes.base import CiphertextVector, PublicKey, SecretShare
@@ -18,6 +17,7 @@ from hefl_core.schemes.presets import CKKSPreset, load_preset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.schemes.ring import seal, threshold
+from hefl_core.terms import messages as m
 
 Returned = Literal["float64", "float32", "10 decimals", "flooded", "preset flooding", "nothing"]
 RETURNED_AS: tuple[Returned, ...] = ("float64", "float32", "10 decimals", "flooded", "preset flooding", "nothing")

@@ -18,9 +18,9 @@ from hefl_core.attacks.result import AttackResult
 from hefl_core.attacks.scoring import Truth
 from hefl_core.attacks.view import Doubles, View
 from hefl_core.errors import DataError
-from hefl_core.federation.dp import Mechanism
-from hefl_core.federation.experiment import SMALLEST_COHORT
 from hefl_core.learning.base import Examples
+from hefl_core.terms.dp import Mechanism
+from hefl_core.terms.experiment import SMALLEST_COHORT
 
 CROWD = 100
 """Candidates among which a guess should identify the victim."""

@@ -14,7 +14,6 @@ from hefl_core.attacks.methods.record_leak import imprint_model, imprint_paramet
 from hefl_core.attacks.scoring import Truth
 from hefl_core.attacks.view import MEAN, MODEL, OWN, Doubles, Held, Message, Public, View
 from hefl_core.errors import ParameterError
-from hefl_core.federation import messages as m
 from hefl_core.ids import client_name, digest
 from hefl_core.learning.base import Examples, LocalTraining, Parameters
 from hefl_core.learning.datasets import load_dataset
@@ -23,6 +22,7 @@ from hefl_core.learning.numpy_trainer import NumpyTrainer
 from hefl_core.schemes.base import PublicKey, SecretShare
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset, open_scheme
+from hefl_core.terms import messages as m
 from hefl_core.vectors import clip_norm
 
 PLAIN, COORDINATOR, CLIENT, COALITION, USER = "plain FL", "coordinator", "client", "coordinator+client", "model user"

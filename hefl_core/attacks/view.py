@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import HeflError, ParameterError
-from hefl_core.federation import messages as m
-from hefl_core.federation.messages import EncryptedSum
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.learning.base import Examples, Parameters
 from hefl_core.learning.models import Model
 from hefl_core.schemes.base import CiphertextVector, PublicKey, SecretShare
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.terms import messages as m
+from hefl_core.terms.messages import EncryptedSum
 from hefl_core.vectors import Array, unflatten
 from hefl_core.wire.canonical import decode
 

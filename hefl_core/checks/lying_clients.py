@@ -12,10 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from hefl_core.errors import HeflError
-from hefl_core.federation.adaptive_bound import FieldScheme
 from hefl_core.federation.client import Client
-from hefl_core.federation.experiment import Experiment, Manifest
-from hefl_core.federation.messages import EncryptedSum, RoundPlan
 from hefl_core.ids import COORDINATOR, client_name
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
@@ -24,6 +21,9 @@ from hefl_core.runtime.run import Run
 from hefl_core.runtime.stage import Stage, local_stage_of, make_auditor, make_client, make_coordinator, make_kms
 from hefl_core.schemes.base import CiphertextVector, Opened, Vector
 from hefl_core.schemes.ring.ckks import INTEGER_UNIT
+from hefl_core.terms.adaptive_bound import FieldScheme
+from hefl_core.terms.experiment import Experiment, Manifest
+from hefl_core.terms.messages import EncryptedSum, RoundPlan
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Envelope, Position
 

@@ -14,9 +14,9 @@ from hefl_core.cli.files import output, write_json
 from hefl_core.cli.output import progress
 from hefl_core.cli.streams import STDERR, STDOUT
 from hefl_core.errors import ParameterError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.probes.findings import Blindness
 from hefl_core.runtime.events import EventBus
+from hefl_core.terms.experiment import Experiment
 
 BOTH = "both"
 OBSERVED = {"on": (True,), "off": (False,), BOTH: (True, False)}

@@ -12,9 +12,6 @@ from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.cli.files import output, write_json
 from hefl_core.cli.output import findings_table, progress, rounds_table, say_signs
 from hefl_core.cli.streams import STDERR, STDOUT
-from hefl_core.federation import messages as m
-from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.messages import EncryptedSum
 from hefl_core.federation.record.transcript import Sent
 from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.ids import COORDINATOR
@@ -23,6 +20,9 @@ from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import RunResult
 from hefl_core.schemes.base import CiphertextVector
+from hefl_core.terms import messages as m
+from hefl_core.terms.experiment import Experiment
+from hefl_core.terms.messages import EncryptedSum
 from hefl_core.wire.canonical import decode
 
 HOSPITALS = Experiment(

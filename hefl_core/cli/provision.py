@@ -10,7 +10,6 @@ import typer
 from hefl_core.cli.output import say_remarks
 from hefl_core.cli.streams import STDERR
 from hefl_core.errors import DataError, ParameterError
-from hefl_core.federation.experiment import Experiment, Manifest, Schema
 from hefl_core.federation.remarks import remarks_on
 from hefl_core.ids import COORDINATOR
 from hefl_core.runtime.client_home import OWN
@@ -28,6 +27,7 @@ from hefl_core.runtime.services.provision import (
     renew_request,
     terms,
 )
+from hefl_core.terms.experiment import Experiment, Manifest, Schema
 
 provision = typer.Typer(
     name="provision",

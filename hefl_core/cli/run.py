@@ -23,7 +23,6 @@ from hefl_core.cli.output import (
 from hefl_core.cli.streams import STDERR
 from hefl_core.cli.tables import declarations, said
 from hefl_core.errors import DataError
-from hefl_core.federation.experiment import Experiment, read_bound
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.transcript import Transcript, blob_folder, newest_roster
 from hefl_core.federation.record.verify import pin_of
@@ -35,6 +34,7 @@ from hefl_core.runtime.services.one_machine import NOTE
 from hefl_core.runtime.stage import whereabouts
 from hefl_core.tables.hospitals import TABLES
 from hefl_core.tables.schema import TableSchema
+from hefl_core.terms.experiment import Experiment, read_bound
 
 _DEFAULT = Experiment()
 

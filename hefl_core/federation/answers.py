@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hefl_core import errors
 from hefl_core.errors import HeflError, IntegrityError, RoundError, WireError
-from hefl_core.federation import messages as m
-from hefl_core.federation.letter import Letter
 from hefl_core.federation.party import DUPLICATE
 from hefl_core.federation.record.protocol_table import row_of
 from hefl_core.keys.ceremony_result import PREFIX
 from hefl_core.keys.prekeys import Prekey
+from hefl_core.terms import messages as m
+from hefl_core.terms.letter import Letter
 from hefl_core.wire.envelope import Position
 
 T = TypeVar("T")

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from hefl_core.errors import IntegrityError, RoundError
-from hefl_core.federation import messages as m
-from hefl_core.federation.admission import check_agreed, check_receipt, check_upload, read_ciphertext
-from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.letter import Letter
-from hefl_core.federation.messages import Acknowledgement, Confirmation, Objection, Receipt
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.witness import Witness
 from hefl_core.ids import COORDINATOR
 from hefl_core.keys.roster import Member
 from hefl_core.schemes.base import CiphertextVector
+from hefl_core.terms import messages as m
+from hefl_core.terms.admission import check_agreed, check_receipt, check_upload, read_ciphertext
+from hefl_core.terms.experiment import Manifest
+from hefl_core.terms.letter import Letter
+from hefl_core.terms.messages import Acknowledgement, Confirmation, Objection, Receipt
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 from hefl_core.wire.spool import Spool

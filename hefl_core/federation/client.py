@@ -16,18 +16,7 @@ import numpy.typing as npt
 
 from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
 from hefl_core.evaluation import ClassMetrics, Evaluation
-from hefl_core.federation import messages as m
-from hefl_core.federation.adaptive_bound import FieldScheme, Fitted, Precision, noise_step
-from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.holder import Holder
-from hefl_core.federation.letter import Letter, Spent, Work
-from hefl_core.federation.mean import Sending, allowance, check_examples, check_length
-from hefl_core.federation.messages import (
-    Commitment,
-    EncryptedSum,
-    Receipt,
-    RoundPlan,
-)
 from hefl_core.federation.record.transcript import End, closing_statement
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.ids import AUDITOR, COORDINATOR, OBSERVER, digest
@@ -38,6 +27,17 @@ from hefl_core.schemes.base import CiphertextVector, Opened, Vector
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.imprint import imprint
 from hefl_core.schemes.registry import block_count
+from hefl_core.terms import messages as m
+from hefl_core.terms.adaptive_bound import FieldScheme, Fitted, Precision, noise_step
+from hefl_core.terms.experiment import Manifest
+from hefl_core.terms.letter import Letter, Spent, Work
+from hefl_core.terms.mean import Sending, allowance, check_examples, check_length
+from hefl_core.terms.messages import (
+    Commitment,
+    EncryptedSum,
+    Receipt,
+    RoundPlan,
+)
 from hefl_core.vectors import clip_norm, norm_of
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position

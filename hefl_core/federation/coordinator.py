@@ -7,8 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hefl_core.errors import QuorumError, RoundError
-from hefl_core.federation import messages as m
-from hefl_core.federation.admission import (
+from hefl_core.federation.party import Party
+from hefl_core.federation.round_log import RoundLog
+from hefl_core.ids import AUDITOR
+from hefl_core.keys.decryption_policy import mask_digests
+from hefl_core.keys.roster import Member
+from hefl_core.schemes.base import CiphertextVector
+from hefl_core.terms import messages as m
+from hefl_core.terms.admission import (
     check_agreed,
     check_committed,
     check_foreseen,
@@ -19,9 +25,9 @@ from hefl_core.federation.admission import (
     check_upload,
     read_ciphertext,
 )
-from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.letter import Letter
-from hefl_core.federation.messages import (
+from hefl_core.terms.experiment import Manifest
+from hefl_core.terms.letter import Letter
+from hefl_core.terms.messages import (
     Commitment,
     CommitmentList,
     Confirmation,
@@ -32,12 +38,6 @@ from hefl_core.federation.messages import (
     Receipt,
     RoundPlan,
 )
-from hefl_core.federation.party import Party
-from hefl_core.federation.round_log import RoundLog
-from hefl_core.ids import AUDITOR
-from hefl_core.keys.decryption_policy import mask_digests
-from hefl_core.keys.roster import Member
-from hefl_core.schemes.base import CiphertextVector
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position, SignedHeader
 from hefl_core.wire.spool import Spool

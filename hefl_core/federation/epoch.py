@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hefl_core.errors import HeflError, IntegrityError, KeyNotActive, RuntimeUnavailable
-from hefl_core.federation.letter import Letter
 from hefl_core.federation.post import Post
 from hefl_core.federation.record.transcript import Sent
 from hefl_core.federation.round import Parties
@@ -14,6 +13,7 @@ from hefl_core.keys.ceremony import STEPS
 from hefl_core.keys.ceremony_result import APPROVAL_KIND, CeremonyResult
 from hefl_core.keys.epochs import EpochState
 from hefl_core.schemes.base import PublicKey
+from hefl_core.terms.letter import Letter
 from hefl_core.wire.envelope import Envelope, Position, SignedHeader
 
 

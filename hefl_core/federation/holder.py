@@ -14,11 +14,6 @@ from typing import Final, cast
 import numpy as np
 
 from hefl_core.errors import IntegrityError, KeyNotActive, RoundError, RuntimeUnavailable, WireError
-from hefl_core.federation import messages as m
-from hefl_core.federation.admission import read_part
-from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.letter import Letter
-from hefl_core.federation.messages import Acknowledgement, Confirmation, DecryptionRequest, EncryptedSum, Ready
 from hefl_core.federation.round_log import RoundLog
 from hefl_core.federation.witness import Witness
 from hefl_core.ids import AUDITOR, COORDINATOR
@@ -33,6 +28,11 @@ from hefl_core.keys.sealing import sealer
 from hefl_core.schemes.base import Opened, PartialDecryption, PublicKey, Vector
 from hefl_core.schemes.flooding import floods
 from hefl_core.schemes.ring import seal, threshold
+from hefl_core.terms import messages as m
+from hefl_core.terms.admission import read_part
+from hefl_core.terms.experiment import Manifest
+from hefl_core.terms.letter import Letter
+from hefl_core.terms.messages import Acknowledgement, Confirmation, DecryptionRequest, EncryptedSum, Ready
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 

@@ -13,10 +13,6 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable
-from hefl_core.federation.admission import Links, check_receipts
-from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.letter import Letter, Work
-from hefl_core.federation.messages import RECEIPT
 from hefl_core.federation.record.protocol_table import row_of
 from hefl_core.federation.round_log import Checkpoint, RoundLog
 from hefl_core.ids import digest
@@ -27,6 +23,10 @@ from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import SealingInfo, open_envelope
 from hefl_core.schemes.base import PublicKey, Scheme
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.terms.admission import Links, check_receipts
+from hefl_core.terms.experiment import Manifest
+from hefl_core.terms.letter import Letter, Work
+from hefl_core.terms.messages import RECEIPT
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import NO_DIGEST, Envelope, Position, SignedHeader
 from hefl_core.wire.limits import MAX_BODY_BYTES, MAX_MESSAGE_BYTES

@@ -10,10 +10,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireError, as_value
-from hefl_core.federation.admission import check_receipts
 from hefl_core.federation.answers import wrong_answer
-from hefl_core.federation.letter import Letter
-from hefl_core.federation.messages import CONFIRMATION, MAX_ATTEMPTS, PARTIAL, RECEIPT, DecryptionRequest, Objection
 from hefl_core.federation.outside import public_error, reason
 from hefl_core.federation.party import ENROLMENT_KINDS
 from hefl_core.federation.record.proceedings import Proceedings
@@ -22,6 +19,9 @@ from hefl_core.federation.record.transcript import Entry, LeftOut, Sent, Transcr
 from hefl_core.federation.standing import Standing
 from hefl_core.ids import COORDINATOR, is_client
 from hefl_core.keys.custody import Custody
+from hefl_core.terms.admission import check_receipts
+from hefl_core.terms.letter import Letter
+from hefl_core.terms.messages import CONFIRMATION, MAX_ATTEMPTS, PARTIAL, RECEIPT, DecryptionRequest, Objection
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Envelope, Header, Position, SignedHeader
 

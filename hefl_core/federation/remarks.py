@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from hefl_core.evaluation import ClassMetrics
-from hefl_core.federation.experiment import Experiment
 from hefl_core.schemes.flooding import Flooding, at_ceiling
 from hefl_core.schemes.registry import load_preset
 from hefl_core.shown import visible
+from hefl_core.terms.experiment import Experiment
 
 CHECKED: Final = (
     "Every client checks that the decrypted mean is no longer than the clip of {0}, plus rounding and noise."

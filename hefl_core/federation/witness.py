@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 
 from hefl_core.errors import IntegrityError, RoundError
-from hefl_core.federation import messages as m
-from hefl_core.federation.admission import (
+from hefl_core.federation.party import Party
+from hefl_core.ids import COORDINATOR
+from hefl_core.terms import messages as m
+from hefl_core.terms.admission import (
     check_agreed,
     check_contributors,
     check_foreseen,
@@ -18,9 +20,7 @@ from hefl_core.federation.admission import (
     check_place,
     check_spares,
 )
-from hefl_core.federation.messages import CommitmentList, EncryptedSum, RoundPlan
-from hefl_core.federation.party import Party
-from hefl_core.ids import COORDINATOR
+from hefl_core.terms.messages import CommitmentList, EncryptedSum, RoundPlan
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import NO_DIGEST, Envelope, Header, Position
 

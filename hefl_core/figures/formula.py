@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
-from hefl_core.federation.messages import DecryptionRequest, EncryptedSum, RoundPlan
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.figures.knowledge import EPOCH, ROSTER, SHARE, Matrix
 from hefl_core.figures.sequence import Message, Observations
@@ -18,6 +16,8 @@ from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.schemes.presets import BFVPreset, CKKSPreset, PaillierPreset, Preset
 from hefl_core.schemes.registry import load_preset
 from hefl_core.shown import bare_name
+from hefl_core.terms import messages as m
+from hefl_core.terms.messages import DecryptionRequest, EncryptedSum, RoundPlan
 from hefl_core.wire.canonical import decode
 
 HIDDEN = r"\blacksquare"

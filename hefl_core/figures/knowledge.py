@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property, lru_cache
 
-from hefl_core.federation import messages as m
 from hefl_core.federation.record.transcript import EAVESDROPPER, Sent, Transcript
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys import ceremony
 from hefl_core.keys.ceremony_result import PREFIX
 from hefl_core.keys.epochs import EpochAnnouncement, EpochRecord
 from hefl_core.schemes.registry import load_preset
+from hefl_core.terms import messages as m
 from hefl_core.wire.canonical import decode
 
 ROSTER, EPOCH, SHARE, DEAL = "roster", "epoch", "share", f"{PREFIX}{ceremony.DEAL}"

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import DataError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.ids import digest
 from hefl_core.learning.datasets import load_dataset
 from hefl_core.learning.models import model_for_dataset
@@ -19,6 +18,7 @@ from hefl_core.learning.numpy_trainer import loss_and_gradient
 from hefl_core.schemes.base import PublicKey, SecretShare, Vector
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset, open_scheme
+from hefl_core.terms.experiment import Experiment
 from hefl_core.vectors import flatten, unflatten
 
 COHORT = 5

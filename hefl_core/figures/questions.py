@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hefl_core.federation import messages as m
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.figures.knowledge import SHARE, knowledge
 from hefl_core.figures.sequence import chapter_at
 from hefl_core.figures.thing import ciphertext_of
 from hefl_core.ids import COORDINATOR
+from hefl_core.terms import messages as m
 
 LARGER = (2.0, 10.0, 100.0)
 """Limits between the answers about size: encrypted over plain."""

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
-from hefl_core.federation.letter import Work
 from hefl_core.federation.record.transcript import EAVESDROPPER, Sent, Transcript
 from hefl_core.figures.knowledge import State, clients_of, knowledge, parties_in
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, OBSERVER
+from hefl_core.terms import messages as m
+from hefl_core.terms.letter import Work
 
 CARRIES_CIPHERTEXT = (m.UPDATE, m.SUM)
 MAX_LANES = 15

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hefl_core.federation import messages as m
-from hefl_core.federation.messages import Commitment, CommitmentList, Confirmation, DecryptionRequest, EncryptedSum
 from hefl_core.federation.record.transcript import Sent, Transcript
 from hefl_core.figures.knowledge import EPOCH, ROSTER, Matrix
 from hefl_core.figures.sequence import Message, Observations
@@ -15,6 +13,8 @@ from hefl_core.ids import OBSERVER
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.keys.roster import Roster
 from hefl_core.schemes.base import CiphertextVector, Vector
+from hefl_core.terms import messages as m
+from hefl_core.terms.messages import Commitment, CommitmentList, Confirmation, DecryptionRequest, EncryptedSum
 from hefl_core.wire.canonical import decode
 
 SAMPLE_BYTES = 176

@@ -19,13 +19,10 @@ import numpy as np
 
 from hefl_core.errors import HeflError, NotChecked
 from hefl_core.evaluation import Evaluation
-from hefl_core.federation import messages as m
 from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.client import Client, Home, Parameters
 from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.epoch import key_epoch
-from hefl_core.federation.experiment import Experiment, Manifest
-from hefl_core.federation.letter import Letter, Spent
 from hefl_core.federation.post import ByCall, Post
 from hefl_core.federation.record.transcript import Sent, Transcript
 from hefl_core.federation.round import Parties, federated_round
@@ -35,6 +32,9 @@ from hefl_core.keys.kms.service import KMS
 from hefl_core.measure.phases import work_on_record
 from hefl_core.schemes.presets import BFVPreset, PaillierPreset, PlaintextPreset, load_preset
 from hefl_core.schemes.registry import block_count
+from hefl_core.terms import messages as m
+from hefl_core.terms.experiment import Experiment, Manifest
+from hefl_core.terms.letter import Letter, Spent
 from hefl_core.wire.envelope import Position
 
 ROUNDS = 2

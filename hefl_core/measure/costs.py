@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hefl_core.federation.experiment import SMALLEST_COHORT, Experiment
 from hefl_core.measure.forecast import Forecast, forecast
 from hefl_core.schemes.registry import load_preset
+from hefl_core.terms.experiment import SMALLEST_COHORT, Experiment
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 COHORTS = (3, 5, 10, 16)

@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.messages import SUM, UPDATE
 from hefl_core.federation.record.transcript import Sent, Transcript
 from hefl_core.measure.calibration import Calibration, calibrate, units
 from hefl_core.measure.sizes import round_bytes
+from hefl_core.terms.experiment import Experiment
+from hefl_core.terms.messages import SUM, UPDATE
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
-from hefl_core.federation.letter import Spent, Work
 from hefl_core.federation.record.transcript import Sent
 from hefl_core.ids import COORDINATOR
+from hefl_core.terms.letter import Spent, Work
 
 Unit = Literal["seconds", "cpu_seconds"]
 Phase = Literal["train", "encrypt", "aggregate", "decrypt"]

@@ -12,9 +12,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from hefl_core.federation import messages as m
-from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.messages import (
+from hefl_core.ids import AUDITOR, COORDINATOR, KeyId, client_name
+from hefl_core.keys.sealing import SealedBody, Wrap
+from hefl_core.schemes.base import CiphertextVector, PartialDecryption
+from hefl_core.schemes.presets import PaillierPreset
+from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.registry import INTEGERS, block_count, load_preset, open_scheme
+from hefl_core.terms import messages as m
+from hefl_core.terms.experiment import Experiment
+from hefl_core.terms.messages import (
     Acknowledgement,
     Commitment,
     CommitmentList,
@@ -23,12 +29,6 @@ from hefl_core.federation.messages import (
     EncryptedSum,
     RoundPlan,
 )
-from hefl_core.ids import AUDITOR, COORDINATOR, KeyId, client_name
-from hefl_core.keys.sealing import SealedBody, Wrap
-from hefl_core.schemes.base import CiphertextVector, PartialDecryption
-from hefl_core.schemes.presets import PaillierPreset
-from hefl_core.schemes.quorum import Quorum
-from hefl_core.schemes.registry import INTEGERS, block_count, load_preset, open_scheme
 from hefl_core.wire.canonical import bytes_nbytes, encode, list_head
 from hefl_core.wire.envelope import Header, Position, SignedHeader
 

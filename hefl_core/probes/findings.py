@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
-from hefl_core.federation.experiment import Experiment
 from hefl_core.probes import uniformity
 from hefl_core.probes.inputs import Inputs
 from hefl_core.probes.memory import Hit
+from hefl_core.terms.experiment import Experiment
 
 FAMILY_ALPHA: Final = uniformity.FAMILY_ALPHA
 

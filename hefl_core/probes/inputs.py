@@ -23,10 +23,6 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Final
 
 from hefl_core.errors import HeflError, WireError
-from hefl_core.federation import messages as m
-from hefl_core.federation.agreed_sizes import blocks_of, upload_nbytes
-from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.messages import Commitment, EncryptedSum
 from hefl_core.federation.outside import is_public_reason
 from hefl_core.federation.record import protocol_table
 from hefl_core.federation.record.transcript import LeftOut, Seen, Sent, Transcript, Unsent
@@ -34,6 +30,10 @@ from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client, loo
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.roster import CLIENT
 from hefl_core.schemes.registry import load_preset
+from hefl_core.terms import messages as m
+from hefl_core.terms.agreed_sizes import blocks_of, upload_nbytes
+from hefl_core.terms.experiment import Manifest
+from hefl_core.terms.messages import Commitment, EncryptedSum
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import DOMAIN, NO_DIGEST, VERSION, Header, SignedHeader
 

@@ -16,9 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import KeyNotActive, RoundError
-from hefl_core.federation.adaptive_bound import FieldScheme
 from hefl_core.federation.client import Client, Observation, Private
-from hefl_core.federation.experiment import Experiment
 from hefl_core.keys.private_forms import identity_forms, sealing_forms, tag_forms
 from hefl_core.schemes.base import Vector
 from hefl_core.schemes.fixed_point import FixedPoint, pack
@@ -26,6 +24,8 @@ from hefl_core.schemes.paillier.words import PaillierWords
 from hefl_core.schemes.presets import BFVPreset, PaillierPreset
 from hefl_core.schemes.private_forms import share_forms
 from hefl_core.schemes.registry import load_preset, open_scheme
+from hefl_core.terms.adaptive_bound import FieldScheme
+from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.fingerprint import ANCHOR_BYTES, SMALLEST_BITS, Fingerprint, Form, Salt
 
 UPDATE, AGGREGATE, MODEL, RECORD = "plaintext update", "aggregate", "model after θ_0", "training records"

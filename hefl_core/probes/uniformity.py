@@ -18,7 +18,6 @@ import gmpy2
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.federation import messages as m
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.schemes.base import CiphertextVector, PublicKey
@@ -26,6 +25,7 @@ from hefl_core.schemes.paillier.keys import open_public
 from hefl_core.schemes.presets import PaillierPreset, RingPreset
 from hefl_core.schemes.registry import load_preset
 from hefl_core.schemes.ring import blocks, rlwe, seal
+from hefl_core.terms import messages as m
 from hefl_core.wire.canonical import decode
 
 FAMILY_ALPHA: Final = 1e-9

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import DataError, ParameterError, RoundError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.ids import client_name
 from hefl_core.learning import shelf
 from hefl_core.runtime.client_home import require_one_each
@@ -23,6 +22,7 @@ from hefl_core.runtime.services.one_machine import run_strict
 from hefl_core.tables.hospitals import CSV_DIR, TABLES
 from hefl_core.tables.round_zero.rounds import Agreed
 from hefl_core.tables.statistics import class_counts
+from hefl_core.terms.experiment import Experiment
 
 Theta: TypeAlias = npt.NDArray[np.float32]
 

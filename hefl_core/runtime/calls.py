@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from hefl_core import errors
 from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireError, as_value
-from hefl_core.federation.letter import Letter
 from hefl_core.federation.outside import cut, public_text
 from hefl_core.federation.record.transcript import End
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, is_client
@@ -22,6 +21,7 @@ from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.roster import CLIENT, Member
 from hefl_core.runtime.ops.logs import place_of
 from hefl_core.schemes.base import PublicKey
+from hefl_core.terms.letter import Letter
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position, SignedHeader
 from hefl_core.wire.limits import MAX_HEADER_BYTES

@@ -11,7 +11,6 @@ import numpy as np
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.evaluation import Evaluation
 from hefl_core.federation.client import Home
-from hefl_core.federation.experiment import Experiment, Manifest, Schema
 from hefl_core.learning import shelf
 from hefl_core.learning.base import Dataset, Examples, LocalTraining, Parameters, pooled, training_seed
 from hefl_core.learning.datasets import load_dataset
@@ -20,6 +19,7 @@ from hefl_core.learning.partition import partition
 from hefl_core.learning.trainers import open_trainer
 from hefl_core.runtime.round_zero import agreement_home, layout
 from hefl_core.tables.hospitals import TABLES, HospitalTables
+from hefl_core.terms.experiment import Experiment, Manifest, Schema
 
 OWN: Final = "own:"
 """Prefix of data set names that stand for the clients' own tables (runtime/services/own_data.py)."""

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from hefl_core.errors import HeflError
 from hefl_core.evaluation import ClassMetrics
 from hefl_core.federation.client import Client, Evaluate
-from hefl_core.federation.letter import Spent
 from hefl_core.federation.record.client_heads import ClientHeads, Head
+from hefl_core.terms.letter import Spent
 
 FOLDER: Final = "results"
 ROUNDS, MODEL, REFUSALS, HEAD = "rounds.jsonl", "model.npy", "refusals.txt", "head.json"

@@ -14,10 +14,10 @@ from typing import Final
 import msgspec
 
 from hefl_core.errors import DataError, IntegrityError, WireError
-from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.record.transcript import Entry, Opening, Transcript, blob_folder
 from hefl_core.keys.roster import Member
 from hefl_core.runtime.result import RoundResult
+from hefl_core.terms.experiment import Manifest
 
 TRANSCRIPT: Final = "transcript.jsonl"
 MEASURED: Final = "measured.jsonl"

@@ -6,11 +6,11 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.agreement import agree, needs_agreement
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
 
 
 def run_experiment(

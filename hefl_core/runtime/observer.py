@@ -11,11 +11,7 @@ import numpy as np
 
 from hefl_core.errors import WireError
 from hefl_core.evaluation import ClassMetrics
-from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
-from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.letter import Spent
-from hefl_core.federation.messages import EncryptedSum, RoundPlan
 from hefl_core.federation.record.transcript import Sent, Transcript
 from hefl_core.ids import OBSERVER, client_name
 from hefl_core.keys.identity import Identity
@@ -27,6 +23,10 @@ from hefl_core.schemes.base import PublicKey, Vector
 from hefl_core.schemes.imprint import MOST_SETS
 from hefl_core.schemes.presets import RingPreset
 from hefl_core.schemes.registry import load_preset, open_scheme, partial_nbytes
+from hefl_core.terms import messages as m
+from hefl_core.terms.experiment import Manifest
+from hefl_core.terms.letter import Spent
+from hefl_core.terms.messages import EncryptedSum, RoundPlan
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Position
 

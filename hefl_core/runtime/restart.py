@@ -14,7 +14,6 @@ from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.client import Client
 from hefl_core.federation.coordinator import Coordinator
-from hefl_core.federation.experiment import Manifest
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.ids import KMS as KMS_NAME
 from hefl_core.keys.kms.service import KMS
@@ -22,6 +21,7 @@ from hefl_core.keys.roster import Member
 from hefl_core.keys.vault.store import KeyStore
 from hefl_core.runtime import stage
 from hefl_core.runtime.calls import Proxy, answer, role_of
+from hefl_core.terms.experiment import Manifest
 
 MAX_RESTARTS: Final = 3
 

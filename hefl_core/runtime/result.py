@@ -13,14 +13,14 @@ import msgspec
 
 from hefl_core.evaluation import ClassMetrics
 from hefl_core.federation.client import Observation
-from hefl_core.federation.dp import Guarantee
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.transcript import LeftOut, Transcript
 from hefl_core.federation.remarks import Remark, hold_out_remark, remarks_on
 from hefl_core.learning import shelf
 from hefl_core.measure.forecast import Outlook, PhaseSeconds, outlook
 from hefl_core.runtime.divergence import signs
 from hefl_core.schemes.flooding import Flooding
+from hefl_core.terms.dp import Guarantee
+from hefl_core.terms.experiment import Experiment
 
 if TYPE_CHECKING:
     from hefl_core.probes.findings import Blindness

@@ -12,12 +12,12 @@ import numpy as np
 
 from hefl_core.evaluation import ClassMetrics, Evaluation
 from hefl_core.federation.client import Home
-from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.learning.base import Parameters
 from hefl_core.learning.models import SUMS
 from hefl_core.schemes.presets import BFVPreset, PaillierPreset
 from hefl_core.schemes.registry import load_preset, open_scheme
 from hefl_core.tables.round_zero.rounds import ROUNDS, AgreementRounds, Read
+from hefl_core.terms.experiment import Experiment, Manifest
 
 _MOST_BITS: Final = 12
 """Limbs of more bits would not come out of a float32 mean exactly, with hundreds of clients."""

@@ -19,8 +19,6 @@ from hefl_core.errors import (
 from hefl_core.federation.answers import check_closing, check_refusals
 from hefl_core.federation.client import Client, Observation
 from hefl_core.federation.epoch import key_epoch
-from hefl_core.federation.experiment import Experiment, Manifest
-from hefl_core.federation.messages import MAX_ATTEMPTS, SUM, EncryptedSum
 from hefl_core.federation.post import UNRECORDED, Post
 from hefl_core.federation.record.transcript import Sent, Transcript, closing_statement, newest_roster
 from hefl_core.federation.round import Parties, end_of_round, federated_round
@@ -33,6 +31,8 @@ from hefl_core.runtime.observer import Observer
 from hefl_core.runtime.result import Environment, RoundResult, RunResult, TableNote
 from hefl_core.runtime.stage import Host, Runtime, Stage, local_stage
 from hefl_core.schemes.base import SecretShare
+from hefl_core.terms.experiment import Experiment, Manifest
+from hefl_core.terms.messages import MAX_ATTEMPTS, SUM, EncryptedSum
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Position
 

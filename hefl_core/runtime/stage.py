@@ -12,7 +12,6 @@ from typing import Protocol
 from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.client import Client, Home
 from hefl_core.federation.coordinator import Coordinator
-from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.post import ByCall, Carrier
 from hefl_core.federation.round import Parties
 from hefl_core.federation.round_log import RoundLog
@@ -25,6 +24,7 @@ from hefl_core.keys.vault.store import KeyStore
 from hefl_core.keys.vault.unlock import KeyFile
 from hefl_core.runtime.client_home import home_of, initial_parameters, model_of
 from hefl_core.schemes.registry import block_count, load_preset
+from hefl_core.terms.experiment import Manifest
 
 
 def make_kms(manifest: Manifest, store: KeyStore | None = None) -> KMS:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from urllib.parse import urlencode
 
-from hefl_core.federation.experiment import Experiment
+from hefl_core.terms.experiment import Experiment
 
 START = "start"
 """The page at the bare address."""

@@ -18,8 +18,8 @@ from msgspec.structs import replace
 
 from hefl_core.attacks.methods.tampering import COUNT, FORGERIES, RE_ADDING, TAG, judge, set_desk
 from hefl_core.errors import HeflError
-from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.messages import EncryptedSum
+from hefl_core.terms.experiment import Experiment
+from hefl_core.terms.messages import EncryptedSum
 from hefl_core.federation.round import federated_round
 from hefl_core.federation.record.verify import verify
 from hefl_core.runtime.run import Run

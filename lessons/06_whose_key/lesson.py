@@ -17,7 +17,7 @@ import secrets
 import numpy as np
 
 from hefl_core.errors import HeflError
-from hefl_core.federation.experiment import Experiment
+from hefl_core.terms.experiment import Experiment
 from hefl_core.app.key_playground import KeyPlayground
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.flooding import at_ceiling

@@ -13,7 +13,7 @@
 # %%
 import time
 
-from hefl_core.federation.experiment import Experiment
+from hefl_core.terms.experiment import Experiment
 from hefl_core.figures import costs as pictures
 from hefl_core.measure.costs import bills, most_clients, side_by_side, with_cohort, with_model_size
 from hefl_core.measure.sizes import block_count, block_sizes, round_bytes

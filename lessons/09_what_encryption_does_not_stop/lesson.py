@@ -20,7 +20,7 @@ from hefl_core.attacks.ckks_key_lab import KeyRecovery
 from hefl_core.attacks.lab import CLIENT, PLAIN
 from hefl_core.attacks.methods.poisoning import poison
 from hefl_core.checks.claims.ledger import NOT_PROMISED
-from hefl_core.federation.experiment import Experiment
+from hefl_core.terms.experiment import Experiment
 from hefl_core.figures import attacks as pictures
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.teaching import check, hint

@@ -21,7 +21,7 @@ from contextlib import closing
 import yaml
 
 from hefl_core.errors import HeflError
-from hefl_core.federation.experiment import Experiment
+from hefl_core.terms.experiment import Experiment
 from hefl_core.runtime.run import Run
 from hefl_core.runtime.ops.settings import ROLES, Settings
 from hefl_core.teaching import check, hint

@@ -13,7 +13,7 @@
 
 # %%
 from hefl_core.errors import HeflError
-from hefl_core.federation.messages import EncryptedSum
+from hefl_core.terms.messages import EncryptedSum
 from hefl_core.app.role_play import take_seat
 from hefl_core.runtime.stage import make_auditor, make_coordinator
 from hefl_core.wire.canonical import decode

@@ -12,7 +12,7 @@
 
 # %%
 from hefl_core.errors import HeflError
-from hefl_core.federation.experiment import Experiment
+from hefl_core.terms.experiment import Experiment
 from hefl_core.runtime.client_home import dealt_data
 from hefl_core.app.role_play import take_seat
 from hefl_core.runtime.stage import make_kms

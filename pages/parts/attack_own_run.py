@@ -17,11 +17,11 @@ from hefl_core.attacks.capture import Capture
 from hefl_core.attacks.on_run import Reading
 from hefl_core.attacks.result import AttackResult
 from hefl_core.errors import HeflError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.figures import attacks as figures
 from hefl_core.figures import own_run as drawn
 from hefl_core.learning.datasets import load_dataset
 from hefl_core.schemes.presets import PRESETS
+from hefl_core.terms.experiment import Experiment
 from pages.parts import frame, labels, run_progress
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted

@@ -18,7 +18,6 @@ from streamlit.errors import StreamlitAPIException
 from hefl_core.app.session import SESSIONS, WARM_UP, Session
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import HeflError, ParameterError, QuorumError, RuntimeUnavailable
-from hefl_core.federation.experiment import SMALLEST_COHORT, Experiment
 from hefl_core.ids import OBSERVER
 from hefl_core.learning.datasets import DATASET_NAMES
 from hefl_core.measure.costs import TOGETHER
@@ -26,6 +25,7 @@ from hefl_core.schemes.flooding import at_ceiling
 from hefl_core.schemes.presets import PRESETS, USUAL
 from hefl_core.teaching.glossary import meaning
 from hefl_core.teaching.walks import WALKS, Walk, find_walk
+from hefl_core.terms.experiment import SMALLEST_COHORT, Experiment
 from pages.parts import noted
 from pages.parts.history import history
 from pages.parts.i18n import _, language, source

@@ -10,8 +10,8 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from hefl_core.app.agreement_job import AgreementJob
 from hefl_core.errors import HeflError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.agreement import Agreement
+from hefl_core.terms.experiment import Experiment
 from pages.parts import frame
 from pages.parts.decisions import sentence
 from pages.parts.i18n import _

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 import streamlit as st
 
 from hefl_core.errors import HeflError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.remarks import Remark, ceiling_remarks, custody_remarks
 from hefl_core.runtime.client_home import dealt_data
+from hefl_core.terms.experiment import Experiment
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 

@@ -6,9 +6,9 @@ import streamlit as st
 
 from hefl_core.app.session import WARM_UP, Session
 from hefl_core.errors import HeflError, RoundError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.events import Progress
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
 from pages.parts import frame
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted

@@ -14,8 +14,8 @@ from hefl_core.attacks.on_run import HINTS, ON_RUN, Reading, attack_run, luck, r
 from hefl_core.attacks.view import MEAN
 from hefl_core.cli.main import app
 from hefl_core.errors import HeflError, ParameterError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.launch import run_experiment
+from hefl_core.terms.experiment import Experiment
 from tests.conftest import finished
 
 RARE = 1e-13

@@ -16,7 +16,7 @@ from hefl_core.checks.lying_clients import (
     tell,
     tell_all,
 )
-from hefl_core.federation.experiment import Experiment
+from hefl_core.terms.experiment import Experiment
 
 RUN = Experiment(dataset="digits", clients=5, rounds=2, seed=7)
 MISSED = {PastTheBound, PastTheClip, MoreExamples, WellFormed}

@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.verify import verify
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
 
 ROW = 8
 """Numbers in a needle: 64 bytes as float64, 32 as float32, too many to come about by chance."""

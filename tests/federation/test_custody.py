@@ -3,13 +3,13 @@
 import pytest
 
 from hefl_core.errors import HeflError, KeyNotActive, KeyUseError, RoundError
-from hefl_core.federation import messages as m
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.federation.record.transcript_zip import pack, unpack
 from hefl_core.federation.record.verify import verify
 from hefl_core.keys.vault.store import KeyStore
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.run import Run
+from hefl_core.terms import messages as m
 from tests.conftest import SMALL, finished
 
 TOGETHER = SMALL.but(scheme="INSECURE_paillier-512", custody="2-of-3", rounds=2, model="logistic")
@@ -50,8 +50,8 @@ def test_a_holder_that_is_not_ready_is_not_named():
 def test_a_coordinator_without_a_confirmation_gets_no_partial(monkeypatch):
     """The request names a confirmation; a holder compares it with the one it has."""
     from hefl_core.federation.coordinator import Coordinator
-    from hefl_core.federation.messages import DecryptionRequest
     from hefl_core.runtime import stage
+    from hefl_core.terms.messages import DecryptionRequest
     from hefl_core.wire.canonical import encode
 
     class LyingCoordinator(Coordinator):
@@ -79,8 +79,8 @@ def test_rotation_in_mid_experiment_loses_no_round():
 
 
 def test_a_key_opens_its_own_epoch_only():
-    from hefl_core.federation.messages import EncryptedSum
     from hefl_core.schemes.registry import open_scheme
+    from hefl_core.terms.messages import EncryptedSum
     from hefl_core.wire.canonical import decode
 
     run = Run(SMALL.but(rounds=2, epoch_rounds=1))

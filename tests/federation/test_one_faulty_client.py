@@ -12,11 +12,8 @@ import pytest
 from hefl_core.checks.lying_clients import Honest, _stage
 from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable, WireError
 from hefl_core.federation import answers
-from hefl_core.federation import messages as m
 from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.coordinator import Coordinator
-from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.letter import Letter
 from hefl_core.federation.post import Post
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.transcript import Sent
@@ -29,6 +26,9 @@ from hefl_core.runtime.client_home import home_of, model_of
 from hefl_core.runtime.restart import Restartable
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.base import CiphertextVector
+from hefl_core.terms import messages as m
+from hefl_core.terms.experiment import Experiment
+from hefl_core.terms.letter import Letter
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 from tests.security.forging import Record

@@ -6,7 +6,6 @@ import re
 import pytest
 
 from hefl_core.app.report import to_html
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.remarks import (
     SAID,
     ceiling_remarks,
@@ -19,6 +18,7 @@ from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.presets import PRESETS, RingPreset
 from hefl_core.schemes.quorum import Quorum
+from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.canonical import decode
 from tests.conftest import finished
 

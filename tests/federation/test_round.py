@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import DataError, EncodingError, ParameterError, RoundError, WireError
-from hefl_core.federation.admission import check_agreed
-from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.messages import EncryptedSum, RoundPlan
 from hefl_core.learning.baselines import plain_fedavg
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.run import Run
+from hefl_core.terms.admission import check_agreed
+from hefl_core.terms.experiment import Experiment
+from hefl_core.terms.messages import EncryptedSum, RoundPlan
 from hefl_core.wire.canonical import decode
 from tests.conftest import SMALL, finished
 

@@ -5,8 +5,8 @@ import pytest
 from hefl_core.app.comparison import Choice, Comparison
 from hefl_core.app.session import Session, Sessions
 from hefl_core.errors import RuntimeUnavailable
-from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
 from pages.parts.run_progress import _has_sent
 from tests.gui.conftest import ROOT, run_on
 

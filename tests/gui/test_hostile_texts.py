@@ -5,10 +5,10 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.transcript_zip import pack
 from hefl_core.figures import own_run, training
 from hefl_core.learning.partition import LabelTable
+from hefl_core.terms.experiment import Experiment
 from pages.parts import quoting
 from tests.gui.conftest import run_on
 from tests.gui.hostile_texts import TEXTS, forged, noted, table

@@ -6,7 +6,6 @@ import pytest
 
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import WireError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.transcript import EAVESDROPPER, Sent, Transcript, TranscriptLine
 from hefl_core.federation.record.transcript_zip import pack, unpack
 from hefl_core.figures.formula import formula
@@ -14,6 +13,7 @@ from hefl_core.figures.knowledge import State, knowledge, seats_of
 from hefl_core.figures.questions import question_before
 from hefl_core.figures.sequence import chapters, picture, sequence
 from hefl_core.figures.thing import thing
+from hefl_core.terms.experiment import Experiment
 from tests.conftest import finished
 from tests.gui.conftest import run_on
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import DataError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.figures.leak import leak
 from hefl_core.learning.datasets import load_dataset
+from hefl_core.terms.experiment import Experiment
 from tests.gui.conftest import PATIENCE, run_on
 
 

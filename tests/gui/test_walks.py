@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from google.protobuf import text_format
 
-from hefl_core.federation.experiment import Experiment
 from hefl_core.teaching import walks
 from hefl_core.teaching.walks import CLASS, WALKS, find_walk
+from hefl_core.terms.experiment import Experiment
 from pages.parts import frame
 from tests.gui.conftest import settled
 

@@ -8,8 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hefl_core.errors import ParameterError
-from hefl_core.federation import experiment
-from hefl_core.federation.experiment import Experiment
 from hefl_core.learning.datasets import load_dataset
 from hefl_core.learning.partition import (
     PARTITIONS,
@@ -21,6 +19,8 @@ from hefl_core.learning.partition import (
     partition,
     shards,
 )
+from hefl_core.terms import experiment
+from hefl_core.terms.experiment import Experiment
 
 LABELS = np.random.default_rng(0).integers(0, 10, 400)
 OLD_SIZES = (418, 385, 263, 102, 269)

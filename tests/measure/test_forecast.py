@@ -5,7 +5,6 @@ import statistics
 
 import pytest
 
-from hefl_core.federation.experiment import Experiment
 from hefl_core.measure.calibration import FittedLine, calibrate, units
 from hefl_core.measure.forecast import forecast
 from hefl_core.measure.sizes import round_bytes
@@ -13,6 +12,7 @@ from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import outlook_of, with_forecast
 from hefl_core.schemes.presets import PRESETS
 from hefl_core.schemes.registry import block_count, load_preset
+from hefl_core.terms.experiment import Experiment
 
 SMALL = Experiment(dataset="breast_cancer", model="logistic", clients=3, rounds=2)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hefl_core.federation.experiment import Experiment
 from hefl_core.measure import costs
 from hefl_core.measure.sizes import round_bytes
+from hefl_core.terms.experiment import Experiment
 
 
 @pytest.mark.parametrize("chosen", [{"scheme": "bfv-lean"}, {"scheme": "bfv-threshold", "custody": "2-of-5"}])

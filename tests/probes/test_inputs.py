@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from hefl_core.federation import messages as m
 from hefl_core.federation.record.transcript import Sent, Transcript, TranscriptLine
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.probes.inputs import FIELDS, READABLE, Decoder, examine
 from hefl_core.runtime.launch import run_experiment
+from hefl_core.terms import messages as m
 from hefl_core.wire.canonical import decode, encode
 from tests.conftest import SMALL
 

@@ -8,13 +8,13 @@ from typer.testing import CliRunner
 
 from hefl_core.cli.main import app
 from hefl_core.errors import DataError, ParameterError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.learning.base import Examples, LocalTraining, training_seed
 from hefl_core.learning.models import model_for
 from hefl_core.learning.split import split_indices
 from hefl_core.learning.trainers import open_trainer
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.tables.encoding import encode
+from hefl_core.terms.experiment import Experiment
 from tests.tables.hospitals import A, B, C, pooled, reader
 
 EXPERIMENT = Experiment(model="logistic", clients=3, rounds=3, batch=8)

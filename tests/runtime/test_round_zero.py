@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import DataError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.verify import verify
 from hefl_core.runtime import stage
 from hefl_core.runtime.round_zero import agreement_home, layout, round_zero, terms
 from hefl_core.runtime.run import Run
 from hefl_core.tables.round_zero.rounds import ROUNDS
+from hefl_core.terms.experiment import Experiment
 from tests.tables.hospitals import A, B, C, alike, pooled, reader
 
 

@@ -8,13 +8,13 @@ import pytest
 from hefl_core.app.report import to_html
 from hefl_core.errors import ParameterError
 from hefl_core.evaluation import ClassMetrics
-from hefl_core.federation.experiment import Experiment
 from hefl_core.learning.base import LocalTraining, training_seed
 from hefl_core.learning.trainers import open_trainer
 from hefl_core.runtime.client_home import dealt_data, initial_parameters
 from hefl_core.runtime.divergence import FEWEST_ROUNDS, GROWTH, SAID, signs
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.schemes.registry import load_presets
+from hefl_core.terms.experiment import Experiment
 
 BASE = Experiment(model="logistic", clients=3, rounds=1)
 TIGHT = 0.05

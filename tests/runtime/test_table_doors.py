@@ -12,7 +12,6 @@ from hefl_core.app.captured_run import of_transcript
 from hefl_core.app.report import to_html
 from hefl_core.cli.main import app
 from hefl_core.errors import DataError, ParameterError, WireError
-from hefl_core.federation.experiment import Experiment, Manifest, Schema
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.learning import shelf
 from hefl_core.runtime import stage
@@ -23,6 +22,7 @@ from hefl_core.runtime.ray.table_box import TableBox, seal_tables, table_of
 from hefl_core.runtime.services.own_data import read_own_data
 from hefl_core.runtime.services.provision import provision_all
 from hefl_core.tables.source import TableSource
+from hefl_core.terms.experiment import Experiment, Manifest, Schema
 from tests.conftest import finished
 from tests.tables.kinds import PLAIN, cell
 

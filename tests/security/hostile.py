@@ -11,12 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from hefl_core.federation import messages as m
 from hefl_core.federation.client import Client
 from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.epoch import key_epoch
-from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.messages import DecryptionRequest, EncryptedSum
 from hefl_core.federation.post import ByCall, Post
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
@@ -24,6 +21,9 @@ from hefl_core.keys.vault.store import KeyStore
 from hefl_core.runtime.client_home import dealt_data, home_of, model_of
 from hefl_core.runtime.stage import custody_of, enrol, first_model, make_auditor, make_client, make_kms
 from hefl_core.schemes.base import Opened, PartialDecryption
+from hefl_core.terms import messages as m
+from hefl_core.terms.experiment import Experiment
+from hefl_core.terms.messages import DecryptionRequest, EncryptedSum
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 

@@ -10,11 +10,11 @@ import pytest
 
 from hefl_core.app.report import to_html
 from hefl_core.errors import HeflError
-from hefl_core.federation import messages as m
-from hefl_core.federation.experiment import Experiment
 from hefl_core.keys.sealing import open_sealed, pack_share, seal, share_info
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.base import CiphertextVector, SecretShare
+from hefl_core.terms import messages as m
+from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.canonical import decode
 from tests.security.canary import hits, needles, reachable, secrets_of, shown, traced
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import HeflError, IntegrityError, RoundError
-from hefl_core.federation import messages as m
 from hefl_core.federation.coordinator import Coordinator
-from hefl_core.federation.letter import Letter
-from hefl_core.federation.messages import EncryptedSum, RoundPlan
 from hefl_core.federation.post import ByCall
 from hefl_core.runtime import stage
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.ring.bfv import BFVScheme
+from hefl_core.terms import messages as m
+from hefl_core.terms.letter import Letter
+from hefl_core.terms.messages import EncryptedSum, RoundPlan
 from hefl_core.wire.canonical import decode, encode
 from tests.conftest import SMALL
 
@@ -240,7 +240,7 @@ def test_the_tag_catches_what_the_auditor_would_not(monkeypatch):
     def _confirm(auditor, position, message):
         import hashlib
 
-        from hefl_core.federation.messages import Confirmation
+        from hefl_core.terms.messages import Confirmation
 
         confirmation = Confirmation(
             auditor._plan,

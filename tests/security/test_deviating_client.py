@@ -13,9 +13,7 @@ import pytest
 from hefl_core.attacks.methods import deviating_client
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import IntegrityError, ParameterError
-from hefl_core.federation import messages as m
 from hefl_core.federation.client import Client
-from hefl_core.federation.messages import EncryptedSum
 from hefl_core.ids import COORDINATOR
 from hefl_core.keys.custody import ShareHolder
 from hefl_core.runtime.run import Run
@@ -24,6 +22,8 @@ from hefl_core.schemes.paillier import threshold as paillier_threshold
 from hefl_core.schemes.paillier.keys import Factors, Modulus, make_primes
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.terms import messages as m
+from hefl_core.terms.messages import EncryptedSum
 from tests.conftest import SMALL
 
 TOGETHER = SMALL.but(clients=4, model="logistic", scheme="INSECURE_bfv-threshold-1024", custody="3-of-4", rounds=2)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from hefl_core import dumps
-from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.run import Run
 from hefl_core.runtime.services.one_machine import OneMachine
+from hefl_core.terms.experiment import Experiment
 from tests import untouched
 from tests.conftest import SMALL
 

@@ -16,9 +16,7 @@ import pytest
 from scipy.stats import t as student
 
 from hefl_core.errors import EncodingError, IntegrityError, RoundError
-from hefl_core.federation import messages as m
 from hefl_core.federation.client import Home
-from hefl_core.federation.letter import Letter, Work
 from hefl_core.federation.outside import is_public_reason, reason
 from hefl_core.federation.post import TRAINING_STEP, untimed
 from hefl_core.federation.record.transcript import LeftOut, Sent, Transcript, TranscriptLine
@@ -28,6 +26,8 @@ from hefl_core.runtime.calls import pack_result, refusal_of
 from hefl_core.runtime.journal import Journal
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.run import Run
+from hefl_core.terms import messages as m
+from hefl_core.terms.letter import Letter, Work
 from tests.conftest import SMALL
 
 CLIENTS = 24

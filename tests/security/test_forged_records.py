@@ -11,8 +11,6 @@ import msgspec
 import pytest
 
 from hefl_core.errors import IntegrityError, RuntimeUnavailable
-from hefl_core.federation import messages as m
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.grammar import Conversation
 from hefl_core.federation.record.statements import Statements
@@ -21,6 +19,8 @@ from hefl_core.federation.record.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.keys.ceremony_result import CeremonyResult
 from hefl_core.runtime.run import Run
+from hefl_core.terms import messages as m
+from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Position
 from tests.conftest import finished

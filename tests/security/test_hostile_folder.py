@@ -19,13 +19,13 @@ import pytest
 
 from hefl_core.cli.main import main
 from hefl_core.errors import DataError, HeflError, IntegrityError, WireError
-from hefl_core.federation import messages as m
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.transcript import MAX_BLOBS, MAX_LINE_BYTES, Opening, Transcript, blob_folder
 from hefl_core.federation.record.transcript_zip import pack, unpack
 from hefl_core.federation.record.verify import CutOff, pin_of, verify, verify_file
 from hefl_core.keys.roster import Member, Roster, RosterPin
+from hefl_core.terms import messages as m
+from hefl_core.terms.experiment import Experiment
 from hefl_core.wire import files
 from hefl_core.wire.canonical import decode, encode
 from tests.conftest import finished

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import KeyNotActive
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record import transcript as record
 from hefl_core.federation.record.verify import verify
 from hefl_core.keys.epochs import EpochState
@@ -20,6 +19,7 @@ from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.journal import Journal
 from hefl_core.runtime.restart import durable_local_stage
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
 from tests.security.thief import DEAL, Thief, every_row
 
 DEALT = Experiment(

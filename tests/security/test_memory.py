@@ -5,12 +5,12 @@ import os
 import numpy as np
 import pytest
 
-from hefl_core.federation.experiment import Experiment
 from hefl_core.probes.memory import Search
 from hefl_core.runtime.ray import actors
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.schemes.ring import pairwise, rlwe, shamir
+from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.fingerprint import Form, Salt
 
 pytestmark = [

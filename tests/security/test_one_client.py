@@ -10,10 +10,6 @@ import pytest
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.checks.lying_clients import Honest, _stage
 from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable, WireError
-from hefl_core.federation import messages as m
-from hefl_core.federation.admission import Links
-from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.letter import Work
 from hefl_core.federation.outside import MAX_TEXT, reason
 from hefl_core.federation.post import Post
 from hefl_core.federation.record.client_heads import ClientHeads
@@ -25,6 +21,10 @@ from hefl_core.runtime.calls import Refusal, error_of
 from hefl_core.runtime.ops.metrics import OTHER, Metrics
 from hefl_core.runtime.result import ClaimVerdict
 from hefl_core.runtime.run import Run
+from hefl_core.terms import messages as m
+from hefl_core.terms.admission import Links
+from hefl_core.terms.experiment import Experiment
+from hefl_core.terms.letter import Work
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position, SignedHeader
 from tests.conftest import finished

@@ -5,10 +5,10 @@ import pytest
 
 from hefl_core.errors import HeflError, IntegrityError, RoundError
 from hefl_core.federation import witness
-from hefl_core.federation.experiment import Experiment
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.keys.vault.store import KeyStore
 from hefl_core.runtime.stage import make_auditor
+from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.envelope import Position
 from tests.security.hostile import World, names
 

@@ -11,15 +11,15 @@ import pytest
 
 from hefl_core.attacks.methods.related_ciphertexts import mix, read, word_count
 from hefl_core.errors import IntegrityError, RoundError
-from hefl_core.federation import messages as m
 from hefl_core.federation import witness
-from hefl_core.federation.admission import check_spares
 from hefl_core.federation.client import Client
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.holder import Holder
-from hefl_core.federation.messages import Commitment, CommitmentList
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption
+from hefl_core.terms import messages as m
+from hefl_core.terms.admission import check_spares
+from hefl_core.terms.experiment import Experiment
+from hefl_core.terms.messages import Commitment, CommitmentList
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Position
 from tests.security.hostile import World, names

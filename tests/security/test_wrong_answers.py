@@ -17,14 +17,14 @@ from hefl_core.evaluation import ClassMetrics
 from hefl_core.federation import post
 from hefl_core.federation.client import Observation
 from hefl_core.federation.coordinator import Coordinator
-from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.letter import Letter
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.ids import OBSERVER
 from hefl_core.keys.sealing import seal
 from hefl_core.runtime import observer, run
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
+from hefl_core.terms.letter import Letter
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Envelope
 

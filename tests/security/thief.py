@@ -14,7 +14,6 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hefl_core.errors import HeflError
-from hefl_core.federation import messages as m
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.ids import KMS
 from hefl_core.keys import ceremony
@@ -28,6 +27,7 @@ from hefl_core.keys.vault.unlock import KeyFile
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.schemes.ring import pairwise, rlwe, shamir
+from hefl_core.terms import messages as m
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope
 

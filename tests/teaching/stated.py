@@ -13,11 +13,11 @@ import numpy as np
 from hefl_core.attacks.lab import THREATS, Setting
 from hefl_core.attacks.methods.poisoning import poison
 from hefl_core.attacks.result import FAMILY_ALPHA
-from hefl_core.federation.experiment import Experiment
 from hefl_core.measure.sizes import block_sizes
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.presets import PRESETS
 from hefl_core.teaching import lessons
+from hefl_core.terms.experiment import Experiment
 from tests.teaching.bearing_out import (
     DEFINITION,
     EXAMPLE,

@@ -7,12 +7,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 
 from hefl_core.errors import HeflError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.transcript import EAVESDROPPER
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, OBSERVER, client_name
 from hefl_core.teaching import lessons
 from hefl_core.teaching.glossary import TERMS
 from hefl_core.teaching.walks import WALKS, find_walk
+from hefl_core.terms.experiment import Experiment
 from lessons.tools import answers
 from pages.parts import frame
 

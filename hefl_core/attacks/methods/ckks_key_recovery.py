@@ -24,12 +24,12 @@ import tenseal.sealapi as sealapi
 
 from hefl_core.attacks.view import RETURNED, Doubles, View
 from hefl_core.errors import ParameterError
-from hefl_core.federation import messages as m
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.presets import CKKSPreset, load_preset
 from hefl_core.schemes.ring import blocks, rlwe, seal
 from hefl_core.schemes.ring.rlwe import Residues
 from hefl_core.schemes.ring.seal import Ring
+from hefl_core.terms import messages as m
 
 
 @dataclass(frozen=True)

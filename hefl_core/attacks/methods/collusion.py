@@ -8,12 +8,12 @@ import numpy as np
 
 from hefl_core.attacks.view import Doubles, Message, Public, View
 from hefl_core.errors import HeflError, ParameterError
-from hefl_core.federation import messages as m
 from hefl_core.ids import client_name, digest
 from hefl_core.learning.models import dense_model
 from hefl_core.schemes.base import SecretShare
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.terms import messages as m
 
 
 @dataclass(frozen=True)

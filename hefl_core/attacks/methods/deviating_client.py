@@ -30,7 +30,6 @@ from hefl_core.attacks.methods.ckks_key_recovery import FoundKey
 from hefl_core.attacks.methods.related_ciphertexts import PARAMETERS
 from hefl_core.attacks.view import Doubles, Message, Public, View
 from hefl_core.errors import HeflError, ParameterError
-from hefl_core.federation import messages as m
 from hefl_core.ids import client_name, digest
 from hefl_core.learning.models import dense_model
 from hefl_core.schemes.base import CiphertextVector, Opened, PartialDecryption, PublicKey
@@ -42,6 +41,7 @@ from hefl_core.schemes.ring.bfv import BFVScheme
 from hefl_core.schemes.ring.ckks import CKKSScheme
 from hefl_core.schemes.ring.rlwe import Residues
 from hefl_core.schemes.ring.seal import Ring
+from hefl_core.terms import messages as m
 
 NONE, LOUD, SILENT = "none", "loud", "silent"
 DEVIATIONS = (NONE, LOUD, SILENT)

@@ -18,7 +18,6 @@ import numpy as np
 
 from hefl_core.attacks.view import OWN, Doubles, Held, Message, Public, View
 from hefl_core.errors import HeflError, ParameterError
-from hefl_core.federation import messages as m
 from hefl_core.ids import client_name, digest
 from hefl_core.learning.models import dense_model
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption, PublicKey
@@ -27,6 +26,7 @@ from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.schemes.ring import blocks, rlwe
 from hefl_core.schemes.ring.bfv import BFVScheme, Words64
+from hefl_core.terms import messages as m
 from hefl_core.wire.canonical import decode
 
 PARAMETERS = 600

@@ -26,8 +26,6 @@ import numpy as np
 
 from hefl_core.attacks.methods import distinguishing
 from hefl_core.errors import ParameterError, RuntimeUnavailable
-from hefl_core.federation import messages as m
-from hefl_core.federation.experiment import Experiment
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.probes import uniformity
 from hefl_core.probes.findings import FAMILY_ALPHA, PLANTED, Blindness, Control, Guessing, Looked
@@ -46,6 +44,8 @@ from hefl_core.runtime.run import Run
 from hefl_core.schemes.presets import PaillierPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset
+from hefl_core.terms import messages as m
+from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.fingerprint import Form, Salt
 
 KEYLESS: Final = (COORDINATOR, AUDITOR)

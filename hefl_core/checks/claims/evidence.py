@@ -24,10 +24,7 @@ from hefl_core.checks.claims.reading import (
     vectors_of,
 )
 from hefl_core.errors import HeflError, NotChecked
-from hefl_core.federation import messages as m
-from hefl_core.federation.admission import check_place
 from hefl_core.federation.client import Observation
-from hefl_core.federation.messages import Confirmation, DecryptionRequest, EncryptedSum, Receipt, RoundPlan
 from hefl_core.federation.record.transcript import Sent, Transcript
 from hefl_core.federation.record.verify import CutOff, verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, KeyId
@@ -55,6 +52,9 @@ from hefl_core.schemes.private_forms import KEY
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset, open_scheme
 from hefl_core.schemes.ring import seal
+from hefl_core.terms import messages as m
+from hefl_core.terms.admission import check_place
+from hefl_core.terms.messages import Confirmation, DecryptionRequest, EncryptedSum, Receipt, RoundPlan
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Header, Position, SignedHeader
 from hefl_core.wire.fingerprint import SMALLEST_BITS, Form, Salt

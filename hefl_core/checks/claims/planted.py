@@ -10,10 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from hefl_core.checks.claims.reading import Noise, noise_step_of, public_keys, secrets_sent, vectors_of
-from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
-from hefl_core.federation.letter import Work
-from hefl_core.federation.messages import Commitment, Receipt
 from hefl_core.federation.record.transcript import LeftOut, Sent, Transcript, TranscriptLine
 from hefl_core.ids import COORDINATOR
 from hefl_core.keys.epochs import EpochAnnouncement
@@ -30,6 +27,9 @@ from hefl_core.runtime.result import RunResult
 from hefl_core.schemes.base import CiphertextVector, PublicKey
 from hefl_core.schemes.presets import PaillierPreset, RingPreset
 from hefl_core.schemes.registry import load_preset
+from hefl_core.terms import messages as m
+from hefl_core.terms.letter import Work
+from hefl_core.terms.messages import Commitment, Receipt
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Header
 

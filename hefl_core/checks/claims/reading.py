@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import NotChecked
-from hefl_core.federation import messages as m
-from hefl_core.federation.adaptive_bound import noise_step
-from hefl_core.federation.messages import RoundPlan
 from hefl_core.federation.record.protocol_table import UNKEPT_KINDS
 from hefl_core.federation.record.transcript import Sent, Transcript
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.runtime.result import RunResult
 from hefl_core.schemes.base import CiphertextVector, PublicKey
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.terms import messages as m
+from hefl_core.terms.adaptive_bound import noise_step
+from hefl_core.terms.messages import RoundPlan
 from hefl_core.wire.canonical import decode
 
 

@@ -16,8 +16,6 @@ import numpy as np
 from hefl_core.checks.damage.mutation import Mutant, mutate, zstd_bomb
 from hefl_core.checks.damage.outcomes import AcceptedWrong, Bench, Special, alike
 from hefl_core.errors import HeflError, IntegrityError
-from hefl_core.federation.admission import check_agreed, read_ciphertext
-from hefl_core.federation.messages import RoundPlan
 from hefl_core.ids import KeyId, client_name, digest
 from hefl_core.keys.epochs import fingerprint
 from hefl_core.keys.sealing import pack_share, unpack_share
@@ -27,6 +25,8 @@ from hefl_core.schemes.presets import PaillierPreset, RingPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.schemes.ring.seal import HEADER_BYTES, ZSTD, header
+from hefl_core.terms.admission import check_agreed, read_ciphertext
+from hefl_core.terms.messages import RoundPlan
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import NO_DIGEST, Header, Position
 

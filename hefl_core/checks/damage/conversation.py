@@ -19,9 +19,6 @@ from hefl_core.checks.damage.mutation import Mutant, mutate
 from hefl_core.checks.damage.outcomes import AcceptedWrong, Bench
 from hefl_core.errors import HeflError, RoundError
 from hefl_core.federation.client import Parameters
-from hefl_core.federation.experiment import Experiment, Manifest
-from hefl_core.federation.letter import Letter
-from hefl_core.federation.messages import RECEIPT
 from hefl_core.federation.post import ByCall
 from hefl_core.ids import KMS, client_name
 from hefl_core.keys.ceremony_result import PREFIX
@@ -30,6 +27,9 @@ from hefl_core.keys.sealing import SealingInfo, open_envelope, sealer, share_inf
 from hefl_core.runtime.run import Run
 from hefl_core.runtime.stage import Stage, local_stage
 from hefl_core.schemes.registry import load_preset
+from hefl_core.terms.experiment import Experiment, Manifest
+from hefl_core.terms.letter import Letter
+from hefl_core.terms.messages import RECEIPT
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope
 

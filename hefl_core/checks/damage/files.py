@@ -21,7 +21,6 @@ import pyarrow.csv as arrow_csv
 from hefl_core.checks.damage.mutation import Mutant
 from hefl_core.checks.damage.outcomes import Bench
 from hefl_core.checks.damage.transcripts import finished_run
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.keys.roster import RosterPin
 from hefl_core.keys.vault.store import KeyStore
@@ -30,6 +29,7 @@ from hefl_core.tables.column import Column
 from hefl_core.tables.declared import Declared, DeclaredColumn, Kind
 from hefl_core.tables.reading import MAX_BYTES
 from hefl_core.tables.table import Table, read_table
+from hefl_core.terms.experiment import Experiment
 
 EXPERIMENTS = (
     Experiment(),

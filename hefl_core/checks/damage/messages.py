@@ -13,7 +13,6 @@ from typing import Any
 from hefl_core.checks.damage.conversation import Tamperer, undisturbed
 from hefl_core.checks.damage.outcomes import Bench
 from hefl_core.errors import WireError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.enrolment import Enrolment
@@ -34,6 +33,7 @@ from hefl_core.keys.sealing import (
 from hefl_core.keys.sum_tag import TagKey
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Envelope, check_content
 

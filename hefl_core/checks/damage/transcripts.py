@@ -17,7 +17,6 @@ import msgspec
 from hefl_core.checks.damage.mutation import BOMB_BYTES, Mutant, mutate
 from hefl_core.checks.damage.outcomes import Bench
 from hefl_core.errors import IntegrityError
-from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.protocol_table import UNKEPT_KINDS
 from hefl_core.federation.record.transcript import (
@@ -32,6 +31,7 @@ from hefl_core.federation.record.transcript import (
 from hefl_core.federation.record.transcript_zip import LINES, pack, unpack
 from hefl_core.federation.record.verify import TranscriptVerdict, pin_of, verify
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Position
 

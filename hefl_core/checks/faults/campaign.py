@@ -17,7 +17,6 @@ import msgspec
 from hefl_core.checks.faults.faults import LIES, Disk, Fault, Injector, Victim, all_faults
 from hefl_core.checks.faults.judge import judge
 from hefl_core.errors import HeflError, IntegrityError
-from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.record.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.keys.custody import Custody
@@ -26,6 +25,7 @@ from hefl_core.keys.roster import Member
 from hefl_core.keys.vault.store import KeyStore
 from hefl_core.runtime import stage
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment, Manifest
 
 ALONE: Final = Experiment(dataset="digits", model="logistic", clients=4, rounds=3, epoch_rounds=2, scheme="bfv-lean")
 TOGETHER: Final = ALONE.but(scheme="INSECURE_bfv-threshold-1024", custody="2-of-4")

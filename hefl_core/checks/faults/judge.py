@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hefl_core.federation.client import Observation
-from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.learning.base import Parameters
 from hefl_core.runtime.client_home import home_of, initial_parameters
 from hefl_core.runtime.result import RoundResult
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.terms.experiment import Experiment, Manifest
 
 FLOAT32_STEPS = 4 * float(np.finfo(np.float32).eps)
 """θ is kept in float32: relative rounding of one addition and its conversions."""

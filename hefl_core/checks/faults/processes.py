@@ -20,8 +20,6 @@ from hefl_core.checks.faults.campaign import ALONE, FEWER, KEPT, LOST, RETRIED, 
 from hefl_core.checks.faults.faults import SLOW_SECONDS, Fault
 from hefl_core.checks.faults.judge import judge
 from hefl_core.errors import HeflError, IntegrityError
-from hefl_core.federation.experiment import Experiment, Manifest
-from hefl_core.federation.letter import Letter
 from hefl_core.federation.record.transcript import Sent
 from hefl_core.federation.record.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
@@ -31,6 +29,8 @@ from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.ray.actors import RayRuntime
 from hefl_core.runtime.ray.carrier import PID_FILE, RayCarrier, RemoteParty
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment, Manifest
+from hefl_core.terms.letter import Letter
 
 DEADLINE_SECONDS: Final = 4.0
 KILL, STOP, TWICE, SLOW = "SIGKILL", "SIGSTOP", "twice", "slow"

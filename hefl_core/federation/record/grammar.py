@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hefl_core.errors import IntegrityError
-from hefl_core.federation import messages as m
-from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.record.protocol_table import KEY, LIST, PLAN, STATE, ProtocolRow, When, row_of
 from hefl_core.ids import KMS, digest
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.kms.issuer import EPOCH, ROSTER, SHARE
 from hefl_core.keys.roster import CLIENT, Member, Roster
+from hefl_core.terms import messages as m
+from hefl_core.terms.experiment import Manifest
 from hefl_core.wire.envelope import NO_DIGEST, Header, Position, SignedHeader
 
 KEYLESS_ROLES: Final = ("coordinator", "auditor")

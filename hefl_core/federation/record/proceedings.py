@@ -11,8 +11,6 @@ from collections.abc import Callable
 from typing import Final
 
 from hefl_core.errors import IntegrityError
-from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.messages import MAX_ATTEMPTS
 from hefl_core.federation.record.grammar import Conversation
 from hefl_core.federation.record.protocol_table import ProtocolRow
 from hefl_core.federation.record.statements import Statements
@@ -21,6 +19,8 @@ from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
 from hefl_core.keys.kms.issuer import ROSTER
 from hefl_core.keys.roster import Member, Roster
 from hefl_core.keys.sealing import sealed_nbytes
+from hefl_core.terms.experiment import Manifest
+from hefl_core.terms.messages import MAX_ATTEMPTS
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.limits import MAX_MESSAGE_BYTES
 

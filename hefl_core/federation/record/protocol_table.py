@@ -11,9 +11,6 @@ from enum import Enum
 from typing import Any, Final
 
 from hefl_core.errors import IntegrityError, RoundError
-from hefl_core.federation import messages as m
-from hefl_core.federation.agreed_sizes import blocks_of, content_nbytes
-from hefl_core.federation.experiment import Manifest
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, looks_like_a_digest
 from hefl_core.keys.ceremony import DEAL, STEPS
 from hefl_core.keys.ceremony import PARTIAL as TEST_PARTIAL
@@ -23,6 +20,9 @@ from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.keys.kms.issuer import EPOCH, ROSTER, SHARE
 from hefl_core.keys.roster import CLIENT, Roster
 from hefl_core.schemes.base import CiphertextVector
+from hefl_core.terms import messages as m
+from hefl_core.terms.agreed_sizes import blocks_of, content_nbytes
+from hefl_core.terms.experiment import Manifest
 from hefl_core.wire.canonical import encode
 from hefl_core.wire.envelope import Header
 from hefl_core.wire.limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_MESSAGE_BYTES

@@ -12,19 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hefl_core.errors import IntegrityError
-from hefl_core.federation import messages as m
-from hefl_core.federation.admission import (
-    check_agreed,
-    check_committed,
-    check_contributors,
-    check_foreseen,
-    check_listed,
-    check_objection,
-    check_spares,
-    check_upload,
-    read_ciphertext,
-)
-from hefl_core.federation.messages import Commitment, CommitmentList, DecryptionRequest, EncryptedSum, RoundPlan
 from hefl_core.federation.record.grammar import Conversation, Place
 from hefl_core.federation.record.protocol_table import row_of
 from hefl_core.ids import COORDINATOR, KMS, digest
@@ -37,6 +24,19 @@ from hefl_core.keys.epochs import DEALER_FREE, EpochAnnouncement, EpochLedger, E
 from hefl_core.keys.kms.issuer import EPOCH
 from hefl_core.schemes.base import CiphertextVector, PublicKey, Scheme
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.terms import messages as m
+from hefl_core.terms.admission import (
+    check_agreed,
+    check_committed,
+    check_contributors,
+    check_foreseen,
+    check_listed,
+    check_objection,
+    check_spares,
+    check_upload,
+    read_ciphertext,
+)
+from hefl_core.terms.messages import Commitment, CommitmentList, DecryptionRequest, EncryptedSum, RoundPlan
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Header, Position, SignedHeader
 

@@ -17,11 +17,11 @@ from typing import Final, TypeAlias
 import msgspec
 
 from hefl_core.errors import IntegrityError, KeyUseError, WireError
-from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.letter import Letter, Work
 from hefl_core.federation.record.protocol_table import UNKEPT_KINDS
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys.roster import Member, Roster
+from hefl_core.terms.experiment import Manifest
+from hefl_core.terms.letter import Letter, Work
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Position, SignedHeader
 from hefl_core.wire.files import Folder, read_regular, replace_file

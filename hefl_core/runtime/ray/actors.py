@@ -22,8 +22,6 @@ from typing import Any, Final
 
 from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.client import Client
-from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.letter import Letter
 from hefl_core.federation.outside import public_error
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
 from hefl_core.keys.roster import Member
@@ -45,6 +43,8 @@ from hefl_core.runtime.ray.carrier import (
 from hefl_core.runtime.ray.cluster import CLUSTER, ray
 from hefl_core.runtime.ray.placement import Placement, home_here, placement_for
 from hefl_core.runtime.ray.table_box import TableBox, seal_tables, table_of
+from hefl_core.terms.experiment import Manifest
+from hefl_core.terms.letter import Letter
 from hefl_core.wire.envelope import Envelope
 from hefl_core.wire.fingerprint import Salt
 

@@ -15,12 +15,12 @@ from typing import Any, Final, TypeAlias
 import psutil
 
 from hefl_core.errors import HeflError, RuntimeUnavailable, as_value
-from hefl_core.federation.letter import Letter
 from hefl_core.federation.post import untimed
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys.roster import Member
 from hefl_core.runtime.ray.cluster import ray
 from hefl_core.runtime.restart import StandIn
+from hefl_core.terms.letter import Letter
 
 STEP_DEADLINE_SECONDS: Final = 120.0
 SETUP_DEADLINE_SECONDS: Final = 120.0

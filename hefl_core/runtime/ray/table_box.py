@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from hefl_core.errors import DataError
-from hefl_core.federation.experiment import Manifest
 from hefl_core.ids import OBSERVER
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
@@ -19,6 +18,7 @@ from hefl_core.learning import shelf
 from hefl_core.runtime.stage import open_store
 from hefl_core.tables.hospitals import TABLES, HospitalTables
 from hefl_core.tables.source import TABLE, TableSource
+from hefl_core.terms.experiment import Manifest
 
 _PURPOSE: Final = "table"
 _SENDER: Final = "driver"

@@ -16,7 +16,6 @@ from typing import Final, TypeVar
 import msgspec
 
 from hefl_core.errors import DataError, ParameterError
-from hefl_core.federation.experiment import Manifest
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.keys.kms.records import recall_identity
 from hefl_core.keys.roster import Member, fingerprint
@@ -24,6 +23,7 @@ from hefl_core.keys.vault.store import KeyStore
 from hefl_core.runtime.services.certificates import TLSKey, check_certificate
 from hefl_core.runtime.services.coordinator_server import Credentials
 from hefl_core.runtime.stage import open_store
+from hefl_core.terms.experiment import Manifest
 
 FOLDER: Final = "kit"
 MANIFEST, MEMBERS = "manifest.json", "members.json"

@@ -24,7 +24,6 @@ import msgspec
 
 from hefl_core.ending import ENDING
 from hefl_core.errors import RuntimeUnavailable
-from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.ids import COORDINATOR, client_name
 from hefl_core.learning import shelf
@@ -35,6 +34,7 @@ from hefl_core.runtime.observer import phases, wall_phases
 from hefl_core.runtime.result import Environment, RoundResult, RunResult, TableNote
 from hefl_core.runtime.services.provision import party_names, provision_all, role_of
 from hefl_core.runtime.services.roles import RESULT
+from hefl_core.terms.experiment import Experiment, Manifest
 
 STOP_SECONDS: Final = 10.0
 MAX_REVIVALS: Final = 3

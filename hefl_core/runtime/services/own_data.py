@@ -21,7 +21,6 @@ from msgspec.structs import replace
 
 from hefl_core.errors import DataError
 from hefl_core.federation.client import Home
-from hefl_core.federation.experiment import Manifest, Schema
 from hefl_core.learning.base import Examples
 from hefl_core.learning.models import SUMS
 from hefl_core.learning.split import HELD_OUT_PART, split_indices
@@ -37,6 +36,7 @@ from hefl_core.tables.schema import ColumnSchema, TableSchema
 from hefl_core.tables.source import TableSource
 from hefl_core.tables.statistics import fit
 from hefl_core.tables.table import Table, column_names, read_table
+from hefl_core.terms.experiment import Manifest, Schema
 
 FOLDER: Final = "data"
 TRAIN, HOLD_OUT = "train", "holdout"

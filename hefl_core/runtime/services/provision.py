@@ -23,7 +23,6 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hefl_core.errors import DataError, KeyUseError, ParameterError
-from hefl_core.federation.experiment import Experiment, Manifest, Schema
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, digest
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.kms.records import keep_identity, recall_identity
@@ -40,6 +39,7 @@ from hefl_core.runtime.services.kit import TLS_TABLE, Kit, own_store, read_json
 from hefl_core.runtime.services.own_data import FOLDER as DATA
 from hefl_core.runtime.services.own_data import HOLD_OUT, TRAIN, save_arrays, save_table
 from hefl_core.runtime.stage import open_store
+from hefl_core.terms.experiment import Experiment, Manifest, Schema
 from hefl_core.wire.canonical import decode, encode
 
 REQUEST: Final = "request.json"

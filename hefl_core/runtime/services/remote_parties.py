@@ -15,8 +15,6 @@ from hefl_core.errors import HeflError, IntegrityError, KeyUseError, RoundError,
 from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.client import Client
 from hefl_core.federation.coordinator import Coordinator
-from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.letter import Letter
 from hefl_core.federation.post import untimed
 from hefl_core.federation.round import Parties
 from hefl_core.ids import AUDITOR, COORDINATOR, client_name
@@ -27,6 +25,8 @@ from hefl_core.runtime.calls import Proxy
 from hefl_core.runtime.services.coordinator_server import CoordinatorServer
 from hefl_core.runtime.services.kit import Kit
 from hefl_core.runtime.stage import Host, Runtime, Stage, custody_of
+from hefl_core.terms.experiment import Manifest
+from hefl_core.terms.letter import Letter
 from hefl_core.wire.envelope import Envelope
 
 

@@ -14,11 +14,11 @@ from hefl_core.checks.claims.ledger import LEDGER, check_claims
 from hefl_core.cli import blindness as command
 from hefl_core.cli.main import app
 from hefl_core.errors import ParameterError, RuntimeUnavailable
-from hefl_core.federation.experiment import Experiment
 from hefl_core.probes.private_forms import RECORD
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.ray.actors import RayRuntime
 from hefl_core.runtime.run import Run
+from hefl_core.terms.experiment import Experiment
 
 pytestmark = [
     pytest.mark.ray,

@@ -14,9 +14,7 @@ from hefl_core.checks.claims.evidence import NEEDLED, _check_flooding
 from hefl_core.checks.claims.ledger import LEDGER, check_claims, to_markdown
 from hefl_core.checks.claims.planted import turn_mask, unconfirm
 from hefl_core.errors import NotChecked, ParameterError, RuntimeUnavailable
-from hefl_core.federation import messages as m
 from hefl_core.federation.client import Client
-from hefl_core.federation.dp import Mechanism
 from hefl_core.keys import identity, sealing
 from hefl_core.probes.findings import PLANTED as PLANTED_IN_MEMORY
 from hefl_core.probes.findings import Blindness, Guessing, Looked
@@ -25,6 +23,8 @@ from hefl_core.probes.uniformity import Trial, Uniformity
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import ClaimVerdict, Finding
 from hefl_core.schemes.ring import rlwe, seal, threshold
+from hefl_core.terms import messages as m
+from hefl_core.terms.dp import Mechanism
 from tests.conftest import SMALL
 
 OF_PROCESSES = {"coordinator-memory"}

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from hefl_core.errors import RoundError
-from hefl_core.federation import messages as m
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.protocol_table import READABLE, TABLE, UNKEPT_KINDS, row_of, to_markdown
 from hefl_core.federation.record.verify import pin_of, verify
@@ -13,6 +12,7 @@ from hefl_core.keys.ceremony import STEPS
 from hefl_core.keys.ceremony_result import APPROVAL_KIND, PREFIX
 from hefl_core.keys.custody import Custody
 from hefl_core.runtime.run import Run
+from hefl_core.terms import messages as m
 from tests.conftest import SMALL, finished
 
 QUICK = SMALL.but(dataset="breast_cancer", model="logistic")

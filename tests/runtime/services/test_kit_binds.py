@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import HeflError, IntegrityError
-from hefl_core.federation import messages as m
-from hefl_core.federation.experiment import Experiment
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name
 from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.keys.enrolment import Enrolment
@@ -20,6 +18,8 @@ from hefl_core.runtime.services import provision
 from hefl_core.runtime.services.kit import Kit
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.terms import messages as m
+from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Position
 from hefl_core.wire.outbox import Outbox

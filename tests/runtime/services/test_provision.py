@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import DataError, KeyUseError, ParameterError
-from hefl_core.federation.experiment import Experiment, Schema
 from hefl_core.keys.roster import Member
 from hefl_core.runtime import stage
 from hefl_core.runtime.launch import run_experiment
@@ -13,6 +12,7 @@ from hefl_core.runtime.services import provision
 from hefl_core.runtime.services.kit import MEMBERS, Kit
 from hefl_core.runtime.services.own_data import home_from_files, read_own_data, refuse_own_data
 from hefl_core.runtime.services.provision import Request
+from hefl_core.terms.experiment import Experiment, Schema
 from tests.conftest import SMALL
 
 OWN = Experiment(model="logistic", clients=3, rounds=1)

@@ -13,13 +13,13 @@ import pytest
 
 from hefl_core.cli.main import main
 from hefl_core.errors import RoundError
-from hefl_core.federation.messages import EncryptedSum
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.ids import COORDINATOR
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.runtime.client_results import read_rounds
+from hefl_core.terms.messages import EncryptedSum
 from hefl_core.wire.canonical import decode
 from tests.conftest import SMALL, finished
 from tests.runtime.services.strict_world import world

@@ -14,8 +14,6 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 
 from hefl_core.errors import ParameterError
-from hefl_core.federation.adaptive_bound import BoundRange
-from hefl_core.federation.dp import Mechanism, grid
 from hefl_core.ids import digest
 from hefl_core.keys.custody import Custody
 from hefl_core.schemes.base import check_quorum
@@ -24,6 +22,8 @@ from hefl_core.schemes.flooding import Flooding, flooding, wanted_answers
 from hefl_core.schemes.presets import BFVPreset, PaillierPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import block_count, load_preset
+from hefl_core.terms.adaptive_bound import BoundRange
+from hefl_core.terms.dp import Mechanism, grid
 from hefl_core.wire.canonical import encode
 
 NARROW_FIELD_BITS = 12

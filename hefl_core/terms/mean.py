@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from hefl_core.errors import IntegrityError
-from hefl_core.federation.adaptive_bound import FieldScheme
-from hefl_core.federation.dp import Mechanism
 from hefl_core.schemes.base import Scheme, Vector
+from hefl_core.terms.adaptive_bound import FieldScheme
+from hefl_core.terms.dp import Mechanism
 from hefl_core.vectors import norm_of
 
 FALSE_ALARM: Final = 1e-12

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import EncodingError, ParameterError
-from hefl_core.federation import dp
-from hefl_core.federation.dp import DELTA, Mechanism, discrete_gaussian, epsilon, grid, os_words
-from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.launch import run_experiment
+from hefl_core.terms import dp
+from hefl_core.terms.dp import DELTA, Mechanism, discrete_gaussian, epsilon, grid, os_words
+from hefl_core.terms.experiment import Experiment
 
 
 def words_of(seed):

@@ -10,11 +10,11 @@ from functools import lru_cache
 from itertools import starmap
 from typing import Final
 
-from hefl_core.federation import messages as m
-from hefl_core.federation.experiment import Experiment
 from hefl_core.ids import KeyId
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption
 from hefl_core.schemes.registry import INTEGERS, block_count, fresh_nbytes, load_preset, partial_nbytes
+from hefl_core.terms import messages as m
+from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.canonical import bytes_nbytes, encode, list_head
 from hefl_core.wire.envelope import Position
 

@@ -15,9 +15,9 @@ from typing import Protocol, cast
 import numpy as np
 
 from hefl_core.errors import EncodingError
-from hefl_core.federation.dp import grid
 from hefl_core.schemes.base import Scheme, Vector
 from hefl_core.schemes.fixed_point import FixedPoint
+from hefl_core.terms.dp import grid
 from hefl_core.wire.canonical import decode, encode
 
 CROWDED, SPARSE = 1 / 2, 1 / 8

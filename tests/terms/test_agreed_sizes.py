@@ -2,11 +2,11 @@
 
 import pytest
 
-from hefl_core.federation import messages as m
-from hefl_core.federation.agreed_sizes import blocks_of, content_nbytes, upload_nbytes
-from hefl_core.federation.experiment import Experiment
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.schemes.presets import PRESETS
+from hefl_core.terms import messages as m
+from hefl_core.terms.agreed_sizes import blocks_of, content_nbytes, upload_nbytes
+from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.limits import MAX_BODY_BYTES
 
 BASE = Experiment(dataset="breast_cancer", model="logistic", scheme="INSECURE_bfv-1024", clients=3, rounds=1)

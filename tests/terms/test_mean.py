@@ -8,10 +8,6 @@ import pytest
 from hefl_core.checks import lying_clients
 from hefl_core.errors import IntegrityError
 from hefl_core.federation import client as client_module
-from hefl_core.federation.adaptive_bound import BoundRange, Precision
-from hefl_core.federation.dp import Mechanism, grid
-from hefl_core.federation.experiment import Experiment
-from hefl_core.federation.mean import Allowance, Sending, allowance, check_examples, check_length, longest
 from hefl_core.ids import client_name
 from hefl_core.runtime.client_home import home_of, model_of
 from hefl_core.runtime.launch import run_experiment
@@ -19,6 +15,10 @@ from hefl_core.runtime.run import Run
 from hefl_core.runtime.stage import local_stage_of, make_auditor, make_client, make_coordinator, make_kms
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.terms.adaptive_bound import BoundRange, Precision
+from hefl_core.terms.dp import Mechanism, grid
+from hefl_core.terms.experiment import Experiment
+from hefl_core.terms.mean import Allowance, Sending, allowance, check_examples, check_length, longest
 
 CLIP, D = 0.1, 700
 RUN = Experiment(dataset="digits", model="logistic", clients=4, rounds=2, clip_norm=CLIP, seed=7)

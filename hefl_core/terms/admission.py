@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from hefl_core.errors import IntegrityError, KeyMismatch, RoundError, WireError
-from hefl_core.federation.agreed_sizes import upload_nbytes
-from hefl_core.federation.experiment import Manifest
-from hefl_core.federation.messages import (
+from hefl_core.ids import KeyId, looks_like_a_digest
+from hefl_core.keys.roster import Roster
+from hefl_core.schemes.base import CiphertextVector, PartialDecryption, PublicKey, Scheme
+from hefl_core.terms.agreed_sizes import upload_nbytes
+from hefl_core.terms.experiment import Manifest
+from hefl_core.terms.messages import (
     MAX_ATTEMPTS,
     Commitment,
     CommitmentList,
@@ -19,9 +22,6 @@ from hefl_core.federation.messages import (
     senders,
     sum_digest,
 )
-from hefl_core.ids import KeyId, looks_like_a_digest
-from hefl_core.keys.roster import Roster
-from hefl_core.schemes.base import CiphertextVector, PartialDecryption, PublicKey, Scheme
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Header, Position, SignedHeader
 

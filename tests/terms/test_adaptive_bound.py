@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import EncodingError, ParameterError, RoundError
-from hefl_core.federation.adaptive_bound import BoundRange, Precision
-from hefl_core.federation.experiment import Experiment, read_bound
-from hefl_core.federation.messages import EncryptedSum, RoundPlan
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.schemes.fixed_point import FixedPoint
+from hefl_core.terms.adaptive_bound import BoundRange, Precision
+from hefl_core.terms.experiment import Experiment, read_bound
+from hefl_core.terms.messages import EncryptedSum, RoundPlan
 from hefl_core.wire.canonical import decode
 from tests.conftest import SMALL, finished
 
