@@ -11,7 +11,7 @@ import streamlit as st
 
 from hefl_core.checks.claims.claim import Claim
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
-from hefl_core.checks.claims.tally import tally
+from hefl_core.checks.claims.count import count
 from hefl_core.runtime.result import ClaimVerdict, Finding, RunResult
 from pages.parts import blindness_panel, frame, predictions, run_progress
 from pages.parts.i18n import _
@@ -86,7 +86,7 @@ def _answer(result: RunResult | None) -> None:
         return
     findings = {finding.id: finding for finding in result.claims}
     findings |= {claim.id: planted for claim in LEDGER if (planted := _planted(claim)) is not None}
-    found = tally(LEDGER, findings.values())
+    found = count(LEDGER, findings.values())
     st.markdown(
         _(
             "**Answer:** of {all} sentences {holds} hold on this run, {fails} fail, {silent} say nothing about it, {argued} are "

@@ -10,7 +10,7 @@ from hefl_core.app.attacked import beside_control
 from hefl_core.app.report import Cover, to_html
 from hefl_core.attacks.on_run import ON_RUN, Reading
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
-from hefl_core.checks.claims.tally import tally
+from hefl_core.checks.claims.count import count
 from hefl_core.runtime.result import ClaimVerdict, Finding
 from tests.conftest import SMALL, finished
 from tests.gui.conftest import run_on
@@ -68,10 +68,10 @@ def test_a_board_sees_five_sentences_and_opens_the_rest(app):
 
 
 def test_every_claim_is_counted_once():
-    found = tally(LEDGER, [])
+    found = count(LEDGER, [])
     assert (found.holds, found.fails) == (0, 0) and found.silent + found.argued == len(LEDGER)
     one = next(claim for claim in LEDGER if claim.kind == "executed")
-    failing = tally(LEDGER, [Finding(one.id, ClaimVerdict.FAILS, "")])
+    failing = count(LEDGER, [Finding(one.id, ClaimVerdict.FAILS, "")])
     assert (failing.fails, failing.silent) == (1, found.silent - 1)
 
 

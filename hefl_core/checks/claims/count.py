@@ -10,7 +10,7 @@ from hefl_core.runtime.result import ClaimVerdict, Finding
 
 
 @dataclass(frozen=True)
-class Tally:
+class Count:
     """Claims by what a run says of them. ``silent``: executed ones that do not speak of this run, or lack what they need."""
 
     holds: int
@@ -19,10 +19,10 @@ class Tally:
     argued: int
 
 
-def tally(claims: Iterable[Claim], findings: Iterable[Finding]) -> Tally:
+def count(claims: Iterable[Claim], findings: Iterable[Finding]) -> Count:
     """Count every claim once."""
     found = {finding.id: finding.verdict for finding in findings}
     listed = tuple(claims)
     executed = [found.get(claim.id) for claim in listed if claim.kind == "executed"]
     holds, fails = executed.count(ClaimVerdict.HOLDS), executed.count(ClaimVerdict.FAILS)
-    return Tally(holds, fails, len(executed) - holds - fails, len(listed) - len(executed))
+    return Count(holds, fails, len(executed) - holds - fails, len(listed) - len(executed))
