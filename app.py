@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
-from hefl_core.runtime.host_names import HostNames, NamedOnly
+from hefl_core.ops.host_names import HostNames, NamedOnly
 
 if __name__ == "__main__":  # not in the server: the first import of pages must be a session's (pages/__init__.py)
     from pages.parts import frame, walk_bar

@@ -10,8 +10,8 @@ from pathlib import Path
 import streamlit as st
 
 from hefl_core.checks.claims.claim import Claim
-from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.checks.claims.count import count
+from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.runtime.result import ClaimVerdict, Finding, RunResult
 from pages.parts import blindness_panel, frame, predictions, run_progress
 from pages.parts.i18n import _

@@ -11,7 +11,7 @@ REFERENCE = {"": 35, f"not ({MANY})": 10, MANY: 15, f"not ({MANY}) and not slow"
 
 
 TESTS = Path(__file__).parent
-CORE = {"federation", "keys", "laws", "learning", "measure", "probes", "schemes", "terms", "wire"}
+CORE = {"federation", "keys", "laws", "learning", "measure", "ops", "probes", "schemes", "terms", "wire"}
 QUICK = {
     "attacks/test_command.py",
     "attacks/test_selective.py",

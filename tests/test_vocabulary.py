@@ -17,11 +17,15 @@ def texts():
     """Everything that is read or shown; the changelog names old words beside the new ones."""
     files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in KINDS]
     files += [*ROOT.glob("*.md"), ROOT / "app.py", ROOT / "locale" / "de" / "LC_MESSAGES" / "hefl.po"]
-    return [path for path in files if path.name not in {"CHANGELOG.md", "test_vocabulary.py"} and ".venv" not in path.parts]
+    return [
+        path for path in files if path.name not in {"CHANGELOG.md", "test_vocabulary.py"} and ".venv" not in path.parts
+    ]
 
 
 def test_words_that_were_given_up_stand_nowhere():
-    found = [f"{path.relative_to(ROOT)}: {hit[0]}" for path in texts() for hit in RETIRED.finditer(path.read_text("utf-8"))]
+    found = [
+        f"{path.relative_to(ROOT)}: {hit[0]}" for path in texts() for hit in RETIRED.finditer(path.read_text("utf-8"))
+    ]
     assert not found, found
 
 
@@ -36,6 +40,8 @@ def test_a_word_that_was_given_up_is_found(text):
     assert RETIRED.search(text)
 
 
-@pytest.mark.parametrize(("text", "found"), [("Who adds must ask.", True), ("Done. Whoever adds asks.", True), ("Who adds?", False)])
+@pytest.mark.parametrize(
+    ("text", "found"), [("Who adds must ask.", True), ("Done. Whoever adds asks.", True), ("Who adds?", False)]
+)
 def test_a_sentence_that_begins_with_who_is_found(text, found):
     assert bool(BEGINS_WITH_WHO.search(text)) is found

@@ -21,7 +21,7 @@ def app(
     ] = None,
 ) -> None:
     """Start the application and serve it until Ctrl-C."""
-    from hefl_core.runtime.host_names import VARIABLE, parse_names
+    from hefl_core.ops.host_names import VARIABLE, parse_names
     from hefl_core.runtime.services.screen import streamlit_command
 
     names = parse_names(",".join((*(host or ()), os.environ.get(VARIABLE, ""))))

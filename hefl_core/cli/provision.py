@@ -12,8 +12,8 @@ from hefl_core.cli.streams import STDERR
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.federation.remarks import remarks_on
 from hefl_core.ids import COORDINATOR
+from hefl_core.ops.settings import LISTEN
 from hefl_core.runtime.client_home import OWN
-from hefl_core.runtime.ops.settings import LISTEN
 from hefl_core.runtime.services.kit import Kit, read_json
 from hefl_core.runtime.services.provision import (
     DAYS,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hefl_core.runtime.ops.settings import ROLES, Settings
+from hefl_core.ops.settings import ROLES, Settings
 
 
 def serve(

@@ -19,7 +19,7 @@ from hefl_core.keys.ceremony_result import CeremonyResult
 from hefl_core.keys.kms.records import KeyEpoch
 from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.roster import CLIENT, Member
-from hefl_core.runtime.ops.logs import place_of
+from hefl_core.ops.logs import place_of
 from hefl_core.schemes.base import PublicKey
 from hefl_core.terms.letter import Letter
 from hefl_core.wire.canonical import decode, encode

@@ -23,7 +23,7 @@ import yaml
 from hefl_core.errors import HeflError
 from hefl_core.terms.experiment import Experiment
 from hefl_core.runtime.run import Run
-from hefl_core.runtime.ops.settings import ROLES, Settings
+from hefl_core.ops.settings import ROLES, Settings
 from hefl_core.teaching import check, hint
 from hefl_core.teaching.lessons import FOLDER
 

@@ -126,8 +126,8 @@ def test_the_health_check_asks_the_ready_endpoint(tmp_path):
     program = tmp_path / "ready.py"
     program.write_text(
         "import threading, sys\n"
-        "from hefl_core.runtime.ops.metrics import Endpoint, Metrics\n"
-        "from hefl_core.runtime.ops.settings import Address\n"
+        "from hefl_core.ops.metrics import Endpoint, Metrics\n"
+        "from hefl_core.ops.settings import Address\n"
         "ready = threading.Event(); at = Endpoint(Address('127.0.0.1', 0), Metrics('kms'), ready).address\n"
         "print(at.port, flush=True)\n"
         "for line in sys.stdin: ready.set(); print('set', flush=True)\n"

@@ -9,8 +9,8 @@ import pytest
 from hefl_core.app.attacked import beside_control
 from hefl_core.app.report import Cover, to_html
 from hefl_core.attacks.on_run import ON_RUN, Reading
-from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.checks.claims.count import count
+from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.runtime.result import ClaimVerdict, Finding
 from tests.conftest import SMALL, finished
 from tests.gui.conftest import run_on

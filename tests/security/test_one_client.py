@@ -17,8 +17,8 @@ from hefl_core.federation.record.proceedings import Proceedings
 from hefl_core.federation.record.protocol_table import ProtocolRow
 from hefl_core.federation.record.transcript import MAX_LINE_BYTES, LeftOut, Transcript, Unsent, closing_statement
 from hefl_core.federation.record.verify import pin_of, verify, verify_file
+from hefl_core.ops.metrics import OTHER, Metrics
 from hefl_core.runtime.calls import Refusal, error_of
-from hefl_core.runtime.ops.metrics import OTHER, Metrics
 from hefl_core.runtime.result import ClaimVerdict
 from hefl_core.runtime.run import Run
 from hefl_core.terms import messages as m

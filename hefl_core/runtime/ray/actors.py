@@ -26,12 +26,12 @@ from hefl_core.federation.outside import public_error
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
 from hefl_core.keys.roster import Member
 from hefl_core.keys.vault.store import KeyStore
+from hefl_core.ops.metrics import IN, OUT
+from hefl_core.ops.node_metrics import MESSAGE, REFUSAL, ROUNDS, STEP, MetricLine, NodeMetrics
 from hefl_core.probes.private_forms import client_fingerprints
 from hefl_core.runtime import calls, stage
 from hefl_core.runtime.client_results import note_refusal
 from hefl_core.runtime.events import EventBus, Progress
-from hefl_core.runtime.ops.metrics import IN, OUT
-from hefl_core.runtime.ops.node_metrics import MESSAGE, REFUSAL, ROUNDS, STEP, MetricLine, NodeMetrics
 from hefl_core.runtime.ray.carrier import (
     BESIDE,
     PID_FILE,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hefl_core.runtime.ops.logs import Log
-from hefl_core.runtime.ops.metrics import Metrics
-from hefl_core.runtime.ops.settings import Settings
+from hefl_core.ops.logs import Log
+from hefl_core.ops.metrics import Metrics
+from hefl_core.ops.settings import Settings
 
 READY: Final = "ready"
 

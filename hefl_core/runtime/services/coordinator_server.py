@@ -17,10 +17,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from hefl_core.errors import HeflError, ParameterError, RuntimeUnavailable, Stopped, WireError
+from hefl_core.ops.logs import Log
+from hefl_core.ops.metrics import IN, OUT, Metrics
+from hefl_core.ops.settings import Address
 from hefl_core.runtime.calls import LEAVE, STEPS, Call, Hello, Report, Step, error_of, read_hello, unpack_result
-from hefl_core.runtime.ops.logs import Log
-from hefl_core.runtime.ops.metrics import IN, OUT, Metrics
-from hefl_core.runtime.ops.settings import Address
 from hefl_core.runtime.services.channel import ATTEND, MAX_MESSAGE, REPORT, SERVICE, grpc, server_options
 from hefl_core.wire.canonical import decode, encode
 

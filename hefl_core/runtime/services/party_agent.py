@@ -14,6 +14,9 @@ from typing import Any, Final, Protocol
 from hefl_core.errors import HeflError, KeyUseError, RuntimeUnavailable, WireError
 from hefl_core.ids import COORDINATOR
 from hefl_core.keys.roster import CLIENT
+from hefl_core.ops.logs import Log, place_of
+from hefl_core.ops.metrics import IN, OUT, Metrics
+from hefl_core.ops.settings import Address
 from hefl_core.runtime.calls import (
     LEAVE,
     Call,
@@ -26,9 +29,6 @@ from hefl_core.runtime.calls import (
     step_of,
     unpack_arguments,
 )
-from hefl_core.runtime.ops.logs import Log, place_of
-from hefl_core.runtime.ops.metrics import IN, OUT, Metrics
-from hefl_core.runtime.ops.settings import Address
 from hefl_core.runtime.services.channel import ATTEND, MAX_MESSAGE, OPTIONS, REPORT, SERVICE, grpc
 from hefl_core.runtime.services.coordinator_server import LEASE_SECONDS, SEATED, Credentials
 from hefl_core.wire.canonical import decode, encode

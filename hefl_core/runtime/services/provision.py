@@ -31,8 +31,8 @@ from hefl_core.keys.vault.store import KeyStore
 from hefl_core.keys.vault.unlock import Passphrase
 from hefl_core.learning import shelf
 from hefl_core.learning.models import SUMS, model_for
+from hefl_core.ops.settings import CLIENT_NAME, LISTEN
 from hefl_core.runtime.client_home import dealt_data
-from hefl_core.runtime.ops.settings import CLIENT_NAME, LISTEN
 from hefl_core.runtime.round_zero import terms as terms_of_round_zero
 from hefl_core.runtime.services.certificates import Authority, TLSKey
 from hefl_core.runtime.services.kit import TLS_TABLE, Kit, own_store, read_json

@@ -22,8 +22,8 @@ from typing import IO, TYPE_CHECKING, Final
 import psutil
 
 from hefl_core.errors import ParameterError, RuntimeUnavailable
-from hefl_core.runtime.ops.node_metrics import NodeMetrics
-from hefl_core.runtime.ops.settings import GUI, RAY_HEAD
+from hefl_core.ops.node_metrics import NodeMetrics
+from hefl_core.ops.settings import GUI, RAY_HEAD
 from hefl_core.runtime.services.own_data import refuse_own_data
 from hefl_core.runtime.services.screen import run_gui
 

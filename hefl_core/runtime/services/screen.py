@@ -11,9 +11,9 @@ import urllib.request
 from typing import IO, TYPE_CHECKING, Final
 
 from hefl_core.errors import ParameterError, RuntimeUnavailable
+from hefl_core.ops.host_names import VARIABLE
+from hefl_core.ops.settings import Address
 from hefl_core.places import APPLICATION
-from hefl_core.runtime.host_names import VARIABLE
-from hefl_core.runtime.ops.settings import Address
 
 if TYPE_CHECKING:
     from hefl_core.runtime.services.context import Service

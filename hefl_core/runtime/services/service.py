@@ -17,9 +17,9 @@ from hefl_core import dumps
 from hefl_core.ending import SIGNALS
 from hefl_core.errors import HeflError, ParameterError
 from hefl_core.federation.outside import public_text
-from hefl_core.runtime.ops.logs import Log, place_of
-from hefl_core.runtime.ops.metrics import Endpoint, Metrics
-from hefl_core.runtime.ops.settings import GUI, RAY, TLS, Settings
+from hefl_core.ops.logs import Log, place_of
+from hefl_core.ops.metrics import Endpoint, Metrics
+from hefl_core.ops.settings import GUI, RAY, TLS, Settings
 from hefl_core.runtime.services.context import READY, Service
 from hefl_core.runtime.services.ray_node import run_node
 from hefl_core.runtime.services.roles import serve_strict

@@ -7,10 +7,10 @@ import threading
 from contextlib import contextmanager
 
 from hefl_core.ids import COORDINATOR, KMS
+from hefl_core.ops.logs import Log
+from hefl_core.ops.metrics import Metrics
+from hefl_core.ops.settings import Settings
 from hefl_core.runtime import stage
-from hefl_core.runtime.ops.logs import Log
-from hefl_core.runtime.ops.metrics import Metrics
-from hefl_core.runtime.ops.settings import Settings
 from hefl_core.runtime.run import Run
 from hefl_core.runtime.services.context import Service
 from hefl_core.runtime.services.coordinator_server import CoordinatorServer

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
+from hefl_core.ops import metrics as health
+from hefl_core.ops.metrics import Endpoint, Metrics
+from hefl_core.ops.settings import Address
 from hefl_core.runtime import stage
-from hefl_core.runtime.ops import metrics as health
-from hefl_core.runtime.ops.metrics import Endpoint, Metrics
-from hefl_core.runtime.ops.settings import Address
 from hefl_core.runtime.services import channel
 from hefl_core.runtime.services.coordinator_server import CoordinatorServer
 from hefl_core.runtime.services.kit import Kit

@@ -6,9 +6,9 @@ import threading
 import pytest
 
 from hefl_core.errors import ParameterError, RuntimeUnavailable
-from hefl_core.runtime.ops.logs import Log
-from hefl_core.runtime.ops.metrics import Metrics
-from hefl_core.runtime.ops.settings import Settings
+from hefl_core.ops.logs import Log
+from hefl_core.ops.metrics import Metrics
+from hefl_core.ops.settings import Settings
 from hefl_core.runtime.services.context import Service
 from hefl_core.runtime.services.ray_node import MAX_STARTS, RayNode, _bring_up, address_of
 

@@ -8,12 +8,12 @@ import pytest
 from hefl_core.federation.record.transcript import Sent, Transcript, read_line
 from hefl_core.federation.record.verify import verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
+from hefl_core.ops.logs import Log
+from hefl_core.ops.metrics import Metrics
+from hefl_core.ops.settings import Settings
 from hefl_core.runtime.client_results import read_rounds
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.journal import TRANSCRIPT
-from hefl_core.runtime.ops.logs import Log
-from hefl_core.runtime.ops.metrics import Metrics
-from hefl_core.runtime.ops.settings import Settings
 from hefl_core.runtime.services import one_machine
 from hefl_core.runtime.services.context import Service
 from hefl_core.runtime.services.one_machine import OneMachine, run_strict

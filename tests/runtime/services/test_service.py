@@ -14,9 +14,9 @@ import urllib.request
 import pytest
 
 from hefl_core.errors import ParameterError
-from hefl_core.runtime.host_names import HostNames, parse_names
-from hefl_core.runtime.ops.metrics import Endpoint, Metrics
-from hefl_core.runtime.ops.settings import Address
+from hefl_core.ops.host_names import HostNames, parse_names
+from hefl_core.ops.metrics import Endpoint, Metrics
+from hefl_core.ops.settings import Address
 from hefl_core.runtime.services import screen
 from hefl_core.runtime.services.service import home_of_one
 

@@ -14,13 +14,13 @@ import pytest
 from hefl_core.errors import DataError, KeyUseError, RoundError, RuntimeUnavailable, Stopped, WireError
 from hefl_core.federation.record.verify import verify
 from hefl_core.ids import COORDINATOR, KMS
+from hefl_core.ops.logs import Log
+from hefl_core.ops.metrics import Metrics
+from hefl_core.ops.settings import Address
 from hefl_core.runtime import stage
 from hefl_core.runtime.calls import Report
 from hefl_core.runtime.client_results import read_rounds
 from hefl_core.runtime.launch import run_experiment
-from hefl_core.runtime.ops.logs import Log
-from hefl_core.runtime.ops.metrics import Metrics
-from hefl_core.runtime.ops.settings import Address
 from hefl_core.runtime.services.certificates import Authority, TLSKey, check_certificate
 from hefl_core.runtime.services.channel import OPTIONS, REPORT, SERVICE, grpc
 from hefl_core.runtime.services.coordinator_server import LEASE_SECONDS, CoordinatorServer, Credentials

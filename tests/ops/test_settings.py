@@ -6,8 +6,8 @@ import pytest
 
 from hefl_core.errors import EncodingError, ParameterError
 from hefl_core.federation.outside import public_text
-from hefl_core.runtime.ops.logs import Log
-from hefl_core.runtime.ops.settings import Address, Settings
+from hefl_core.ops.logs import Log
+from hefl_core.ops.settings import Address, Settings
 
 EMPTY: dict[str, str] = {}
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final, TypeAlias
 
-from hefl_core.runtime.ops.metrics import Metrics
+from hefl_core.ops.metrics import Metrics
 
 FILE: Final = "node-metrics"
 MESSAGE, REFUSAL, STEP, ROUNDS = "message", "refusal", "step", "rounds"

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from hefl_core.errors import HeflError, RoundError
-from hefl_core.runtime.ops.metrics import Metrics
-from hefl_core.runtime.ops.node_metrics import FILE, MESSAGE, REFUSAL, ROUNDS, STEP, NodeMetrics
+from hefl_core.ops.metrics import Metrics
+from hefl_core.ops.node_metrics import FILE, MESSAGE, REFUSAL, ROUNDS, STEP, NodeMetrics
 from hefl_core.runtime.ray.actors import PartyHost, PartySpec
 from tests.conftest import SMALL
 from tests.runtime.services.strict_world import world
@@ -51,7 +51,7 @@ def test_lines_of_several_processes_stay_whole(tmp_path):
     node_metrics, metrics = NodeMetrics(tmp_path), Metrics("kms")
     node_metrics.begin()
     program = (
-        "import sys; from pathlib import Path; from hefl_core.runtime.ops.node_metrics import NodeMetrics\n"
+        "import sys; from pathlib import Path; from hefl_core.ops.node_metrics import NodeMetrics\n"
         "for _ in range(300): NodeMetrics(Path(sys.argv[1])).note([('message', 'in', 7), ('rounds', '', 1)])"
     )
     started = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path)]) for _ in range(3)]

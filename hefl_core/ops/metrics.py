@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, genera
 
 from hefl_core import errors
 from hefl_core.errors import ParameterError
-from hefl_core.runtime.host_names import REFUSAL, STATUS, HostNames
-from hefl_core.runtime.ops.settings import Address
+from hefl_core.ops.host_names import REFUSAL, STATUS, HostNames
+from hefl_core.ops.settings import Address
 
 IN, OUT = "in", "out"
 OTHER: Final = "other"

@@ -12,7 +12,7 @@ from typing import Final
 
 from hefl_core.errors import ParameterError
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS
-from hefl_core.runtime.host_names import parse_names
+from hefl_core.ops.host_names import parse_names
 
 CLIENT: Final = "client"
 GUI: Final = "gui"
