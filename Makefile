@@ -36,7 +36,7 @@ fi
 endef
 editable = $(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 
-$(VENV)/.installed: requirements.lock requirements.txt | $(VENV)/bin/python
+$(VENV)/.installed: requirements.lock requirements.txt requirements-light.txt | $(VENV)/bin/python
 	$(call install,requirements.lock,-r requirements.txt)
 	touch $@
 

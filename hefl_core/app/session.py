@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.federation.record.transcript_zip import pack
+from hefl_core.learning.trainers import require_trainer
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
@@ -200,6 +201,7 @@ class Session:
 
 def default_runtime(experiment: Experiment) -> str:
     """'ray' if Ray is ready, else 'local'; Keras always on Ray, so that TensorFlow is never in this process."""
+    require_trainer(experiment.trainer)
     if experiment.trainer == "keras":
         if not RAY_ALLOWED:
             raise RuntimeUnavailable("keras: it runs in processes of its own, Ray is switched off; choose numpy")

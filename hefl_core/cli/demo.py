@@ -15,6 +15,7 @@ from hefl_core.cli.streams import STDERR, STDOUT
 from hefl_core.federation.record.transcript import Sent
 from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.ids import COORDINATOR
+from hefl_core.learning.trainers import trainers_here
 from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.launch import run_experiment
@@ -32,14 +33,20 @@ HOSPITALS = Experiment(
 
 def demo(
     rounds: Annotated[int, typer.Option(help="number of rounds")] = HOSPITALS.rounds,
-    trainer: Annotated[str, typer.Option(help="keras or numpy")] = HOSPITALS.trainer,
+    trainer: Annotated[
+        str | None, typer.Option(help="keras or numpy", show_default="keras where TensorFlow is installed")
+    ] = None,
     runtime: Annotated[str, typer.Option(help="ray or local")] = "ray",
     json: Annotated[
         str | None, typer.Option(callback=output, help="write the encrypted run's result as JSON; - is stdout")
     ] = None,
 ) -> None:
     """Five hospitals train a tumour classifier without showing their data: every step, every byte, and a verdict."""
-    experiment = HOSPITALS.but(rounds=rounds, trainer=trainer)
+    experiment = HOSPITALS.but(rounds=rounds, trainer=trainer or trainers_here()[-1])
+    if trainer is None and experiment.trainer != HOSPITALS.trainer:
+        STDERR.print(
+            "TensorFlow is not installed here: NumPy trains. pip install 'hefl[keras]' brings it.", markup=False
+        )
     encrypted = _run(experiment, runtime)
     plain = _run(experiment.but(scheme="plaintext"), runtime)
     for title, text in story(encrypted):

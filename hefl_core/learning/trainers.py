@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Protocol, cast
 
 from hefl_core.errors import ParameterError
@@ -16,13 +17,28 @@ _HOME = {
 }
 
 
+def trainers_here() -> tuple[str, ...]:
+    """Names of the trainers whose libraries are installed; nothing is imported to know it."""
+    return ("numpy", "keras") if importlib.util.find_spec("tensorflow") else ("numpy",)
+
+
+def require_trainer(kind: str) -> None:
+    """Refuse a trainer that is unknown, or whose library is not installed. Raises: ParameterError."""
+    if kind not in _HOME:
+        raise ParameterError(f"trainer: expected one of {', '.join(_HOME)}, found {kind!r}", "try 'numpy'")
+    if kind not in trainers_here():
+        raise ParameterError(
+            f"trainer: expected one that is installed ({', '.join(trainers_here())}), found {kind!r} without TensorFlow",
+            "pip install 'hefl[keras]', or choose numpy",
+        )
+
+
 def open_trainer(kind: str, model: Model) -> LocalTrainer:
     """A trainer for this model. ``keras`` imports TensorFlow (seconds, hundreds of MiB): never in the GUI process.
 
-    Raises: ParameterError for an unknown name.
+    Raises: ParameterError as :func:`require_trainer`.
     """
-    if kind not in _HOME:
-        raise ParameterError(f"trainer: expected one of {', '.join(_HOME)}, found {kind!r}", "try 'numpy'")
+    require_trainer(kind)
     module, name = _HOME[kind]
     return cast(LocalTrainer, getattr(importlib.import_module(module), name)(model))
 

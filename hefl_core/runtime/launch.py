@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
+from hefl_core.learning.trainers import require_trainer
 from hefl_core.runtime.agreement import agree, needs_agreement
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.result import RunResult
@@ -29,6 +30,7 @@ def run_experiment(
     Clients with tables of their own (``csv-dir:FOLDER``) agree on a schema first, in round zero.
     Raises: any HeflError; nothing is swallowed.
     """
+    require_trainer(experiment.trainer)  # here too: a missing library is said before a process starts
     if needs_agreement(experiment):
         how: dict[str, Any] = {"clients_per_host": clients_per_host, "deadline_seconds": deadline_seconds}
         agreement = agree(experiment, runtime, bus=bus, **how)

@@ -20,6 +20,7 @@ from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import HeflError, ParameterError, QuorumError, RuntimeUnavailable
 from hefl_core.ids import OBSERVER
 from hefl_core.learning.datasets import DATASET_NAMES
+from hefl_core.learning.trainers import trainers_here
 from hefl_core.measure.costs import TOGETHER
 from hefl_core.schemes.flooding import at_ceiling
 from hefl_core.schemes.presets import PRESETS, USUAL
@@ -343,7 +344,7 @@ def sidebar(walks: Callable[[], None]) -> None:
         left.number_input(_("Rounds"), 1, 50, min(before.rounds, 50), key="w:rounds", help=_(meaning("round")))
         right.number_input(_("Seed"), 0, 2**31, before.seed, key="w:seed", help=_(meaning("seed")))
         with st.expander(_("Training")):
-            _choice("trainer", _("Trainer"), ("numpy", "keras"), before)
+            _choice("trainer", _("Trainer"), trainers_here(), before)
             _choice("model", _("Model"), ("logistic", "mlp", "mlp-large"), before)
             skewed = before.alpha is not None or before.partition in SKEWS
             if st.toggle(_("Unequal labels"), skewed, key="w:skew"):

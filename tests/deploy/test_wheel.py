@@ -22,7 +22,7 @@ from benchmarks.browser import free_port
 from tests.deploy.files import ROOT
 
 SOURCES = (
-    "pyproject.toml", "setup.py", "MANIFEST.in", "requirements.txt", "README.md", "LICENSE",
+    "pyproject.toml", "setup.py", "MANIFEST.in", "requirements-light.txt", "README.md", "LICENSE",
     "app.py", "pages", "hefl_core", "lessons", "locale", ".streamlit", "docs/legal.md",
 )  # fmt: skip
 """All that a wheel is built from; nothing else is copied, so whatever else it needed would be missing."""

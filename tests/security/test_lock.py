@@ -12,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", re.MULTILINE)
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+OPTIONAL = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+EXTRAS = {name: pins for name, pins in OPTIONAL.items() if name not in {"keras", "light"}}
+"""Extras with a lock of their own: requirements.lock holds TensorFlow already."""
 LOCKS = ("requirements.lock", *(f"requirements-{extra}.lock" for extra in EXTRAS))
 SMALL = "annotated-doc"
 """A package of a few kilobytes without requirements of its own."""
@@ -31,7 +33,14 @@ def entries(name):
 
 
 def test_the_lock_has_every_requirement_at_its_version():
-    assert pins("requirements.txt") <= pins("requirements.lock"), "run make lock"
+    light, whole = pins("requirements-light.txt"), pins("requirements.txt")
+    assert len(light) > 20 and "-r requirements-light.txt" in (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert light | whole <= pins("requirements.lock"), "run make lock"
+
+
+def test_only_tensorflow_is_left_out_of_the_light_package():
+    assert pins("requirements.txt") == pins_in("\n".join(OPTIONAL["keras"])) and OPTIONAL["light"] == []
+    assert {name for name, _ in pins("requirements.txt")} == {"tensorflow", "tensorflow-cpu"}
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
