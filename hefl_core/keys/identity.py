@@ -9,16 +9,40 @@ from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hpke import (
+    AEAD,
+    KDF,
+    KEM,
+    MLKEM768X25519PrivateKey,
+    MLKEM768X25519PublicKey,
+    Suite,
+)
 
 from hefl_core.errors import IntegrityError, KeyUseError, WireError
-from hefl_core.keys.roster import CLIENT, Member
+from hefl_core.keys.roster import CLIENT, KEY_BYTES, Member
 from hefl_core.keys.secret import Hidden
 from hefl_core.wire.canonical import decode, encode
 
-HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-"""DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM in base mode. Source: RFC 9180."""
+HPKE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+"""ML-KEM-768 and X25519 together (X-Wing), HKDF-SHA256, AES-256-GCM in base mode: opened only by breaking both.
+
+What is recorded today stays shut for a later quantum computer as long as ML-KEM holds, and for today's as long as X25519 does.
+Source: RFC 9180; FIPS 203; draft-connolly-cfrg-xwing-kem.
+"""
+MLKEM_SEED_BYTES = 64
+
+
+def sealing_public(raw: bytes) -> MLKEM768X25519PublicKey:
+    """A reader's public key from its :data:`~hefl_core.keys.roster.SEALING_BYTES` bytes: ML-KEM-768's, then X25519's.
+
+    Raises: ValueError for bytes that are no such keys.
+    """
+    lattice, curve = raw[:-KEY_BYTES], raw[-KEY_BYTES:]
+    return MLKEM768X25519PublicKey(
+        MLKEM768PublicKey.from_public_bytes(lattice), X25519PublicKey.from_public_bytes(curve)
+    )
 
 
 def bind(info: bytes, aad: bytes = b"") -> bytes:
@@ -37,20 +61,21 @@ class Reader(Protocol):
 
 
 class SealingKey(Hidden):
-    """A fresh X25519 private key: it opens messages sealed to ``name``. Leaks: nothing but ``public``."""
+    """A fresh pair of private keys, ML-KEM-768 and X25519: they open messages sealed to ``name``. Leaks: ``public`` only."""
 
-    __slots__ = ("__private", "name", "public")
+    __slots__ = ("__private", "__seeds", "name", "public")
 
     name: str
     public: bytes
 
     def __init__(self, name: str) -> None:
-        self._adopt(name, X25519PrivateKey.generate())
+        self._adopt(name, MLKEM768PrivateKey.generate(), X25519PrivateKey.generate())
 
-    def _adopt(self, name: str, private: X25519PrivateKey) -> None:
+    def _adopt(self, name: str, lattice: MLKEM768PrivateKey, curve: X25519PrivateKey) -> None:
         self.name = name
-        self.__private = private
-        self.public = private.public_key().public_bytes_raw()
+        self.__seeds = lattice.private_bytes_raw() + curve.private_bytes_raw()
+        self.__private = MLKEM768X25519PrivateKey(lattice, curve)
+        self.public = lattice.public_key().public_bytes_raw() + curve.public_key().public_bytes_raw()
 
     def _label(self) -> str:
         return self.name
@@ -70,13 +95,14 @@ class SealingKey(Hidden):
 
     def _export(self) -> bytes:
         """Private bytes for the encrypted key store, nothing else (a test counts the callers)."""
-        return self.__private.private_bytes_raw()
+        return self.__seeds
 
     @classmethod
     def _import(cls, name: str, data: bytes) -> SealingKey:
         key = cls.__new__(cls)
         try:
-            key._adopt(name, X25519PrivateKey.from_private_bytes(data))
+            lattice = MLKEM768PrivateKey.from_seed_bytes(data[:MLKEM_SEED_BYTES])
+            key._adopt(name, lattice, X25519PrivateKey.from_private_bytes(data[MLKEM_SEED_BYTES:]))
         except ValueError as error:
             raise IntegrityError("sealing key: the stored key cannot be read; restore the store") from error
         return key

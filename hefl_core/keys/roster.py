@@ -23,6 +23,8 @@ from hefl_core.wire.files import from_hex, read_object, read_regular, replace_fi
 CLIENT = "client"
 ROLES = (CLIENT, COORDINATOR, AUDITOR, KMS, OBSERVER)
 KEY_BYTES = 32
+SEALING_BYTES = 1184 + KEY_BYTES
+"""A sealing key: ML-KEM-768's 1,184 bytes, then X25519's 32."""
 SIGNATURE_BYTES: Final = 64
 MAX_NAME = 64
 PIN_FORMAT = "hefl/roster-pin/1"
@@ -31,7 +33,9 @@ MAX_PIN_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One party: its Ed25519 verification key ``signing`` and its X25519 encryption key ``sealing`` (32 bytes each).
+    """One party: its Ed25519 verification key ``signing`` (32 bytes) and its encryption key ``sealing`` (1,216 bytes).
+
+    A record made before ML-KEM was added has sealing keys of 32 bytes: its roster can be read, nothing is sealed to them.
 
     A client's line has a ``sealing`` key in the roster of an epoch only, with its signature under it (``voucher``);
     elsewhere both are empty.
@@ -53,9 +57,10 @@ class Member:
             )
         if self.role not in ROLES:
             raise ParameterError(f"{self.name}: expected one of {', '.join(ROLES)}, found role {self.role[:40]!r}")
-        forms = {(KEY_BYTES, KEY_BYTES, 0)}
+        sealings = (SEALING_BYTES, KEY_BYTES)
+        forms = {(KEY_BYTES, sealing, 0) for sealing in sealings}
         if self.role == CLIENT:
-            forms = {(KEY_BYTES, 0, 0), (KEY_BYTES, KEY_BYTES, SIGNATURE_BYTES)}
+            forms = {(KEY_BYTES, 0, 0), *((KEY_BYTES, sealing, SIGNATURE_BYTES) for sealing in sealings)}
         found = (len(self.signing), len(self.sealing), len(self.voucher))
         if found not in forms:
             raise ParameterError(

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hpke import KEM
 
 from hefl_core.errors import KeyUseError, ParameterError, SecretKeyEscape, WireError
 from hefl_core.ids import KeyId
-from hefl_core.keys.identity import HPKE, Reader, bind
-from hefl_core.keys.roster import CLIENT, Member
+from hefl_core.keys.identity import HPKE, Reader, bind, sealing_public
+from hefl_core.keys.roster import CLIENT, KEY_BYTES, Member
 from hefl_core.keys.sum_tag import TagKey, expose_tag_key
 from hefl_core.schemes.base import SecretShare, expose_secret
 from hefl_core.schemes.quorum import Quorum
@@ -32,8 +32,11 @@ VERSION = 1
 CONTENT_KEY_BYTES = 32
 NONCE_BYTES = 12
 TAG_BYTES = 16
-WRAPPED_BYTES = CONTENT_KEY_BYTES + 32 + 16
-"""HPKE: an encapsulated key of 32 bytes and a tag of 16 come on top."""
+HPKE_BYTES = KEM.MLKEM768_X25519.enc_length() + TAG_BYTES
+"""HPKE puts an encapsulated key of 1,120 bytes (1,088 of ML-KEM-768, 32 of X25519) and a tag of 16 on top of its content."""
+WRAPPED_BYTES = CONTENT_KEY_BYTES + HPKE_BYTES
+EARLIER_WRAPPED_BYTES = CONTENT_KEY_BYTES + KEM.X25519.enc_length() + TAG_BYTES
+"""A wrap in a record made before ML-KEM was added: such a record is verified, nothing is sealed that way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +100,17 @@ class SealedBody:
 
 def _hpke(content: bytes, recipient: Member, info: SealingInfo, aad: bytes) -> bytes:
     try:
-        key = X25519PublicKey.from_public_bytes(recipient.sealing)
+        key = sealing_public(recipient.sealing)
         return HPKE.encrypt(content, key, bind(info.to(recipient.name).to_bytes(), aad))
     except ValueError as error:
-        raise KeyUseError(f"{recipient.name}: its sealing key is not a usable X25519 key; enrol it again") from error
+        raise KeyUseError(
+            f"{recipient.name}: expected a sealing key of ML-KEM-768 and X25519, found {len(recipient.sealing)} bytes "
+            f"that are none; enrol it again"
+        ) from error
 
 
 def seal(content: bytes, recipient: Member, info: SealingInfo) -> bytes:
-    """Seal bytes to one member: 48 bytes longer than the content, different each time.
+    """Seal bytes to one member: :data:`HPKE_BYTES` longer than the content, different each time.
 
     Leaks: the length.
     Raises: KeyUseError when the member's key is unusable.
@@ -154,9 +160,14 @@ def open_body(reader: Reader, body: bytes, info: SealingInfo, header_digest: byt
     raise _unreadable(reader)
 
 
-def sealed_nbytes(header: Header) -> int:
+def wrapped_nbytes(kms: Member) -> int:
+    """Bytes of a wrap in the records of this KMS: its own sealing key says of which form they are."""
+    return EARLIER_WRAPPED_BYTES if len(kms.sealing) == KEY_BYTES else WRAPPED_BYTES
+
+
+def sealed_nbytes(header: Header, wrapped: int = WRAPPED_BYTES) -> int:
     """Bytes of a body that is sealed to this header's recipients, whatever it says."""
-    wraps = tuple(Wrap(name, bytes(WRAPPED_BYTES)) for name in header.recipients)
+    wraps = tuple(Wrap(name, bytes(wrapped)) for name in header.recipients)
     empty = len(encode(SealedBody(wraps, bytes(NONCE_BYTES), b""))) - bytes_nbytes(0)
     return empty + bytes_nbytes(header.content_nbytes + TAG_BYTES)
 

@@ -2,7 +2,7 @@
 
 Candidate keys are those that could lie in the open: every 32 bytes of a wrap, the header's digest, and zeros. The content is
 also tried as plaintext. A key disclosed in another way is not found.
-Source: RFC 9180: an HPKE wrap is 48 bytes longer than its content, an encapsulated key of 32 and a tag of 16.
+Source: RFC 9180: an HPKE wrap is an encapsulated key (ML-KEM-768 and X25519: 1,120 bytes) and a tag of 16 longer than its content.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from hefl_core.ids import AUDITOR, COORDINATOR, KeyId, client_name
-from hefl_core.keys.sealing import SealedBody, Wrap
+from hefl_core.keys.sealing import NONCE_BYTES, TAG_BYTES, WRAPPED_BYTES, SealedBody, Wrap
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption
 from hefl_core.schemes.presets import PaillierPreset
 from hefl_core.schemes.quorum import Quorum
@@ -32,7 +32,7 @@ from hefl_core.terms.messages import (
 from hefl_core.wire.canonical import bytes_nbytes, encode, list_head
 from hefl_core.wire.envelope import Header, Position, SignedHeader
 
-DIGEST, SIGNATURE, NONCE, HPKE_BYTES, GCM_TAG = bytes(32), bytes(64), bytes(12), 32 + 32 + 16, 16
+DIGEST, SIGNATURE, NONCE = bytes(32), bytes(64), bytes(NONCE_BYTES)
 EXAMPLES = 1000
 """Stands for any count: two or three bytes on the wire."""
 
@@ -205,9 +205,9 @@ class _Scale:
         return len(encode(plan)), bytes_nbytes(theta) - 1 - first_words
 
     def _sealed(self, readers: Sequence[str], content: int) -> int:
-        wraps = tuple(Wrap(name, bytes(HPKE_BYTES)) for name in readers)
+        wraps = tuple(Wrap(name, bytes(WRAPPED_BYTES)) for name in readers)
         empty = len(encode(SealedBody(wraps, NONCE, b""))) - bytes_nbytes(0)
-        return empty + bytes_nbytes(content + GCM_TAG)
+        return empty + bytes_nbytes(content + TAG_BYTES)
 
     def _header(self, kind: str, sender: str, to: Sequence[str], content: int, *, sealed: bool = False) -> Header:
         of_list = kind in (m.COMMITMENTS, m.UPDATE, m.SUM, m.REQUEST)

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from hefl_core.errors import KeyUseError, ParameterError, SecretKeyEscape, WireError
 from hefl_core.ids import KeyId
-from hefl_core.keys.identity import Identity
+from hefl_core.keys.identity import MLKEM_SEED_BYTES, Identity, SealingKey
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import (
+    CONTENT_KEY_BYTES,
+    WRAPPED_BYTES,
     SealedBody,
     SealingInfo,
     Wrap,
@@ -24,6 +26,7 @@ from hefl_core.keys.sealing import (
     seal,
     seal_body,
     unpack_share,
+    wrapped_nbytes,
 )
 from hefl_core.keys.sum_tag import TagKey, expose_tag_key
 from hefl_core.schemes.base import SecretShare, expose_secret
@@ -63,6 +66,34 @@ def test_seal_opens_for_its_reader_only() -> None:
     assert sealed != seal(b"secret", ALICE.member, INFO)
     with pytest.raises(WireError):
         open_sealed(BOB, sealed, INFO)
+
+
+def half_of(stolen: SealingKey, *, lattice: bool) -> SealingKey:
+    """An attacker with one of the reader's two private keys, and one of its own in place of the other."""
+    secret, own = stolen._export(), SealingKey("eve")._export()
+    cut = MLKEM_SEED_BYTES
+    return SealingKey._import("alice", secret[:cut] + own[cut:] if lattice else own[:cut] + secret[cut:])
+
+
+@pytest.mark.parametrize("lattice", [True, False])
+def test_one_of_the_two_keys_opens_nothing(lattice: bool) -> None:
+    key = SealingKey("alice")
+    member = Member("alice", "auditor", ALICE.member.signing, key.public)
+    sealed = seal(b"secret", member, INFO)
+    assert open_sealed(SealingKey._import("alice", key._export()), sealed, INFO) == b"secret"
+    with pytest.raises(WireError):
+        open_sealed(half_of(key, lattice=lattice), sealed, INFO)
+
+
+def test_nothing_is_sealed_to_a_key_of_an_earlier_record() -> None:
+    earlier = Member("alice", "auditor", ALICE.member.signing, bytes(range(32)))
+    with pytest.raises(KeyUseError, match="ML-KEM-768"):
+        seal(b"secret", earlier, INFO)
+    assert wrapped_nbytes(earlier) == 80 and wrapped_nbytes(ALICE.member) == 1168
+
+
+def test_a_wrap_has_the_size_that_is_stated() -> None:
+    assert len(seal(bytes(CONTENT_KEY_BYTES), ALICE.member, INFO)) == WRAPPED_BYTES
 
 
 @pytest.mark.parametrize("other", OTHERS)

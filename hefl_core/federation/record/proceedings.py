@@ -18,7 +18,7 @@ from hefl_core.federation.record.transcript import LeftOut, Sent, Unsent
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
 from hefl_core.keys.kms.issuer import ROSTER
 from hefl_core.keys.roster import Member, Roster
-from hefl_core.keys.sealing import sealed_nbytes
+from hefl_core.keys.sealing import sealed_nbytes, wrapped_nbytes
 from hefl_core.terms.experiment import Manifest
 from hefl_core.terms.messages import MAX_ATTEMPTS
 from hefl_core.wire.canonical import decode, encode
@@ -44,6 +44,7 @@ class Proceedings:
     def __init__(self, manifest: Manifest, kms: Member, find: Find | None, *, adding: bool = True) -> None:
         self.conversation = Conversation(manifest, kms)
         self.statements: Statements | None = None
+        self._wrapped = wrapped_nbytes(kms)
         self._blobs = None if find is None else _Blobs(find)
         if self._blobs is not None:
             self.statements = Statements(self.conversation, self._blobs.need, adding=adding)
@@ -61,7 +62,7 @@ class Proceedings:
             raise IntegrityError(f"{what}: the record names another step or other receivers")
         if not header.sealed and sent.body != header.content_digest:
             raise IntegrityError(f"{what}: recorded body and signed digest differ")
-        _check_size(sent, what)
+        _check_size(sent, what, self._wrapped)
         _check_work(sent, what)
         if self._blobs is not None:
             self._body(sent, row, what, self._blobs)
@@ -101,10 +102,9 @@ class Proceedings:
         body = blobs.body(sent.body, what, row)
         if body is None:
             return
-        if len(body) != _body_nbytes(sent):
-            raise IntegrityError(
-                f"{what}: expected a body of {_body_nbytes(sent)} bytes as its header says, found {len(body)}"
-            )
+        expected = _body_nbytes(sent, self._wrapped)
+        if len(body) != expected:
+            raise IntegrityError(f"{what}: expected a body of {expected} bytes as its header says, found {len(body)}")
         if self.statements is not None:
             self.statements.read(sent.head, body)
 
@@ -162,15 +162,15 @@ def _roster(sent: Sent) -> Roster:
     return roster
 
 
-def _body_nbytes(sent: Sent) -> int:
+def _body_nbytes(sent: Sent, wrapped: int) -> int:
     """Bytes of a body, from what the header says of the content and who may read it."""
     header = sent.head.header
-    return sealed_nbytes(header) if header.sealed else header.content_nbytes
+    return sealed_nbytes(header, wrapped) if header.sealed else header.content_nbytes
 
 
-def _check_size(sent: Sent, what: str) -> None:
+def _check_size(sent: Sent, what: str, wrapped: int) -> None:
     """The recorded size is that of the message, also where its body is not on record."""
-    expected = len(encode(sent.head.header)) + len(sent.head.signature) + _body_nbytes(sent)
+    expected = len(encode(sent.head.header)) + len(sent.head.signature) + _body_nbytes(sent, wrapped)
     if sent.nbytes != expected:
         raise IntegrityError(
             f"{what}: the recorded size {sent.nbytes} is not the size of the message; its header says {expected}"
