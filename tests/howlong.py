@@ -11,7 +11,7 @@ REFERENCE = {"": 35, f"not ({MANY})": 10, MANY: 15, f"not ({MANY}) and not slow"
 
 
 TESTS = Path(__file__).parent
-CORE = {"federation", "keys", "laws", "learning", "measure", "ops", "probes", "schemes", "terms", "wire"}
+CORE = {"federation", "keys", "laws", "learning", "measure", "ops", "probes", "schemes", "sweep", "terms", "wire"}
 QUICK = {
     "attacks/test_command.py",
     "attacks/test_selective.py",
@@ -19,6 +19,7 @@ QUICK = {
 LONG = {
     "federation/test_one_faulty_client.py",
     "measure/test_shared_keys.py",
+    "sweep/test_runs.py",
     "test_aggregator_tree.py",
     "test_benchmarks.py",
     "test_docs.py",

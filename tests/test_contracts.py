@@ -40,6 +40,7 @@ PLANTED = {
     "ray is imported in runtime/ray only": ("hefl_core.runtime.run", "ray"),
     "grpc is imported in services/channel only": ("hefl_core.runtime.services.service", "grpc"),
     "plotly is imported in figures only": ("hefl_core.app.report", "plotly"),
+    "matplotlib is imported in sweep only": ("hefl_core.app.report", "matplotlib"),
     "phe is imported in schemes/paillier only": ("hefl_core.schemes.plaintext", "phe"),
     "tenseal is imported in schemes/ring, in attacks and in checks/damage only": ("hefl_core.keys.secret", "tenseal"),
     "no streamlit below the pages": ("hefl_core.app.session", "streamlit"),

@@ -35,6 +35,11 @@ COMMANDS: Final = (
         "hefl_core.cli.demo",
         "Five hospitals train a tumour classifier without showing their data: every step, every byte, and a verdict.",
     ),
+    LazyCommand(
+        "sweep",
+        "hefl_core.cli.sweep",
+        "Run every setting under every seed; write one table, intervals, paired tests, LaTeX and vector figures.",
+    ),
     LazyCommand("table", "hefl_core.cli.tables", "Check a table: what is read, what is left out, and why."),
     LazyCommand(
         "verify",
