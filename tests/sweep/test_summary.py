@@ -81,7 +81,7 @@ def test_every_file_is_written_read_back_and_the_same_again(tmp_path):
         write(PLAN, rows, tmp_path / name, b"seeds = [1]\n")
     assert {place.name for place in (tmp_path / "one").iterdir()} == set(FILES)
     runs = pd.read_parquet(tmp_path / "one" / "runs.parquet")
-    words = {"failed_claims": str, "insecure": str}
+    words = {"failed_claims": str, "insecure": str, "version": str}
     again = pd.read_csv(tmp_path / "one" / "runs.csv", dtype=words).fillna(dict.fromkeys(words, ""))
     pd.testing.assert_frame_equal(runs, again, check_dtype=False)
     assert list(runs["scheme"].unique()) == ["plaintext", "bfv-lean", "ckks-lean"] and len(runs) == 18
