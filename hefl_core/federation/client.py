@@ -90,7 +90,8 @@ class Observation:
 class Private:
     """A client's plaintext values after training in ``round``; probes search for them elsewhere (probes/private_forms.py).
 
-    ``weighted``: n_k/n_max · Δ_k as it goes into the encryption, for fields of ``max_terms`` within ``bound``.
+    ``weighted``: n_k/n_max · Δ_k as it goes into the encryption, for fields of ``max_terms`` within ``bound``. ``trained``:
+    Δ_k before its clip, ``before_noise`` after it, where the experiment has these; ``share``: n_k/n_max.
     ``mean`` and ``theta``: of the last sum that was applied, None and θ_0 before.
     """
 
@@ -101,6 +102,9 @@ class Private:
     max_terms: int
     mean: Vector | None
     theta: Parameters
+    trained: Vector | None
+    before_noise: Vector | None
+    share: float
 
 
 @dataclass(frozen=True)
@@ -431,9 +435,11 @@ class Client(Holder):
         if self._update is None or self._position is None:
             raise RoundError(f"{self.name}: nothing private yet; train first")
         plan, (round_, update) = self.current_plan(self._position), self._update
-        weighted = update * (self._weight / plan.examples_max) if self._fitted is None else self._fitted[2].rounded
+        share = self._weight / plan.examples_max
+        weighted = update * share if self._fitted is None else self._fitted[2].rounded
         bound = self._bound(plan) if self._fitted is None else self._fitted[1]
-        return Private(round_, update, weighted, bound, plan.max_terms, self._mean, self.theta)
+        more = (self._raw, self._before_noise, share)
+        return Private(round_, update, weighted, bound, plan.max_terms, self._mean, self.theta, *more)
 
     def reported(self, position: Position, step: str) -> tuple[Work, ...]:
         """Report nothing: training time grows with n_k. The message's cost is kept for the observer and the owner."""

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
-from hefl_core.errors import HeflError, RoundError, RuntimeUnavailable, WireError, as_value
+from msgspec import structs
+
+from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable, WireError, as_value
 from hefl_core.federation.answers import wrong_answer
-from hefl_core.federation.outside import public_error, reason
+from hefl_core.federation.outside import AT_HOME, public_error, reason
 from hefl_core.federation.party import ENROLMENT_KINDS
-from hefl_core.federation.record.proceedings import Proceedings
+from hefl_core.federation.record.proceedings import Proceedings, Ruling
 from hefl_core.federation.record.protocol_table import UNKEPT_KINDS
 from hefl_core.federation.record.transcript import Entry, LeftOut, Sent, Transcript, Unsent
 from hefl_core.federation.standing import Standing
@@ -21,7 +23,7 @@ from hefl_core.ids import COORDINATOR, is_client
 from hefl_core.keys.custody import Custody
 from hefl_core.terms.admission import check_receipts
 from hefl_core.terms.letter import Letter
-from hefl_core.terms.messages import CONFIRMATION, MAX_ATTEMPTS, PARTIAL, RECEIPT, DecryptionRequest, Objection
+from hefl_core.terms.messages import CONFIRMATION, MAX_ATTEMPTS, PARTIAL, RECEIPT, DecryptionRequest, lacking
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Envelope, Header, Position, SignedHeader
 
@@ -98,7 +100,7 @@ class Post:
         self._hand: tuple[bytes, bytes] | None = None
         opening = transcript.opening
         self._proceedings: Proceedings | None = Proceedings(opening.manifest, opening.kms, self._find, adding=False)
-        self._judged: tuple[Sent, bytes] | None = None
+        self._judged: tuple[Sent, bytes, Ruling | None] | None = None
         self._said: dict[tuple[str, Position], set[str]] = {}
         for line in transcript.lines[1:]:
             self._follow(line.entry)
@@ -110,18 +112,22 @@ class Post:
     def _follow(self, entry: Entry) -> None:
         """Follow an entry of an earlier process, or one that is recorded whether it fits or not."""
         try:
-            self._judge(entry)
+            self._take(self._judge(entry))
         except HeflError:  # the verifier will name it: no later entry can repair the record
             self._proceedings = None
 
-    def _judge(self, entry: Entry) -> None:
-        """Check an entry against the protocol. Raises: HeflError where it has no place."""
-        if self._proceedings is None:
-            return
-        if isinstance(entry, Sent):
-            self._proceedings.message(entry)
-        elif isinstance(entry, Unsent):
+    def _judge(self, entry: Entry) -> Ruling | None:
+        """Check an entry against the protocol; a message is noted only by :meth:`_take`. Raises: HeflError without a place."""
+        if self._proceedings is not None and isinstance(entry, Sent):
+            return self._proceedings.rule(entry)
+        if self._proceedings is not None and isinstance(entry, Unsent):
             self._proceedings.unsent(entry)
+        return None
+
+    def _take(self, ruling: Ruling | None) -> None:
+        """Note a message that goes on record now."""
+        if self._proceedings is not None and ruling is not None:
+            self._proceedings.take(ruling)
 
     def receipts(self, position: Position) -> int:
         """How many clients have a receipt for this attempt on record."""
@@ -211,11 +217,11 @@ class Post:
         judged, self._judged = self._judged, None
         if judged is not None and judged[0].head.header.digest != header.digest:
             judged = None  # of an answer whose attempt ended before it was sent
-        entry, body = judged or self._weighed(letter, sender)
-        if not is_client(header.sender):
+        entry, body, ruling = judged or (*self._weighed(letter, sender), None)
+        if is_client(header.sender):
+            self._take(ruling if judged else self._judge(entry))
+        else:
             self._follow(entry)
-        elif judged is None:
-            self._judge(entry)
         sent = self.transcript.record(entry, body)
         self._count(sent)
         self._numbers[header.sender] = header.sequence
@@ -231,7 +237,11 @@ class Post:
         return entry, body
 
     def _fits(self, letter: Letter, sender: Correspondent, position: Position) -> bool:
-        """Whether a client's answer has a place in the protocol; if not, a note says so and the client is left out."""
+        """Whether a client's answer has a place in the protocol; if not, a note says so and the client is left out.
+
+        The ruling leaves no trace until the letter is sent: an attempt may end before, and the client's next letter follows
+        the last one on record.
+        """
         header = letter.envelope.header
         if not is_client(sender.name) or header.digest in self._known:
             return True
@@ -239,14 +249,14 @@ class Post:
             if header.sender != sender.name:
                 raise RoundError(f"post: expected a message of {sender.name}, found one of {header.sender[:40]!r}")
             weighed = self._weighed(letter, sender)
-            self._judge(weighed[0])
+            ruling = self._judge(weighed[0])
         except RuntimeUnavailable as error:
             self._leave_out(sender.name, UNRECORDED, position, error)
             return False
         except HeflError as error:
             self._refuse(sender.name, header.kind, position, error)
             return False
-        self._judged = weighed
+        self._judged = (*weighed, ruling)
         return True
 
     def _refuse(self, sender: str, kind: str, position: Position, error: HeflError) -> None:
@@ -275,7 +285,7 @@ class Post:
                 found = RoundError(f"post: expected headers of {party}, found another's; refuse the answer")
                 self._refuse(party, UNRECORDED, self._place, found)
                 return
-            number = head.header.sequence
+            number, self._judged = head.header.sequence, None
             if number == self._numbers.get(party, -1) + 1 and (before is None or number < before):
                 entry = Unsent(head)
                 if is_client(party):
@@ -330,19 +340,24 @@ class Post:
                 yield party, answer
 
     def end_attempt(self, objection: Letter) -> None:
-        """End an attempt that the auditor objects to. A note names each client that sent what the auditor cannot read.
+        """End an attempt that the auditor objects to. A note names each client that the signed objection names, and no other.
 
         Raises: RoundError, always: another attempt may follow.
         """
         position = objection.envelope.header.position
-        lacking = decode(self._carrier.body(objection), Objection).lacking
-        for name in [name for name in lacking if name not in self.absent]:
-            error = RoundError(f"update of {name}: the auditor has none that it can read; it is in no sum")
-            self._leave_out(name, "upload", position, error)
+        named = self._objected(position)
+        for name in [name for name in named if name not in self.absent]:
+            self._leave_out(name, "upload", position, lacking(name))
         raise RoundError(
-            f"round {position.round}: expected an upload from each listed client, the auditor lacks {', '.join(lacking)}; "
-            "try another attempt"
+            f"round {position.round}: expected an upload from each listed client, the auditor lacks "
+            f"{', '.join(named) or 'one, and its objection has no place in the protocol'}; try another attempt"
         )
+
+    def _objected(self, position: Position) -> tuple[str, ...]:
+        """The clients that the objection on record names; nobody where it breaks the record."""
+        if self._proceedings is None:
+            return ()
+        return self._proceedings.conversation.place_of(position).lacking or ()
 
     def named(self, request: Letter, clients: Sequence[Correspondent]) -> Sequence[Correspondent]:
         """The holders that a request names: each of them owes a part. Raises: WireError."""
@@ -433,8 +448,16 @@ class Post:
         self.note(party, step, position, error)
 
     def note(self, party: str, step: str, position: Position, error: HeflError) -> None:
-        """Put a refusal or an absence on record; of a client without the numbers in its text."""
+        """Put a refusal or an absence on record; of a client without the numbers in its text.
+
+        A text that speaks for the auditor without its objection stays away: else one client would break the record of all.
+        """
         entry = LeftOut(party=party, step=step, position=position, reason=reason(party, error))
+        try:
+            if self._proceedings is not None:
+                self._proceedings.check_objected(entry)
+        except IntegrityError:
+            entry = structs.replace(entry, reason=f"{type(error).__name__}: {AT_HOME}")
         self.transcript.note(entry)
         self._notify(entry)
 

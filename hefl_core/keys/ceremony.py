@@ -12,7 +12,8 @@ is there, so the commitments stand before anything is revealed: the last to spea
 
 What it does not do: sharing is not verifiable and nothing proves that a b_i or a ciphertext is well formed. It holds
 against fewer than t *semi-honest* holders, even with the coordinator and the KMS. A party that deviates can make the
-ceremony fail (the self-test sees it), and is not named; a client that deviates later reads the key (`attack delta`).
+ceremony fail, and is not named; points that cancel in every tested set pass, and another set opens sums wrong. A client that
+deviates later reads the key (`attack delta`).
 
 Source: Mouchet et al. 2021 (multiparty RLWE), Shamir 1979 for the re-sharing; figures and attacks in docs/sharp_edges.md.
 """

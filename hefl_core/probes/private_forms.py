@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,8 @@ from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.fingerprint import ANCHOR_BYTES, SMALLEST_BITS, Fingerprint, Form, Salt
 
 UPDATE, AGGREGATE, MODEL, RECORD = "plaintext update", "aggregate", "model after θ_0", "training records"
+Stages: TypeAlias = tuple[tuple[str, Vector], ...]
+"""Names and values of what an update was before."""
 FLOATS = ("<f4", "<f8", ">f4", ">f8")
 TRIES = 64
 """Places that are tried for a piece."""
@@ -114,6 +116,20 @@ def update_forms(
         yield from field_forms(UPDATE, f"{name}, weighted update", quantised, fields.offset, numbers, count, seed)
 
 
+def earlier_forms(
+    name: str, stages: Stages, share: float, bound: float | None, numbers: Numbers, count: int, seed: int
+) -> Iterator[Form]:
+    """What an update was before clip, noise and rounding, in every form of the update itself."""
+    for what, vector in stages:
+        yield from update_forms(f"{name}, {what}", vector, vector * share, bound, numbers, count, seed)
+
+
+def stages_of(seen: Observation) -> Stages:
+    """An observed update before its clip, and before its noise, where these are others than what was encrypted."""
+    found = (("before its clip", seen.trained), ("before its noise", seen.before_noise))
+    return tuple((what, np.frombuffer(raw, dtype=np.float64)) for what, raw in found if raw)
+
+
 def mean_forms(name: str, mean: Vector, count: int, seed: int) -> Iterator[Form]:
     """The decrypted weighted mean."""
     return vector_forms(AGGREGATE, f"{name}, mean", mean, count, seed)
@@ -166,6 +182,14 @@ def _private_forms(name: str, own: Private, scheme: str, count: int, seed: int) 
     numbers = Numbers(scheme, own.max_terms)
     label = f"{name}, round {own.round}"
     yield from update_forms(label, own.update, own.weighted, own.bound, numbers, count, seed)
+    rounded = None if np.array_equal(own.weighted, own.update * own.share) else own.update
+    found = (
+        ("before its clip", own.trained),
+        ("before its noise", own.before_noise),
+        ("before its rounding", rounded),
+    )
+    stages = tuple((what, vector) for what, vector in found if vector is not None)
+    yield from earlier_forms(label, stages, own.share, own.bound, numbers, count, seed)
     if own.mean is not None:
         yield from mean_forms(f"{label}, applied", own.mean, count, seed)
         yield from model_forms(f"{label}, model", own.theta, own.mean != 0, count, seed)
@@ -217,6 +241,8 @@ def observed_forms(
         weighted.append(update * (seen.examples / examples_max))
         bounds.append(experiment.declared_bound if seen.bound is None else seen.bound)
         yield from update_forms(name, update, weighted[-1], bounds[-1], numbers, pieces, seed)
+        share = seen.examples / examples_max
+        yield from earlier_forms(name, stages_of(seen), share, bounds[-1], numbers, pieces, seed)
         if seen.applied and seen.theta:
             mean = np.frombuffer(seen.applied, dtype=np.float64)
             yield from mean_forms(name, mean, pieces, seed)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from hefl_core.errors import RoundError
 from hefl_core.ids import digest
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.wire.canonical import decode, encode
@@ -96,6 +97,15 @@ class Objection:
 
     listed: bytes
     lacking: tuple[str, ...]
+
+
+LACKED: Final = "the auditor has none that it can read"
+"""These words in a note stand for the auditor's objection, whoever is the note's author."""
+
+
+def lacking(client: str) -> RoundError:
+    """What a note says of a client that the auditor's objection names."""
+    return RoundError(f"update of {client}: {LACKED}; it is in no sum")
 
 
 @dataclass(frozen=True, slots=True)

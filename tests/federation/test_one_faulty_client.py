@@ -14,9 +14,12 @@ from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnava
 from hefl_core.federation import answers
 from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.coordinator import Coordinator
+from hefl_core.federation.outside import reason
 from hefl_core.federation.post import Post
 from hefl_core.federation.record.client_heads import ClientHeads
-from hefl_core.federation.record.transcript import Sent
+from hefl_core.federation.record.grammar import Place
+from hefl_core.federation.record.proceedings import Proceedings
+from hefl_core.federation.record.transcript import LeftOut, Sent, Unsent
 from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.federation.standing import Standing
 from hefl_core.ids import AUDITOR, COORDINATOR
@@ -377,9 +380,9 @@ class UploadsOnce(Honest):
         return super().upload(position) if position.attempt == 1 else away(self, position)
 
 
-def confirmation_lost(run):
-    """The auditor cannot be reached once, after the sum."""
-    real, left = run.parties.auditor.confirm, [1]
+def confirmation_lost(run, times=1):
+    """The auditor cannot be reached so often, after the sum."""
+    real, left = run.parties.auditor.confirm, [1] * times
 
     def confirm(position):
         if left.pop() if left else 0:
@@ -417,6 +420,30 @@ def test_no_more_are_carried_over_than_leave_t_fresh_uploads():
     third = replace(FIRST, attempt=3)
     assert coordinator._carried(third, everybody) == names(1, 2)
     assert coordinator._carried(third, names(3, 4, 5)) == ()
+
+
+def left_out_and_back(record):
+    """The second attempt's list has client 1 again, with what it committed to in the first and never uploaded."""
+    first, at = record.at(m.COMMITMENT, "client-1"), record.at(m.COMMITMENTS, which=1)
+    told, listed = record.body(first, m.Commitment), record.body(at, m.CommitmentList)
+    forged = m.CommitmentList((record.entries[first].head, *listed.listed), (told, *listed.commitments))
+    record.entries[at] = record.signed(at, COORDINATOR, forged, commitments=forged.digest)
+    record.renumber(COORDINATOR)
+    return at
+
+
+def test_the_verifier_names_one_that_is_carried_over_without_an_upload(monkeypatch):
+    """Only what was uploaded can be in a sum: else a list shows members that no sum has."""
+    record = Record(ended_well(silent("upload"), ALONE))
+    record.verify(record.closed_honestly())  # the control
+    at = left_out_and_back(record)
+    with pytest.raises(IntegrityError, match=rf"line {at + 1}: .*client-1's is carried over without an upload"):
+        record.verify(record.closed_honestly())
+    real = Place.header
+    monkeypatch.setattr(Place, "header", lambda self, kind, sender: kind == m.UPDATE or real(self, kind, sender))
+    with pytest.raises(IntegrityError) as found:  # without the rule the list passes, and a later line breaks
+        record.verify(record.closed_honestly())
+    assert "without an upload" not in str(found.value) and not str(found.value).startswith(f"line {at + 1}:")
 
 
 # -- a part that readers cannot open -----------------------------------------------------------------------------------
@@ -534,6 +561,35 @@ def test_a_reader_that_were_heard_each_time_would_use_up_the_attempts(monkeypatc
     ended_well(Accuses, attempts=3)
 
 
+class AccusesLast(Accuses):
+    """The third: only in the last attempt, after which there is no other."""
+
+    active = (m.MAX_ATTEMPTS,)
+
+
+def accused_last():
+    """A run whose auditor cannot be reached in the first two attempts, so that the complaint comes in the third."""
+    run = Run(TOGETHER, stage=partial(_stage, AccusesLast))
+    steps = run.steps()
+    next(steps)
+    confirmation_lost(run, times=m.MAX_ATTEMPTS - 1)
+    return run, steps
+
+
+def test_a_complaint_in_the_last_attempt_is_noted_and_ends_nothing(monkeypatch):
+    """The others opened the sum, and there is nobody else to ask: the reader stays behind alone."""
+    run, steps = accused_last()
+    list(steps)
+    assert [item.attempts for item in run.rounds] == [m.MAX_ATTEMPTS]
+    assert [client.rounds_done for client in run.parties.clients] == [0, 1, 1, 1]
+    assert sum("client-1 cannot open it; one of the two" in note.reason for note in run.transcript.left_out) == 1
+    assert verify(run.transcript, pin_of(run.transcript)).rounds == 1
+    monkeypatch.setattr("hefl_core.federation.post.MAX_ATTEMPTS", m.MAX_ATTEMPTS + 1)
+    with pytest.raises(WireError, match="I cannot open it") as ended:  # the first reason of one that was left out
+        list(accused_last()[1])
+    assert "a reader cannot open the part of client-2" in str(ended.value.__cause__)
+
+
 # -- the post's own checks ---------------------------------------------------------------------------------------------
 
 
@@ -589,3 +645,126 @@ def test_nor_does_it_let_a_letter_through_that_has_no_place():
     with pytest.raises(IntegrityError, match="commitment of client-2: expected d ="):
         run._begun.post.send(wrong, two, to=[run.parties.coordinator])
     assert not [sent for sent in run.transcript.sent if sent.step == m.COMMITMENT]
+
+
+def test_a_ruling_on_a_letter_that_was_not_sent_leaves_no_trace(monkeypatch):
+    """The attempt ended before: the client's next letter follows, and the lost one is on record as lost."""
+    for rule in (True, False):
+        if not rule:  # the control: noted when it was ruled on
+            real = Post._judge
+            monkeypatch.setattr(Post, "_judge", lambda self, entry, real=real: self._take(real(self, entry)))
+        run = Run(ALONE)
+        place = left_unsent(run)
+        post, parties = run._begun.post, run.parties
+        lost = parties.clients[0].unrecorded(-1)[-1]
+        second = replace(place, attempt=2)
+        post.begin(parties.coordinator)
+        post.send(parties.coordinator.plan(second), parties.coordinator, to=[parties.auditor, *parties.clients])
+        for client, letter in post.each(parties.clients, "commit", second):
+            post.send(letter, client, to=[parties.coordinator])
+        assert (lost in [line.entry.head for line in run.transcript.lines if isinstance(line.entry, Unsent)]) == rule
+        with pytest.raises(IntegrityError, match="cut off" if rule else "expected number 0 of client-1, found 1"):
+            verify(run.transcript, pin_of(run.transcript))
+
+
+def test_it_can_still_be_sent_after_others(monkeypatch):
+    """The second fault: the very letter comes later. A large body that was ruled on is no body of an earlier message."""
+    monkeypatch.setattr("hefl_core.federation.record.proceedings.SMALL_BODY_BYTES", 0)
+    run = Run(ALONE)
+    place = until(run, m.PLAN, 1)
+    post, (one, two, *_) = run._begun.post, run.parties.clients
+    waiting = post.each(run.parties.clients, "commit", place)
+    _, letter = next(waiting)
+    waiting.close()
+    post.send(two.commit(place), two, to=[run.parties.coordinator])
+    post.send(letter, one, to=[run.parties.coordinator])
+    assert [sent.sender for sent in run.transcript.sent if sent.step == m.COMMITMENT] == list(names(2, 1))
+
+
+# -- the auditor's objection, and the notes about it -------------------------------------------------------------------
+
+
+def told_of(party, said, place=FIRST, step="upload"):
+    """A note with these words, where the auditor's objection is on record, or at the end."""
+
+    def forge(record):
+        kinds = [getattr(entry, "step", "") for entry in record.entries]
+        at = kinds.index(m.OBJECTION) + 1 if m.OBJECTION in kinds else len(kinds)
+        record.entries.insert(at, LeftOut(party, step, place, f"RoundError: {said}"))
+        return at
+
+    return forge
+
+
+TWO = "update of client-2: the auditor has none that it can read; it is in no sum"
+FALSE_NOTES = {
+    "about another client": (PastTheAuditor, told_of("client-2", TWO), "names client-1; the note about client-2"),
+    "in another's place": (PastTheAuditor, told_of("client-1", TWO), "names client-1; the note about client-1"),
+    "in another step": (PastTheAuditor, told_of("client-2", TWO, step="commit"), "names client-1"),
+    "spelt otherwise": (PastTheAuditor, told_of("client-2", TWO.upper().replace(" ", "  ")), "names client-1"),
+    "under the coordinator's name": (PastTheAuditor, told_of(COORDINATOR, TWO), "the note about coordinator"),
+    "without an objection": (Honest, told_of("client-2", TWO), "expected an objection of the auditor"),
+    "of another attempt": (
+        PastTheAuditor,
+        told_of("client-1", TWO.replace("2", "1"), replace(FIRST, attempt=2)),
+        "found none",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def objected_to():
+    return {kind: ended_well(kind, ALONE, 1 + (kind is PastTheAuditor)) for kind in (PastTheAuditor, Honest)}
+
+
+@pytest.mark.parametrize("name", FALSE_NOTES)
+def test_a_note_that_the_signed_objection_does_not_bear_out_is_the_first_break(objected_to, name, monkeypatch):
+    kind, forge, message = FALSE_NOTES[name]
+    record = Record(objected_to[kind])
+    record.verify(record.closed_honestly())  # the control: the post's own note
+    at = forge(record)
+    with pytest.raises(IntegrityError, match=f"line {at + 1}: note: .*{message}"):
+        record.verify(record.closed_honestly())
+    monkeypatch.setattr(Proceedings, "check_objected", lambda *_: None)
+    assert record.verify(record.closed_honestly()).authenticated
+
+
+class SpeaksForTheAuditor(Honest):
+    """Another fault: the words come in a client's own refusal. They would break the record of the others."""
+
+    def upload(self, position):
+        raise RoundError(TWO)
+
+
+def test_a_client_that_speaks_for_the_auditor_breaks_no_record(monkeypatch):
+    run = ended_well(SpeaksForTheAuditor, ALONE)
+    assert set(notes(run).split("\n")) == {"upload: RoundError: details stay with the party"}
+    monkeypatch.setattr(Post, "note", spoken)
+    run, _ = play(SpeaksForTheAuditor, ALONE)
+    with pytest.raises(IntegrityError, match="expected an objection of the auditor"):
+        verify(run.transcript, pin_of(run.transcript))
+
+
+def spoken(self, party, step, position, error):
+    """The post as it would be without its own check."""
+    self.transcript.note(LeftOut(party=party, step=step, position=position, reason=reason(party, error)))
+
+
+class ObjectsToNobody(Auditor):
+    """An auditor whose objection is to no list: it breaks the record, and no client is named on its word."""
+
+    def objection(self, position):
+        return Letter.of(self._compose(m.OBJECTION, position, (COORDINATOR,), encode(m.Objection(bytes(32), names(2)))))
+
+
+def test_an_objection_without_a_place_names_nobody():
+    run = Run(ALONE)
+    steps = run.steps()
+    next(steps)
+    run.parties.auditor.__class__ = ObjectsToNobody
+    with pytest.raises(IntegrityError, match="the auditor has another list") as ended:  # the coordinator refused it
+        list(steps)
+    assert "its objection has no place in the protocol" in str(ended.value.__cause__)
+    assert not notes(run, "client-2")
+    with pytest.raises(IntegrityError, match="the auditor has another list"):
+        verify(run.transcript, pin_of(run.transcript))

@@ -40,7 +40,7 @@ from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 from hefl_core.wire.outbox import Outbox
 
-from .toy import PRESET, Toy
+from .toy import PRESET, Q, Toy
 from .world import make_world, roster_of
 
 EXPERIMENT = "experiment-1"
@@ -410,6 +410,68 @@ def test_every_client_has_its_part_in_the_tag_key() -> None:
     for wrong in ([], [b"short"], [*parts, b""]):
         with pytest.raises(WireError, match="tag key"):
             joint_tag_key(wrong)
+
+
+@pytest.mark.parametrize("step", STEPS[:-1])
+def test_what_a_client_withholds_from_one_is_missed_by_name_and_late_is_not_lost(step: str) -> None:
+    """The others have it; this one goes on only when it comes. Control: then the ceremony ends as always."""
+    people = participants()
+    up_to(people, step)
+    late: list[Envelope] = []
+    for envelope in [e for p in people for e in p.say(step)]:
+        withheld = envelope.header.sender == "client-2" and "client-1" in envelope.header.recipients
+        deliver(envelope, people[1:] if withheld else people)
+        late += [envelope] * withheld
+    rest = STEPS[STEPS.index(step) + 1 :]
+    with pytest.raises(RoundError, match=f"the {step} of client-2 is missing"):
+        people[0].say(rest[0])
+    for envelope in late:
+        people[0].receive(envelope)
+    for after in rest:
+        for envelope in [e for p in people for e in p.say(after)]:
+            deliver(envelope, people)
+    assert people[0].share().index == 1
+
+
+def deals_with(*shifts: int) -> Toy:
+    """A toy whose dealt points are off by so much, each holder's by its own number."""
+    toy = Toy()
+    honest = toy.joint_deal
+
+    def wrong(secret: bytes, quorum: Quorum, index: int) -> tuple[bytes, ...]:
+        points = [int.from_bytes(point, "big") for point in honest(secret, quorum, index)]
+        return tuple(((point + shift) % Q).to_bytes(11, "big") for point, shift in zip(points, shifts, strict=True))
+
+    toy.joint_deal = wrong  # type: ignore[method-assign]
+    return toy
+
+
+@pytest.mark.parametrize("holder", range(5))
+def test_a_wrong_point_for_one_holder_is_seen(holder: int) -> None:
+    people = participants()
+    people[4] = participant(IDENTITIES[4], scheme=deals_with(*(int(place == holder) for place in range(5))))
+    with pytest.raises(IntegrityError):
+        list(conduct(people))
+
+
+def test_wrong_points_that_cancel_in_the_tested_sets_are_not_seen() -> None:
+    """The limit that docs/sharp_edges.md states: with λ_2 = -3 and λ_3 = 1 in {1, 2, 3}, shifts of 1 and 3 cancel there."""
+    people = participants()
+    people[4] = participant(IDENTITIES[4], scheme=deals_with(0, 1, 3, 0, 0))
+    assert people[0]._sets() == [(1, 2, 3), (1, 4, 5)]
+    list(conduct(people))
+    key, toy, known = people[0].joint_key, Toy(), np.array([0.5, -0.25, 0.0, 1.0])
+    assert key is not None
+    total = toy.encrypt(key, known)
+
+    def opens(active: tuple[int, ...]) -> bool:
+        parts = [toy.partial_decrypt(people[index - 1].share(), total, active) for index in active]
+        try:
+            return bool(np.allclose(toy.combine(key, total, parts), known))
+        except (IntegrityError, ValueError, OverflowError):
+            return False
+
+    assert [active for active in ((1, 2, 3), (1, 4, 5), (2, 4, 5)) if opens(active)] == [(1, 2, 3), (1, 4, 5)]
 
 
 @pytest.mark.parametrize("part", [b"x" * 32, b"short"])

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ from hefl_core.keys.private_forms import identity_forms, tag_forms
 from hefl_core.keys.sum_tag import TagKey, expose_tag_key
 from hefl_core.probes import private_forms
 from hefl_core.probes.memory import Search
+from hefl_core.probes.private_forms import client_fingerprints
+from hefl_core.runtime.run import Run
 from hefl_core.schemes.private_forms import share_forms
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.fingerprint import ANCHOR_BYTES, SMALLEST_BITS, Form, Salt
+from tests.conftest import SMALL
 
 SALT = Salt(b"test")
 RNG = np.random.default_rng(1)
@@ -64,6 +68,22 @@ def test_every_form_is_found_at_every_offset_and_only_that():
         assert form.data in found, form
         assert all(data in form.data for data in found), form
     assert search.in_bytes(RNG.bytes(1 << 20)) == ()
+
+
+@pytest.mark.parametrize("changes", [{"clip_norm": 0.05}, {"clip_norm": 0.05, "dp_noise": 0.5}, {"bound": "adaptive"}])
+def test_a_clients_needles_have_its_update_before_clip_noise_and_rounding(changes, monkeypatch):
+    """Each stage is found as it is, weighted, and as float32. Control: without these needles not all of it is."""
+    with closing(Run(SMALL.but(model="logistic", rounds=1, **changes), keep_keys=True)) as run:
+        list(run.steps())
+        client = run.parties.clients[0]
+        own, search = client.private_side(), Search(SALT, client_fingerprints(client, SALT, 2, 7))
+        found = (own.trained, own.before_noise, own.update if "bound" in changes else None)
+        stages = [vector for vector in found if vector is not None]
+        leaks = [form for stage in stages for form in (stage, stage * own.share, stage.astype("<f4"))]
+        assert leaks and all(search.in_bytes(leak.tobytes()) for leak in leaks)
+        monkeypatch.setattr(private_forms, "earlier_forms", lambda *_: ())
+        weak = Search(SALT, client_fingerprints(client, SALT, 2, 7))
+        assert not all(weak.in_bytes(leak.tobytes()) for leak in leaks)
 
 
 def test_a_needle_across_two_blocks_is_found(monkeypatch):

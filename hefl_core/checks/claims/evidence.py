@@ -40,11 +40,11 @@ from hefl_core.measure.noise import NoiseShare, check_apart, check_noise, check_
 from hefl_core.probes.findings import PLANTED, Blindness
 from hefl_core.probes.inputs import MEANINGS, READABLE, awaits_uploads, examine, examine_record, unused_spares
 from hefl_core.probes.memory import Search
-from hefl_core.probes.private_forms import AGGREGATE, FLOATS, RECORD, UPDATE, observed_forms
+from hefl_core.probes.private_forms import AGGREGATE, FLOATS, RECORD, UPDATE, observed_forms, stages_of
 from hefl_core.probes.uniformity import compare, rows_of
 from hefl_core.runtime.observer import fedavg_error, plain_mean
 from hefl_core.runtime.result import RoundResult, RunResult
-from hefl_core.schemes.base import CiphertextVector, PublicKey
+from hefl_core.schemes.base import CiphertextVector, PublicKey, Vector
 from hefl_core.schemes.flooding import floods
 from hefl_core.schemes.imprint import active_sets, of_one_secret, share_a_factor, whole_imprint
 from hefl_core.schemes.presets import PaillierPreset, RingPreset
@@ -183,10 +183,11 @@ def _search_of(result: RunResult) -> Search:
 
 
 def _largest_entries(observations: Sequence[Observation], examples_max: int) -> Iterator[Form]:
-    """Updates, weighted updates and means as floats, around their largest entry."""
+    """Updates, also before clip and noise, weighted updates and means as floats, around their largest entry."""
     for seen in observations:
-        update = np.frombuffer(seen.update, dtype=np.float64)
-        vectors = {"update": update, "weighted update": update * (seen.examples / examples_max)}
+        vectors: dict[str, Vector] = {}
+        for what, update in (("as encrypted", np.frombuffer(seen.update, dtype=np.float64)), *stages_of(seen)):
+            vectors |= {f"update {what}": update, f"weighted update {what}": update * (seen.examples / examples_max)}
         if seen.applied:
             vectors["mean"] = np.frombuffer(seen.applied, dtype=np.float64)
         for what, vector in vectors.items():

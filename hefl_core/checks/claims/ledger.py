@@ -52,6 +52,7 @@ from hefl_core.checks.claims.planted import (
     plant_nothing,
     plant_plaintext,
     plant_quantised,
+    plant_unclipped,
     repeat_upload,
     report_cost,
     reuse_key,
@@ -96,7 +97,7 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/protocol.md, what is promised",
         coordinator_blind,
-        (plant_plaintext, plant_quantised, leave_open),
+        (plant_plaintext, plant_unclipped, plant_quantised, leave_open),
     ),
     Claim(
         "inputs-allowed",

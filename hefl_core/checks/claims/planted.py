@@ -41,6 +41,15 @@ def plant_plaintext(result: RunResult) -> RunResult:
     return _with_blob(result, target.head.header.content_digest, lambda old: old + first.update)
 
 
+def plant_unclipped(result: RunResult) -> RunResult:
+    """An update as the training left it, weighted, as float32, lies in a sealed body, which no check decodes."""
+    first = next(iter(result.observations.values()))[0]
+    trained = np.frombuffer(first.trained or first.update, dtype=np.float64)
+    leaked = (trained * (first.examples / result.transcript.manifest.examples_max)).astype("<f4").tobytes()
+    target = next(s for s in result.transcript.sent if s.step == m.UPDATE)
+    return _with_blob(result, target.body, lambda old: old + leaked)
+
+
 def plant_quantised(result: RunResult) -> RunResult:
     """An update stands in a ciphertext's place as whole numbers of steps: no float of it is anywhere, and it decodes."""
     first = next(iter(result.observations.values()))[0]

@@ -30,6 +30,7 @@ class Place:
     ``said``: kind to sender (or "sender to receiver") to header; None once the round is over. ``slots``: everything that was
     made, also what nobody got. ``plan``, ``state``, ``listed``: what headers here must name. ``due``: kinds to the names that
     have to say them. ``contents``: kinds to the one content that they may have. ``complete``: kinds that lack nobody's.
+    ``lacking``: whose updates the auditor's objection names, None where no body says it.
     """
 
     said: dict[str, dict[str, SignedHeader | None]] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Place:
     due: dict[str, tuple[str, ...]] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     complete: set[str] = field(default_factory=set)
+    lacking: tuple[str, ...] | None = None
 
     def header(self, kind: str, sender: str) -> SignedHeader | None:
         """A message of the round under way, if it is on record."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from hefl_core.errors import IntegrityError
-from hefl_core.federation.record.grammar import Conversation
+from hefl_core.federation.outside import reason
+from hefl_core.federation.record.grammar import Conversation, Place
 from hefl_core.federation.record.protocol_table import ProtocolRow
 from hefl_core.federation.record.statements import Statements
 from hefl_core.federation.record.transcript import LeftOut, Sent, Unsent
@@ -20,7 +22,7 @@ from hefl_core.keys.kms.issuer import ROSTER
 from hefl_core.keys.roster import Member, Roster
 from hefl_core.keys.sealing import sealed_nbytes, wrapped_nbytes
 from hefl_core.terms.experiment import Manifest
-from hefl_core.terms.messages import MAX_ATTEMPTS
+from hefl_core.terms.messages import LACKED, MAX_ATTEMPTS, OBJECTION, lacking
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.limits import MAX_MESSAGE_BYTES
 
@@ -33,6 +35,15 @@ MAX_WORK: Final = 64
 
 Find = Callable[[bytes, str, int], bytes | None]
 """(digest, of what, largest size) -> the blob, None where the record has none under this digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """A message that has a place in the protocol: its row in the table, and that place."""
+
+    sent: Sent
+    row: ProtocolRow
+    place: Place
 
 
 class Proceedings:
@@ -51,6 +62,10 @@ class Proceedings:
 
     def message(self, sent: Sent) -> None:
         """A message that was sent."""
+        self.take(self.rule(sent))
+
+    def rule(self, sent: Sent) -> Ruling:
+        """Check a message. A client's leaves no trace before :meth:`take`; what others say is followed as it is read."""
         header, conversation = sent.head.header, self.conversation
         what = f"{header.kind[:40]} of {header.sender[:40]}"
         if header.kind == ROSTER:
@@ -66,7 +81,13 @@ class Proceedings:
         _check_work(sent, what)
         if self._blobs is not None:
             self._body(sent, row, what, self._blobs)
-        conversation.note(sent.head, row, place, sent=True)
+        return Ruling(sent, row, place)
+
+    def take(self, ruling: Ruling) -> None:
+        """Note a message that :meth:`rule` accepted, before another one is taken."""
+        self.conversation.note(ruling.sent.head, ruling.row, ruling.place, sent=True)
+        if self._blobs is not None:
+            self._blobs.name(ruling.sent.body)
 
     def unsent(self, entry: Unsent) -> None:
         """A message that was not delivered."""
@@ -86,6 +107,25 @@ class Proceedings:
             raise IntegrityError(
                 f"note: expected a place up to round {reached}, found epoch {where.epoch}, round {where.round}, "
                 f"attempt {where.attempt}"
+            )
+        self.check_objected(entry)
+
+    def check_objected(self, entry: LeftOut) -> None:
+        """The signed objection decides whose update the auditor lacks: a note that says so names one of these clients.
+
+        Without bodies it is not known whom the objection names. Raises: IntegrityError.
+        """
+        if LACKED not in " ".join(entry.reason.casefold().split()):
+            return
+        place = self.conversation.places.get(entry.position)
+        if place is None or not place.said.get(OBJECTION):
+            raise IntegrityError(
+                f"note: expected an objection of the auditor before it, found none; it names {entry.party}"
+            )
+        named = (entry.party,) if place.lacking is None else place.lacking
+        if entry.party not in named or entry.reason != reason(entry.party, lacking(entry.party)):
+            raise IntegrityError(
+                f"note: the auditor's objection names {', '.join(named)}; the note about {entry.party} names another client"
             )
 
     def _known(self, name: str) -> bool:
@@ -141,11 +181,13 @@ class _Blobs:
     def body(self, digest: bytes, what: str, row: ProtocolRow) -> bytes | None:
         """The body of a line; of a kind that is not kept it may be missing."""
         blob = (self.need if row.kept else self.get)(digest, what, row.most_bytes + MAX_MESSAGE_BYTES)
-        if blob is not None and len(blob) > SMALL_BODY_BYTES:
-            if digest in self._named:
-                raise IntegrityError(f"{what}: its body is that of an earlier message; a replay")
-            self._named.add(digest)
+        if blob is not None and len(blob) > SMALL_BODY_BYTES and digest in self._named:
+            raise IntegrityError(f"{what}: its body is that of an earlier message; a replay")
         return blob
+
+    def name(self, digest: bytes) -> None:
+        """A message on record has this body."""
+        self._named.add(digest)
 
 
 def _roster(sent: Sent) -> Roster:

@@ -53,7 +53,6 @@ class Attempt:
     uploads: dict[str, tuple[Header, Commitment]] = field(default_factory=dict)
     sum: Header | None = None
     confirmation: Header | None = None
-    ready: list[str] = field(default_factory=list)
 
 
 class Statements:
@@ -236,10 +235,12 @@ class Statements:
 
     def _objection(self, head: SignedHeader, body: bytes) -> None:
         header, objection = head.header, decode(body, m.Objection)
-        published = self._conversation.places[header.position].header(m.COMMITMENTS, COORDINATOR)
+        place = self._conversation.places[header.position]
+        published = place.header(m.COMMITMENTS, COORDINATOR)
         listed = self._attempts[header.position].listed
         if published is not None and listed is not None:  # the grammar has it after the list
             check_objection(objection, published.header.digest, listed)
+        place.lacking = objection.lacking
 
     def _sum(self, head: SignedHeader, body: bytes) -> None:
         header, message = head.header, m.read_sum(body)
@@ -299,10 +300,8 @@ class Statements:
 
     def _ready(self, head: SignedHeader, body: bytes) -> None:
         header = head.header
-        attempt = self._attempts[header.position]
         if (m.UPDATE, header.sender) not in self._conversation.places[header.position].slots:
             raise IntegrityError(f"ready of {header.sender}: it has no update in this attempt")
-        attempt.ready.append(header.sender)
 
     def _request(self, head: SignedHeader, body: bytes) -> None:
         header, request = head.header, decode(body, DecryptionRequest)
@@ -312,7 +311,7 @@ class Statements:
             raise IntegrityError(
                 f"request: expected {threshold} different holders, found {', '.join(request.active)[:200]}"
             )
-        if not set(request.active) <= set(attempt.ready):
+        if not set(request.active) <= set(place.said.get(m.READY, {})):
             raise IntegrityError("request: it names a holder that did not say that it is ready")
         sum_, confirmation = attempt.sum, attempt.confirmation
         if (

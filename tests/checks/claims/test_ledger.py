@@ -15,7 +15,9 @@ from hefl_core.checks.claims.ledger import LEDGER, check_claims, to_markdown
 from hefl_core.checks.claims.planted import turn_mask, unconfirm
 from hefl_core.errors import NotChecked, ParameterError, RuntimeUnavailable
 from hefl_core.federation.client import Client
+from hefl_core.federation.record.transcript import Transcript
 from hefl_core.keys import identity, sealing
+from hefl_core.probes import private_forms
 from hefl_core.probes.findings import PLANTED as PLANTED_IN_MEMORY
 from hefl_core.probes.findings import Blindness, Guessing, Looked
 from hefl_core.probes.findings import Control as ControlOf
@@ -74,6 +76,32 @@ def test_each_row_has_faults_of_two_kinds_and_says_which():
 
 
 # -- faults that no control plants: in the parties themselves ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "stage", "what"),
+    [
+        ({"clip_norm": 0.05}, "trained", "before its clip"),
+        ({"clip_norm": 0.05, "dp_noise": 0.5}, "before_noise", "before its noise"),
+        ({"bound": "adaptive"}, "trained", "before its clip"),
+    ],
+)
+def test_what_an_update_was_before_is_looked_for_as_well(monkeypatch, changes, stage, what):
+    """The leak lies in a sealed body, which nothing else reads: without these needles it slips through."""
+    result = run_experiment(SMALL.but(model="logistic", rounds=1, **changes))
+    transcript = result.transcript
+    leaked = getattr(result.observations[1][0], stage)
+    assert leaked and leaked != result.observations[1][0].update
+    target = next(sent for sent in transcript.sent if sent.step == m.UPDATE)
+    told = replace(result, transcript=Transcript._restore(transcript.lines, dict(transcript.blobs)))
+    told.transcript.blobs[target.body] += leaked
+    claim = next(one for one in LEDGER if one.id == "coordinator-blind")
+    assert claim.examine(result).verdict is ClaimVerdict.HOLDS
+    found = claim.examine(told)
+    assert found.verdict is ClaimVerdict.FAILS and what in found.evidence, found
+    for module in (evidence, private_forms):
+        monkeypatch.setattr(module, "stages_of", lambda seen: ())
+    assert claim.examine(told).verdict is ClaimVerdict.HOLDS
 
 
 def key_over(ring, secret):
