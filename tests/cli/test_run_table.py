@@ -70,6 +70,6 @@ def test_declarations_that_mean_nothing_are_refused(tmp_path):
     path.write_bytes(PLAIN)
     for text in ("magic=1", "missing", "kind=age", "kind=age=magic", "header=maybe", "drop-unlabelled=1"):
         assert isinstance(run("--dataset", f"csv:{path}", f"--declare={text}").exception, ParameterError), text
-    assert isinstance(run("--dataset", "digits", "--label", "age").exception, DataError)
+    assert isinstance(run("--dataset", "digits", "--label", "age").exception, ParameterError)
     assert isinstance(run("--dataset", "table:" + "0" * 64).exception, DataError)
     assert shelf.known("table:" + "0" * 64) is None
