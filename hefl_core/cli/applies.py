@@ -55,6 +55,13 @@ _ON_RAY: Final[Rules] = (
     Rule("--runtime ray", ("runtime",), lambda given: given["runtime"] == "ray", "leave it out, or add --runtime ray"),
 )
 _OF_TABLE: Final[Rules] = (Rule("--dataset csv:PATH or csv-dir:FOLDER", ("dataset",), _table),)
+_OF_COLUMNS: Final[Rules] = (
+    Rule(
+        "--dataset csv:PATH, csv-dir:FOLDER or npz:FILE",
+        ("dataset",),
+        lambda given: _table(given) or str(given["dataset"]).startswith("npz:"),
+    ),
+)
 _OF_ONE_TABLE: Final[Rules] = (
     Rule(
         "--dataset csv:PATH",
@@ -65,7 +72,7 @@ _OF_ONE_TABLE: Final[Rules] = (
 )
 _RUN: Final[Mapping[str, Rules]] = {
     "dataset": ALWAYS,
-    "label": _OF_TABLE,
+    "label": _OF_COLUMNS,
     "schema": _OF_ONE_TABLE,
     "declare": _OF_TABLE,
     "mark_missing": _OF_ONE_TABLE,

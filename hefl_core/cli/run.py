@@ -16,6 +16,7 @@ from hefl_core.cli.output import (
     progress,
     rounds_table,
     say_remarks,
+    say_set,
     say_signs,
     say_table,
     warn_insecure,
@@ -27,7 +28,7 @@ from hefl_core.federation.experiment import Experiment, read_bound
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.transcript import Transcript, blob_folder, newest_roster
 from hefl_core.federation.record.verify import pin_of
-from hefl_core.learning import shelf
+from hefl_core.learning import own_sets, shelf
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import with_forecast
@@ -63,10 +64,13 @@ def run(
     dataset: Annotated[
         str,
         typer.Option(
-            help="digits, breast_cancer, credit, mnist-5000, mnist, csv:PATH[:LABEL], or csv-dir:FOLDER with a file for each client"
+            help="digits, breast_cancer, credit, mnist-5000, mnist, csv:PATH[:LABEL], csv-dir:FOLDER with a file for each client, "
+            "npz:FILE[#LABEL], npy:FILE (last column) or pictures:FOLDER[#SIDE] with a folder for each class"
         ),
     ] = _DEFAULT.dataset,
-    label: Annotated[str | None, typer.Option(help="with csv: the column to learn; omitted: guessed, and said")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="with csv or npz: the column or array to learn; omitted: guessed, and said")
+    ] = None,
     schema: Annotated[
         Path | None, typer.Option(help="with csv: columns, kinds and classes as `table check --schema` wrote them")
     ] = None,
@@ -146,6 +150,8 @@ def run(
     require_different((transcript, transcript and f"{transcript}{ROSTER}", transcript and f"{transcript}{HEADS}", json))
     if (own := shelf.known(experiment.dataset)) is not None:
         say_table(own.table, own.warnings)
+    if (given := own_sets.known(experiment.dataset)) is not None:
+        say_set(given)
     if experiment.dataset.startswith(TABLES):
         for source in shelf.tables(experiment.dataset).sources:
             if source is not None:
