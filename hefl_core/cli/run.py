@@ -22,7 +22,6 @@ from hefl_core.cli.output import (
     warn_insecure,
 )
 from hefl_core.cli.streams import STDERR
-from hefl_core.cli.tables import declarations, said
 from hefl_core.errors import DataError
 from hefl_core.federation.experiment import Experiment, read_bound
 from hefl_core.federation.record.client_heads import ClientHeads
@@ -35,6 +34,7 @@ from hefl_core.runtime.result import with_forecast
 from hefl_core.runtime.services.one_machine import NOTE
 from hefl_core.runtime.stage import whereabouts
 from hefl_core.tables.hospitals import TABLES
+from hefl_core.tables.said import declarations, said
 from hefl_core.tables.schema import TableSchema
 
 _DEFAULT = Experiment()

@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from hefl_core.cli.main import app
-from hefl_core.cli.tables import declarations, said
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.federation.experiment import Experiment
 from hefl_core.learning import shelf
 from hefl_core.runtime.client_home import dealt_data
+from hefl_core.tables.said import declarations, said
 from hefl_core.tables.source import TableSource
 from tests.tables.kinds import CITIES, GAPS, KINDS, PLAIN
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hefl_core.cli.tables import declarations, said
 from hefl_core.errors import DataError
 from hefl_core.learning import shelf
 from hefl_core.learning.datasets import load_dataset
 from hefl_core.learning.split import split_indices
 from hefl_core.tables.declared import Declared, DeclaredColumn, Kind
+from hefl_core.tables.said import declarations, said
 from hefl_core.tables.schema import TableSchema, propose
 from hefl_core.tables.source import TableSource
 from hefl_core.tables.statistics import fit

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from hefl_core.tables.agreement import agree
+from hefl_core.tables.agreement import agree, refuse_shifted
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.decision import listed, refused, shown
 from hefl_core.tables.declared import Kind
@@ -31,11 +31,14 @@ class _Form(msgspec.Struct, frozen=True, tag="column", forbid_unknown_fields=Tru
     words: tuple[str, str] | None = None
     left_out: LeftOut | None = None
     marked: bool = False
+    only: str = ""
 
     def column(self, categories: tuple[str, ...]) -> ColumnSchema:
         """The column with all clients' categories."""
         own = categories if self.kind.has_categories else ()
-        return ColumnSchema(self.name, self.kind, own, self.unit, self.words, self.left_out, self.marked)
+        return ColumnSchema(
+            self.name, self.kind, own, self.unit, self.words, self.left_out, self.marked, only=self.only
+        )
 
 
 class _Category(msgspec.Struct, frozen=True, tag="category", forbid_unknown_fields=True):
@@ -58,7 +61,10 @@ def texts(proposal: TableSchema) -> Iterator[bytes]:
 def _parts(proposal: TableSchema) -> Iterator[_Part]:
     yield _Label(proposal.label, proposal.yes_no, bool(proposal.classes))
     for at, column in enumerate(proposal.columns):
-        yield _Form(at, column.name, column.kind, column.unit, column.words, column.left_out, column.marked)
+        form = _Form(
+            at, column.name, column.kind, column.unit, column.words, column.left_out, column.marked, column.only
+        )
+        yield form
         yield from (_Category(column.name, category) for category in column.categories)
     yield from (_Class(name) for name in proposal.classes)
 
@@ -72,7 +78,9 @@ def united(counted: Iterable[tuple[bytes, int]], clients: int) -> TableSchema:
     parts = [(_read(text), times) for text, times in counted]
     labels = [part for part, _ in parts if isinstance(part, _Label)]
     classes = tuple(sorted(part.name for part, _ in parts if isinstance(part, _Class)))
-    _require_one_kind(labels)
+    _require_one_label(labels)
+    having = {part.name: times for part, times in parts if isinstance(part, _Class)}
+    refuse_shifted(labels[0].name, having, clients)
     forms, categories = _forms(parts, clients)
     # agree() asks which forms there are, not who has them: each form stands in at least one proposal made up here.
     most = max(len(labels), min(clients, 2), *(len(some) for some in forms))
@@ -109,7 +117,12 @@ def _forms(parts: list[tuple[_Part, int]], clients: int) -> tuple[list[list[_For
     return list(forms.values()), categories
 
 
-def _require_one_kind(labels: list[_Label]) -> None:
+def _require_one_label(labels: list[_Label]) -> None:
+    """Nobody knows which client has which: no number of a client can be named."""
+    names = sorted({label.name for label in labels})
+    if len(names) > 1:
+        found = listed(map(shown, names))
+        raise refused("label", "one label at all clients", found, "name the label, and the column alike in all tables")
     kinds = {label.classes for label in labels}
     if len(kinds) != 1:
         found = "classes at one client and values at another" if kinds else "none"
