@@ -130,8 +130,8 @@ def _path_and_mark(text: str) -> tuple[Path, str | None]:
         path = Path(text[:end]).expanduser()
         if path.exists():
             return path, text[end + 1 :] or None
-    path, _, mark = text.partition("#")
-    return Path(path).expanduser(), mark or None
+    nothing, _, mark = text.partition("#")
+    return Path(nothing).expanduser(), mark or None
 
 
 def _side(mark: str | None) -> int | None:

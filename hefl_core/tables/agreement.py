@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -127,7 +126,6 @@ def _classes(proposals: Sequence[TableSchema]) -> tuple[tuple[str, ...], bool]:
     united = {one for proposal in proposals for one in proposal.classes}
     classes = sorted_classes(united)
     _refuse_two_ways(proposals[0].label, united)
-    refuse_shifted(proposals[0].label, Counter(one for each in proposals for one in each.classes), len(proposals))
     if all(proposal.yes_no for proposal in proposals):
         return pair_of(classes) or YES_NO, True
     refuse_spellings(proposals[0].label, classes)
@@ -141,7 +139,7 @@ def _classes(proposals: Sequence[TableSchema]) -> tuple[tuple[str, ...], bool]:
 def refuse_shifted(label: str, having: Mapping[str, int], clients: int) -> None:
     """Reject 0 and 1 at some clients beside 1 and 2 at the others: two classes that were counted from another number.
 
-    ``having``: number of clients with each class.
+    ``having``: number of clients with each class, of those that somebody has a row of.
     Raises: DataError. Three classes of which each client lacks the first or the last look the same, so they must be words.
     """
     if len(having) != 3 or not all(name.isdecimal() for name in having):
@@ -159,9 +157,10 @@ def _refuse_two_ways(label: str, classes: set[str]) -> None:
     Two languages of yes and no agree; numbers beside words say nothing of which is which.
     """
     lowered = {name.lower() for name in classes}
+    known = {word for pair in PAIRS if pair != DIGITS for word in pair}
     words = [pair for pair in PAIRS if pair != DIGITS and set(pair) <= lowered]
     others = lowered - {word for pair in words for word in pair}
     numbers = {name for name in others if name.replace(".", "", 1).isdecimal()}
-    if words and (numbers or (len(words) > 1 and others)):
+    if words and (numbers or others & known or (len(words) > 1 and others)):
         found = listed(map(shown, sorted_classes(classes)))
         raise refused(f"label {shown(label)}", "one way to write yes and no at all clients", found, _DECLARE_BOOLEAN)

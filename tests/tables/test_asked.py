@@ -51,6 +51,7 @@ TWO_WAYS = {
     "words beside 1 and 2": (("no", "yes"), ("1", "2"), ("no", "yes")),
     "all three": (("ja", "nein"), ("0", "1"), ("1", "2")),
     "two languages and a third class": (("ja", "nein"), ("no", "yes"), ("no", "yes", "unknown")),
+    "half of another language": (("ja", "nein"), ("no", "unknown"), ("no", "unknown")),
 }
 
 
@@ -58,10 +59,6 @@ TWO_WAYS = {
 def test_one_pair_in_numbers_and_words_is_asked_about(kind):
     """Before, 0 and 1 were taken for no and yes, and 1 and 2 became classes of their own."""
     refused_both_ways([hospital(ill) for ill in TWO_WAYS[kind]], "one way to write yes and no at all clients")
-
-
-def test_numbers_that_begin_with_another_are_asked_about():
-    refused_both_ways([hospital(ill) for ill in (("0", "1"), ("1", "2"), ("0", "1"))], "0 at 2, 2 at 1, and 1 at both")
 
 
 def test_what_is_one_meaning_agrees():

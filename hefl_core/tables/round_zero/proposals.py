@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from hefl_core.tables.agreement import agree, refuse_shifted
+from hefl_core.tables.agreement import agree
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.decision import listed, refused, shown
 from hefl_core.tables.declared import Kind
@@ -79,8 +79,6 @@ def united(counted: Iterable[tuple[bytes, int]], clients: int) -> TableSchema:
     labels = [part for part, _ in parts if isinstance(part, _Label)]
     classes = tuple(sorted(part.name for part, _ in parts if isinstance(part, _Class)))
     _require_one_label(labels)
-    having = {part.name: times for part, times in parts if isinstance(part, _Class)}
-    refuse_shifted(labels[0].name, having, clients)
     forms, categories = _forms(parts, clients)
     # agree() asks which forms there are, not who has them: each form stands in at least one proposal made up here.
     most = max(len(labels), min(clients, 2), *(len(some) for some in forms))
@@ -91,6 +89,11 @@ def united(counted: Iterable[tuple[bytes, int]], clients: int) -> TableSchema:
         columns = tuple(form.column(tuple(sorted(categories[form.name]))) for form in chosen)
         made.append(TableSchema(columns, label.name, classes, label.yes_no))
     return agree(made)
+
+
+def having(counted: Iterable[tuple[bytes, int]]) -> dict[str, int]:
+    """Number of clients that propose each class. A lone no or 1 proposes its other half as well."""
+    return {part.name: times for text, times in counted if isinstance(part := _read(text), _Class)}
 
 
 def _read(text: bytes) -> _Part:
