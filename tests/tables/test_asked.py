@@ -186,6 +186,34 @@ def test_times_with_a_zone_and_without_one_do_not_mix():
         sums(bare, fit(zoned, propose(zoned)))
 
 
+UNUSED = {
+    "order of numbers": (
+        lambda at: at % 5,
+        {"dates": "day"},
+        "expected dates, as their order is declared, found kind number",
+    ),
+    "mark of texts": (
+        lambda at: "uvw"[at % 3],
+        {"decimal": "comma"},
+        "as a decimal mark is declared, found kind category",
+    ),
+    "mark of dates": (lambda at: f"2025-03-{1 + at % 28:02}", {"decimal": "point"}, "found kind date"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSED)
+def test_a_declaration_that_changes_nothing_is_refused(kind):
+    cell, how, said = UNUSED[kind]
+    with pytest.raises(DataError, match=said):
+        table(cell, declared=Declared((DeclaredColumn("x", **how),)))
+
+
+def test_a_mark_may_be_declared_where_one_hospital_has_0_and_1_only():
+    assert (
+        table(lambda at: at % 2, declared=Declared((DeclaredColumn("x", decimal="comma", keep=True),))).columns[1].words
+    )
+
+
 def test_what_was_asked_still_trains_on_the_shelf():
     source = "\n".join(["age,x,ill", *(f"{at % 11},1:{10 * 2 ** (at % 3)},{at % 2}" for at in range(ROWS))]).encode()
     with pytest.raises(DataError, match="titer"):
