@@ -7,16 +7,20 @@ table exists in this session only.
 from __future__ import annotations
 
 import hashlib
+from pathlib import PurePath
+from typing import Literal, overload
 
 import streamlit as st
 
 from hefl_core.app.comparison import Choice, Comparison
-from hefl_core.app.own_table import OwnTable, Upload
+from hefl_core.app.own_table import OwnArrays, OwnTable, Upload
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import HeflError
+from hefl_core.learning.own_sets import GivenSource
 from hefl_core.runtime.result import ClaimVerdict
 from hefl_core.tables.declared import SEPARATORS, Declared, DeclaredColumn, Kind
 from hefl_core.tables.dialect import SEPARATOR_NAMES
+from hefl_core.tables.source import TableSource
 from hefl_core.terms.experiment import Experiment
 from pages import training as training_page
 from pages.parts import decisions, frame, hospitals
@@ -50,9 +54,20 @@ def _one() -> None:
             "sidebar's experiment, and forgotten with this tab."
         )
     )
-    uploaded = st.file_uploader(_("Table"), type=["csv", "tsv", "tab", "txt"], key="own:file", max_upload_size=5)
+    st.caption(
+        _(
+            "Arrays as .npz (features and labels) or .npy (the last column is the label), and pictures as a .zip with one folder "
+            "for each class, train as well."
+        )
+    )
+    types = ["csv", "tsv", "tab", "txt", "npz", "npy", "zip"]
+    uploaded = st.file_uploader(_("Table"), type=types, key="own:file", max_upload_size=5)
     if uploaded is None:
         _forget()
+        return
+    suffix = PurePath(uploaded.name).suffix.lower()
+    if suffix in (".npz", ".npy", ".zip"):
+        _with_arrays(uploaded.getvalue(), suffix)
         return
     _with_table(uploaded.getvalue())
 
@@ -82,7 +97,7 @@ def _with_table(content: bytes) -> None:
         return
     label = st.selectbox(_("Label"), (None, *names), format_func=lambda n: n or _("guess it"), key=f"own:label:{mark}")
     try:
-        table = _keep(upload, label)
+        table = _keep(upload.source(label))
         _preview(table)
     except HeflError as error:
         _forget()
@@ -90,12 +105,46 @@ def _with_table(content: bytes) -> None:
         _change(upload, names, mark)
         return
     _change(upload, names, mark)
-    experiment = frame.experiment().but(dataset=table.name, partition="iid", trainer="numpy")
     try:
-        training_page.partition(experiment)
-        _train(experiment)
+        _deal_and_train(table.name)
     except HeflError as error:
         frame.explain(error)
+
+
+def _with_arrays(content: bytes, suffix: str) -> None:
+    """Arrays or pictures: nothing to decide but where the labels are, and one size."""
+    mark = hashlib.sha256(content).hexdigest()[:12]
+    label, side = None, None
+    if suffix == ".npz":
+        label = st.text_input(_("Array with the labels; empty: by its usual name"), key=f"own:array:{mark}").strip()
+    if suffix == ".zip":
+        side = st.number_input(_("Side of every picture in pixels; 0: as they are"), 0, 256, 0, key=f"own:side:{mark}")
+    form: Literal["arrays", "pictures"] = "pictures" if suffix == ".zip" else "arrays"
+    try:
+        own = _keep(GivenSource(form, content, label or None, side or None))
+        data = own.given.dataset
+        said = _("{train} rows to train on, {test} held out, {columns} columns, classes: {classes}.")
+        st.success(
+            said.format(
+                train=len(data.train),
+                test=len(data.test),
+                columns=len(data.feature_names),
+                classes=quoted(", ".join(data.classes[:8])),
+            ),
+            icon=":material/check:",
+        )
+        for warning in own.given.warnings:
+            st.warning(quoted(sentence(warning)), icon=":material/warning:")
+        _deal_and_train(own.name)
+    except HeflError as error:
+        frame.explain(error)
+
+
+def _deal_and_train(name: str) -> None:
+    """Raises: DataError for fewer examples than the clients need."""
+    experiment = frame.experiment().but(dataset=name, partition="iid", trainer="numpy")
+    training_page.partition(experiment)
+    _train(experiment)
 
 
 def _whole(mark: str) -> tuple[Declared, bool]:
@@ -138,18 +187,22 @@ def _whole(mark: str) -> tuple[Declared, bool]:
     return declared, marked
 
 
-def _keep(upload: Upload, label: str | None) -> OwnTable:
-    """Put the table on the shelf; the one before is taken down. Raises: DataError."""
-    source, kept = upload.source(label), st.session_state.get(_KEPT)
+@overload
+def _keep(source: TableSource) -> OwnTable: ...
+@overload
+def _keep(source: GivenSource) -> OwnArrays: ...
+def _keep(source: TableSource | GivenSource) -> OwnTable | OwnArrays:
+    """Put the data on the shelf; those before are taken down. Raises: DataError."""
+    kept: OwnTable | OwnArrays | None = st.session_state.get(_KEPT)
     if kept is None or kept.source != source:
         _forget()
-        kept = OwnTable(source)
+        kept = OwnTable(source) if isinstance(source, TableSource) else OwnArrays(source)
         st.session_state[_KEPT] = kept
     return kept
 
 
 def _forget() -> None:
-    kept: OwnTable | None = st.session_state.pop(_KEPT, None)
+    kept: OwnTable | OwnArrays | None = st.session_state.pop(_KEPT, None)
     comparison: Comparison | None = st.session_state.pop(NAME, None)
     if comparison is not None:
         comparison.cancel()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from hefl_core.app.job import Job
+from hefl_core.errors import ParameterError
 from hefl_core.learning import shelf
 from hefl_core.runtime.agreement import Agreement, agree
+from hefl_core.tables.declared import Declared
 from hefl_core.tables.hospitals import HospitalTables
+from hefl_core.tables.said import declarations, said
 from hefl_core.tables.source import TableSource
 from hefl_core.tables.table import Table
 from hefl_core.terms.experiment import Experiment
@@ -19,9 +23,11 @@ class AgreementJob(Job):
     Raises: DataError naming the client whose file cannot be read.
     """
 
-    def __init__(self, experiment: Experiment, files: Sequence[bytes], label: str | None = None) -> None:
+    def __init__(
+        self, experiment: Experiment, files: Sequence[bytes], label: str | None = None, declared: Declared | None = None
+    ) -> None:
         super().__init__("round zero")
-        own = [TableSource(content, label) for content in files]
+        own = [TableSource(content, label, declared or Declared()) for content in files]
         held = HospitalTables.of(own)
         self.tables: tuple[Table, ...] = tuple(source.read() for source in own)
         self.experiment = experiment.but(
@@ -38,6 +44,16 @@ class AgreementJob(Job):
     def work(self) -> None:
         """Run round zero."""
         self.agreement = agree(self.experiment)
+
+
+def declared_in(text: str) -> Declared:
+    """Declarations in one line, as after ``run --declare``, with quotes around what has blanks. Raises: ParameterError."""
+    try:
+        return declarations(said(shlex.split(text)))
+    except ValueError as error:
+        if isinstance(error, ParameterError):
+            raise
+        raise ParameterError(f"declarations: expected closed quotes, found {text[:80]!r}", "close them") from error
 
 
 def _custody(experiment: Experiment, clients: int) -> str:

@@ -16,7 +16,7 @@ from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.base import SecretShare
-from hefl_core.tables.source import CSV
+from hefl_core.tables.doors import is_path
 
 
 def of_run(run: Run) -> Capture:
@@ -40,7 +40,7 @@ def of_transcript(transcript: Transcript) -> Capture:
         wrote it would choose which file is read here.
     """
     dataset = transcript.manifest.experiment.dataset
-    if dataset.startswith(CSV):
+    if is_path(dataset):
         raise DataError(
             f"record: expected a data set's name, found a path ({dataset[:60]!r}); run the experiment again here"
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import weakref
 from dataclasses import dataclass, replace
 
-from hefl_core.learning import shelf
+from hefl_core.learning import own_sets, shelf
+from hefl_core.learning.own_sets import GivenSource
 from hefl_core.runtime.client_home import forget_table
 from hefl_core.tables.column import Column
 from hefl_core.tables.decision import Decision
@@ -27,6 +28,16 @@ class OwnTable:
     def rows(self) -> tuple[ColumnRow, ...]:
         """One row for each column, in the file's order."""
         return tuple(map(ColumnRow.of, self.shelved.table.columns))
+
+
+class OwnArrays:
+    """Arrays or pictures, kept as a table is. Raises: DataError."""
+
+    def __init__(self, source: GivenSource) -> None:
+        self.source = source
+        self.name = own_sets.put(source)
+        self.forget = weakref.finalize(self, forget_table, self.name)
+        self.given = own_sets.find(self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,9 @@ class LazyCommand:
             found = alone
         command = get_command(found)
         command.epilog = CODES
+        from hefl_core.cli.applies import guard  # `--help` needs no rule
+
+        guard(command, self.name)
         return command
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from hefl_core.cli.streams import STDERR
 from hefl_core.evaluation import ClassMetrics
+from hefl_core.learning.own_sets import OwnSet
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import ClaimVerdict, RoundResult, RunResult
 from hefl_core.shown import visible
@@ -157,6 +158,16 @@ def say_table(table: OwnTable, warnings: Iterable[Decision]) -> None:
     lines = [f"{table.name}: {len(table):,} rows, {len(table.learnt)} of {len(table.columns)} columns are learnt from"]
     for line in (*lines, str(table.label.decision), *map(str, said)):
         STDERR.print(f"[yellow]TABLE[/] {escape(visible(line))}", highlight=False)
+
+
+def say_set(given: OwnSet) -> None:
+    """Print what a user's own arrays or pictures were read as."""
+    data = given.dataset
+    rows, features = len(data.train) + len(data.test), len(data.feature_names)
+    classes = ", ".join(data.classes)
+    lines = [f"{data.source}: {rows:,} rows of {features:,} numbers, classes {classes}", *map(str, given.warnings)]
+    for line in lines:
+        STDERR.print(f"[yellow]DATA[/] {escape(visible(line))}", highlight=False)
 
 
 def say_remarks(remarks: Iterable[object]) -> None:

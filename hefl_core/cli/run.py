@@ -16,23 +16,24 @@ from hefl_core.cli.output import (
     progress,
     rounds_table,
     say_remarks,
+    say_set,
     say_signs,
     say_table,
     warn_insecure,
 )
 from hefl_core.cli.streams import STDERR
-from hefl_core.cli.tables import declarations, said
 from hefl_core.errors import DataError
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.transcript import Transcript, blob_folder, newest_roster
-from hefl_core.federation.record.verify import pin_of
-from hefl_core.learning import shelf
+from hefl_core.federation.record.verify import pin_of, verify
+from hefl_core.learning import own_sets, shelf
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import with_forecast
 from hefl_core.runtime.services.one_machine import NOTE
 from hefl_core.runtime.stage import whereabouts
 from hefl_core.tables.hospitals import TABLES
+from hefl_core.tables.said import declarations, said
 from hefl_core.tables.schema import TableSchema
 from hefl_core.terms.experiment import Experiment, read_bound
 
@@ -45,28 +46,37 @@ WITHHELD = (
 
 
 HEADS, ROSTER = ".heads", ".roster"
+ROUND_ZERO = ".round-zero"
+"""Ending of the record of round zero, which `verify` reads like any other, with its own roster and heads."""
 
 
 def record_output(target: str | None) -> str | None:
     """Option callback: the transcript, its folder of bodies, its pin and its heads can be written. Raises: ParameterError."""
     if target is not None:
-        path = Path(target)
-        for one in (path, Path(f"{path}{ROSTER}"), Path(f"{path}{HEADS}")):
-            require_writable(one)
-        if path.exists() and not path.is_file():
-            raise refused(path, "no regular file; a transcript's bodies lie beside it")
-        require_folder(blob_folder(path))
+        for path in (Path(target), Path(f"{target}{ROUND_ZERO}")):
+            for one in _files_of(path):
+                require_writable(one)
+            if path.exists() and not path.is_file():
+                raise refused(path, "no regular file; a transcript's bodies lie beside it")
+            require_folder(blob_folder(path))
     return target
+
+
+def _files_of(record: Path) -> tuple[Path, ...]:
+    return (record, Path(f"{record}{ROSTER}"), Path(f"{record}{HEADS}"))
 
 
 def run(
     dataset: Annotated[
         str,
         typer.Option(
-            help="digits, breast_cancer, credit, mnist-5000, mnist, csv:PATH[:LABEL], or csv-dir:FOLDER with a file for each client"
+            help="digits, breast_cancer, credit, mnist-5000, mnist, csv:PATH[:LABEL], csv-dir:FOLDER with a file for each client, "
+            "npz:FILE[#LABEL], npy:FILE (last column) or pictures:FOLDER[#SIDE] with a folder for each class"
         ),
     ] = _DEFAULT.dataset,
-    label: Annotated[str | None, typer.Option(help="with csv: the column to learn; omitted: guessed, and said")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="with csv or npz: the column or array to learn; omitted: guessed, and said")
+    ] = None,
     schema: Annotated[
         Path | None, typer.Option(help="with csv: columns, kinds and classes as `table check --schema` wrote them")
     ] = None,
@@ -143,9 +153,12 @@ def run(
         epoch_rounds=epoch_rounds,
         observed=observed and runtime != "strict",  # services never observe
     )
-    require_different((transcript, transcript and f"{transcript}{ROSTER}", transcript and f"{transcript}{HEADS}", json))
+    records = (transcript, f"{transcript}{ROUND_ZERO}") if transcript else ()
+    require_different((*(one for record in records for one in _files_of(Path(record))), json))
     if (own := shelf.known(experiment.dataset)) is not None:
         say_table(own.table, own.warnings)
+    if (given := own_sets.known(experiment.dataset)) is not None:
+        say_set(given)
     if experiment.dataset.startswith(TABLES):
         for source in shelf.tables(experiment.dataset).sources:
             if source is not None:
@@ -159,12 +172,18 @@ def run(
     checked = with_forecast(check_claims(result))
     if transcript:
         kept(Path(transcript), lambda path: _save_record(checked.transcript, path))
+        zero = checked.round_zero_record
+        if zero is not None:
+            kept(Path(f"{transcript}{ROUND_ZERO}"), lambda path: _save_record(zero, path))
         if not checked.transcript.released:
             STDERR.print(WITHHELD)
     if json:
         write_json(json, checked.to_json())
     if checked.round_zero is not None:
         STDERR.print(str(checked.round_zero), markup=False)
+    if checked.round_zero_record is not None:
+        verdict = verify(checked.round_zero_record, pin_of(checked.round_zero_record))
+        STDERR.print(f"round zero's record: {verdict}", markup=False)
     warn_insecure(checked)
     say_remarks(checked.remarks)
     say_signs(checked)

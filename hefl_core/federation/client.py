@@ -51,6 +51,14 @@ Evaluate: TypeAlias = Callable[[Parameters], Evaluation]
 
 
 @dataclass(frozen=True, slots=True)
+class OwnClip:
+    """What a client cut off its own update. ``shortened``: to the norm's clip; ``entries``: beyond an adaptive bound."""
+
+    shortened: bool
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """A client's private side as the observer sees it, when the experiment is observed. Arrays as raw bytes.
 
@@ -508,6 +516,18 @@ class Client(Holder):
         Raises: IntegrityError when the record ends before that message, or is not chained from there.
         """
         return self.identity.sign(closing_statement(self.manifest.id, *end.check(self.name, self.head[1])))
+
+    @property
+    def own_clip(self) -> OwnClip | None:
+        """How this client's newest update was made to fit; None before the first, and after a restart within the round.
+
+        Leaks: for the owner only; it goes into no message but the observer's.
+        """
+        if self._update is None or self._update[0] != self.rounds_done:
+            return None
+        limit, raw = self.manifest.experiment.clip_norm, self._update[1] if self._raw is None else self._raw
+        entries = 0 if self._fitted is None else self._fitted[2].clipped
+        return OwnClip(limit is not None and norm_of(raw) > limit, entries)
 
     @property
     def head(self) -> tuple[int, bytes]:

@@ -22,10 +22,9 @@ from hefl_core.ids import digest
 from hefl_core.learning.base import Dataset, Scaling
 from hefl_core.learning.given import MAX_CLASSES, Given, check_classes, check_size, dataset_of
 from hefl_core.tables.decision import listed, refused, shown, unseen
+from hefl_core.tables.doors import ARRAYS
 from hefl_core.tables.reading import content_at
 
-ARRAYS: Final = "arrays:"
-"""Prefix of the names of such data sets; 64 hex digits follow."""
 MAX_BYTES: Final = 512 * 2**20
 MAX_UNPACKED: Final = 1024 * 2**20
 _LARGEST: Final = 1e30
@@ -61,7 +60,7 @@ class Arrays:
     digest: str
 
 
-def put_arrays(source: bytes | str | Path) -> Dataset:
+def put_arrays(source: bytes | str | Path, label: str | None = None) -> Dataset:
     """Read a file, or the bytes of an upload, as a data set named ``arrays:`` and the digest of its content.
 
     A fifth is held out unless the file names its own test arrays. Bytes (uint8) are divided by 255 as pixels are, other
@@ -69,7 +68,7 @@ def put_arrays(source: bytes | str | Path) -> Dataset:
 
     Raises: DataError as :func:`read_arrays`.
     """
-    found = read_arrays(source)
+    found = read_arrays(source, label)
     square = len(found.shape) in (2, 3) and found.shape[0] == found.shape[1] and found.shape[2:] in ((), (1,))
     features = found.given.rows.shape[1]
     scaling = Scaling(np.zeros(features), np.full(features, 255.0)) if found.pixels else None
@@ -77,8 +76,10 @@ def put_arrays(source: bytes | str | Path) -> Dataset:
     return dataset_of(found.given, ARRAYS + found.digest, "the user's own arrays", scaling=scaling, side=side)
 
 
-def read_arrays(source: bytes | str | Path) -> Arrays:
+def read_arrays(source: bytes | str | Path, label: str | None = None) -> Arrays:
     """Read and check a file, or the bytes of an upload.
+
+    ``label``: the array of an .npz that holds the labels; the one beside it holds the features.
 
     Raises: DataError naming array, row and column, what was expected, what was found and what to do: no NumPy file, objects
         or other types, numbers that are missing, infinite or beyond 1e30, shapes that do not go together, labels that are
@@ -88,16 +89,20 @@ def read_arrays(source: bytes | str | Path) -> Arrays:
     if len(content) > MAX_BYTES:
         raise refused("arrays", f"at most {MAX_BYTES:,} bytes", "more", "give fewer rows")
     if content.startswith(_MAGIC):
+        if label is not None:
+            raise refused("label", "none beside one .npy: its last column is the label", shown(label), "leave it out")
         features, labels = _last_column(_array("array", content))
         return _checked(features, labels, (), None)
     if not content.startswith(b"PK\x03\x04"):
         raise refused("arrays", "an .npz or .npy file", "another kind of file", "write it with numpy.savez")
-    return _from_members(_members(content))
+    return _from_members(_members(content), label)
 
 
-def _from_members(arrays: dict[str, _Array]) -> Arrays:
-    names = next((name for name in _CLASS_NAMES if name in arrays), None)
+def _from_members(arrays: dict[str, _Array], label: str | None) -> Arrays:
+    names = next((name for name in _CLASS_NAMES if name in arrays and name != label), None)
     classes = _class_names(names, arrays.pop(names)) if names else ()
+    if label is not None:
+        return _by_label(arrays, label, classes)
     for one in _TOGETHER:
         if set(arrays) == set(one):
             return _checked(arrays[one[0]], arrays[one[1]], classes, None)
@@ -114,6 +119,17 @@ def _from_members(arrays: dict[str, _Array]) -> Arrays:
     raise refused(
         "arrays", wanted, listed(shown(name) for name in arrays) or "none", "rename them, leave out the others"
     )
+
+
+def _by_label(arrays: dict[str, _Array], label: str, classes: tuple[str, ...]) -> Arrays:
+    """The array that was named is the label, and the only other one holds the features."""
+    if label not in arrays:
+        raise refused("label", f"an array {shown(label)}", listed(map(shown, arrays)) or "none", "name one of these")
+    others = [name for name in arrays if name != label]
+    if len(others) != 1:
+        found = listed(map(shown, others)) or "none"
+        raise refused("arrays", f"one array of features beside {shown(label)}", found, "leave out the others")
+    return _checked(arrays[others[0]], arrays[label], classes, None)
 
 
 def _members(content: bytes) -> dict[str, _Array]:

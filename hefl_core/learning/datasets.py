@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import DataError
-from hefl_core.learning import shelf
+from hefl_core.learning import own_sets, shelf
 from hefl_core.learning.base import Dataset, Examples, RawTable, Scaling
 from hefl_core.learning.credit import credit_table
 from hefl_core.learning.split import split_indices
+from hefl_core.tables.doors import is_given_name
 from hefl_core.tables.source import TABLE
 from hefl_core.vectors import Array
 
@@ -39,7 +40,7 @@ _Mnist: TypeAlias = tuple[_Pictures, _Pictures]
 
 
 def load_dataset(name: str) -> Dataset:
-    """The data set of this name: one of ``DATASET_NAMES``, ``csv:PATH[:LABEL]``, or ``table:…`` of the shelf.
+    """The data set of this name: one of ``DATASET_NAMES``, a path as :func:`shelf.resolve` takes it, or a name of the shelf.
 
     The split is the same at every call and on every machine. Built-in sets are kept in memory, read-only; a file is
     read anew at every call. ``mnist`` imports Keras: never load it in the GUI process.
@@ -49,9 +50,12 @@ def load_dataset(name: str) -> Dataset:
     name = shelf.resolve(name)
     if name.startswith(TABLE):
         return shelf.find(name).dataset
+    if is_given_name(name):
+        return own_sets.find(name).dataset
     if name not in _LOADERS:
         raise DataError(
-            f"dataset: expected one of {', '.join(DATASET_NAMES)} or csv:PATH[:LABEL], found {name!r}; try 'digits'"
+            f"dataset: expected one of {', '.join(DATASET_NAMES)}, csv:PATH[:LABEL], npz:FILE, npy:FILE or pictures:FOLDER, "
+            f"found {name!r}; try 'digits'"
         )
     return _LOADERS[name]()
 

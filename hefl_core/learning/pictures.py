@@ -30,10 +30,9 @@ from hefl_core.ids import digest
 from hefl_core.learning.base import Dataset, Scaling
 from hefl_core.learning.given import Given, check_classes, check_size, dataset_of
 from hefl_core.tables.decision import Decision, decided, listed, refused, shown, unseen
+from hefl_core.tables.doors import PICTURES
 from hefl_core.tables.reading import content_at
 
-PICTURES: Final = "pictures:"
-"""Prefix of the names of such data sets; 64 hex digits follow."""
 MAX_FILES: Final = 20_000
 MAX_FILE_BYTES: Final = 20 * 2**20
 MAX_BYTES: Final = 512 * 2**20
@@ -86,7 +85,11 @@ def put_pictures(source: bytes | str | Path, side: int | None = None, *, colour:
 
     Raises: DataError as :func:`read_pictures`.
     """
-    found = read_pictures(source, side, colour=colour)
+    return as_dataset(read_pictures(source, side, colour=colour))
+
+
+def as_dataset(found: Pictures) -> Dataset:
+    """The data set of checked pictures."""
     rows, height, width, channels = found.pixels.shape
     names = tuple(
         f"pixel {row},{column}" + (f" {'red green blue'.split()[channel]}" if channels == 3 else "")
@@ -122,6 +125,15 @@ def read_pictures(source: bytes | str | Path, side: int | None = None, *, colour
     terms = repr((classes, [int(at) for at in labels], pixels.shape[1:3], side, coloured)).encode()
     name = digest(b"hefl/pictures/1", terms, *(one.digest for one in files)).hex()
     return Pictures(pixels.reshape(len(files), height, width, -1), labels, classes, name, _repeated(files))
+
+
+def packed(source: bytes | str | Path) -> bytes:
+    """A ``.zip`` of the same pictures, for another process: it gives the same data set. Raises: DataError as for a folder."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
+        for number, one in enumerate(_files(source)):
+            archive.writestr(zipfile.ZipInfo(f"{one.label}/{number}.png"), one.content)  # what it is, its bytes say
+    return made.getvalue()
 
 
 # -- files -------------------------------------------------------------------------------------------------------

@@ -14,14 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import DataError
+from hefl_core.learning import own_sets
 from hefl_core.learning.base import Dataset, Examples, Scaling
 from hefl_core.learning.split import HELD_OUT_PART, split_indices
 from hefl_core.tables.decision import Decision, listed, refused, shown
 from hefl_core.tables.declared import Declared
+from hefl_core.tables.doors import CSV, CSV_DIR, is_given_path
 from hefl_core.tables.encoding import Encoded, encode
-from hefl_core.tables.hospitals import CSV_DIR, HospitalTables
+from hefl_core.tables.hospitals import HospitalTables
 from hefl_core.tables.schema import TableSchema, propose
-from hefl_core.tables.source import CSV, TableSource
+from hefl_core.tables.source import TableSource
 from hefl_core.tables.statistics import fit
 from hefl_core.tables.table import Table
 
@@ -102,8 +104,8 @@ def resolve(
     schema: TableSchema | None = None,
     mark_missing: bool = False,
 ) -> str:
-    """A data set's name as experiments carry it: a typed ``csv:PATH[:LABEL]`` or ``csv-dir:FOLDER`` is read now and put on
-    the shelf.
+    """A data set's name as experiments carry it: a typed ``csv:PATH[:LABEL]``, ``csv-dir:FOLDER``, ``npz:FILE[#LABEL]``,
+    ``npy:FILE`` or ``pictures:FOLDER[#SIDE]`` is read now and put on the shelf.
 
     Raises: DataError as :func:`put`; for declarations about a data set that is no file.
     """
@@ -112,6 +114,8 @@ def resolve(
         return put(typed)
     if dataset.startswith(CSV_DIR) and schema is None and not mark_missing:
         return put_tables(HospitalTables.typed(dataset, label=label, declared=declared))
+    if is_given_path(dataset) and declared is None and schema is None and not mark_missing:
+        return own_sets.put(own_sets.GivenSource.typed(dataset, label))
     if label is not None or declared is not None or schema is not None or mark_missing:
         raise refused("dataset", f"{CSV}PATH beside a label, a declaration or a schema", dataset[:80], "leave them out")
     return dataset

@@ -19,7 +19,8 @@ from hefl_core.runtime.result import RoundZeroNote, RunResult
 from hefl_core.runtime.round_zero import layout, round_zero, terms
 from hefl_core.runtime.run import Run
 from hefl_core.runtime.services.one_machine import run_strict
-from hefl_core.tables.hospitals import CSV_DIR, TABLES
+from hefl_core.tables.doors import CSV_DIR
+from hefl_core.tables.hospitals import TABLES
 from hefl_core.tables.round_zero.rounds import Agreed
 from hefl_core.tables.statistics import class_counts
 from hefl_core.terms.experiment import Experiment

@@ -11,13 +11,14 @@ import numpy as np
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.evaluation import Evaluation
 from hefl_core.federation.client import Home
-from hefl_core.learning import shelf
+from hefl_core.learning import own_sets, shelf
 from hefl_core.learning.base import Dataset, Examples, LocalTraining, Parameters, pooled, training_seed
 from hefl_core.learning.datasets import load_dataset
 from hefl_core.learning.models import SUMS, Model, model_for, model_for_dataset, sums_model
 from hefl_core.learning.partition import partition
 from hefl_core.learning.trainers import open_trainer
 from hefl_core.runtime.round_zero import agreement_home, layout
+from hefl_core.tables.doors import is_given_name
 from hefl_core.tables.hospitals import TABLES, HospitalTables
 from hefl_core.terms.experiment import Experiment, Manifest, Schema
 
@@ -98,8 +99,8 @@ def _hospital(dataset: str, index: int) -> Dataset:
 
 
 def forget_table(name: str) -> None:
-    """Take a table off the shelf, and forget what was dealt of it, unless somebody else in this process put it too."""
-    if shelf.forget(name):
+    """Take a table, arrays or pictures off the shelf, and what was dealt of them, unless somebody else here put them too."""
+    if (own_sets if is_given_name(name) else shelf).forget(name):
         _dealt_data.cache_clear()
 
 

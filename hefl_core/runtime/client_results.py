@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hefl_core.errors import HeflError
 from hefl_core.evaluation import ClassMetrics
-from hefl_core.federation.client import Client, Evaluate
+from hefl_core.federation.client import Client, Evaluate, OwnClip
 from hefl_core.federation.record.client_heads import ClientHeads, Head
 from hefl_core.terms.letter import Spent
 
@@ -27,7 +27,8 @@ ROUNDS, MODEL, REFUSALS, HEAD = "rounds.jsonl", "model.npy", "refusals.txt", "he
 class RoundLine(msgspec.Struct, frozen=True):
     """One round at one client. ``model``: SHA-256 of θ, 64 hex digits; accuracy, loss and ``metrics`` on its hold-out rows.
 
-    ``spent``: what the round cost this client; it stays here, because training time grows with n_k.
+    ``spent``: what the round cost this client; it stays here, because training time grows with n_k. So does ``own_clip``: what
+    was cut says how large the update was.
     """
 
     round: int
@@ -36,6 +37,7 @@ class RoundLine(msgspec.Struct, frozen=True):
     model: str
     spent: tuple[Spent, ...] = ()
     metrics: ClassMetrics | None = None
+    own_clip: OwnClip | None = None
 
 
 class ClientResults:
@@ -56,7 +58,7 @@ class ClientResults:
         found = self._evaluate(theta)
         model = hashlib.sha256(theta.tobytes()).hexdigest()
         spent = client.spent(client.rounds_done)
-        line = RoundLine(client.rounds_done, found.accuracy, found.loss, model, spent, found.metrics)
+        line = RoundLine(client.rounds_done, found.accuracy, found.loss, model, spent, found.metrics, client.own_clip)
         temporary = self._folder / (MODEL + ".new")
         with temporary.open("wb") as file:
             np.save(file, theta, allow_pickle=False)

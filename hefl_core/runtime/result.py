@@ -209,7 +209,7 @@ class RunResult:
 
     ``refusals``: how many messages each party refused or had already, by kind of error, those that no post carried included.
     ``hosts``: the parties' processes and their nodes. ``table``: what the user's own table was read as.
-    ``round_zero``: what clients with tables of their own agreed on first.
+    ``round_zero``: what clients with tables of their own agreed on first; ``round_zero_record``: its own transcript.
     """
 
     experiment: Experiment
@@ -230,6 +230,7 @@ class RunResult:
     hosts: tuple[Host, ...] = ()
     table: TableNote | None = None
     round_zero: RoundZeroNote | None = None
+    round_zero_record: Transcript | None = None
 
     @property
     def data_name(self) -> str:

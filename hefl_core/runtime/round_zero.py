@@ -6,6 +6,7 @@ everything that holds of a round holds here: the coordinator adds ciphertexts, t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -48,8 +49,9 @@ def terms(experiment: Experiment) -> Manifest:
 
 def agreement_home(rounds: AgreementRounds, index: int, read: Read) -> Home:
     """The home of client ``index`` (from 1) in round zero. No model is evaluated: its accuracy is the part of the rounds so
-    far in which this client's mark stands, its loss 0.
+    far in which this client's mark stands, its loss 0. The table is read once for each schema: its source never changes.
     """
+    read = lru_cache(maxsize=ROUNDS)(read)
 
     def train(theta: Parameters, round_: int) -> Parameters:
         return (theta + rounds.update(theta, round_, index, read)).astype(np.float32)

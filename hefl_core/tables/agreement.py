@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from hefl_core.tables.cells.booleans import pair_of
+from hefl_core.tables.cells.booleans import DIGITS, PAIRS, YES_NO, pair_of
 from hefl_core.tables.classes import MAX_CLASSES, refuse_spellings, sorted_classes
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.columns import MOST_CATEGORIES
@@ -14,7 +14,7 @@ from hefl_core.tables.decision import listed, refused, shown
 from hefl_core.tables.declared import Kind
 from hefl_core.tables.schema import ColumnSchema, TableSchema
 
-_YES_NO = ("no", "yes")
+_DECLARE_BOOLEAN = "write it alike in all tables, or declare its kind boolean: 0 is no and 1 is yes"
 
 
 def agree(proposals: Sequence[TableSchema]) -> TableSchema:
@@ -68,17 +68,21 @@ def _agreed(columns: list[ColumnSchema]) -> ColumnSchema:
         raise refused(
             f"column {shown(told[0].name)}", "one unit at all clients", found, "convert the column at some clients"
         )
-    categories = tuple(sorted({one for column in told for one in column.categories}))
+    categories = _categories(told) if kind.has_categories else ()
     if len(categories) > MOST_CATEGORIES:
         found = f"{len(categories)} together"
         raise refused(f"column {shown(told[0].name)}", f"up to {MOST_CATEGORIES} categories", found, "drop the column")
-    words = {column.words for column in told}
+    words = {column.words for column in told if column.words is not None}
+    if kind is Kind.BOOLEAN and DIGITS in words and len(words) > 1:
+        others = listed(" or ".join(pair) for pair in sorted(words))
+        raise refused(f"column {shown(told[0].name)}", "one way to write yes and no", others, _DECLARE_BOOLEAN)
     return msgspec.structs.replace(
         told[0],
         kind=kind,
         categories=categories,
-        words=(next(iter(words)) if len(words) == 1 else _YES_NO) if kind is Kind.BOOLEAN else None,
+        words=(next(iter(words)) if len(words) == 1 else YES_NO) if kind is Kind.BOOLEAN else None,
         left_out=None,
+        only="",
         marked=any(column.marked for column in columns),
     )
 
@@ -99,8 +103,10 @@ def _left_out(columns: list[ColumnSchema]) -> LeftOut | None:
 
 
 def _kind(columns: list[ColumnSchema]) -> Kind:
-    """One kind for all; 0 and 1 are numbers beside other numbers, and no and yes beside words."""
-    kinds = {column.kind for column in columns}
+    """One kind for all; 0 and 1 are numbers beside other numbers, and the one yes or no of a client is a category beside others."""
+    kinds = {column.kind for column in columns if not column.only} or {column.kind for column in columns}
+    if any(column.only for column in columns) and not kinds <= {Kind.BOOLEAN, Kind.CATEGORY}:
+        kinds.add(Kind.BOOLEAN)
     digits = all(column.words == ("0", "1") for column in columns if column.kind is Kind.BOOLEAN)
     if kinds == {Kind.BOOLEAN, Kind.NUMBER} and digits:
         return Kind.NUMBER
@@ -111,14 +117,50 @@ def _kind(columns: list[ColumnSchema]) -> Kind:
     return next(iter(kinds))
 
 
+def _categories(columns: list[ColumnSchema]) -> tuple[str, ...]:
+    lone = {column.only for column in columns if column.only}
+    return tuple(sorted(lone | {one for column in columns for one in column.categories}))
+
+
 def _classes(proposals: Sequence[TableSchema]) -> tuple[tuple[str, ...], bool]:
     united = {one for proposal in proposals for one in proposal.classes}
     classes = sorted_classes(united)
+    _refuse_two_ways(proposals[0].label, united)
     if all(proposal.yes_no for proposal in proposals):
-        return pair_of(classes) or _YES_NO, True
+        return pair_of(classes) or YES_NO, True
     refuse_spellings(proposals[0].label, classes)
     if len(classes) > MAX_CLASSES:
         raise refused(
             "label", f"up to {MAX_CLASSES} classes", f"{len(classes)} together", "group them alike at all clients"
         )
     return classes, False
+
+
+def refuse_shifted(label: str, having: Mapping[str, int], clients: int) -> None:
+    """Reject 0 and 1 at some clients beside 1 and 2 at the others: two classes that were counted from another number.
+
+    ``having``: number of clients with each class, of those that somebody has a row of.
+    Raises: DataError. Three classes of which each client lacks the first or the last look the same, so they must be words.
+    """
+    if len(having) != 3 or not all(name.isdecimal() for name in having):
+        return
+    low, middle, high = sorted(having, key=int)
+    if int(high) - int(low) == 2 and having[low] + having[high] <= clients and having[middle] > 0:
+        found = f"{low} at {having[low]}, {high} at {having[high]}, and {middle} at both kinds"
+        remedy = "write two classes alike in all tables; if there are three, write them as words"
+        raise refused(f"label {shown(label)}", "the same two numbers at all clients", found, remedy)
+
+
+def _refuse_two_ways(label: str, classes: set[str]) -> None:
+    """Reject classes in which one client's yes and no would stand beside another's as classes of their own, or be guessed.
+
+    Two languages of yes and no agree; numbers beside words say nothing of which is which.
+    """
+    lowered = {name.lower() for name in classes}
+    known = {word for pair in PAIRS if pair != DIGITS for word in pair}
+    words = [pair for pair in PAIRS if pair != DIGITS and set(pair) <= lowered]
+    others = lowered - {word for pair in words for word in pair}
+    numbers = {name for name in others if name.replace(".", "", 1).isdecimal()}
+    if words and (numbers or others & known or (len(words) > 1 and others)):
+        found = listed(map(shown, sorted_classes(classes)))
+        raise refused(f"label {shown(label)}", "one way to write yes and no at all clients", found, _DECLARE_BOOLEAN)

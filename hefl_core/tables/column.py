@@ -27,7 +27,8 @@ class LeftOut(StrEnum):
 class Column:
     """A column as read.
 
-    ``words``: what stands for 0 and 1. ``decisions``: what was decided, each with how to change it.
+    ``words``: what stands for 0 and 1. ``only``: the cell of a yes or no that is the same in every row. ``decisions``: what
+    was decided, each with how to change it.
 
     Shapes: missing bool (n,); numbers float64 (n,), NaN where missing, () for categories; codes int64 (n,) into
     ``categories``, -1 where missing, () for numbers.
@@ -41,6 +42,7 @@ class Column:
     categories: tuple[str, ...] = ()
     unit: str = ""
     words: tuple[str, str] | None = None
+    only: str = ""
     left_out: LeftOut | None = None
     decisions: tuple[Decision, ...] = ()
     warnings: tuple[Decision, ...] = ()

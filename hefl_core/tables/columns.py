@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from hefl_core.tables.cells.booleans import DIGITS
 from hefl_core.tables.cells.cell import Cells
 from hefl_core.tables.cells.kinds import Surroundings, read_kind
 from hefl_core.tables.column import Column, LeftOut
@@ -42,6 +43,7 @@ def decide(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Colu
             decided("{column}: every cell is missing, so it is left out", column=cells.name), left_out=LeftOut.EMPTY
         )
     column = read_kind(present, declared, around)
+    _require_used(column, declared)
     if written:
         column = column.but(
             decided(
@@ -59,6 +61,17 @@ def decide(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Colu
     if column.left_out in (None, LeftOut.CONSTANT) and column.kind.has_categories:
         _require_showable(present)
     return column.spread_over(mask)
+
+
+def _require_used(column: Column, declared: DeclaredColumn) -> None:
+    """Reject an order of dates for what are no dates, and a decimal mark for what are no numbers: it would be ignored."""
+    if declared.dates is not None and column.kind is not Kind.DATE:
+        found = f"kind {column.kind.value}"
+        raise refused(f"column {shown(column.name)}", "dates, as their order is declared", found, "leave the order out")
+    numbers = column.kind in (Kind.NUMBER, Kind.PERCENT, Kind.CURRENCY, Kind.UNIT) or column.words == DIGITS
+    if declared.decimal is not None and not numbers:
+        found = f"kind {column.kind.value}"
+        raise refused(f"column {shown(column.name)}", "numbers, as a decimal mark is declared", found, "leave it out")
 
 
 def without_repeats(columns: tuple[Column, ...], kept: frozenset[str]) -> tuple[Column, ...]:

@@ -12,7 +12,8 @@ from hefl_core.tables.dialect import Row
 
 _TOTALS: Final = re.compile(
     r"(grand[ -]?|sub-?)?totals?( général| generale)?|(zwischen)?summen?|sum|gesamt(summe)?|average|avg|mean|mittelwert"
-    r"|durchschnitt|moyenne|somme|totale|media|promedio|count|anzahl|end of file|eof|ende|n ?=.*|source: .*|quelle: .*"
+    r"|durchschnitt|moyenne|somme|totale|media|promedio"
+    r"|median|minimum|maximum|min|max|std|sd|stdev|count|anzahl|end of file|eof|ende|n ?=.*|source: .*|quelle: .*"
     r"|\(?\d+ (rows|records|lines|zeilen)\b.*",
     re.IGNORECASE,
 )
@@ -63,17 +64,27 @@ def _ends_empty(rows: list[Row]) -> bool:
 
 
 def without_total(rows: list[Row], declared: Declared) -> tuple[list[Row], tuple[Decision, ...]]:
-    """Drop a last line of totals or remarks as declared. Raises: DataError for an undeclared one."""
-    if declared.summary == "data" or len(rows) < 2:
-        return rows, ()
-    line, cells = rows[-1]
-    at = next(at for at, cell in enumerate(cells) if cell)
-    word = cells[at]
-    if not _TOTALS.fullmatch(word.rstrip(":")) or any(other[at] == word for _, other in rows[:-1]):
-        return rows, ()
-    if declared.summary == "drop":
-        return rows[:-1], (decided("line {line} left out as a line of totals ({word})", line=line, word=shown(word)),)
-    raise refused(
+    """Drop last lines of totals or remarks as declared. Raises: DataError for an undeclared one."""
+    dropped: list[Decision] = []
+    while declared.summary != "data" and len(rows) > 1 and (word := _total_in(rows)) is not None:
+        line = rows[-1][0]
+        if declared.summary != "drop":
+            raise _undeclared(line, word)
+        dropped.append(decided("line {line} left out as a line of totals ({word})", line=line, word=shown(word)))
+        rows = rows[:-1]
+    return rows, tuple(dropped)
+
+
+def _total_in(rows: list[Row]) -> str | None:
+    """The word of a total in the last line, in any of its cells and nowhere above in the same column."""
+    for at, word in enumerate(rows[-1][1]):
+        if _TOTALS.fullmatch(word.rstrip(":")) and not any(other[at] == word for _, other in rows[:-1]):
+            return word
+    return None
+
+
+def _undeclared(line: int, word: str) -> Exception:
+    return refused(
         f"line {line}",
         "a row as the others",
         f"a line of totals or remarks ({shown(word)})",

@@ -13,12 +13,11 @@ import msgspec
 from hefl_core.errors import DataError
 from hefl_core.tables.decision import refused, shown
 from hefl_core.tables.declared import Declared
+from hefl_core.tables.doors import CSV_DIR
 from hefl_core.tables.reading import MAX_BYTES, content_at
 from hefl_core.tables.schema import TableSchema
 from hefl_core.tables.source import TableSource
 
-CSV_DIR: Final = "csv-dir:"
-"""Prefix of a folder with one file for each client, where a user types it."""
 TABLES: Final = "tables:"
 """Prefix of the name of such tables, before the SHA-256 over all of their names."""
 

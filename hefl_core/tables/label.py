@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.tables.cells.booleans import pair_of
-from hefl_core.tables.cells.cell import Cells, is_code
+from hefl_core.tables.cells.booleans import YES_NO, pair_of
+from hefl_core.tables.cells.cell import Cells, is_code, plain_sign
 from hefl_core.tables.cells.kinds import stands_out
 from hefl_core.tables.cells.numbers import INFINITE, read_numbers
 from hefl_core.tables.classes import MAX_CLASSES, class_numbers, class_texts, class_warnings, sorted_classes
@@ -96,7 +96,10 @@ def read_label(cells: Cells, how: str, declared: Declared) -> Label:
     """
     if declared.label_kind == "regression":
         return _regression(cells, how, declared)
-    named = declared.of(cells.name).kind in (Kind.CATEGORY, Kind.CODE)
+    kind = declared.of(cells.name).kind
+    named = kind in (Kind.CATEGORY, Kind.CODE)
+    if kind is Kind.BOOLEAN:
+        cells = _as_words(cells)
     values = None if named else class_numbers(cells)
     _refuse_infinity(cells)
     if declared.label_kind == "auto":
@@ -116,6 +119,16 @@ def read_label(cells: Cells, how: str, declared: Declared) -> Label:
     decision = decided(said, label=cells.name, how=how, classes=listed(classes, MAX_CLASSES))
     yes_no = pair_of(classes) is not None
     return Label(cells.name, classes, codes, np.zeros(0), yes_no, decision, class_warnings(cells.name, classes, codes))
+
+
+def _as_words(cells: Cells) -> Cells:
+    """A label declared boolean, written as no and yes, whatever its language or digits. Raises: DataError for other cells."""
+    pair = pair_of(cells.texts)
+    if pair is None:
+        found = listed(map(shown, cells.texts))
+        raise refused(f"label {shown(cells.name)}", "a yes and a no, as declared", found, "declare another kind")
+    words = tuple(YES_NO[pair.index(plain_sign(text.lower()))] for text in cells.texts)
+    return replace(cells, texts=words)
 
 
 def _regression(cells: Cells, how: str, declared: Declared) -> Label:

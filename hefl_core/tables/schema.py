@@ -28,6 +28,7 @@ class ColumnSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``words``: what stands for 0 and 1 in the table that proposed it. ``fill``: the category of a missing cell. ``marked``: a
     further column says where the value was missing. ``left_out``: why it is not learnt from; None if it is.
+    ``only``: in a proposal, the one cell of a column of yes or no that has only one: another client may have it as a category.
     ``remainder``: the part of the mean that its centre cannot hold, where the values are far larger than their spread.
     """
 
@@ -42,6 +43,7 @@ class ColumnSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     remainder: float = 0.0
     spread: float = 1.0
     fill: str = ""
+    only: str = ""
 
     @property
     def learnt(self) -> bool:
@@ -141,6 +143,7 @@ def propose(table: Table, *, mark_missing: bool = False) -> TableSchema:
             column.words,
             column.left_out,
             marked=mark_missing and column.left_out is None and bool(column.missing.any()),
+            only=column.only,
         )
         for column in table.columns
     )

@@ -12,12 +12,11 @@ import msgspec
 from hefl_core.errors import DataError
 from hefl_core.tables.decision import refused, shown
 from hefl_core.tables.declared import Declared, DeclaredColumn
+from hefl_core.tables.doors import CSV
 from hefl_core.tables.reading import MAX_BYTES, content_at, path_and_label
 from hefl_core.tables.schema import TableSchema
 from hefl_core.tables.table import Table, read_table
 
-CSV: Final = "csv:"
-"""Prefix of a table's path where a user types it. No experiment, transcript or report carries it."""
 TABLE: Final = "table:"
 """Prefix of a table's name, before the SHA-256 that is its identity."""
 

@@ -22,6 +22,7 @@ from hefl_core.schemes.flooding import Flooding, flooding, wanted_answers
 from hefl_core.schemes.presets import BFVPreset, PaillierPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import block_count, load_preset
+from hefl_core.tables.doors import is_path
 from hefl_core.terms.adaptive_bound import BoundRange
 from hefl_core.terms.dp import Mechanism, grid
 from hefl_core.wire.canonical import encode
@@ -315,10 +316,10 @@ class Manifest:
 
         Raises: ParameterError for a data set that is a path: terms are public, and a path says nothing about the content.
         """
-        if experiment.dataset.startswith("csv:"):
+        if is_path(experiment.dataset):
             raise ParameterError(
-                "dataset: expected a table's name (table:…), found a path",
-                "put the table on the shelf first (learning/shelf.py resolve)",
+                "dataset: expected a table's name (table:…) or another from the content, found a path",
+                "put the data on the shelf first (learning/shelf.py resolve)",
             )
         if experiment.mechanism is not None:
             largest_client = 1

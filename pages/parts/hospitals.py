@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from hefl_core.app.agreement_job import AgreementJob
+from hefl_core.app.agreement_job import AgreementJob, declared_in
 from hefl_core.errors import HeflError
 from hefl_core.runtime.agreement import Agreement
 from hefl_core.terms.experiment import Experiment
@@ -41,8 +41,14 @@ def agreed_experiment() -> Experiment | None:
     if len(files) < LEAST:
         st.caption(_("{found} of at least {least} files.").format(found=len(files), least=LEAST))
         return None
+    with st.expander(_("How the files are read")):
+        label = st.text_input(_("Label: the column to learn, named alike in every file"), key="own:hospitals:label")
+        said = st.text_input(
+            _("Declarations for all files, such as missing=-999 kind=ward=code kind=outcome=boolean"),
+            key="own:hospitals:declare",
+        )
     try:
-        job = _job(files)
+        job = _job(files, label.strip() or None, said)
     except HeflError as error:
         frame.explain(error)
         return None
@@ -50,13 +56,16 @@ def agreed_experiment() -> Experiment | None:
     return _result(job)
 
 
-def _job(files: Sequence[UploadedFile]) -> AgreementJob:
-    """Round zero with these files; begun anew when they or the sidebar's experiment change. Raises: DataError."""
+def _job(files: Sequence[UploadedFile], label: str | None, said: str) -> AgreementJob:
+    """Round zero with these files; begun anew when they, what is said of them, or the sidebar's experiment change.
+
+    Raises: DataError; ParameterError.
+    """
     contents = [file.getvalue() for file in files]
-    asked = (frame.experiment(), tuple(hashlib.sha256(one).digest() for one in contents))
+    asked = (frame.experiment(), tuple(hashlib.sha256(one).digest() for one in contents), label, said)
     kept = st.session_state.get(_JOB)
     if kept is None or kept[0] != asked:
-        job = AgreementJob(frame.experiment(), contents)
+        job = AgreementJob(frame.experiment(), contents, label, declared_in(said))
         job.start()
         kept = (asked, job)
         st.session_state[_JOB] = kept

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from hefl_core.cli.main import app
-from hefl_core.cli.tables import declarations, said
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.learning import shelf
 from hefl_core.runtime.client_home import dealt_data
+from hefl_core.tables.said import declarations, said
 from hefl_core.tables.source import TableSource
 from hefl_core.terms.experiment import Experiment
 from tests.tables.kinds import CITIES, GAPS, KINDS, PLAIN
@@ -70,6 +70,6 @@ def test_declarations_that_mean_nothing_are_refused(tmp_path):
     path.write_bytes(PLAIN)
     for text in ("magic=1", "missing", "kind=age", "kind=age=magic", "header=maybe", "drop-unlabelled=1"):
         assert isinstance(run("--dataset", f"csv:{path}", f"--declare={text}").exception, ParameterError), text
-    assert isinstance(run("--dataset", "digits", "--label", "age").exception, DataError)
+    assert isinstance(run("--dataset", "digits", "--label", "age").exception, ParameterError)
     assert isinstance(run("--dataset", "table:" + "0" * 64).exception, DataError)
     assert shelf.known("table:" + "0" * 64) is None

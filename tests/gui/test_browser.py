@@ -1,14 +1,19 @@
 """The application in a real browser: keyboard, seats, reload, two sessions; the screen compared with the transcript."""
 
+import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.browser import ARGUMENTS, CHROMIUM, serving
 from hefl_core.federation.record.transcript_zip import unpack
 from hefl_core.figures.knowledge import knowledge, seats_of
+from hefl_core.learning.pictures import packed
 from tests.gui.conftest import PATIENCE
+from tests.tables.kinds import KINDS
 
 pytestmark = [
     pytest.mark.browser,
@@ -266,6 +271,45 @@ def test_a_table_of_ones_own_is_uploaded_and_the_report_downloaded(page, address
         page.get_by_role("button", name="Report (HTML)").click()
     html = Path(waiting.value.path()).read_text(encoding="utf-8")
     assert "What was promised, and what the checks found" in html and "FAILS" not in html
+
+
+def six_files(folder):
+    """Six of the kinds that hospitals have, and what the page must say of each."""
+    np.savez(folder / "ward.npz", X=np.arange(240.0).reshape(60, 4) % 7, y=np.arange(60) % 2)
+    for at in range(40):
+        place = folder / "scans" / ("dark", "light")[at % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 100 * (at % 2) + at).save(place / f"{at}.png")
+    (folder / "scans.zip").write_bytes(packed(folder / "scans"))
+    said = {
+        "ward.npz": "48 rows to train on, 12 held out, 4 columns",
+        "scans.zip": "64 columns, classes: dark, light",
+    }
+    for name, words in (
+        ("semicolons and decimal commas", "39 rows to train on"),
+        ("patient number", "different in each row"),
+        ("label missing in rows", "2 missing ('NA') in line 5, 10"),
+        ("missing as -999, undeclared", "far from all others"),
+    ):
+        (folder / f"{name}.csv").write_bytes(KINDS[name].content)
+        said[f"{name}.csv"] = words
+    return said
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_six_kinds_of_files_are_read_or_refused_on_your_data(browser, address, tmp_path, width):
+    context = new_context(browser, viewport={"width": width, "height": 900})
+    page = context.new_page()
+    page.goto(f"{address}/your_data?{SMALL}")
+    for name, words in six_files(tmp_path).items():
+        page.set_input_files("input[type=file]", str(tmp_path / name))
+        page.get_by_text(words).first.wait_for()
+        settled(page)
+        wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+        assert wide <= width + 1, f"{name}: the page is {wide} px wide"
+        if folder := os.environ.get("HEFL_SCREENSHOTS"):
+            page.screenshot(path=f"{folder}/your-data-{width}-{Path(name).stem.replace(' ', '-')}.png", full_page=True)
+    context.close()
 
 
 def exactly(found, number):

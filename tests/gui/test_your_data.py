@@ -6,11 +6,14 @@ import hashlib
 import re
 from html import unescape
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from hefl_core.app.report import to_html
 from hefl_core.errors import DataError
 from hefl_core.learning import shelf
+from hefl_core.learning.pictures import packed
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.tables.source import TableSource
 from tests.gui.conftest import run_on
@@ -205,3 +208,59 @@ def test_the_page_in_german(app):
 def test_a_rare_class_is_warned_of(app):
     at = upload(app, outcome(lambda at: int(at % 400 == 399), rows=800))
     assert "class '1' is rare, 2 of 800 rows" in at.warning[0].value
+
+
+def test_arrays_and_pictures_are_read_and_dealt(app, tmp_path):
+    """The same names as through the other doors; what cannot be read says why, and nothing of it stays."""
+    rows, labels = np.random.default_rng(7).normal(size=(60, 4)), np.arange(60) % 3
+    np.savez(tmp_path / "odd.npz", measured=rows, ill=labels)
+    content = (tmp_path / "odd.npz").read_bytes()
+    at = upload(app, content, "odd.npz")
+    assert "features and labels" in at.error[0].value
+    assert "own:kept" not in at.session_state
+    at.text_input(key=key("array", content)).set_value("ill").run()
+    assert not at.error and "48 rows to train on, 12 held out, 4 columns, classes: *`0, 1, 2`*" in at.success[0].value
+    assert kept(at).name == shelf.resolve(f"npz:{tmp_path}/odd.npz#ill")
+    for number in range(40):
+        place = tmp_path / "scans" / ("dark", "light")[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8 + 2 * (number == 3)), 100 * (number % 2) + number).save(place / f"{number}.png")
+    content = packed(tmp_path / "scans")
+    give(at, content, "scans.zip")
+    assert "pixels" in at.error[0].value
+    at.number_input(key=key("side", content)).set_value(8).run()
+    assert not at.error and "64 columns, classes: *`dark, light`*" in at.success[0].value
+    assert kept(at).name == shelf.resolve(f"pictures:{tmp_path}/scans#8")
+    at.button(key="own:train").click().run()
+    comparison = at.session_state["own-comparison"]
+    assert comparison.wait(60) and comparison.error is None, comparison.error
+    give(at, PLAIN)
+    assert kept(at).name == shelf.put(TableSource(PLAIN)), "a table after it"
+
+
+def test_hospitals_have_a_label_and_declarations(app):
+    """The label in the middle, 0 and 1 at one hospital beside words: declared, they agree."""
+
+    def made_of(words, at=0):
+        return "\n".join(["outcome,age", *(f"{words[n % 2]},{n * 7 % 13 + at}" for n in range(30))]).encode()
+
+    files = [
+        (f"{n}.csv", made_of(words, n), "text/csv")
+        for n, words in enumerate((("no", "yes"), ("0", "1"), ("nein", "ja")))
+    ]
+    at = run_on(app, "your_data", scheme="plaintext")
+    at.session_state["your_data:tab"] = "One file for each hospital"
+    at.run()
+    at.file_uploader(key="own:files").set_value(files).run()
+    at.text_input(key="own:hospitals:label").set_value("outcome").run()
+    for typed, said in (("", "one way to write yes and no"), ("magic=1", "declare"), ("kind='x", "closed quotes")):
+        at.text_input(key="own:hospitals:declare").set_value(typed).run()
+        if at.session_state["own:agreement"][1].running:
+            at.session_state["own:agreement"][1].wait(60)
+            at.run()
+        assert not at.exception and at.error and said in at.error[0].value, at.error[0].value
+    at.text_input(key="own:hospitals:declare").set_value("kind=outcome=boolean").run()
+    _, job = at.session_state["own:agreement"]
+    assert job.wait(60) and job.error is None, job.error
+    at.run()
+    assert "3 hospitals agreed on 1 features from 90 rows" in at.success[0].value

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from hefl_core.errors import DataError
 from hefl_core.learning import arrays
-from hefl_core.learning.arrays import ARRAYS, put_arrays, read_arrays
+from hefl_core.learning.arrays import put_arrays, read_arrays
 from hefl_core.learning.base import LocalTraining
 from hefl_core.learning.baselines import centralised
 from hefl_core.learning.models import model_for_dataset
 from hefl_core.learning.numpy_trainer import NumpyTrainer
+from hefl_core.tables.doors import ARRAYS
 
 RNG = np.random.default_rng(5)
 FEATURES = RNG.integers(-100, 100, (60, 4)).astype(np.float64)

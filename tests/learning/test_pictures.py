@@ -19,7 +19,8 @@ from hefl_core.learning.base import LocalTraining
 from hefl_core.learning.baselines import centralised
 from hefl_core.learning.models import model_for_dataset
 from hefl_core.learning.numpy_trainer import NumpyTrainer
-from hefl_core.learning.pictures import PICTURES, put_pictures, read_pictures
+from hefl_core.learning.pictures import put_pictures, read_pictures
+from hefl_core.tables.doors import PICTURES
 
 RNG = np.random.default_rng(9)
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hefl_core.cli.tables import declarations, said
 from hefl_core.errors import DataError
 from hefl_core.learning import shelf
 from hefl_core.learning.datasets import load_dataset
 from hefl_core.learning.split import split_indices
 from hefl_core.tables.declared import Declared, DeclaredColumn, Kind
+from hefl_core.tables.said import declarations, said
 from hefl_core.tables.schema import TableSchema, propose
 from hefl_core.tables.source import TableSource
 from hefl_core.tables.statistics import fit
@@ -180,7 +180,7 @@ def test_built_in_names_pass_and_take_no_declarations():
     assert shelf.resolve("digits") == "digits"
     with pytest.raises(DataError, match="csv:PATH beside a label"):
         shelf.resolve("digits", label="y")
-    with pytest.raises(DataError, match="digits, breast_cancer, credit, mnist-5000, mnist or csv:PATH"):
+    with pytest.raises(DataError, match="digits, breast_cancer, credit, mnist-5000, mnist, csv:PATH"):
         load_dataset("unheard-of")
 
 

@@ -1,6 +1,7 @@
 """One file for each hospital: they agree, train, and get the model of the pooled, rightly encoded table."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +9,17 @@ from typer.testing import CliRunner
 
 from hefl_core.cli.main import app
 from hefl_core.errors import DataError, ParameterError
+from hefl_core.learning import shelf
 from hefl_core.learning.base import Examples, LocalTraining, training_seed
 from hefl_core.learning.models import model_for
 from hefl_core.learning.split import split_indices
 from hefl_core.learning.trainers import open_trainer
+from hefl_core.runtime.agreement import agree
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.tables.encoding import encode
+from hefl_core.tables.hospitals import HospitalTables
+from hefl_core.tables.round_zero.rounds import AgreementRounds
+from hefl_core.tables.source import TableSource
 from hefl_core.terms.experiment import Experiment
 from tests.tables.hospitals import A, B, C, pooled, reader
 
@@ -93,7 +99,8 @@ def test_the_coordinators_record_shows_no_total(folder):
 def test_the_command_line_says_what_was_agreed(folder, tmp_path):
     out = tmp_path / "result.json"
     asked = ["run", "--dataset", f"csv-dir:{folder}", "--clients", "3", "--rounds", "1", "--model", "logistic"]
-    found = CliRunner().invoke(app, [*asked, "--json", str(out)])
+    record = tmp_path / "t.jsonl"
+    found = CliRunner().invoke(app, [*asked, "--json", str(out), "--transcript", str(record)])
     assert found.exit_code == 0, found.output
     said = " ".join(found.output.split())
     assert (
@@ -101,6 +108,32 @@ def test_the_command_line_says_what_was_agreed(folder, tmp_path):
         in said
     )
     assert json.loads(out.read_text())["round_zero"]["sums"] == 3
+    assert "round zero's record: " in said
+    for path in (record, tmp_path / "t.jsonl.round-zero"):
+        pins = ["--roster", f"{path}.roster", "--heads", f"{path}.heads"]
+        verified = CliRunner().invoke(app, ["verify", str(path), *pins])
+        assert verified.exit_code == 0 and "verified: " in verified.output
+    zero = Path(f"{record}.round-zero")
+    lines = zero.read_bytes().splitlines(keepends=True)
+    zero.write_bytes(b"".join(lines[:5] + lines[6:]))
+    assert CliRunner().invoke(app, ["verify", str(zero), *pins]).exit_code == 1, "the control: a line is taken out"
+
+
+def test_round_zero_decodes_the_names_and_reads_each_table_once_for_each_schema(monkeypatch):
+    """Before, each client decoded the names up to three times a round and read its table anew."""
+    decoded, read = [], []
+    names = AgreementRounds.read_names
+    monkeypatch.setattr(
+        AgreementRounds, "read_names", lambda self, mean: decoded.append(mean.tobytes()) or names(self, mean)
+    )
+    tables = HospitalTables.of([TableSource(content) for content in (A, B, C)])
+    whole = TableSource.reread
+    monkeypatch.setattr(
+        TableSource, "reread", lambda self, schema: read.append((self.content, schema)) or whole(self, schema)
+    )
+    agree(EXPERIMENT.but(dataset=shelf.put_tables(tables), scheme="plaintext", seed=8))
+    assert len(decoded) == len(set(decoded)) <= 1
+    assert len(read) == len(set(read)) == 3 * 3, "freely, by the names, by the means: each hospital once"
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,13 @@ def ill(at):
     return int(age(at) + 3 * dose(at) > 39)
 
 
+def wide(by):
+    return made(
+        by.join([*(f"x{n}" for n in range(300)), "outcome"]),
+        lambda at: by.join([*(str((at * n + n) % 11 / 2) for n in range(300)), str(ill(at))]),
+    )
+
+
 PLAIN = made("age,dose,outcome", lambda at: f"{age(at)},{dose(at):.2f},{ill(at)}")
 
 
@@ -228,6 +235,24 @@ KINDS = {
     "one of a thousand": Made(
         outcome(rare, rows=800), outcome(rare, rows=800), warned="is rare, 2 of 800"
     ),
+    "Mean in the label's column": Made(
+        PLAIN + b"30.1,1.2,Mean\n", refused="line 50: expected a row as the others, found a line of totals"
+    ),
+    "mean and deviation, declared": Made(PLAIN + b"Mean,3,1\nSD,2,1\n", PLAIN, declare=("summary=drop",)),
+    "titers": Made(
+        made("age,titer,outcome", lambda at: f"{age(at)},1:{10 * 2 ** (at % 3)},{ill(at)}"),
+        refused="column 'titer'.*titer or ratio",
+    ),
+    "raised digits": Made(
+        made("age,count,outcome", lambda at: f"{age(at)},{at % 7}²,{ill(at)}"), refused="column 'count'.*a raised digit"
+    ),
+    "one letter": Made(
+        made("age,size,outcome", lambda at: f"{age(at)},{5 + at % 7}F,{ill(at)}"), refused="column 'size'.*a unit or a digit"
+    ),
+    "dates of the open end": Made(
+        DAYS.replace(b"2025-03-05", b"9999-12-31"), DAYS.replace(b"2025-03-05", b"9999-12-31"), warned="far from all others"
+    ),
+    "hundreds of columns": Made(wide(","), wide(";"), warned="more columns"),
     # other files
     "spreadsheet": Made(b"PK\x03\x04" + bytes(60), refused="found a broken zip archive or spreadsheet"),
     "web page": Made(b"<!doctype html><p>not found", refused="found a web page or XML"),

@@ -14,8 +14,10 @@ from hefl_core.ids import OBSERVER
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import SealingInfo, open_sealed, seal
-from hefl_core.learning import shelf
+from hefl_core.learning import own_sets, shelf
+from hefl_core.learning.own_sets import GivenSource
 from hefl_core.runtime.stage import open_store
+from hefl_core.tables.doors import is_given_name
 from hefl_core.tables.hospitals import TABLES, HospitalTables
 from hefl_core.tables.source import TABLE, TableSource
 from hefl_core.terms.experiment import Manifest
@@ -26,9 +28,9 @@ _STORE: Final = "table"
 
 
 def table_of(manifest: Manifest) -> str | None:
-    """The name of the users' table or tables that a run needs, or None where it needs none."""
+    """The name of the users' own data that a run needs (a table, tables, arrays or pictures), or None."""
     name = manifest.experiment.dataset
-    return name if name.startswith((TABLE, TABLES)) else None
+    return name if name.startswith((TABLE, TABLES)) or is_given_name(name) else None
 
 
 def seal_tables(manifest: Manifest, reader: Member, clients: Sequence[int]) -> bytes:
@@ -37,8 +39,13 @@ def seal_tables(manifest: Manifest, reader: Member, clients: Sequence[int]) -> b
     Leaks: its length. Raises: DataError when this process does not have it.
     """
     name = manifest.experiment.dataset
-    own = shelf.tables(name).only(clients) if name.startswith(TABLES) else shelf.find(name).source
-    return seal(own.to_bytes(), reader, _info(manifest))
+    return seal(_own(name, clients).to_bytes(), reader, _info(manifest))
+
+
+def _own(name: str, clients: Sequence[int]) -> HospitalTables | TableSource | GivenSource:
+    if name.startswith(TABLES):
+        return shelf.tables(name).only(clients)
+    return own_sets.find(name).source if is_given_name(name) else shelf.find(name).source
 
 
 class TableBox:
@@ -76,6 +83,9 @@ class TableBox:
         wanted = self._manifest.experiment.dataset
         if wanted.startswith(TABLES):
             found = shelf.put_tables(HospitalTables.from_bytes(content))
+        elif is_given_name(wanted):
+            if (found := own_sets.put(GivenSource.from_bytes(content))) != wanted:
+                own_sets.forget(found)
         elif (found := shelf.put(TableSource.from_bytes(content))) != wanted:
             shelf.forget(found)
         if found != wanted:

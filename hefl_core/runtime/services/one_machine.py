@@ -24,6 +24,7 @@ import msgspec
 
 from hefl_core.ending import ENDING
 from hefl_core.errors import RuntimeUnavailable
+from hefl_core.federation.client import OwnClip
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.ids import COORDINATOR, client_name
 from hefl_core.learning import shelf
@@ -31,7 +32,7 @@ from hefl_core.runtime.client_results import FOLDER, RoundLine, read_rounds
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.journal import TRANSCRIPT
 from hefl_core.runtime.observer import phases, wall_phases
-from hefl_core.runtime.result import Environment, RoundResult, RunResult, TableNote
+from hefl_core.runtime.result import Clipped, Environment, RoundResult, RunResult, TableNote
 from hefl_core.runtime.services.provision import party_names, provision_all, role_of
 from hefl_core.runtime.services.roles import RESULT
 from hefl_core.terms.experiment import Experiment, Manifest
@@ -184,7 +185,8 @@ def result_of(experiment: Experiment, machine: OneMachine, cold_start: float) ->
         key_id=found["key_id"],
         cold_start_seconds=cold_start,
         rounds=tuple(
-            _with_own(item, [lines[item.round] for lines in own.values() if item.round in lines]) for item in rounds
+            _with_own(item, {name: lines[item.round] for name, lines in own.items() if item.round in lines})
+            for item in rounds
         ),
         insecure=experiment.insecure,
         shared_processes=(),
@@ -193,13 +195,15 @@ def result_of(experiment: Experiment, machine: OneMachine, cold_start: float) ->
     )
 
 
-def _with_own(item: RoundResult, lines: Sequence[RoundLine]) -> RoundResult:
+def _with_own(item: RoundResult, by_name: Mapping[str, RoundLine]) -> RoundResult:
+    lines = list(by_name.values())
     models = tuple(sorted({line.model for line in lines}))
     spent = [one for line in lines for one in line.spent]
     found = replace(
         item,
         seconds=wall_phases(item.seconds.aggregate, spent, item.seconds.total),
         cpu_seconds=phases(item.cpu_seconds.aggregate, spent, "cpu_seconds"),
+        clipped=_clipped([by_name[name].own_clip if name in by_name else None for name in item.contributors]),
     )
     if len(models) != 1:
         return replace(found, models=models)
@@ -207,6 +211,15 @@ def _with_own(item: RoundResult, lines: Sequence[RoundLine]) -> RoundResult:
     return replace(
         found, accuracy=first.accuracy, loss=first.loss, metrics=first.metrics, model=models[0], models=models
     )
+
+
+def _clipped(own: Sequence[OwnClip | None]) -> Clipped | None:
+    """What the contributors cut, together; None where one did not write it down."""
+    seen = [one for one in own if one is not None]
+    if len(seen) < len(own):
+        return None
+    entries = [one.entries for one in seen]
+    return Clipped(sum(one.shortened for one in seen), sum(count > 0 for count in entries), sum(entries))
 
 
 def _line(text: str) -> dict[str, object] | None:

@@ -7,9 +7,11 @@ from typing import Final
 from hefl_core.tables.cells.cell import Cells, plain_sign
 from hefl_core.tables.decision import refused, shown
 
+DIGITS: Final = ("0", "1")
+YES_NO: Final = ("no", "yes")
 PAIRS: Final = (
-    ("0", "1"),
-    ("no", "yes"),
+    DIGITS,
+    YES_NO,
     ("n", "y"),
     ("nein", "ja"),
     ("n", "j"),

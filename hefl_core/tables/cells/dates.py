@@ -15,6 +15,11 @@ from hefl_core.tables.cells.cell import Cells
 from hefl_core.tables.decision import refused, shown
 from hefl_core.tables.declared import DateOrder
 
+ZONED: Final = "time with a zone"
+"""Unit of a column whose times say their zone: beside one without, hours would be mixed up."""
+_SENTINELS: Final = frozenset(
+    ("01-01-1900", "31-12-1899", "01-01-1753", "01-01-0001", "11-11-1111", "31-12-2999", "31-12-9999", "01-01-9999")
+)
 DAY_ZERO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MOST: Final = 0.5
 """If more than this part of a column's cells are dates, all must be."""
@@ -50,12 +55,17 @@ class DateColumn:
     parts: tuple[re.Match[str], ...]
     order: DateOrder | None
 
+    @property
+    def zoned(self) -> bool:
+        """Whether the times say their zone."""
+        return self.parts[0]["zone"] is not None
+
     def values(self) -> npt.NDArray[np.float64]:
         """Days since ``DAY_ZERO``, with a time as part of a day. Shapes: (texts,).
 
         Raises: DataError naming the line of a day that does not exist, or of a time zone that others lack.
         """
-        zoned = self.parts[0]["zone"] is not None
+        zoned = self.zoned
         days = []
         for at, part in enumerate(self.parts):
             if (part["zone"] is not None) != zoned:
@@ -100,6 +110,21 @@ def read_durations(cells: Cells, *, required: bool = False) -> npt.NDArray[np.fl
         if value is None:
             raise _at(cells, at, "a duration (1:30, 90 min, 2 h 30 min or P1DT2H) as in other lines")
     return np.array(values, np.float64)
+
+
+def is_sentinel(text: str) -> bool:
+    """Whether a date is one that programs write for a missing or open end, in any order of day and month.
+
+    >>> is_sentinel("1900-01-01"), is_sentinel("31.12.9999 00:00"), is_sentinel("2025-01-01")
+    (True, True, False)
+    """
+    part = _DATE.fullmatch(text)
+    if part is None:
+        return False
+    if part["y1"]:
+        return f"{int(part['d1']):02}-{int(part['m1']):02}-{part['y1']}" in _SENTINELS
+    first, second = f"{int(part['a']):02}", f"{int(part['b']):02}"
+    return f"{first}-{second}-{part['y2']}" in _SENTINELS or f"{second}-{first}-{part['y2']}" in _SENTINELS
 
 
 def looks_like_a_time(text: str) -> bool:

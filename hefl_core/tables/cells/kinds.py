@@ -8,9 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from hefl_core.tables.cells.booleans import read_booleans
+from hefl_core.tables.cells.booleans import DIGITS, YES_NO, read_booleans
 from hefl_core.tables.cells.cell import CODES, Cells, is_code, plain_sign
-from hefl_core.tables.cells.dates import DAY_ZERO, read_dates, read_durations
+from hefl_core.tables.cells.dates import DAY_ZERO, ZONED, is_sentinel, read_dates, read_durations
+from hefl_core.tables.cells.doubtful import refuse_doubtful
 from hefl_core.tables.cells.numbers import NumberColumn, read_numbers
 from hefl_core.tables.cells.written import is_plain
 from hefl_core.tables.column import Column, LeftOut
@@ -42,6 +43,8 @@ def read_kind(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> C
     kind = declared.kind
     if kind is not None and kind.has_categories:
         return read_names(cells, kind)
+    if kind is None:
+        refuse_doubtful(cells)
     readers = (_booleans, _numbers) if all(map(is_plain, cells.texts)) else (_booleans, _dates, _durations, _numbers)
     for reader in readers:
         column = reader(cells, declared, around)
@@ -73,13 +76,16 @@ def _booleans(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> C
     if pair is None:
         return None
     values = np.array([float(plain_sign(text.lower()) == pair[1]) for text in cells.texts])
+    if declared.kind is Kind.BOOLEAN and pair == DIGITS:
+        pair = YES_NO  # declared to be a no and a yes, so that it agrees with tables that write words
     why = decided(
         "{column}: yes or no, {yes} is 1 and {no} is 0; to change this, declare it a category",
         column=cells.name,
         yes=pair[1],
         no=pair[0],
     )
-    return replace(Column.of_numbers(cells.name, Kind.BOOLEAN, values[cells.codes], why), words=pair)
+    only = cells.texts[0] if len(cells.texts) == 1 and pair != DIGITS else ""
+    return replace(Column.of_numbers(cells.name, Kind.BOOLEAN, values[cells.codes], why), words=pair, only=only)
 
 
 def _dates(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Column | None:
@@ -94,7 +100,8 @@ def _dates(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Colu
         order=f" with the {dates.order} first" if dates.order else "",
         zero=DAY_ZERO.date(),
     )
-    return Column.of_numbers(cells.name, Kind.DATE, dates.values()[cells.codes], why)
+    column = Column.of_numbers(cells.name, Kind.DATE, dates.values()[cells.codes], why)
+    return replace(column, unit=ZONED if dates.zoned else "", warnings=_far_dates(cells, column))
 
 
 def _durations(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Column | None:
@@ -164,6 +171,20 @@ def _standing_out(cells: Cells, column: Column) -> tuple[Decision, ...]:
                     code=text,
                 )
             )
+    return tuple(warnings)
+
+
+def _far_dates(cells: Cells, column: Column) -> tuple[Decision, ...]:
+    """Warnings for 1900-01-01, 9999-12-31 and their like where they lie far from all other days."""
+    warnings = []
+    usual = column.numbers[~np.isin(cells.codes, [at for at, text in enumerate(cells.texts) if is_sentinel(text)])]
+    for at, text in enumerate(cells.texts):
+        here = cells.codes == at
+        if is_sentinel(text) and stands_out(
+            float(column.numbers[here][0]), usual.min(initial=np.inf), usual.max(initial=-np.inf)
+        ):
+            said = "{column}: {count} cells are {code}, far from all others; if that means missing, declare the code"
+            warnings.append(decided(said, column=cells.name, count=int(cells.counts[at]), code=shown(text)))
     return tuple(warnings)
 
 

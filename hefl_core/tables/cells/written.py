@@ -17,7 +17,7 @@ _SYMBOLS: Final = r"€|\$|£|¥|₹|₽|₺|EUR|USD|GBP|CHF|JPY|CNY|INR|SEK|NOK
 _WRITTEN: Final = re.compile(
     rf"(?P<sign>[+-]?)\s?(?P<before>(?:{_SYMBOLS})?)\s?(?P<inner>[+-]?)"
     r"(?P<body>(?:\d[\d.,' ]*|[.,]\d+)(?:[eE][+-]?\d+)?)\s?"
-    rf"(?P<after>(?:%|{_SYMBOLS}|[^\W\d_°µμΩ][\w/²³·*^.-]{{0,15}}|[°µμΩ][\w/²³·*^.%-]{{0,15}})?)"
+    rf"(?P<after>(?:%|{_SYMBOLS}|[^\W\d_°µμΩ⁰¹²³⁴⁵⁶⁷⁸⁹½¼¾][\w/²³·*^.-]{{0,15}}|[°µμΩ][\w/²³·*^.%-]{{0,15}})?)"
 )
 _POINT, _COMMA = (
     re.compile(

@@ -31,11 +31,14 @@ class _Form(msgspec.Struct, frozen=True, tag="column", forbid_unknown_fields=Tru
     words: tuple[str, str] | None = None
     left_out: LeftOut | None = None
     marked: bool = False
+    only: str = ""
 
     def column(self, categories: tuple[str, ...]) -> ColumnSchema:
         """The column with all clients' categories."""
         own = categories if self.kind.has_categories else ()
-        return ColumnSchema(self.name, self.kind, own, self.unit, self.words, self.left_out, self.marked)
+        return ColumnSchema(
+            self.name, self.kind, own, self.unit, self.words, self.left_out, self.marked, only=self.only
+        )
 
 
 class _Category(msgspec.Struct, frozen=True, tag="category", forbid_unknown_fields=True):
@@ -58,7 +61,10 @@ def texts(proposal: TableSchema) -> Iterator[bytes]:
 def _parts(proposal: TableSchema) -> Iterator[_Part]:
     yield _Label(proposal.label, proposal.yes_no, bool(proposal.classes))
     for at, column in enumerate(proposal.columns):
-        yield _Form(at, column.name, column.kind, column.unit, column.words, column.left_out, column.marked)
+        form = _Form(
+            at, column.name, column.kind, column.unit, column.words, column.left_out, column.marked, column.only
+        )
+        yield form
         yield from (_Category(column.name, category) for category in column.categories)
     yield from (_Class(name) for name in proposal.classes)
 
@@ -72,7 +78,7 @@ def united(counted: Iterable[tuple[bytes, int]], clients: int) -> TableSchema:
     parts = [(_read(text), times) for text, times in counted]
     labels = [part for part, _ in parts if isinstance(part, _Label)]
     classes = tuple(sorted(part.name for part, _ in parts if isinstance(part, _Class)))
-    _require_one_kind(labels)
+    _require_one_label(labels)
     forms, categories = _forms(parts, clients)
     # agree() asks which forms there are, not who has them: each form stands in at least one proposal made up here.
     most = max(len(labels), min(clients, 2), *(len(some) for some in forms))
@@ -83,6 +89,11 @@ def united(counted: Iterable[tuple[bytes, int]], clients: int) -> TableSchema:
         columns = tuple(form.column(tuple(sorted(categories[form.name]))) for form in chosen)
         made.append(TableSchema(columns, label.name, classes, label.yes_no))
     return agree(made)
+
+
+def having(counted: Iterable[tuple[bytes, int]]) -> dict[str, int]:
+    """Number of clients that propose each class. A lone no or 1 proposes its other half as well."""
+    return {part.name: times for text, times in counted if isinstance(part := _read(text), _Class)}
 
 
 def _read(text: bytes) -> _Part:
@@ -109,7 +120,12 @@ def _forms(parts: list[tuple[_Part, int]], clients: int) -> tuple[list[list[_For
     return list(forms.values()), categories
 
 
-def _require_one_kind(labels: list[_Label]) -> None:
+def _require_one_label(labels: list[_Label]) -> None:
+    """Nobody knows which client has which: no number of a client can be named."""
+    names = sorted({label.name for label in labels})
+    if len(names) > 1:
+        found = listed(map(shown, names))
+        raise refused("label", "one label at all clients", found, "name the label, and the column alike in all tables")
     kinds = {label.classes for label in labels}
     if len(kinds) != 1:
         found = "classes at one client and values at another" if kinds else "none"

@@ -9,16 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from hefl_core.tables.agreement import refuse_shifted
 from hefl_core.tables.decision import refused
 from hefl_core.tables.round_zero.dictionary import Dictionary
 from hefl_core.tables.round_zero.limbs import Digits, Limbs
-from hefl_core.tables.round_zero.proposals import texts, united
+from hefl_core.tables.round_zero.proposals import having, texts, united
 from hefl_core.tables.schema import TableSchema, propose
 from hefl_core.tables.statistics import centred, length, require_possible, scaling_from, sums, with_rows
 from hefl_core.tables.table import Table
@@ -116,15 +117,22 @@ class AgreementRounds:
 
     def _require_named(self, mean: npt.NDArray[np.float32], own: set[bytes]) -> None:
         """A total that lacks a name of one's own was changed by another client. Raises: DataError."""
-        lost = own - {text for text, _ in self._names.read(self._totals(mean, NAMES))}
+        lost = own - {text for text, _ in self._counted(mean)}
         if lost:
             found = f"{len(lost)} missing: another client took them out"
             raise refused("round zero", "all names of this table in the total", found, "find out who, and run it again")
 
     def named(self, mean: npt.NDArray[np.float32]) -> TableSchema:
         """The schema without scaling, after the first round. Raises: DataError where clients' tables do not fit."""
-        counted = self._names.read(self._totals(mean, NAMES))
-        return united(counted, self.present(mean, NAMES))
+        return united(self._counted(mean), self.present(mean, NAMES))
+
+    def _counted(self, mean: npt.NDArray[np.float32]) -> tuple[tuple[bytes, int], ...]:
+        """All names and how many clients have each; decoded once for the same vector."""
+        return _decoded(self, mean[: self.part(NAMES).stop].astype(np.float32).tobytes())
+
+    def read_names(self, mean: npt.NDArray[np.float32]) -> tuple[tuple[bytes, int], ...]:
+        """Decode the names. Shapes: marks and names of the mean. Raises: DataError for totals of something else."""
+        return self._names.read(self._totals(mean, NAMES))
 
     def middled(self, mean: npt.NDArray[np.float32]) -> TableSchema:
         """The schema with each column's mean, after the second round."""
@@ -142,7 +150,10 @@ class AgreementRounds:
             raise refused(
                 "round zero", "as many rows as in the round before", f"{totals[0]:g}", "run the agreement again"
             )
-        return Agreed(*with_rows(scaling_from(middle, totals), totals), self.present(mean, NAMES))
+        schema, totals = with_rows(scaling_from(middle, totals), totals)
+        clients, classes = self.present(mean, NAMES), having(self._counted(mean))
+        refuse_shifted(schema.label, {name: classes[name] for name in schema.classes if name in classes}, clients)
+        return Agreed(schema, totals, clients)
 
     def present(self, mean: npt.NDArray[np.float32], round_: int) -> int:
         """Number of clients in a round's sum: each marks its own place, and the mean of a mark is one over that number.
@@ -169,3 +180,9 @@ class AgreementRounds:
         if np.abs(totals - whole).max() > _EXACT:
             raise refused("round zero", "whole totals", "fractions: a client sent something else", "run it again")
         return whole
+
+
+@lru_cache(maxsize=4)
+def _decoded(rounds: AgreementRounds, content: bytes) -> tuple[tuple[bytes, int], ...]:
+    # By content: every client of this process, and every later round, has the same names.
+    return rounds.read_names(np.frombuffer(content, np.float32))

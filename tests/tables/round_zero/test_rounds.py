@@ -196,6 +196,24 @@ def test_a_hospital_with_one_class_adds_no_class_of_its_own(one, other):
     assert class_counts(found.schema, found.totals).sum() == 110
 
 
+@pytest.mark.parametrize(
+    "kinds, fine",
+    [(("01", "12", "01"), False), (("01", "12", "2"), False), (("012", "01", "12"), True), (("12", "1", "12"), True)],
+)
+def test_two_classes_that_begin_with_another_number_are_asked_about(kinds, fine):
+    """Before, 0 and 1 at one hospital beside 1 and 2 at another were three classes."""
+    tables = [
+        "\n".join(["age,ill", *(f"{30 + at % 9}.5,{kind[at % len(kind)]}" for at in range(30))]).encode()
+        for kind in kinds
+    ]
+    rounds, mean = agreed(tables)
+    if fine:
+        assert "".join(rounds.agreed(mean).schema.classes) == max(kinds, key=len)
+        return
+    with pytest.raises(DataError, match="label 'ill': expected the same two numbers at all clients, found 0 at"):
+        rounds.agreed(mean)
+
+
 def test_spellings_of_one_class_are_refused_across_hospitals():
     shouting = C.replace(b"\tnon", b"\tKrank")
     whispering = A.replace(b";nein", b";krank").replace(b";ja", b";wohl")

@@ -1,0 +1,222 @@
+"""What a clerk would ask about is asked: spellings of one pair across hospitals, totals at the end, forms of two meanings."""
+
+from __future__ import annotations
+
+import pytest
+
+from hefl_core.errors import DataError
+from hefl_core.learning.shelf import put
+from hefl_core.tables.agreement import agree
+from hefl_core.tables.column import LeftOut
+from hefl_core.tables.declared import Declared, DeclaredColumn, Kind
+from hefl_core.tables.round_zero.proposals import texts, united
+from hefl_core.tables.schema import propose
+from hefl_core.tables.source import TableSource
+from hefl_core.tables.statistics import fit, sums
+from hefl_core.tables.table import read_table
+
+ROWS = 30
+
+
+def hospital(ill=("0", "1"), *, x=lambda at: at % 7, name="ill", declared=None):
+    lines = [f"{at % 11},{x(at)},{ill[at % len(ill)]}" for at in range(ROWS)]
+    return read_table("\n".join([f"age,x,{name}", *lines]).encode(), declared=declared)
+
+
+def both_ways(tables):
+    """The agreement by proposals, and as round zero makes it from counted texts."""
+    proposals = [propose(table) for table in tables]
+    counts: dict[bytes, int] = {}
+    for text in (text for proposal in proposals for text in set(texts(proposal))):
+        counts[text] = counts.get(text, 0) + 1
+    direct = agree(proposals)
+    assert united(sorted(counts.items()), len(tables)) == direct
+    return direct
+
+
+def refused_both_ways(tables, said):
+    proposals = [propose(table) for table in tables]
+    counted = [
+        (text, sum(text in set(texts(each)) for each in proposals)) for text in {t for p in proposals for t in texts(p)}
+    ]
+    for attempt in (lambda: agree(proposals), lambda: united(sorted(counted), len(tables))):
+        with pytest.raises(DataError, match=said):
+            attempt()
+
+
+# -- one pair of outcomes, spelt in several ways -----------------------------------------------------------------------
+
+TWO_WAYS = {
+    "words beside 0 and 1": (("no", "yes"), ("0", "1"), ("no", "yes")),
+    "words beside 1 and 2": (("no", "yes"), ("1", "2"), ("no", "yes")),
+    "all three": (("ja", "nein"), ("0", "1"), ("1", "2")),
+    "two languages and a third class": (("ja", "nein"), ("no", "yes"), ("no", "yes", "unknown")),
+    "half of another language": (("ja", "nein"), ("no", "unknown"), ("no", "unknown")),
+}
+
+
+@pytest.mark.parametrize("kind", TWO_WAYS)
+def test_one_pair_in_numbers_and_words_is_asked_about(kind):
+    """Before, 0 and 1 were taken for no and yes, and 1 and 2 became classes of their own."""
+    refused_both_ways([hospital(ill) for ill in TWO_WAYS[kind]], "one way to write yes and no at all clients")
+
+
+def test_what_is_one_meaning_agrees():
+    """The controls: languages of yes and no, three classes, a hospital without a positive case."""
+    assert both_ways([hospital(ill) for ill in (("no", "yes"), ("nein", "ja"), ("non",))]).classes == ("no", "yes")
+    assert both_ways([hospital(ill) for ill in (("0", "1", "2"), ("0", "1"), ("1", "2"))]).classes == ("0", "1", "2")
+    assert both_ways([hospital(ill) for ill in (("0", "1"), ("0",), ("1",))]).classes == ("0", "1")
+    assert both_ways([hospital(ill) for ill in (("no", "yes", "unknown"), ("no", "yes"))]).classes == (
+        "no",
+        "unknown",
+        "yes",
+    )
+
+
+def test_declared_boolean_0_and_1_are_no_and_yes():
+    label, column = (Declared((DeclaredColumn(name, Kind.BOOLEAN),)) for name in ("ill", "x"))
+    agreed = both_ways([hospital(("no", "yes")), hospital(("0", "1"), declared=label)])
+    assert agreed.classes == ("no", "yes") and agreed.yes_no
+    table = hospital(("0", "1"), declared=label)
+    assert table.classes == ("no", "yes") and table.label.codes.tolist() == [at % 2 for at in range(ROWS)]
+    words, digits = hospital(x=lambda at: ("no", "yes")[at % 2]), hospital(x=lambda at: at % 2)
+    refused_both_ways([words, digits], "column 'x': expected one way to write yes and no, found 0 or 1, no or yes")
+    assert both_ways([words, hospital(x=lambda at: at % 2, declared=column)]).columns[1].kind is Kind.BOOLEAN
+    with pytest.raises(DataError, match="a yes and a no, as declared"):
+        hospital(("1", "2"), declared=label)
+
+
+# -- a constant at one hospital ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("others", ["fm", "md"])
+def test_a_hospital_with_women_only_takes_part(others):
+    """A column of f alone reads as a no (f and t); beside f and m it is their category."""
+    tables = [hospital(x=lambda at: "f"), hospital(x=lambda at: others[at % 2])]
+    agreed = both_ways(tables)
+    assert agreed.columns[1].kind is Kind.CATEGORY and agreed.columns[1].categories == tuple(sorted({"f", *others}))
+    source = "\n".join(["age,x,ill", *(f"{at % 11},f,{at % 2}" for at in range(ROWS))]).encode()
+    own = read_table(source, declared=agreed.declared())
+    at = 4 + agreed.columns[1].categories.index("f")
+    assert sums(own, agreed)[at] == ROWS
+
+
+def test_a_constant_no_stays_a_no_and_none_beside_numbers():
+    assert both_ways([hospital(x=lambda at: "nein"), hospital(x=lambda at: "yes")]).columns[1].words == ("no", "yes")
+    refused_both_ways([hospital(x=lambda at: "n"), hospital()], "column 'x': expected one kind at all clients")
+
+
+def test_round_zero_names_no_hospital_that_it_does_not_know():
+    """Nobody knows which hospital has which text, so a number would be a guess."""
+    tables = [hospital(), hospital(name="outcome")]
+    counted = [(text, 1) for table in tables for text in set(texts(propose(table)))]
+    merged = {text: sum(times for other, times in counted if other == text) for text, _ in counted}
+    with pytest.raises(DataError) as told:
+        united(sorted(merged.items()), 2)
+    assert "client 1" not in str(told.value) and "client 2" not in str(told.value)
+
+
+# -- the last line, and forms of two meanings --------------------------------------------------------------------------
+
+
+def table(cell, last="", declared=None):
+    lines = [f"{at * 7 % 13},{cell(at)},{at % 2}" for at in range(ROWS)]
+    return read_table(("\n".join(["age,x,ill", *lines]) + "\n" + last).encode(), declared=declared)
+
+
+@pytest.mark.parametrize(
+    "last", ["6.1,2.5,Mean\n", "6.1,Total,0.5\n", "SD,2,1\n", "6,3,Total:\n", "Mean,1,1\nSD,2,1\nMax,3,1\n"]
+)
+def test_a_total_anywhere_in_the_last_line_is_no_class(last):
+    """Before, a Mean in the label's column became a third class."""
+    with pytest.raises(DataError, match="a line of totals or remarks"):
+        table(lambda at: at % 5, last)
+    kept = table(lambda at: at % 5, last, Declared(summary="drop"))
+    assert len(kept) == ROWS and kept.classes == ("0", "1")
+
+
+def test_a_word_that_stands_above_too_is_data():
+    assert table(lambda at: ("mean", "kind")[at % 2], "6,mean,1\n").learnt[1].categories == ("kind", "mean")
+
+
+ASKED = {
+    "power": (lambda at: ("10²", "10³")[at % 2], "a raised digit", Kind.CATEGORY),
+    "power of one digit": (lambda at: f"{at % 7}²", "a raised digit", Kind.CATEGORY),
+    "one power among numbers": (lambda at: "10²" if at == 4 else at, "a raised digit", Kind.CATEGORY),
+    "letter": (lambda at: f"{at % 7 + 1}F", "a unit or a digit of a code", Kind.UNIT),
+    "titers": (lambda at: f"1:{10 * 2 ** (at % 3)}", "a titer or ratio", Kind.CATEGORY),
+    "titers over 59": (lambda at: f"1:{20 * 2 ** (at % 4)}", "a titer or ratio", Kind.CATEGORY),
+    "ratios": (lambda at: f"{1 + at % 3}:{4 + at % 3}", "a titer or ratio", Kind.CATEGORY),
+    "times of one hour": (lambda at: f"1:{10 + at % 5}", "a titer or ratio", Kind.DURATION),
+}
+
+
+@pytest.mark.parametrize("kind", ASKED)
+def test_a_form_of_two_meanings_is_asked_about(kind):
+    cell, said, declared = ASKED[kind]
+    with pytest.raises(DataError, match=f"column 'x': .*{said}.*declare"):
+        table(cell)
+    found = table(cell, declared=Declared((DeclaredColumn("x", declared, keep=True),)))
+    assert found.columns[1].kind is declared
+
+
+def test_what_has_one_meaning_is_read():
+    """The controls."""
+    assert table(lambda at: f"{at % 7} F").columns[1].unit == "F"
+    assert table(lambda at: f"{at % 7} m²").columns[1].unit == "m²"
+    assert table(lambda at: f"{at % 5}:{at % 4}5").columns[1].kind is Kind.DURATION
+    assert table(lambda at: ("1A", "2B", "3C")[at % 3]).columns[1].kind is Kind.CATEGORY
+
+
+@pytest.mark.parametrize("code", ["1900-01-01", "9999-12-31", "0001-01-01"])
+def test_a_date_that_stands_for_none_is_said(code):
+    found = table(lambda at: code if at in (4, 9) else f"2025-03-{1 + at % 28:02}")
+    assert any(f"2 cells are '{code}', far from all others" in str(warning) for warning in found.warnings)
+    gone = table(lambda at: code if at in (4, 9) else f"2025-03-{1 + at % 28:02}", declared=Declared(missing=(code,)))
+    assert gone.columns[1].missing.sum() == 2 and not gone.warnings
+    assert not table(lambda at: f"{1890 + at}-01-01").warnings, "1900 among its neighbours is a year"
+
+
+def test_times_with_a_zone_and_without_one_do_not_mix():
+    zoned = hospital(x=lambda at: f"2025-03-{1 + at % 28:02}T10:00:00+02:00")
+    bare = hospital(x=lambda at: f"2025-03-{1 + at % 28:02}T10:00:00")
+    refused_both_ways([zoned, bare], "column 'x': expected one unit at all clients, found none, 'time with a zone'")
+    assert both_ways([zoned, zoned]).columns[1].unit == "time with a zone"
+    with pytest.raises(DataError, match="as agreed"):
+        sums(bare, fit(zoned, propose(zoned)))
+
+
+UNUSED = {
+    "order of numbers": (
+        lambda at: at % 5,
+        {"dates": "day"},
+        "expected dates, as their order is declared, found kind number",
+    ),
+    "mark of texts": (
+        lambda at: "uvw"[at % 3],
+        {"decimal": "comma"},
+        "as a decimal mark is declared, found kind category",
+    ),
+    "mark of dates": (lambda at: f"2025-03-{1 + at % 28:02}", {"decimal": "point"}, "found kind date"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSED)
+def test_a_declaration_that_changes_nothing_is_refused(kind):
+    cell, how, said = UNUSED[kind]
+    with pytest.raises(DataError, match=said):
+        table(cell, declared=Declared((DeclaredColumn("x", **how),)))
+
+
+def test_a_mark_may_be_declared_where_one_hospital_has_0_and_1_only():
+    assert (
+        table(lambda at: at % 2, declared=Declared((DeclaredColumn("x", decimal="comma", keep=True),))).columns[1].words
+    )
+
+
+def test_what_was_asked_still_trains_on_the_shelf():
+    source = "\n".join(["age,x,ill", *(f"{at % 11},1:{10 * 2 ** (at % 3)},{at % 2}" for at in range(ROWS))]).encode()
+    with pytest.raises(DataError, match="titer"):
+        put(TableSource(source))
+    assert put(TableSource(source, declared=Declared((DeclaredColumn("x", Kind.CATEGORY),))))
+    assert hospital(x=lambda at: "f").columns[1].left_out is LeftOut.CONSTANT
