@@ -19,7 +19,7 @@ from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.runtime import divergence
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.declared import Kind
-from hefl_core.tables.dialect import SEPARATOR_NAMES
+from hefl_core.tables.rows.dialect import SEPARATOR_NAMES
 from hefl_core.teaching import predictions
 from hefl_core.teaching.exercise import SAID
 from hefl_core.teaching.glossary import TERMS

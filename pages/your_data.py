@@ -19,7 +19,7 @@ from hefl_core.errors import HeflError
 from hefl_core.learning.own_sets import GivenSource
 from hefl_core.runtime.result import ClaimVerdict
 from hefl_core.tables.declared import SEPARATORS, Declared, DeclaredColumn, Kind
-from hefl_core.tables.dialect import SEPARATOR_NAMES
+from hefl_core.tables.rows.dialect import SEPARATOR_NAMES
 from hefl_core.tables.source import TableSource
 from hefl_core.terms.experiment import Experiment
 from pages import training as training_page

@@ -15,7 +15,7 @@ from hefl_core.tables.column import LeftOut
 from hefl_core.tables.columns import MAX_TEXT, MOST_CATEGORIES
 from hefl_core.tables.decision import refused, unseen
 from hefl_core.tables.declared import Declared, DeclaredColumn, Kind
-from hefl_core.tables.grid import MAX_COLUMNS, MAX_NAME
+from hefl_core.tables.rows.grid import MAX_COLUMNS, MAX_NAME
 from hefl_core.tables.table import Table
 
 VERSION: Final = 1

@@ -18,9 +18,9 @@ from hefl_core.tables.column import Column
 from hefl_core.tables.columns import decide, without_repeats
 from hefl_core.tables.decision import Decision, decided, listed, refused, shown
 from hefl_core.tables.declared import Declared, Mark
-from hefl_core.tables.grid import Grid, read_grid
 from hefl_core.tables.label import Label, choose_label, labelled, read_label
 from hefl_core.tables.reading import MAX_BYTES, read_text
+from hefl_core.tables.rows.grid import Grid, read_grid
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from hefl_core.tables.columns import UNNAMED
 from hefl_core.tables.decision import Decision, decided, refused, shown, unseen
 from hefl_core.tables.declared import Declared
-from hefl_core.tables.dialect import Row, read_rows
-from hefl_core.tables.edges import usual_width, without_titles, without_total, without_trailing
-from hefl_core.tables.header import require_header
+from hefl_core.tables.rows.dialect import Row, read_rows
+from hefl_core.tables.rows.edges import usual_width, without_titles, without_total, without_trailing
+from hefl_core.tables.rows.header import require_header
 
 MAX_COLUMNS: Final = 5000
 MAX_NAME: Final = 200

@@ -8,7 +8,7 @@ from typing import Final
 
 from hefl_core.tables.decision import Decision, decided, listed, refused, shown
 from hefl_core.tables.declared import Declared
-from hefl_core.tables.dialect import Row
+from hefl_core.tables.rows.dialect import Row
 
 _TOTALS: Final = re.compile(
     r"(grand[ -]?|sub-?)?totals?( général| generale)?|(zwischen)?summen?|sum|gesamt(summe)?|average|avg|mean|mittelwert"

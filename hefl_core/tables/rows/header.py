@@ -10,7 +10,7 @@ from hefl_core.tables.cells.cell import says_missing
 from hefl_core.tables.cells.dates import looks_like_a_time
 from hefl_core.tables.cells.written import written
 from hefl_core.tables.decision import refused, shown
-from hefl_core.tables.dialect import Row
+from hefl_core.tables.rows.dialect import Row
 
 _LOOKED_AT: Final = 50
 _COUNTED: Final = 5

@@ -1,0 +1,1 @@
+"""From text to rows and named columns: separator, header, edges."""
