@@ -46,7 +46,7 @@ def page() -> None:
     found = _after()
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader(_("CPU by phase"), anchor=False)
+        st.header(_("CPU by phase"), anchor=False)
         off = found.error.cpu if found else None
         came = found.measured.cpu if found else None
         st.plotly_chart(figures.phases(said.cpu, came, dark=frame.dark()), key="costs:phases")
@@ -54,7 +54,7 @@ def page() -> None:
         if found is None:
             _run_button()
     with right:
-        st.subheader(_("Who pays"), anchor=False)
+        st.header(_("Who pays"), anchor=False)
         parties = costs.bills(said)
         st.plotly_chart(figures.payers(parties, dark=frame.dark()), key="costs:payers")
         st.caption(figures.payers_caption(parties))
@@ -119,7 +119,7 @@ def _in_words(said: Forecast) -> None:
 
 def _shared(parameters: int) -> None:
     """What it costs that several must come together to decrypt."""
-    st.subheader(_("What do shared keys cost?"), anchor=False)
+    st.header(_("What do shared keys cost?"), anchor=False)
     try:
         with st.spinner(_("Measuring shared keys on this machine, once …")):
             found = costs.shared_keys(frame.experiment(), parameters)
@@ -194,7 +194,7 @@ def _run_button() -> None:
 
 def _schemes(parameters: int) -> None:
     chosen = frame.experiment()
-    st.subheader(_("Schemes side by side"), anchor=False)
+    st.header(_("Schemes side by side"), anchor=False)
     default = [name for name in FIRST if costs.can_carry(name, chosen.clients)]
     if chosen.scheme in OFFERED and chosen.scheme not in default:
         default.append(chosen.scheme)
@@ -264,7 +264,7 @@ def _leaks(dataset: str, scheme: str) -> tuple[selective.Leak, ...]:
 
 def _selective() -> None:
     """A comparison, not a switch: no run here leaves a part unencrypted."""
-    st.subheader(_("Encrypt only a part?"), anchor=False)
+    st.header(_("Encrypt only a part?"), anchor=False)
     st.markdown(
         _(
             "Some systems encrypt the entries that look most sensitive and send the rest open (FedML-HE, 2023). hefl never "

@@ -322,7 +322,7 @@ def _lie() -> None:
         lies = _lies(scheme, seed, clip)
     caught, missed = st.columns(2, gap="large")
     with caught:
-        st.markdown(_("##### Caught: {n} of {all}").format(n=len(lies.caught), all=len(lies.told)))
+        st.markdown(_("## Caught: {n} of {all}").format(n=len(lies.caught), all=len(lies.told)))
         for one in lies.caught:
             st.success(_caught(one), icon=":material/block:")
         st.caption(
@@ -333,7 +333,7 @@ def _lie() -> None:
             )
         )
     with missed:
-        st.markdown(_("##### Not caught: {n} of {all}").format(n=len(lies.missed), all=len(lies.told)))
+        st.markdown(_("## Not caught: {n} of {all}").format(n=len(lies.missed), all=len(lies.told)))
         for one in lies.missed:
             st.error(_missed(one, lies.honest), icon=":material/warning:")
         st.caption(

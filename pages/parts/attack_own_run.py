@@ -196,7 +196,7 @@ def _row(name: str, question: str, called: list[str], found: list[AttackResult |
     results = [one for one in found if isinstance(one, AttackResult)]
     left, right = st.columns([2, 3], gap="large")
     with left:
-        st.markdown(f"##### {question}")
+        st.markdown(f"## {question}")
         for side, result in zip(called, results, strict=True):
             st.markdown(_verdict(side, result))
             st.caption(labels.measured(result))
