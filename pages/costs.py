@@ -18,6 +18,7 @@ from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.result import with_forecast
 from hefl_core.schemes.presets import PRESETS
 from pages.parts import frame, noted, run_progress
+from pages.parts.chart import chart
 from pages.parts.i18n import _
 
 OFFERED = (
@@ -49,15 +50,15 @@ def page() -> None:
         st.header(_("CPU by phase"), anchor=False)
         off = found.error.cpu if found else None
         came = found.measured.cpu if found else None
-        st.plotly_chart(figures.phases(said.cpu, came, dark=frame.dark()), key="costs:phases")
-        st.caption(figures.phases_caption(said.cpu, came, off))
+        chart(figures.phases(said.cpu, came, dark=frame.dark()), key="costs:phases")
+        st.caption(figures.phases_caption(said.cpu, came, off, _))
         if found is None:
             _run_button()
     with right:
         st.header(_("Who pays"), anchor=False)
         parties = costs.bills(said)
-        st.plotly_chart(figures.payers(parties, dark=frame.dark()), key="costs:payers")
-        st.caption(figures.payers_caption(parties))
+        chart(figures.payers(parties, dark=frame.dark()), key="costs:payers")
+        st.caption(figures.payers_caption(*parties, _))
         st.caption(
             _(
                 "Memory of the heaviest step, above what the process has anyway (forecast): client {client}, coordinator "
@@ -215,14 +216,14 @@ def _schemes(parameters: int) -> None:
     if not _calibrated(names):
         return
     said = costs.side_by_side(chosen, parameters, names)
-    st.plotly_chart(figures.schemes(said, what, dark=frame.dark()), key="costs:side")
+    chart(figures.schemes(said, what, dark=frame.dark()), key="costs:side")
     st.caption(figures.schemes_caption(said))
     left, right = st.columns(2, gap="large")
     by_d = [costs.with_model_size(chosen, name) for name in names]
     by_k = [costs.with_cohort(chosen, name, parameters) for name in names]
     for column, lines, of in ((left, by_d, "d"), (right, by_k, "K")):
         with column:
-            st.plotly_chart(figures.growth(lines, what, of, dark=frame.dark()), key=f"costs:growth:{of}")
+            chart(figures.growth(lines, what, of, dark=frame.dark()), key=f"costs:growth:{of}")
             st.caption(figures.growth_caption(lines, what, of))
 
 
@@ -280,7 +281,7 @@ def _selective() -> None:
         return
     with st.spinner(_("Reading records from what is left open …")):
         leaks = _leaks(dataset, scheme)
-    st.plotly_chart(figures.selective(leaks, dark=frame.dark()), key="costs:leaks")
+    chart(figures.selective(leaks, dark=frame.dark()), key="costs:leaks")
     st.caption(figures.selective_caption(leaks))
 
 

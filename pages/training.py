@@ -16,6 +16,7 @@ from hefl_core.learning.partition import label_table
 from hefl_core.runtime.client_home import dealt_data
 from hefl_core.schemes.presets import PRESETS
 from pages.parts import frame, noted
+from pages.parts.chart import chart
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
@@ -129,7 +130,7 @@ def partition(experiment: Experiment) -> None:
     whole = dealt_data(experiment)
     with st.expander(_("Who has which labels")):
         table = label_table(whole.parts, whole.dataset.classes)
-        st.plotly_chart(training.labels(table, dark=frame.dark()), key="lab:labels")
+        chart(training.labels(table, dark=frame.dark()), key="lab:labels")
         st.caption(_("Examples per client: {sizes}.").format(sizes=", ".join(str(size) for size in table.sizes)))
 
 
@@ -178,12 +179,12 @@ def _pictures(comparison: Comparison, measure: training.Measure, against: traini
     if not lines:
         return
     _answer(comparison, lines)
-    st.plotly_chart(training.curves(lines, measure, against, dark=frame.dark()), key="lab:curves")
+    chart(training.curves(lines, measure, against, dark=frame.dark()), key="lab:curves")
     st.caption(training.caption(lines, measure))
     for name, result in comparison.results.items():
         noted.warn(name, result.signs)
     st.markdown("**" + _("The difference to plain FedAvg") + "**")
-    st.plotly_chart(training.differences(lines, measure, dark=frame.dark()), key="lab:differences")
+    chart(training.differences(lines, measure, dark=frame.dark()), key="lab:differences")
     _beside_accuracy(lines, dealt_data(comparison.experiment).dataset.classes)
 
 
@@ -193,9 +194,9 @@ def _answer(comparison: Comparison, lines: list[training.Curve]) -> None:
         if one.name in comparison.choice.schemes:
             st.markdown(
                 _(
-                    "**Answer:** trained under {scheme} the model is right in {mine:.1%} of the records that it never saw, in "
-                    "plain in {plain:.1%}; in no round do the two differ by more than {gap:.1%}."
-                ).format(scheme=one.name, mine=one.accuracy, plain=one.control, gap=one.gap)
+                    "**Answer:** trained under {scheme} the model is right in {mine} of the records that it never saw, in "
+                    "plain in {plain}; in no round do the two differ by more than {gap}."
+                ).format(scheme=one.name, mine=f"{one.accuracy:.1%}", plain=f"{one.control:.1%}", gap=f"{one.gap:.1%}")
             )
 
 
@@ -220,7 +221,7 @@ def _beside_accuracy(lines: list[training.Curve], classes: tuple[str, ...]) -> N
         chosen = st.selectbox(_("Training"), names, len(names) - 1, key="lab:confusion")
         metrics = training.last_metrics([one for one in measured if one.name == chosen])
         if metrics is not None:
-            st.plotly_chart(training.confusion(metrics, classes, dark=frame.dark()), key="lab:confusion-matrix")
+            chart(training.confusion(metrics, classes, dark=frame.dark()), key="lab:confusion-matrix")
 
 
 if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it

@@ -23,6 +23,7 @@ from hefl_core.figures import own_run as drawn
 from hefl_core.learning.datasets import load_dataset
 from hefl_core.schemes.presets import PRESETS
 from pages.parts import frame, labels, run_progress
+from pages.parts.chart import chart
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
@@ -223,9 +224,9 @@ def _verdict(name: str, result: AttackResult) -> str:
 def _picture(name: str, results: list[AttackResult], called: list[str], experiment: Experiment) -> None:
     dark = frame.dark()
     if name == "membership":
-        st.plotly_chart(figures.roc(results, called, dark=dark), key="own-run:roc")
+        chart(figures.roc(results, called, dark=dark), key="own-run:roc")
     elif name == "property":
-        st.plotly_chart(drawn.label_shares(results, called, dark=dark), key="own-run:shares")
+        chart(drawn.label_shares(results, called, dark=dark), key="own-run:shares")
     else:
         data = load_dataset(experiment.dataset)
         picture = (
@@ -233,5 +234,5 @@ def _picture(name: str, results: list[AttackResult], called: list[str], experime
             if data.image_side
             else drawn.nearest_row(results, called, data.feature_names, dark=dark)
         )
-        st.plotly_chart(picture, key="own-run:nearest")
+        chart(picture, key="own-run:nearest")
         st.caption(drawn.nearest_caption(results, called))
