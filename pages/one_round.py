@@ -298,7 +298,7 @@ def _files(walked: Walked) -> None:
             key="download",
             on_click="ignore",
         )
-        left.caption(_("Check it anywhere: unpack it and run `python -m hefl_core verify transcript.jsonl`."))
+        left.caption(_("Check it anywhere: `hefl verify transcript.zip`."))
         given = right.file_uploader(_("A saved transcript (zip or jsonl)"), type=["zip", "jsonl"], key="upload")
         if given is not None and st.session_state.get("uploaded") != given.file_id:
             st.session_state["uploaded"] = given.file_id

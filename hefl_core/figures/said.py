@@ -1,4 +1,4 @@
-"""What the pictures say in words: axes, legends and marks, for the catalogues of other languages (locale/extract.py)."""
+"""What the pictures say in words: axes, legends, marks, and the facts of a message, for the catalogues of other languages (locale/extract.py)."""
 
 SAID = (
     "standard deviations from the mean", "standard deviations", "blind guess: the average", "the attacker's guess",
@@ -14,6 +14,9 @@ SAID = (
     "plain FedAvg", "best client alone", "worst client alone", "all data in one place", "upload, bytes per parameter",
     "CPU, all parties, ns per parameter and client", "private", "plain FL", "HE coordinator", "decrypted mean", "with noise",
     "yes", "no",
+    "on the wire", "SHA-256 of the body", "SHA-256 of the content", "members", "key epoch", "key", "held", "dealt by",
+    "public key", "cohort", "parameters d", "bound", "ciphertext to come", "its SHA-256", "listed", "digest of the list",
+    "plain float32", "ciphertext", "updates added up in it", "updates added again", "equal blocks", "asked to decrypt",
     "Forecast: {said} of CPU per round for the encryption, all parties together.",
     "Forecast: {said} of CPU per round for the encryption, all parties together; measured: {came}; off by {off}.",
     "Per round: one client sends {sent}, receives {received}, computes {cpu}; the coordinator sends {its_sent}, receives "

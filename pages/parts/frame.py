@@ -578,6 +578,7 @@ h1 { font-size: 1.9rem !important; padding: 0 !important; }
 [data-testid="stMain"] h4 { font-size: 1.05rem; }
 [data-testid="stMain"] [class*="st-key-follows"] h2 { font-size: 1.05rem; padding: 0; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] :is(p, li, em) { color: inherit !important; }
+[data-testid="stCaptionContainer"] { opacity: .85 !important; }
 [data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"] p, [data-testid="stMultiSelect"] [data-tag],
 [data-testid="stMultiSelect"] [data-baseweb="tag"] span { color: light-dark(#fff, #10171f) !important; }
 [data-testid="stCode"] .token { color: light-dark(#1b2733, #e8eef4) !important; }
