@@ -23,12 +23,13 @@ class Visitor:
         self._socket = connect(
             address.replace("http", "ws") + "/_stcore/stream", subprotocols=["streamlit"], max_size=None, origin=address
         )
-        self._page = ""
+        self._wanted, self._page = "", ""
         self._stepper, self._fragment = "", ""
         self.drawn = -1
 
     def open(self, page: str) -> None:
         """Open a page and wait until its run is over and its matrix is there."""
+        self._wanted = page
         self._send(page_name=page)
         end = time.monotonic() + PATIENCE
         while self.drawn < 0 or not self._stepper:
@@ -74,8 +75,9 @@ class Visitor:
         data = self._socket.recv(timeout=PATIENCE)
         message = ForwardMsg.FromString(data if isinstance(data, bytes) else data.encode())
         kind = message.WhichOneof("type") or ""
-        if kind == "new_session":
-            self._page = message.new_session.page_script_hash
+        if kind == "navigation":  # a fresh server knows its pages only now
+            pages = {one.url_pathname: one.page_script_hash for one in message.navigation.app_pages}
+            self._page = pages.get(self._wanted, "")
         if kind == "delta":
             self._look(message)
         return kind

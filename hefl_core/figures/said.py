@@ -1,4 +1,4 @@
-"""What the pictures say in words: axes, legends, marks, and the facts of a message, for the catalogues of other languages (locale/extract.py)."""
+"""What the pictures say: axes, legends, marks, and the facts of a message; for other languages (locale/extract.py)."""
 
 SAID = (
     "standard deviations from the mean", "standard deviations", "blind guess: the average", "the attacker's guess",
