@@ -21,7 +21,12 @@ class Visitor:
     def __init__(self, address: str, query: str) -> None:
         self._query = query
         self._socket = connect(
-            address.replace("http", "ws") + "/_stcore/stream", subprotocols=["streamlit"], max_size=None, origin=address
+            address.replace("http", "ws") + "/_stcore/stream",
+            subprotocols=["streamlit"],
+            max_size=None,
+            origin=address,
+            max_queue=None,
+            ping_interval=None,
         )
         self._wanted, self._page = "", ""
         self._stepper, self._fragment = "", ""
