@@ -35,9 +35,9 @@ table.know th { font-weight: 600; text-align: center; padding: 0 .1rem; line-hei
   vertical-align: bottom; }
 table.know th.corner { width: 10.5em; opacity: .7; }
 table.know th.seat { font-size: .88rem; }
-@media (max-width: 640px) {
+@media (max-width: 1000px) {
   table.know { font-size: .74rem; border-spacing: 2px; } table.know th { font-size: .6rem; overflow-wrap: anywhere; }
-  table.know th.seat { font-size: .74rem; white-space: normal; } table.know th.corner { width: 7em; }
+  table.know tr th.seat { font-size: .74rem; white-space: normal; overflow-wrap: normal; } table.know th.corner { width: 7em; }
 }
 table.know th.seat { text-align: left; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; font-weight: 500; }
 table.know td { text-align: center; border-radius: .35rem; padding: .06rem .1rem; font-size: .82rem; line-height: 1.35; }
