@@ -15,6 +15,7 @@ from hefl_core.attacks.catalogue import ATTACKS
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.federation import remarks
 from hefl_core.figures import leak
+from hefl_core.figures.said import SAID as DRAWN
 from hefl_core.keys.collusion import KMS_AND_COORDINATOR
 from hefl_core.runtime import divergence
 from hefl_core.tables.column import LeftOut
@@ -60,6 +61,8 @@ def strings():
         yield text, "hefl_core/attacks/catalogue.py"
     for text in leak.SAID:
         yield text, "hefl_core/figures/leak.py"
+    for text in DRAWN:
+        yield text, "hefl_core/figures/said.py"
     for text in remarks.SAID:
         yield text, "hefl_core/federation/remarks.py"
     for text in divergence.SAID:

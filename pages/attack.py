@@ -20,6 +20,7 @@ from hefl_core.errors import HeflError
 from hefl_core.figures import attacks as figures
 from hefl_core.schemes.presets import PRESETS
 from pages.parts import attack_own_run, frame, predictions
+from pages.parts.chart import chart
 from pages.parts.i18n import _
 
 PICTURES, PATIENTS = "digits", "breast_cancer"
@@ -112,7 +113,7 @@ def _seats(dataset: str) -> None:
         return
     st.markdown(_verdict(row))
     draw = figures.portraits if row.side else figures.card
-    st.plotly_chart(draw(row, dark=frame.dark()), key=f"attack:{dataset}:row", config={"displayModeBar": False})
+    chart(draw(row, dark=frame.dark()), key=f"attack:{dataset}:row", config={"displayModeBar": False})
     st.markdown(figures.portraits_caption(row))
     if dataset == PATIENTS:
         st.markdown(
@@ -187,7 +188,7 @@ def _search() -> None:
     with right:
         with st.spinner(_("Searching …")):
             film = _film(record, str(seat), encrypting_scheme(), str(search), frame.experiment().seed)
-        st.plotly_chart(figures.animation(film, dark=frame.dark()), key="attack:film")
+        chart(figures.animation(film, dark=frame.dark()), key="attack:film")
         st.markdown(figures.animation_caption(film))
 
 
@@ -219,7 +220,7 @@ def _members() -> None:
             coin=", ".join(name for name in names if name not in better) or _("none"),
         )
     )
-    st.plotly_chart(figures.roc(found, names, dark=frame.dark()), key="attack:roc")
+    chart(figures.roc(found, names, dark=frame.dark()), key="attack:roc")
     st.markdown(figures.roc_caption(found, names))
     st.markdown(
         _(
@@ -248,7 +249,7 @@ def _more() -> None:
         st.markdown(f"**{said}**")
         with st.spinner(_("Dealing, training and attacking …")):
             found = _curves(across, dataset, frame.experiment().seed)
-        st.plotly_chart(figures.curves(found, label, dark=frame.dark()), key=f"attack:curve:{across}")
+        chart(figures.curves(found, label, dark=frame.dark()), key=f"attack:curve:{across}")
         st.markdown("  \n".join(_nothing_from(one, label) for one in found))
         st.markdown(figures.curves_caption(found, across))
     st.markdown(
@@ -258,7 +259,7 @@ def _more() -> None:
     )
     with st.spinner(_("Dealing, training and attacking …")):
         levels = _noised(dataset, frame.experiment().seed)
-    st.plotly_chart(figures.two_bars(levels, dark=frame.dark()), key="attack:noise")
+    chart(figures.two_bars(levels, dark=frame.dark()), key="attack:noise")
     st.markdown(figures.two_bars_caption(levels))
 
 

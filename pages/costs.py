@@ -18,6 +18,7 @@ from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.result import with_forecast
 from hefl_core.schemes.presets import PRESETS
 from pages.parts import frame, noted, run_progress
+from pages.parts.chart import chart
 from pages.parts.i18n import _
 
 OFFERED = (
@@ -46,18 +47,18 @@ def page() -> None:
     found = _after()
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader(_("CPU by phase"), anchor=False)
+        st.header(_("CPU by phase"), anchor=False)
         off = found.error.cpu if found else None
         came = found.measured.cpu if found else None
-        st.plotly_chart(figures.phases(said.cpu, came, dark=frame.dark()), key="costs:phases")
-        st.caption(figures.phases_caption(said.cpu, came, off))
+        chart(figures.phases(said.cpu, came, dark=frame.dark()), key="costs:phases")
+        st.caption(figures.phases_caption(said.cpu, came, off, _))
         if found is None:
             _run_button()
     with right:
-        st.subheader(_("Who pays"), anchor=False)
+        st.header(_("Who pays"), anchor=False)
         parties = costs.bills(said)
-        st.plotly_chart(figures.payers(parties, dark=frame.dark()), key="costs:payers")
-        st.caption(figures.payers_caption(parties))
+        chart(figures.payers(parties, dark=frame.dark()), key="costs:payers")
+        st.caption(figures.payers_caption(*parties, _))
         st.caption(
             _(
                 "Memory of the heaviest step, above what the process has anyway (forecast): client {client}, coordinator "
@@ -119,7 +120,7 @@ def _in_words(said: Forecast) -> None:
 
 def _shared(parameters: int) -> None:
     """What it costs that several must come together to decrypt."""
-    st.subheader(_("What do shared keys cost?"), anchor=False)
+    st.header(_("What do shared keys cost?"), anchor=False)
     try:
         with st.spinner(_("Measuring shared keys on this machine, once …")):
             found = costs.shared_keys(frame.experiment(), parameters)
@@ -194,7 +195,7 @@ def _run_button() -> None:
 
 def _schemes(parameters: int) -> None:
     chosen = frame.experiment()
-    st.subheader(_("Schemes side by side"), anchor=False)
+    st.header(_("Schemes side by side"), anchor=False)
     default = [name for name in FIRST if costs.can_carry(name, chosen.clients)]
     if chosen.scheme in OFFERED and chosen.scheme not in default:
         default.append(chosen.scheme)
@@ -215,14 +216,14 @@ def _schemes(parameters: int) -> None:
     if not _calibrated(names):
         return
     said = costs.side_by_side(chosen, parameters, names)
-    st.plotly_chart(figures.schemes(said, what, dark=frame.dark()), key="costs:side")
+    chart(figures.schemes(said, what, dark=frame.dark()), key="costs:side")
     st.caption(figures.schemes_caption(said))
     left, right = st.columns(2, gap="large")
     by_d = [costs.with_model_size(chosen, name) for name in names]
     by_k = [costs.with_cohort(chosen, name, parameters) for name in names]
     for column, lines, of in ((left, by_d, "d"), (right, by_k, "K")):
         with column:
-            st.plotly_chart(figures.growth(lines, what, of, dark=frame.dark()), key=f"costs:growth:{of}")
+            chart(figures.growth(lines, what, of, dark=frame.dark()), key=f"costs:growth:{of}")
             st.caption(figures.growth_caption(lines, what, of))
 
 
@@ -264,7 +265,7 @@ def _leaks(dataset: str, scheme: str) -> tuple[selective.Leak, ...]:
 
 def _selective() -> None:
     """A comparison, not a switch: no run here leaves a part unencrypted."""
-    st.subheader(_("Encrypt only a part?"), anchor=False)
+    st.header(_("Encrypt only a part?"), anchor=False)
     st.markdown(
         _(
             "Some systems encrypt the entries that look most sensitive and send the rest open (FedML-HE, 2023). hefl never "
@@ -280,7 +281,7 @@ def _selective() -> None:
         return
     with st.spinner(_("Reading records from what is left open …")):
         leaks = _leaks(dataset, scheme)
-    st.plotly_chart(figures.selective(leaks, dark=frame.dark()), key="costs:leaks")
+    chart(figures.selective(leaks, dark=frame.dark()), key="costs:leaks")
     st.caption(figures.selective_caption(leaks))
 
 

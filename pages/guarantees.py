@@ -49,9 +49,9 @@ def page() -> None:
     _answer(session.result)
     st.markdown(
         _(
-            "**Is a ciphertext personal data?** Whoever lacks the key cannot read it; whoever holds a key holds personal data: "
-            "encryption is not anonymisation (GDPR, the European data protection regulation, Art. 4(5) and Recital 26; more at "
-            "the end of this page and in docs/legal.md)."
+            "**Is a ciphertext personal data?** For whoever holds a key, yes; for the server, which has none, it can still be: "
+            "treat it as personal data. Encryption is not anonymisation (GDPR, the European data protection regulation, Art. 4(5) "
+            "and Recital 26; more at the end of this page and in docs/legal.md)."
         )
     )
     blindness_panel.section()
@@ -60,9 +60,9 @@ def page() -> None:
         with st.expander(_("The other {n} sentences, in their precise words").format(n=len(others))):
             _rows(others, session.result)
     else:
-        st.subheader(_("The other {n} sentences").format(n=len(others)), anchor=False)
+        st.header(_("The other {n} sentences").format(n=len(others)), anchor=False)
         _rows(others, session.result)
-    st.subheader(_("Not promised"), anchor=False)
+    st.header(_("Not promised"), anchor=False)
     for sentence in NOT_PROMISED:
         st.markdown(f":orange-badge[:material/gpp_maybe: {_('not promised')}] {_(sentence)}")
     with st.expander(_("What this means under GDPR and HIPAA, and what it does not")):

@@ -20,6 +20,7 @@ from hefl_core.schemes.paillier.by_hand import LARGEST_PRIME, ByHand
 from hefl_core.schemes.presets import LIMIT_2024
 from hefl_core.schemes.registry import load_preset
 from pages.parts import frame, html
+from pages.parts.chart import chart, in_words
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
@@ -160,7 +161,7 @@ def _looks() -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**" + _("Its residues against chance") + "**")
-        st.plotly_chart(figures.residues(cipher, plain, dark=dark), key="looks:residues")
+        chart(figures.residues(cipher, plain, dark=dark), key="looks:residues")
         st.caption(figures.residues_caption(cipher, plain))
     with right:
         st.markdown("**" + _("What lies where before encryption") + "**")
@@ -172,10 +173,10 @@ def _looks() -> None:
     for column, title, vector in ((one, _("first"), both.first), (other, _("second"), both.second)):
         words = specimen.residues(sample.specimen, vector)
         column.caption(title)
-        column.plotly_chart(figures.byte_heat(words, bits, dark=dark), key=f"looks:{title}")
+        column.plotly_chart(in_words(figures.byte_heat(words, bits, dark=dark)), key=f"looks:{title}")
         column.caption(figures.heat_caption(words, bits))
     plaintext.caption(_("the update itself, entry by entry"))
-    plaintext.plotly_chart(figures.update_heat(sample.update, dark=dark), key="looks:plain")
+    plaintext.plotly_chart(in_words(figures.update_heat(sample.update, dark=dark)), key="looks:plain")
     plaintext.caption(figures.twice_caption(both))
 
 
@@ -188,8 +189,8 @@ def _where(name: str) -> None:
     except HeflError as error:
         frame.explain(error)
         return
-    st.plotly_chart(figures.word_bits(found, dark=dark), key="looks:bits")
-    st.plotly_chart(figures.block_words(found, dark=dark), key="looks:words")
+    chart(figures.word_bits(found, dark=dark), key="looks:bits")
+    chart(figures.block_words(found, dark=dark), key="looks:words")
     st.caption(figures.layout_caption(found))
 
 
@@ -201,7 +202,7 @@ def _wears() -> None:
     name = _preset("wear:preset")
     with st.spinner(_("Adding until it breaks, under a throw-away key …")):
         found = _wear(name)
-    st.plotly_chart(figures.wear(found, dark=frame.dark()), key="wear:picture")
+    chart(figures.wear(found, dark=frame.dark()), key="wear:picture")
     st.caption(figures.wear_caption(found))
     st.info(
         _(
@@ -264,7 +265,7 @@ def _explorer() -> None:
     primes = precision.prime_list(first, more, special)
     with right:
         table = precision.security(degree, primes)
-        st.plotly_chart(figures.security(table, dark=frame.dark()), key="explore:security")
+        chart(figures.security(table, dark=frame.dark()), key="explore:security")
         st.caption(figures.security_caption(table))
         try:
             if family == "bfv":

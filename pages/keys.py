@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import streamlit as st
 
+from hefl_core.app.key_life import KeyLife
 from hefl_core.app.key_playground import EpochLine, KeyPlayground, Sizes, Tried
 from hefl_core.errors import HeflError, ParameterError
 from hefl_core.federation.record.transcript import Transcript, newest_roster
@@ -22,6 +23,7 @@ from hefl_core.schemes.presets import PRESETS
 from hefl_core.terms.experiment import Experiment
 from pages import one_round
 from pages.parts import frame, html, labels, noted, run_progress
+from pages.parts.frame import DEFAULT
 from pages.parts.i18n import _
 from pages.parts.quoting import in_html, quoted
 from pages.parts.stepper import stepper
@@ -51,11 +53,10 @@ def page() -> None:
         frame.explain(error)
     for reason in frame.experiment().insecure:
         st.markdown(f":red-badge[:material/lock_open: INSECURE] {reason}")
-    playground = _playground()
-    if playground is not None:
-        _epochs(playground)
+    st.header(_("Epochs: the life of a key"), anchor=False)
+    _key_life()
     st.divider()
-    st.subheader(_("How this session's run got its key"), anchor=False)
+    st.header(_("How this session's run got its key"), anchor=False)
     noted.say_custody(frame.experiment())
     _rounds_per_key(frame.experiment())
     _ceremony()
@@ -192,49 +193,78 @@ def _walk_ceremony(transcript: Transcript, name: str, finished: bool) -> None:
     found = knowledge(transcript, position)
     done = frame.session().result
     walked = one_round.Walked(name, transcript, {}, done.claims if done and finished else (), ())
-    with right:
+    with right, st.container(key="follows-ceremony"):
         one_round.views(walked, found, OBSERVER, position)
 
 
 # -- epochs ----------------------------------------------------------------------------------------------------
 
 
-def _playground() -> KeyPlayground | None:
-    """This session's key playground for the sidebar's preset, clients and custody."""
+@st.cache_resource(show_spinner=False)
+def _example() -> KeyLife:
+    """The life of a key that each client holds alone: made once in a server, shown while another one is being made."""
+    life = KeyLife(DEFAULT.scheme, 3, "individual")
+    life.start()
+    return life
+
+
+def _life() -> KeyLife:
+    """This session's playground for the sidebar's preset, clients and custody; started where there is none."""
     chosen = frame.experiment()
     wanted = (chosen.scheme, chosen.clients, chosen.custody.removeprefix("dealer-free:"))
-    kept = st.session_state.get("key_playground")
-    if kept is None or kept[0] != wanted:
-        try:
-            with st.spinner(_("Living through three keys: making, dealing, stealing, revoking …")):
-                playground = KeyPlayground(*wanted)
-                st.session_state["keys:not-revoked"] = playground.live_through()
-        except HeflError as error:
-            frame.explain(error)
-            if isinstance(error, ParameterError):
-                st.button(_("Hold the key individually"), on_click=frame.hold, args=(1,), key="hold-alone")
-            return None
-        kept = st.session_state["key_playground"] = (wanted, playground)
-    return kept[1]  # type: ignore[no-any-return]
+    life: KeyLife | None = st.session_state.get("key_life")
+    if life is None or life.wanted != wanted:
+        life = st.session_state["key_life"] = KeyLife(*wanted)
+        life.start()
+        life.wait(run_progress.PATIENCE_SECONDS)
+    return life
+
+
+def _key_life() -> None:
+    """The epochs: the example until this session's own are made, or why they cannot be made."""
+    life = _life()
+    if life.playground is not None:
+        _epochs(life.playground, life.not_revoked)
+    elif life.error is not None:
+        frame.explain(life.error)
+        if isinstance(life.error, ParameterError):
+            st.button(_("Hold the key individually"), on_click=frame.hold, args=(1,), key="hold-alone")
+    else:
+        _meanwhile(life)
+
+
+def _meanwhile(life: KeyLife) -> None:
+    """Another key's life, and that it is another's; the page is drawn again when its own is there."""
+    scheme, clients, _custody = life.wanted
+    held = _holders(frame.experiment().quorum.threshold, clients)
+    st.info(
+        _(
+            "Example: a key that each of three clients holds alone. Three keys of your own settings ({scheme}, {held}) are being "
+            "made now, stolen and tried; they replace it in some seconds."
+        ).format(scheme=scheme, held=held),
+        icon=":material/hourglass_top:",
+    )
+
+    @st.fragment(run_every=0.5)
+    def look() -> None:
+        if not life.running:
+            frame.again()
+
+    look()
+    example = _example()
+    example.wait(2 * run_progress.PATIENCE_SECONDS)
+    if example.playground is not None:
+        _life_line(example.playground, "")
 
 
 @st.fragment
-def _epochs(playground: KeyPlayground) -> None:
+def _epochs(playground: KeyPlayground, not_revoked: str) -> None:
     """Rotate, revoke, destroy, steal; below it what opens and what each party holds."""
-    st.subheader(_("Epochs: the life of a key"), anchor=False)
     if frame.experiment().custody.startswith("dealer-free"):
         st.caption(
             _("In this room the KMS deals the shares, so that a rotation takes a moment; the run above had no dealer.")
         )
-    st.markdown(
-        _(
-            "Played just now with real keys: two rounds, a new key, a round, a client revoked, a round; then each key stolen and "
-            "tried on everything ever sent. *Decrypts only*: no new round uses this key."
-        )
-    )
-    thefts = {line.epoch: playground.theft_opens(line.epoch) for line in playground.epochs}
-    st.html(_timeline(playground.epochs, thefts))
-    _answer(playground, thefts)
+    _life_line(playground, not_revoked)
     st.markdown(f"**{_('Try it yourself')}**")
     _actions(playground)
     tried = _theft(playground)
@@ -270,7 +300,20 @@ def _epochs(playground: KeyPlayground) -> None:
             )
 
 
-def _answer(playground: KeyPlayground, thefts: dict[int, tuple[int, ...] | None]) -> None:
+def _life_line(playground: KeyPlayground, not_revoked: str) -> None:
+    """What was played, the epochs on their time line, and the answer."""
+    st.markdown(
+        _(
+            "Played just now with real keys: two rounds, a new key, a round, a client revoked, a round; then each key stolen and "
+            "tried on everything ever sent. *Decrypts only*: no new round uses this key."
+        )
+    )
+    thefts = {line.epoch: playground.theft_opens(line.epoch) for line in playground.epochs}
+    st.html(_timeline(playground.epochs, thefts))
+    _answer(playground, thefts, not_revoked)
+
+
+def _answer(playground: KeyPlayground, thefts: dict[int, tuple[int, ...] | None], not_revoked: str) -> None:
     """What stealing the newest key opens, and what revoking did, in a sentence each."""
     newest = playground.epochs[-1]
     said = _(
@@ -281,8 +324,8 @@ def _answer(playground: KeyPlayground, thefts: dict[int, tuple[int, ...] | None]
             "{who}: revoked, has no key from then on; what it held before still opens the old rounds."
         ).format(who=labels.several(newest.revoked))
     st.markdown(said)
-    if refused := st.session_state.get("keys:not-revoked"):
-        st.caption(_("Nobody was revoked in this example: {why}").format(why=quoted(refused)))
+    if not_revoked:
+        st.caption(_("Nobody was revoked in this example: {why}").format(why=quoted(not_revoked)))
 
 
 def _numbers(rounds: Iterable[int]) -> str:
@@ -306,7 +349,7 @@ def _actions(playground: KeyPlayground) -> None:
                 _button(labels.party(client), "person_off", f"revoke-{client}", lambda c=client: playground.revoke(c))
         st.space("stretch")
         if st.button(_("Start over"), icon=":material/restart_alt:", key="key:again"):
-            del st.session_state["key_playground"]
+            del st.session_state["key_life"]
             st.rerun()
     refused = st.session_state.pop("keys:error", None)
     if refused is not None:
@@ -431,7 +474,7 @@ def _holdings(playground: KeyPlayground) -> str:
             text = in_html(words.get(what, what))
             cells += f'<td style="background:color-mix(in srgb,{tone} {strength}%,transparent)">{text}</td>'
         rows += f'<tr><th class="seat">{in_html(labels.party(party))}</th>{cells}</tr>'
-    return f'<table class="know"><tr><th class="seat" style="width:8em"></th>{head}</tr>{rows}</table>'
+    return f'<table class="know"><tr><th class="seat" style="width:8em">{in_html(_("Party"))}</th>{head}</tr>{rows}</table>'
 
 
 def _sizes(sizes: Sizes) -> str:

@@ -30,6 +30,12 @@ def page() -> None:
     """One lesson or the glossary."""
     if not frame.presenter():
         st.title(_("Lessons"), anchor=False)
+    st.markdown(
+        _(
+            "How does it work, step by step? Ten lessons with exercises that check themselves; start with 01. The role play needs "
+            "four people; the glossary explains every word of these pages."
+        )
+    )
     for name in _KEEP:
         st.session_state.setdefault(f"course:{name}", lessons.names()[0] if name == "lesson" else {})
     frame.tabs(
@@ -39,7 +45,7 @@ def page() -> None:
 
 
 def _role_play() -> None:
-    st.markdown((lessons.FOLDER / "roles" / "README.md").read_text(encoding="utf-8").replace("# ", "### ", 1))
+    st.markdown((lessons.FOLDER / "roles" / "README.md").read_text(encoding="utf-8").replace("# ", "## ", 1))
 
 
 def _lesson() -> None:
@@ -59,7 +65,7 @@ def _lesson() -> None:
     solutions = lesson.solved().cells
     for number, cell in enumerate(lesson.cells):
         if cell.markdown:
-            st.markdown(_HEADING.sub("##", _APPLICATION.sub(r"](\1)", cell.source)))  # below the page's own title
+            st.markdown(_HEADING.sub("#", _APPLICATION.sub(r"](\1)", cell.source)))  # below the page's own title
         elif cell.exercise:
             _exercise(lessons.exercise(cell.exercise), cell)
         else:

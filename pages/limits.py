@@ -21,6 +21,7 @@ from hefl_core.figures import attacks as figures
 from hefl_core.terms.experiment import Experiment
 from pages.attack import encrypting_scheme, result_of
 from pages.parts import frame, labels, noted, predictions
+from pages.parts.chart import chart, in_words
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
@@ -130,7 +131,7 @@ def _collude() -> None:
     threshold = int(st.select_slider(_("Holders needed to decrypt"), (1, 2, 3, 4, 5), 1, key="limits:threshold"))
     with st.spinner(_("Dealing keys and colluding …")):
         found = _collusion(encrypting_scheme(), threshold, 5, frame.experiment().seed)
-    st.plotly_chart(figures.coalition(found, dark=frame.dark()), key="limits:coalition")
+    chart(figures.coalition(found, dark=frame.dark()), key="limits:coalition")
     st.caption(found.note)
     st.markdown(
         _(
@@ -225,8 +226,8 @@ def _steal() -> None:
         st.success(_("No update opened. {note}").format(note=found.note))
     if found.evidence:
         one, other = st.columns(2)
-        one.plotly_chart(figures.key(found, dark=frame.dark()), key="limits:key")
-        other.plotly_chart(figures.opened(found, dark=frame.dark()), key="limits:opened")
+        one.plotly_chart(in_words(figures.key(found, dark=frame.dark())), key="limits:key")
+        other.plotly_chart(in_words(figures.opened(found, dark=frame.dark())), key="limits:opened")
 
 
 # -- the tampering desk ----------------------------------------------------------------------------------------------
@@ -285,7 +286,7 @@ def _naive_schemes() -> None:
     picture = figures.silhouettes(
         theirs.array("record")[0], theirs.array("guess")[0], ours.array("guess")[0], 8, dark=frame.dark()
     )
-    st.plotly_chart(picture, key="limits:silhouettes", config={"displayModeBar": False})
+    chart(picture, key="limits:silhouettes", config={"displayModeBar": False})
     st.caption(
         _(
             "Pixels told ink or no ink: {theirs:.0%} from the exponents, {ours:.0%} without them; guessing {prior:.0%}."
@@ -322,7 +323,7 @@ def _lie() -> None:
         lies = _lies(scheme, seed, clip)
     caught, missed = st.columns(2, gap="large")
     with caught:
-        st.markdown(_("##### Caught: {n} of {all}").format(n=len(lies.caught), all=len(lies.told)))
+        st.markdown(_("## Caught: {n} of {all}").format(n=len(lies.caught), all=len(lies.told)))
         for one in lies.caught:
             st.success(_caught(one), icon=":material/block:")
         st.caption(
@@ -333,7 +334,7 @@ def _lie() -> None:
             )
         )
     with missed:
-        st.markdown(_("##### Not caught: {n} of {all}").format(n=len(lies.missed), all=len(lies.told)))
+        st.markdown(_("## Not caught: {n} of {all}").format(n=len(lies.missed), all=len(lies.told)))
         for one in lies.missed:
             st.error(_missed(one, lies.honest), icon=":material/warning:")
         st.caption(
@@ -346,7 +347,7 @@ def _lie() -> None:
     with st.spinner(_("Training five rounds with and without a lying client …")):
         found = result_of("poisoning", CLIENT, scheme, 5, seed)
     st.markdown(_("**The last one, over five rounds**: accuracy lost {lost:.2f}.").format(lost=found.value))
-    st.plotly_chart(figures.lying_client(found, dark=frame.dark()), key="limits:lying_client")
+    chart(figures.lying_client(found, dark=frame.dark()), key="limits:lying_client")
     st.caption(labels.measured(found))
 
 

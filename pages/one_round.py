@@ -20,7 +20,7 @@ from hefl_core.figures.knowledge import Matrix, clients_of, knowledge, seats_of
 from hefl_core.figures.questions import question_before
 from hefl_core.figures.sequence import Message, Observations, load_plain, picture, sequence
 from hefl_core.figures.thing import thing
-from hefl_core.ids import OBSERVER
+from hefl_core.ids import COORDINATOR, OBSERVER
 from hefl_core.runtime.result import Finding, RoundResult
 from hefl_core.shown import bare_name
 from pages.parts import frame, html, labels, narration, predictions, run_progress
@@ -50,6 +50,7 @@ def page() -> None:
     head = st.container(horizontal=True, vertical_alignment="center", key="head")
     if not presenter():
         head.title(_("One round"), anchor=False, width="content")
+        head.markdown(_("Who sends what to whom, and who can read it?"), width="content")
     with head:
         walked = _loaded() or _live()
     if walked is None:
@@ -157,8 +158,8 @@ def _walk(walked: Walked) -> None:
     found = knowledge(transcript, state["cursor"], _seats(transcript)[1:])
     with right, st.container(key="follows"):
         st.html(html.matrix(found, seat) + html.legend(found))
-        if seat != OBSERVER:
-            st.html(f'<div class="note read">{in_html(html.caption(found, seat))}</div>')
+        reader = COORDINATOR if seat == OBSERVER else seat
+        st.html(f'<div class="note read">{in_html(html.caption(found, reader))}</div>')
         _absent(transcript, state["cursor"])
         _ask(walked, state["cursor"])
         _details(walked, found, seat, state["cursor"])
@@ -215,7 +216,7 @@ def _details(walked: Walked, found: Matrix, seat: str, position: int) -> None:
         )
         return
     message = _messages(walked, seat)[position - 1]
-    st.markdown(f"##### {position}. {_title(message)}")
+    st.markdown(f"## {position}. {_title(message)}")
     if message.lock == "absent":
         return
     _show_thing(walked, message, found, seat)
@@ -297,7 +298,7 @@ def _files(walked: Walked) -> None:
             key="download",
             on_click="ignore",
         )
-        left.caption(_("Check it anywhere: unpack it and run `python -m hefl_core verify transcript.jsonl`."))
+        left.caption(_("Check it anywhere: `hefl verify transcript.zip`."))
         given = right.file_uploader(_("A saved transcript (zip or jsonl)"), type=["zip", "jsonl"], key="upload")
         if given is not None and st.session_state.get("uploaded") != given.file_id:
             st.session_state["uploaded"] = given.file_id

@@ -24,6 +24,12 @@ def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("Report"), anchor=False)
+    st.markdown(
+        _(
+            "What can you hand to somebody who was not here? One file about this session's run: what was promised, what the checks "
+            "found, what the coordinator could read. And the transcript, every message of the run, which anybody can check."
+        )
+    )
     run_progress.ensure_run()
     result = frame.session().result
     if result is None:
@@ -35,6 +41,12 @@ def page() -> None:
     _downloads(result, html)
     st.markdown(_("Anybody can check the transcript, offline and without a secret:"))
     st.code("hefl verify transcript.zip --roster transcript.jsonl.roster", language="bash", wrap_lines=True)
+    st.markdown(
+        _(
+            "**Answer:** the check finds a changed, missing or added message and a wrong sum. It cannot show that the hospitals' "
+            "data were right, or that nobody kept a copy of a key."
+        )
+    )
     st.caption(_("Print the report from the browser to get a PDF. This is what it looks like:"))
     components.html(html, height=900, scrolling=True)
 

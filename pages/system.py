@@ -25,12 +25,18 @@ def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("System"), anchor=False)
+    st.markdown(
+        _(
+            "What runs on this machine, and who could read whose memory? A party is a role (KMS, coordinator, auditor, client); "
+            "parties in one line of the table share a process, and nothing but the protocol keeps them apart there."
+        )
+    )
     run = run_progress.ensure_run()
     _processes(run)
     if run is not None:
         _keys(run)
         _troubles(run, frame.session().result)
-    st.subheader(_("Versions"), anchor=False)
+    st.header(_("Versions"), anchor=False)
     here = Environment.here()
     st.dataframe(
         [
@@ -42,7 +48,7 @@ def page() -> None:
 
 
 def _processes(run: Run | None) -> None:
-    st.subheader(_("Processes"), anchor=False)
+    st.header(_("Processes"), anchor=False)
     state = _("up") if WARM_UP.ready else quoted(WARM_UP.failure) if WARM_UP.failure else _("starting, or switched off")
     st.write(
         _(
@@ -63,7 +69,7 @@ def _processes(run: Run | None) -> None:
 
 
 def _keys(run: Run) -> None:
-    st.subheader(_("Key epochs"), anchor=False)
+    st.header(_("Key epochs"), anchor=False)
     announcements = [
         decode(run.transcript.body(sent), EpochAnnouncement) for sent in run.transcript.sent if sent.step == "epoch"
     ]
@@ -81,7 +87,7 @@ def _keys(run: Run) -> None:
         ],
         hide_index=True,
     )
-    st.subheader(_("What the KMS logged, signed and chained"), anchor=False)
+    st.header(_("What the KMS logged, signed and chained"), anchor=False)
     entries = announcements[-1].audit if announcements else ()
     st.dataframe(
         [
@@ -99,7 +105,7 @@ def _keys(run: Run) -> None:
 
 def _troubles(run: Run, result: RunResult | None) -> None:
     """Parties left out and messages refused; the parties' own counts are known at the end of the run."""
-    st.subheader(_("Left out, and refused"), anchor=False)
+    st.header(_("Left out, and refused"), anchor=False)
     absences = run.transcript.left_out
     refusals = [
         {_("party"): bare_name(party), _("kind of error"): visible(kind), _("times"): times}

@@ -16,6 +16,7 @@ from hefl_core.runtime.client_home import dealt_data
 from hefl_core.schemes.presets import PRESETS
 from hefl_core.terms.experiment import Experiment
 from pages.parts import frame, noted
+from pages.parts.chart import chart
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
@@ -25,20 +26,27 @@ QUICK = tuple(
     if preset.family in ("bfv", "ckks") and not preset.insecure and not preset.collective
 )
 """Schemes fast enough for a live training."""
+MOST_AT_ONCE = 60
+"""Rounds times clients up to which a training begins when the page opens."""
 
 
 def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("Training lab"), anchor=False)
+    st.markdown(
+        _(
+            "Does a model that is trained under encryption get worse? The same training with the same seed: encrypted, in plain "
+            "(FedAvg, federated averaging), by each client alone, and with all data in one place."
+        )
+    )
     chosen = frame.experiment()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         default = [chosen.scheme] if chosen.scheme in QUICK else ["bfv-lean"]
         schemes = st.multiselect(_("Encrypted by"), QUICK, default, max_selections=4, key="lab:schemes")
         st.toggle(_("Each client alone"), True, key="lab:alone")
         st.toggle(_("All data in one place"), True, key="lab:centralised")
-        if st.button(_("Train"), type="primary", icon=":material/play_arrow:", key="lab:train"):
-            _begin(tuple(schemes))
+        pressed = st.button(_("Train"), type="primary", icon=":material/play_arrow:", key="lab:train")
     st.caption(
         _("{rounds} rounds, {clients} clients, {model}; labels {skew}. Change it in the sidebar.").format(
             rounds=chosen.rounds,
@@ -53,12 +61,19 @@ def page() -> None:
     except HeflError as error:
         frame.explain(error)
         return
+    if pressed or ("comparison" not in st.session_state and _is_short(chosen)):
+        _begin(tuple(schemes))
     comparison: Comparison | None = st.session_state.get("comparison")
     if comparison is None:
         st.info(_("Press Train: plain FedAvg first, then the same training under encryption, with the same seed."))
         return
     frame.older(comparison.experiment, _noised(chosen), besides=("scheme", "custody", "trainer", "min_cohort"))
     show(comparison)
+
+
+def _is_short(chosen: Experiment) -> bool:
+    """Whether the page may train at once, without being asked."""
+    return chosen.model != "mlp-large" and chosen.rounds * chosen.clients <= MOST_AT_ONCE
 
 
 def _skew(chosen: Experiment) -> str:
@@ -115,7 +130,7 @@ def partition(experiment: Experiment) -> None:
     whole = dealt_data(experiment)
     with st.expander(_("Who has which labels")):
         table = label_table(whole.parts, whole.dataset.classes)
-        st.plotly_chart(training.labels(table, dark=frame.dark()), key="lab:labels")
+        chart(training.labels(table, dark=frame.dark()), key="lab:labels")
         st.caption(_("Examples per client: {sizes}.").format(sizes=", ".join(str(size) for size in table.sizes)))
 
 
@@ -163,13 +178,26 @@ def _pictures(comparison: Comparison, measure: training.Measure, against: traini
     lines = list(comparison.curves.values())
     if not lines:
         return
-    st.plotly_chart(training.curves(lines, measure, against, dark=frame.dark()), key="lab:curves")
+    _answer(comparison, lines)
+    chart(training.curves(lines, measure, against, dark=frame.dark()), key="lab:curves")
     st.caption(training.caption(lines, measure))
     for name, result in comparison.results.items():
         noted.warn(name, result.signs)
     st.markdown("**" + _("The difference to plain FedAvg") + "**")
-    st.plotly_chart(training.differences(lines, measure, dark=frame.dark()), key="lab:differences")
+    chart(training.differences(lines, measure, dark=frame.dark()), key="lab:differences")
     _beside_accuracy(lines, dealt_data(comparison.experiment).dataset.classes)
+
+
+def _answer(comparison: Comparison, lines: list[training.Curve]) -> None:
+    """Each finished encrypted training beside plain FedAvg, in a sentence."""
+    for one in training.beside_control(lines, tuple(comparison.results)):
+        if one.name in comparison.choice.schemes:
+            st.markdown(
+                _(
+                    "**Answer:** trained under {scheme} the model is right in {mine} of the records that it never saw, in "
+                    "plain in {plain}; in no round do the two differ by more than {gap}."
+                ).format(scheme=one.name, mine=f"{one.accuracy:.1%}", plain=f"{one.control:.1%}", gap=f"{one.gap:.1%}")
+            )
 
 
 def _beside_accuracy(lines: list[training.Curve], classes: tuple[str, ...]) -> None:
@@ -193,7 +221,7 @@ def _beside_accuracy(lines: list[training.Curve], classes: tuple[str, ...]) -> N
         chosen = st.selectbox(_("Training"), names, len(names) - 1, key="lab:confusion")
         metrics = training.last_metrics([one for one in measured if one.name == chosen])
         if metrics is not None:
-            st.plotly_chart(training.confusion(metrics, classes, dark=frame.dark()), key="lab:confusion-matrix")
+            chart(training.confusion(metrics, classes, dark=frame.dark()), key="lab:confusion-matrix")
 
 
 if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it

@@ -42,6 +42,12 @@ def page() -> None:
     """The whole page."""
     if not frame.presenter():
         st.title(_("Your data"), anchor=False)
+    st.markdown(
+        _(
+            "Does it work with a table of your own, and where does the table go? It is dealt to the clients of this session on "
+            "this server, and forgotten when this browser tab closes. What the coordinator gets is encrypted, as on every page."
+        )
+    )
     frame.tabs({_("One table"): _one, _("One file for each hospital"): _several}, "your_data:tab")
 
 
@@ -50,8 +56,8 @@ def _one() -> None:
     st.write(
         _(
             "A table as your programs write it, at most 5 MB: comma, semicolon, tab or bar; yes and no, dates, percents "
-            "and categories are read, and every decision is shown and can be changed. It is dealt to the clients of the "
-            "sidebar's experiment, and forgotten with this tab."
+            "and categories are read, and every decision is shown and can be changed. The sidebar "
+            "says how many clients there are."
         )
     )
     st.caption(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import plotly.graph_objects as go
@@ -35,12 +35,17 @@ def phases(said: PhaseSeconds, came: PhaseSeconds | None, *, dark: bool = False)
     return picture
 
 
-def phases_caption(said: PhaseSeconds, came: PhaseSeconds | None, off: float | None) -> str:
-    """The picture in a sentence."""
-    text = f"Forecast: {_ms(said.total)} of CPU per round for the encryption, all parties together"
+def phases_caption(
+    said: PhaseSeconds, came: PhaseSeconds | None, off: float | None, say: Callable[[str], str] = str
+) -> str:
+    """The picture in a sentence; ``say`` translates its template."""
     if came is None or off is None:
-        return text + "."
-    return f"{text}; measured: {_ms(came.total)}; off by {off:.0%}."
+        return say("Forecast: {said} of CPU per round for the encryption, all parties together.").format(
+            said=_ms(said.total)
+        )
+    return say(
+        "Forecast: {said} of CPU per round for the encryption, all parties together; measured: {came}; off by {off}."
+    ).format(said=_ms(said.total), came=_ms(came.total), off=f"{off:.0%}")
 
 
 def payers(bills: Sequence[Bill], *, dark: bool = False) -> go.Figure:
@@ -61,13 +66,19 @@ def payers(bills: Sequence[Bill], *, dark: bool = False) -> go.Figure:
     return picture
 
 
-def payers_caption(bills: Sequence[Bill]) -> str:
-    """The picture in a sentence."""
-    said = [
-        f"{bill.party} sends {nbytes(bill.sent)}, receives {nbytes(bill.received)}, computes {_ms(bill.cpu_seconds)}"
-        for bill in bills
-    ]
-    return "Per round: " + "; ".join(said) + "."
+def payers_caption(client: Bill, coordinator: Bill, say: Callable[[str], str] = str) -> str:
+    """The picture in a sentence; ``say`` translates its template."""
+    return say(
+        "Per round: one client sends {sent}, receives {received}, computes {cpu}; the coordinator sends {its_sent}, receives "
+        "{its_received}, computes {its_cpu}."
+    ).format(
+        sent=nbytes(client.sent),
+        received=nbytes(client.received),
+        cpu=_ms(client.cpu_seconds),
+        its_sent=nbytes(coordinator.sent),
+        its_received=nbytes(coordinator.received),
+        its_cpu=_ms(coordinator.cpu_seconds),
+    )
 
 
 def schemes(said: Sequence[Forecast], what: Literal["bytes", "cpu"], *, dark: bool = False) -> go.Figure:

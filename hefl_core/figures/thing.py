@@ -92,11 +92,14 @@ def _facts(transcript: Transcript, sent: Sent, message: Message) -> list[tuple[s
     content = content_of(transcript, message)
     if content is None:
         return [*facts, ("SHA-256 of the body", sent.body.hex()[:16] + "…")]
-    facts += _content_facts(sent.step, content, transcript)
+    facts += _content_facts(sent.step, content)
+    if sent.step in (m.UPDATE, m.SUM):
+        plain = 4 * transcript.manifest.parameters
+        facts.append(("plain float32", f"{plain:,} B; on the wire {sent.nbytes / plain:.2f} × as much"))
     return [*facts, ("SHA-256 of the content", sent.head.header.content_digest.hex()[:16] + "…")]
 
 
-def _content_facts(step: str, content: bytes, transcript: Transcript) -> list[tuple[str, str]]:
+def _content_facts(step: str, content: bytes) -> list[tuple[str, str]]:
     if step == ROSTER:
         roster = decode(content, Roster)
         return [("members", str(len(roster.members))), ("key epoch", str(roster.epoch))]
@@ -120,11 +123,10 @@ def _content_facts(step: str, content: bytes, transcript: Transcript) -> list[tu
         return [("listed", ", ".join(listed.senders)), ("digest of the list", _short(listed.digest))]
     if step in (m.UPDATE, m.SUM):
         total = decode(content, EncryptedSum).total if step == m.SUM else decode(content, CiphertextVector)
-        plain = 4 * transcript.manifest.parameters
+        blocks = len(total.blocks)
         return [
-            ("ciphertext", f"{total.nbytes:,} B in {len(total.blocks)} block(s)"),
-            ("plain float32 would be", f"{plain:,} B ({total.nbytes / plain:.1f} times smaller)"),
-            ("terms inside", str(total.terms)),
+            ("ciphertext", f"{total.nbytes:,} B in {blocks} block{'' if blocks == 1 else 's'}"),
+            ("updates added up in it", str(total.terms)),
         ]
     if step == m.CONFIRMATION:
         word = decode(content, Confirmation)

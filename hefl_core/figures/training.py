@@ -79,6 +79,30 @@ def curves(lines: Sequence[Curve], measure: Measure, against: Against, *, dark: 
     return picture
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A finished training beside the control: accuracy after the last round they share, and the largest gap of any round."""
+
+    name: str
+    accuracy: float
+    control: float
+    gap: float
+
+
+def beside_control(lines: Sequence[Curve], names: Sequence[str]) -> tuple[Beside, ...]:
+    """Each of the named trainings beside the control; none where there is no control or nothing is finished."""
+    control = next((one for one in lines if one.control), None)
+    if control is None:
+        return ()
+    found = []
+    for one in lines:
+        pairs = list(zip(one.points, control.points, strict=False))
+        if one.name in names and pairs:
+            gap = max(abs(mine.accuracy - its.accuracy) for mine, its in pairs)
+            found.append(Beside(one.name, pairs[-1][0].accuracy, pairs[-1][1].accuracy, gap))
+    return tuple(found)
+
+
 def last_metrics(lines: Sequence[Curve]) -> ClassMetrics | None:
     """The metrics by class of the last point that has some."""
     found = [point.metrics for one in lines for point in one.points if point.metrics is not None]

@@ -23,6 +23,7 @@ from hefl_core.learning.datasets import load_dataset
 from hefl_core.schemes.presets import PRESETS
 from hefl_core.terms.experiment import Experiment
 from pages.parts import frame, labels, run_progress
+from pages.parts.chart import chart
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
@@ -196,7 +197,7 @@ def _row(name: str, question: str, called: list[str], found: list[AttackResult |
     results = [one for one in found if isinstance(one, AttackResult)]
     left, right = st.columns([2, 3], gap="large")
     with left:
-        st.markdown(f"##### {question}")
+        st.markdown(f"## {question}")
         for side, result in zip(called, results, strict=True):
             st.markdown(_verdict(side, result))
             st.caption(labels.measured(result))
@@ -223,9 +224,9 @@ def _verdict(name: str, result: AttackResult) -> str:
 def _picture(name: str, results: list[AttackResult], called: list[str], experiment: Experiment) -> None:
     dark = frame.dark()
     if name == "membership":
-        st.plotly_chart(figures.roc(results, called, dark=dark), key="own-run:roc")
+        chart(figures.roc(results, called, dark=dark), key="own-run:roc")
     elif name == "property":
-        st.plotly_chart(drawn.label_shares(results, called, dark=dark), key="own-run:shares")
+        chart(drawn.label_shares(results, called, dark=dark), key="own-run:shares")
     else:
         data = load_dataset(experiment.dataset)
         picture = (
@@ -233,5 +234,5 @@ def _picture(name: str, results: list[AttackResult], called: list[str], experime
             if data.image_side
             else drawn.nearest_row(results, called, data.feature_names, dark=dark)
         )
-        st.plotly_chart(picture, key="own-run:nearest")
+        chart(picture, key="own-run:nearest")
         st.caption(drawn.nearest_caption(results, called))

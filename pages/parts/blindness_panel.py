@@ -20,7 +20,7 @@ def section() -> None:
     """Question, answer, buttons, and the findings of this session's last tests."""
     session = frame.session()
     with st.container(border=True, key="blind-test"):
-        st.subheader(_("Can you prove that the server learns nothing?"), anchor=False)
+        st.header(_("Can you prove that the server learns nothing?"), anchor=False)
         st.markdown(
             _(
                 "Nobody can prove an absence by looking. We can look thoroughly, and show that we would have seen it: every "

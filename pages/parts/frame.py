@@ -28,6 +28,7 @@ from hefl_core.teaching.glossary import meaning
 from hefl_core.teaching.walks import WALKS, Walk, find_walk
 from hefl_core.terms.experiment import SMALLEST_COHORT, Experiment
 from pages.parts import noted
+from pages.parts.access import access
 from pages.parts.history import history
 from pages.parts.i18n import _, language, source
 from pages.parts.quoting import STYLE as QUOTED
@@ -308,7 +309,8 @@ def mirror() -> None:
 
 def address() -> None:
     """The address as the browser has to write it: Streamlit would add an entry to its history before ours can replace it."""
-    history(urlencode(_query()) if st.session_state["first run"] else "", language())
+    history(urlencode(_query()) if st.session_state["first run"] else "")
+    access(language())
 
 
 def place(cursor: int, seat: str) -> None:
@@ -564,7 +566,7 @@ def _ray_fragment(every: float | None) -> None:
 
 _STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 2.4rem 2rem 2rem; max-width: 1680px; }
-.st-key-history { display: none; }
+.st-key-history, .st-key-access { display: none; }
 .st-key-walk-question p { font-size: 1.15rem; }
 .st-key-seats [data-testid="stButtonGroup"] button { padding: .1rem .55rem; }
 .st-key-seats [data-testid="stButtonGroup"] button p { font-size: .8rem; }
@@ -572,11 +574,27 @@ _STYLE = """<style>
 [data-testid="stHeader"] { background: transparent; pointer-events: none; }
 [data-testid="stHeader"] button, [data-testid="stHeader"] a { pointer-events: auto; }
 h1 { font-size: 1.9rem !important; padding: 0 !important; }
+[data-testid="stMain"] h2 { font-size: 1.45rem; padding: .4rem 0 .2rem; }
+[data-testid="stMain"] h3 { font-size: 1.2rem; padding: .3rem 0 .1rem; }
+[data-testid="stMain"] h4 { font-size: 1.05rem; }
+[data-testid="stMain"] [class*="st-key-follows"] h2 { font-size: 1.05rem; padding: 0; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] :is(p, li, em) { color: inherit !important; }
+[data-testid="stCaptionContainer"] { opacity: .85 !important; }
+[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"] p, [data-testid="stMultiSelect"] [data-tag],
+[data-testid="stMultiSelect"] [data-baseweb="tag"] span { color: light-dark(#fff, #10171f) !important; }
+[data-testid="stCode"] .token { color: light-dark(#1b2733, #e8eef4) !important; }
+[data-testid="stCode"] :is(.keyword, .builtin, .parameter) { color: light-dark(#0a5a96, #7cc4f2) !important; }
+[data-testid="stCode"] :is(.number, .boolean) { color: light-dark(#00664a, #5fd3ae) !important; }
+[data-testid="stCode"] :is(.string, .triple-quoted-string) { color: light-dark(#8a3d00, #f0b273) !important; }
+[data-testid="stCode"] .comment { color: light-dark(#55606b, #a9b4bf) !important; }
 [data-testid="stSidebarContent"] label p { font-size: .85rem; }
 [data-testid="stSidebarHeader"] { height: 2.2rem; }
 [data-testid="stSidebarUserContent"] { padding-top: .5rem; }
 [data-testid="stButtonGroup"] button { min-height: 1.9rem; padding: .1rem .7rem; }
 [data-testid="stButtonGroup"] button p { font-size: .88rem; }
+@media (prefers-reduced-motion: reduce) {
+  *, ::before, ::after { animation: none !important; transition: none !important; scroll-behavior: auto !important; }
+}
 </style>"""
 _PRESENTER = """<style>
 html { font-size: 20px; }

@@ -29,23 +29,23 @@ STYLE = """<style>
 .facts b { font-weight: 500; opacity: .7; } .facts span { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .note { font-size: .85rem; opacity: .75; margin: .25rem 0 .5rem; }
 .st-key-follows .note { font-size: .76rem; opacity: .85; margin: 0; } .st-key-follows .note.read { font-size: .92rem; opacity: 1; }
-.st-key-follows h5 { padding: 0; }
 table.know { border-collapse: separate; border-spacing: 3px; width: 100%; font-size: .88rem; table-layout: fixed; border: 0; }
 table.know th, table.know td { border: 0 !important; }
 table.know th { font-weight: 600; text-align: center; padding: 0 .1rem; line-height: 1.15; font-size: .76rem;
   vertical-align: bottom; }
 table.know th.corner { width: 10.5em; opacity: .7; }
 table.know th.seat { font-size: .88rem; }
-@media (max-width: 640px) {
+@media (max-width: 1000px) {
   table.know { font-size: .74rem; border-spacing: 2px; } table.know th { font-size: .6rem; overflow-wrap: anywhere; }
-  table.know th.seat { font-size: .74rem; white-space: normal; } table.know th.corner { width: 7em; }
+  table.know tr th.seat { font-size: .74rem; white-space: normal; overflow-wrap: normal; } table.know th.corner { width: 7em; }
 }
 table.know th.seat { text-align: left; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; font-weight: 500; }
 table.know td { text-align: center; border-radius: .35rem; padding: .06rem .1rem; font-size: .82rem; line-height: 1.35; }
 table.know tr.me th.seat { font-weight: 750; } table.know tr.me th.seat::before { content: "▸ "; }
 table.know tr.me td { box-shadow: 0 0 0 1.5px currentColor inset; }
 .st-key-follows[data-behind] { opacity: .3; }
-[data-testid="stMain"] .katex { font-size: 1.05rem; } [data-testid="stMain"] .katex-display { margin: .3rem 0; }
+[data-testid="stMain"] .katex { font-size: 1.05rem; }
+[data-testid="stMain"] .katex-display { margin: .3rem 0; padding-bottom: .6rem; }
 [data-testid="stMain"] [data-testid="stVerticalBlock"] { gap: .7rem; }
 </style>"""
 
@@ -60,11 +60,8 @@ def heat(raw: bytes) -> str:
     """Bytes in hexadecimal, each on a colour of its own value."""
     cells = []
     for value in raw:
-        strength = 8 + 72 * value // 255
-        ink = "white" if strength > 44 or dark() else "#123"
-        cells.append(
-            f'<span style="background:color-mix(in srgb,{BLUE} {strength}%,transparent);color:{ink}">{value:02x}</span>'
-        )
+        strength = 8 + 52 * value // 255  # so weak that the page's ink is legible on it in both themes
+        cells.append(f'<span style="background:color-mix(in srgb,{BLUE} {strength}%,transparent)">{value:02x}</span>')
     return f'<div class="hx" role="img" aria-label="{len(raw)} bytes">{"".join(cells)}</div>'
 
 

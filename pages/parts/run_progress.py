@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from hefl_core.app.run_forecast import RunForecast
 from hefl_core.app.session import WARM_UP, Session
 from hefl_core.errors import HeflError, RoundError
 from hefl_core.runtime.events import Progress
@@ -64,9 +65,26 @@ def watch(session: Session) -> None:
         total = session.experiment.rounds if session.experiment else 1
         with st.container(horizontal=True, vertical_alignment="center", key="progress"):
             st.progress(min(1.0, rounds / total), _latest(session, rounds, total))
+            if session.running and session.experiment is not None:
+                _how_long(session.experiment)
             st.button(_("Stop"), icon=":material/stop:", on_click=session.cancel, key="stop-run")
 
     look()
+
+
+def _how_long(experiment: Experiment) -> None:
+    """The forecast of a run that is under way, from unit costs that are measured beside it."""
+    said: RunForecast | None = st.session_state.get("run_forecast")
+    if said is None or said.experiment != experiment:
+        said = st.session_state["run_forecast"] = RunForecast(experiment)
+        said.start()
+    if said.seconds is not None:
+        st.markdown(
+            _("forecast: its encryption takes {seconds:.0f} s of computing on this machine").format(
+                seconds=said.seconds
+            ),
+            width="content",
+        )
 
 
 def _latest(session: Session, rounds: int, total: int) -> str:

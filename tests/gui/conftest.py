@@ -41,10 +41,16 @@ def run_on(app, page, **query):
 
 
 def settled(app):
-    """The page once no run is under way."""
+    """The page once no run is under way and no key is being made."""
     end = time.monotonic() + PATIENCE
-    while any(button.key == "stop-run" for button in app.button) and time.monotonic() < end:
+    while _busy(app) and time.monotonic() < end:
         time.sleep(0.2)
         app.run()
     assert not app.exception, app.exception
     return app
+
+
+def _busy(app):
+    making = app.session_state["key_life"].running if "key_life" in app.session_state else False
+    example = any("they replace it in some seconds" in item.value for item in app.info)
+    return making or example or any(button.key == "stop-run" for button in app.button)

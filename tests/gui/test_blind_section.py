@@ -34,7 +34,7 @@ def clean(small_result):
 
 def test_without_ray_it_says_what_it_needs_and_what_it_would_not_prove(app):
     at = run_on(app, "guarantees")
-    said = " ".join(element.value for element in (*at.markdown, *at.caption, *at.subheader))
+    said = " ".join(element.value for element in (*at.markdown, *at.caption, *at.header))
     assert "Can you prove that the server learns nothing?" in said
     assert "processes of their own" in said and "What this does not prove" in said
     assert not any(button.key == "blind-look" for button in at.button)

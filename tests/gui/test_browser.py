@@ -75,7 +75,9 @@ def count(page):
 
 def followed(page, number):
     """Until the views show this step."""
-    page.wait_for_function(f"document.querySelector('[data-testid=stMain] h5')?.innerText.startsWith('{number}. ')")
+    page.wait_for_function(
+        f"document.querySelector('[data-testid=stMain] .st-key-follows h2')?.innerText.startsWith('{number}. ')"
+    )
 
 
 def press(page, key, number):
@@ -123,7 +125,7 @@ def test_back_and_space(page, address):
     page.keyboard.press("End")
     followed(page, count(page))
     page.keyboard.press("Home")
-    page.wait_for_function("!document.querySelector('[data-testid=stMain] h5')")
+    page.wait_for_function("!document.querySelector('[data-testid=stMain] .st-key-follows h2')")
     page.keyboard.press("Space")
     page.wait_for_function("+new URLSearchParams(location.search).get('cursor') >= 2")
     page.keyboard.press("Space")

@@ -54,7 +54,7 @@ def test_the_lessons_in_german(app):
 )
 def test_another_page_in_german(app, page, said):
     at = run_on(app, page, language="de")
-    assert said in " ".join(block.value for block in (*at.markdown, *at.caption, *at.subheader, *at.info)), page
+    assert said in " ".join(block.value for block in (*at.markdown, *at.caption, *at.header, *at.info)), page
 
 
 def test_the_german_lesson_states_the_same_numbers():

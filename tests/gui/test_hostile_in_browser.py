@@ -80,7 +80,7 @@ def test_an_uploaded_record_and_table_are_quoted(page, address, small_run, tmp_p
     page.set_input_files("input[type=file]", record)
     page.wait_for_selector("text=its end is missing")
     page.keyboard.press("End")
-    page.wait_for_selector(f"h5:has-text('{len(small_run.transcript.sent)}. ')")
+    page.wait_for_selector(f"h2:has-text('{len(small_run.transcript.sent)}. ')")
     page.wait_for_selector("text=was left out")
     assert_only_text(page)
     for place, text in (("a", TEXTS[0]), (TEXTS[3][:80], "x"), (TEXTS[7][:80], TEXTS[0])):

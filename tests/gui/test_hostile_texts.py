@@ -97,7 +97,7 @@ def test_an_uploaded_record_brings_text_only(app, small_run, text):
     at.session_state["cursor"], at.session_state["seat"] = last, "observer"
     at.session_state["jump"] += 1  # the stepper begins anew, where the cursor is
     at.run()
-    assert not at.exception and f"##### {last}. " in " ".join(one.value for one in at.markdown)
+    assert not at.exception and f"## {last}. " in " ".join(one.value for one in at.markdown)
     assert any("was left out" in one.value for one in at.caption)
     assert_only_text(at)
 

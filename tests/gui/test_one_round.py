@@ -219,7 +219,7 @@ def test_the_page_runs_the_experiment_of_the_address(app):
     session = app.session_state["experiment"]
     assert session.clients == 3
     assert not app.error
-    assert any(item.value.startswith("##### 12.") for item in app.markdown)
+    assert any(item.value.startswith("## 12.") for item in app.markdown)
 
 
 @pytest.mark.parametrize("seat", ["coordinator", "client-2", "kms", "auditor", "eavesdropper", "coordinator+client-2"])

@@ -14,6 +14,6 @@ _COMPONENT = st.components.v2.component(
 )
 
 
-def history(query: str, language: str) -> None:
-    """Replace the address's query by ``query`` where one is given, and say the document's language."""
-    _COMPONENT(key="history", data={"query": query, "language": language})
+def history(query: str) -> None:
+    """Replace the address's query by ``query`` where one is given."""
+    _COMPONENT(key="history", data={"query": query})

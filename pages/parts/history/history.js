@@ -15,7 +15,6 @@ function oneEntryPerPage() {
 
 export default function ({ data }) {
   oneEntryPerPage();
-  document.documentElement.lang = data.language;
   if (data.query && location.search.slice(1) !== data.query) {
     window.history.replaceState({}, "", `${location.pathname}?${data.query}`);
   }

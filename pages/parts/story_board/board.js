@@ -50,6 +50,7 @@ class Board {
     this.seconds = ALTOGETHER / data.scenes.length;
     this.find(".hospital .title").textContent = data.words.hospital;
     this.find(".coordinator .title").textContent = data.words.coordinator;
+    for (const canvas of this.root.querySelectorAll("canvas")) canvas.setAttribute("aria-label", data.words.nothing);
     if (fresh) {
       this.find(".dots").replaceChildren(...data.scenes.map((_, i) => {
         const dot = document.createElement("button");
@@ -104,7 +105,7 @@ class Board {
   }
 
   show(index, part) {
-    const { scenes, dark } = this.data;
+    const { scenes, dark, words } = this.data;
     const scene = scenes[index];
     const changed = index !== this.at;
     this.at = index;
@@ -122,7 +123,7 @@ class Board {
       this.find(".thing").textContent = scene.thing ?? "";
       this.find(".size").textContent = scene.size ?? "";
       if (scene.wire !== "none") grid(this.find(".packet canvas"), this.data[scene.wire], 40, dark);
-      this.find(".packet canvas").setAttribute("aria-label", scene.thing ?? "");
+      this.find(".packet canvas").setAttribute("aria-label", scene.thing ?? words.nothing);
       this.find(".coordinator").classList.toggle("leaking", Boolean(scene.leaks));
       this.find(".coordinator").classList.toggle("safe", scene.shows === "from_cipher" && !scene.leaks);
     }
