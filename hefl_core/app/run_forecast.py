@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hefl_core.app.job import Job
-from hefl_core.federation.experiment import Experiment
 from hefl_core.measure.forecast import forecast
 from hefl_core.runtime.client_home import dealt_data
+from hefl_core.terms.experiment import Experiment
 
 
 class RunForecast(Job):
