@@ -72,7 +72,7 @@ class Capture:
     @property
     def scheme(self) -> str:
         """The run's encryption scheme."""
-        return self.transcript.manifest.experiment.scheme
+        return self.transcript.manifest.experiment.preset.name
 
     @property
     def rounds(self) -> tuple[int, ...]:

@@ -41,7 +41,7 @@ def demo(
     """Five hospitals train a tumour classifier without showing their data: every step, every byte, and a verdict."""
     experiment = HOSPITALS.but(rounds=rounds, trainer=trainer)
     encrypted = _run(experiment, runtime)
-    plain = _run(experiment.but(scheme="plaintext"), runtime)
+    plain = _run(experiment.under("plaintext"), runtime)
     for title, text in story(encrypted):
         STDERR.print(Panel(text, title=title, title_align="left"))
     STDERR.print(rounds_table(encrypted, plain))

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
 from hefl_core.evaluation import ClassMetrics, Evaluation
 from hefl_core.federation import messages as m
 from hefl_core.federation.adaptive_bound import FieldScheme, Fitted, Precision, noise_step
+from hefl_core.federation.dp import Mechanism
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.holder import Holder
 from hefl_core.federation.letter import Letter, Spent, Work
@@ -38,10 +39,13 @@ from hefl_core.schemes.base import CiphertextVector, Opened, Vector
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.imprint import imprint
 from hefl_core.schemes.registry import block_count
+from hefl_core.schemes.rotated import Rotation
 from hefl_core.vectors import clip_norm, norm_of
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 
+SHORTER: Final = 1 - 2.0**-40
+"""A rotated update is made so much shorter: float64 must not rotate it past its clip, which the noise is sized for."""
 Parameters: TypeAlias = npt.NDArray[np.float32]
 """A flattened model: float32 (d,)."""
 LocalUpdate: TypeAlias = Callable[[Parameters, int], Parameters]
@@ -140,6 +144,7 @@ class Client(Holder):
             else None
         )
         self._fitted: tuple[int, float, Fitted] | None = None
+        self._turned: tuple[int, Rotation | None] | None = None
         self._mean: Vector | None = None
         self._before_noise: Vector | None = None
         self._raw: Vector | None = None
@@ -244,8 +249,24 @@ class Client(Holder):
         if self._mechanism is None:
             return clipped
         self._before_noise = clipped
-        noised = self._mechanism.noised
-        return np.frombuffer(self.once("noised", lambda: noised(clipped, self._step(plan)).tobytes()), dtype=np.float64)
+        noised, rotation = self._noised(self._mechanism, clipped, plan, round_), self._rotation(round_)
+        return noised if rotation is None else rotation.undo(noised.copy())
+
+    def _noised(self, mechanism: Mechanism, clipped: Vector, plan: RoundPlan, round_: int) -> Vector:
+        """Δ_k with its share of the noise, as it is encrypted: rotated after the clip and before the noise, if at all."""
+        rotation = self._rotation(round_)
+
+        def make() -> bytes:
+            turned = clipped if rotation is None else rotation.apply(clipped) * SHORTER
+            return mechanism.noised(turned, self._step(plan)).tobytes()
+
+        return np.frombuffer(self.once("noised", make), dtype=np.float64)
+
+    def _rotation(self, round_: int) -> Rotation | None:
+        """The round's rotation, worked out once."""
+        if self._turned is None or self._turned[0] != round_:
+            self._turned = (round_, self.manifest.rotation(round_))
+        return self._turned[1]
 
     def _train(self, plan: RoundPlan, round_: int) -> Vector:
         """Δ_k = θ_k - θ after local training, clipped by norm where the experiment says so."""
@@ -266,9 +287,19 @@ class Client(Holder):
         return noise_step(self.scheme, self._bound(plan), plan.max_terms)
 
     def _weighted(self, update: Vector, plan: RoundPlan, position: Position) -> Vector:
-        """n_k/n_max · Δ_k, made to fit an adaptive bound."""
+        """n_k/n_max · Δ_k as it is encrypted: rotated where the experiment says so, and made to fit an adaptive bound."""
         weighted = update * (self._weight / plan.examples_max)
-        return weighted if self._precision is None else self._fit(weighted, plan, position).rounded
+        if self._precision is not None:
+            return self._fit(weighted, plan, position).rounded
+        rotation = self._rotation(position.round)
+        if rotation is None:
+            return weighted
+        # Under differential privacy all weigh 1, and the numbers on the noise's grid go out as they are.
+        return (
+            rotation.apply(weighted)
+            if self._mechanism is None
+            else self._noised(self._mechanism, weighted, plan, position.round)
+        )
 
     def _encrypt(self, weighted: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
         """Enc([n_k, 1, tag, n_k/n_max · Δ_k]): the count of examples is hidden too."""
@@ -298,7 +329,13 @@ class Client(Holder):
         if self._fitted is None or self._fitted[0] != position.round:
             seed = digest(b"hefl/rounding", self.manifest.initialisation, encode((self.name, position.round)))
             rng = np.random.default_rng(int.from_bytes(seed[:8], "big"))
-            fitted = self._precision.fit(weighted, self._fields(plan), rng)
+            fitted = self._precision.fit(
+                weighted,
+                self._fields(plan),
+                rng,
+                self._rotation(position.round),
+                lambda make: self.once("fields", make),
+            )
             self._fitted = (position.round, self._precision.bound, fitted)
         return self._fitted[2]
 
@@ -356,13 +393,14 @@ class Client(Holder):
             opened = self.decrypt(position, self._bound(plan), message)
             self._check_opened(opened, message, position)
             self._check_mean(opened, message, plan)
-            mean = opened.values * (plan.examples_max / opened.integers[0])
+            mean = self._turned_back(opened.values, plan, position) * (plan.examples_max / opened.integers[0])
         # In float64, then one rounding to float32: every client must come to the same bytes.
         self._theta = (self.theta.astype(np.float64) + mean).astype(np.float32)
         self._mean = mean
         if self._precision is not None:
-            mine = self._fitted[2] if self._fitted is not None and self._is_in(message) else None
-            self._precision.follow(opened.values, message.total.terms, self._fields(plan), mine)
+            mine = self._own_part(plan, position) if self._is_in(message) else None
+            rotated = self.manifest.experiment.rotated
+            self._precision.follow(opened.values, message.total.terms, self._fields(plan), mine, rotated=rotated)
         total = self.envelope(position, m.SUM, COORDINATOR).header.digest
         # Read before finish() advances the state: the receipt's header belongs to this round.
         plan_digest, state = self._plan, self.state
@@ -378,6 +416,19 @@ class Client(Holder):
             state=state,
             length=self.manifest.parameters,
         )
+
+    def _turned_back(self, values: Vector, plan: RoundPlan, position: Position) -> Vector:
+        """A decrypted sum without the rotation: from its whole numbers, so that every client gets the same bits."""
+        rotation, fields, bound = self._rotation(position.round), self._fields, self._bound(plan)
+        if rotation is None:
+            return values
+        return rotation.undo_whole(fields(plan).whole(values, bound)) * fields(plan).step(bound)
+
+    def _own_part(self, plan: RoundPlan, position: Position) -> Fitted:
+        """What this client sent of the sum; after a restart from the log, so that what it left out is carried all the same."""
+        if self._update is None or self._update[0] != position.round:
+            self._update = (position.round, self._trained(plan, position.round))
+        return self._fit(self._update[1] * (self._weight / plan.examples_max), plan, position)
 
     def _destroy_before(self, epoch: int) -> None:
         """Destroy older keys once a round under a newer one was applied; no message has to ask for it."""
@@ -431,7 +482,7 @@ class Client(Holder):
         if self._update is None or self._position is None:
             raise RoundError(f"{self.name}: nothing private yet; train first")
         plan, (round_, update) = self.current_plan(self._position), self._update
-        weighted = update * (self._weight / plan.examples_max) if self._fitted is None else self._fitted[2].rounded
+        weighted = self._weighted(update, plan, self._position) if self._fitted is None else self._fitted[2].rounded
         bound = self._bound(plan) if self._fitted is None else self._fitted[1]
         return Private(round_, update, weighted, bound, plan.max_terms, self._mean, self.theta)
 
@@ -471,7 +522,9 @@ class Client(Holder):
         )
         if self._fitted is not None:
             _, bound, fitted = self._fitted
-            sent = fitted.sent * (self.manifest.examples_max / self._weight)
+            rotation = self._rotation(position.round)
+            sent = fitted.sent if rotation is None else rotation.undo(fitted.sent.copy())
+            sent = sent * (self.manifest.examples_max / self._weight)
             seen = replace(seen, update=sent.tobytes(), bound=bound, clipped=fitted.clipped)
         limit, raw = self.manifest.experiment.clip_norm, self._update[1] if self._raw is None else self._raw
         if (trained := raw.tobytes()) != seen.update:

@@ -90,21 +90,31 @@ def check_vector(x: Vector, bound: float) -> Vector:
 
 @dataclass(frozen=True, slots=True)
 class FixedPoint:
-    """Quantiser for fields of ``field_bits`` with room for ``max_terms`` terms.
+    """Quantiser for fields of ``field_bits`` with room for ``max_terms`` terms; ``fewest`` value bits must be left.
 
     Raises: ParameterError when no useful number of value bits is left.
     """
 
     field_bits: int
     max_terms: int
+    fewest: int = SMALLEST_VALUE_BITS
 
     def __post_init__(self) -> None:
-        if self.max_terms < 1 or self.value_bits < SMALLEST_VALUE_BITS:
+        if self.max_terms < 1 or self.value_bits < self.fewest:
             raise ParameterError(
-                f"fields of {self.field_bits} bits: expected room for {self.max_terms} terms and {SMALLEST_VALUE_BITS} "
+                f"fields of {self.field_bits} bits: expected room for {self.max_terms} terms and {self.fewest} "
                 f"value bits, found {self.value_bits}",
                 "take a preset with wider fields or fewer terms",
             )
+
+    @classmethod
+    def of(cls, bits: int, max_terms: int) -> FixedPoint:
+        """Values of exactly ``bits`` bits, 2 or more: that few need a rotation (rotated.py), or error feedback at least.
+
+        >>> FixedPoint.of(3, 5).offset, FixedPoint.of(3, 5).step(0.75)
+        (4, 0.25)
+        """
+        return cls(bits + (max_terms - 1).bit_length(), max_terms, fewest=2)
 
     @property
     def value_bits(self) -> int:
@@ -156,6 +166,11 @@ class FixedPoint:
         values -= terms * self.offset
         values *= self.step(bound)
         return values
+
+    def whole(self, values: Vector, bound: float) -> npt.NDArray[np.int64]:
+        """The whole numbers of steps that :meth:`restore` gave as ``values``: exact. Shapes: float64 (d,) to int64 (d,)."""
+        # restore() rounds once, far below half a step, so the nearest whole number is the one it was.
+        return np.asarray(np.rint(values * (1 / self.step(bound))), dtype=np.int64)
 
     def sum_error(self, bound: float, terms: int, *, stochastic: bool = False) -> float:
         """Half a step per term (a whole one when rounding at random), and float64 rounding."""

@@ -29,7 +29,6 @@ from hefl_core.runtime.observer import plain_mean
 from hefl_core.runtime.result import RunResult
 from hefl_core.schemes.base import CiphertextVector, PublicKey
 from hefl_core.schemes.presets import PaillierPreset, RingPreset
-from hefl_core.schemes.registry import load_preset
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Header
 
@@ -399,7 +398,7 @@ def sparse_flooding(result: RunResult) -> RunResult:
 
 
 def _degree(result: RunResult) -> int:
-    preset = load_preset(result.experiment.scheme)
+    preset = result.experiment.preset
     assert isinstance(preset, RingPreset)
     return preset.degree
 
@@ -432,7 +431,7 @@ def _with_first_imprints(result: RunResult) -> RunResult:
 def _with_first_modulus(result: RunResult) -> RunResult:
     """For Paillier, where the secret is the modulus' factors: the last epoch announces the first one's modulus."""
     announced = [s for s in result.transcript.sent if s.step == "epoch"]
-    if not isinstance(load_preset(result.experiment.scheme), PaillierPreset):
+    if not isinstance(result.experiment.preset, PaillierPreset):
         return result
     first, last = (decode(result.transcript.body(s), EpochAnnouncement) for s in (announced[0], announced[-1]))
     key = replace(last.public_key, material=first.public_key.material)
