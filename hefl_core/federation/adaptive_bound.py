@@ -29,20 +29,24 @@ An update exceeds the mean of all: by little when the clients' data are alike, s
 range leaves room for the first, and what the second loses to clipping comes with the next round.
 """
 
-FULL, FULL_SHIFT = 7, 4
-"""Rotated: a mean |entry| above 7/16 of the range doubles the bound, below 7/32 halves it."""
+FULL, HALF_FULL = 4, 8
+"""Rotated: a mean |entry| of the mean above a quarter of the range doubles the bound, below an eighth halves it.
+
+Entries of a rotated mean are nearly Gaussian, so the range is 3 to 6 of their standard deviations; a client with many
+examples, whose update is some times as long as the mean, still finds room.
+"""
 MOST_HALVINGS = 3
 
 
 def start_of(parameters: int) -> float:
-    """Where the bound starts under a rotation: the power of two next to 1/√d.
+    """Where the bound starts under a rotation: the power of two next to 2/√d.
 
-    A weighted update of length 0.4 then fills the range at 2.5 standard deviations; the first sums correct it.
+    The range is then 4 standard deviations of a weighted update of length 1/2; the first sums correct it.
 
     >>> start_of(2410), start_of(99_530)
-    (0.015625, 0.00390625)
+    (0.03125, 0.0078125)
     """
-    return 2.0 ** round(-math.log2(parameters) / 2)
+    return 2.0 ** round(1 - math.log2(parameters) / 2)
 
 
 class FieldScheme(Protocol):
@@ -91,10 +95,10 @@ class BoundRange:
 
     def _follow_mean(self, bound: float, sizes: int, full: int) -> float:
         """The bound under which entries of this mean size fill the range as they should; it halves at most thrice at once."""
-        if sizes * 2**FULL_SHIFT > full * FULL:
+        if sizes * FULL > full:
             return min(bound * 2, self.ceiling)
         halvings = 0
-        while halvings < MOST_HALVINGS and sizes * 2 ** (FULL_SHIFT + 1 + halvings) < full * FULL:
+        while halvings < MOST_HALVINGS and sizes * HALF_FULL * 2**halvings < full:
             halvings += 1
         return max(bound / 2**halvings, self.floor)
 

@@ -18,7 +18,6 @@ from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
 from hefl_core.evaluation import ClassMetrics, Evaluation
 from hefl_core.federation import messages as m
 from hefl_core.federation.adaptive_bound import FieldScheme, Fitted, Precision, noise_step
-from hefl_core.federation.dp import Mechanism
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.holder import Holder
 from hefl_core.federation.letter import Letter, Spent, Work
@@ -147,6 +146,7 @@ class Client(Holder):
         self._turned: tuple[int, Rotation | None] | None = None
         self._mean: Vector | None = None
         self._before_noise: Vector | None = None
+        self._on_grid: Vector | None = None
         self._raw: Vector | None = None
         self._spent: dict[int, tuple[Spent, ...]] = {}
         self._imprints: dict[int, tuple[bytes, ...]] = {}
@@ -249,18 +249,14 @@ class Client(Holder):
         if self._mechanism is None:
             return clipped
         self._before_noise = clipped
-        noised, rotation = self._noised(self._mechanism, clipped, plan, round_), self._rotation(round_)
-        return noised if rotation is None else rotation.undo(noised.copy())
-
-    def _noised(self, mechanism: Mechanism, clipped: Vector, plan: RoundPlan, round_: int) -> Vector:
-        """Δ_k with its share of the noise, as it is encrypted: rotated after the clip and before the noise, if at all."""
-        rotation = self._rotation(round_)
+        mechanism, rotation = self._mechanism, self._rotation(round_)
 
         def make() -> bytes:
             turned = clipped if rotation is None else rotation.apply(clipped) * SHORTER
             return mechanism.noised(turned, self._step(plan)).tobytes()
 
-        return np.frombuffer(self.once("noised", make), dtype=np.float64)
+        self._on_grid = np.frombuffer(self.once("noised", make), dtype=np.float64)
+        return self._on_grid if rotation is None else rotation.undo(self._on_grid.copy())
 
     def _rotation(self, round_: int) -> Rotation | None:
         """The round's rotation, worked out once."""
@@ -291,15 +287,10 @@ class Client(Holder):
         weighted = update * (self._weight / plan.examples_max)
         if self._precision is not None:
             return self._fit(weighted, plan, position).rounded
+        if self._on_grid is not None:  # all weigh 1, and numbers on the noise's grid go out as they are
+            return self._on_grid
         rotation = self._rotation(position.round)
-        if rotation is None:
-            return weighted
-        # Under differential privacy all weigh 1, and the numbers on the noise's grid go out as they are.
-        return (
-            rotation.apply(weighted)
-            if self._mechanism is None
-            else self._noised(self._mechanism, weighted, plan, position.round)
-        )
+        return weighted if rotation is None else rotation.apply(weighted)
 
     def _encrypt(self, weighted: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
         """Enc([n_k, 1, tag, n_k/n_max · Δ_k]): the count of examples is hidden too."""
@@ -398,7 +389,7 @@ class Client(Holder):
         self._theta = (self.theta.astype(np.float64) + mean).astype(np.float32)
         self._mean = mean
         if self._precision is not None:
-            mine = self._own_part(plan, position) if self._is_in(message) else None
+            mine = self._fitted[2] if self._fitted is not None and self._is_in(message) else None
             rotated = self.manifest.experiment.rotated
             self._precision.follow(opened.values, message.total.terms, self._fields(plan), mine, rotated=rotated)
         total = self.envelope(position, m.SUM, COORDINATOR).header.digest
@@ -423,12 +414,6 @@ class Client(Holder):
         if rotation is None:
             return values
         return rotation.undo_whole(fields(plan).whole(values, bound)) * fields(plan).step(bound)
-
-    def _own_part(self, plan: RoundPlan, position: Position) -> Fitted:
-        """What this client sent of the sum; after a restart from the log, so that what it left out is carried all the same."""
-        if self._update is None or self._update[0] != position.round:
-            self._update = (position.round, self._trained(plan, position.round))
-        return self._fit(self._update[1] * (self._weight / plan.examples_max), plan, position)
 
     def _destroy_before(self, epoch: int) -> None:
         """Destroy older keys once a round under a newer one was applied; no message has to ask for it."""
