@@ -39,14 +39,14 @@ MOST_HALVINGS = 3
 
 
 def start_of(parameters: int) -> float:
-    """Where the bound starts under a rotation: the power of two next to 2/√d.
+    """Where the bound starts under a rotation: the power of two next to 1/√d.
 
-    The range is then 4 standard deviations of a weighted update of length 1/2; the first sums correct it.
+    The range is then 4 standard deviations of a weighted update of length 1/4; the first sums correct it.
 
     >>> start_of(2410), start_of(99_530)
-    (0.03125, 0.0078125)
+    (0.015625, 0.00390625)
     """
-    return 2.0 ** round(1 - math.log2(parameters) / 2)
+    return math.ldexp(1.0, round(-math.log2(parameters) / 2))
 
 
 class FieldScheme(Protocol):

@@ -21,7 +21,16 @@ from hefl_core.keys.custody import Custody
 from hefl_core.schemes.base import check_quorum
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.flooding import Flooding, flooding, wanted_answers
-from hefl_core.schemes.presets import PRESETS, BFVPreset, FewBitsBFV, FewBitsPaillier, PaillierPreset, Preset, few_bits
+from hefl_core.schemes.presets import (
+    PRESETS,
+    BFVPreset,
+    FewBitsBFV,
+    FewBitsPaillier,
+    PaillierPreset,
+    Preset,
+    few_bits,
+    packs,
+)
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import block_count, load_preset
 from hefl_core.schemes.rotated import Rotation, largest_root
@@ -104,7 +113,7 @@ class Experiment:
                 f"scheme: expected a preset, found one with its bits ({self.scheme})", "give bits apart"
             )
         preset = self.preset
-        if self.rotated and not (isinstance(preset, BFVPreset | PaillierPreset) and preset.field_bits):
+        if self.rotated and not packs(preset):
             raise ParameterError(
                 f"rotate: expected a scheme that packs whole numbers, found {self.scheme}",
                 "take a bfv preset or paillier-packed, or leave it out",
@@ -304,8 +313,7 @@ class Experiment:
 
     def under(self, scheme: str, **changes: Any) -> Experiment:
         """A copy under another scheme; what only schemes with fields know is left out where this one has none."""
-        preset = load_preset(scheme)
-        if not (isinstance(preset, BFVPreset | PaillierPreset) and preset.field_bits):
+        if not packs(load_preset(scheme)):
             adaptive = {"bound": None} if self.bound == "adaptive" else {}
             changes = {"bits": None, "rotate": None, **adaptive, **changes}
         return self.but(scheme=scheme, **changes)

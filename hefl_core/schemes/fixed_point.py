@@ -21,6 +21,8 @@ from hefl_core.schemes.base import Vector
 
 Fields = npt.NDArray[np.uint64]
 SMALLEST_VALUE_BITS = 4
+AT_A_TIME = 1 << 14
+"""Entries that are quantised in a core's cache: a long vector would go through memory six times."""
 SMALLEST_BOUND, LARGEST_BOUND = 2.0**-60, 2.0**60
 """Between these a quantisation step is far from float64's ends."""
 
@@ -138,6 +140,13 @@ class FixedPoint:
         Shapes: float64 (d,) to uint64 (d,), each in 1..2·offset - 1. Raises: EncodingError.
         """
         x = check_vector(x, bound)
+        out = np.empty(len(x), dtype=np.uint64)
+        for start in range(0, len(x), AT_A_TIME):
+            out[start:][:AT_A_TIME] = self._quantise_part(x[start:][:AT_A_TIME], bound, rng)
+        return out
+
+    def _quantise_part(self, x: Vector, bound: float, rng: np.random.Generator | None) -> Vector:
+        """Fields of a part that fits into a core's cache, still as float64."""
         scaled = x * (1 / self.step(bound))
         if rng is None:
             np.rint(scaled, out=scaled)
@@ -148,7 +157,7 @@ class FixedPoint:
         # 1/step is rounded: an entry at the bound could land one step outside. The least field is 1; 0 is not honest.
         np.clip(scaled, 1 - self.offset, self.offset - 1, out=scaled)
         scaled += self.offset
-        return scaled.astype(np.uint64)
+        return scaled
 
     def restore(self, fields: Fields, bound: float, terms: int) -> Vector:
         """Values of summed fields. Shapes: uint64 (d,) to float64 (d,).

@@ -546,6 +546,11 @@ def few_bits(name: str, bits: int, terms: int) -> str:
     return f"{name}.{bits}bit.k{terms}"
 
 
+def packs(preset: Preset) -> bool:
+    """Whether values become whole numbers, several to a word: only then there are bits to choose, and something to rotate for."""
+    return isinstance(preset, BFVPreset | PaillierPreset) and preset.field_bits > 0
+
+
 def _few_bits(name: str) -> Preset | None:
     """The preset of a name that :func:`few_bits` made, None for any other. Raises: ParameterError where it does not pack."""
     found = _FEW_BITS.fullmatch(name)
@@ -558,7 +563,7 @@ def _few_bits(name: str) -> Preset | None:
             f"bits: expected {FEWEST_BITS}..{MOST_BITS}, found {bits}", "leave it out for the preset's own"
         )
     most = getattr(preset, "max_terms", 0)
-    if not isinstance(preset, BFVPreset | PaillierPreset) or not preset.field_bits:
+    if not isinstance(preset, BFVPreset | PaillierPreset) or not packs(preset):
         raise ParameterError(
             f"bits: expected a scheme that packs whole numbers, found {preset.name}",
             "take a bfv preset or paillier-packed",

@@ -15,6 +15,9 @@ import numpy as np
 from hefl_core.errors import IntegrityError
 from hefl_core.schemes.fixed_point import Fields
 
+AT_A_TIME = 1 << 11
+"""Words that are packed in a core's cache."""
+
 
 def base_of(bits: int, terms: int) -> int:
     """Different sums of ``terms`` fields of ``bits`` bits.
@@ -22,7 +25,7 @@ def base_of(bits: int, terms: int) -> int:
     >>> base_of(3, 5), base_of(4, 5), base_of(2, 5)
     (31, 71, 11)
     """
-    return terms * (2**bits - 2) + 1
+    return terms * ((1 << bits) - 2) + 1
 
 
 def digits_below(base: int, limit: int) -> int:
@@ -55,12 +58,17 @@ class Radix:
 
     def pack(self, fields: Fields) -> Fields:
         """Fields of one vector into words. Shapes: uint64 (d,) to (ceil(d / per_word),)."""
-        rows = np.zeros((self.count(len(fields)), self.per_word), dtype=np.uint64)
-        np.subtract(fields, np.uint64(1), out=rows.reshape(-1)[: len(fields)])
-        words = rows[:, -1].copy()
-        for place in range(self.per_word - 2, -1, -1):
-            words *= np.uint64(self.base)
-            words += rows[:, place]
+        words = np.empty(self.count(len(fields)), dtype=np.uint64)
+        rows = np.zeros((min(AT_A_TIME, len(words)), self.per_word), dtype=np.uint64)
+        for start in range(0, len(words), AT_A_TIME):
+            some, out = fields[start * self.per_word :][: AT_A_TIME * self.per_word], words[start:][:AT_A_TIME]
+            digits = rows.reshape(-1)
+            np.subtract(some, np.uint64(1), out=digits[: len(some)])
+            digits[len(some) :] = 0  # the last word's empty places
+            out[:] = rows[: len(out), -1]
+            for place in range(self.per_word - 2, -1, -1):
+                out *= np.uint64(self.base)
+                out += rows[: len(out), place]
         return words
 
     def unpack(self, words: Fields, length: int, terms: int) -> Fields:

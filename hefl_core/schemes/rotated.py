@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import numpy as np
@@ -129,11 +130,12 @@ class Rotation:
         """Each block times H_h/√h, which is its own inverse."""
         out = np.empty_like(y)
         for part in self._segments:
+            square, target = (v[part.start : part.stop].reshape(-1, part.root, part.root) for v in (y, out))
+            matrix, scaled = _matrices(part.root, y.dtype)
             # H_h = H_√h ⊗ H_√h, so a block as a square matrix B becomes H·B·H.
-            square = y[part.start : part.stop].reshape(-1, part.root, part.root)
-            matrix = _matrix(part.root).astype(y.dtype)
-            target = out[part.start : part.stop].reshape(square.shape)
-            np.matmul((matrix / y.dtype.type(part.root)) @ square, matrix, out=target)
+            for start in range(0, len(square), AT_A_TIME):
+                some = slice(start, start + AT_A_TIME)
+                np.matmul(scaled @ square[some], matrix, out=target[some])
         return out
 
     def _home(self, dealt: npt.NDArray[Real]) -> npt.NDArray[Real]:
@@ -172,12 +174,13 @@ def _butterflies(square: Whole) -> None:
         width *= 2
 
 
-def _matrix(size: int) -> npt.NDArray[np.float64]:
-    """Hadamard's matrix in Sylvester's order: entries 1 and -1."""
-    found = np.ones((1, 1))
+@lru_cache(maxsize=32)
+def _matrices(size: int, kind: np.dtype[Real]) -> tuple[npt.NDArray[Real], npt.NDArray[Real]]:
+    """Hadamard's matrix in Sylvester's order, entries 1 and -1, and the same over its size. Not to be written to."""
+    found = np.ones((1, 1), dtype=kind)
     while len(found) < size:
         found = np.block([[found, found], [found, -found]])
-    return found
+    return found, found / kind.type(size)
 
 
 def _order(count: int, seed: bytes) -> npt.NDArray[np.int64]:
