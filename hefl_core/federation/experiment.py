@@ -5,6 +5,7 @@ The same object is a JSON file, a URL query and the sidebar of the application.
 
 from __future__ import annotations
 
+import math
 import secrets
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -179,6 +180,23 @@ class Experiment:
     def rotated(self) -> bool:
         """Whether updates are rotated before they become fields."""
         return self.bits is not None if self.rotate is None else self.rotate
+
+    def require_fine(self, parameters: int) -> None:
+        """Refuse few bits under noise whose step is more than half a typical entry of an update of length C.
+
+        Truncation would take more than a fifth of it. Raises: ParameterError.
+        """
+        preset, mechanism = self.preset, self.mechanism
+        if mechanism is None or not isinstance(preset, FewBitsBFV | FewBitsPaillier):
+            return
+        step = FixedPoint.of(preset.value_bits, self.clients).step(mechanism.bound)
+        typical = mechanism.clip_norm / math.sqrt(parameters)
+        if step > typical / 2:
+            raise ParameterError(
+                f"bits: expected steps of at most {typical / 2:.3g} under dp_noise (half of C/√d), found {step:.3g} at "
+                f"{preset.value_bits} bits",
+                f"take {math.ceil(math.log2(2 * step / typical))} bits more, or the preset's own fields",
+            )
 
     @property
     def mechanism(self) -> Mechanism | None:
@@ -369,7 +387,8 @@ class Manifest:
     ) -> Manifest:
         """Terms for a fresh run. Under differential privacy every update counts once, so that no count gives one away.
 
-        Raises: ParameterError for a data set that is a path: terms are public, and a path says nothing about the content.
+        Raises: ParameterError for a data set that is a path: terms are public, and a path says nothing about the content;
+            for bits too few for the noise on a model of this size.
         """
         if experiment.dataset.startswith("csv:"):
             raise ParameterError(
@@ -378,6 +397,7 @@ class Manifest:
             )
         if experiment.mechanism is not None:
             largest_client = 1
+        experiment.require_fine(parameters)
         largest = 1 << (largest_client - 1).bit_length()
         bounds = BoundRange(start=start_of(parameters)) if experiment.rotated else BoundRange()
         return cls(experiment, parameters, largest, secrets.token_bytes(16), bounds, schema)

@@ -156,6 +156,9 @@ def test_differential_privacy_on_a_coarse_grid_is_refused():
     for bits in (2, 8):
         with pytest.raises(ParameterError, match="expected 9 or more under dp_noise"):
             private.but(bits=bits)
+    with pytest.raises(ParameterError, match="take 3 bits more"):  # nothing would be left of a large model's update
+        Manifest.draw(private.but(bits=10), 99_530, 100)
+    Manifest.draw(private.but(bits=13), 99_530, 100)
     # Why: at 4 bits truncation leaves nothing of an update of length 1, and 12 bits nearly all.
     x = np.full(650, 1 / np.sqrt(650))
     kept = {}
