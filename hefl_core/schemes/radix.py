@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from hefl_core.errors import IntegrityError
-from hefl_core.schemes.fixed_point import Fields
 
+Fields = npt.NDArray[np.uint64]
 AT_A_TIME = 1 << 11
 """Words that are packed in a core's cache."""
 
