@@ -100,7 +100,7 @@ class BoundRange:
         halvings = 0
         while halvings < MOST_HALVINGS and sizes * HALF_FULL * 2**halvings < full:
             halvings += 1
-        return max(bound / 2**halvings, self.floor)
+        return max(math.ldexp(bound, -halvings), self.floor)
 
 
 @dataclass(frozen=True, slots=True)
