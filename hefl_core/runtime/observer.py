@@ -182,6 +182,20 @@ def fedavg_error(
     return found, of_sum * plan.examples_max / examples + _ROUNDING
 
 
+def fedavg_length(
+    manifest: Manifest, observations: Sequence[Observation], contributors: Sequence[str], error_bound: float
+) -> tuple[float, float]:
+    """Length (L2) of what :func:`fedavg_error` bounds by ``error_bound`` in each entry, and the length's own bound.
+
+    Without a rotation it follows from the entries' bound. A rotation spreads one field's error over an entry's block and
+    lengthens nothing, so that the bound of the length is √h times sharper.
+    """
+    seen = {item.client: item for item in observations}
+    applied = next(seen[name].applied for name in contributors if seen[name].applied)
+    off = np.frombuffer(applied, dtype=np.float64) - plain_mean([seen[name] for name in contributors])
+    return float(np.linalg.norm(off)), float(np.sqrt(manifest.parameters)) * error_bound / manifest.error_factor
+
+
 def against_plain_fedavg(observations: Sequence[Observation], contributors: Sequence[str]) -> float | None:
     """Largest |decrypted mean - one round of FedAvg in float64 on the same clients' untouched updates| over the entries.
 

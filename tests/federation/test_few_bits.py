@@ -1,5 +1,7 @@
 """Few bits under a rotation, in whole runs: one model, both bounds, nothing lost over retries, no noise on a coarse grid."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from hefl_core.federation.dp import Mechanism
 from hefl_core.federation.experiment import Experiment, Manifest
 from hefl_core.federation.record.verify import verify
 from hefl_core.federation.round_log import MADE
+from hefl_core.runtime.observer import fedavg_length
 from hefl_core.runtime.restart import durable_local_stage
 from hefl_core.runtime.round_zero import round_zero
 from hefl_core.runtime.run import Run
@@ -64,6 +67,21 @@ def test_the_error_keeps_its_bound_in_length_too():
         of_sum = fields.sum_error(seen[0].bound, 3) * manifest.examples_max / total
         assert np.linalg.norm(error) <= np.sqrt(manifest.parameters) * of_sum
         assert np.max(np.abs(error)) <= item.error_bound == pytest.approx(manifest.error_factor * of_sum, rel=1e-6)
+
+
+def test_an_error_spread_over_all_entries_shows_by_its_length():
+    """Each entry is within its bound, √h times a field's; together they are more than rounding can be."""
+    run = finished(FEW.but(rounds=1))
+    manifest, item = run.transcript.manifest, run.rounds[0]
+    seen = run.observer.observations[1]
+    length, most = fedavg_length(manifest, seen, item.contributors, item.error_bound)
+    assert length <= most
+    nudge = np.full(manifest.parameters, item.error_bound / 2)
+    wrong = [
+        replace(one, applied=(np.frombuffer(one.applied) + nudge).tobytes()) if one.applied else one for one in seen
+    ]
+    length, most = fedavg_length(manifest, wrong, item.contributors, item.error_bound)
+    assert length > most
 
 
 def test_a_client_lost_in_the_middle_of_a_round_changes_no_bit(one_nonce):

@@ -45,7 +45,7 @@ from hefl_core.probes.inputs import MEANINGS, READABLE, awaits_uploads, examine,
 from hefl_core.probes.memory import Search
 from hefl_core.probes.private_forms import AGGREGATE, FLOATS, RECORD, UPDATE, observed_forms
 from hefl_core.probes.uniformity import compare, rows_of
-from hefl_core.runtime.observer import fedavg_error, plain_mean
+from hefl_core.runtime.observer import fedavg_error, fedavg_length, plain_mean
 from hefl_core.runtime.result import RoundResult, RunResult
 from hefl_core.schemes.base import CiphertextVector, PublicKey
 from hefl_core.schemes.flooding import floods
@@ -361,6 +361,10 @@ def equals_fedavg(result: RunResult) -> str:
             continue
         error, bound = found
         demand(error <= bound, f"round {applied.line.round}: error {error:.3e} exceeds the bound {bound:.3e}")
+        length, most = fedavg_length(transcript.manifest, seen, contributors, bound)
+        demand(
+            length <= most, f"round {applied.line.round}: an error of length {length:.3e} exceeds the bound {most:.3e}"
+        )
         told = (applied.line.max_abs_error or 0.0, applied.line.error_bound or 0.0)
         demand(
             np.allclose(told, found, rtol=1e-6, atol=0), f"round {applied.line.round}: reported {told}, found {found}"
