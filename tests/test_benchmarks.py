@@ -52,6 +52,15 @@ def test_accuracy_is_compared_round_by_round(bench):
     assert accuracy.bits("bfv-compact", 5) == "9 of 12" and accuracy.bits("ckks-lean", 5) == "scale 2^40"
 
 
+def test_few_bits_are_measured_by_the_codec_of_a_run(bench):
+    few_bits = bench("few_bits")
+    small = few_bits.BASE.but(dataset="breast_cancer", model="logistic", rounds=3, seed=8)
+    plain = few_bits.Federation.of(small).plain()
+    assert abs(few_bits.Federation.of(small.but(bits=6)).coded() - plain) < 0.05
+    assert {row["bytes/parameter"] < 1 for row in few_bits.sizes() if row["d"] == 1_000_000} == {True, False}
+    assert all(row["ns/parameter"] > 0 for row in few_bits.costs(50_000, 1))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_leaks_are_measured_and_a_planted_one_is_seen(bench, tmp_path):
     leaks = bench("leaks")

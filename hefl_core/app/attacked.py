@@ -34,7 +34,7 @@ class Attacked:
 def plain_twin(experiment: Experiment) -> RunResult:
     """The same data, seeds and batches in plaintext, in this process."""
     return run_experiment(
-        experiment.but(scheme="plaintext", custody="individual", bound=None, trainer="numpy", observed=True)
+        experiment.under("plaintext", custody="individual", bound=None, trainer="numpy", observed=True)
     )
 
 

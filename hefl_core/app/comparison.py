@@ -16,7 +16,6 @@ from hefl_core.learning.trainers import open_trainer
 from hefl_core.runtime.client_home import dealt_data, initial_parameters
 from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
-from hefl_core.schemes.registry import load_preset
 from hefl_core.terms.experiment import Experiment
 
 PLAIN = "plain FedAvg"
@@ -65,9 +64,7 @@ class Comparison(Job):
 
     def _under(self, scheme: str) -> Experiment:
         """The experiment under another scheme; what only its own scheme knows is left to the other one's default."""
-        fits = self.experiment.bound != "adaptive" or load_preset(scheme).family in ("bfv", "paillier")
-        bound = self.experiment.bound if fits else None
-        return self.experiment.but(scheme=scheme, custody="individual", bound=bound)
+        return self.experiment.under(scheme, custody="individual")
 
     def _federate(self, name: str, experiment: Experiment) -> None:
         """Run the protocol; each round's result becomes a point when it arrives."""

@@ -72,7 +72,7 @@ class Capture:
     @property
     def scheme(self) -> str:
         """The run's encryption scheme."""
-        return self.transcript.manifest.experiment.scheme
+        return self.transcript.manifest.experiment.preset.name
 
     @property
     def rounds(self) -> tuple[int, ...]:
@@ -124,14 +124,15 @@ class Capture:
         )
         keys = [share for name in members for share in self.shares.get(name, ())]
         view = View.of_transcript(self.transcript, seat, public, keys=keys)
-        view = replace(view, public_key=_key(view, round_))
+        view = replace(view, public_key=_key(view, round_), rotation=manifest.rotation(round_))
         return replace(view, public=replace(public, theta=self._model_before(view, members, round_)))
 
     def _model_before(self, view: View, members: Sequence[str], round_: int) -> Parameters:
         """θ as this seat can compute it: public θ_0 plus every sum that it can open."""
         theta = view.public.theta
         for earlier in range(1, round_):
-            total = self._sum(replace(view, public_key=_key(view, earlier)), members, earlier)
+            then = replace(view, public_key=_key(view, earlier), rotation=self.transcript.manifest.rotation(earlier))
+            total = self._sum(then, members, earlier)
             if total is None:
                 break
             theta = (theta.astype(np.float64) + _unweighted(total, view.public)).astype(np.float32)

@@ -17,6 +17,7 @@ from hefl_core.learning.base import Examples, Parameters
 from hefl_core.learning.models import Model
 from hefl_core.schemes.base import CiphertextVector, PublicKey, SecretShare
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.rotated import Rotation
 from hefl_core.terms import messages as m
 from hefl_core.terms.messages import EncryptedSum
 from hefl_core.vectors import Array, unflatten
@@ -65,7 +66,10 @@ class Held:
 
 @dataclass(frozen=True)
 class View:
-    """Everything that an attack may use. ``keys``: secret shares of the seat's members (none for a coordinator)."""
+    """Everything that an attack may use. ``keys``: secret shares of the seat's members (none for a coordinator).
+
+    ``rotation``: the round's, which is public: it hides nothing from a seat that decrypts.
+    """
 
     seat: str
     public: Public
@@ -73,6 +77,7 @@ class View:
     held: tuple[Held, ...] = ()
     keys: tuple[SecretShare, ...] = ()
     public_key: PublicKey | None = None
+    rotation: Rotation | None = None
 
     @classmethod
     def of_transcript(
@@ -151,7 +156,8 @@ class View:
             opened = scheme.open(self.public_key, vector, parts, bound=vector.bound or scheme.preset.default_bound)
         except HeflError:
             return None
-        return opened.values, opened.integers[0]
+        values = opened.values if self.rotation is None else self.rotation.undo(opened.values)
+        return values, opened.integers[0]
 
 
 def from_bytes(vector: CiphertextVector, public: Public) -> Doubles:

@@ -48,7 +48,7 @@ def demo(
             "TensorFlow is not installed here: NumPy trains. pip install 'hefl[keras]' brings it.", markup=False
         )
     encrypted = _run(experiment, runtime)
-    plain = _run(experiment.but(scheme="plaintext"), runtime)
+    plain = _run(experiment.under("plaintext"), runtime)
     for title, text in story(encrypted):
         STDERR.print(Panel(text, title=title, title_align="left"))
     STDERR.print(rounds_table(encrypted, plain))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -52,7 +53,8 @@ def rounds_table(result: RunResult, plain: RunResult | None = None) -> Table:
     """One line per round; beside it plain FedAvg with the same seed, when given."""
     table = Table(
         title=f"{result.experiment.scheme}, {result.data_name}, {result.experiment.clients} clients",
-        caption="plain: accuracy of plain FedAvg; error: largest, against the mean of what the clients sent, with its bound; "
+        caption="plain: accuracy of plain FedAvg; error: largest, against the mean of what the clients sent, with its bound "
+        f"(of one entry; the error's length is at most {_length_of(result):.3g} times that); "
         "fedavg: largest, against plain FedAvg of the same updates before any clip or noise; clipped: clients (and entries "
         "beyond an adaptive bound); upload: bytes per client; x f32: times the float32 update",
     )
@@ -78,6 +80,11 @@ def rounds_table(result: RunResult, plain: RunResult | None = None) -> Table:
             cells.insert(2, _number(plain.rounds[number].accuracy, ".4f"))
         table.add_row(*cells)
     return table
+
+
+def _length_of(result: RunResult) -> float:
+    """√d, less √h under a rotation of blocks of h: it spreads one entry's error over √h others and lengthens nothing."""
+    return math.sqrt(result.parameters) / result.transcript.manifest.error_factor
 
 
 def metrics_tables(result: RunResult) -> tuple[Table, ...]:

@@ -108,6 +108,12 @@ def run(
     bound: Annotated[
         str | None, typer.Option(help="largest weighted update entry, or adaptive; omitted: as the preset needs")
     ] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="bits of a value, 2 to 16 (bfv, paillier-packed); omitted: the preset's fields")
+    ] = None,
+    rotate: Annotated[
+        bool | None, typer.Option(help="spread large entries over their block first; omitted: with --bits")
+    ] = None,
     clip_norm: Annotated[float | None, typer.Option(help="clip each update to this L2 norm")] = None,
     dp_noise: Annotated[
         float | None, typer.Option(help="noise on the sum over clip-norm (differential privacy); omitted: none")
@@ -148,6 +154,8 @@ def run(
         min_cohort=min_cohort,
         seed=seed,
         bound=read_bound(bound),
+        bits=bits,
+        rotate=rotate,
         clip_norm=clip_norm,
         dp_noise=dp_noise,
         epoch_rounds=epoch_rounds,

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,21 +27,19 @@ from hefl_core.schemes.base import CiphertextVector, Opened, Vector
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.imprint import imprint
 from hefl_core.schemes.registry import block_count
+from hefl_core.schemes.rotated import Rotation
 from hefl_core.terms import messages as m
 from hefl_core.terms.adaptive_bound import FieldScheme, Fitted, Precision, noise_step
 from hefl_core.terms.experiment import Manifest
 from hefl_core.terms.letter import Letter, Spent, Work
 from hefl_core.terms.mean import Sending, allowance, check_examples, check_length
-from hefl_core.terms.messages import (
-    Commitment,
-    EncryptedSum,
-    Receipt,
-    RoundPlan,
-)
+from hefl_core.terms.messages import Commitment, EncryptedSum, Receipt, RoundPlan
 from hefl_core.vectors import clip_norm, norm_of
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position
 
+SHORTER: Final = 1 - 2.0**-40
+"""A rotated update is made so much shorter: float64 must not rotate it past its clip, which the noise is sized for."""
 Parameters: TypeAlias = npt.NDArray[np.float32]
 """A flattened model: float32 (d,)."""
 LocalUpdate: TypeAlias = Callable[[Parameters, int], Parameters]
@@ -152,8 +150,10 @@ class Client(Holder):
             else None
         )
         self._fitted: tuple[int, float, Fitted] | None = None
+        self._turned: tuple[int, Rotation | None] | None = None
         self._mean: Vector | None = None
         self._before_noise: Vector | None = None
+        self._on_grid: Vector | None = None
         self._raw: Vector | None = None
         self._spent: dict[int, tuple[Spent, ...]] = {}
         self._imprints: dict[int, tuple[bytes, ...]] = {}
@@ -256,8 +256,20 @@ class Client(Holder):
         if self._mechanism is None:
             return clipped
         self._before_noise = clipped
-        noised = self._mechanism.noised
-        return np.frombuffer(self.once("noised", lambda: noised(clipped, self._step(plan)).tobytes()), dtype=np.float64)
+        mechanism, rotation = self._mechanism, self._rotation(round_)
+
+        def make() -> bytes:
+            turned = clipped if rotation is None else rotation.apply(clipped) * SHORTER
+            return mechanism.noised(turned, self._step(plan)).tobytes()
+
+        self._on_grid = np.frombuffer(self.once("noised", make), dtype=np.float64)
+        return self._on_grid if rotation is None else rotation.undo(self._on_grid.copy())
+
+    def _rotation(self, round_: int) -> Rotation | None:
+        """The round's rotation, worked out once."""
+        if self._turned is None or self._turned[0] != round_:
+            self._turned = (round_, self.manifest.rotation(round_))
+        return self._turned[1]
 
     def _train(self, plan: RoundPlan, round_: int) -> Vector:
         """Δ_k = θ_k - θ after local training, clipped by norm where the experiment says so."""
@@ -278,9 +290,14 @@ class Client(Holder):
         return noise_step(self.scheme, self._bound(plan), plan.max_terms)
 
     def _weighted(self, update: Vector, plan: RoundPlan, position: Position) -> Vector:
-        """n_k/n_max · Δ_k, made to fit an adaptive bound."""
+        """n_k/n_max · Δ_k as it is encrypted: rotated where the experiment says so, and made to fit an adaptive bound."""
         weighted = update * (self._weight / plan.examples_max)
-        return weighted if self._precision is None else self._fit(weighted, plan, position).rounded
+        if self._precision is not None:
+            return self._fit(weighted, plan, position).rounded
+        if self._on_grid is not None:  # all weigh 1, and numbers on the noise's grid go out as they are
+            return self._on_grid
+        rotation = self._rotation(position.round)
+        return weighted if rotation is None else rotation.apply(weighted)
 
     def _encrypt(self, weighted: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
         """Enc([n_k, 1, tag, n_k/n_max · Δ_k]): the count of examples is hidden too."""
@@ -310,7 +327,13 @@ class Client(Holder):
         if self._fitted is None or self._fitted[0] != position.round:
             seed = digest(b"hefl/rounding", self.manifest.initialisation, encode((self.name, position.round)))
             rng = np.random.default_rng(int.from_bytes(seed[:8], "big"))
-            fitted = self._precision.fit(weighted, self._fields(plan), rng)
+            fitted = self._precision.fit(
+                weighted,
+                self._fields(plan),
+                rng,
+                self._rotation(position.round),
+                lambda make: self.once("fields", make),
+            )
             self._fitted = (position.round, self._precision.bound, fitted)
         return self._fitted[2]
 
@@ -368,13 +391,14 @@ class Client(Holder):
             opened = self.decrypt(position, self._bound(plan), message)
             self._check_opened(opened, message, position)
             self._check_mean(opened, message, plan)
-            mean = opened.values * (plan.examples_max / opened.integers[0])
+            mean = self._turned_back(opened.values, plan, position) * (plan.examples_max / opened.integers[0])
         # In float64, then one rounding to float32: every client must come to the same bytes.
         self._theta = (self.theta.astype(np.float64) + mean).astype(np.float32)
         self._mean = mean
         if self._precision is not None:
             mine = self._fitted[2] if self._fitted is not None and self._is_in(message) else None
-            self._precision.follow(opened.values, message.total.terms, self._fields(plan), mine)
+            rotated = self.manifest.experiment.rotated
+            self._precision.follow(opened.values, message.total.terms, self._fields(plan), mine, rotated=rotated)
         total = self.envelope(position, m.SUM, COORDINATOR).header.digest
         # Read before finish() advances the state: the receipt's header belongs to this round.
         plan_digest, state = self._plan, self.state
@@ -390,6 +414,13 @@ class Client(Holder):
             state=state,
             length=self.manifest.parameters,
         )
+
+    def _turned_back(self, values: Vector, plan: RoundPlan, position: Position) -> Vector:
+        """A decrypted sum without the rotation: from its whole numbers, so that every client gets the same bits."""
+        rotation, fields, bound = self._rotation(position.round), self._fields, self._bound(plan)
+        if rotation is None:
+            return values
+        return rotation.undo_whole(fields(plan).whole(values, bound)) * fields(plan).step(bound)
 
     def _destroy_before(self, epoch: int) -> None:
         """Destroy older keys once a round under a newer one was applied; no message has to ask for it."""
@@ -444,7 +475,7 @@ class Client(Holder):
             raise RoundError(f"{self.name}: nothing private yet; train first")
         plan, (round_, update) = self.current_plan(self._position), self._update
         share = self._weight / plan.examples_max
-        weighted = update * share if self._fitted is None else self._fitted[2].rounded
+        weighted = self._weighted(update, plan, self._position) if self._fitted is None else self._fitted[2].rounded
         bound = self._bound(plan) if self._fitted is None else self._fitted[1]
         more = (self._raw, self._before_noise, share)
         return Private(round_, update, weighted, bound, plan.max_terms, self._mean, self.theta, *more)
@@ -485,7 +516,9 @@ class Client(Holder):
         )
         if self._fitted is not None:
             _, bound, fitted = self._fitted
-            sent = fitted.sent * (self.manifest.examples_max / self._weight)
+            rotation = self._rotation(position.round)
+            sent = fitted.sent if rotation is None else rotation.undo(fitted.sent.copy())
+            sent = sent * (self.manifest.examples_max / self._weight)
             seen = replace(seen, update=sent.tobytes(), bound=bound, clipped=fitted.clipped)
         limit, raw = self.manifest.experiment.clip_norm, self._update[1] if self._raw is None else self._raw
         if (trained := raw.tobytes()) != seen.update:

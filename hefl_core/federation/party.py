@@ -63,7 +63,7 @@ class Party:
         self.enrolment = Enrolment(
             self.identity, manifest.id, kms.signing, custody=custody, members=members, store=store
         )
-        self.scheme: Scheme = open_scheme(manifest.experiment.scheme)
+        self.scheme: Scheme = open_scheme(manifest.experiment.preset.name)
         self.state = digest(b"start", manifest.id.encode())
         self._kms = kms
         self._outbox = Outbox(name, self.identity, manifest.id)

@@ -11,7 +11,6 @@ from typing import Final
 
 from hefl_core.evaluation import ClassMetrics
 from hefl_core.schemes.flooding import Flooding, at_ceiling
-from hefl_core.schemes.registry import load_preset
 from hefl_core.shown import visible
 from hefl_core.terms.experiment import Experiment
 
@@ -78,7 +77,7 @@ def hold_out_remark(metrics: ClassMetrics, classes: Sequence[str]) -> tuple[Rema
 
 def ceiling_remarks(experiment: Experiment) -> tuple[Remark, ...]:
     """What belongs beside a custody before the model is known: the most that its preset ever allows."""
-    found = at_ceiling(load_preset(experiment.scheme), experiment.quorum, dealer_free=experiment.dealer_free)
+    found = at_ceiling(experiment.preset, experiment.quorum, dealer_free=experiment.dealer_free)
     return (*(() if found is None else (flooding_remark(found),)), *majority_remark(experiment))
 
 

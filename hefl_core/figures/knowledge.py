@@ -16,7 +16,6 @@ from hefl_core.ids import AUDITOR, COORDINATOR, KMS
 from hefl_core.keys import ceremony
 from hefl_core.keys.ceremony_result import PREFIX
 from hefl_core.keys.epochs import EpochAnnouncement, EpochRecord
-from hefl_core.schemes.registry import load_preset
 from hefl_core.terms import messages as m
 from hefl_core.wire.canonical import decode
 
@@ -119,7 +118,7 @@ class _Ledger:
     def __init__(self, transcript: Transcript, sent: int) -> None:
         self.transcript = transcript
         self.clients = clients_of(transcript)
-        self.plain = load_preset(transcript.manifest.experiment.scheme).family == "plaintext"
+        self.plain = transcript.manifest.experiment.preset.family == "plaintext"
         self.messages = list(enumerate(transcript.sent[:sent], start=1))
         self.sent = len(self.messages)
         rounds = [entry.position.round for _, entry in self.messages if entry.position.round]

@@ -106,9 +106,7 @@ def _place(sent: Sent) -> tuple[str, int, str]:
 
 def load_plain(transcript: Transcript) -> bool:
     """Whether this run hides nothing."""
-    from hefl_core.schemes.registry import load_preset
-
-    return load_preset(transcript.manifest.experiment.scheme).family == "plaintext"
+    return transcript.manifest.experiment.preset.family == "plaintext"
 
 
 def _opened_by(transcript: Transcript, seat: str) -> frozenset[int]:

@@ -174,8 +174,8 @@ def _parties(experiment: Experiment, parameters: int) -> tuple[Parties, Manifest
     """Real parties; the clients draw their updates instead of training."""
     manifest = Manifest.draw(experiment, parameters, 100)
     custody = Custody.parse(experiment.custody, experiment.clients)
-    blocks = block_count(load_preset(experiment.scheme), parameters)
-    kms = KMS(manifest.id, experiment.scheme, custody, sum_blocks=blocks)
+    blocks = block_count(experiment.preset, parameters)
+    kms = KMS(manifest.id, experiment.preset.name, custody, sum_blocks=blocks)
     theta = np.zeros(parameters, dtype=np.float32)
     coordinator = Coordinator(COORDINATOR, manifest, kms.member, theta.astype("<f4").tobytes())
     auditor = Auditor(AUDITOR, manifest, kms.member)

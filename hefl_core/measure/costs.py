@@ -48,7 +48,7 @@ def under(experiment: Experiment, scheme: str, clients: int | None = None) -> Ex
     together = experiment.quorum.collective and load_preset(scheme).collective
     custody = experiment.custody if together and count == experiment.clients else "individual"
     floor = None if count != experiment.clients else experiment.min_cohort
-    return experiment.but(scheme=scheme, clients=count, custody=custody, min_cohort=floor, bound=None)
+    return experiment.under(scheme, clients=count, custody=custody, min_cohort=floor, bound=None)
 
 
 def side_by_side(experiment: Experiment, parameters: int, schemes: Sequence[str]) -> tuple[Forecast, ...]:
@@ -97,16 +97,16 @@ def shared_keys(experiment: Experiment, parameters: int) -> SharedKeys | None:
 
     The experiment's own custody if it is shared, else 2 holders of all.
     """
-    chosen = load_preset(experiment.scheme)
+    chosen = experiment.preset
     if chosen.family not in TOGETHER or experiment.clients < SMALLEST_COHORT:
         return None
     together = experiment
     if not experiment.quorum.collective:
         scheme = experiment.scheme if chosen.collective else TOGETHER[chosen.family]
-        together = experiment.but(scheme=scheme, custody=f"2-of-{experiment.clients}", min_cohort=None, bound=None)
+        together = experiment.under(scheme, custody=f"2-of-{experiment.clients}", min_cohort=None, bound=None)
     lean = {"bfv": "bfv-lean", "ckks": "ckks-lean"}.get(chosen.family, experiment.scheme)
     whole = lean if experiment.quorum.collective else experiment.scheme
-    alone = experiment.but(scheme=whole, custody="individual", min_cohort=None, bound=None)
+    alone = experiment.under(whole, custody="individual", min_cohort=None, bound=None)
     return SharedKeys(forecast(alone, parameters), forecast(together, parameters), together.quorum.threshold)
 
 

@@ -68,7 +68,7 @@ def forecast(experiment: Experiment, parameters: int, calibration: Calibration |
     collective = experiment.quorum.collective
     lines = calibration or calibrate(experiment.scheme, collective=collective)
     size = round_bytes(experiment, parameters)
-    n = units(experiment.scheme, parameters)
+    n = units(experiment.preset.name, parameters)
     return Forecast(
         scheme=experiment.scheme,
         custody=experiment.custody,

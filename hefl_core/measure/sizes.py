@@ -99,7 +99,7 @@ class _Scale:
 
     def __init__(self, experiment: Experiment, parameters: int) -> None:
         self.experiment, self.parameters = experiment, parameters
-        self.preset = load_preset(experiment.scheme)
+        self.preset = experiment.preset
         self.clients = tuple(client_name(n) for n in range(1, experiment.clients + 1))
         self.quorum = experiment.quorum
         self.key_id = KeyId(self.preset.family, self.preset.name, 1, "0" * 64)

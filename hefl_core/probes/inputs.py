@@ -29,7 +29,6 @@ from hefl_core.federation.record.transcript import LeftOut, Seen, Sent, Transcri
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client, looks_like_a_digest
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.roster import CLIENT
-from hefl_core.schemes.registry import load_preset
 from hefl_core.terms import messages as m
 from hefl_core.terms.agreed_sizes import blocks_of, upload_nbytes
 from hefl_core.terms.experiment import Manifest
@@ -297,8 +296,8 @@ def known_names(transcript: Transcript) -> set[str]:
     found = {
         manifest.id,
         DOMAIN,
-        manifest.experiment.scheme,
-        load_preset(manifest.experiment.scheme).family,
+        manifest.experiment.preset.name,
+        manifest.experiment.preset.family,
         KMS,
         *READABLE,
     }

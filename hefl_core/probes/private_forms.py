@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +19,17 @@ from hefl_core.errors import KeyNotActive, RoundError
 from hefl_core.federation.client import Client, Observation, Private
 from hefl_core.keys.private_forms import identity_forms, sealing_forms, tag_forms
 from hefl_core.schemes.base import Vector
-from hefl_core.schemes.fixed_point import FixedPoint, pack
+from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.paillier.words import PaillierWords
 from hefl_core.schemes.presets import BFVPreset, PaillierPreset
 from hefl_core.schemes.private_forms import share_forms
 from hefl_core.schemes.registry import load_preset, open_scheme
 from hefl_core.terms.adaptive_bound import FieldScheme
-from hefl_core.terms.experiment import Experiment
+from hefl_core.terms.experiment import Manifest
 from hefl_core.wire.fingerprint import ANCHOR_BYTES, SMALLEST_BITS, Fingerprint, Form, Salt
+
+if TYPE_CHECKING:
+    from hefl_core.schemes.ring.bfv import BFVScheme
 
 UPDATE, AGGREGATE, MODEL, RECORD = "plaintext update", "aggregate", "model after θ_0", "training records"
 Stages: TypeAlias = tuple[tuple[str, Vector], ...]
@@ -79,7 +82,7 @@ def field_forms(
         yield from _pieces(kind, f"{name}, quantised {order}", values.astype(order), bits, count, seed)
     preset = load_preset(numbers.scheme)
     if isinstance(preset, BFVPreset):
-        words = pack(fields, preset.fields, preset.field_bits)
+        words = cast("BFVScheme", open_scheme(numbers.scheme)).pack(fields)
         for order in ("<u8", ">u8"):
             yield from _pieces(
                 kind, f"{name}, packed words {order}", words.astype(order), bits * preset.fields, count, seed
@@ -92,7 +95,8 @@ def _number_forms(
     kind: str, name: str, fields: npt.NDArray[np.uint64], preset: PaillierPreset, bits: float, count: int
 ) -> Iterator[Form]:
     """Packed fields as one long integer per block, in GMP's byte order and in the other."""
-    words, _ = PaillierWords(preset).layout.write((0, 0), fields, True)
+    paillier = PaillierWords(preset)
+    words, _ = paillier.layout.write((0, 0), paillier.pack(fields), True)
     density = bits / preset.field_bits * 8
     size = max(ANCHOR_BYTES, -(-int(SMALLEST_BITS / density + 1) // 8) * 8)
     for number, word in enumerate(words[:count]):
@@ -175,7 +179,9 @@ def _client_forms(client: Client, count: int, seed: int) -> Iterator[Form]:
         yield from share_forms(client.enrolment.share, KEY_PIECES)
         yield from sealing_forms(client.enrolment.sealing_key(epoch), epoch)
     with suppress(RoundError):  # before the first training
-        yield from _private_forms(client.name, client.private_side(), client.manifest.experiment.scheme, count, seed)
+        yield from _private_forms(
+            client.name, client.private_side(), client.manifest.experiment.preset.name, count, seed
+        )
 
 
 def _private_forms(name: str, own: Private, scheme: str, count: int, seed: int) -> Iterator[Form]:
@@ -228,20 +234,19 @@ def _pieces(
             yield Form(kind, f"{name} at {at}", data, found[at] * bits)
 
 
-def observed_forms(
-    experiment: Experiment, examples_max: int, observations: Sequence[Observation], pieces: int, seed: int
-) -> Iterator[Form]:
-    """One round's updates, sum, mean and model, from the clients' observations."""
-    numbers = Numbers(experiment.scheme, experiment.clients)
-    bounds: list[float | None] = []
-    weighted = []
+def observed_forms(manifest: Manifest, observations: Sequence[Observation], pieces: int, seed: int) -> Iterator[Form]:
+    """One round's updates, sum, mean and model, from the clients' observations; as they were encrypted, too."""
+    experiment, bounds, weighted = manifest.experiment, [], []
+    numbers = Numbers(experiment.preset.name, experiment.clients)
     for seen in observations:
         name = f"{seen.client}, round {seen.position.round}, observed"
-        update = np.frombuffer(seen.update, dtype=np.float64)
-        weighted.append(update * (seen.examples / examples_max))
+        update, rotation = np.frombuffer(seen.update, dtype=np.float64), manifest.rotation(seen.position.round)
+        weighted.append(update * (seen.examples / manifest.examples_max))
+        if rotation is not None:
+            weighted[-1] = rotation.apply(weighted[-1])
         bounds.append(experiment.declared_bound if seen.bound is None else seen.bound)
         yield from update_forms(name, update, weighted[-1], bounds[-1], numbers, pieces, seed)
-        share = seen.examples / examples_max
+        share = seen.examples / manifest.examples_max
         yield from earlier_forms(name, stages_of(seen), share, bounds[-1], numbers, pieces, seed)
         if seen.applied and seen.theta:
             mean = np.frombuffer(seen.applied, dtype=np.float64)

@@ -22,7 +22,7 @@ from hefl_core.runtime.result import Clipped, Phases, RoundResult, Traffic, Wall
 from hefl_core.schemes.base import PublicKey, Vector
 from hefl_core.schemes.imprint import MOST_SETS
 from hefl_core.schemes.presets import RingPreset
-from hefl_core.schemes.registry import load_preset, open_scheme, partial_nbytes
+from hefl_core.schemes.registry import open_scheme, partial_nbytes
 from hefl_core.terms import messages as m
 from hefl_core.terms.experiment import Manifest
 from hefl_core.terms.letter import Spent
@@ -133,7 +133,7 @@ def _check(seen: Observation, client: str, position: Position, manifest: Manifes
 
 def _parts(imprint: tuple[bytes, ...], manifest: Manifest) -> bool:
     """Whether these are parts of an imprint under this preset: none, or all of one length (schemes/imprint.py)."""
-    preset = load_preset(manifest.experiment.scheme)
+    preset = manifest.experiment.preset
     if not isinstance(preset, RingPreset):
         return imprint == ()
     nbytes = partial_nbytes(preset) if manifest.experiment.quorum.collective else 32
@@ -171,14 +171,29 @@ def fedavg_error(
     examples = sum(seen[name].examples for name in contributors)
     mean = plain_mean([seen[name] for name in contributors])
     found = float(np.max(np.abs(np.frombuffer(first.applied, dtype=np.float64) - mean)))
-    scheme = open_scheme(manifest.experiment.scheme)
+    scheme = open_scheme(manifest.experiment.preset.name)
     bounds = [seen[name].bound if plan.bound is None else plan.bound for name in contributors]
     bound = min(found for found in bounds if found is not None)  # if clients disagree, the claim must fail
     of_sum = scheme.sum_error(bound, len(contributors), plan.max_terms)
     if plan.bound is None and manifest.experiment.clip_norm is not None:
         of_sum *= 2  # without error feedback the clients round at random: up to a whole step, not half of one
+    of_sum *= manifest.error_factor
     # clients encrypt (n_k / examples_max) Δ_k, so the sum's error grows by examples_max / Σ n_k in the mean
     return found, of_sum * plan.examples_max / examples + _ROUNDING
+
+
+def fedavg_length(
+    manifest: Manifest, observations: Sequence[Observation], contributors: Sequence[str], error_bound: float
+) -> tuple[float, float]:
+    """Length (L2) of what :func:`fedavg_error` bounds by ``error_bound`` in each entry, and the length's own bound.
+
+    Without a rotation it follows from the entries' bound. A rotation spreads one field's error over an entry's block and
+    lengthens nothing, so that the bound of the length is √h times sharper.
+    """
+    seen = {item.client: item for item in observations}
+    applied = next(seen[name].applied for name in contributors if seen[name].applied)
+    off = np.frombuffer(applied, dtype=np.float64) - plain_mean([seen[name] for name in contributors])
+    return float(np.linalg.norm(off)), float(np.sqrt(manifest.parameters)) * error_bound / manifest.error_factor
 
 
 def against_plain_fedavg(observations: Sequence[Observation], contributors: Sequence[str]) -> float | None:

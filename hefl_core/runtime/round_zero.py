@@ -16,10 +16,12 @@ from hefl_core.federation.client import Home
 from hefl_core.learning.base import Parameters
 from hefl_core.learning.models import SUMS
 from hefl_core.schemes.presets import BFVPreset, PaillierPreset
-from hefl_core.schemes.registry import load_preset, open_scheme
+from hefl_core.schemes.registry import open_scheme
 from hefl_core.tables.round_zero.rounds import ROUNDS, AgreementRounds, Read
 from hefl_core.terms.experiment import Experiment, Manifest
 
+_EXACT: Final = {"bits": None, "rotate": None}
+"""Sums of round zero are exact: the preset's own fields, unrotated."""
 _MOST_BITS: Final = 12
 """Limbs of more bits would not come out of a float32 mean exactly, with hundreds of clients."""
 
@@ -39,6 +41,7 @@ def round_zero(experiment: Experiment) -> Experiment:
         clip_norm=None,
         dp_noise=None,
         local_epochs=1,
+        **_EXACT,
     )
 
 
@@ -68,9 +71,10 @@ def agreement_home(rounds: AgreementRounds, index: int, read: Read) -> Home:
 
 def _bits_and_bound(experiment: Experiment) -> tuple[int, float]:
     """Bits of a limb, and the bound: under it one step of the scheme's fields is exactly one in a limb, 2^-bits."""
-    preset = load_preset(experiment.scheme)
+    experiment = experiment.but(**_EXACT)
+    preset = experiment.preset
     if isinstance(preset, BFVPreset | PaillierPreset) and preset.field_bits:
-        fields = open_scheme(experiment.scheme).fields(experiment.clients)  # type: ignore[attr-defined]
+        fields = open_scheme(experiment.preset.name).fields(experiment.clients)  # type: ignore[attr-defined]
         bits = min(_MOST_BITS, fields.value_bits - 1)
         return bits, (fields.offset - 1) / 2**bits
     # CKKS is off by 10^-6 of the bound or less, and totals are rounded to the next whole number.

@@ -21,6 +21,8 @@ from hefl_core.schemes.base import Vector
 
 Fields = npt.NDArray[np.uint64]
 SMALLEST_VALUE_BITS = 4
+AT_A_TIME = 1 << 14
+"""Entries that are quantised in a core's cache: a long vector would go through memory six times."""
 SMALLEST_BOUND, LARGEST_BOUND = 2.0**-60, 2.0**60
 """Between these a quantisation step is far from float64's ends."""
 
@@ -90,21 +92,31 @@ def check_vector(x: Vector, bound: float) -> Vector:
 
 @dataclass(frozen=True, slots=True)
 class FixedPoint:
-    """Quantiser for fields of ``field_bits`` with room for ``max_terms`` terms.
+    """Quantiser for fields of ``field_bits`` with room for ``max_terms`` terms; ``fewest`` value bits must be left.
 
     Raises: ParameterError when no useful number of value bits is left.
     """
 
     field_bits: int
     max_terms: int
+    fewest: int = SMALLEST_VALUE_BITS
 
     def __post_init__(self) -> None:
-        if self.max_terms < 1 or self.value_bits < SMALLEST_VALUE_BITS:
+        if self.max_terms < 1 or self.value_bits < self.fewest:
             raise ParameterError(
-                f"fields of {self.field_bits} bits: expected room for {self.max_terms} terms and {SMALLEST_VALUE_BITS} "
+                f"fields of {self.field_bits} bits: expected room for {self.max_terms} terms and {self.fewest} "
                 f"value bits, found {self.value_bits}",
                 "take a preset with wider fields or fewer terms",
             )
+
+    @classmethod
+    def of(cls, bits: int, max_terms: int) -> FixedPoint:
+        """Values of exactly ``bits`` bits, 2 or more: that few need a rotation (rotated.py), or error feedback at least.
+
+        >>> FixedPoint.of(3, 5).offset, FixedPoint.of(3, 5).step(0.75)
+        (4, 0.25)
+        """
+        return cls(bits + (max_terms - 1).bit_length(), max_terms, fewest=2)
 
     @property
     def value_bits(self) -> int:
@@ -128,6 +140,13 @@ class FixedPoint:
         Shapes: float64 (d,) to uint64 (d,), each in 1..2·offset - 1. Raises: EncodingError.
         """
         x = check_vector(x, bound)
+        out = np.empty(len(x), dtype=np.uint64)
+        for start in range(0, len(x), AT_A_TIME):
+            out[start:][:AT_A_TIME] = self._quantise_part(x[start:][:AT_A_TIME], bound, rng)
+        return out
+
+    def _quantise_part(self, x: Vector, bound: float, rng: np.random.Generator | None) -> Vector:
+        """Fields of a part that fits into a core's cache, still as float64."""
         scaled = x * (1 / self.step(bound))
         if rng is None:
             np.rint(scaled, out=scaled)
@@ -138,7 +157,7 @@ class FixedPoint:
         # 1/step is rounded: an entry at the bound could land one step outside. The least field is 1; 0 is not honest.
         np.clip(scaled, 1 - self.offset, self.offset - 1, out=scaled)
         scaled += self.offset
-        return scaled.astype(np.uint64)
+        return scaled
 
     def restore(self, fields: Fields, bound: float, terms: int) -> Vector:
         """Values of summed fields. Shapes: uint64 (d,) to float64 (d,).
@@ -156,6 +175,11 @@ class FixedPoint:
         values -= terms * self.offset
         values *= self.step(bound)
         return values
+
+    def whole(self, values: Vector, bound: float) -> npt.NDArray[np.int64]:
+        """The whole numbers of steps that :meth:`restore` gave as ``values``: exact. Shapes: float64 (d,) to int64 (d,)."""
+        # restore() rounds once, far below half a step, so the nearest whole number is the one it was.
+        return np.asarray(np.rint(values * (1 / self.step(bound))), dtype=np.int64)
 
     def sum_error(self, bound: float, terms: int, *, stochastic: bool = False) -> float:
         """Half a step per term (a whole one when rounding at random), and float64 rounding."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+import re
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeVar
 
 from hefl_core.errors import ParameterError
 from hefl_core.ids import digest
 from hefl_core.schemes.quorum import Quorum
+from hefl_core.schemes.radix import Radix, base_of, digits_below
 from hefl_core.wire.canonical import encode
 
 Family = Literal["plaintext", "paillier", "bfv", "ckks"]
@@ -286,6 +288,34 @@ class BFVPreset(RingPreset):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FewBitsBFV(BFVPreset):
+    """The same ring with values of ``value_bits`` packed in mixed radix, for sums of at most ``max_terms``."""
+
+    value_bits: int
+
+    @property
+    def radix(self) -> Radix:
+        """How fields share a word."""
+        return Radix(base_of(self.value_bits, self.max_terms), self.fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FewBitsPaillier(PaillierPreset):
+    """The same key with values of ``value_bits`` packed in mixed radix, for sums of at most ``max_terms``.
+
+    Words below 2^63 are packed first; such a word is what ``field_bits`` is the width of.
+    """
+
+    value_bits: int
+
+    @property
+    def radix(self) -> Radix:
+        """How fields share a word."""
+        base = base_of(self.value_bits, self.max_terms)
+        return Radix(base, digits_below(base, 1 << 63))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CKKSPreset(RingPreset):
     """``scale_bits``: values are held as multiples of 2^-scale_bits."""
 
@@ -491,8 +521,70 @@ PRESETS: dict[str, Preset] = {
 
 def load_preset(name: str) -> Preset:
     """The preset of this name, checked. Raises: ParameterError for an unknown name or a broken rule."""
-    preset = PRESETS.get(name)
+    preset = PRESETS.get(name) or _few_bits(name)
     if preset is None:
         raise ParameterError(f"scheme: expected one of {', '.join(PRESETS)}, found {name!r}", "`schemes` lists them")
     preset.require_safe()
     return preset
+
+
+FEWEST_BITS, MOST_BITS = 2, 16
+"""Value bits that an experiment may ask for."""
+_PRIME_GAP = 1 << 16
+"""The plaintext prime is less than this below 2^plain_bits (a test looks)."""
+_FEW_BITS = re.compile(r"(?P<base>.+)\.(?P<bits>[1-9][0-9]?)bit\.k(?P<terms>[1-9][0-9]{0,3})")
+
+
+def few_bits(name: str, bits: int, terms: int) -> str:
+    """The name of a packed preset at so many value bits for sums of so many terms; :func:`load_preset` knows it.
+
+    The name stands in the key's id, so that parties with another packing have another key.
+
+    >>> few_bits("bfv-compact", 3, 5), load_preset("bfv-compact.3bit.k5").fields
+    ('bfv-compact.3bit.k5', 9)
+    """
+    return f"{name}.{bits}bit.k{terms}"
+
+
+def packs(preset: Preset) -> bool:
+    """Whether values become whole numbers, several to a word: only then there are bits to choose, and something to rotate for."""
+    return isinstance(preset, BFVPreset | PaillierPreset) and preset.field_bits > 0
+
+
+def _few_bits(name: str) -> Preset | None:
+    """The preset of a name that :func:`few_bits` made, None for any other. Raises: ParameterError where it does not pack."""
+    found = _FEW_BITS.fullmatch(name)
+    preset = PRESETS.get(found["base"]) if found else None
+    if found is None or preset is None:
+        return None
+    bits, terms = int(found["bits"]), int(found["terms"])
+    if not FEWEST_BITS <= bits <= MOST_BITS:
+        raise ParameterError(
+            f"bits: expected {FEWEST_BITS}..{MOST_BITS}, found {bits}", "leave it out for the preset's own"
+        )
+    most = getattr(preset, "max_terms", 0)
+    if not isinstance(preset, BFVPreset | PaillierPreset) or not packs(preset):
+        raise ParameterError(
+            f"bits: expected a scheme that packs whole numbers, found {preset.name}",
+            "take a bfv preset or paillier-packed",
+        )
+    if not 2 <= terms <= most:
+        raise ParameterError(f"{preset.name}: expected sums of 2 to {most} terms, found {terms}", "take another preset")
+    base = base_of(bits, terms)
+    own = {
+        "name": name,
+        "max_terms": terms,
+        "value_bits": bits,
+        "source": f"{preset.source}; mixed radix of base {base}",
+    }
+    if isinstance(preset, PaillierPreset):
+        width = (base ** digits_below(base, 1 << 63) - 1).bit_length()
+        return FewBitsPaillier(**{**_numbers(preset), **own, "field_bits": width})
+    digits = digits_below(base, (1 << preset.plain_bits) - _PRIME_GAP)
+    return FewBitsBFV(
+        **{**_numbers(preset), **own, "fields": digits, "field_bits": preset.plain_bits // max(digits, 1)}
+    )
+
+
+def _numbers(preset: Preset) -> dict[str, Any]:
+    return {field.name: getattr(preset, field.name) for field in fields(preset)}

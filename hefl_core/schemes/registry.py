@@ -54,7 +54,7 @@ def block_count(preset: Preset, parameters: int) -> int:
         return 2
     if isinstance(preset, PaillierPreset):
         scheme = cast("PaillierScheme", open_scheme(preset.name))
-        return scheme.words.layout.block_count(parameters, INTEGERS, preset.tagged)
+        return scheme.words.block_count(parameters, INTEGERS, preset.tagged)
     ring = cast(RingPreset, preset)
     if isinstance(preset, BFVPreset):
         return -(-(INTEGERS + preset.tagged + -(-parameters // preset.fields)) // preset.degree)

@@ -12,7 +12,7 @@ from typing import Final
 
 from hefl_core.ids import KeyId
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption
-from hefl_core.schemes.registry import INTEGERS, block_count, fresh_nbytes, load_preset, partial_nbytes
+from hefl_core.schemes.registry import INTEGERS, block_count, fresh_nbytes, partial_nbytes
 from hefl_core.terms import messages as m
 from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.canonical import bytes_nbytes, encode, list_head
@@ -28,7 +28,7 @@ Range = tuple[int, int]
 
 def blocks_of(kind: str, experiment: Experiment, parameters: int) -> int:
     """How many ciphertext blocks a header of this kind names: preset and d fix it."""
-    return block_count(load_preset(experiment.scheme), parameters) if kind in WITH_BLOCKS else 0
+    return block_count(experiment.preset, parameters) if kind in WITH_BLOCKS else 0
 
 
 def content_nbytes(kind: str, experiment: Experiment, parameters: int, position: Position) -> Range | None:
@@ -48,7 +48,7 @@ def content_nbytes(kind: str, experiment: Experiment, parameters: int, position:
 @lru_cache(maxsize=256)
 def upload_nbytes(experiment: Experiment, parameters: int, epoch: int) -> Range:
     """Bytes of the ciphertext that a client commits to, and uploads, under the key of this epoch."""
-    preset = load_preset(experiment.scheme)
+    preset = experiment.preset
     sizes = fresh_nbytes(preset, parameters)
     of_blocks = [sum(map(bytes_nbytes, every)) for every in zip(*sizes, strict=True)]
     bound = None if experiment.declared_bound is None else float(experiment.declared_bound)
@@ -64,7 +64,7 @@ def upload_nbytes(experiment: Experiment, parameters: int, epoch: int) -> Range:
 @lru_cache(maxsize=256)
 def _partial_nbytes(experiment: Experiment, parameters: int, epoch: int) -> Range:
     """The same for a partial decryption by any holder of any active set."""
-    preset, need = load_preset(experiment.scheme), experiment.quorum.threshold
+    preset, need = experiment.preset, experiment.quorum.threshold
     count = block_count(preset, parameters)
     of_blocks = list_head(count) - list_head(0) + count * bytes_nbytes(partial_nbytes(preset))
     least, most = (
@@ -79,5 +79,5 @@ def _of_commitment(nbytes: int, spares: int) -> int:
 
 
 def _key_id(experiment: Experiment, epoch: int) -> KeyId:
-    preset = load_preset(experiment.scheme)
+    preset = experiment.preset
     return KeyId(preset.family, preset.name, epoch, _DIGEST.hex())

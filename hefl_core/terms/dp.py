@@ -16,6 +16,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
@@ -120,6 +121,10 @@ class Mechanism:
                 f"update: expected a norm of at most {self.clip_norm:.6g}, found {norm:.6g}; clip it first"
             )
         whole = np.trunc(clipped / step).astype(np.int64)
+        if not Fraction(_square_sum(whole)) <= (Fraction(self.clip_norm) / Fraction(step)) ** 2:
+            raise EncodingError(
+                "update: its whole steps are longer than the clip, which the noise is sized for; clip it first"
+            )
         whole += discrete_gaussian(self.share_std(step), len(clipped), words)
         most = math.floor(self.bound / step)
         return np.asarray(np.clip(whole, -most, most) * step, dtype=np.float64)
@@ -135,6 +140,12 @@ class Mechanism:
             noise=self.noise,
             clip_norm=self.clip_norm,
         )
+
+
+def _square_sum(whole: Integers) -> int:
+    """Σ x², exactly: in halves, whose products fit into 64 bits. Shapes: int64 (d,), |x| < 2^40."""
+    high, low = whole >> 20, whole & 0xFFFFF
+    return (int(high @ high) << 40) + (int(high @ low) << 21) + int(low @ low)
 
 
 def epsilon(rho: float, rounds: int, delta: float) -> float:

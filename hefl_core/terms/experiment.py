@@ -5,6 +5,7 @@ The same object is a JSON file, a URL query and the sidebar of the application.
 
 from __future__ import annotations
 
+import math
 import secrets
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -19,16 +20,30 @@ from hefl_core.keys.custody import Custody
 from hefl_core.schemes.base import check_quorum
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.flooding import Flooding, flooding, wanted_answers
-from hefl_core.schemes.presets import BFVPreset, PaillierPreset
+from hefl_core.schemes.presets import (
+    PRESETS,
+    BFVPreset,
+    FewBitsBFV,
+    FewBitsPaillier,
+    PaillierPreset,
+    Preset,
+    few_bits,
+    packs,
+)
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import block_count, load_preset
+from hefl_core.schemes.rotated import Rotation, largest_root
 from hefl_core.tables.doors import is_path
-from hefl_core.terms.adaptive_bound import BoundRange
+from hefl_core.terms.adaptive_bound import BoundRange, start_of
 from hefl_core.terms.dp import Mechanism, grid
 from hefl_core.wire.canonical import encode
 
 NARROW_FIELD_BITS = 12
 """Fields up to this width need a bound close to the updates: adaptive unless the experiment gives one."""
+FEW_BITS = 10
+"""Values of at most so many bits need such a bound too."""
+FEWEST_NOISED_BITS = 9
+"""On a coarser grid truncation towards zero eats the update before it is noised, and other rounding lengthens it."""
 PARTITIONS = ("iid", "hospital", "shards", "dirichlet-by-class", "dirichlet-by-client")
 """How examples are dealt to clients (learning/partition.py)."""
 SMALLEST_COHORT = 3
@@ -44,6 +59,8 @@ class Experiment:
     ``dirichlet-by-class``. ``bound``: largest |entry| of a weighted
     update; 'adaptive': the clients derive it from the last decrypted sum and clip to it, the coordinator does not learn
     it; None: the preset's, or adaptive where the preset's fields are narrow.
+    ``bits``: of one value, 2 to 16, in mixed radix for sums of exactly ``clients`` updates; None: the preset's own fields.
+    ``rotate``: whether a public rotation spreads large entries before they are cut to fields; None: where ``bits`` is given.
     ``dp_noise``: standard deviation of the noise on the sum over ``clip_norm``, when only ``min_cohort`` clients contribute; every
     update then has the same weight, and the bound follows from the noise (None: no differential privacy).
     ``min_cohort``: fewer contributors are refused (None: max(3, t + 1)).
@@ -70,6 +87,8 @@ class Experiment:
     clip_norm: float | None = None
     dp_noise: float | None = None
     bound: float | Literal["adaptive"] | None = None
+    bits: int | None = None
+    rotate: bool | None = None
     epoch_rounds: int | None = None
     observed: bool = True
 
@@ -91,7 +110,16 @@ class Experiment:
         _one_of("model", self.model, ("logistic", "mlp", "mlp-large", "cnn", "sums"))
         _one_of("trainer", self.trainer, ("numpy", "keras"))
         _one_of("partition", self.partition, PARTITIONS)
-        load_preset(self.scheme)
+        if self.scheme not in PRESETS and load_preset(self.scheme):
+            raise ParameterError(
+                f"scheme: expected a preset, found one with its bits ({self.scheme})", "give bits apart"
+            )
+        preset = self.preset
+        if self.rotated and not packs(preset):
+            raise ParameterError(
+                f"rotate: expected a scheme that packs whole numbers, found {self.scheme}",
+                "take a bfv preset or paillier-packed, or leave it out",
+            )
         quorum = self.quorum
         floor = self.cohort_floor
         if not 2 <= floor <= self.clients:
@@ -100,13 +128,13 @@ class Experiment:
                 f"use at least {max(SMALLEST_COHORT, quorum.threshold + 1)} clients, "
                 "or lower min_cohort for a lab experiment",
             )
-        check_quorum(load_preset(self.scheme), quorum)
+        check_quorum(preset, quorum)
         self._check_bound()
         self._check_privacy()
 
     def _check_bound(self) -> None:
         """Refuse an adaptive bound where there are no fields to fit. Raises: ParameterError."""
-        family = load_preset(self.scheme).family
+        family = self.preset.family
         if self.bound == "adaptive" and self.dp_noise is None and not self.adaptive:
             raise ParameterError(
                 f"bound: expected a number or none under {self.scheme} ({family} has no fields to fit), found adaptive",
@@ -122,9 +150,16 @@ class Experiment:
             raise ParameterError(
                 f"bound: expected none under dp_noise, found {self.bound}", "the noise decides the bound"
             )
-        preset = load_preset(self.scheme)
+        preset = self.preset
         step = grid(mechanism.bound)
-        if isinstance(preset, BFVPreset | PaillierPreset) and preset.field_bits:
+        if isinstance(preset, FewBitsBFV | FewBitsPaillier):
+            if preset.value_bits < FEWEST_NOISED_BITS:
+                raise ParameterError(
+                    f"bits: expected {FEWEST_NOISED_BITS} or more under dp_noise, found {preset.value_bits}",
+                    "on a coarse grid truncation eats the update; take more bits",
+                )
+            step = FixedPoint.of(preset.value_bits, self.clients).step(mechanism.bound)
+        elif isinstance(preset, BFVPreset | PaillierPreset) and preset.field_bits:
             if preset.field_bits <= NARROW_FIELD_BITS:
                 raise ParameterError(
                     f"dp_noise: expected fields wider than {NARROW_FIELD_BITS} bits, found {preset.field_bits} "
@@ -133,6 +168,36 @@ class Experiment:
                 )
             step = FixedPoint(preset.field_bits, max(2, self.clients)).step(mechanism.bound)
         mechanism.share_std(step)
+
+    @property
+    def preset(self) -> Preset:
+        """The scheme's numbers, with the packing that ``bits`` asks for. Its name is in the key's id.
+
+        Raises: ParameterError for an unknown scheme, or one that cannot pack so.
+        """
+        return load_preset(self.scheme if self.bits is None else few_bits(self.scheme, self.bits, self.clients))
+
+    @property
+    def rotated(self) -> bool:
+        """Whether updates are rotated before they become fields."""
+        return self.bits is not None if self.rotate is None else self.rotate
+
+    def require_fine(self, parameters: int) -> None:
+        """Refuse few bits under noise whose step is more than half a typical entry of an update of length C.
+
+        Truncation would take more than a fifth of it. Raises: ParameterError.
+        """
+        preset, mechanism = self.preset, self.mechanism
+        if mechanism is None or not isinstance(preset, FewBitsBFV | FewBitsPaillier):
+            return
+        step = FixedPoint.of(preset.value_bits, self.clients).step(mechanism.bound)
+        typical = mechanism.clip_norm / math.sqrt(parameters)
+        if step > typical / 2:
+            raise ParameterError(
+                f"bits: expected steps of at most {typical / 2:.3g} under dp_noise (half of C/√d), found {step:.3g} at "
+                f"{preset.value_bits} bits",
+                f"take {math.ceil(math.log2(2 * step / typical))} bits more, or the preset's own fields",
+            )
 
     @property
     def mechanism(self) -> Mechanism | None:
@@ -179,7 +244,7 @@ class Experiment:
 
         Raises: ParameterError where one sum is more than a key may open.
         """
-        preset, free = load_preset(self.scheme), self.dealer_free
+        preset, free = self.preset, self.dealer_free
         blocks = block_count(preset, parameters)
         wanted = wanted_answers(blocks, self.rounds_per_epoch, dealer_free=free)
         return flooding(preset, self.quorum, self.clients, wanted, blocks=blocks, dealer_free=free)
@@ -187,9 +252,11 @@ class Experiment:
     @property
     def adaptive(self) -> bool:
         """Whether the clients derive the bound. Schemes without fields (CKKS, plaintext) have nothing to adapt."""
-        preset = load_preset(self.scheme)
+        preset = self.preset
         if self.dp_noise is not None or not isinstance(preset, BFVPreset | PaillierPreset):
             return False
+        if isinstance(preset, FewBitsBFV | FewBitsPaillier):
+            return self.bound == "adaptive" or (self.bound is None and preset.value_bits <= FEW_BITS)
         narrow = 0 < preset.field_bits <= NARROW_FIELD_BITS
         return self.bound == "adaptive" or (self.bound is None and narrow)
 
@@ -200,7 +267,7 @@ class Experiment:
             return None
         if self.mechanism is not None:
             return self.mechanism.bound
-        return float(self.bound) if isinstance(self.bound, float | int) else load_preset(self.scheme).default_bound
+        return float(self.bound) if isinstance(self.bound, float | int) else self.preset.default_bound
 
     @property
     def cohort_floor(self) -> int:
@@ -213,7 +280,7 @@ class Experiment:
     def insecure(self) -> tuple[str, ...]:
         """Why this run protects nobody; empty when it should. Shown wherever the run is shown."""
         reasons = []
-        preset = load_preset(self.scheme)
+        preset = self.preset
         if preset.family == "plaintext":
             reasons.append("plaintext: updates travel unencrypted")
         if preset.insecure:
@@ -262,6 +329,13 @@ class Experiment:
     def but(self, **changes: Any) -> Experiment:
         """A copy with some fields changed."""
         return replace(self, **changes)
+
+    def under(self, scheme: str, **changes: Any) -> Experiment:
+        """A copy under another scheme; what only schemes with fields know is left out where this one has none."""
+        if not packs(load_preset(scheme)):
+            adaptive = {"bound": None} if self.bound == "adaptive" else {}
+            changes = {"bits": None, "rotate": None, **adaptive, **changes}
+        return self.but(scheme=scheme, **changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +388,8 @@ class Manifest:
     ) -> Manifest:
         """Terms for a fresh run. Under differential privacy every update counts once, so that no count gives one away.
 
-        Raises: ParameterError for a data set that is a path: terms are public, and a path says nothing about the content.
+        Raises: ParameterError for a data set that is a path: terms are public, and a path says nothing about the content;
+            for bits too few for the noise on a model of this size.
         """
         if is_path(experiment.dataset):
             raise ParameterError(
@@ -323,13 +398,29 @@ class Manifest:
             )
         if experiment.mechanism is not None:
             largest_client = 1
+        experiment.require_fine(parameters)
         largest = 1 << (largest_client - 1).bit_length()
-        return cls(experiment, parameters, largest, secrets.token_bytes(16), schema=schema)
+        bounds = BoundRange(start=start_of(parameters)) if experiment.rotated else BoundRange()
+        return cls(experiment, parameters, largest, secrets.token_bytes(16), bounds, schema)
 
     @cached_property
     def id(self) -> str:
         """The experiment's name in every header: SHA-256 of the manifest, 64 hex digits."""
         return digest(encode(self)).hex()
+
+    @property
+    def error_factor(self) -> int:
+        """How much larger than a field's error the error of an entry can be: √h under a rotation of blocks of h, else 1.
+
+        In L2 a rotation adds nothing: it keeps lengths.
+        """
+        return largest_root(self.parameters) if self.experiment.rotated else 1
+
+    def rotation(self, round_: int) -> Rotation | None:
+        """The round's public rotation, the same in every attempt; None where the experiment has none."""
+        if not self.experiment.rotated:
+            return None
+        return Rotation(self.parameters, digest(b"hefl/rotation", self.id.encode(), round_.to_bytes(8, "big")))
 
     @property
     def initialisation(self) -> bytes:

@@ -23,7 +23,7 @@ from hefl_core.learning.datasets import DATASET_NAMES
 from hefl_core.learning.trainers import trainers_here
 from hefl_core.measure.costs import TOGETHER
 from hefl_core.schemes.flooding import at_ceiling
-from hefl_core.schemes.presets import PRESETS, USUAL
+from hefl_core.schemes.presets import PRESETS, USUAL, packs
 from hefl_core.teaching.glossary import meaning
 from hefl_core.teaching.walks import WALKS, Walk, find_walk
 from hefl_core.terms.experiment import SMALLEST_COHORT, Experiment
@@ -38,6 +38,7 @@ AUDIENCES = ("class", "thesis", "stakeholder")
 DATASETS = tuple(name for name in DATASET_NAMES if name != "mnist")
 """Without mnist: Keras loads it, and this process never imports Keras."""
 SCHEMES = tuple(PRESETS)
+BITS = (2, 3, 4, 6, 8, 12, 16)
 SKEWS = ("dirichlet-by-class", "dirichlet-by-client", "shards")
 DEFAULT = Experiment(dataset="breast_cancer", batch=16)
 _FIELDS = tuple(field.name for field in fields(Experiment))
@@ -361,6 +362,7 @@ def sidebar(walks: Callable[[], None]) -> None:
                 key="w:learning_rate",
                 help=_(meaning("learning rate")),
             )
+            _bits(before)
         _take(before)
         for reason in experiment().insecure:
             st.markdown(f":red-badge[:material/lock_open: INSECURE] {reason}")
@@ -448,7 +450,7 @@ def hold(threshold: int, *, dealer_free: bool = False) -> None:
     together = f"{'dealer-free:' if dealer_free else ''}{threshold}-of-{chosen.clients}"
     floor = None if chosen.min_cohort is None else max(chosen.min_cohort, threshold + 1)
     try:
-        _remember(chosen.but(scheme=scheme, custody="individual" if threshold == 1 else together, min_cohort=floor))
+        _remember(chosen.under(scheme, custody="individual" if threshold == 1 else together, min_cohort=floor))
     except HeflError as error:
         st.session_state["hold-error"] = error
     st.session_state["cursor"] = 0
@@ -481,6 +483,32 @@ def _custody(before: Experiment, clients: int) -> None:
     st.slider(_("Holders needed to decrypt"), 1, most, threshold, key="w:threshold", help=_together())
 
 
+def _bits(before: Experiment) -> None:
+    """How many bits a value has, where the scheme packs whole numbers."""
+    if not packs(PRESETS[st.session_state.get("w:scheme", before.scheme)]):
+        return
+    sizes = (0, *(bits for bits in BITS if bits != before.bits), *((before.bits,) if before.bits else ()))
+    st.selectbox(
+        _("Bits per value"),
+        sorted(sizes),
+        sorted(sizes).index(before.bits or 0),
+        format_func=lambda bits: str(bits or "auto"),
+        key="w:bits",
+        help=_(
+            "auto: the preset's fields. Fewer bits make smaller uploads: a public rotation spreads large entries first, and "
+            "what rounding leaves out comes with the next update."
+        ),
+    )
+
+
+def _coding(before: Experiment) -> dict[str, Any]:
+    """Bits as the widget says; a rotation that a link asked for stays."""
+    state = st.session_state
+    if not packs(PRESETS[state["w:scheme"]]):
+        return {}
+    return {"bits": state.get("w:bits", before.bits) or None, "rotate": before.rotate}
+
+
 def _together() -> str:
     return _("1: each client holds the whole key. More: so many clients must answer, fewer open nothing.")
 
@@ -507,9 +535,10 @@ def _take(before: Experiment) -> None:
     else:
         custody = "individual" if threshold == 1 else f"{threshold}-of-{clients}"
     try:
-        chosen = before.but(
+        chosen = before.under(
+            state["w:scheme"],
             dataset=state["w:dataset"],
-            scheme=state["w:scheme"],
+            **_coding(before),
             clients=clients,
             custody=custody,
             rounds=state["w:rounds"],

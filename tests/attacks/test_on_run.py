@@ -178,3 +178,17 @@ def test_the_command_attacks_a_transcript_from_a_file(plain, tmp_path):
         blob.unlink()
     with pytest.raises(ParameterError, match="blobs"):
         raise command(*second).exception
+
+
+def test_a_rotation_is_public_and_hides_nothing_from_a_seat_that_decrypts():
+    """The coordinator with one client's share reads updates of few bits too; as they lie in the ciphertext they are noise."""
+    coarse = of_run(finished(EVEN.but(rounds=1, bits=12, bound=1.0), keep_keys=True))
+    truths = [np.frombuffer(one.update) for one in coarse.private[1]]
+
+    def likeness(view):
+        found = [view.opened(vector)[0] for vector in view.ciphertexts()]
+        return min(max(abs(np.corrcoef(one, truth)[0, 1]) for truth in truths) for one in found)
+
+    view = coarse._view("coordinator+client-1", ("coordinator", "client-1"), 1)
+    assert likeness(view) > 0.99
+    assert likeness(replace(view, rotation=None)) < 0.5

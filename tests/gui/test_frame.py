@@ -65,6 +65,16 @@ def test_settings_that_do_not_go_together_leave_the_last_good_ones(app):
     assert not app.error and not app.warning
 
 
+def test_bits_are_chosen_where_the_scheme_packs_and_forgotten_where_it_does_not(app):
+    app.run()
+    app.selectbox(key="w:bits").set_value(3).run()
+    assert not app.exception and not app.error
+    assert app.query_params["bits"] == "3" and app.session_state["experiment"].rotated
+    app.selectbox(key="w:scheme").set_value("ckks-lean").run()
+    assert not app.exception and not app.error
+    assert app.session_state["experiment"].bits is None and "bits" not in app.query_params
+
+
 def test_settings_that_are_always_refused_are_not_offered(app):
     app.query_params.update({"scheme": "bfv-threshold", "custody": "3-of-4", "clients": "4"})
     app.run()

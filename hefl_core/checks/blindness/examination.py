@@ -43,7 +43,6 @@ from hefl_core.runtime.result import RunResult
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.presets import PaillierPreset
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.schemes.registry import load_preset
 from hefl_core.terms import messages as m
 from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.fingerprint import Form, Salt
@@ -104,8 +103,7 @@ class Examination:
         for round_, observations in list(self.run.observer.observations.items()):
             if round_ not in self._seen:
                 self._seen.add(round_)
-                examples_max = self.run.transcript.manifest.examples_max
-                yield from observed_forms(self.run.experiment, examples_max, observations, self.pieces, self.seed)
+                yield from observed_forms(self.run.transcript.manifest, observations, self.pieces, self.seed)
 
     def _look_into(self, party: str) -> None:
         self._check_cancelled()
@@ -183,7 +181,7 @@ class Examination:
         )
 
     def _guess(self, result: RunResult) -> Guessing:
-        preset = load_preset(result.experiment.scheme)
+        preset = result.experiment.preset
         encrypt = (
             distinguishing.encryptor(preset.name)
             if preset.symmetric
@@ -203,7 +201,7 @@ class Examination:
             suspect = _suspect(result, folder)
             try:
                 quorum = _control_quorum(result.experiment)
-                asked = suspect.misbehave.remote(result.experiment.scheme, quorum, self._search.salt, self.seed)
+                asked = suspect.misbehave.remote(result.experiment.preset.name, quorum, self._search.salt, self.seed)
                 self._search.add(ray.get(asked, timeout=LOOK_SECONDS))
                 stored = hosts.stored_update(self.seed)
                 reference = ray.put(stored.tobytes())  # held: Ray deletes an object without references
@@ -243,7 +241,7 @@ def _suspect(result: RunResult, folder: str) -> Any:
 
 def _control_quorum(experiment: Experiment) -> Quorum:
     """The run's own quorum, except for Paillier, where making a shared key takes a minute."""
-    paillier = isinstance(load_preset(experiment.scheme), PaillierPreset)
+    paillier = isinstance(experiment.preset, PaillierPreset)
     return Quorum(1, experiment.quorum.holders) if paillier else experiment.quorum
 
 
@@ -328,7 +326,7 @@ def look_at(run: Run, result: RunResult, bus: EventBus, cancel: threading.Event,
 
 def require_encryption(experiment: Experiment) -> None:
     """Require encryption. Raises: ParameterError for the plaintext scheme, under which the coordinator reads everything."""
-    if load_preset(experiment.scheme).family == "plaintext":
+    if experiment.preset.family == "plaintext":
         raise ParameterError(
             "blindness test: expected a scheme that encrypts, found plaintext", "choose another; this one hides nothing"
         )

@@ -24,7 +24,7 @@ from hefl_core.checks.claims.reading import (
     vectors_of,
 )
 from hefl_core.errors import HeflError, NotChecked
-from hefl_core.federation.client import Observation
+from hefl_core.federation.client import SHORTER, Observation
 from hefl_core.federation.record.transcript import Sent, Transcript
 from hefl_core.federation.record.verify import CutOff, verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, KeyId
@@ -42,7 +42,7 @@ from hefl_core.probes.inputs import MEANINGS, READABLE, awaits_uploads, examine,
 from hefl_core.probes.memory import Search
 from hefl_core.probes.private_forms import AGGREGATE, FLOATS, RECORD, UPDATE, observed_forms, stages_of
 from hefl_core.probes.uniformity import compare, rows_of
-from hefl_core.runtime.observer import fedavg_error, plain_mean
+from hefl_core.runtime.observer import fedavg_error, fedavg_length, plain_mean
 from hefl_core.runtime.result import RoundResult, RunResult
 from hefl_core.schemes.base import CiphertextVector, PublicKey, Vector
 from hefl_core.schemes.flooding import floods
@@ -50,7 +50,7 @@ from hefl_core.schemes.imprint import active_sets, of_one_secret, share_a_factor
 from hefl_core.schemes.presets import PaillierPreset, RingPreset
 from hefl_core.schemes.private_forms import KEY
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.schemes.registry import load_preset, open_scheme
+from hefl_core.schemes.registry import open_scheme
 from hefl_core.schemes.ring import seal
 from hefl_core.terms import messages as m
 from hefl_core.terms.admission import check_place
@@ -73,7 +73,7 @@ def _rosters(transcript: Transcript) -> dict[int, Roster]:
 
 
 def _encrypts(result: RunResult) -> None:
-    family = load_preset(result.experiment.scheme).family
+    family = result.experiment.preset.family
     demand(family != "plaintext", "the scheme is plaintext: there is no ciphertext, whoever carries an update reads it")
 
 
@@ -177,7 +177,7 @@ def _search_of(result: RunResult) -> Search:
         forms = _largest_entries(found, examples_max)
         if round_ in chosen:
             some = found[:MOST_IN_EVERY_FORM]
-            forms = chain(forms, observed_forms(result.experiment, examples_max, some, NEEDLES_PER_FORM, 7))
+            forms = chain(forms, observed_forms(result.transcript.manifest, some, NEEDLES_PER_FORM, 7))
         search.add(map(salt.fingerprint, forms))
     return search
 
@@ -204,7 +204,7 @@ def coordinator_blind(result: RunResult) -> str:
     """Evidence for ``coordinator-blind``. Raises: AssertionError or HeflError where it does not hold."""
     _encrypts(result)
     transcript, search = bodies_of(result), _search_of(result)
-    scheme, keys = open_scheme(result.experiment.scheme), public_keys(transcript)
+    scheme, keys = open_scheme(result.experiment.preset.name), public_keys(transcript)
     messages = nbytes = 0
     for seen in transcript.seen_by(COORDINATOR):
         header = seen.sent.head.header
@@ -362,6 +362,10 @@ def equals_fedavg(result: RunResult) -> str:
             continue
         error, bound = found
         demand(error <= bound, f"round {applied.line.round}: error {error:.3e} exceeds the bound {bound:.3e}")
+        length, most = fedavg_length(transcript.manifest, seen, contributors, bound)
+        demand(
+            length <= most, f"round {applied.line.round}: an error of length {length:.3e} exceeds the bound {most:.3e}"
+        )
         told = (applied.line.max_abs_error or 0.0, applied.line.error_bound or 0.0)
         demand(
             np.allclose(told, found, rtol=1e-6, atol=0), f"round {applied.line.round}: reported {told}, found {found}"
@@ -463,6 +467,20 @@ def is_private(result: RunResult) -> bool:
     return result.experiment.mechanism is not None
 
 
+def _on_noise_grid(result: RunResult, seen: Observation, step: float) -> tuple[Noise, Noise]:
+    """(noised, before): as they were when the noise was added, rotated where the experiment says so."""
+    noised, before = (np.frombuffer(raw, dtype=np.float64) for raw in (seen.update, seen.before_noise))
+    rotation = result.transcript.manifest.rotation(seen.position.round)
+    if rotation is None:
+        return noised, before
+    # Rotated there and back, whole steps are whole up to float64's rounding.
+    steps = rotation.apply(noised) / step
+    demand(
+        bool(np.max(np.abs(steps - np.rint(steps))) < 1e-6), f"{seen.client}: the noised update is off the noise's grid"
+    )
+    return np.rint(steps) * step, rotation.apply(before) * SHORTER
+
+
 def noise_added(result: RunResult) -> str:
     """Evidence for ``noise-added``. Raises: AssertionError or HeflError where it does not hold."""
     mechanism, privacy = result.experiment.mechanism, result.privacy
@@ -477,8 +495,7 @@ def noise_added(result: RunResult) -> str:
         NoiseShare.of(
             seen.client,
             seen.position.round,
-            np.frombuffer(seen.update, dtype=np.float64),
-            np.frombuffer(seen.before_noise, dtype=np.float64),
+            *_on_noise_grid(result, seen, step),
             step,
         )
         for seen in observed
@@ -537,7 +554,7 @@ _LABELLED = (m.COMMITMENT, m.UPDATE, m.READY, m.PARTIAL, m.RECEIPT)
 def wrong_labels(result: RunResult) -> str:
     """Evidence for ``labels-checked``. Raises: AssertionError or HeflError where it does not hold."""
     tried = labelled = 0
-    rosters, family = _rosters(result.transcript), load_preset(result.experiment.scheme).family
+    rosters, family = _rosters(result.transcript), result.experiment.preset.family
     plans = {s.position: s.head.header for s in result.transcript.sent if s.step == m.PLAN and s.sender == COORDINATOR}
     trial = Identity("trial", CLIENT)
     for sent in (s for s in result.transcript.sent if s.step in _LABELLED):
@@ -704,7 +721,7 @@ def _no_stray_answers(transcript: Transcript) -> None:
 
 def flooded_of(result: RunResult) -> str:
     """Evidence for ``flooded``. Raises: AssertionError or HeflError where it does not hold."""
-    preset, transcript = load_preset(result.experiment.scheme), bodies_of(result)
+    preset, transcript = result.experiment.preset, bodies_of(result)
     if not floods(preset, result.experiment.quorum):
         raise NotChecked(f"{preset.name}: its answers are not flooded, they say nothing but the sum (Paillier)")
     _observed(result)
@@ -812,7 +829,7 @@ def epochs_apart(result: RunResult) -> str:
 
 def _secrets_apart(result: RunResult, keys: Mapping[int, PublicKey]) -> tuple[int, list[str]]:
     """Compare every two epochs' secrets. Returns the number of pairs, and the pairs that left nothing to compare."""
-    preset = load_preset(result.experiment.scheme)
+    preset = result.experiment.preset
     pairs = list(combinations(sorted(keys), 2))
     if isinstance(preset, PaillierPreset):
         for a, b in pairs:

@@ -26,7 +26,6 @@ from hefl_core.runtime.observer import plain_mean
 from hefl_core.runtime.result import RunResult
 from hefl_core.schemes.base import CiphertextVector, PublicKey
 from hefl_core.schemes.presets import PaillierPreset, RingPreset
-from hefl_core.schemes.registry import load_preset
 from hefl_core.terms import messages as m
 from hefl_core.terms.letter import Work
 from hefl_core.terms.messages import Commitment, Receipt
@@ -408,7 +407,7 @@ def sparse_flooding(result: RunResult) -> RunResult:
 
 
 def _degree(result: RunResult) -> int:
-    preset = load_preset(result.experiment.scheme)
+    preset = result.experiment.preset
     assert isinstance(preset, RingPreset)
     return preset.degree
 
@@ -441,7 +440,7 @@ def _with_first_imprints(result: RunResult) -> RunResult:
 def _with_first_modulus(result: RunResult) -> RunResult:
     """For Paillier, where the secret is the modulus' factors: the last epoch announces the first one's modulus."""
     announced = [s for s in result.transcript.sent if s.step == "epoch"]
-    if not isinstance(load_preset(result.experiment.scheme), PaillierPreset):
+    if not isinstance(result.experiment.preset, PaillierPreset):
         return result
     first, last = (decode(result.transcript.body(s), EpochAnnouncement) for s in (announced[0], announced[-1]))
     key = replace(last.public_key, material=first.public_key.material)

@@ -57,7 +57,7 @@ def noise_step_of(result: RunResult, bound: float) -> float:
     transcript = bodies_of(result)
     plan = next(s for s in transcript.sent if s.step == m.PLAN)
     terms = decode(transcript.body(plan), RoundPlan).max_terms
-    return noise_step(open_scheme(result.experiment.scheme), bound, terms)
+    return noise_step(open_scheme(result.experiment.preset.name), bound, terms)
 
 
 def secrets_sent(transcript: Transcript) -> list[Sent]:

@@ -98,6 +98,6 @@ def _allowed(experiment: Experiment, manifest: Manifest, item: RoundResult) -> f
     bound = experiment.declared_bound
     if bound is None:
         raise ValueError("judge: expected a fixed bound")
-    scheme = open_scheme(experiment.scheme)
-    of_sum = scheme.sum_error(bound, len(item.contributors), experiment.clients)
+    scheme = open_scheme(experiment.preset.name)
+    of_sum = scheme.sum_error(bound, len(item.contributors), experiment.clients) * manifest.error_factor
     return of_sum * manifest.examples_max / examples + 1e-12

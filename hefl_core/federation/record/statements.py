@@ -67,7 +67,7 @@ class Statements:
         self._conversation = conversation
         self._manifest = conversation.manifest
         self._blob = blob
-        self._scheme: Scheme = open_scheme(self._manifest.experiment.scheme)
+        self._scheme: Scheme = open_scheme(self._manifest.experiment.preset.name)
         self._ledger = EpochLedger(self._manifest.id)
         self._audit = AuditLog()
         self._keys: dict[int, PublicKey] = {}
@@ -119,7 +119,7 @@ class Statements:
         experiment, epoch = self._manifest.experiment, header.position.epoch
         roster = self._conversation.rosters[epoch]
         custody = self._conversation.custody.for_clients(len(roster.clients))
-        expected = (epoch, self._manifest.id, experiment.scheme, roster.digest, custody)
+        expected = (epoch, self._manifest.id, experiment.preset.name, roster.digest, custody)
         found_custody = Custody(record.quorum, record.dealer == DEALER_FREE)
         found = (record.epoch, record.experiment, record.preset, record.roster_digest, found_custody)
         if found != expected:

@@ -10,9 +10,9 @@ from typing import Final
 
 from hefl_core.errors import EncodingError, IntegrityError, WireError
 from hefl_core.schemes.base import CiphertextVector, Opened, Tag, Vector, check_label
-from hefl_core.schemes.fixed_point import FixedPoint, check_bound, check_integers, check_max_terms
+from hefl_core.schemes.fixed_point import Fields, FixedPoint, check_bound, check_integers, check_max_terms
 from hefl_core.schemes.paillier.big_words import INTEGER_BITS, MAX_INTEGERS, BigWords
-from hefl_core.schemes.presets import PaillierPreset
+from hefl_core.schemes.presets import FewBitsPaillier, PaillierPreset
 
 TAG_MODULUS: Final = 2**61 - 1
 """A prime. Tags are below it; the sum of a thousand fits the 72 bits of the tag's place."""
@@ -31,24 +31,37 @@ class PaillierWords:
 
     def fields(self, max_terms: int) -> FixedPoint:
         """The quantiser for sums of at most ``max_terms``. Raises: EncodingError past the preset's limit."""
-        check_max_terms(max_terms, self.preset.max_terms, self.preset.name)
+        max_terms = check_max_terms(max_terms, self.preset.max_terms, self.preset.name)
+        if isinstance(self.preset, FewBitsPaillier):
+            return FixedPoint.of(self.preset.value_bits, max_terms)
         return FixedPoint(self.layout.field_bits, max_terms)
 
     def encode(self, x: Vector, bound: float, max_terms: int, integers: Sequence[int], tag: Tag | None) -> list[int]:
         """Plaintexts of the blocks. Shapes: x float64 (d,). Raises: EncodingError."""
-        fields = self.fields(max_terms).quantise(x, bound)
+        fields = self.pack(self.fields(max_terms).quantise(x, bound))
         words, plan = self.layout.write(_whole(integers, max_terms), fields, tag is not None)
         if tag is not None and plan.tag is not None:
             block, low = plan.tag
             words[block] += _tag_value(tag, words) << low
         return words
 
+    def pack(self, fields: Fields) -> Fields:
+        """What the layout's places hold: at few bits words in mixed radix, else the fields themselves."""
+        return self.preset.radix.pack(fields) if isinstance(self.preset, FewBitsPaillier) else fields
+
+    def _places(self, length: int) -> int:
+        return self.preset.radix.count(length) if isinstance(self.preset, FewBitsPaillier) else length
+
+    def block_count(self, length: int, integers: int, tagged: bool) -> int:
+        """Blocks of a vector of d entries."""
+        return self.layout.block_count(self._places(length), integers, tagged)
+
     def check_label(self, vector: CiphertextVector) -> None:
         """Check that the label's numbers fit each other and the blocks. Raises: WireError."""
         check_label(vector, self.preset.max_terms)
         if vector.integers > MAX_INTEGERS:
             raise WireError(f"{self.preset.name}: expected at most {MAX_INTEGERS} integers, found {vector.integers}")
-        expected = self.layout.block_count(vector.length, vector.integers, vector.tagged)
+        expected = self.block_count(vector.length, vector.integers, vector.tagged)
         if len(vector.blocks) != expected:
             raise WireError(
                 f"{self.preset.name}: expected {expected} blocks for d = {vector.length}, found {len(vector.blocks)}"
@@ -62,8 +75,11 @@ class PaillierWords:
         bound = total.bound if bound is None else bound
         if bound is None:
             raise EncodingError("open: expected the bound, the ciphertext does not declare one; pass bound=")
-        found = self.layout.read(words, total.length, total.integers, total.tagged)
-        values = self.fields(total.max_terms).restore(found.fields, check_bound(bound), total.terms)
+        found = self.layout.read(words, self._places(total.length), total.integers, total.tagged)
+        fields = found.fields
+        if isinstance(self.preset, FewBitsPaillier):
+            fields = self.preset.radix.unpack(fields, total.length, total.terms)
+        values = self.fields(total.max_terms).restore(fields, check_bound(bound), total.terms)
         room = total.terms * _integer_room(total.max_terms)
         if any(value > room for value in found.integers) or (found.tag or 0) >= total.terms * TAG_MODULUS:
             raise IntegrityError("integers: found one that no honest sum contains; never retry on this ciphertext")
