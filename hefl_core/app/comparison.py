@@ -65,7 +65,7 @@ class Comparison(Job):
 
     def _under(self, scheme: str) -> Experiment:
         """The experiment under another scheme; what only its own scheme knows is left to the other one's default."""
-        fits = self.experiment.bound != "adaptive" or load_preset(scheme).family in ("bfv", "paillier")
+        fits = self.experiment.bound != "adaptive" or load_preset(scheme).family in ("bfv", "paillier", "onetime")
         bound = self.experiment.bound if fits else None
         return self.experiment.but(scheme=scheme, custody="individual", bound=bound)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hefl_core.errors import IntegrityError, RoundError
 from hefl_core.federation import messages as m
-from hefl_core.federation.admission import check_agreed, check_receipt, check_upload, read_ciphertext
+from hefl_core.federation.admission import check_agreed, check_lasting, check_receipt, check_upload, read_ciphertext
 from hefl_core.federation.experiment import Manifest
 from hefl_core.federation.letter import Letter
 from hefl_core.federation.messages import Acknowledgement, Confirmation, Objection, Receipt
@@ -63,6 +63,9 @@ class Auditor(Witness):
                 plan = self.current_plan(header.position)
                 check_agreed(vector, plan, self.scheme.preset.tagged, f"update of {header.sender}")
             self._forget_earlier_rounds(header.position)
+            for place, sender in self._contents:
+                if sender == header.sender:
+                    check_lasting(vector, self._contents[place, sender], self.scheme, sender)
             self._contents[header.position, header.sender] = content
         elif header.kind == m.RECEIPT:
             self._admit_receipt(envelope)

@@ -21,9 +21,9 @@ from hefl_core.keys.custody import Custody
 from hefl_core.schemes.base import check_quorum
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.flooding import Flooding, flooding, wanted_answers
-from hefl_core.schemes.presets import BFVPreset, PaillierPreset
+from hefl_core.schemes.presets import FieldPreset
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.schemes.registry import block_count, load_preset
+from hefl_core.schemes.registry import load_preset, opened_count
 from hefl_core.wire.canonical import encode
 
 NARROW_FIELD_BITS = 12
@@ -109,7 +109,7 @@ class Experiment:
         if self.bound == "adaptive" and self.dp_noise is None and not self.adaptive:
             raise ParameterError(
                 f"bound: expected a number or none under {self.scheme} ({family} has no fields to fit), found adaptive",
-                "leave it out, or take a bfv or paillier preset",
+                "leave it out, or take a bfv, onetime or paillier preset",
             )
 
     def _check_privacy(self) -> None:
@@ -123,7 +123,7 @@ class Experiment:
             )
         preset = load_preset(self.scheme)
         step = grid(mechanism.bound)
-        if isinstance(preset, BFVPreset | PaillierPreset) and preset.field_bits:
+        if isinstance(preset, FieldPreset) and preset.field_bits:
             if preset.field_bits <= NARROW_FIELD_BITS:
                 raise ParameterError(
                     f"dp_noise: expected fields wider than {NARROW_FIELD_BITS} bits, found {preset.field_bits} "
@@ -179,7 +179,7 @@ class Experiment:
         Raises: ParameterError where one sum is more than a key may open.
         """
         preset, free = load_preset(self.scheme), self.dealer_free
-        blocks = block_count(preset, parameters)
+        blocks = opened_count(preset, parameters)
         wanted = wanted_answers(blocks, self.rounds_per_epoch, dealer_free=free)
         return flooding(preset, self.quorum, self.clients, wanted, blocks=blocks, dealer_free=free)
 
@@ -187,7 +187,7 @@ class Experiment:
     def adaptive(self) -> bool:
         """Whether the clients derive the bound. Schemes without fields (CKKS, plaintext) have nothing to adapt."""
         preset = load_preset(self.scheme)
-        if self.dp_noise is not None or not isinstance(preset, BFVPreset | PaillierPreset):
+        if self.dp_noise is not None or not isinstance(preset, FieldPreset):
             return False
         narrow = 0 < preset.field_bits <= NARROW_FIELD_BITS
         return self.bound == "adaptive" or (self.bound is None and narrow)

@@ -24,12 +24,12 @@ from hefl_core.keys.roster import Member
 from hefl_core.keys.vault.store import KeyStore
 from hefl_core.keys.vault.unlock import KeyFile
 from hefl_core.runtime.client_home import home_of, initial_parameters, model_of
-from hefl_core.schemes.registry import block_count, load_preset
+from hefl_core.schemes.registry import load_preset, opened_count
 
 
 def make_kms(manifest: Manifest, store: KeyStore | None = None) -> KMS:
     """A key management service for one run. It resumes from its store; without one it keeps everything in memory."""
-    blocks = block_count(load_preset(manifest.experiment.scheme), manifest.parameters)
+    blocks = opened_count(load_preset(manifest.experiment.scheme), manifest.parameters)
     return KMS(manifest.id, manifest.experiment.scheme, custody_of(manifest), store=store, sum_blocks=blocks)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from hefl_core.schemes.base import SecretShare, expose_secret
 from hefl_core.schemes.paillier.keys import open_whole
 from hefl_core.schemes.paillier.threshold import open_share
-from hefl_core.schemes.presets import PaillierPreset, RingPreset
+from hefl_core.schemes.presets import PaillierPreset, RingPreset, key_preset
 from hefl_core.schemes.registry import load_preset
 from hefl_core.schemes.ring import pairwise, rlwe, seal, shamir
 from hefl_core.wire.fingerprint import Form, pieces
@@ -23,7 +23,7 @@ def share_forms(share: SecretShare, count: int) -> Iterator[Form]:
 
     Leaks: everything; for fingerprints made in the holder's own process only.
     """
-    preset = load_preset(share.id.preset)
+    preset = key_preset(load_preset(share.id.preset), share.quorum)
     label = f"share {share.index} of {share.id.short}"
     if isinstance(preset, RingPreset):
         yield from _ring_forms(preset, share, label, count)

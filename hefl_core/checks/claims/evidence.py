@@ -48,7 +48,7 @@ from hefl_core.probes.uniformity import compare, rows_of
 from hefl_core.runtime.observer import fedavg_error, plain_mean
 from hefl_core.runtime.result import RoundResult, RunResult
 from hefl_core.schemes.base import CiphertextVector, PublicKey
-from hefl_core.schemes.flooding import floods
+from hefl_core.schemes.flooding import flooded
 from hefl_core.schemes.imprint import active_sets, of_one_secret, share_a_factor, whole_imprint
 from hefl_core.schemes.presets import PaillierPreset, RingPreset
 from hefl_core.schemes.private_forms import KEY
@@ -703,9 +703,11 @@ def _no_stray_answers(transcript: Transcript) -> None:
 
 def flooded_of(result: RunResult) -> str:
     """Evidence for ``flooded``. Raises: AssertionError or HeflError where it does not hold."""
-    preset, transcript = load_preset(result.experiment.scheme), bodies_of(result)
-    if not floods(preset, result.experiment.quorum):
-        raise NotChecked(f"{preset.name}: its answers are not flooded, they say nothing but the sum (Paillier)")
+    preset, transcript = flooded(load_preset(result.experiment.scheme), result.experiment.quorum), bodies_of(result)
+    if preset is None:
+        raise NotChecked(
+            f"{result.experiment.scheme}: its answers are not flooded, they say nothing but the sum (Paillier)"
+        )
     _observed(result)
     opened, left, most = [], [], 1.0
     for applied in _applied_sums(result):
