@@ -153,8 +153,8 @@ def check_lasting(vector: CiphertextVector, earlier: bytes, scheme: Scheme, send
     """
     if scheme.lasting(vector) != scheme.lasting(decode(earlier, CiphertextVector)):
         raise RoundError(
-            f"update of {sender}: expected the body of its earlier attempt under a fresh encryption of its key, found a second body "
-            "in one round; refuse it"
+            f"update of {sender}: expected the body of its earlier attempt under a fresh encryption of its key, found a second "
+            "body in one round; refuse it"
         )
 
 

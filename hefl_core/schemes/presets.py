@@ -401,8 +401,8 @@ class OneTimePreset(Preset):
             fits = isinstance(key, BFVPreset) and not key.symmetric and key.max_terms >= self.max_terms
             if not fits or (collective and not key.collective) or (key.insecure and not self.insecure):
                 raise ParameterError(
-                    f"{self.name}: expected a {'collective ' * collective}public-key bfv preset with {self.max_terms} terms for its "
-                    f"keys, found {name}",
+                    f"{self.name}: expected a {'collective ' * collective}public-key bfv preset with {self.max_terms} terms for "
+                    f"its keys, found {name}",
                     "take bfv-compact-2048 and bfv-threshold",
                 )
 

@@ -88,8 +88,8 @@ class Body:
         sizes = self.sizes(count) if expected == len(blocks) else ()
         if not sizes or [len(block) for block in blocks] != [8 * size for size in sizes]:
             raise WireError(
-                f"{self.preset.name}: expected {expected} blocks for {count} words, the last with the used coefficients only, found "
-                f"{len(blocks)} of {[len(block) for block in blocks[:3]]}… bytes; ask the sender again"
+                f"{self.preset.name}: expected {expected} blocks for {count} words, the last with the used coefficients only, "
+                f"found {len(blocks)} of {[len(block) for block in blocks[:3]]}… bytes; ask the sender again"
             )
         rows = [np.frombuffer(block, dtype="<u8") for block in blocks]
         if any(int(row.max()) >= self.prime for row in rows):
