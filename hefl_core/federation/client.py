@@ -14,7 +14,7 @@ from typing import TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
+from hefl_core.errors import IntegrityError, KeyNotActive, RoundError, RuntimeUnavailable
 from hefl_core.evaluation import ClassMetrics, Evaluation
 from hefl_core.federation import messages as m
 from hefl_core.federation.adaptive_bound import FieldScheme, Fitted, Precision, noise_step
@@ -37,7 +37,8 @@ from hefl_core.keys.sealing import seal, sealer
 from hefl_core.schemes.base import CiphertextVector, Keep, Opened, Vector
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.imprint import imprint
-from hefl_core.schemes.onetime.scheme import ONE_TIME
+from hefl_core.schemes.onetime.gaussian import Small
+from hefl_core.schemes.onetime.scheme import ONE_TIME, Made, OneTimeScheme
 from hefl_core.schemes.presets import OneTimePreset
 from hefl_core.schemes.registry import block_count
 from hefl_core.vectors import clip_norm, norm_of
@@ -450,6 +451,20 @@ class Client(Holder):
         if self._theta is None:
             raise RoundError(f"{self.name}: no model yet; the first plan brings θ_0")
         return self._theta
+
+    def one_time_keys(self) -> tuple[tuple[str, Small], ...]:
+        """This round's one-time key and the last opened sum of keys, where they exist; for this process only."""
+        scheme, found = self.scheme, list[tuple[str, Small]]()
+        if not isinstance(scheme, OneTimeScheme):
+            return ()
+        if (kept := self.made(ONE_TIME)) is not None:
+            found.append(("one-time key", Made.of(kept).secret))
+        with suppress(RoundError, KeyNotActive):  # no sum of this round was opened yet, or its key is gone
+            if self._position is not None and self._position.round <= self._rounds_done:
+                total = self.sum_at(self._position).total
+                opened = scheme.key_sum(self.public_key, total, self.partials(self._position, total))
+                found.append(("sum of one-time keys", opened))
+        return tuple(found)
 
     def private_side(self) -> Private:
         """The private values, for this process only. Raises: RoundError before the first training."""

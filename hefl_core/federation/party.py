@@ -260,6 +260,10 @@ class Party:
             self._made[name] = make()
         return self._made[name]
 
+    def made(self, name: str) -> bytes | None:
+        """A value of :meth:`once`; None before it is made, and after it was dropped."""
+        return self._log.made(name) if self._log else self._made.get(name)
+
     def forget_made(self, name: str) -> None:
         """Drop a value of :meth:`once` before the round is over: nobody needs it any more."""
         self._made.pop(name, None)

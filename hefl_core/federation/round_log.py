@@ -87,6 +87,10 @@ class RoundLog:
             self.store.put(MADE, name, made)
         return made
 
+    def made(self, name: str) -> bytes | None:
+        """A value of :meth:`once`; None where there is none."""
+        return self.store.find(MADE, name)
+
     def forget_made(self, name: str) -> None:
         """Drop a value of :meth:`once`; on return it is overwritten on disk."""
         self.store.delete(MADE, name)

@@ -398,8 +398,13 @@ class OneTimePreset(Preset):
         """One-time keys travel in public-key BFV with room for as many terms, held together where the custody is."""
         for name, collective in ((self.alone, False), (self.together, True)):
             key = PRESETS.get(name)
-            fits = isinstance(key, BFVPreset) and not key.symmetric and key.max_terms >= self.max_terms
-            if not fits or (collective and not key.collective) or (key.insecure and not self.insecure):
+            if (
+                not isinstance(key, BFVPreset)
+                or key.symmetric
+                or key.max_terms < self.max_terms
+                or (collective and not key.collective)
+                or (key.insecure and not self.insecure)
+            ):
                 raise ParameterError(
                     f"{self.name}: expected a {'collective ' * collective}public-key bfv preset with {self.max_terms} terms for "
                     f"its keys, found {name}",

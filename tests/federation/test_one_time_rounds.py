@@ -10,16 +10,19 @@ from hefl_core.federation import auditor, coordinator
 from hefl_core.federation import messages as m
 from hefl_core.federation.experiment import Experiment
 from hefl_core.federation.record.verify import verify
-from hefl_core.federation.round_log import MADE
+from hefl_core.federation.round_log import EVENTS, MADE
 from hefl_core.ids import AUDITOR, COORDINATOR
 from hefl_core.keys.decryption_policy import check_question
+from hefl_core.probes.memory import Search
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.restart import durable_local_stage
 from hefl_core.runtime.run import Run
 from hefl_core.schemes.onetime.scheme import ONE_TIME
 from hefl_core.schemes.presets import PRESETS
+from hefl_core.schemes.private_forms import one_time_forms
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Position
+from hefl_core.wire.fingerprint import Salt
 from tests.conftest import finished
 from tests.security.hostile import World, names
 
@@ -159,6 +162,28 @@ def test_everybody_lost_after_every_message_changes_nothing():
             party.restart()
     assert all(item.attempts == 1 for item in run.rounds) and verify(run.transcript).sums == 1
     assert [item.model for item in run.result().rounds] == [item.model for item in finished(experiment).result().rounds]
+    run.close()
+
+
+@pytest.mark.parametrize("custody", ["individual", "3-of-5"])
+def test_keys_and_their_sum_are_in_no_message_store_or_log(custody, caplog):
+    """The probes' own forms of s and S; the control: each is found where its client has it."""
+    caplog.set_level(0)
+    run, salt = Run(SMALL.but(custody=custody, rounds=1), stage=durable_local_stage), Salt(b"test")
+    forms, stored = [], b""
+    for sent in run.steps():
+        if sent.step == m.SUM or (sent.step, sent.sender) == (m.RECEIPT, "client-5"):
+            for client in run.parties.clients:
+                for what, keys in client._party.one_time_keys():
+                    forms += one_time_forms(PRESETS[SMALL.scheme], keys, f"{client.name}, {what}", 4)
+            store = run.parties.coordinator._store
+            stored += b"".join(store.get(MADE, name) for name in store.list(MADE))
+            stored += b"".join(store.get(EVENTS, name) for name in store.list(EVENTS))
+    assert {form.name.split(", ")[1] for form in forms} == {"one-time key", "sum of one-time keys"}
+    search = Search(salt, [salt.fingerprint(form) for form in forms])
+    public = b"".join(run.transcript.blobs.values()) + run.transcript.to_bytes() + stored + caplog.text.encode()
+    assert len(public) > 100_000 and not search.in_bytes(public)
+    assert all(search.in_bytes(bytes(64) + form.data + bytes(64)) for form in forms)
     run.close()
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hefl_core.checks.claims.evidence import opened_length
 from hefl_core.checks.claims.reading import Noise, noise_step_of, public_keys, secrets_sent, vectors_of
 from hefl_core.federation import messages as m
 from hefl_core.federation.client import Observation
@@ -28,7 +29,7 @@ from hefl_core.probes.memory import Hit
 from hefl_core.runtime.observer import plain_mean
 from hefl_core.runtime.result import RunResult
 from hefl_core.schemes.base import CiphertextVector, PublicKey
-from hefl_core.schemes.presets import PaillierPreset, RingPreset
+from hefl_core.schemes.presets import PaillierPreset
 from hefl_core.schemes.registry import load_preset
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Header
@@ -399,9 +400,7 @@ def sparse_flooding(result: RunResult) -> RunResult:
 
 
 def _degree(result: RunResult) -> int:
-    preset = load_preset(result.experiment.scheme)
-    assert isinstance(preset, RingPreset)
-    return preset.degree
+    return opened_length(result)
 
 
 def reuse_key(result: RunResult) -> RunResult:

@@ -64,12 +64,22 @@ NO_ROUND: Final = RoundContext("", b"", 0)
 
 
 @dataclass(frozen=True)
-class _Made:
+class Made:
     """A client's one-time key, the body under it, and a digest of what it hides."""
 
     hides: bytes
     key: bytes = field(repr=False)
     blocks: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, kept: bytes) -> Made:
+        """Read what a client keeps. Raises: WireError."""
+        return decode(kept, cls)
+
+    @property
+    def secret(self) -> Small:
+        """The key. Shapes: int64 (N,)."""
+        return np.frombuffer(self.key, dtype=np.int8).astype(np.int64)
 
 
 class OneTimeScheme(Additive):
@@ -182,17 +192,17 @@ class OneTimeScheme(Additive):
         """A one-time key and the body under it: fresh, or this round's own. Raises: RoundError for another vector."""
         hides = digest(b"hefl/onetime/hides", label.to_bytes(), words.astype("<u8").tobytes())
         keep = self._keep or (lambda _, make: make())
-        made = decode(keep(ONE_TIME, lambda: encode(self._make(words, hides))), _Made)
+        made = Made.of(keep(ONE_TIME, lambda: encode(self._make(words, hides))))
         if made.hides != hides:
             raise RoundError(
                 f"one-time key: expected the update that it hides in round {self._context.round}, found another one, or another "
                 "encoding; a key used twice gives away the difference: wait for the next round"
             )
-        return np.frombuffer(made.key, dtype=np.int8).astype(np.int64), made.blocks
+        return made.secret, made.blocks
 
-    def _make(self, words: Words64, hides: bytes) -> _Made:
+    def _make(self, words: Words64, hides: bytes) -> Made:
         secret = gaussian(self.preset.secret_std, self.preset.secret_limit).draw(self.preset.degree)
-        return _Made(hides, secret.astype(np.int8).tobytes(), self.body.hide(words, secret, self._public))
+        return Made(hides, secret.astype(np.int8).tobytes(), self.body.hide(words, secret, self._public))
 
     def _words_in(self, vector: CiphertextVector) -> int:
         fields = -(-vector.length // self.preset.fields)
@@ -261,13 +271,20 @@ class OneTimeScheme(Additive):
         """
         self._inner(key)
         _, rows = self.read(key, total)
-        check_partials(key, total, partials)
-        keys = self.transport(key.quorum).open(key, total, partials)
+        keys = self.key_sum(key, total, partials)
         words = self.body.reveal(rows, keys, self._public, total.terms)
         bound = total.bound if bound is None else bound
         if bound is None:
             raise EncodingError("open: expected the bound, the ciphertext does not declare one; pass bound=")
         return self._decode(words, total, check_bound(bound))
+
+    def key_sum(self, key: PublicKey, total: CiphertextVector, partials: Sequence[PartialDecryption]) -> Small:
+        """The sum S of the keys. Shapes: int64 (N,). Leaks: a hint about each key, to the opening party.
+
+        Raises: as :meth:`open`.
+        """
+        check_partials(key, total, partials)
+        return self.transport(key.quorum).open(key, total, partials)
 
     def opened_noise(self, total: CiphertextVector, partials: Sequence[PartialDecryption]) -> Vector:
         """Noise of an opened sum of keys, in units of 2^f: the floodings of t holders. Shapes: float64 (n,) of the words sent."""

@@ -9,7 +9,7 @@ from hefl_core.errors import IntegrityError, KeyUseError, ParameterError, RoundE
 from hefl_core.keys.sum_tag import TagKey
 from hefl_core.schemes.base import RoundContext
 from hefl_core.schemes.lattice_estimates import core_svp, smoothing_std
-from hefl_core.schemes.onetime.scheme import ONE_TIME, TAG_PRIME, OneTimeScheme, _Made
+from hefl_core.schemes.onetime.scheme import ONE_TIME, TAG_PRIME, Made, OneTimeScheme
 from hefl_core.schemes.presets import PRESETS
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import block_count, fresh_nbytes, open_scheme, partial_nbytes
@@ -294,7 +294,7 @@ def test_a_share_encrypts_nothing(world):
 def test_no_part_shows_the_key(world):
     client = Client(world, "client-1", 5)
     vector = client.send()
-    made = decode(client.kept[ONE_TIME], _Made)
+    made = decode(client.kept[ONE_TIME], Made)
     assert len(made.key) == PRESET.degree and repr(made.key) not in repr(made)
     sent = vector.to_bytes()
     secret = np.frombuffer(made.key, dtype=np.int8)
