@@ -89,7 +89,7 @@ class OneTimeScheme(Additive):
         self.preset = preset
         self.body = Body(preset)
         self._context, self._keep = context, keep
-        self._public = Public.of(context, preset.digest, self.body.prime, preset.degree)
+        self.public = Public.of(context, preset.digest, self.body.prime, preset.degree)
 
     def in_round(self, context: RoundContext, keep: Keep | None = None) -> OneTimeScheme:
         """The same scheme in one round; ``keep`` lets a client make its key and body once there."""
@@ -190,19 +190,20 @@ class OneTimeScheme(Additive):
 
     def _hidden(self, words: Words64, label: CiphertextVector) -> tuple[Small, tuple[bytes, ...]]:
         """A one-time key and the body under it: fresh, or this round's own. Raises: RoundError for another vector."""
-        hides = digest(b"hefl/onetime/hides", label.to_bytes(), words.astype("<u8").tobytes())
         keep = self._keep or (lambda _, make: make())
-        made = Made.of(keep(ONE_TIME, lambda: encode(self._make(words, hides))))
-        if made.hides != hides:
+        made = Made.of(keep(ONE_TIME, lambda: self.kept_form(words, label)))
+        if made.hides != _hides(words, label):
             raise RoundError(
                 f"one-time key: expected the update that it hides in round {self._context.round}, found another one, or another "
                 "encoding; a key used twice gives away the difference: wait for the next round"
             )
         return made.secret, made.blocks
 
-    def _make(self, words: Words64, hides: bytes) -> Made:
+    def kept_form(self, words: Words64, label: CiphertextVector) -> bytes:
+        """A fresh key and the body under it, as a client keeps them. Leaks: everything; it stays with the client."""
         secret = gaussian(self.preset.secret_std, self.preset.secret_limit).draw(self.preset.degree)
-        return Made(hides, secret.astype(np.int8).tobytes(), self.body.hide(words, secret, self._public))
+        blocks = self.body.hide(words, secret, self.public)
+        return encode(Made(_hides(words, label), secret.astype(np.int8).tobytes(), blocks))
 
     def _words_in(self, vector: CiphertextVector) -> int:
         fields = -(-vector.length // self.preset.fields)
@@ -272,7 +273,7 @@ class OneTimeScheme(Additive):
         self._inner(key)
         _, rows = self.read(key, total)
         keys = self.key_sum(key, total, partials)
-        words = self.body.reveal(rows, keys, self._public, total.terms)
+        words = self.body.reveal(rows, keys, self.public, total.terms)
         bound = total.bound if bound is None else bound
         if bound is None:
             raise EncodingError("open: expected the bound, the ciphertext does not declare one; pass bound=")
@@ -339,6 +340,11 @@ class OneTimeAccumulator:
             return self._label
         short = self._scheme.transport(self._key.quorum).write(self._short)
         return replace(self._label, blocks=(short, *(row.astype("<u8", copy=False).tobytes() for row in self._long)))
+
+
+def _hides(words: Words64, label: CiphertextVector) -> bytes:
+    """What a key hides: the words, and how they are read."""
+    return digest(b"hefl/onetime/hides", label.to_bytes(), words.astype("<u8").tobytes())
 
 
 def _add(total: Residues, one: Residues, primes: Residues | np.uint64) -> None:

@@ -184,7 +184,7 @@ def test_a_key_beyond_its_table_is_refused(world):
 
     def opened(largest):
         secret[:] = largest
-        blocks = world.scheme.body.hide(words, secret, world.scheme._public)
+        blocks = world.scheme.body.hide(words, secret, world.scheme.public)
         label = replace(world.sent[0], length=160, integers=0, tagged=False, blocks=(b"", *blocks))
         return world.open(with_key(world, label, secret))
 
