@@ -74,7 +74,7 @@ check: setup-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-BENCHMARKS := aggregation job accuracy scale selective tree
+BENCHMARKS := aggregation one_time job accuracy scale selective tree
 RESULTS := build/bench
 
 bench: setup

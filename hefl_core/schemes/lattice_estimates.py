@@ -4,6 +4,10 @@ Clients that open a sum learn S = Σ s_k and E = Σ e_k: *hints* about each key.
 of width σ/√2 around S/2. The Hint-RLWE reduction gives half of σ for the secret: to an attacker with hints, the scheme is
 no weaker than RLWE with widths σ_s/2 and σ_e/2, as long as σ/2 smooths the integers.
 
+Smooths means σ/2 ≥ η_ε(Z^N) at ε = 2^-128. The stricter form of that condition asks for √2 more, which 4.5 does not reach: then a
+hinted key differs from the reduction's by 2·exp(-π²σ²/4), a factor of 1 ± 2^-71, in each coefficient; over a whole key of
+4096 that is a statistical distance below 2^-60, and a Rényi divergence of order 2 below 2^-130.
+
 Source: Kim, Lee, Seo, Song 2023 (Hint-MLWE, eprint 2023/623); Micciancio, Regev 2007, lemma 3.3 for the smoothing
 parameter; Alkim, Ducas, Pöppelmann, Schwabe 2016 (eprint 2015/1092), section 6, for core-SVP; Bai, Galbraith 2014 for secrets
 that are shorter than errors.
