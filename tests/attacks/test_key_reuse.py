@@ -28,3 +28,9 @@ def test_other_schemes_have_no_one_time_keys():
     assert run("key-reuse", scheme="bfv-lean").scheme == "onetime"
     with pytest.raises(ParameterError, match="one-time keys"):
         key_reuse.stage("bfv-lean")
+
+
+@pytest.mark.parametrize(("threshold", "value"), [(1, 0.8), (3, 0.4)])
+def test_what_a_coalition_opens_is_what_its_custody_says(threshold, value):
+    """Individually one client and the coordinator open everything, as under every scheme; together t clients."""
+    assert run("collusion", scheme="onetime", threshold=threshold).value == value
