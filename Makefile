@@ -74,7 +74,7 @@ check: setup-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-BENCHMARKS := aggregation job accuracy few_bits scale selective tree
+BENCHMARKS := aggregation one_time job accuracy few_bits scale selective tree
 RESULTS := build/bench
 
 bench: setup

@@ -91,6 +91,7 @@ def _in_words(said: Forecast) -> None:
         "bfv": _("exact after rounding the numbers"),
         "ckks": _("approximate, with a small error"),
         "paillier": _("exact after rounding the numbers, slow"),
+        "onetime": _("exact after rounding the numbers, under a key that is used once"),
         "plaintext": _("no encryption, for comparison"),
     }
     st.markdown(

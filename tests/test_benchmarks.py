@@ -41,6 +41,13 @@ def test_adding_is_charged_per_client_and_parameter(bench):
     assert all(row["coordinator_ns_k2"] > 0 for row in rows.values())
 
 
+def test_one_time_keys_stand_beside_what_they_replace_and_what_is_smaller(bench):
+    rows = {row["case"]: row for row in bench("one_time").measure(100_000, 1)}
+    together, today = rows["onetime, 3-of-5"], rows["bfv-threshold, 3-of-5"]
+    assert together["bytes"] < today["bytes"] / 4 and rows["onetime, individual"]["bytes"] < 2.4
+    assert rows["plaintext, equal bits"]["bytes"] == rows["shared pad"]["bytes"] < rows["onetime, individual"]["bytes"]
+
+
 def test_the_coordinators_memory_is_looked_at(bench):
     scale = bench("scale")
     row = scale.one_round("INSECURE_bfv-1024", 5_000, 3)

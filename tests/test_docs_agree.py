@@ -120,8 +120,11 @@ def test_the_flooding_that_is_stated_is_the_one_that_is_computed():
     assert {f"bfv-threshold{s}" if s.startswith("-") else s for s in stated} == {
         preset.name
         for preset in PRESETS.values()
-        if preset.collective and not preset.insecure and preset.family != "paillier"
+        if preset.collective and not preset.insecure and preset.family not in ("paillier", "onetime")
     }
+    for name in ("onetime", "onetime-2048"):  # their keys are bfv-threshold's, and so is the flooding
+        found, same = (at_ceiling(load_preset(one), USUAL) for one in (name, load_preset(name).together))
+        assert found is not None and same is not None and found.exponent == same.exponent
 
 
 def test_the_ciphertexts_of_a_sum_are_counted_right():

@@ -40,6 +40,7 @@ from hefl_core.attacks.trials import (
     play_exponents,
     play_inversion,
     play_key_recovery,
+    play_key_reuse,
     play_membership,
     play_multi_key,
     play_poisoning,
@@ -258,6 +259,14 @@ ATTACKS: tuple[Attack, ...] = (
         (COORDINATOR,),
         "decrypt the sum under a joint key, never a summand",
         play_multi_key,
+    ),
+    Attack(
+        "key-reuse",
+        "A one-time key, used twice",
+        "cryptography",
+        (COORDINATOR,),
+        "one body for each key: the client refuses a second in a round, so do coordinator and auditor",
+        play_key_reuse,
     ),
     Attack(
         "collusion",

@@ -20,7 +20,7 @@ from hefl_core.keys.custody import Custody
 from hefl_core.keys.roster import RosterPin
 from hefl_core.schemes.flooding import Flooding, at_ceiling, flooding, wanted_answers
 from hefl_core.schemes.presets import Preset
-from hefl_core.schemes.registry import block_count, load_presets
+from hefl_core.schemes.registry import load_presets, opened_count
 from hefl_core.shown import visible
 
 
@@ -94,7 +94,7 @@ def _flooding(preset: Preset, held: Custody, parameters: int | None, rounds: int
     try:
         if parameters is None:
             return at_ceiling(preset, quorum, dealer_free=free)
-        blocks = block_count(preset, parameters)
+        blocks = opened_count(preset, parameters)
         wanted = wanted_answers(blocks, rounds, dealer_free=free)
         return flooding(preset, quorum, quorum.holders, wanted, blocks=blocks, dealer_free=free)
     except ParameterError as error:

@@ -12,7 +12,7 @@ from hefl_core.ids import COORDINATOR
 from hefl_core.keys.roster import Member
 from hefl_core.schemes.base import CiphertextVector
 from hefl_core.terms import messages as m
-from hefl_core.terms.admission import check_agreed, check_receipt, check_upload, read_ciphertext
+from hefl_core.terms.admission import check_agreed, check_lasting, check_receipt, check_upload, read_ciphertext
 from hefl_core.terms.experiment import Manifest
 from hefl_core.terms.letter import Letter
 from hefl_core.terms.messages import Acknowledgement, Confirmation, Objection, Receipt
@@ -63,6 +63,9 @@ class Auditor(Witness):
                 plan = self.current_plan(header.position)
                 check_agreed(vector, plan, self.scheme.preset.tagged, f"update of {header.sender}")
             self._forget_earlier_rounds(header.position)
+            for place, sender in self._contents:
+                if sender == header.sender:
+                    check_lasting(vector, self._contents[place, sender], self.scheme, sender)
             self._contents[header.position, header.sender] = content
         elif header.kind == m.RECEIPT:
             self._admit_receipt(envelope)

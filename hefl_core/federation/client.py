@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.errors import IntegrityError, RoundError, RuntimeUnavailable
+from hefl_core.errors import IntegrityError, KeyNotActive, RoundError, RuntimeUnavailable
 from hefl_core.evaluation import ClassMetrics, Evaluation
 from hefl_core.federation.holder import Holder
 from hefl_core.federation.record.transcript import End, closing_statement
@@ -23,9 +23,12 @@ from hefl_core.ids import AUDITOR, COORDINATOR, OBSERVER, digest
 from hefl_core.keys.epochs import EpochState
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import seal, sealer
-from hefl_core.schemes.base import CiphertextVector, Opened, Vector
+from hefl_core.schemes.base import CiphertextVector, Keep, Opened, Vector
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.imprint import imprint
+from hefl_core.schemes.onetime.gaussian import Small
+from hefl_core.schemes.onetime.scheme import ONE_TIME, Made, OneTimeScheme
+from hefl_core.schemes.presets import OneTimePreset
 from hefl_core.schemes.registry import block_count
 from hefl_core.schemes.rotated import Rotation
 from hefl_core.terms import messages as m
@@ -302,15 +305,39 @@ class Client(Holder):
     def _encrypt(self, weighted: Vector, plan: RoundPlan, position: Position) -> CiphertextVector:
         """Enc([n_k, 1, tag, n_k/n_max · Δ_k]): the count of examples is hidden too."""
         symmetric = self.scheme.preset.symmetric
-        return self.scheme.encrypt(
+        return self.scheme_in(position, self._keeping(position)).encrypt(
             self.enrolment.share if symmetric else self.public_key,
             weighted,
             bound=self._bound(plan),
             declare_bound=plan.bound is not None,
             max_terms=plan.max_terms,
             integers=(self._weight, 1),
-            tag=self._tag(position, self.name) if self.scheme.preset.tagged else None,
+            tag=self._tag(self._tag_place(position), self.name) if self.scheme.preset.tagged else None,
         )
+
+    def _keeping(self, position: Position) -> Keep:
+        """How a one-time key is made: once in this round, and not again by a client that committed and lost it."""
+
+        def keep(name: str, make: Callable[[], bytes]) -> bytes:
+            return self.once(name, lambda: first(make))
+
+        def first(make: Callable[[], bytes]) -> bytes:
+            if not self.enrolment.holder.answers_in(position):
+                raise RoundError(
+                    f"{self.name}: its one-time key of round {position.round} is lost, and a second one in the round is refused; "
+                    "it counts as away until the next round"
+                )
+            return make()
+
+        return keep
+
+    def _tag_place(self, position: Position) -> Position:
+        """The place that a tag's pad names. A one-time update is made once in a round, whatever the attempt."""
+        return replace(position, attempt=1) if self._one_time else position
+
+    @property
+    def _one_time(self) -> bool:
+        return isinstance(self.scheme.preset, OneTimePreset)
 
     def _bound(self, plan: RoundPlan) -> float:
         """The plan's bound, or the adaptive one that only clients know."""
@@ -403,6 +430,8 @@ class Client(Holder):
         # Read before finish() advances the state: the receipt's header belongs to this round.
         plan_digest, state = self._plan, self.state
         self.finish(position)
+        if self._one_time:  # the round is over for this client: no retry needs its key again
+            self.forget_made(ONE_TIME)
         self._destroy_before(position.epoch)
         return self._outbox.compose(
             m.RECEIPT,
@@ -441,11 +470,8 @@ class Client(Holder):
         mine = self._weight if self._is_in(message) else None
         check_examples(examples, count, self.manifest.examples_max, mine)
         if self.scheme.preset.tagged:
-            carried = {
-                item.header.sender: item.header.position.attempt
-                for item in message.updates
-                if item.header.position != position
-            }
+            places = {item.header.sender: self._tag_place(item.header.position) for item in message.updates}
+            carried = {name: place.attempt for name, place in places.items()}
             self.enrolment.tag_key.check(opened, contributors, self.manifest.id, position, carried=carried)
 
     def _check_mean(self, opened: Opened, message: EncryptedSum, plan: RoundPlan) -> None:
@@ -468,6 +494,20 @@ class Client(Holder):
         if self._theta is None:
             raise RoundError(f"{self.name}: no model yet; the first plan brings θ_0")
         return self._theta
+
+    def one_time_keys(self) -> tuple[tuple[str, Small], ...]:
+        """This round's one-time key and the last opened sum of keys, where they exist; for this process only."""
+        scheme, found = self.scheme, list[tuple[str, Small]]()
+        if not isinstance(scheme, OneTimeScheme):
+            return ()
+        if (kept := self.made(ONE_TIME)) is not None:
+            found.append(("one-time key", Made.of(kept).secret))
+        with suppress(RoundError, KeyNotActive):  # no sum of this round was opened yet, or its key is gone
+            if self._position is not None and self._position.round <= self._rounds_done:
+                total = self.sum_at(self._position).total
+                opened = scheme.key_sum(self.public_key, total, self.partials(self._position, total))
+                found.append(("sum of one-time keys", opened))
+        return tuple(found)
 
     def private_side(self) -> Private:
         """The private values, for this process only. Raises: RoundError before the first training."""

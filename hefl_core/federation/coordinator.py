@@ -18,6 +18,7 @@ from hefl_core.terms.admission import (
     check_agreed,
     check_committed,
     check_foreseen,
+    check_lasting,
     check_objection,
     check_place,
     check_receipt,
@@ -197,6 +198,8 @@ class Coordinator(Party):
             vector = read_ciphertext(content, header, self.scheme, self.public_key)
             plan = decode(self._answers[header.position, m.PLAN].envelope.body, RoundPlan)
             check_agreed(vector, plan, self.scheme.preset.tagged, f"update of {header.sender}")
+        for earlier in self._uploads.get(header.sender, ()):
+            check_lasting(vector, self._ciphertexts[earlier.header.header.content_digest], self.scheme, header.sender)
         randomness = self._randomness(vector)
         if randomness & self._seen:
             raise RoundError(f"update of {header.sender}: its encryption's randomness was used before; encrypt again")

@@ -25,8 +25,9 @@ from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.keys.prekeys import Prekey
 from hefl_core.keys.roster import Member, Roster
 from hefl_core.keys.sealing import sealer
-from hefl_core.schemes.base import Opened, PartialDecryption, PublicKey, Vector
-from hefl_core.schemes.flooding import floods
+from hefl_core.schemes.base import CiphertextVector, Opened, PartialDecryption, PublicKey, Vector
+from hefl_core.schemes.flooding import flooded
+from hefl_core.schemes.onetime.scheme import OneTimeScheme
 from hefl_core.schemes.ring import seal, threshold
 from hefl_core.terms import messages as m
 from hefl_core.terms.admission import read_part
@@ -201,19 +202,24 @@ class Holder(Witness):
 
     def decrypt(self, position: Position, bound: float, message: EncryptedSum) -> Opened:
         """Decrypt with this client's own copy of the key, or combine the active set's partial decryptions."""
+        partials = self.partials(position, message.total)
+        return self.scheme_in(position).open(self.public_key, message.total, partials, bound=bound)
+
+    def partials(self, position: Position, total: CiphertextVector) -> list[PartialDecryption]:
+        """The active set's answers as received, or this client's own under individual custody."""
         if self.enrolment.record.quorum.collective:
-            partials = self._partials(position)
-        else:
-            share = self.enrolment.share
-            partials = [self.scheme.partial_decrypt(share, message.total, (share.index,))]
-        return self.scheme.open(self.public_key, message.total, partials, bound=bound)
+            return self._partials(position)
+        share = self.enrolment.share
+        return [self.scheme.partial_decrypt(share, total, (share.index,))]
 
     def opened_noise(self, position: Position) -> Vector:
         """The noise of an applied sum, which every holder sees (schemes/ring/threshold.py); empty where nothing was flooded."""
-        preset = self.scheme.preset
-        if not floods(preset, self.enrolment.record.quorum):
+        preset = flooded(self.scheme.preset, self.enrolment.record.quorum)
+        if preset is None:
             return np.zeros(0)
         message = self.sum_at(position)
+        if isinstance(self.scheme, OneTimeScheme):
+            return self.scheme.opened_noise(message.total, self._partials(position))
         ring = seal.open_ring(preset)
         blocks = range(len(message.total.blocks))
         # Drawn when all have answered: a holder that floods only what is looked at would have to guess.

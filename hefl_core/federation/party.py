@@ -21,7 +21,7 @@ from hefl_core.keys.enrolment import Enrolment
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import Member
 from hefl_core.keys.sealing import SealingInfo, open_envelope
-from hefl_core.schemes.base import PublicKey, Scheme
+from hefl_core.schemes.base import Keep, PublicKey, RoundContext, Scheme
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.terms.admission import Links, check_receipts
 from hefl_core.terms.experiment import Manifest
@@ -98,6 +98,11 @@ class Party:
     def public_key(self) -> PublicKey:
         """The key of the enrolled epoch."""
         return self.enrolment.public_key
+
+    def scheme_in(self, position: Position, keep: Keep | None = None) -> Scheme:
+        """The scheme in this round of the enrolled epoch; ``keep`` where this party makes something once there."""
+        context = RoundContext(self.manifest.id, self.enrolment.record.digest, position.round)
+        return self.scheme.in_round(context, keep)
 
     def receive(self, envelope: Envelope) -> None:
         """Check a message and keep it; an accepted message is on disk before the call returns.
@@ -254,6 +259,16 @@ class Party:
         if name not in self._made:
             self._made[name] = make()
         return self._made[name]
+
+    def made(self, name: str) -> bytes | None:
+        """A value of :meth:`once`; None before it is made, and after it was dropped."""
+        return self._log.made(name) if self._log else self._made.get(name)
+
+    def forget_made(self, name: str) -> None:
+        """Drop a value of :meth:`once` before the round is over: nobody needs it any more."""
+        self._made.pop(name, None)
+        if self._log:
+            self._log.forget_made(name)
 
     def end_round(self) -> None:
         """Replace the round's events by a checkpoint."""

@@ -87,6 +87,14 @@ class RoundLog:
             self.store.put(MADE, name, made)
         return made
 
+    def made(self, name: str) -> bytes | None:
+        """A value of :meth:`once`; None where there is none."""
+        return self.store.find(MADE, name)
+
+    def forget_made(self, name: str) -> None:
+        """Drop a value of :meth:`once`; on return it is overwritten on disk."""
+        self.store.delete(MADE, name)
+
     def replay(self) -> Iterator[Envelope]:
         """The events since the last checkpoint, in order. Replaying them ends no round."""
         self._replaying = True

@@ -13,7 +13,7 @@ from hefl_core.figures.sequence import Message, Observations
 from hefl_core.figures.thing import ciphertext_of
 from hefl_core.ids import OBSERVER
 from hefl_core.keys.epochs import EpochAnnouncement
-from hefl_core.schemes.presets import BFVPreset, CKKSPreset, PaillierPreset, Preset
+from hefl_core.schemes.presets import BFVPreset, CKKSPreset, OneTimePreset, PaillierPreset, Preset
 from hefl_core.schemes.registry import load_preset
 from hefl_core.shown import bare_name
 from hefl_core.terms import messages as m
@@ -165,9 +165,13 @@ class _Numbers:
         who = _name(client)
         vector = ciphertext_of(self.transcript, self.sent)
         size = f"{vector.nbytes:,}" if vector else f"{self.sent.nbytes:,}"
+        update = rf"\tfrac{{n_{{{who}}}}}{{n_{{\max}}}}\,\Delta_{{{who}}}"
+        encrypted = rf"\mathsf{{Enc}}_{{pk}}\!\left({update}\right)"
+        if self._one_time is not None:  # only the key that is used once is encrypted; it hides the update
+            hidden = rf"a\,s_{{{who}}}+e_{{{who}}}+2^{{{self._one_time.scale_bits}}}\,{update}"
+            encrypted = rf"\left(\mathsf{{Enc}}_{{pk}}(s_{{{who}}}),\;{hidden}\right)"
         return [
-            rf"c_{{{who}}}=\mathsf{{Enc}}_{{pk}}\!\left(\tfrac{{n_{{{who}}}}}{{n_{{\max}}}}\,\Delta_{{{who}}}\right)"
-            rf"\;\to\;{size}\ \text{{bytes}}",
+            rf"c_{{{who}}}={encrypted}\;\to\;{size}\ \text{{bytes}}",
             rf"\tfrac{{{self._count(client)}}}{{{self._most}}}\cdot {_bracket(self._entry(client))}={self._weighted(client)}"
             rf"\quad (j={self.entry})",
         ]
@@ -197,7 +201,13 @@ class _Numbers:
             rf"C=c_1\boxplus\cdots\boxplus c_{{{len(names)}}}",
             rf"\mathsf{{Dec}}(C)[j]=\textstyle\sum_k\tfrac{{n_k}}{{n_{{\max}}}}\Delta_k[j],\quad j={self.entry}",
             rf"{self._terms()} = {self._total()}",
+            *([] if self._one_time is None else [_ONE_TIME_SUM]),
         ]
+
+    @property
+    def _one_time(self) -> OneTimePreset | None:
+        preset = load_preset(self.transcript.manifest.experiment.scheme)
+        return preset if isinstance(preset, OneTimePreset) else None
 
     def _confirmation(self) -> list[str]:
         content = self.transcript.content(self.sent)
@@ -216,7 +226,8 @@ class _Numbers:
 
     def _partial(self) -> list[str]:
         who = _name(self.sent.sender)
-        return [rf"p_{{{who}}}=\mathsf{{PartDec}}(sk_{{{who}}},\,C)+e_{{\text{{flood}}}}"]
+        opened = "C" if self._one_time is None else r"\mathsf{Enc}_{pk}(S)"
+        return [rf"p_{{{who}}}=\mathsf{{PartDec}}(sk_{{{who}}},\,{opened})+e_{{\text{{flood}}}}"]
 
     def _receipt(self) -> list[str]:
         mean = HIDDEN if self.mean is None or not self._knows("sum") else _number(float(self.mean[self.entry]))
@@ -225,6 +236,10 @@ class _Numbers:
             rf"\bar\Delta[{self.entry}]=\tfrac{{{self._most}}}{{{examples}}}\cdot {_bracket(self._total())}={mean}",
             r"\theta\leftarrow\theta+\bar\Delta",
         ]
+
+
+_ONE_TIME_SUM = r"C=\left(\mathsf{Enc}_{pk}(S),\,B\right),\quad S=\textstyle\sum_k s_k,\quad B-a\,S=2^{10}\sum_k m_k+E"
+"""What a sum of one-time keys opens."""
 
 
 def _name(party: str) -> str:
@@ -247,6 +262,8 @@ def _hex(text: str) -> str:
 def _parameters(preset: Preset) -> str:
     if isinstance(preset, BFVPreset):
         return rf"N={preset.degree},\ \log_2 q={preset.data_bits},\ \log_2 t={preset.plain_bits}"
+    if isinstance(preset, OneTimePreset):
+        return rf"N={preset.degree},\ \log_2 q={preset.modulus_bits},\ \Delta=2^{{{preset.scale_bits}}}"
     if isinstance(preset, CKKSPreset):
         return rf"N={preset.degree},\ \log_2 q={preset.data_bits},\ \text{{scale}}=2^{{{preset.scale_bits}}}"
     if isinstance(preset, PaillierPreset):

@@ -30,6 +30,7 @@ import numpy as np
 from hefl_core.errors import IntegrityError, ParameterError, RoundError, WireError
 from hefl_core.ids import KMS, digest
 from hefl_core.keys.ceremony_result import APPROVAL_KIND, PREFIX, CeremonyResult
+from hefl_core.keys.decryption_policy import mask_digests
 from hefl_core.keys.epochs import public_key_digest
 from hefl_core.keys.identity import Identity, Reader
 from hefl_core.keys.roster import Roster
@@ -395,7 +396,11 @@ class Participant(Hidden):
     def self_tests(self) -> int:
         """How many ciphertexts this client's share answered in the self-test: they count against the cap."""
         mine = decode(self._reveals[TEST].content, list[CiphertextVector])
-        return sum(len(one.blocks) for one, active in zip(mine, self._sets(), strict=True) if self.index in active)
+        return sum(
+            len(mask_digests(self._scheme, one))
+            for one, active in zip(mine, self._sets(), strict=True)
+            if self.index in active
+        )
 
     def result(self) -> CeremonyResult:
         """What this client approves, after the self-test. Raises: RoundError before the partials are in; IntegrityError."""

@@ -30,8 +30,8 @@ from hefl_core.ids import AUDITOR, COORDINATOR, client_name
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.kms.service import KMS
 from hefl_core.measure.phases import work_on_record
-from hefl_core.schemes.presets import BFVPreset, PaillierPreset, PlaintextPreset, load_preset
-from hefl_core.schemes.registry import block_count
+from hefl_core.schemes.presets import BFVPreset, OneTimePreset, PaillierPreset, PlaintextPreset, load_preset
+from hefl_core.schemes.registry import block_count, opened_count
 from hefl_core.terms import messages as m
 from hefl_core.terms.experiment import Experiment, Manifest
 from hefl_core.terms.letter import Letter, Spent
@@ -147,8 +147,9 @@ def _two_sizes(scheme: str) -> tuple[int, int]:
         return 2_000, 100_000
     if isinstance(preset, PaillierPreset):
         return (2, 12) if not preset.field_bits else (2 * preset.modulus_bits // preset.field_bits, 800)
-    words = preset.degree if isinstance(preset, BFVPreset) else preset.degree // 2  # type: ignore[attr-defined]
-    per_block = words * preset.fields if isinstance(preset, BFVPreset) else words
+    whole = isinstance(preset, BFVPreset | OneTimePreset)
+    words = preset.degree if whole else preset.degree // 2  # type: ignore[attr-defined]
+    per_block = words * preset.fields if whole else words  # type: ignore[attr-defined]
     return per_block // 2, 4 * per_block - 100
 
 
@@ -174,7 +175,7 @@ def _parties(experiment: Experiment, parameters: int) -> tuple[Parties, Manifest
     """Real parties; the clients draw their updates instead of training."""
     manifest = Manifest.draw(experiment, parameters, 100)
     custody = Custody.parse(experiment.custody, experiment.clients)
-    blocks = block_count(experiment.preset, parameters)
+    blocks = opened_count(experiment.preset, parameters)
     kms = KMS(manifest.id, experiment.preset.name, custody, sum_blocks=blocks)
     theta = np.zeros(parameters, dtype=np.float32)
     coordinator = Coordinator(COORDINATOR, manifest, kms.member, theta.astype("<f4").tobytes())

@@ -69,7 +69,7 @@ def with_cohort(experiment: Experiment, scheme: str, parameters: int, cohorts: S
     return Growth(scheme, fit, tuple(f.bytes_up for f in said), tuple(f.cpu.total for f in said))
 
 
-TOGETHER = {"bfv": "bfv-threshold", "ckks": "ckks-threshold", "paillier": "paillier-packed"}
+TOGETHER = {"bfv": "bfv-threshold", "ckks": "ckks-threshold", "paillier": "paillier-packed", "onetime": "onetime"}
 """The preset of each family whose key can be shared."""
 
 

@@ -15,9 +15,17 @@ import numpy as np
 from hefl_core.ids import AUDITOR, COORDINATOR, KeyId, client_name
 from hefl_core.keys.sealing import NONCE_BYTES, TAG_BYTES, WRAPPED_BYTES, SealedBody, Wrap
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption
-from hefl_core.schemes.presets import PaillierPreset
+from hefl_core.schemes.presets import OneTimePreset, PaillierPreset
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.schemes.registry import INTEGERS, block_count, load_preset, open_scheme
+from hefl_core.schemes.registry import (
+    INTEGERS,
+    block_count,
+    fresh_nbytes,
+    load_preset,
+    open_scheme,
+    opened_count,
+    partial_nbytes,
+)
 from hefl_core.terms import messages as m
 from hefl_core.terms.experiment import Experiment
 from hefl_core.terms.messages import (
@@ -68,6 +76,8 @@ def block_sizes(name: str) -> BlockSizes:
     if isinstance(preset, PaillierPreset):
         nbytes = -(-2 * preset.modulus_bits // 8)
         return BlockSizes(nbytes, nbytes, nbytes)
+    if isinstance(preset, OneTimePreset):  # of the long part; a sum is as long as its terms
+        return BlockSizes(8 * preset.degree, 8 * preset.degree, partial_nbytes(preset))
     quorum = Quorum(2, 2) if preset.collective else Quorum(1, 1)
     key, shares = scheme.keygen(quorum)
     made = [
@@ -151,13 +161,22 @@ class _Scale:
             width = 4 if terms == 1 else 8
             sizes = (8 * INTEGERS, width * self.parameters)
             return list_head(2) + sum(map(bytes_nbytes, sizes))
+        if isinstance(self.preset, OneTimePreset):
+            return list_head(self.count) + sum(map(bytes_nbytes, self._one_time))
         sizes_ = block_sizes(self.preset.name)
         return _blocks(self.count, sizes_.fresh if terms == 1 else sizes_.total)
 
     def _content_blocks(self, terms: int) -> int:
         if self.preset.family == "plaintext":
             return 8 * INTEGERS + 4 * self.parameters
+        if isinstance(self.preset, OneTimePreset):
+            return sum(self._one_time)
         return self.count * block_sizes(self.preset.name).fresh
+
+    @property
+    def _one_time(self) -> tuple[int, ...]:
+        """Sizes of the short block and of each long one."""
+        return tuple(most for _, most in fresh_nbytes(self.preset, self.parameters, self.quorum))
 
     def _vector(self, terms: int) -> int:
         bound = self.experiment.declared_bound
@@ -179,7 +198,11 @@ class _Scale:
         asked = len(encode(DecryptionRequest(active, DIGEST, DIGEST)))
         indices = tuple(range(1, self.quorum.threshold + 1))
         empty = len(encode(PartialDecryption(self.key_id, 1, indices, DIGEST, ())))
-        content = empty - list_head(0) + _blocks(self.count, block_sizes(self.preset.name).partial)
+        content = (
+            empty
+            - list_head(0)
+            + _blocks(opened_count(self.preset, self.parameters), block_sizes(self.preset.name).partial)
+        )
         body = self._sealed(self.clients, content)
         one = self._envelope(m.PARTIAL, "client-1", self.clients, body, content, sealed=True)
         told = len(encode(Acknowledgement(DIGEST)))

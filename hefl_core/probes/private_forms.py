@@ -21,14 +21,15 @@ from hefl_core.keys.private_forms import identity_forms, sealing_forms, tag_form
 from hefl_core.schemes.base import Vector
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.paillier.words import PaillierWords
-from hefl_core.schemes.presets import BFVPreset, PaillierPreset
-from hefl_core.schemes.private_forms import share_forms
+from hefl_core.schemes.presets import BFVPreset, FieldPreset, OneTimePreset, PaillierPreset
+from hefl_core.schemes.private_forms import one_time_forms, share_forms
 from hefl_core.schemes.registry import load_preset, open_scheme
 from hefl_core.terms.adaptive_bound import FieldScheme
 from hefl_core.terms.experiment import Manifest
 from hefl_core.wire.fingerprint import ANCHOR_BYTES, SMALLEST_BITS, Fingerprint, Form, Salt
 
 if TYPE_CHECKING:
+    from hefl_core.schemes.onetime.scheme import OneTimeScheme
     from hefl_core.schemes.ring.bfv import BFVScheme
 
 UPDATE, AGGREGATE, MODEL, RECORD = "plaintext update", "aggregate", "model after θ_0", "training records"
@@ -54,7 +55,7 @@ class Numbers:
     def fields(self) -> FixedPoint | None:
         """The quantiser, None where the scheme has none (CKKS, plaintext)."""
         preset = load_preset(self.scheme)
-        if not isinstance(preset, BFVPreset | PaillierPreset) or not preset.field_bits:
+        if not isinstance(preset, FieldPreset) or not preset.field_bits:
             return None
         return cast(FieldScheme, open_scheme(self.scheme)).fields(self.max_terms)
 
@@ -81,8 +82,8 @@ def field_forms(
     ):
         yield from _pieces(kind, f"{name}, quantised {order}", values.astype(order), bits, count, seed)
     preset = load_preset(numbers.scheme)
-    if isinstance(preset, BFVPreset):
-        words = cast("BFVScheme", open_scheme(numbers.scheme)).pack(fields)
+    if isinstance(preset, BFVPreset | OneTimePreset):
+        words = cast("BFVScheme | OneTimeScheme", open_scheme(numbers.scheme)).pack(fields)
         for order in ("<u8", ">u8"):
             yield from _pieces(
                 kind, f"{name}, packed words {order}", words.astype(order), bits * preset.fields, count, seed
@@ -178,6 +179,8 @@ def _client_forms(client: Client, count: int, seed: int) -> Iterator[Form]:
         yield from tag_forms(client.enrolment.tag_key, epoch)
         yield from share_forms(client.enrolment.share, KEY_PIECES)
         yield from sealing_forms(client.enrolment.sealing_key(epoch), epoch)
+    for what, keys in client.one_time_keys():
+        yield from one_time_forms(cast(OneTimePreset, client.scheme.preset), keys, f"{client.name}, {what}", KEY_PIECES)
     with suppress(RoundError):  # before the first training
         yield from _private_forms(
             client.name, client.private_side(), client.manifest.experiment.preset.name, count, seed

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import gmpy2
 import numpy as np
@@ -21,9 +21,10 @@ import numpy.typing as npt
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.schemes.base import CiphertextVector, PublicKey
+from hefl_core.schemes.onetime.scheme import OneTimeScheme
 from hefl_core.schemes.paillier.keys import open_public
-from hefl_core.schemes.presets import PaillierPreset, RingPreset
-from hefl_core.schemes.registry import load_preset
+from hefl_core.schemes.presets import OneTimePreset, PaillierPreset, RingPreset
+from hefl_core.schemes.registry import load_preset, open_scheme
 from hefl_core.schemes.ring import blocks, rlwe, seal
 from hefl_core.terms import messages as m
 from hefl_core.wire.canonical import decode
@@ -108,7 +109,9 @@ def rows_of(
     sent = [one for one in transcript.sent if one.step == m.UPDATE and transcript.content(one) is not None]
     if not sent:
         return (), ()
-    sent = [one for one in sent if one.position.epoch == (epoch or sent[-1].position.epoch)][:most]
+    sent = [one for one in sent if one.position.epoch == (epoch or sent[-1].position.epoch)]
+    # A retry repeats the body under a one-time key, as it must: of each client and round the last upload is looked at.
+    sent = list({(one.sender, one.position.round): one for one in sent}.values())[:most]
     vectors = [decode(transcript.content(one) or b"", CiphertextVector) for one in sent]
     announced = [decode(transcript.body(one), EpochAnnouncement) for one in transcript.sent if one.step == "epoch"]
     key = next(one.public_key for one in reversed(announced) if one.public_key.id == vectors[0].key_id)
@@ -132,6 +135,8 @@ def read_rows(key: PublicKey, vectors: Sequence[CiphertextVector]) -> Iterator[C
         for at, prime in enumerate(rlwe.data_primes(ring)):
             for part in (0, 1):
                 yield CiphertextRow(f"c{part} mod q_{at + 1}", prime, tuple(one[:, part, at].ravel() for one in read))
+    elif isinstance(preset, OneTimePreset):
+        yield from _one_time_rows(cast(OneTimeScheme, open_scheme(preset.name)), key, vectors)
     elif isinstance(preset, PaillierPreset):
         modulus = open_public(preset, key.material)
         numbers = [modulus.read(vector.blocks[:MOST_NUMBERS]) for vector in vectors]
@@ -142,6 +147,19 @@ def read_rows(key: PublicKey, vectors: Sequence[CiphertextVector]) -> Iterator[C
         yield CiphertextRow(
             "bytes", 256, tuple(np.frombuffer(b"".join(v.blocks), np.uint8).astype(np.uint64) for v in vectors)
         )
+
+
+def _one_time_rows(
+    scheme: OneTimeScheme, key: PublicKey, vectors: Sequence[CiphertextVector]
+) -> Iterator[CiphertextRow]:
+    """The short part's two polynomials, of c0 what is sent, and the long part."""
+    transport = scheme.transport(key.quorum)
+    read = [scheme.read(key, vector) for vector in vectors]
+    for at, prime in enumerate(transport.primes):
+        yield CiphertextRow(f"c0 mod q_{at + 1}", prime, tuple(short[0, at, : transport.used] for short, _ in read))
+        yield CiphertextRow(f"c1 mod q_{at + 1}", prime, tuple(short[1, at] for short, _ in read))
+    bodies = tuple(np.concatenate(rows[:MOST_RING_BLOCKS]) for _, rows in read)
+    yield CiphertextRow("b mod q", scheme.body.prime, bodies)
 
 
 def compare(senders: Sequence[str], rows: Sequence[CiphertextRow], alpha: float = FAMILY_ALPHA) -> Uniformity:

@@ -21,7 +21,7 @@ from hefl_core.measure.phases import Unit, phase_totals, work_of, work_on_record
 from hefl_core.runtime.result import Clipped, Phases, RoundResult, Traffic, WallPhases
 from hefl_core.schemes.base import PublicKey, Vector
 from hefl_core.schemes.imprint import MOST_SETS
-from hefl_core.schemes.presets import RingPreset
+from hefl_core.schemes.presets import RingPreset, key_preset
 from hefl_core.schemes.registry import open_scheme, partial_nbytes
 from hefl_core.terms import messages as m
 from hefl_core.terms.experiment import Manifest
@@ -133,7 +133,7 @@ def _check(seen: Observation, client: str, position: Position, manifest: Manifes
 
 def _parts(imprint: tuple[bytes, ...], manifest: Manifest) -> bool:
     """Whether these are parts of an imprint under this preset: none, or all of one length (schemes/imprint.py)."""
-    preset = manifest.experiment.preset
+    preset = key_preset(manifest.experiment.preset, manifest.experiment.quorum)
     if not isinstance(preset, RingPreset):
         return imprint == ()
     nbytes = partial_nbytes(preset) if manifest.experiment.quorum.collective else 32

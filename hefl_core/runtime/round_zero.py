@@ -15,7 +15,7 @@ from hefl_core.evaluation import ClassMetrics, Evaluation
 from hefl_core.federation.client import Home
 from hefl_core.learning.base import Parameters
 from hefl_core.learning.models import SUMS
-from hefl_core.schemes.presets import BFVPreset, PaillierPreset
+from hefl_core.schemes.presets import FieldPreset
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.tables.round_zero.rounds import ROUNDS, AgreementRounds, Read
 from hefl_core.terms.experiment import Experiment, Manifest
@@ -73,7 +73,7 @@ def _bits_and_bound(experiment: Experiment) -> tuple[int, float]:
     """Bits of a limb, and the bound: under it one step of the scheme's fields is exactly one in a limb, 2^-bits."""
     experiment = experiment.but(**_EXACT)
     preset = experiment.preset
-    if isinstance(preset, BFVPreset | PaillierPreset) and preset.field_bits:
+    if isinstance(preset, FieldPreset) and preset.field_bits:
         fields = open_scheme(experiment.preset.name).fields(experiment.clients)  # type: ignore[attr-defined]
         bits = min(_MOST_BITS, fields.value_bits - 1)
         return bits, (fields.offset - 1) / 2**bits

@@ -23,13 +23,13 @@ from hefl_core.keys.roster import Member
 from hefl_core.keys.vault.store import KeyStore
 from hefl_core.keys.vault.unlock import KeyFile
 from hefl_core.runtime.client_home import home_of, initial_parameters, model_of
-from hefl_core.schemes.registry import block_count
+from hefl_core.schemes.registry import opened_count
 from hefl_core.terms.experiment import Manifest
 
 
 def make_kms(manifest: Manifest, store: KeyStore | None = None) -> KMS:
     """A key management service for one run. It resumes from its store; without one it keeps everything in memory."""
-    blocks = block_count(manifest.experiment.preset, manifest.parameters)
+    blocks = opened_count(manifest.experiment.preset, manifest.parameters)
     return KMS(manifest.id, manifest.experiment.preset.name, custody_of(manifest), store=store, sum_blocks=blocks)
 
 

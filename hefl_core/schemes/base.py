@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,20 @@ Vector: TypeAlias = npt.NDArray[np.float64]
 Words: TypeAlias = Sequence[int] | npt.NDArray[np.uint64]
 Tag: TypeAlias = Callable[[Words, int], int]
 """Computes the tag of encoded words modulo the given number (see keys/sum_tag.py)."""
+Keep: TypeAlias = Callable[[str, Callable[[], bytes]], bytes]
+"""Makes a value once under a name, and brings the same one until the round is over (federation/party.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundContext:
+    """The round that a vector belongs to, for a scheme whose public values differ by round. The same at every party.
+
+    ``epoch_record``: the digest of the key epoch's record. The attempt is not in it: a retry sends what it can again.
+    """
+
+    experiment: str
+    epoch_record: bytes
+    round: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +264,14 @@ class Additive:
         """Start a running sum."""
         raise NotImplementedError
 
+    def in_round(self, context: RoundContext, keep: Keep | None = None) -> Self:
+        """The scheme in one round. Most schemes are the same in every round; onetime/scheme.py is not."""
+        return self
+
+    def lasting(self, vector: CiphertextVector) -> bytes:
+        """A digest of what a client's retry in the same round must repeat; empty where it encrypts afresh."""
+        return b""
+
     def open(
         self,
         key: PublicKey,
@@ -293,6 +315,9 @@ class Scheme(Protocol):
     def preset(self) -> Preset:
         """The named numbers."""
 
+    def in_round(self, context: RoundContext, keep: Keep | None = None) -> Scheme:
+        """The scheme in one round; ``keep`` where it makes something once there."""
+
     def keygen(self, quorum: Quorum, *, epoch: int = 1) -> tuple[PublicKey, tuple[SecretShare, ...]]:
         """Make a key held t of n. Raises: ParameterError with ``.suggestion`` where the preset cannot carry the quorum."""
 
@@ -317,6 +342,9 @@ class Scheme(Protocol):
 
     def check(self, key: PublicKey, vector: CiphertextVector) -> None:
         """Check what can be checked without a secret. Raises: KeyMismatch, WireError."""
+
+    def lasting(self, vector: CiphertextVector) -> bytes:
+        """A digest of what a client's retry in the same round must repeat."""
 
     def partial_decrypt(self, share: SecretShare, total: CiphertextVector, active: Iterable[int]) -> PartialDecryption:
         """This share's part of decrypting ``total`` with exactly the holders ``active``."""

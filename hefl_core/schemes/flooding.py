@@ -21,10 +21,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, TypeGuard
+from typing import Final
 
 from hefl_core.errors import ParameterError
-from hefl_core.schemes.presets import FULL_FLOODING_BITS, Preset, RingPreset
+from hefl_core.schemes.presets import FULL_FLOODING_BITS, Preset, RingPreset, key_preset
 from hefl_core.schemes.quorum import Quorum
 
 ANSWERS_PER_ROUND: Final = 4
@@ -69,9 +69,10 @@ class Flooding:
         return f"{kind} 2^-{self.exponent} over {self.ciphertexts:,} ciphertexts"
 
 
-def floods(preset: Preset, quorum: Quorum) -> TypeGuard[RingPreset]:
-    """Whether answers are flooded: Paillier's need none, and individual custody gives none."""
-    return quorum.collective and isinstance(preset, RingPreset) and preset.collective
+def flooded(preset: Preset, quorum: Quorum) -> RingPreset | None:
+    """The preset of the key whose answers are flooded; None where none are: Paillier's need it not, individual custody has none."""
+    ring = key_preset(preset, quorum)
+    return ring if quorum.collective and isinstance(ring, RingPreset) and ring.collective else None
 
 
 def answers_cap(preset: Preset, quorum: Quorum, terms: int, wanted: int, *, dealer_free: bool = False) -> int:
@@ -79,13 +80,14 @@ def answers_cap(preset: Preset, quorum: Quorum, terms: int, wanted: int, *, deal
 
     Each holder computes it (keys/custody.py): a KMS that writes more into the record gets no more.
     """
-    if not floods(preset, quorum):
+    ring = flooded(preset, quorum)
+    if ring is None:
         return wanted
     honest = quorum.holders - quorum.threshold + 1
-    room = preset.max_decryptions
-    if not preset.demonstration:
+    room = ring.max_decryptions
+    if not ring.demonstration:
         # The distance grows in proportion to the ciphertexts: 2^-40 has room for 2^-40 / (distance of one).
-        one = preset.distance_bits(quorum, terms, 1, dealer_free=dealer_free)
+        one = ring.distance_bits(quorum, terms, 1, dealer_free=dealer_free)
         room = min(room, math.floor(2.0 ** (-FULL_FLOODING_BITS - one)))
     return min(wanted, room // honest)
 
@@ -97,7 +99,8 @@ def flooding(
 
     Raises: ParameterError where not even one sum of ``blocks`` ciphertexts fits.
     """
-    if not floods(preset, quorum):
+    ring = flooded(preset, quorum)
+    if ring is None:
         return None
     cap = answers_cap(preset, quorum, terms, wanted, dealer_free=dealer_free)
     if cap < blocks + SELF_TESTS * dealer_free:
@@ -107,11 +110,12 @@ def flooding(
             "take bfv-threshold-strict, more holders to decrypt, or a smaller model",
         )
     honest = quorum.holders - quorum.threshold + 1
-    distance = preset.distance_bits(quorum, terms, honest * cap, dealer_free=dealer_free)
+    distance = ring.distance_bits(quorum, terms, honest * cap, dealer_free=dealer_free)
     return Flooding(preset.name, quorum, dealer_free, terms, cap, honest * cap, distance)
 
 
 def at_ceiling(preset: Preset, quorum: Quorum, *, dealer_free: bool = False) -> Flooding | None:
     """The same for the most that the preset ever allows, sums of all n clients; None where nothing is flooded."""
-    most = preset.max_decryptions if isinstance(preset, RingPreset) else 0
+    ring = flooded(preset, quorum)
+    most = 0 if ring is None else ring.max_decryptions
     return flooding(preset, quorum, quorum.holders, most, dealer_free=dealer_free)

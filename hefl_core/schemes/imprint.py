@@ -31,7 +31,7 @@ from hefl_core.errors import IntegrityError
 from hefl_core.ids import digest
 from hefl_core.schemes.base import CiphertextVector, PublicKey, SecretShare, expose_secret
 from hefl_core.schemes.paillier.keys import open_public
-from hefl_core.schemes.presets import PaillierPreset, RingPreset
+from hefl_core.schemes.presets import PaillierPreset, RingPreset, key_preset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import load_preset
 from hefl_core.schemes.ring import rlwe, seal, shamir, threshold
@@ -72,7 +72,7 @@ def imprint(share: SecretShare, label: bytes) -> tuple[bytes, ...]:
 
     Under individual custody the one whole imprint; nothing for Paillier and plaintext.
     """
-    preset = load_preset(share.id.preset)
+    preset = key_preset(load_preset(share.id.preset), share.quorum)
     if not isinstance(preset, RingPreset):
         return ()
     ring = seal.open_ring(preset)

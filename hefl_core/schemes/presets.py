@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from hefl_core.errors import ParameterError
 from hefl_core.ids import digest
+from hefl_core.schemes.lattice_estimates import SMOOTHING_BITS, core_svp, failure_bits, hinted_std, smoothing_std
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.radix import Radix, base_of, digits_below
 from hefl_core.wire.canonical import encode
 
-Family = Literal["plaintext", "paillier", "bfv", "ckks"]
+Family = Literal["plaintext", "paillier", "bfv", "ckks", "onetime"]
 
 LIMIT_2018 = {1024: 27, 2048: 54, 4096: 109, 8192: 218, 16384: 438}
 """Most bits of all coefficient primes together at 128-bit security: HomomorphicEncryption.org standard, 2018."""
@@ -29,6 +30,12 @@ SMALLEST_PRECISION_BITS = 30
 """A CKKS sum keeps this many bits below 1 free of flooding."""
 FRESH_NOISE_STD = {True: 15.1, False: 172.0}
 """Fresh noise of a BFV ciphertext by whether a special prime cleans it; measured at N = 4096 and N = 2048."""
+TERNARY_STD, TABLE_ERROR_STD = math.sqrt(2 / 3), 8 / math.sqrt(2 * math.pi)
+"""Widths of secret and error for which both tables are stated."""
+LEAST_TAIL_BITS = 120
+"""A Gaussian's table leaves out at most 2^-120."""
+SMALLEST_FAILURE_BITS = 128
+"""A coefficient of a one-time sum is wrong with at most 2^-128."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,6 +342,139 @@ class CKKSPreset(RingPreset):
         self._require_flooding(self.scale_bits - SMALLEST_PRECISION_BITS)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneTimePreset(Preset):
+    """A long vector under a key that its client uses once; only that key is encrypted under the epoch's key.
+
+    ``modulus_bits``: of q, one prime. ``scale_bits``: words stand above 2^scale_bits, errors below. ``secret_std``,
+    ``error_std``: widths of the discrete Gaussians, cut off at ``secret_limit`` and ``error_limit``. ``fields`` values of
+    ``field_bits`` share a word. ``alone``, ``together``: preset of the epoch's key, in which one-time keys travel, by custody.
+    """
+
+    degree: int
+    modulus_bits: int
+    alone: str
+    together: str
+    fields: int = 4
+    field_bits: int = 12
+    scale_bits: int = 10
+    secret_std: float = 4.5
+    error_std: float = 4.5 * math.sqrt(2)
+    secret_limit: int = 60
+    error_limit: int = 85
+    max_terms: int = 16
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of every number, those of the epoch's key among them."""
+        keys = (PRESETS[name].digest for name in (self.alone, self.together) if name in PRESETS)
+        return digest(b"hefl/preset", encode(self), *keys)
+
+    @property
+    def payload_bits(self) -> int:
+        """Bits of a word of a sum."""
+        return self.modulus_bits - self.scale_bits
+
+    @property
+    def estimate(self) -> tuple[int, int]:
+        """Core-SVP bits (classical, quantum) at the widths that hints leave."""
+        return core_svp(self.degree, self.modulus_bits, hinted_std(self.secret_std), hinted_std(self.error_std))
+
+    def require_safe(self) -> None:
+        """Table, smoothing, hints, tails and failures. Raises: ParameterError."""
+        Preset.require_safe(self)
+        self._require_widths()
+        self._require_exact()
+        self._require_keys()
+        if self.insecure:
+            return
+        limit = min(LIMIT_2018.get(self.degree, 0), LIMIT_2024.get(self.degree, 0))
+        if self.modulus_bits > limit:
+            raise ParameterError(
+                f"{self.name}: N = {self.degree} carries at most {limit} bits at 128-bit security (2018 standard and 2024 "
+                f"guidelines), found {self.modulus_bits}",
+                "take a smaller prime or twice the degree",
+            )
+        # The estimate counts hints, the tables do not: no weaker than the table's own row by the same formula.
+        row = core_svp(self.degree, limit, TERNARY_STD, TABLE_ERROR_STD)
+        if self.estimate[0] < row[0]:
+            raise ParameterError(
+                f"{self.name}: expected a core-SVP estimate of at least {row[0]} bits, the table's own row, found "
+                f"{self.estimate[0]} with hints",
+                "take wider Gaussians or a smaller prime",
+            )
+
+    def _require_widths(self) -> None:
+        """What hints leave must smooth the integers, and a table must hold all but 2^-120 of each Gaussian."""
+        needed = smoothing_std(self.degree)
+        for what, std, limit in (
+            ("secret", self.secret_std, self.secret_limit),
+            ("error", self.error_std, self.error_limit),
+        ):
+            if hinted_std(std) < needed:
+                raise ParameterError(
+                    f"{self.name}: expected a {what} width of at least {2 * needed:.3f}, found {std:.3f}; half of it does not "
+                    f"smooth the integers at 2^-{SMOOTHING_BITS}, and hints could be told from fresh keys",
+                    "take 4.5 or more",
+                )
+            if failure_bits(std, 1, limit) > -LEAST_TAIL_BITS:
+                raise ParameterError(
+                    f"{self.name}: a {what} beyond {limit} has probability 2^{failure_bits(std, 1, limit):.0f}, expected at most "
+                    f"2^-{LEAST_TAIL_BITS}",
+                    "take a longer table",
+                )
+
+    def _require_keys(self) -> None:
+        """One-time keys travel in public-key BFV with room for as many terms, held together where the custody is."""
+        for name, collective in ((self.alone, False), (self.together, True)):
+            key = PRESETS.get(name)
+            if (
+                not isinstance(key, BFVPreset)
+                or key.symmetric
+                or key.max_terms < self.max_terms
+                or (collective and not key.collective)
+                or (key.insecure and not self.insecure)
+            ):
+                raise ParameterError(
+                    f"{self.name}: expected a {'collective ' * collective}public-key bfv preset with {self.max_terms} terms for "
+                    f"its keys, found {name}",
+                    "take bfv-compact-2048 and bfv-threshold",
+                )
+
+    def _require_exact(self) -> None:
+        """An error that reaches half of Δ is a wrong word; fields must leave a bit of the payload free."""
+        found = failure_bits(self.error_std, self.max_terms, 2.0 ** (self.scale_bits - 1))
+        if found > -SMALLEST_FAILURE_BITS:
+            raise ParameterError(
+                f"{self.name}: sums of {self.max_terms} are wrong with probability 2^{found:.0f} per coefficient, expected at "
+                f"most 2^-{SMALLEST_FAILURE_BITS}",
+                "take fewer terms or a larger scale",
+            )
+        # Sums of two tag words, 16 · 2^31, and of full fields must stay below (q - Δ)/Δ.
+        used = max(self.fields * self.field_bits, 31 + (self.max_terms - 1).bit_length())
+        if used >= self.payload_bits:
+            raise ParameterError(
+                f"{self.name}: {used} bits of fields or tag do not fit into sums below 2^{self.payload_bits}",
+                "take fewer or narrower fields",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FewBitsOneTime(OneTimePreset):
+    """The same one-time keys with values of ``value_bits`` packed in mixed radix, for sums of at most ``max_terms``."""
+
+    value_bits: int
+
+    @property
+    def radix(self) -> Radix:
+        """How fields share a word."""
+        return Radix(base_of(self.value_bits, self.max_terms), self.fields)
+
+
+FewBits: TypeAlias = FewBitsBFV | FewBitsPaillier | FewBitsOneTime
+FieldPreset: TypeAlias = BFVPreset | PaillierPreset | OneTimePreset
+"""Presets whose values are fixed-point fields (0 bits wide: one value per ciphertext)."""
+
 _TABLE_2018 = "HomomorphicEncryption.org 2018"
 _FLOODED = "Asharov et al. 2012 (eprint 2011/613); room and gap measured, docs/performance.md"
 
@@ -452,6 +592,24 @@ def _insecure(preset: Ring, name: str) -> Ring:
     )
 
 
+_ONETIME = OneTimePreset(
+    name="onetime",
+    family="onetime",
+    default_bound=1.0,
+    security_bits=128,
+    security_standard=(
+        f"{_TABLE_2018} and eprint 2024/463 for N and q; core-SVP (eprint 2015/1092) at the widths that hints leave: 225 "
+        "classical, 204 quantum"
+    ),
+    source="Willow (eprint 2024/936); widths by Hint-MLWE (eprint 2023/623); docs/threat_model.md",
+    collective=True,
+    tagged=True,
+    degree=4096,
+    modulus_bits=60,
+    alone="bfv-compact-2048",
+    together="bfv-threshold",
+)
+
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
@@ -515,8 +673,37 @@ PRESETS: dict[str, Preset] = {
         _insecure(_BFV_THRESHOLD, "bfv-threshold"),
         _insecure(_CKKS_THRESHOLD, "ckks-threshold"),
         _insecure(_BFV_LEAN, "bfv"),
+        _ONETIME,
+        replace(
+            _ONETIME,
+            name="onetime-2048",
+            security_standard=(
+                f"{_TABLE_2018} and eprint 2024/463 for N and q; core-SVP (eprint 2015/1092) at the widths that hints leave: 105 "
+                "classical, 95 quantum (the table's own row: 101, 91)"
+            ),
+            degree=2048,
+            modulus_bits=53,
+            fields=3,
+        ),
+        replace(
+            _ONETIME,
+            name="INSECURE_onetime-1024",
+            security_bits=0,
+            security_standard="none: ring too small for its primes",
+            source="like onetime, small enough for tests",
+            degree=1024,
+            alone="INSECURE_bfv-1024",
+            together="INSECURE_bfv-threshold-1024",
+        ),
     )
 }
+
+
+def key_preset(preset: Preset, quorum: Quorum) -> Preset:
+    """The preset of the epoch's key: the scheme's own, or the one in which one-time keys travel under this custody."""
+    if isinstance(preset, OneTimePreset):
+        return PRESETS[preset.together if quorum.collective else preset.alone]
+    return preset
 
 
 def load_preset(name: str) -> Preset:
@@ -531,7 +718,8 @@ def load_preset(name: str) -> Preset:
 FEWEST_BITS, MOST_BITS = 2, 16
 """Value bits that an experiment may ask for."""
 _PRIME_GAP = 1 << 16
-"""The plaintext prime is less than this below 2^plain_bits (a test looks)."""
+"""The plaintext prime is less than this below 2^plain_bits, the largest sum of words under one-time keys less than this below
+2^payload_bits (a test looks at both)."""
 _FEW_BITS = re.compile(r"(?P<base>.+)\.(?P<bits>[1-9][0-9]?)bit\.k(?P<terms>[1-9][0-9]{0,3})")
 
 
@@ -548,7 +736,7 @@ def few_bits(name: str, bits: int, terms: int) -> str:
 
 def packs(preset: Preset) -> bool:
     """Whether values become whole numbers, several to a word: only then there are bits to choose, and something to rotate for."""
-    return isinstance(preset, BFVPreset | PaillierPreset) and preset.field_bits > 0
+    return isinstance(preset, FieldPreset) and preset.field_bits > 0
 
 
 def _few_bits(name: str) -> Preset | None:
@@ -563,10 +751,10 @@ def _few_bits(name: str) -> Preset | None:
             f"bits: expected {FEWEST_BITS}..{MOST_BITS}, found {bits}", "leave it out for the preset's own"
         )
     most = getattr(preset, "max_terms", 0)
-    if not isinstance(preset, BFVPreset | PaillierPreset) or not packs(preset):
+    if not isinstance(preset, FieldPreset) or not packs(preset):
         raise ParameterError(
             f"bits: expected a scheme that packs whole numbers, found {preset.name}",
-            "take a bfv preset or paillier-packed",
+            "take a bfv or onetime preset, or paillier-packed",
         )
     if not 2 <= terms <= most:
         raise ParameterError(f"{preset.name}: expected sums of 2 to {most} terms, found {terms}", "take another preset")
@@ -580,7 +768,11 @@ def _few_bits(name: str) -> Preset | None:
     if isinstance(preset, PaillierPreset):
         width = (base ** digits_below(base, 1 << 63) - 1).bit_length()
         return FewBitsPaillier(**{**_numbers(preset), **own, "field_bits": width})
-    digits = digits_below(base, (1 << preset.plain_bits) - _PRIME_GAP)
+    room = preset.payload_bits if isinstance(preset, OneTimePreset) else preset.plain_bits
+    digits = digits_below(base, (1 << room) - _PRIME_GAP)
+    if isinstance(preset, OneTimePreset):
+        own |= {"fields": digits, "field_bits": (room - 1) // max(digits, 1)}
+        return FewBitsOneTime(**{**_numbers(preset), **own})
     return FewBitsBFV(
         **{**_numbers(preset), **own, "fields": digits, "field_bits": preset.plain_bits // max(digits, 1)}
     )

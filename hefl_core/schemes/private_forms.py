@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from hefl_core.schemes.base import SecretShare, expose_secret
+from hefl_core.schemes.onetime.body import modulus
+from hefl_core.schemes.onetime.gaussian import Small
 from hefl_core.schemes.paillier.keys import open_whole
 from hefl_core.schemes.paillier.threshold import open_share
-from hefl_core.schemes.presets import PaillierPreset, RingPreset
+from hefl_core.schemes.presets import OneTimePreset, PaillierPreset, RingPreset, key_preset
 from hefl_core.schemes.registry import load_preset
 from hefl_core.schemes.ring import pairwise, rlwe, seal, shamir
 from hefl_core.wire.fingerprint import Form, pieces
@@ -23,7 +25,7 @@ def share_forms(share: SecretShare, count: int) -> Iterator[Form]:
 
     Leaks: everything; for fingerprints made in the holder's own process only.
     """
-    preset = load_preset(share.id.preset)
+    preset = key_preset(load_preset(share.id.preset), share.quorum)
     label = f"share {share.index} of {share.id.short}"
     if isinstance(preset, RingPreset):
         yield from _ring_forms(preset, share, label, count)
@@ -53,6 +55,28 @@ def _ring_forms(preset: RingPreset, share: SecretShare, label: str, count: int) 
         for order in ("<u8", ">u8"):
             data = row.astype(order).tobytes()
             yield from pieces(KEY, f"{label}, NTT words mod {p}, {order}", data, _density(p, 8), count)
+
+
+def one_time_forms(preset: OneTimePreset, keys: Small, label: str, count: int) -> Iterator[Form]:
+    """A one-time key, or the sum of a round's: signed, with the digits' offset, as residues and as NTT values.
+
+    Leaks: everything; for fingerprints made in the holder's own process only.
+    """
+    p = modulus(preset.degree, preset.modulus_bits)
+    residues = rlwe.residues_of(keys, (p,))
+    forms = {kind: keys.astype(kind) for kind in ("<i8", ">i8", "<i4", "<i2", "<f8")}
+    if int(np.abs(keys).max()) < 1 << 7:
+        forms["i1"] = keys.astype("i1")
+    forms["<u8 digits"] = (keys + preset.secret_limit).astype("<u8")
+    forms["<u8 residues"] = residues[0].astype("<u8")
+    # Entropy of a Gaussian of this width; a sum's is larger.
+    bits = math.log2(preset.secret_std * math.sqrt(2 * math.pi * math.e))
+    for kind, values in forms.items():
+        density = bits / values.itemsize
+        yield from pieces(KEY, f"{label}, {kind}", values.tobytes(), density, count, values.itemsize)
+    for order in ("<u8", ">u8"):
+        data = rlwe.ntt(residues, (p,))[0].astype(order).tobytes()
+        yield from pieces(KEY, f"{label}, NTT words {order}", data, _density(p, 8), count)
 
 
 def _small_forms(residues: rlwe.Residues, p: int, label: str, count: int) -> Iterator[Form]:

@@ -170,6 +170,11 @@ TERMS = (
         "An additive scheme of 1999 whose security rests on factoring-like problems.",
         _WIKI + "Paillier_cryptosystem",
     ),
+    Term(
+        "one-time key",
+        "A key that hides one update in one round and is then erased; only this key is encrypted under the group's.",
+        _EPRINT + "2024/936",
+    ),
     Term("parameter", "One of the numbers of a model that training changes.", _WIKI + "Machine_learning"),
     Term("partial decryption", "One holder's contribution to opening a ciphertext.", _WIKI + "Threshold_cryptosystem"),
     Term(

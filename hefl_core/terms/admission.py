@@ -8,6 +8,7 @@ from hefl_core.errors import IntegrityError, KeyMismatch, RoundError, WireError
 from hefl_core.ids import KeyId, looks_like_a_digest
 from hefl_core.keys.roster import Roster
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption, PublicKey, Scheme
+from hefl_core.schemes.registry import load_preset, opened_count
 from hefl_core.terms.agreed_sizes import upload_nbytes
 from hefl_core.terms.experiment import Manifest
 from hefl_core.terms.messages import (
@@ -145,6 +146,18 @@ def read_ciphertext(content: bytes, header: Header, scheme: Scheme, key: PublicK
     return vector
 
 
+def check_lasting(vector: CiphertextVector, earlier: bytes, scheme: Scheme, sender: str) -> None:
+    """A later upload of one round repeats what must last: two bodies of one client tell their difference to the openers.
+
+    ``earlier``: the content of this client's upload in an earlier attempt. Raises: RoundError.
+    """
+    if scheme.lasting(vector) != scheme.lasting(decode(earlier, CiphertextVector)):
+        raise RoundError(
+            f"update of {sender}: expected the body of its earlier attempt under a fresh encryption of its key, found a second "
+            "body in one round; refuse it"
+        )
+
+
 def check_objection(objection: Objection, published: bytes, listed: CommitmentList) -> None:
     """An objection is to the list that was published, and names clients on it. Raises: IntegrityError."""
     if objection.listed != published:
@@ -170,7 +183,8 @@ def read_part(
     except WireError as error:
         raise WireError(f"partial of {header.sender}: {error}") from error
     active = tuple(sorted(roster.index(name) for name in request.active))
-    blocks = len(read_sum(total).total.blocks)
+    summed = read_sum(total).total
+    blocks = opened_count(load_preset(summed.key_id.preset), summed.length)
     expected = (header.key_id, roster.index(header.sender), active, blocks, sum_digest(total))
     found = (str(part.key_id), part.index, part.active, len(part.blocks), part.total_digest)
     if found != expected:

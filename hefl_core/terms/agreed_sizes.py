@@ -12,7 +12,7 @@ from typing import Final
 
 from hefl_core.ids import KeyId
 from hefl_core.schemes.base import CiphertextVector, PartialDecryption
-from hefl_core.schemes.registry import INTEGERS, block_count, fresh_nbytes, partial_nbytes
+from hefl_core.schemes.registry import INTEGERS, block_count, fresh_nbytes, opened_count, partial_nbytes
 from hefl_core.terms import messages as m
 from hefl_core.terms.experiment import Experiment
 from hefl_core.wire.canonical import bytes_nbytes, encode, list_head
@@ -49,7 +49,7 @@ def content_nbytes(kind: str, experiment: Experiment, parameters: int, position:
 def upload_nbytes(experiment: Experiment, parameters: int, epoch: int) -> Range:
     """Bytes of the ciphertext that a client commits to, and uploads, under the key of this epoch."""
     preset = experiment.preset
-    sizes = fresh_nbytes(preset, parameters)
+    sizes = fresh_nbytes(preset, parameters, experiment.quorum)
     of_blocks = [sum(map(bytes_nbytes, every)) for every in zip(*sizes, strict=True)]
     bound = None if experiment.declared_bound is None else float(experiment.declared_bound)
     labels = [
@@ -65,7 +65,7 @@ def upload_nbytes(experiment: Experiment, parameters: int, epoch: int) -> Range:
 def _partial_nbytes(experiment: Experiment, parameters: int, epoch: int) -> Range:
     """The same for a partial decryption by any holder of any active set."""
     preset, need = experiment.preset, experiment.quorum.threshold
-    count = block_count(preset, parameters)
+    count = opened_count(preset, parameters)
     of_blocks = list_head(count) - list_head(0) + count * bytes_nbytes(partial_nbytes(preset))
     least, most = (
         len(encode(PartialDecryption(_key_id(experiment, epoch), holder, (holder,) * need, _DIGEST, ())))

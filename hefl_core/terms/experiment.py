@@ -20,18 +20,9 @@ from hefl_core.keys.custody import Custody
 from hefl_core.schemes.base import check_quorum
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.flooding import Flooding, flooding, wanted_answers
-from hefl_core.schemes.presets import (
-    PRESETS,
-    BFVPreset,
-    FewBitsBFV,
-    FewBitsPaillier,
-    PaillierPreset,
-    Preset,
-    few_bits,
-    packs,
-)
+from hefl_core.schemes.presets import PRESETS, FewBits, FieldPreset, Preset, few_bits, packs
 from hefl_core.schemes.quorum import Quorum
-from hefl_core.schemes.registry import block_count, load_preset
+from hefl_core.schemes.registry import load_preset, opened_count
 from hefl_core.schemes.rotated import Rotation, largest_root
 from hefl_core.tables.doors import is_path
 from hefl_core.terms.adaptive_bound import BoundRange, start_of
@@ -138,7 +129,7 @@ class Experiment:
         if self.bound == "adaptive" and self.dp_noise is None and not self.adaptive:
             raise ParameterError(
                 f"bound: expected a number or none under {self.scheme} ({family} has no fields to fit), found adaptive",
-                "leave it out, or take a bfv or paillier preset",
+                "leave it out, or take a bfv, onetime or paillier preset",
             )
 
     def _check_privacy(self) -> None:
@@ -152,14 +143,14 @@ class Experiment:
             )
         preset = self.preset
         step = grid(mechanism.bound)
-        if isinstance(preset, FewBitsBFV | FewBitsPaillier):
+        if isinstance(preset, FewBits):
             if preset.value_bits < FEWEST_NOISED_BITS:
                 raise ParameterError(
                     f"bits: expected {FEWEST_NOISED_BITS} or more under dp_noise, found {preset.value_bits}",
                     "on a coarse grid truncation eats the update; take more bits",
                 )
             step = FixedPoint.of(preset.value_bits, self.clients).step(mechanism.bound)
-        elif isinstance(preset, BFVPreset | PaillierPreset) and preset.field_bits:
+        elif isinstance(preset, FieldPreset) and preset.field_bits:
             if preset.field_bits <= NARROW_FIELD_BITS:
                 raise ParameterError(
                     f"dp_noise: expected fields wider than {NARROW_FIELD_BITS} bits, found {preset.field_bits} "
@@ -188,7 +179,7 @@ class Experiment:
         Truncation would take more than a fifth of it. Raises: ParameterError.
         """
         preset, mechanism = self.preset, self.mechanism
-        if mechanism is None or not isinstance(preset, FewBitsBFV | FewBitsPaillier):
+        if mechanism is None or not isinstance(preset, FewBits):
             return
         step = FixedPoint.of(preset.value_bits, self.clients).step(mechanism.bound)
         typical = mechanism.clip_norm / math.sqrt(parameters)
@@ -245,7 +236,7 @@ class Experiment:
         Raises: ParameterError where one sum is more than a key may open.
         """
         preset, free = self.preset, self.dealer_free
-        blocks = block_count(preset, parameters)
+        blocks = opened_count(preset, parameters)
         wanted = wanted_answers(blocks, self.rounds_per_epoch, dealer_free=free)
         return flooding(preset, self.quorum, self.clients, wanted, blocks=blocks, dealer_free=free)
 
@@ -253,9 +244,9 @@ class Experiment:
     def adaptive(self) -> bool:
         """Whether the clients derive the bound. Schemes without fields (CKKS, plaintext) have nothing to adapt."""
         preset = self.preset
-        if self.dp_noise is not None or not isinstance(preset, BFVPreset | PaillierPreset):
+        if self.dp_noise is not None or not isinstance(preset, FieldPreset):
             return False
-        if isinstance(preset, FewBitsBFV | FewBitsPaillier):
+        if isinstance(preset, FewBits):
             return self.bound == "adaptive" or (self.bound is None and preset.value_bits <= FEW_BITS)
         narrow = 0 < preset.field_bits <= NARROW_FIELD_BITS
         return self.bound == "adaptive" or (self.bound is None and narrow)

@@ -88,7 +88,7 @@ def allowance(
     if sending.at_random:
         step = cast(FieldScheme, scheme).fields(sending.max_terms).step(sending.bound)
         return Allowance(0.0, longest(step / 2 * math.sqrt(terms), length))
-    fixed = scheme.preset.family in ("bfv", "paillier") or mechanism is not None
+    fixed = scheme.preset.family in ("bfv", "paillier", "onetime") or mechanism is not None
     entry = (
         sending.bound if fixed else min(sending.bound, clip)
     )  # floats round an entry by its size, which the clip limits

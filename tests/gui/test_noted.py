@@ -2,7 +2,7 @@
 
 import pytest
 
-from hefl_core.schemes.presets import PRESETS
+from hefl_core.schemes.presets import PRESETS, USUAL, key_preset
 from pages.parts.frame import SCHEMES, _scheme_label
 from tests.gui.conftest import run_on
 
@@ -58,7 +58,7 @@ def test_a_key_that_each_client_holds_is_not_marked(app):
 @pytest.mark.parametrize("name", SCHEMES)
 def test_the_rings_bits_never_stand_alone_in_the_list_of_presets(name):
     label = _scheme_label(name)
-    flooded = getattr(PRESETS[name], "flood_bits", 0)
+    flooded = getattr(key_preset(PRESETS[name], USUAL), "flood_bits", 0)
     assert ("flooding 2^-" in label) == bool(flooded)
     assert ("demonstration flooding" in label) == getattr(PRESETS[name], "demonstration", False)
 

@@ -16,7 +16,9 @@ from hefl_core.probes import private_forms
 from hefl_core.probes.memory import Search
 from hefl_core.probes.private_forms import client_fingerprints
 from hefl_core.runtime.run import Run
-from hefl_core.schemes.private_forms import share_forms
+from hefl_core.schemes.onetime.gaussian import gaussian
+from hefl_core.schemes.presets import PRESETS
+from hefl_core.schemes.private_forms import one_time_forms, share_forms
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.wire.fingerprint import ANCHOR_BYTES, SMALLEST_BITS, Form, Salt
@@ -54,6 +56,8 @@ def forms_of_everything():
         ("INSECURE_paillier-512", Quorum(2, 3)),
     ):
         yield from key_forms(preset, quorum)
+    preset = PRESETS["INSECURE_onetime-1024"]
+    yield from one_time_forms(preset, gaussian(preset.secret_std, preset.secret_limit).draw(preset.degree), "key", 3)
 
 
 FORMS = list(forms_of_everything())

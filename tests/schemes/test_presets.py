@@ -19,7 +19,7 @@ from hefl_core.schemes.presets import (
 PROMISED = """
 plaintext paillier-naive paillier-packed paillier-packed-3072 ckks-tutorial ckks-nvflare ckks-lean bfv-lean bfv-compact
 bfv-compact-2048 bfv-lean-seeded bfv-compact-seeded bfv-threshold bfv-threshold-classroom bfv-threshold-small
-bfv-threshold-strict ckks-threshold
+bfv-threshold-strict ckks-threshold onetime onetime-2048
 """.split()
 DIGESTS = {
     "plaintext": "713211c136100e35064b74859edf6fa1aff1c54b2f6027c9d9a9bee5b5840c50",
@@ -45,6 +45,9 @@ DIGESTS = {
     "INSECURE_bfv-threshold-1024": "c04fa9fb52702aff1b690033b446b80df60820d41422d0a9fce95e01550caf6e",
     "INSECURE_ckks-threshold-1024": "924e8c3c57f932bf02e2257f3dc502b866299592ec6b1031b5b393f7141f002a",
     "INSECURE_bfv-1024": "7df639afac4da0b76009c8d5ee4abab26076042f4cfb59c5d354f9ce9338ae3d",
+    "onetime": "62a9810d9a3e4df99bc1748cb9e0314c49f26a6f6147833b6ab11baf790dc050",
+    "onetime-2048": "79676b243d9f1189329b63fec653496c45967592f86f3a60e3d74410ac1cd669",
+    "INSECURE_onetime-1024": "14351504e3cdb8032c719ca14fcd4873f772559ff093c26a9d7ac34662677abd",
 }
 """Records of earlier runs name presets by these digests: a changed one refuses every record of before."""
 RINGS = [preset for preset in PRESETS.values() if isinstance(preset, RingPreset)]

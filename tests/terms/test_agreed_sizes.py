@@ -21,6 +21,9 @@ RUNS = {
     "paillier": BASE.but(scheme="INSECURE_paillier-512"),
     "threshold": BASE.but(scheme="INSECURE_bfv-threshold-1024", custody="2-of-3"),
     "threshold ckks": BASE.but(scheme="INSECURE_ckks-threshold-1024", custody="dealer-free:2-of-3"),
+    "one-time": BASE.but(scheme="INSECURE_onetime-1024"),
+    "one-time together": BASE.but(scheme="INSECURE_onetime-1024", custody="2-of-3"),
+    "one-time, several blocks": BASE.but(scheme="INSECURE_onetime-1024", dataset="digits", model="mlp"),
     "threshold paillier": BASE.but(scheme="INSECURE_paillier-512", custody="2-of-3"),
 }
 

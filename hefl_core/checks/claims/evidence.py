@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import numpy as np
 
@@ -45,9 +45,10 @@ from hefl_core.probes.uniformity import compare, rows_of
 from hefl_core.runtime.observer import fedavg_error, fedavg_length, plain_mean
 from hefl_core.runtime.result import RoundResult, RunResult
 from hefl_core.schemes.base import CiphertextVector, PublicKey, Vector
-from hefl_core.schemes.flooding import floods
+from hefl_core.schemes.flooding import flooded
 from hefl_core.schemes.imprint import active_sets, of_one_secret, share_a_factor, whole_imprint
-from hefl_core.schemes.presets import PaillierPreset, RingPreset
+from hefl_core.schemes.onetime.scheme import OneTimeScheme
+from hefl_core.schemes.presets import PaillierPreset, RingPreset, key_preset
 from hefl_core.schemes.private_forms import KEY
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
@@ -721,9 +722,11 @@ def _no_stray_answers(transcript: Transcript) -> None:
 
 def flooded_of(result: RunResult) -> str:
     """Evidence for ``flooded``. Raises: AssertionError or HeflError where it does not hold."""
-    preset, transcript = result.experiment.preset, bodies_of(result)
-    if not floods(preset, result.experiment.quorum):
-        raise NotChecked(f"{preset.name}: its answers are not flooded, they say nothing but the sum (Paillier)")
+    preset, transcript = flooded(result.experiment.preset, result.experiment.quorum), bodies_of(result)
+    if preset is None:
+        raise NotChecked(
+            f"{result.experiment.preset.name}: its answers are not flooded, they say nothing but the sum (Paillier)"
+        )
     _observed(result)
     opened, left, most = [], [], 1.0
     for applied in _applied_sums(result):
@@ -736,13 +739,21 @@ def flooded_of(result: RunResult) -> str:
             opened.append((applied.where, noise))
     need_of(bool(opened), f"{_listed(left)}: the noise of no opened sum was observed")
     quorum = public_keys(transcript)[applied.sent.head.header.key_id].quorum
-    found = _flooded_blocks(opened, quorum, seal.open_ring(preset).degree, most) if preset.family == "bfv" else None
+    found = _flooded_blocks(opened, quorum, opened_length(result), most) if preset.family == "bfv" else None
     told = found or _flooded_slots(opened, most)
     return (
         f"{sum(len(noise) for _, noise in opened)} numbers of noise in {len(opened)} opened sums, as every holder sees them: "
         f"{told.format(floodings=f'{quorum.threshold} floodings of 2^{preset.flood_bits}')}"
         f"{_left_out(left, 'a contributor was not observed' if found is None else 'its noise was not observed')}"
     )
+
+
+def opened_length(result: RunResult) -> int:
+    """Coefficients of one opened ciphertext: all of the ring's, or those that carry one-time keys."""
+    scheme, quorum = open_scheme(result.experiment.scheme), result.experiment.quorum
+    if isinstance(scheme, OneTimeScheme):
+        return scheme.transport(quorum).used
+    return cast(RingPreset, scheme.preset).degree
 
 
 def _flooded_blocks(opened: Sequence[tuple[str, Noise]], quorum: Quorum, degree: int, most: float) -> str:
@@ -829,7 +840,7 @@ def epochs_apart(result: RunResult) -> str:
 
 def _secrets_apart(result: RunResult, keys: Mapping[int, PublicKey]) -> tuple[int, list[str]]:
     """Compare every two epochs' secrets. Returns the number of pairs, and the pairs that left nothing to compare."""
-    preset = result.experiment.preset
+    preset = key_preset(result.experiment.preset, result.experiment.quorum)
     pairs = list(combinations(sorted(keys), 2))
     if isinstance(preset, PaillierPreset):
         for a, b in pairs:

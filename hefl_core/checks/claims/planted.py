@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hefl_core.checks.claims.evidence import opened_length
 from hefl_core.checks.claims.reading import Noise, noise_step_of, public_keys, secrets_sent, vectors_of
 from hefl_core.federation.client import Observation
 from hefl_core.federation.record.transcript import LeftOut, Sent, Transcript, TranscriptLine
@@ -25,7 +26,7 @@ from hefl_core.probes.memory import Hit
 from hefl_core.runtime.observer import plain_mean
 from hefl_core.runtime.result import RunResult
 from hefl_core.schemes.base import CiphertextVector, PublicKey
-from hefl_core.schemes.presets import PaillierPreset, RingPreset
+from hefl_core.schemes.presets import PaillierPreset
 from hefl_core.terms import messages as m
 from hefl_core.terms.letter import Work
 from hefl_core.terms.messages import Commitment, Receipt
@@ -407,9 +408,7 @@ def sparse_flooding(result: RunResult) -> RunResult:
 
 
 def _degree(result: RunResult) -> int:
-    preset = result.experiment.preset
-    assert isinstance(preset, RingPreset)
-    return preset.degree
+    return opened_length(result)
 
 
 def reuse_key(result: RunResult) -> RunResult:

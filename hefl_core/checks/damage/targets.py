@@ -17,6 +17,7 @@ TOGETHER = {
     "INSECURE_bfv-threshold-1024": 4,
     "INSECURE_ckks-threshold-1024": 4,
     "INSECURE_paillier-512": 4,
+    "INSECURE_onetime-1024": 4,
     "bfv-threshold": 1,
     "bfv-threshold-classroom": 1,
     "bfv-threshold-small": 1,
@@ -31,6 +32,7 @@ ROUNDS = {
     "INSECURE_ckks-1024": "individual",
     "INSECURE_paillier-512": "2-of-3",
     "INSECURE_bfv-threshold-1024": "dealer-free:2-of-3",
+    "INSECURE_onetime-1024": "2-of-3",
     "bfv-compact-2048-seeded": "individual",
 }
 

@@ -20,7 +20,7 @@ import tenseal.sealapi as sealapi
 from hefl_core.errors import IntegrityError, KeyMismatch, KeyUseError, ParameterError, WireError
 from hefl_core.ids import KeyId, digest
 from hefl_core.schemes.base import PublicKey, SecretShare, expose_secret
-from hefl_core.schemes.presets import BFVPreset, CKKSPreset, RingPreset
+from hefl_core.schemes.presets import BFVPreset, CKKSPreset, Preset, RingPreset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.wire.canonical import encode
 
@@ -232,13 +232,13 @@ def encryptor_for(preset: RingPreset, ring: Ring, key: PublicKey | SecretShare) 
     raise KeyUseError(f"{preset.name}: expected {wanted} to encrypt with, found a {type(key).__name__}")
 
 
-def fingerprint(preset: RingPreset, quorum: Quorum, material: bytes) -> str:
+def fingerprint(preset: Preset, quorum: Quorum, material: bytes) -> str:
     """Fingerprint in a key id: preset, quorum and public material."""
     return digest(preset.digest, encode(quorum), material).hex()
 
 
 @lru_cache(maxsize=16)
-def check_public_key(preset: RingPreset, key: PublicKey) -> None:
+def check_public_key(preset: Preset, key: PublicKey) -> None:
     """Reject a key of another preset, or one whose id does not fit its material. Raises: KeyMismatch."""
     if key.id.preset != preset.name:
         raise KeyMismatch(f"expected a key of {preset.name}, found {key.id.short}; open its own scheme")

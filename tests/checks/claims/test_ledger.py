@@ -44,11 +44,12 @@ def results(small_result):
         "rotated": run_experiment(ROTATING),
         "dealt": run_experiment(ROTATING.but(scheme="INSECURE_paillier-512", custody="2-of-3")),
         "dealer-free": run_experiment(ROTATING.but(scheme="INSECURE_bfv-threshold-1024", custody="dealer-free:2-of-3")),
+        "one-time": run_experiment(ROTATING.but(scheme="INSECURE_onetime-1024", custody="2-of-3")),
         "private": run_experiment(SMALL.but(model="logistic", clip_norm=1.0, dp_noise=0.5)),
     }
 
 
-@pytest.mark.parametrize("kind", ["individual", "rotated", "dealt", "dealer-free", "private"])
+@pytest.mark.parametrize("kind", ["individual", "rotated", "dealt", "dealer-free", "one-time", "private"])
 def test_every_claim_holds_of_honest_runs(results, kind):
     found = check_claims(results[kind]).claims
     without = {"flooded"} if kind == "dealt" else set()  # Paillier's answers are not flooded
