@@ -38,9 +38,11 @@ CASES = (
     ("bfv-compact", ALONE),
     ("bfv-compact-seeded", ALONE),
     ("onetime", ALONE),
+    ("onetime.3bit.k5", ALONE),
     ("onetime-2048", ALONE),
     ("bfv-threshold", TOGETHER),
     ("onetime", TOGETHER),
+    ("onetime.3bit.k5", TOGETHER),
 )
 PACKED = FixedPoint(12, CLIENTS)
 PER_WORD = 5

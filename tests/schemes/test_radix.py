@@ -7,13 +7,18 @@ from hypothesis import strategies as st
 
 from hefl_core.errors import EncodingError, IntegrityError, ParameterError
 from hefl_core.schemes.fixed_point import FixedPoint
-from hefl_core.schemes.presets import PRESETS, BFVPreset, few_bits, load_preset
+from hefl_core.schemes.onetime.body import Body
+from hefl_core.schemes.presets import PRESETS, BFVPreset, OneTimePreset, few_bits, load_preset
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.radix import Radix, base_of, digits_below
 from hefl_core.schemes.registry import INTEGERS, block_count, open_scheme
 from hefl_core.schemes.ring import seal
 
-SMALL = ("INSECURE_bfv-1024", "INSECURE_paillier-512")
+SMALL = (
+    ("INSECURE_bfv-1024", (2, 5)), ("INSECURE_bfv-1024", (3, 16)), ("INSECURE_bfv-1024", (16, 64)),
+    ("INSECURE_paillier-512", (2, 5)), ("INSECURE_paillier-512", (3, 16)), ("INSECURE_paillier-512", (16, 64)),
+    ("INSECURE_onetime-1024", (2, 5)), ("INSECURE_onetime-1024", (3, 16)), ("INSECURE_onetime-1024", (16, 4)),
+)  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
@@ -35,10 +40,13 @@ def test_sums_of_words_are_the_sums_at_both_ends_too(bits, terms, d, seed):
 def test_no_word_wastes_a_field_and_none_reaches_the_plaintext_prime():
     """The largest sum of all stays below t, so no sum is reduced; one more field would not."""
     for name, preset in PRESETS.items():
-        if not isinstance(preset, BFVPreset):
+        if isinstance(preset, BFVPreset):
+            bits_of_a_word, t = preset.plain_bits, seal.open_ring(preset).plain_modulus
+        elif isinstance(preset, OneTimePreset):
+            bits_of_a_word, t = preset.payload_bits, Body(preset).largest_sum
+        else:
             continue
-        t = seal.open_ring(preset).plain_modulus
-        assert 2**preset.plain_bits - 2**16 < t
+        assert 2**bits_of_a_word - 2**16 < t
         for bits, terms in ((2, 2), (3, 5), (4, 16), (16, preset.max_terms)):
             radix = load_preset(few_bits(name, bits, terms)).radix
             assert radix.limit <= t < radix.limit * radix.base
@@ -59,9 +67,9 @@ def test_what_is_no_sum_is_refused():
         FixedPoint.of(3, 5).restore(radix.unpack(words + np.uint64(1), 10, 1), 1.0, 1)
 
 
-@pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize(("bits", "terms"), [(2, 5), (3, 16), (16, 64)])
-def test_every_packed_scheme_adds_few_bits_exactly(name, bits, terms):
+@pytest.mark.parametrize(("name", "choice"), SMALL)
+def test_every_packed_scheme_adds_few_bits_exactly(name, choice):
+    bits, terms = choice
     preset = load_preset(few_bits(name, bits, terms))
     scheme, rng = open_scheme(preset.name), np.random.default_rng(1)
     key, shares = scheme.keygen(Quorum(1, 2))
@@ -81,8 +89,8 @@ def test_every_packed_scheme_adds_few_bits_exactly(name, bits, terms):
 
 def test_the_packing_is_in_the_keys_name_and_nowhere_else():
     """Two parties with different bits have different keys: their ciphertexts never meet in a sum."""
-    one, other = (load_preset(few_bits(SMALL[0], bits, 5)) for bits in (3, 4))
-    assert len({one.digest, other.digest, load_preset(SMALL[0]).digest}) == 3
+    one, other = (load_preset(few_bits(SMALL[0][0], bits, 5)) for bits in (3, 4))
+    assert len({one.digest, other.digest, load_preset(SMALL[0][0]).digest}) == 3
     key, _ = open_scheme(one.name).keygen(Quorum(1, 2))
     assert key.id.preset == one.name == "INSECURE_bfv-1024.3bit.k5"
     for wrong in ("ckks-lean", "plaintext", "paillier-naive"):
