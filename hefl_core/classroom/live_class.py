@@ -26,6 +26,7 @@ from hefl_core.classroom.seat import Seat, Seats, new_code
 from hefl_core.classroom.summing import BOUND, QUESTION, ROUND, Opening, Summing, open_alone
 from hefl_core.classroom.verify import values_to_bytes
 from hefl_core.errors import HeflError, IntegrityError, ParameterError, RoundError
+from hefl_core.learning.base import Examples
 from hefl_core.schemes.base import CiphertextVector, Opened
 
 LOBBY, CEREMONY, PREDICT, ASKING, SUM = "lobby", "ceremony", "predict", "question", "sum"
@@ -357,7 +358,7 @@ class LiveClass:
             raise Refusal(409, "ceremony: expected a key that phones make, found none under way")
         return self.key.ceremony
 
-    def patients(self, seat: Seat) -> t.Examples:
+    def patients(self, seat: Seat) -> Examples:
         """The rows dealt to a seat. Raises: Refusal (409) before a training."""
         if self.deal is None:
             raise Refusal(409, "patients: expected a training, found none; wait for the wall")

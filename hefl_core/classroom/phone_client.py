@@ -204,7 +204,8 @@ class PhoneClient:
         total = raw[0].copy()
         for addend in raw[1:]:
             total = np.stack([rlwe.plus(a, b, p) for a, b, p in zip(total, addend, primes, strict=True)])
-        return total.astype("<u8").tobytes()
+        raw_total: bytes = total.astype("<u8").tobytes()
+        return raw_total
 
     def partial(self, opening: dict[str, Any], mine: str | None = None) -> None:
         """Answer an opening for the set that was fixed. Raises: DecryptionRefused."""
