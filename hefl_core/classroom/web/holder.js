@@ -111,41 +111,47 @@ function one(thing) {
 
 // -- what a holder refuses ---------------------------------------------------------------------------------------------
 
-// It answers only for a sum that holds its own ciphertext and enough others, and its own ciphertext is opened in one sum
-// for one set of holders, ever: two sums that differ by one student would show that student's answer, and a second set
-// would give the share away. `answered` maps the digest of an own c1 to what was answered for it.
+// It answers only for a sum that holds its own ciphertext and enough others. Its own ciphertext is opened in one sum for
+// one set of holders, ever: a second set would give the share away. One topic (a question, a round of training) is opened
+// for one list of members: two sums that differ by one student would show that student's answer.
 export class Holder {
+  // `answered`: for each digest of an own c1, and for each topic, what was answered. It must outlive a reload.
   constructor(share, parameters, answered = new Map()) {
     this.share = share;
     this.parameters = parameters;
     this.answered = answered;
   }
 
-  // Throws with the reason unless this opening may be answered. `own`: c1 bytes of what this phone sent.
-  check(opening, c1Bytes, addends, own) {
-    this.#checkSet(opening.members);
-    this.#checkAddends(opening.terms, c1Bytes, addends, own);
-    const before = this.answered.get(nameOf(own));
-    if (before && before !== this.#entry(opening, c1Bytes)) {
-      throw new Error("sum: my answer was opened in another sum or for another set already; it stays closed");
+  // Throws with the reason unless this opening may be answered. `own`: { topic, c1 } of what this phone sent.
+  check({ active, terms, members }, c1Bytes, addends, own) {
+    this.#checkSet(active);
+    this.#checkAddends(terms, c1Bytes, addends, own);
+    for (const [name, entry] of this.#entries(active, members, c1Bytes, own)) {
+      const before = this.answered.get(name);
+      if (before !== undefined && before !== entry) {
+        throw new Error("sum: my answer was opened in another sum or for another set already; it stays closed");
+      }
     }
   }
 
   // Check, remember, then answer. `remember` stores the memory before the answer exists.
   answer(opening, c1Bytes, addends, own, remember = () => {}) {
     this.check(opening, c1Bytes, addends, own);
-    this.answered.set(nameOf(own), this.#entry(opening, c1Bytes));
+    for (const [name, entry] of this.#entries(opening.active, opening.members, c1Bytes, own)) this.answered.set(name, entry);
     remember(this.answered);
-    return partialDecrypt(this.share, c1Bytes, opening.members, this.parameters.flood);
+    return partialDecrypt(this.share, c1Bytes, opening.active, this.parameters.flood);
   }
 
-  #entry = ({ members }, c1Bytes) => `${nameOf(c1Bytes)} ${members.join()}`;
+  #entries = (active, members, c1Bytes, own) => [
+    [nameOf(own.c1), `${nameOf(c1Bytes)} ${active.join()}`],
+    [own.topic, members.map(({ seat }) => seat).sort((a, b) => a - b).join()],
+  ];
 
-  #checkSet(members) {
+  #checkSet(active) {
     const { threshold, holders } = this.parameters.custody, { index } = this.share;
-    const ascending = members.every((one, at) => one >= 1 && one <= holders && (at === 0 || members[at - 1] < one));
-    if (members.length !== threshold || !ascending || !members.includes(index)) {
-      throw new Error(`set: expected ${threshold} of ${holders} holders in ascending order with ${index}, found ${members}`);
+    const ascending = active.every((one, at) => one >= 1 && one <= holders && (at === 0 || active[at - 1] < one));
+    if (active.length !== threshold || !ascending || !active.includes(index)) {
+      throw new Error(`set: expected ${threshold} of ${holders} holders in ascending order with ${index}, found ${active}`);
     }
   }
 
@@ -156,7 +162,7 @@ export class Holder {
       throw new Error(`sum: expected at least ${min_cohort} answers, found ${terms}; it stays closed`);
     }
     const each = Array.from({ length: terms }, (_, k) => addends.subarray(size * k, size * (k + 1)));
-    if (!own || !each.some((bytes) => same(bytes, own))) {
+    if (!own || !each.some((bytes) => same(bytes, own.c1))) {
       throw new Error("sum: my own answer is not in it; it stays closed");
     }
     if (new Set(each.map(nameOf)).size !== terms) throw new Error("sum: one answer is in it twice; it stays closed");
