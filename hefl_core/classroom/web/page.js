@@ -321,7 +321,11 @@ async function makeKey({ step, seed }) {
 
 // When the key is there: compare it with the contributions, and put the share together.
 async function finishKey() {
-  if (!me.ceremony.has("dealing") || me.share !== "none") return;
+  if (me.holder === null || me.share !== "none") return;
+  if (!me.ceremony.has("dealing")) {
+    me.share = "lost";
+    return;
+  }
   await openKey(); // the worker compares it with the contributions
   await compute("receive", { sealed: await bytes("/dealing"), parameters: me.parameters });
   me.share = "have";
