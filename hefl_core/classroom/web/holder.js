@@ -8,7 +8,7 @@
 //
 // The same share, set and c1 give the same bytes: fresh flooding would average away when asked again.
 
-import { bigEndian, digest, hex, join, same, Shake256, text } from "./hash.js";
+import { bigEndian, digest, hex, join, Shake256, text } from "./hash.js";
 import { inverseNtt } from "./ntt.js";
 import {
   add, addConstant, equal, eightBytes, fewBytes, fold, invert, prepareDigits, readRows, setWord, subtract,
@@ -111,41 +111,55 @@ function one(thing) {
 
 // -- what a holder refuses ---------------------------------------------------------------------------------------------
 
-// It answers only for a sum that holds its own ciphertext and enough others, and its own ciphertext is opened in one sum
-// for one set of holders, ever: two sums that differ by one student would show that student's answer, and a second set
-// would give the share away. `answered` maps the digest of an own c1 to what was answered for it.
+// It answers only for a sum that holds its own ciphertext and enough others. Its own ciphertext is opened in one sum for
+// one set of holders, ever: a second set would give the share away. One topic (a question, a round of training) is opened
+// for one list of members: two sums that differ by one student would show that student's answer.
+//
+// Its memory lives as long as the share does: both are lost with the tab, and then t others open.
 export class Holder {
-  constructor(share, parameters, answered = new Map()) {
+  #answered = new Map(); // for each own ciphertext, and for each topic, what was answered
+
+  constructor(share, parameters) {
     this.share = share;
     this.parameters = parameters;
-    this.answered = answered;
   }
 
-  // Throws with the reason unless this opening may be answered. `own`: c1 bytes of what this phone sent.
-  check(opening, c1Bytes, addends, own) {
-    this.#checkSet(opening.members);
-    this.#checkAddends(opening.terms, c1Bytes, addends, own);
-    const before = this.answered.get(nameOf(own));
-    if (before && before !== this.#entry(opening, c1Bytes)) {
-      throw new Error("sum: my answer was opened in another sum or for another set already; it stays closed");
+  // Before the owner is asked: throws with the reason when this sum must stay closed, whatever the owner says.
+  // `own`: { topic, name } of what this phone sent; the name is `nameOf` its c1.
+  examine({ terms, members }, c1Bytes, addends, own) {
+    if (members.length !== terms) throw new Error(`sum: ${members.length} members for ${terms} answers; it stays closed`);
+    this.#checkAddends(terms, c1Bytes, addends, own);
+    this.#checkMemory(this.#entries(null, members, c1Bytes, own).slice(1));
+  }
+
+  // Check everything, remember, then answer for the set `active`.
+  answer(opening, c1Bytes, addends, own) {
+    this.examine(opening, c1Bytes, addends, own);
+    this.#checkSet(opening.active);
+    const entries = this.#entries(opening.active, opening.members, c1Bytes, own);
+    this.#checkMemory(entries);
+    for (const [name, entry] of entries) this.#answered.set(name, entry);
+    return partialDecrypt(this.share, c1Bytes, opening.active, this.parameters.flood);
+  }
+
+  #checkMemory(entries) {
+    for (const [name, entry] of entries) {
+      if ((this.#answered.get(name) ?? entry) !== entry) {
+        throw new Error("sum: my answer was opened in another sum or for another set already; it stays closed");
+      }
     }
   }
 
-  // Check, remember, then answer. `remember` stores the memory before the answer exists.
-  answer(opening, c1Bytes, addends, own, remember = () => {}) {
-    this.check(opening, c1Bytes, addends, own);
-    this.answered.set(nameOf(own), this.#entry(opening, c1Bytes));
-    remember(this.answered);
-    return partialDecrypt(this.share, c1Bytes, opening.members, this.parameters.flood);
-  }
+  #entries = (active, members, c1Bytes, own) => [
+    [own.name, `${nameOf(c1Bytes)} ${active}`],
+    [own.topic, members.map(({ seat }) => seat).sort((a, b) => a - b).join()],
+  ];
 
-  #entry = ({ members }, c1Bytes) => `${nameOf(c1Bytes)} ${members.join()}`;
-
-  #checkSet(members) {
+  #checkSet(active) {
     const { threshold, holders } = this.parameters.custody, { index } = this.share;
-    const ascending = members.every((one, at) => one >= 1 && one <= holders && (at === 0 || members[at - 1] < one));
-    if (members.length !== threshold || !ascending || !members.includes(index)) {
-      throw new Error(`set: expected ${threshold} of ${holders} holders in ascending order with ${index}, found ${members}`);
+    const ascending = active.every((one, at) => one >= 1 && one <= holders && (at === 0 || active[at - 1] < one));
+    if (active.length !== threshold || !ascending || !active.includes(index)) {
+      throw new Error(`set: expected ${threshold} of ${holders} holders in ascending order with ${index}, found ${active}`);
     }
   }
 
@@ -156,7 +170,7 @@ export class Holder {
       throw new Error(`sum: expected at least ${min_cohort} answers, found ${terms}; it stays closed`);
     }
     const each = Array.from({ length: terms }, (_, k) => addends.subarray(size * k, size * (k + 1)));
-    if (!own || !each.some((bytes) => same(bytes, own))) {
+    if (!own || !each.some((bytes) => nameOf(bytes) === own.name)) {
       throw new Error("sum: my own answer is not in it; it stays closed");
     }
     if (new Set(each.map(nameOf)).size !== terms) throw new Error("sum: one answer is in it twice; it stays closed");
@@ -167,4 +181,4 @@ export class Holder {
   }
 }
 
-const nameOf = (bytes) => hex(digest(bytes));
+export const nameOf = (bytes) => hex(digest(bytes));
