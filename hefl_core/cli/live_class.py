@@ -19,6 +19,7 @@ from hefl_core.classroom.custody import DEALER_FREE, DEALT, ONE, Held
 from hefl_core.classroom.live_class import LiveClass, Settings
 from hefl_core.classroom.open_class import OpenClass
 from hefl_core.classroom.page_files import digests
+from hefl_core.classroom.qr import qr_text
 from hefl_core.classroom.question import MOST_QUESTIONS_BYTES, Question, Sheet, parse_question, parse_questions
 from hefl_core.classroom.state import ResultState
 from hefl_core.cli.files import kept, output, require_different
@@ -150,13 +151,11 @@ class _Wall:
 
     def show(self) -> None:
         """The address, the code, and who could read what."""
-        from hefl_core.classroom.qr import qr_text
-
         server, held = self._opened.server, self._live.settings.held
         STDERR.print(qr_text(server.url), markup=False, highlight=False)
         typer.echo(server.url)
         if server.address == LOOPBACK:
-            STDERR.print("this address reaches this computer only: no other network was found", markup=False)
+            STDERR.print("this address reaches this computer only", markup=False)
         said = {
             ONE: "this computer has the key: it could read every single answer",
             DEALT: f"this computer dealt the key {held.quorum} to phones and deletes each share as it is fetched",
