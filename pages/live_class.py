@@ -88,7 +88,7 @@ def _held() -> Held:
         DEALT: _("Dealt: this computer makes the key, deals it to 5 phones, any 3 open, and deletes it"),
         DEALER_FREE: _("Without a dealer: 5 phones make the key, any 3 open; this computer never has it"),
     }
-    kind = st.radio(_("The key"), list(kinds), format_func=kinds.__getitem__, key="class:custody")
+    kind = st.radio(_("The key"), list(kinds), format_func=lambda kind: kinds[kind], key="class:custody")
     return Held() if kind == ONE else Held(kind, Quorum(3, 5), CLASSROOM_PRESET)
 
 
@@ -237,11 +237,9 @@ def _controls() -> None:
         return
     live, teacher = opened.live, opened.teacher
     row = st.container(horizontal=True)
-    following = _following(opened)
-    if following is not None:
-        label, act = following
-        if row.button(label, key="class:next", type="primary", shortcut="Right"):
-            _do(act)
+    label = _label(opened)
+    if label and row.button(label, key="class:next", type="primary", shortcut="Right"):
+        _do(lambda: _step(opened))
     if live.phase in (c.PREDICT, c.ASKING, c.SUM, c.OPENING, c.TRAINING):
         said = _("Begin this round again") if live.phase == c.TRAINING else _("Leave it closed")
         if row.button(said, key="class:give-up", icon=":material/lock:"):
@@ -250,19 +248,33 @@ def _controls() -> None:
         _do(lambda: teacher.pause(not live.paused))
 
 
-def _following(opened: OpenClass) -> tuple[str, Callable[[], object]] | None:
-    """The next step's label and verb."""
-    live, teacher = opened.live, opened.teacher
+def _label(opened: OpenClass) -> str:
+    """What the next step is called; empty where there is none."""
+    live = opened.live
     if live.phase == c.LOBBY and live.settings.held.quorum.collective and not live.holders:
-        return _("Hand the key to five phones"), teacher.name_holders
+        return _("Hand the key to five phones")
     if live.phase == c.RESULT and live.round is not None:
-        return _("End the training"), teacher.end_training
+        return _("End the training")
     return {
-        c.PREDICT: (_("Begin to answer"), teacher.begin_answers),
-        c.ASKING: (_("Add up"), teacher.add_up),
-        c.SUM: (_("Have it opened"), teacher.open_sum),
-        c.TRAINING: (_("Go on without the missing phones"), teacher.add_up),
-    }.get(live.phase)
+        c.PREDICT: _("Begin to answer"),
+        c.ASKING: _("Add up"),
+        c.SUM: _("Have it opened"),
+        c.TRAINING: _("Go on without the missing phones"),
+    }.get(live.phase, "")
+
+
+def _step(opened: OpenClass) -> None:
+    """Do the next step."""
+    teacher = opened.teacher
+    steps: dict[str, Callable[[], object]] = {
+        c.LOBBY: teacher.name_holders,
+        c.RESULT: teacher.end_training,
+        c.PREDICT: teacher.begin_answers,
+        c.ASKING: teacher.add_up,
+        c.SUM: teacher.open_sum,
+        c.TRAINING: teacher.add_up,
+    }
+    steps[opened.live.phase]()
 
 
 def _ask(opened: OpenClass) -> None:
