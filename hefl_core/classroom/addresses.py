@@ -56,7 +56,8 @@ def check_address(address: str) -> str:
         raise ParameterError(f"address: expected one such as 192.168.1.5, found {address[:80]!r}") from None
     if found.is_unspecified or not (found.is_private or found.is_loopback):
         raise ParameterError(
-            f"address: expected a private one of this computer, found {address}", "a class is for one room, not the internet"
+            f"address: expected a private one of this computer, found {address}",
+            "a class is for one room, not the internet",
         )
     return address
 

@@ -266,6 +266,11 @@ class LiveClass:
             self._predictions[seat.number] = tuple(picks)
             self.changed()
 
+    @property
+    def predicted(self) -> int:
+        """Seats that predicted."""
+        return len(self._predictions)
+
     def upload(self, kind: str, number: int, seat: Seat, body: bytes) -> str:
         """An encrypted answer, or an update of a round; its digest. Raises: Refusal (409); WireError."""
         with self.lock:
