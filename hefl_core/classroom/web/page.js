@@ -114,7 +114,8 @@ function statusLine() {
   return ["question", "sum", "training"].includes(state.phase) ? `${t("waiting", { arrived: state.arrived, of: state.of })} ${here}` : here;
 }
 
-const alarm = (why) => { element("alert").textContent = why ? t("error", { why }) : ""; };
+const hint = (text) => { element("alert").textContent = text; };
+const alarm = (why) => hint(why ? t("error", { why }) : "");
 
 // -- what the owner does ---------------------------------------------------------------------------------------------------
 
@@ -133,7 +134,7 @@ const act = {
   }),
 
   predict: (chosen, why) => guarded(async () => {
-    if (chosen === null) throw new Error(why);
+    if (chosen === null) return hint(why);
     const { id } = state.question;
     await postJson(`/prediction/${id}`, { choice: chosen });
     me.predicted.add(id);
@@ -142,7 +143,7 @@ const act = {
   }),
 
   answer: (chosen, why) => guarded(async () => {
-    if (chosen === null) throw new Error(why);
+    if (chosen === null) return hint(why);
     const { question } = state;
     me.busy = true;
     draw();
@@ -226,8 +227,8 @@ async function work(now) {
   if (now.question) me.asked[now.question.id] = now.question;
   me.hashes ??= await json("/hashes");
   if (now.phase === "ceremony") await makeKey(now.ceremony);
+  else if (now.custody === "dealer-free" && me.holder !== null) await finishKey();
   else await openKey();
-  if (now.custody === "dealer-free") await finishKey();
   if (me.holder !== null && now.custody === "dealt" && me.share === "none") await takeShare();
   if (now.opening && me.holder !== null && me.share === "have") await attend(now);
   if (now.phase === "training") await train(now);
@@ -321,12 +322,12 @@ async function makeKey({ step, seed }) {
 
 // When the key is there: compare it with the contributions, and put the share together.
 async function finishKey() {
-  if (me.holder === null || me.share !== "none") return;
+  if (me.share !== "none") return;
+  await openKey(); // the worker compares it with the contributions
   if (!me.ceremony.has("dealing")) {
     me.share = "lost";
     return;
   }
-  await openKey(); // the worker compares it with the contributions
   await compute("receive", { sealed: await bytes("/dealing"), parameters: me.parameters });
   me.share = "have";
 }
