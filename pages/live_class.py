@@ -138,6 +138,11 @@ def _wall() -> None:
         st.metric(_("Round {n} of {all}: accuracy of the model").format(**numbers), numbers["accuracy"])
     if state.phase == c.RESULT:
         _result(state)
+    if opened.live.key.undelivered:
+        left = len(opened.live.key.undelivered)
+        st.warning(
+            _("Shares that are still on this computer: {n}. They are dropped before the first question.").format(n=left)
+        )
     _roster(state)
 
 
