@@ -1,14 +1,13 @@
 """Vectors Python to JavaScript to Python, byte for byte: what phones encrypt, open and train is what Python would."""
 
 import hashlib
-import json
 import math
 
 import numpy as np
 import pytest
 
 from hefl_core.classroom import bridge
-from hefl_core.errors import IntegrityError, ParameterError, WireError
+from hefl_core.errors import IntegrityError
 from hefl_core.ids import digest
 from hefl_core.learning.base import Examples, LocalTraining
 from hefl_core.learning.models import model_for
@@ -132,7 +131,7 @@ def test_words_are_pythons(js, held, preset):
         assert words == [3, 0, *map(int, pack(fields, world.preset.fields, world.preset.field_bits))]
 
 
-@pytest.mark.parametrize("preset", ["bfv-lean", *COLLECTIVE])
+@pytest.mark.parametrize("preset", ["bfv-lean", "bfv-threshold-strict"])
 def test_a_sum_of_both_languages_opens_exactly(js, held, preset):
     world = held(preset)
     given = answers(world.scheme, 4, max_terms=40)
@@ -140,7 +139,8 @@ def test_a_sum_of_both_languages_opens_exactly(js, held, preset):
     assert {len(raw) for raw in raws} == {bridge.upload_nbytes(world.preset)} and len(set(raws)) == 4
     vectors = [world.upload(raw, length=9) for raw in raws]
     vectors += [
-        world.scheme.encrypt(world.key, np.array(one["values"]), integers=one["integers"], **one["how"]) for one in given
+        world.scheme.encrypt(world.key, np.array(one["values"]), integers=one["integers"], **one["how"])
+        for one in given
     ]
     running = world.scheme.accumulator(world.key)
     for vector in vectors:
@@ -154,7 +154,7 @@ def test_a_sum_of_both_languages_opens_exactly(js, held, preset):
     assert np.array_equal(np.rint(opened.values / fields.step(1.0)), exact)
 
 
-@pytest.mark.parametrize("preset", COLLECTIVE)
+@pytest.mark.parametrize("preset", ["bfv-threshold-classroom", "bfv-threshold"])
 def test_partial_decryptions_are_the_same_bytes(js, held, preset):
     """Three phones' answers equal Python's, open the sum alone, and differ by set."""
     world = held(preset)
@@ -164,13 +164,15 @@ def test_partial_decryptions_are_the_same_bytes(js, held, preset):
         running.add(world.upload(raw, length=9))
     total, members = running.total(), (1, 3, 4)
     materials = [(i, bridge.phone_share(world.shares[i - 1])) for i in members]
-    found = js.run(PARTIALS, materials=materials, members=members, c1=bridge.sum_for_holders(total, world.preset), **world.given)
+    found = js.run(
+        PARTIALS, materials=materials, members=members, c1=bridge.sum_for_holders(total, world.preset), **world.given
+    )
     wanted = [world.scheme.partial_decrypt(world.shares[i - 1], total, members) for i in members]
     assert found == [partial.blocks[0] for partial in wanted]
     sent = [bridge.partial(raw, world.preset, total, i, members) for i, raw in zip(members, found, strict=True)]
     assert sent == wanted and world.scheme.open(world.key, total, sent).integers[1] == 3
     assert world.scheme.partial_decrypt(world.shares[0], total, (1, 2, 3)).blocks[0] != found[0]
-    mixed = bytes([found[0][0] ^ 1]) + found[0][1:8 * 64] + found[0][8 * 64 : -1] + bytes([found[0][-1] ^ 1])
+    mixed = bytes([found[0][0] ^ 1]) + found[0][1 : 8 * 64] + found[0][8 * 64 : -1] + bytes([found[0][-1] ^ 1])
     bad = [bridge.partial(mixed, world.preset, total, 1, members), *sent[1:]]
     with pytest.raises(IntegrityError):
         world.scheme.open(world.key, total, bad)
@@ -181,7 +183,10 @@ def noise_of(world, raw):
     ring, primes = world.scheme.ring, rlwe.data_primes(world.scheme.ring)
     words = np.frombuffer(raw, "<u8").reshape(2, len(primes), ring.degree)
     if world.quorum.collective:
-        points = [shamir.from_bytes(expose_secret(s)[: world.scheme.partial_nbytes], primes, ring.degree, "s") for s in world.shares]
+        points = [
+            shamir.from_bytes(expose_secret(s)[: world.scheme.partial_nbytes], primes, ring.degree, "s")
+            for s in world.shares
+        ]
         secret = np.zeros((len(primes), ring.degree), np.uint64)
         for i in (1, 2, 3):
             factors = [shamir.lagrange((1, 2, 3), i, p) for p in primes]
@@ -217,7 +222,12 @@ def test_noise_is_what_the_preset_states(js, held, preset):
     noise = np.concatenate([noise_of(world, raw) for raw in raws])
     ratio, spread = noise.var() / world.preset.noise_std**2, math.sqrt(2 / len(noise))
     # σ of the preset leaves out the fresh error divided by P, and the key's length varies by a hundredth from key to key.
-    extra = (2 * 2 * world.preset.degree / 3 + 1) * 10.5 / float(world.scheme.ring.primes[-1]) ** 2 / world.preset.noise_std**2
+    extra = (
+        (2 * 2 * world.preset.degree / 3 + 1)
+        * 10.5
+        / float(world.scheme.ring.primes[-1]) ** 2
+        / world.preset.noise_std**2
+    )
     assert abs(ratio - 1 - extra) < 7 * spread + 0.08, (ratio, extra, spread)
     bad = noise_of(world, js.run(ONE_ERROR_PER_PRIME, **world.given)[0])
     assert bad.std() > 2**10 * world.preset.noise_std or len(world.scheme.ring.primes) == 1
