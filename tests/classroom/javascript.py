@@ -17,7 +17,8 @@ MODULES = ("hash", "ring", "ntt", "phone", "holder", "ceremony", "train")
 ORIGIN = "http://phone.test/"
 
 HARNESS = """
-const seen = (key, value) => value instanceof Uint8Array ? { $bytes: btoa(Array.from(value, (x) => String.fromCharCode(x)).join("")) }
+const base64 = (bytes) => btoa(Array.from(bytes, (x) => String.fromCharCode(x)).join(""));
+const seen = (key, value) => value instanceof Uint8Array ? { $bytes: base64(value) }
   : typeof value === "bigint" ? { $big: value.toString() } : ArrayBuffer.isView(value) ? Array.from(value) : value;
 const revive = (key, value) => value?.$bytes !== undefined ? Uint8Array.from(atob(value.$bytes), (c) => c.charCodeAt(0))
   : value?.$big !== undefined ? BigInt(value.$big) : value;

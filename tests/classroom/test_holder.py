@@ -20,10 +20,15 @@ HOLDER = """
   // The coordinator's sum of these uploads, and what it says about it.
   const sumOf = (which) => {
     const total = m.ring.zeroElement(ring.degree, ring.data);
-    for (const k of which) m.ring.readRows(masks[k], ring.degree, ring.data, m.ring.eightBytes, "x").forEach((row, l) => m.ring.add(total[l], row, ring.data[l]));
+    for (const k of which) {
+      const rows = m.ring.readRows(masks[k], ring.degree, ring.data, m.ring.eightBytes, "x");
+      rows.forEach((row, l) => m.ring.add(total[l], row, ring.data[l]));
+    }
     return m.ring.writeRows(total, ring.data, m.ring.eightBytes);
   };
-  const ask = (holder, which, { active = [1, 3, 5], own = masks[0], topic = "question 1", terms = which.length, c1 = sumOf(which), seats = which, addends = which } = {}) => {
+  const ask = (holder, which, changed = {}) => {
+    const { active = [1, 3, 5], own = masks[0], topic = "question 1" } = changed;
+    const { terms = which.length, c1 = sumOf(which), seats = which, addends = which } = changed;
     try {
       const members = seats.map((seat) => ({ seat, digest: "" }));
       const own_ = own && { topic, name: m.holder.nameOf(own) };
@@ -118,7 +123,11 @@ def test_bad_randomness_refuses(js, held, source, words):
       if (encrypt().length !== 1) throw new Error("control failed");
       const kept = Object.getOwnPropertyDescriptor(globalThis, "crypto");
       Object.defineProperty(globalThis, "crypto", {{ value: {source}, configurable: true }});
-      try {{ return encrypt(); }} finally {{ if (kept) Object.defineProperty(globalThis, "crypto", kept); else delete globalThis.crypto; }}
+      try {{
+        return encrypt();
+      }} finally {{
+        if (kept) Object.defineProperty(globalThis, "crypto", kept); else delete globalThis.crypto;
+      }}
     """
     with pytest.raises(JavaScriptError, match=words):
         js.run(body, answers=answers(world.scheme, 1, max_terms=40), **world.given)

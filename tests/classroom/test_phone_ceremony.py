@@ -31,8 +31,8 @@ MAKE = """
   // What the server carries: sealed shares, never a share. Each phone keeps its own.
   const carried = phones.map((_, j) => phones.map((_, i) => (i === j ? dealt[i][j] : sealed(i, j))));
   const shares = carried.map((to, j) => c.shareOf(ring, to.map((bytes, i) => (i === j ? bytes : arrived(i, j, bytes))), j + 1));
-  return { a: m.ring.writeRows(a, ring.primes, m.ring.eightBytes), parts, commitments, shares, dealt, carried: [carried[1][0], carried[3][4]],
-    secrets: phones.map((one) => one.secret), aloud: c.shortFingerprint(given.seed, parts) };
+  return { a: m.ring.writeRows(a, ring.primes, m.ring.eightBytes), parts, commitments, shares, dealt,
+    carried: [carried[1][0], carried[3][4]], secrets: phones.map((one) => one.secret), aloud: c.shortFingerprint(given.seed, parts) };
 """
 MADE = """
   const parameters = JSON.parse(given.parameters), ring = m.phone.openRing(parameters), c = m.ceremony, { parts } = given;
@@ -120,9 +120,12 @@ def test_an_altered_sealed_share_is_refused(made):
     body = """
       const context = c.contextOf(given.seed, parts, 1, 2), text = new Uint8Array(40).map((_, at) => at);
       const whole = c.seal(ring, parts[1], a, text, context);
-      const open = (bytes) => { try { return c.unseal(ring, phone(1), a, bytes, context); } catch (error) { return error.message; } };
+      const open = (bytes) => {
+        try { return c.unseal(ring, phone(1), a, bytes, context); } catch (error) { return error.message; }
+      };
       const places = [0, 8 * 4096 * 2 - 3, 8 * 4096 * 2 + 3, 8 * 4112 * 2 + 7, whole.length - 33, whole.length - 1];
-      return [open(whole), ...places.map((place) => open(whole.with(place, whole[place] ^ 1))), open(whole.subarray(1)), open(whole.subarray(0, -1))];
+      const altered = places.map((place) => open(whole.with(place, whole[place] ^ 1)));
+      return [open(whole), ...altered, open(whole.subarray(1)), open(whole.subarray(0, -1))];
     """
     control, *altered = made.run(body)
     assert control == bytes(range(40)) and len(altered) == 8
@@ -134,7 +137,9 @@ def test_a_sealed_share_serves_one_sender_and_one_recipient(made):
       const context = (i, j, seed = given.seed) => c.contextOf(seed, parts, i, j);
       const whole = c.seal(ring, parts[1], a, new Uint8Array(40), context(1, 2));
       const tried = [[2, context(1, 2)], [1, context(3, 2)], [1, context(1, 3)], [1, context(1, 2, new Uint8Array(32))]];
-      return tried.map(([k, where]) => { try { return c.unseal(ring, phone(k), a, whole, where); } catch (e) { return e.message; } });
+      return tried.map(([k, where]) => {
+        try { return c.unseal(ring, phone(k), a, whole, where); } catch (error) { return error.message; }
+      });
     """
     assert all("altered, or is not for this phone" in found for found in made.run(body))
 

@@ -53,7 +53,10 @@ def test_hashes_are_the_standards(js):
 
 def test_digests_and_messagepack_are_pythons(js):
     name, members = "bfv-threshold/epoch-1/" + 64 * "a", (1, 4, 5)
-    body = "return [m.hash.digest(m.hash.text('a'), m.hash.text('bc')), m.holder.packed(given.n), m.holder.packed(given.n, 4, given.s), m.holder.packed(given.s)]"
+    body = """
+      const { digest, text } = m.hash, { packed } = m.holder;
+      return [digest(text('a'), text('bc')), packed(given.n), packed(given.n, 4, given.s), packed(given.s)];
+    """
     found = js.run(body, n=name, s=members)
     assert found == [digest(b"a", b"bc"), encode(name), encode((name, 4, members)), encode(members)]
 
@@ -71,11 +74,13 @@ def test_products_equal_the_schoolbooks(js, preset):
           for (let j = 0; fill !== "random" && j < N; j++) m.ring.setWord(a, j, fill === "top" ? top : prime.value / 2n);
           const small = m.ring.ternary(N, m.ring.secureRandom);
           const words = Array.from({ length: N }, (_, j) => m.ring.wordOf(b, j));
-          const quick = m.ring.timesSmall(fourier, m.ring.prepareLarge(fourier, a, prime), fourier.forward(small), prime);
-          const rows = m.ring.timesRow(fourier, m.ring.prepareDigits(fourier, a, prime), m.ring.prepareDigits(fourier, b, prime), prime);
-          found.push(m.ring.equal([quick], [m.ring.timesByHand(a, small, prime)]), m.ring.equal([rows], [m.ring.timesByHand(a, words, prime)]));
+          const { timesSmall, timesRow, prepareLarge, prepareDigits, timesByHand, equal } = m.ring;
+          const quick = timesSmall(fourier, prepareLarge(fourier, a, prime), fourier.forward(small), prime);
+          const rows = timesRow(fourier, prepareDigits(fourier, a, prime), prepareDigits(fourier, b, prime), prime);
+          const byHand = timesByHand(a, words, prime);
+          found.push(equal([quick], [timesByHand(a, small, prime)]), equal([rows], [byHand]));
           rows.low[5] ^= 1;
-          found.push(!m.ring.equal([rows], [m.ring.timesByHand(a, words, prime)]));
+          found.push(!equal([rows], [byHand]));
         }
       }
       return found;
@@ -111,7 +116,8 @@ def test_the_transform_is_seals(js, held, preset):
       const { ring, ntt } = m, primes = given.primes.map(ring.openPrime);
       const read = ring.readRows(given.words, given.degree, primes, ring.eightBytes, "x");
       const there = read.map((row, l) => ntt.ntt(row, primes[l])), back = there.map((row, l) => ntt.inverseNtt(row, primes[l]));
-      return [ring.writeRows(there, primes, ring.eightBytes), ring.writeRows(back, primes, ring.eightBytes), ring.writeRows(there, primes, ring.fewBytes)];
+      const write = (element, widthOf) => ring.writeRows(element, primes, widthOf);
+      return [write(there, ring.eightBytes), write(back, ring.eightBytes), write(there, ring.fewBytes)];
     """
     there, back, few = js.run(body, primes=[str(p) for p in primes], degree=degree, words=element.tobytes())
     wanted = rlwe.ntt(element, primes)
@@ -124,7 +130,10 @@ def test_words_are_pythons(js, held, preset):
     world = held(preset)
     step = world.scheme.fields(4).step(1.0)
     cases = [(max_terms, [0.0, 1.0, -1.0, 0.5 * step, 1.5 * step, -2.5 * step, 0.3]) for max_terms in (1, 2, 4, 16)]
-    body = "return given.cases.map(([n, v]) => m.phone.wordsOf(JSON.parse(given.parameters), [3, 0], v, { bound: 1, max_terms: n }))"
+    body = """
+      const parameters = JSON.parse(given.parameters);
+      return given.cases.map(([n, v]) => m.phone.wordsOf(parameters, [3, 0], v, { bound: 1, max_terms: n }));
+    """
     found = js.run(body, cases=cases, **world.given)
     for (terms, values), words in zip(cases, found, strict=True):
         fields = world.scheme.fields(terms).quantise(np.array(values), 1.0)
