@@ -45,9 +45,7 @@ class PhoneKey:
 # -- from here to the phones -------------------------------------------------------------------------------------------
 
 
-def phone_key(
-    key: PublicKey, preset: Preset, *, dealer_free: bool = False, min_cohort: int | None = None
-) -> PhoneKey:
+def phone_key(key: PublicKey, preset: Preset, *, dealer_free: bool = False, min_cohort: int | None = None) -> PhoneKey:
     """The public key as phones read it.
 
     Leaks: nothing that the key itself does not say.

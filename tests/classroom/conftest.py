@@ -6,7 +6,7 @@ from hefl_core.schemes.ring.bfv import BFVScheme
 from tests.classroom import javascript
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def js(tmp_path_factory):
     """The phone's modules, in Node or Chromium."""
     yield from javascript.started(tmp_path_factory.mktemp("phone"))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,7 +17,8 @@ MODULES = ("hash", "ring", "ntt", "phone", "holder", "ceremony", "train")
 ORIGIN = "http://phone.test/"
 
 HARNESS = """
-const seen = (key, value) => value instanceof Uint8Array ? { $bytes: btoa(Array.from(value, (x) => String.fromCharCode(x)).join("")) }
+const base64 = (bytes) => btoa(Array.from(bytes, (x) => String.fromCharCode(x)).join(""));
+const seen = (key, value) => value instanceof Uint8Array ? { $bytes: base64(value) }
   : typeof value === "bigint" ? { $big: value.toString() } : ArrayBuffer.isView(value) ? Array.from(value) : value;
 const revive = (key, value) => value?.$bytes !== undefined ? Uint8Array.from(atob(value.$bytes), (c) => c.charCodeAt(0))
   : value?.$big !== undefined ? BigInt(value.$big) : value;
@@ -52,6 +54,9 @@ def _read(value):
 class Engine:
     """``run(body, name=value, …)``: body is an async function's with ``m`` (modules) and ``given``."""
 
+    base: str
+    """Where ``import`` finds the files."""
+
     def run(self, body, **given):
         answer = json.loads(self._run(body, json.dumps(_shown(given))))
         if "error" in answer:
@@ -63,6 +68,8 @@ class Engine:
 
 
 class Node(Engine):
+    base = "./"
+
     def __init__(self, folder):
         # Copied beside a package.json: older Nodes read a .js file as a module only where one says so.
         shutil.copytree(WEB, folder, dirs_exist_ok=True)
@@ -84,6 +91,8 @@ class Node(Engine):
 
 
 class Browser(Engine):
+    base = ORIGIN
+
     def __init__(self, page):
         self._page = page
         page.route(f"{ORIGIN}**", self._serve)
@@ -107,7 +116,7 @@ class Browser(Engine):
 
 def started(folder):
     """Yields the engine that this machine has. Skips where it has neither."""
-    if NODE is not None:
+    if NODE is not None and not os.environ.get("HEFL_JS_IN_BROWSER"):
         yield Node(folder)
     elif CHROMIUM is not None:
         from playwright.sync_api import sync_playwright

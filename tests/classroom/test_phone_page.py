@@ -74,7 +74,10 @@ class Phone:
         self.page = self.context.new_page()
         self.errors, self.loaded = [], {}
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" and "favicon" not in m.location["url"] else None)
+        self.page.on(
+            "console",
+            lambda m: self.errors.append(m.text) if m.type == "error" and "favicon" not in m.location["url"] else None,
+        )
         self.page.on("response", lambda r: self.loaded.setdefault(r.url.split("?")[0], r.headers.get("content-length")))
         self.page.goto(url)
         self.name = name
@@ -133,10 +136,16 @@ def test_three_phones_play_a_class(browser, opened):
     until(lambda: room.live.key.public is not None and room.live.phase == "lobby")
     phones[1].page.get_by_role("heading", name="Fingerprint of the key").first.wait_for()
 
-    sheet = room.teacher.ask([Question("Have you copied homework?", ("never", "once", "often")), Question("Hours of sleep?", (), 12)], predict=True)
+    room.teacher.ask(
+        [Question("Have you copied homework?", ("never", "once", "often")), Question("Hours of sleep?", (), 12)],
+        predict=True,
+    )
     phones[0].heading("What do you expect?")
     phones[0].page.get_by_text("once").tap()
+    phones[0].page.get_by_label("Hours of sleep?").fill("8")
     phones[0].shot("predict")
+    phones[0].press("Send my prediction")
+    phones[0].heading("Prediction sent. Talk to your neighbour.")
     room.teacher.begin_answers()
     for phone, choice, hours in zip(phones, ("never", "once", "once"), (8, 7, 6), strict=True):
         phone.heading("Deine geheime Antwort" if phone.german else "Your secret answer")
@@ -164,7 +173,8 @@ def test_three_phones_play_a_class(browser, opened):
         phone.heading("Das Ergebnis" if phone.german else "The result")
         phone.shot(f"result_{phone.name[0]}")
     assert room.live.state().result.questions[0].counts == (1, 2, 0) and room.live.state().result.questions[1].mean == 7
-    assert phones[0].page.get_by_text("never: 1 of 3").is_visible() and sheet.id == 1
+    assert phones[0].page.get_by_text("never: 1 of 3 (my answer)").is_visible()
+    assert phones[0].page.get_by_text("once: 2 of 3 (my prediction)").is_visible()
 
     room.teacher.train(2)
     for phone in phones:

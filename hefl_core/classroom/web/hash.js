@@ -1,6 +1,6 @@
 // SHA-256 and SHAKE-256. A page over plain http has no crypto.subtle, so both are here (FIPS 180-4, FIPS 202).
 
-// -- SHA-256 ---------------------------------------------------------------------------------------------------------
+// -- SHA-256
 
 // The first 32 bits of the fractional parts of the cube roots of the first 64 primes.
 const CUBE_ROOTS = new Uint32Array([
@@ -13,9 +13,7 @@ const CUBE_ROOTS = new Uint32Array([
   0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7,
   0xc67178f2,
 ]);
-const START = [
-  0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
-];
+const START = [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
 
 const right = (x, n) => (x >>> n) | (x << (32 - n));
 
@@ -39,7 +37,8 @@ const schedule = new Int32Array(64);
 function compress(state, view, start) {
   for (let i = 0; i < 16; i++) schedule[i] = view.getInt32(start + 4 * i);
   for (let i = 16; i < 64; i++) {
-    const x = schedule[i - 15], y = schedule[i - 2];
+    const x = schedule[i - 15],
+      y = schedule[i - 2];
     const s0 = right(x, 7) ^ right(x, 18) ^ (x >>> 3);
     const s1 = right(y, 17) ^ right(y, 19) ^ (y >>> 10);
     schedule[i] = schedule[i - 16] + s0 + schedule[i - 7] + s1;
@@ -50,8 +49,14 @@ function compress(state, view, start) {
     const one = (h + s1 + ((e & f) ^ (~e & g)) + CUBE_ROOTS[i] + schedule[i]) | 0;
     const s0 = right(a, 2) ^ right(a, 13) ^ right(a, 22);
     const two = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-    h = g; g = f; f = e; e = (d + one) | 0;
-    d = c; c = b; b = a; a = (one + two) | 0;
+    h = g;
+    g = f;
+    f = e;
+    e = (d + one) | 0;
+    d = c;
+    c = b;
+    b = a;
+    a = (one + two) | 0;
   }
   [a, b, c, d, e, f, g, h].forEach((word, at) => (state[at] += word));
 }
@@ -61,7 +66,7 @@ export function digest(...parts) {
   return sha256(join(parts.flatMap((part) => [bigEndian(part.length), part])));
 }
 
-// -- SHAKE-256 -------------------------------------------------------------------------------------------------------
+// -- SHAKE-256
 
 const RATE = 136; // bytes of the state that are read or written between two permutations
 
@@ -72,7 +77,8 @@ const [IOTA_LOW, IOTA_HIGH] = roundConstants();
 
 function roundConstants() {
   // A shift register over x^8 + x^6 + x^5 + x^4 + 1 gives one bit for each place 2^j - 1.
-  const low = new Int32Array(24), high = new Int32Array(24);
+  const low = new Int32Array(24),
+    high = new Int32Array(24);
   let register = 1;
   for (let round = 0; round < 24; round++) {
     for (let j = 0; j < 7; j++) {
@@ -84,37 +90,61 @@ function roundConstants() {
   return [low, high];
 }
 
-const columnLow = new Int32Array(5), columnHigh = new Int32Array(5);
+const columnLow = new Int32Array(5),
+  columnHigh = new Int32Array(5);
 
 function permute(low, high) {
   for (let round = 0; round < 24; round++) {
-    for (let x = 0; x < 5; x++) { // theta: each column's parity
+    for (let x = 0; x < 5; x++) {
+      // theta: each column's parity
       columnLow[x] = low[x] ^ low[x + 5] ^ low[x + 10] ^ low[x + 15] ^ low[x + 20];
       columnHigh[x] = high[x] ^ high[x + 5] ^ high[x + 10] ^ high[x + 15] ^ high[x + 20];
     }
     for (let x = 0; x < 5; x++) {
-      const l = columnLow[(x + 1) % 5], h = columnHigh[(x + 1) % 5], before = (x + 4) % 5;
+      const l = columnLow[(x + 1) % 5],
+        h = columnHigh[(x + 1) % 5],
+        before = (x + 4) % 5;
       const addLow = columnLow[before] ^ ((l << 1) | (h >>> 31));
       const addHigh = columnHigh[before] ^ ((h << 1) | (l >>> 31));
-      for (let y = x; y < 25; y += 5) { low[y] ^= addLow; high[y] ^= addHigh; }
+      for (let y = x; y < 25; y += 5) {
+        low[y] ^= addLow;
+        high[y] ^= addHigh;
+      }
     }
-    let carriedLow = low[1], carriedHigh = high[1];
-    for (let i = 0; i < 24; i++) { // rho and pi: rotate each lane and move it
-      const to = MOVE[i], n = ROTATE[i] & 31, keptLow = low[to], keptHigh = high[to];
+    let carriedLow = low[1],
+      carriedHigh = high[1];
+    for (let i = 0; i < 24; i++) {
+      // rho and pi: rotate each lane and move it
+      const to = MOVE[i],
+        n = ROTATE[i] & 31,
+        keptLow = low[to],
+        keptHigh = high[to];
       if (ROTATE[i] & 32) [carriedLow, carriedHigh] = [carriedHigh, carriedLow];
       low[to] = n ? (carriedLow << n) | (carriedHigh >>> (32 - n)) : carriedLow;
       high[to] = n ? (carriedHigh << n) | (carriedLow >>> (32 - n)) : carriedHigh;
-      carriedLow = keptLow; carriedHigh = keptHigh;
+      carriedLow = keptLow;
+      carriedHigh = keptHigh;
     }
-    for (let y = 0; y < 25; y += 5) { chi(low, y); chi(high, y); }
-    low[0] ^= IOTA_LOW[round]; high[0] ^= IOTA_HIGH[round];
+    for (let y = 0; y < 25; y += 5) {
+      chi(low, y);
+      chi(high, y);
+    }
+    low[0] ^= IOTA_LOW[round];
+    high[0] ^= IOTA_HIGH[round];
   }
 }
 
 function chi(half, y) {
-  const a = half[y], b = half[y + 1], c = half[y + 2], d = half[y + 3], e = half[y + 4];
-  half[y] = a ^ (~b & c); half[y + 1] = b ^ (~c & d); half[y + 2] = c ^ (~d & e);
-  half[y + 3] = d ^ (~e & a); half[y + 4] = e ^ (~a & b);
+  const a = half[y],
+    b = half[y + 1],
+    c = half[y + 2],
+    d = half[y + 3],
+    e = half[y + 4];
+  half[y] = a ^ (~b & c);
+  half[y + 1] = b ^ (~c & d);
+  half[y + 2] = c ^ (~d & e);
+  half[y + 3] = d ^ (~e & a);
+  half[y + 4] = e ^ (~a & b);
 }
 
 // An endless stream of bytes that the given parts, one after the other, determine.
@@ -143,7 +173,7 @@ export class Shake256 {
 
   read(count) {
     const out = new Uint8Array(count);
-    for (let done = 0; done < count; ) {
+    for (let done = 0; done < count;) {
       if (this.used === RATE) this.#refill();
       const step = Math.min(count - done, RATE - this.used);
       out.set(this.block.subarray(this.used, this.used + step), done);
@@ -165,12 +195,15 @@ export class Shake256 {
   }
 }
 
-// -- bytes -----------------------------------------------------------------------------------------------------------
+// -- bytes
 
 export function join(parts) {
   const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
-  for (const part of parts) { out.set(part, at); at += part.length; }
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
   return out;
 }
 

@@ -11,8 +11,23 @@
 import { bigEndian, digest, hex, join, Shake256, text } from "./hash.js";
 import { inverseNtt } from "./ntt.js";
 import {
-  add, addConstant, equal, eightBytes, fewBytes, fold, invert, prepareDigits, readRows, setWord, subtract,
-  timesRow, uniformRow, wordOf, writeRows, zeroElement, zeroRow,
+  add,
+  addConstant,
+  equal,
+  eightBytes,
+  fewBytes,
+  fold,
+  invert,
+  prepareDigits,
+  readRows,
+  setWord,
+  subtract,
+  timesRow,
+  uniformRow,
+  wordOf,
+  writeRows,
+  zeroElement,
+  zeroRow,
 } from "./ring.js";
 
 const SEED_BYTES = 32;
@@ -23,13 +38,16 @@ export function openShare(ring, material, index, holders, keyId) {
   if (material.length !== size + SEED_BYTES * holders) throw new Error("share: expected another length; ask again");
   const values = readRows(material.subarray(0, size), ring.degree, ring.data, fewBytes, "share");
   const point = values.map((row, l) => inverseNtt(row, ring.data[l]));
-  const seeds = Array.from({ length: holders }, (_, j) => material.slice(size + SEED_BYTES * j).subarray(0, SEED_BYTES));
+  const seeds = Array.from({ length: holders }, (_, j) =>
+    material.slice(size + SEED_BYTES * j).subarray(0, SEED_BYTES),
+  );
   return { ring, material, index, holders, keyId, point, seeds };
 }
 
 // This holder's answer for the sum with this c1 (raw bytes) and the holders `members`, in ascending order.
 export function partialDecrypt(share, c1Bytes, members, floodBits) {
-  const { ring, index, keyId } = share, { data, fourier } = ring;
+  const { ring, index, keyId } = share,
+    { data, fourier } = ring;
   if (!members.includes(index)) throw new Error(`holder ${index}: not one of ${members}; it does not answer`);
   const c1 = readRows(c1Bytes, ring.degree, data, eightBytes, "sum");
   if (c1.every((row) => row.low.every((x) => x === 0) && row.high.every((x) => x === 0))) {
@@ -50,7 +68,8 @@ export function partialDecrypt(share, c1Bytes, members, floodBits) {
 }
 
 export function lagrange(members, index, p) {
-  let above = 1n, below = 1n;
+  let above = 1n,
+    below = 1n;
   for (const other of members.filter((one) => one !== index)) {
     above = (above * BigInt(other)) % p;
     below = (below * (BigInt(other - index) + p)) % p;
@@ -66,7 +85,9 @@ function scale(row, factor, prime) {
 
 // Numbers of f + 1 bits from words of 60 bits, the lowest limb of all coefficients first, minus 2^f.
 function flooding({ degree, data }, stream, bits) {
-  const limbs = Math.ceil((bits + 1) / 60), bytes = stream.read(8 * degree * limbs), view = new DataView(bytes.buffer);
+  const limbs = Math.ceil((bits + 1) / 60),
+    bytes = stream.read(8 * degree * limbs),
+    view = new DataView(bytes.buffer);
   const parts = Array.from({ length: 4 * limbs }, () => new Float64Array(degree)); // digits of 15 bits
   for (let limb = 0; limb < limbs; limb++) {
     const width = Math.min(60, bits + 1 - 60 * limb);
@@ -77,7 +98,7 @@ function flooding({ degree, data }, stream, bits) {
   }
   return data.map((prime) => {
     const row = fold(parts, 15, prime);
-    addConstant(row, prime.value - (2n ** BigInt(bits)) % prime.value, prime);
+    addConstant(row, prime.value - (2n ** BigInt(bits) % prime.value), prime);
     return row;
   });
 }
@@ -109,11 +130,11 @@ function one(thing) {
   return join([Uint8Array.of(0x90 + thing.length), ...thing.map(one)]);
 }
 
-// -- what a holder refuses ---------------------------------------------------------------------------------------------
+// -- what a holder refuses
 
-// It answers only for a sum that holds its own ciphertext and enough others. Its own ciphertext is opened in one sum for
-// one set of holders, ever: a second set would give the share away. One topic (a question, a round of training) is opened
-// for one list of members: two sums that differ by one student would show that student's answer.
+// It answers only for a sum that holds its own ciphertext and enough others. Its own ciphertext is opened in one sum
+// for one set of holders, ever: a second set would give the share away. One topic (a question, a round of training) is
+// opened for one list of members: two sums that differ by one student would show that student's answer.
 //
 // Its memory lives as long as the share does: both are lost with the tab, and then t others open.
 export class Holder {
@@ -127,7 +148,8 @@ export class Holder {
   // Before the owner is asked: throws with the reason when this sum must stay closed, whatever the owner says.
   // `own`: { topic, name } of what this phone sent; the name is `nameOf` its c1.
   examine({ terms, members }, c1Bytes, addends, own) {
-    if (members.length !== terms) throw new Error(`sum: ${members.length} members for ${terms} answers; it stays closed`);
+    if (members.length !== terms)
+      throw new Error(`sum: ${members.length} members for ${terms} answers; it stays closed`);
     this.#checkAddends(terms, c1Bytes, addends, own);
     this.#checkMemory(this.#entries(null, members, c1Bytes, own).slice(1));
   }
@@ -152,19 +174,30 @@ export class Holder {
 
   #entries = (active, members, c1Bytes, own) => [
     [own.name, `${nameOf(c1Bytes)} ${active}`],
-    [own.topic, members.map(({ seat }) => seat).sort((a, b) => a - b).join()],
+    [
+      own.topic,
+      members
+        .map(({ seat }) => seat)
+        .sort((a, b) => a - b)
+        .join(),
+    ],
   ];
 
   #checkSet(active) {
-    const { threshold, holders } = this.parameters.custody, { index } = this.share;
+    const { threshold, holders } = this.parameters.custody,
+      { index } = this.share;
     const ascending = active.every((one, at) => one >= 1 && one <= holders && (at === 0 || active[at - 1] < one));
     if (active.length !== threshold || !ascending || !active.includes(index)) {
-      throw new Error(`set: expected ${threshold} of ${holders} holders in ascending order with ${index}, found ${active}`);
+      throw new Error(
+        `set: expected ${threshold} of ${holders} holders in ascending order with ${index}, found ${active}`,
+      );
     }
   }
 
   #checkAddends(announced, c1Bytes, addends, own) {
-    const { ring } = this.share, { min_cohort } = this.parameters, size = c1Bytes.length;
+    const { ring } = this.share,
+      { min_cohort } = this.parameters,
+      size = c1Bytes.length;
     const terms = addends.length / size;
     if (terms !== announced || terms < min_cohort) {
       throw new Error(`sum: expected at least ${min_cohort} answers, found ${terms}; it stays closed`);

@@ -13,7 +13,8 @@ function tableOf(prime, degree) {
 }
 
 function makeTable(p, degree) {
-  const root = smallestRoot(p, degree), bits = Math.log2(degree);
+  const root = smallestRoot(p, degree),
+    bits = Math.log2(degree);
   const reversed = (j) => parseInt(j.toString(2).padStart(bits, "0").split("").reverse().join(""), 2);
   const inOrder = (base) => {
     const powers = [1n];
@@ -51,12 +52,17 @@ function rowOf(words) {
 
 // Coefficients to values.
 export function ntt(row, prime) {
-  const p = prime.value, degree = row.high.length, x = wordsOf(row), { forward } = tableOf(prime, degree);
+  const p = prime.value,
+    degree = row.high.length,
+    x = wordsOf(row),
+    { forward } = tableOf(prime, degree);
   for (let blocks = 1, half = degree / 2; half >= 1; blocks *= 2, half /= 2) {
     for (let block = 0; block < blocks; block++) {
-      const root = forward[blocks + block], start = 2 * block * half;
+      const root = forward[blocks + block],
+        start = 2 * block * half;
       for (let j = start; j < start + half; j++) {
-        const upper = x[j], lower = (x[j + half] * root) % p;
+        const upper = x[j],
+          lower = (x[j + half] * root) % p;
         x[j] = upper + lower >= p ? upper + lower - p : upper + lower;
         x[j + half] = upper < lower ? upper - lower + p : upper - lower;
       }
@@ -67,12 +73,17 @@ export function ntt(row, prime) {
 
 // Values to coefficients.
 export function inverseNtt(row, prime) {
-  const p = prime.value, degree = row.high.length, x = wordsOf(row), { backward, shrink } = tableOf(prime, degree);
+  const p = prime.value,
+    degree = row.high.length,
+    x = wordsOf(row),
+    { backward, shrink } = tableOf(prime, degree);
   for (let blocks = degree / 2, half = 1; blocks >= 1; blocks /= 2, half *= 2) {
     for (let block = 0; block < blocks; block++) {
-      const root = backward[blocks + block], start = 2 * block * half;
+      const root = backward[blocks + block],
+        start = 2 * block * half;
       for (let j = start; j < start + half; j++) {
-        const upper = x[j], lower = x[j + half];
+        const upper = x[j],
+          lower = x[j + half];
         x[j] = upper + lower >= p ? upper + lower - p : upper + lower;
         x[j + half] = ((upper < lower ? upper - lower + p : upper - lower) * root) % p;
       }

@@ -10,39 +10,62 @@ const code = decodeURIComponent(location.hash.slice(1));
 
 const me = {
   language: kept.language ?? (navigator.language.startsWith("de") ? "de" : "en"),
-  name: kept.name ?? "", token: kept.token ?? null, seat: kept.seat ?? null,
-  code: code, codeGiven: code !== "",
+  name: kept.name ?? "",
+  token: kept.token ?? null,
+  seat: kept.seat ?? null,
+  code: code,
+  codeGiven: code !== "",
   answers: kept.answers ?? [], // { text, answer }
   sent: kept.sent ?? {}, // topic -> { digest, chosen, body? }
-  expected: kept.expected ?? {}, predicted: new Set(), asked: {},
-  holder: null, share: "none", parameters: null, fingerprint: null, hashes: null,
-  examined: {}, said: {}, parted: new Set(), allRounds: false,
-  aloud: null, agreed: false, stopped: false, ceremony: new Set(),
-  rows: null, trains: false, update: null, updates: new Set(),
+  expected: kept.expected ?? {}, // question -> what this phone predicted
+  asked: {},
+  holder: null,
+  share: "none",
+  parameters: null,
+  fingerprint: null,
+  hashes: null,
+  examined: {},
+  said: {},
+  parted: new Set(),
+  allRounds: false,
+  aloud: null,
+  agreed: false,
+  stopped: false,
+  ceremony: new Set(),
+  rows: null,
+  trains: false,
+  update: null,
+  updates: new Set(),
   busy: false,
 };
 let state = null;
 
 function keep() {
   const { language, name, token, seat, answers, expected } = me;
-  const sent = Object.fromEntries(Object.entries(me.sent).map(([topic, { digest, chosen }]) => [topic, { digest, chosen }]));
+  const sent = Object.fromEntries(
+    Object.entries(me.sent).map(([topic, { digest, chosen }]) => [topic, { digest, chosen }]),
+  );
   localStorage.setItem(STORE, JSON.stringify({ language, name, token, seat, answers, expected, sent }));
 }
 
-// -- the class's computer ------------------------------------------------------------------------------------------------
+// -- the class's computer
 
 async function ask(path, how = {}) {
-  const answer = await fetch(path, { ...how, headers: { ...how.headers, ...(me.token ? { "X-Hefl-Token": me.token } : {}) } });
+  const answer = await fetch(path, {
+    ...how,
+    headers: { ...how.headers, ...(me.token ? { "X-Hefl-Token": me.token } : {}) },
+  });
   if (answer.ok) return answer;
   const said = await answer.json().catch(() => ({ error: answer.statusText }));
   throw Object.assign(new Error(said.error), { status: answer.status });
 }
 const json = async (path) => (await ask(path)).json();
 const bytes = async (path) => new Uint8Array(await (await ask(path)).arrayBuffer());
-const post = async (path, body, headers = {}) => (await ask(path, { method: "POST", body, headers: { "X-Hefl": "1", ...headers } })).json();
+const post = async (path, body, headers = {}) =>
+  (await ask(path, { method: "POST", body, headers: { "X-Hefl": "1", ...headers } })).json();
 const postJson = (path, body) => post(path, JSON.stringify(body), { "Content-Type": "application/json" });
 
-// -- the worker ----------------------------------------------------------------------------------------------------------
+// -- the worker
 
 const worker = new Worker("/web/worker.js", { type: "module" });
 const waiting = new Map();
@@ -58,7 +81,7 @@ const compute = (job, given) =>
     worker.postMessage({ number, job, given });
   });
 
-// -- drawing ---------------------------------------------------------------------------------------------------------------
+// -- drawing
 
 const element = (id) => document.getElementById(id);
 const t = (name, filled) => views.texts(me)(name, filled);
@@ -68,23 +91,41 @@ let drawn = "";
 function screen() {
   if (me.token === null) return ["join", ""];
   if (state === null) return ["connecting", ""];
-  const { phase, question, opening, result, round, ceremony } = state, asked = opening && [opening.id, opening.yes, opening.no, me.examined[opening.id], me.said[opening.id], me.parted.has(opening.id)];
+  const { phase, question, opening, result, round, ceremony } = state,
+    asked = opening && [
+      opening.id,
+      opening.yes,
+      opening.no,
+      me.examined[opening.id],
+      me.said[opening.id],
+      me.parted.has(opening.id),
+    ];
   const topic = views.topicOf(state);
   switch (phase) {
-    case "predict": return ["predict", [question.id, me.predicted.has(question.id)]];
-    case "question": return me.sent[topic] ? ["sent", topic] : ["question", [question.id, me.busy]];
-    case "sum": return ["sum", topic];
-    case "opening": return opening && me.parameters ? ["opening", asked] : ["sum", topic];
-    case "result": return ["result", [result?.id, result?.kind]];
-    case "ceremony": return ceremony ? ["ceremony", [ceremony, me.aloud, me.agreed, me.stopped]] : ["lobby", ""];
-    case "training": return ["training", [round, asked, me.trains, me.rows !== null, me.update?.number, topic in me.sent]];
-    case "closed": return ["closed", ""];
-    default: return ["lobby", [me.holder, me.share, me.fingerprint]];
+    case "predict":
+      return ["predict", [question.id, question.id in me.expected]];
+    case "question":
+      return me.sent[topic] ? ["sent", topic] : ["question", [question.id, me.busy]];
+    case "sum":
+      return ["sum", topic];
+    case "opening":
+      return opening && me.parameters ? ["opening", asked] : ["sum", topic];
+    case "result":
+      return ["result", [result?.id, result?.kind]];
+    case "ceremony":
+      return ceremony ? ["ceremony", [ceremony, me.aloud, me.agreed, me.stopped]] : ["lobby", ""];
+    case "training":
+      return ["training", [round, asked, me.trains, me.rows !== null, me.update?.number, topic in me.sent]];
+    case "closed":
+      return ["closed", ""];
+    default:
+      return ["lobby", [me.holder, me.share, me.fingerprint, me.parameters !== null]];
   }
 }
 
 function draw() {
-  const [name, about] = screen(), now = JSON.stringify([name, about, me.language, me.holder]);
+  const [name, about] = screen(),
+    now = JSON.stringify([name, about, me.language, me.holder]);
   document.documentElement.lang = me.language;
   document.title = t("title");
   element("language").textContent = t("language");
@@ -93,7 +134,8 @@ function draw() {
   if (now === drawn) return;
   const before = drawn;
   drawn = now;
-  const made = name === "connecting" ? [views.h("h1", { tabindex: "-1" }, t("connecting"))] : views[name](me, state, act);
+  const made =
+    name === "connecting" ? [views.h("h1", { tabindex: "-1" }, t("connecting"))] : views[name](me, state, act);
   element("main").replaceChildren(...made.filter(Boolean));
   drawFoot();
   // A screen reader follows to the new heading; not on the first drawing, and not away from a half-filled form.
@@ -111,69 +153,97 @@ function statusLine() {
   const bots = state.seats.filter((seat) => seat.bot).length;
   const here = t("phones", { n: state.seats.length, bots });
   if (state.paused) return t("paused");
-  return ["question", "sum", "training"].includes(state.phase) ? `${t("waiting", { arrived: state.arrived, of: state.of })} ${here}` : here;
+  return ["question", "sum", "training"].includes(state.phase)
+    ? `${t("waiting", { arrived: state.arrived, of: state.of })} ${here}`
+    : here;
 }
 
-const hint = (text) => { element("alert").textContent = text; };
+const hint = (text) => {
+  element("alert").textContent = text;
+};
 const alarm = (why) => hint(why ? t("error", { why }) : "");
 
-// -- what the owner does ---------------------------------------------------------------------------------------------------
+// -- what the owner does
 
 async function guarded(work) {
   alarm("");
-  try { await work(); } catch (error) { alarm(error.message); }
+  try {
+    await work();
+  } catch (error) {
+    alarm(error.message);
+  }
   draw();
 }
 
 const act = {
-  join: (name, typed) => guarded(async () => {
-    const found = await postJson("/join", { code: me.codeGiven ? me.code : typed.toUpperCase(), name, lang: me.language });
-    Object.assign(me, { token: found.token, seat: found.seat, holder: found.holder, name: found.name ?? name });
-    keep();
-    listen();
-  }),
+  join: (name, typed) =>
+    guarded(async () => {
+      const found = await postJson("/join", {
+        code: me.codeGiven ? me.code : typed.toUpperCase(),
+        name,
+        lang: me.language,
+      });
+      Object.assign(me, { token: found.token, seat: found.seat, holder: found.holder, name: found.name ?? name });
+      keep();
+      listen();
+    }),
 
-  predict: (chosen, why) => guarded(async () => {
-    if (chosen === null) return hint(why);
-    const { id } = state.question;
-    await postJson(`/prediction/${id}`, { choice: chosen });
-    me.predicted.add(id);
-    me.expected[id] = chosen;
-    keep();
-  }),
+  predict: (chosen, why) =>
+    guarded(async () => {
+      if (chosen === null) return hint(why);
+      const { id } = state.question;
+      await postJson(`/prediction/${id}`, { choice: chosen });
+      me.expected[id] = chosen;
+      keep();
+    }),
 
-  answer: (chosen, why) => guarded(async () => {
-    if (chosen === null) return hint(why);
-    const { question } = state;
-    me.busy = true;
-    draw();
-    try {
-      await openKey();
-      await send(`question ${question.id}`, `/answer/${question.id}`, integersOf(question, chosen), [0], question, chosen);
-    } finally {
-      me.busy = false;
-    }
-    question.questions.forEach((part, at) =>
-      me.answers.push({ text: part.text, answer: part.kind === "number" ? String(chosen[at]) : part.choices[chosen[at]] }));
-    keep();
-  }),
+  answer: (chosen, why) =>
+    guarded(async () => {
+      if (chosen === null) return hint(why);
+      const { question } = state;
+      me.busy = true;
+      draw();
+      try {
+        await openKey();
+        await send(
+          `question ${question.id}`,
+          `/answer/${question.id}`,
+          integersOf(question, chosen),
+          [0],
+          question,
+          chosen,
+        );
+      } finally {
+        me.busy = false;
+      }
+      question.questions.forEach((part, at) =>
+        me.answers.push({
+          text: part.text,
+          answer: part.kind === "number" ? String(chosen[at]) : part.choices[chosen[at]],
+        }),
+      );
+      keep();
+    }),
 
-  consent: (id, yes, allRounds = false) => guarded(async () => {
-    await postJson(`/consent/${id}`, { yes });
-    me.said[id] = yes;
-    me.allRounds ||= yes && allRounds;
-    react();
-  }),
+  consent: (id, yes, allRounds = false) =>
+    guarded(async () => {
+      await postJson(`/consent/${id}`, { yes });
+      me.said[id] = yes;
+      me.allRounds ||= yes && allRounds;
+      react();
+    }),
 
-  agree: (same) => guarded(async () => {
-    me[same ? "agreed" : "stopped"] = true;
-    react();
-  }),
+  agree: (same) =>
+    guarded(async () => {
+      me[same ? "agreed" : "stopped"] = true;
+      react();
+    }),
 
-  train: () => guarded(async () => {
-    me.trains = true;
-    react();
-  }),
+  train: () =>
+    guarded(async () => {
+      me.trains = true;
+      react();
+    }),
 
   save: () => {
     const page = document.implementation.createHTMLDocument(t("answers_head"));
@@ -181,10 +251,19 @@ const act = {
     page.head.append(views.h("meta", { charset: "utf-8" }));
     page.body.append(
       views.h("h1", {}, `${t("answers_head")}: ${me.name}`),
-      views.h("ol", {}, me.answers.map(({ text, answer }) => views.h("li", {}, `${text} ${answer}`))),
+      views.h(
+        "ol",
+        {},
+        me.answers.map(({ text, answer }) => views.h("li", {}, `${text} ${answer}`)),
+      ),
       views.h("h2", {}, t("digest")),
-      views.h("ul", {}, Object.entries(me.sent).map(([topic, { digest }]) => views.h("li", {}, `${topic}: ${digest}`))),
-      views.h("h2", {}, t("key_head")), views.h("p", {}, me.fingerprint ?? ""),
+      views.h(
+        "ul",
+        {},
+        Object.entries(me.sent).map(([topic, { digest }]) => views.h("li", {}, `${topic}: ${digest}`)),
+      ),
+      views.h("h2", {}, t("key_head")),
+      views.h("p", {}, me.fingerprint ?? ""),
     );
     const blob = new Blob([`<!doctype html>\n${page.documentElement.outerHTML}`], { type: "text/html" });
     const link = views.h("a", { href: URL.createObjectURL(blob), download: "hefl-class.html" });
@@ -201,24 +280,36 @@ const act = {
 // Choices become 0 and 1, a number becomes itself and a 1 that counts it.
 const integersOf = (question, chosen) =>
   question.questions.flatMap((part, at) =>
-    part.kind === "number" ? [chosen[at], 1] : part.choices.map((_, place) => Number(place === chosen[at])));
+    part.kind === "number" ? [chosen[at], 1] : part.choices.map((_, place) => Number(place === chosen[at])),
+  );
 
 // Encrypt and send. The server's digest of what arrived must be the digest of what was made here.
 async function send(topic, path, integers, values, how, chosen) {
-  const { body, digest } = await compute("encrypt", { topic, integers, values, how: { bound: how.bound, max_terms: how.max_terms } });
+  const { body, digest } = await compute("encrypt", {
+    topic,
+    integers,
+    values,
+    how: { bound: how.bound, max_terms: how.max_terms },
+  });
   const found = await post(path, body);
   if (found.digest !== digest) throw new Error(`${found.digest} ≠ ${digest}`);
   me.sent[topic] = { digest, chosen, body };
   keep();
 }
 
-// -- what the class asks of this phone ----------------------------------------------------------------------------------------
+// -- what the class asks of this phone
 
 let chain = Promise.resolve();
 
 // One thing after the other; what fails is shown, and tried again at the next state.
 function react() {
-  chain = chain.then(() => work(state)).then(() => alarm(""), (error) => alarm(error.message)).then(draw);
+  chain = chain
+    .then(() => work(state))
+    .then(
+      () => alarm(""),
+      (error) => alarm(error.message),
+    )
+    .then(draw);
 }
 
 async function work(now) {
@@ -254,11 +345,15 @@ async function takeShare() {
 }
 
 async function attend(now) {
-  const { opening } = now, topic = views.topicOf(now);
+  const { opening } = now,
+    topic = views.topicOf(now);
   if (me.parted.has(opening.id) || me.said[opening.id] === false) return;
   const given = async () => ({ opening, topic, c1: await bytes(opening.c1), addends: await bytes(opening.addends) });
   if (me.examined[opening.id] === undefined) {
-    me.examined[opening.id] = await compute("examine", await given()).then(() => "", (error) => error.message);
+    me.examined[opening.id] = await compute("examine", await given()).then(
+      () => "",
+      (error) => error.message,
+    );
     draw();
   }
   // A yes to the first round of a training is a yes to the next ones that pass the same checks.
@@ -286,7 +381,13 @@ async function train(now) {
   const how = { local_epochs: round.local_epochs, learning_rate: round.learning_rate };
   // A second attempt of a round sends the same update, encrypted afresh.
   if (me.update?.number !== round.number) {
-    const found = await compute("train", { model: round.model, rows: me.rows, classes: round.classes, how, bound: round.bound });
+    const found = await compute("train", {
+      model: round.model,
+      rows: me.rows,
+      classes: round.classes,
+      how,
+      bound: round.bound,
+    });
     me.update = { number: round.number, values: found.update, accuracy: found.accuracy };
   }
   await send(`round ${round.number}`, `/update/${round.number}`, [1], me.update.values, round);
@@ -304,7 +405,10 @@ async function makeKey({ step, seed }) {
   if (step === "commitment") {
     await once("commitment", async () => {
       me.parameters = await json("/parameters");
-      await post("/commitment", (await compute("commit", { parameters: me.parameters, seed: unhex(seed), index: me.holder })).body);
+      await post(
+        "/commitment",
+        (await compute("commit", { parameters: me.parameters, seed: unhex(seed), index: me.holder })).body,
+      );
     });
   } else if (!me.ceremony.has("commitment")) {
     me.share = "lost"; // this page came too late, or was loaded again
@@ -332,7 +436,7 @@ async function finishKey() {
   me.share = "have";
 }
 
-// -- begin -------------------------------------------------------------------------------------------------------------------
+// -- begin
 
 function listen() {
   const events = new EventSource(`/events?token=${encodeURIComponent(me.token)}`);
@@ -347,8 +451,15 @@ function listen() {
     element("status").textContent = t("again");
     // A browser connects again by itself, unless the class answered with a refusal.
     if (events.readyState !== EventSource.CLOSED) return;
-    const left = await ask("/patients").then(() => false, (error) => error.status === 401);
-    if (left) { me.token = null; keep(); draw(); } else setTimeout(listen, 2000);
+    const left = await ask("/patients").then(
+      () => false,
+      (error) => error.status === 401,
+    );
+    if (left) {
+      me.token = null;
+      keep();
+      draw();
+    } else setTimeout(listen, 2000);
   };
 }
 

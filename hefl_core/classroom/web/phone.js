@@ -7,8 +7,21 @@
 
 import { hex, sha256 } from "./hash.js";
 import {
-  addSmall, eightBytes, errors, Fourier, openPrime, prepareLarge, readRows, secureRandom, setWord, add,
-  switchDown, ternary, timesSmall, writeRows, zeroRow,
+  addSmall,
+  eightBytes,
+  errors,
+  Fourier,
+  openPrime,
+  prepareLarge,
+  readRows,
+  secureRandom,
+  setWord,
+  add,
+  switchDown,
+  ternary,
+  timesSmall,
+  writeRows,
+  zeroRow,
 } from "./ring.js";
 
 // The ring of a preset, from the JSON that the class serves at /parameters.
@@ -20,7 +33,8 @@ export function openRing(parameters) {
   const data = primes.slice(0, -1);
   return {
     degree: parameters.degree,
-    primes, data, // data: the primes of a ciphertext, all but the special one
+    primes,
+    data, // data: the primes of a ciphertext, all but the special one
     q: data.reduce((product, prime) => product * prime.value, 1n),
     t: BigInt(parameters.plain_modulus),
     fourier: new Fourier(parameters.degree),
@@ -48,11 +62,12 @@ export function keyFrom(ring, b, a) {
   return { ring, b: prepare(b), a: prepare(a), rows: { b, a } };
 }
 
-// -- numbers as words --------------------------------------------------------------------------------------------------
+// -- numbers as words
 
 // Exact whole numbers first, one word each; then values as fixed-point fields, several in a word.
 export function wordsOf(parameters, integers, values, { bound, max_terms }) {
-  const t = BigInt(parameters.plain_modulus), room = Number((t - 1n) / BigInt(max_terms));
+  const t = BigInt(parameters.plain_modulus),
+    room = Number((t - 1n) / BigInt(max_terms));
   for (const number of integers) {
     if (!Number.isInteger(number) || number < 0 || number > room) {
       throw new Error(`answer: expected a whole number from 0 to ${room}, found ${number}`);
@@ -74,7 +89,8 @@ export function fieldOf(parameters, max_terms) {
 }
 
 function quantise(parameters, values, bound, max_terms) {
-  const { offset, step } = fieldOf(parameters, max_terms), factor = 1 / step(bound);
+  const { offset, step } = fieldOf(parameters, max_terms),
+    factor = 1 / step(bound);
   return values.map((value) => {
     if (!(Math.abs(value) <= bound)) throw new Error(`value: expected at most ${bound}, found ${value}; clip it first`);
     const field = Math.min(Math.max(nearest(value * factor), 1 - offset), offset - 1);
@@ -84,7 +100,8 @@ function quantise(parameters, values, bound, max_terms) {
 
 // To the nearest whole number, halves to the even one, as NumPy does.
 function nearest(x) {
-  const below = Math.floor(x), rest = x - below;
+  const below = Math.floor(x),
+    rest = x - below;
   return rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below;
 }
 
@@ -96,11 +113,12 @@ function pack(fields, { fields: perWord, field_bits }) {
   return words;
 }
 
-// -- encryption --------------------------------------------------------------------------------------------------------
+// -- encryption
 
 // A fresh ciphertext [c0, c1] of these words (BigInt below t, at most N of them).
 export function encrypt(key, words, random = secureRandom) {
-  const { ring } = key, { degree, primes, data, fourier } = ring;
+  const { ring } = key,
+    { degree, primes, data, fourier } = ring;
   const u = fourier.forward(ternary(degree, random));
   const polynomial = (prepared) => {
     // ONE error polynomial for all primes.
@@ -109,7 +127,8 @@ export function encrypt(key, words, random = secureRandom) {
     addSmall(element, e, primes);
     return switchDown(element, primes);
   };
-  const c0 = polynomial(key.b), c1 = polynomial(key.a);
+  const c0 = polynomial(key.b),
+    c1 = polynomial(key.a);
   scaledUp(ring, words).forEach((row, l) => add(c0[l], row, data[l]));
   return [c0, c1];
 }

@@ -10,16 +10,18 @@ export const HALF = 2 ** 30;
 const MASK = HALF - 1;
 const STEP = 2 ** 15; // the largest factor of multiplyAdd: all its products stay below 2^53
 
-// -- primes and rows -------------------------------------------------------------------------------------------------
+// -- primes and rows
 
 export function openPrime(decimal) {
   const value = BigInt(decimal);
   const bits = value.toString(2).length;
   if (bits > 60) throw new Error(`prime: expected at most 60 bits, found ${bits}; choose another preset`);
   return {
-    value, bits,
+    value,
+    bits,
     number: Number(value),
-    high: Number(value >> 30n), low: Number(value & BigInt(MASK)),
+    high: Number(value >> 30n),
+    low: Number(value & BigInt(MASK)),
     width: Math.ceil(bits / 8), // bytes of a residue in a share and in a partial decryption
   };
 }
@@ -49,25 +51,33 @@ function settle(row, j, h, l, prime) {
   let carry = Math.floor(l / HALF);
   h += carry;
   l -= carry * HALF;
-  if (h < 0) { h += prime.high; l += prime.low; }
-  else if (h > prime.high || (h === prime.high && l >= prime.low)) { h -= prime.high; l -= prime.low; }
+  if (h < 0) {
+    h += prime.high;
+    l += prime.low;
+  } else if (h > prime.high || (h === prime.high && l >= prime.low)) {
+    h -= prime.high;
+    l -= prime.low;
+  }
   carry = Math.floor(l / HALF);
   row.high[j] = h + carry;
   row.low[j] = l - carry * HALF;
 }
 
-export function add(a, b, prime) { // a <- a + b
+export function add(a, b, prime) {
+  // a <- a + b
   for (let j = 0; j < a.high.length; j++) settle(a, j, a.high[j] + b.high[j], a.low[j] + b.low[j], prime);
   return a;
 }
 
-export function subtract(a, b, prime) { // a <- a - b
+export function subtract(a, b, prime) {
+  // a <- a - b
   for (let j = 0; j < a.high.length; j++) settle(a, j, a.high[j] - b.high[j], a.low[j] - b.low[j], prime);
   return a;
 }
 
 export function addConstant(row, word, prime) {
-  const high = Number(word >> 30n), low = Number(word & BigInt(MASK));
+  const high = Number(word >> 30n),
+    low = Number(word & BigInt(MASK));
   for (let j = 0; j < row.high.length; j++) settle(row, j, row.high[j] + high, row.low[j] + low, prime);
 }
 
@@ -80,17 +90,23 @@ export function addSmall(element, small, primes) {
 export const equal = (a, b) =>
   a.every((row, l) => row.high.every((half, j) => half === b[l].high[j] && row.low[j] === b[l].low[j]));
 
-// -- digits ----------------------------------------------------------------------------------------------------------
+// -- digits
 
 // The residues, taken between -p/2 and p/2, as signed digits of `width` bits: residue = sum of digit_k * 2^(width k).
 export function digits(row, prime, width) {
-  const count = Math.ceil(prime.bits / width), base = 2 ** width, degree = row.high.length;
+  const count = Math.ceil(prime.bits / width),
+    base = 2 ** width,
+    degree = row.high.length;
   const out = Array.from({ length: count }, () => new Float64Array(degree));
   const perHalf = 30 / width; // 1 or 2
   for (let j = 0; j < degree; j++) {
-    let high = row.high[j], low = row.low[j];
+    let high = row.high[j],
+      low = row.low[j];
     const value = high * HALF + low;
-    if (value > prime.number / 2) { high -= prime.high; low -= prime.low; }
+    if (value > prime.number / 2) {
+      high -= prime.high;
+      low -= prime.low;
+    }
     for (let k = 0; k < count; k++) {
       const part = k < perHalf ? low : high;
       if (k === count - 1) {
@@ -98,10 +114,13 @@ export function digits(row, prime, width) {
         out[k][j] = k < perHalf ? low + high * 2 ** (30 - width * k) : high;
         break;
       }
-      const carry = Math.round(part / base), digit = part - carry * base;
+      const carry = Math.round(part / base),
+        digit = part - carry * base;
       out[k][j] = digit;
-      if (k + 1 === perHalf) { high += carry; low = 0; }
-      else if (k < perHalf) low = carry;
+      if (k + 1 === perHalf) {
+        high += carry;
+        low = 0;
+      } else if (k < perHalf) low = carry;
       else high = carry;
     }
   }
@@ -118,7 +137,7 @@ export function fold(parts, width, prime) {
   return row;
 }
 
-// -- products modulo x^N + 1 by a Fourier transform ----------------------------------------------------------------------
+// -- products modulo x^N + 1 by a Fourier transform
 
 // N real coefficients travel as N/2 complex ones, because x^(N/2) = i is a square root of -1 here: coefficient j is the
 // real part and coefficient j + N/2 the imaginary part. The twist by exp(i pi j / N) makes the cycle a negative one.
@@ -126,7 +145,8 @@ export class Fourier {
   constructor(degree) {
     this.degree = degree;
     this.size = degree / 2;
-    const size = this.size, bits = Math.log2(size);
+    const size = this.size,
+      bits = Math.log2(size);
     this.twistRe = Float64Array.from({ length: size }, (_, j) => Math.cos((Math.PI * j) / degree));
     this.twistIm = Float64Array.from({ length: size }, (_, j) => Math.sin((Math.PI * j) / degree));
     this.rootRe = Float64Array.from({ length: size / 2 }, (_, k) => Math.cos((2 * Math.PI * k) / size));
@@ -136,9 +156,12 @@ export class Fourier {
 
   forward(real) {
     const { size, order, twistRe, twistIm } = this;
-    const re = new Float64Array(size), im = new Float64Array(size);
+    const re = new Float64Array(size),
+      im = new Float64Array(size);
     for (let j = 0; j < size; j++) {
-      const x = real[j], y = real[j + size], to = order[j];
+      const x = real[j],
+        y = real[j + size],
+        to = order[j];
       re[to] = x * twistRe[j] - y * twistIm[j];
       im[to] = x * twistIm[j] + y * twistRe[j];
     }
@@ -149,10 +172,16 @@ export class Fourier {
   // Back to coefficients, rounded to whole numbers.
   rounded({ re, im }) {
     const { size, order, twistRe, twistIm, degree } = this;
-    const a = new Float64Array(size), b = new Float64Array(size), out = new Float64Array(degree);
-    for (let j = 0; j < size; j++) { a[order[j]] = re[j]; b[order[j]] = im[j]; }
+    const a = new Float64Array(size),
+      b = new Float64Array(size),
+      out = new Float64Array(degree);
+    for (let j = 0; j < size; j++) {
+      a[order[j]] = re[j];
+      b[order[j]] = im[j];
+    }
     this.#butterflies(a, b, -1);
-    let worst = 0, largest = 0;
+    let worst = 0,
+      largest = 0;
     for (let j = 0; j < size; j++) {
       const x = (a[j] * twistRe[j] + b[j] * twistIm[j]) / size;
       const y = (b[j] * twistRe[j] - a[j] * twistIm[j]) / size;
@@ -175,10 +204,16 @@ export class Fourier {
       const stride = size / (2 * half);
       for (let start = 0; start < size; start += 2 * half) {
         for (let j = 0, k = 0; j < half; j++, k += stride) {
-          const top = start + j, low = top + half, c = rootRe[k], s = sign * rootIm[k];
-          const x = re[low] * c - im[low] * s, y = re[low] * s + im[low] * c;
-          re[low] = re[top] - x; im[low] = im[top] - y;
-          re[top] += x; im[top] += y;
+          const top = start + j,
+            low = top + half,
+            c = rootRe[k],
+            s = sign * rootIm[k];
+          const x = re[low] * c - im[low] * s,
+            y = re[low] * s + im[low] * c;
+          re[low] = re[top] - x;
+          im[low] = im[top] - y;
+          re[top] += x;
+          im[top] += y;
         }
       }
     }
@@ -191,7 +226,8 @@ function reversed(number, bits) {
   return out;
 }
 
-export function pointwise(a, b, into) { // into <- into + a * b, complex
+export function pointwise(a, b, into) {
+  // into <- into + a * b, complex
   for (let j = 0; j < a.re.length; j++) {
     into.re[j] += a.re[j] * b.re[j] - a.im[j] * b.im[j];
     into.im[j] += a.re[j] * b.im[j] + a.im[j] * b.re[j];
@@ -215,12 +251,17 @@ export const prepareDigits = (fourier, row, prime) => digits(row, prime, 15).map
 export function timesRow(fourier, a, b, prime) {
   const sums = Array.from({ length: a.length + b.length - 1 }, () => zeroComplex(fourier.size));
   a.forEach((x, i) => b.forEach((y, k) => pointwise(x, y, sums[i + k])));
-  return fold(sums.map((sum) => fourier.rounded(sum)), 15, prime);
+  return fold(
+    sums.map((sum) => fourier.rounded(sum)),
+    15,
+    prime,
+  );
 }
 
 // Schoolbook product by the definition, x^N = -1: slow, for tests and for reading.
 export function timesByHand(row, small, prime) {
-  const degree = row.high.length, out = zeroRow(degree);
+  const degree = row.high.length,
+    out = zeroRow(degree);
   const words = Array.from({ length: degree }, (_, j) => wordOf(row, j));
   for (let j = 0; j < degree; j++) {
     let sum = 0n;
@@ -233,22 +274,28 @@ export function timesByHand(row, small, prime) {
   return out;
 }
 
-// -- the special prime -----------------------------------------------------------------------------------------------
+// -- the special prime
 
 // A fresh ciphertext is made modulo all primes and divided by the last, small one, P: c' = (c - r) / P with r = c mod P
 // between -P/2 and P/2. That divides the noise by P as well.
 export function switchDown(element, primes) {
-  const special = primes.at(-1), last = element.at(-1), P = special.number;
+  const special = primes.at(-1),
+    last = element.at(-1),
+    P = special.number;
   if (special.bits > 22) throw new Error(`special prime: expected at most 22 bits, found ${special.bits}`);
   return element.slice(0, -1).map((row, l) => {
-    const prime = primes[l], degree = row.high.length, out = zeroRow(degree);
-    const inverse = Number(invert(prime.value % special.value, special.value)), unit = HALF % P;
+    const prime = primes[l],
+      degree = row.high.length,
+      out = zeroRow(degree);
+    const inverse = Number(invert(prime.value % special.value, special.value)),
+      unit = HALF % P;
     for (let j = 0; j < degree; j++) {
       const r = last.low[j] > P / 2 ? last.low[j] - P : last.low[j];
       // m makes c - r + m * p divisible by P as a whole number.
       const rest = ((row.high[j] % P) * unit + (row.low[j] % P)) % P;
-      const m = ((((r - rest) % P) + P) % P) * inverse % P;
-      const high = row.high[j] + m * prime.high, low = row.low[j] - r + m * prime.low;
+      const m = (((((r - rest) % P) + P) % P) * inverse) % P;
+      const high = row.high[j] + m * prime.high,
+        low = row.low[j] - r + m * prime.low;
       const above = Math.floor(high / P);
       settle(out, j, above, ((high - above * P) * HALF + low) / P, prime);
     }
@@ -267,7 +314,7 @@ export function power(base, exponent, modulus) {
 
 export const invert = (number, prime) => power(((number % prime) + prime) % prime, prime - 2n, prime);
 
-// -- bytes -----------------------------------------------------------------------------------------------------------
+// -- bytes
 
 // Rows as little-endian words of `widthOf(prime)` bytes. Refuses another length and residues that are not below p.
 export function readRows(bytes, degree, primes, widthOf, what) {
@@ -275,9 +322,11 @@ export function readRows(bytes, degree, primes, widthOf, what) {
   if (bytes.length !== expected) throw new Error(`${what}: expected ${expected} bytes, found ${bytes.length}`);
   let at = 0;
   return primes.map((prime) => {
-    const row = zeroRow(degree), width = widthOf(prime);
+    const row = zeroRow(degree),
+      width = widthOf(prime);
     for (let j = 0; j < degree; j++, at += width) {
-      let low = 0, high = 0; // two unsigned halves of 32 bits
+      let low = 0,
+        high = 0; // two unsigned halves of 32 bits
       for (let k = Math.min(width, 4) - 1; k >= 0; k--) low = low * 256 + bytes[at + k];
       for (let k = width - 1; k >= 4; k--) high = high * 256 + bytes[at + k];
       row.low[j] = low % HALF;
@@ -298,9 +347,16 @@ export function writeRows(element, primes, widthOf) {
   element.forEach((row, l) => {
     const width = widthOf(primes[l]);
     for (let j = 0; j < degree; j++, at += width) {
-      let low = row.low[j] + (row.high[j] % 4) * HALF, high = Math.floor(row.high[j] / 4);
-      for (let k = 0; k < Math.min(width, 4); k++) { out[at + k] = low % 256; low = Math.floor(low / 256); }
-      for (let k = 4; k < width; k++) { out[at + k] = high % 256; high = Math.floor(high / 256); }
+      let low = row.low[j] + (row.high[j] % 4) * HALF,
+        high = Math.floor(row.high[j] / 4);
+      for (let k = 0; k < Math.min(width, 4); k++) {
+        out[at + k] = low % 256;
+        low = Math.floor(low / 256);
+      }
+      for (let k = 4; k < width; k++) {
+        out[at + k] = high % 256;
+        high = Math.floor(high / 256);
+      }
     }
   });
   return out;
@@ -309,7 +365,7 @@ export function writeRows(element, primes, widthOf) {
 export const eightBytes = () => 8; // ciphertexts and keys
 export const fewBytes = (prime) => prime.width; // shares and partial decryptions
 
-// -- randomness ------------------------------------------------------------------------------------------------------
+// -- randomness
 
 // Bytes from the operating system. Without them this page refuses: Math.random can be computed from its own output,
 // and whoever knows the randomness of a ciphertext reads what is in it.
@@ -328,7 +384,8 @@ export function secureRandom(count) {
 // True random bytes repeat like this once in 2^128: a source that does is broken, not unlucky.
 let previous = "";
 function refuseRepetition(head) {
-  const first = head.subarray(0, 16).join(), second = head.subarray(16).join();
+  const first = head.subarray(0, 16).join(),
+    second = head.subarray(16).join();
   if (first === second || first + second === previous) {
     throw new Error("randomness: this browser's source repeats itself; nothing is encrypted with it");
   }
@@ -338,7 +395,7 @@ function refuseRepetition(head) {
 // Coefficients -1, 0, 1, equally likely. 255 = 3 * 85: below it each remainder by 3 is equally likely.
 export function ternary(degree, random) {
   const out = new Float64Array(degree);
-  for (let done = 0; done < degree; ) {
+  for (let done = 0; done < degree;) {
     for (const byte of random(degree - done + 32)) {
       if (byte < 255 && done < degree) out[done++] = (byte % 3) - 1;
     }
@@ -350,7 +407,8 @@ const ONES = Uint8Array.from({ length: 256 }, (_, byte) => byte.toString(2).repl
 
 // The difference of two counts of 21 coins: standard deviation 3.24, as SEAL and the Python code draw errors.
 export function errors(degree, random) {
-  const bytes = random(6 * degree), out = new Float64Array(degree);
+  const bytes = random(6 * degree),
+    out = new Float64Array(degree);
   const coins = (at) => ONES[bytes[at]] + ONES[bytes[at + 1]] + ONES[bytes[at + 2] & 31];
   for (let j = 0; j < degree; j++) out[j] = coins(6 * j) - coins(6 * j + 3);
   return out;
@@ -358,12 +416,17 @@ export function errors(degree, random) {
 
 // Uniform residues by rejection: words of 8 bytes, cut to the prime's bits, kept where they are below the prime.
 export function uniformRow(degree, prime, random) {
-  const row = zeroRow(degree), highMask = 2 ** Math.max(0, prime.bits - 30) - 1, lowMask = 2 ** Math.min(30, prime.bits) - 1;
-  for (let done = 0; done < degree; ) {
-    const bytes = random(8 * (degree - done)), view = new DataView(bytes.buffer, bytes.byteOffset);
+  const row = zeroRow(degree),
+    highMask = 2 ** Math.max(0, prime.bits - 30) - 1,
+    lowMask = 2 ** Math.min(30, prime.bits) - 1;
+  for (let done = 0; done < degree;) {
+    const bytes = random(8 * (degree - done)),
+      view = new DataView(bytes.buffer, bytes.byteOffset);
     for (let at = 0; at < bytes.length; at += 8) {
-      const first = view.getUint32(at, true), second = view.getUint32(at + 4, true);
-      const low = first & MASK & lowMask, high = (((second << 2) | (first >>> 30)) & highMask) >>> 0;
+      const first = view.getUint32(at, true),
+        second = view.getUint32(at + 4, true);
+      const low = first & MASK & lowMask,
+        high = (((second << 2) | (first >>> 30)) & highMask) >>> 0;
       if (high < prime.high || (high === prime.high && low < prime.low)) {
         row.low[done] = low;
         row.high[done++] = high;

@@ -2,7 +2,8 @@
 // The model is W (features x classes) row by row, then b: the order of the Python trainer, which it follows to float32.
 
 export function train(model, { features, labels }, classes, { local_epochs, learning_rate }) {
-  const theta = Float32Array.from(model), rate = Math.fround(learning_rate);
+  const theta = Float32Array.from(model),
+    rate = Math.fround(learning_rate);
   for (let epoch = 0; epoch < local_epochs; epoch++) {
     const slope = gradient(theta, features, labels, classes);
     for (let k = 0; k < theta.length; k++) theta[k] -= Math.fround(rate * slope[k]);
@@ -12,7 +13,8 @@ export function train(model, { features, labels }, classes, { local_epochs, lear
 }
 
 function gradient(theta, features, labels, classes) {
-  const slope = new Float64Array(theta.length), bias = theta.length - classes;
+  const slope = new Float64Array(theta.length),
+    bias = theta.length - classes;
   features.forEach((row, n) => {
     const probability = softmax(scores(theta, row, classes));
     probability[labels[n]] -= 1; // the slope of cross-entropy by the scores is softmax minus one-hot
@@ -31,7 +33,8 @@ export function scores(theta, row, classes) {
 }
 
 function softmax(values) {
-  const top = Math.max(...values), powers = values.map((value) => Math.exp(value - top)); // exp cannot overflow
+  const top = Math.max(...values),
+    powers = values.map((value) => Math.exp(value - top)); // exp cannot overflow
   const sum = powers.reduce((a, b) => a + b);
   return powers.map((value) => value / sum);
 }

@@ -49,7 +49,8 @@ const jobs = {
   // -- a key without a dealer --------------------------------------------------------------------------------------
 
   commit({ parameters, seed, index }) {
-    const ring = openRing(parameters), a = ceremony.commonPolynomial(ring, seed);
+    const ring = openRing(parameters),
+      a = ceremony.commonPolynomial(ring, seed);
     making = { ring, a, seed, index, custody: parameters.custody, own: ceremony.contribute(ring, a) };
     return { body: ceremony.commitmentOf(making.own.bytes) };
   },
@@ -75,13 +76,13 @@ const jobs = {
     const { ring, a, seed, index, custody, own, parts } = making;
     const dealt = ceremony.deal(ring, own.secret, custody, index);
     making.kept = dealt[index - 1];
-    const seal = (bytes, j) =>
-      ceremony.seal(ring, parts[j], a, bytes, ceremony.contextOf(seed, parts, index, j + 1));
+    const seal = (bytes, j) => ceremony.seal(ring, parts[j], a, bytes, ceremony.contextOf(seed, parts, index, j + 1));
     return { body: join(dealt.flatMap((bytes, j) => (j + 1 === index ? [] : [seal(bytes, j)]))) };
   },
 
   receive({ sealed, parameters }) {
-    const { ring, a, seed, index, custody, own, parts, kept } = making, size = sealed.length / (custody.holders - 1);
+    const { ring, a, seed, index, custody, own, parts, kept } = making,
+      size = sealed.length / (custody.holders - 1);
     const dealt = parts.map((_, i) => {
       if (i + 1 === index) return kept;
       const place = i + 1 < index ? i : i - 1; // my own is not among those that were sent to me
