@@ -143,7 +143,7 @@ class LiveClass:
             question=self._question_state() if shown and self.sheet else None,
             opening=self._opening_state(), result=self.result, round=self._round_state(),
             ceremony=self._ceremony_state(),
-            predictions=self._predicted() if self.phase == RESULT and self._predictions else None,
+            predictions=self._predicted() if self.phase == RESULT and self.sheet and self._predictions else None,
             closed_because=self.said,
         )  # fmt: skip
 
