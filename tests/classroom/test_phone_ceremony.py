@@ -32,7 +32,8 @@ MAKE = """
   const carried = phones.map((_, j) => phones.map((_, i) => (i === j ? dealt[i][j] : sealed(i, j))));
   const shares = carried.map((to, j) => c.shareOf(ring, to.map((bytes, i) => (i === j ? bytes : arrived(i, j, bytes))), j + 1));
   return { a: m.ring.writeRows(a, ring.primes, m.ring.eightBytes), parts, commitments, shares, dealt,
-    carried: [carried[1][0], carried[3][4]], secrets: phones.map((one) => one.secret), aloud: c.shortFingerprint(given.seed, parts) };
+    carried: [carried[1][0], carried[3][4]], secrets: phones.map((one) => one.secret),
+    aloud: c.shortFingerprint(given.seed, parts) };
 """
 MADE = """
   const parameters = JSON.parse(given.parameters), ring = m.phone.openRing(parameters), c = m.ceremony, { parts } = given;

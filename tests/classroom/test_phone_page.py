@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.browser import ARGUMENTS, CHROMIUM
+from hefl_core.classroom.bots import Player
 from hefl_core.classroom.custody import Held
 from hefl_core.classroom.live_class import LiveClass, Settings
 from hefl_core.classroom.page_files import page_files
+from hefl_core.classroom.phone_client import PhoneClient
 from hefl_core.classroom.question import Question
 from hefl_core.classroom.server import ClassServer
 from hefl_core.classroom.teacher import Teacher
@@ -31,17 +33,32 @@ SHOTS = os.environ.get("HEFL_SHOTS")
 class Class:
     """A class on loopback, reached under a name that browsers do not take for a secure origin."""
 
-    def __init__(self, monkeypatch, held, cohort=3):
+    def __init__(self, monkeypatch, held, *, cohort=3, name=NAME):
         self.live = LiveClass(Settings(held=held, seats=12, min_cohort=cohort))
         self.server = ClassServer(self.live, page_files(), "127.0.0.1")
-        self.origin = f"http://{NAME}:{self.server.port}"
-        monkeypatch.setattr(ClassServer, "host", property(lambda server: f"{NAME}:{server.port}"))
+        self.origin = f"http://{name}:{self.server.port}"
+        monkeypatch.setattr(ClassServer, "host", property(lambda server: f"{name}:{server.port}"))
+        self.players = []
         self.teacher = Teacher(self.live)
         self.server.start()
 
     @property
     def url(self):
         return f"{self.origin}/#{self.live.seats.code}"
+
+    def seat(self, count):
+        """Phones that are Python clients; they say yes to every opening."""
+        for _ in range(count):
+            client = PhoneClient("127.0.0.1", self.server.port)
+            client.join(self.live.seats.code, "")
+            self.players.append(Player(client))
+            self.players[-1].start()
+        until(lambda: all(self.live.present(one.client.seat) for one in self.players))
+
+    def end(self):
+        for player in self.players:
+            player.stop()
+        self.server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +81,7 @@ def opened(monkeypatch):
 
     yield open_class
     for one in made:
-        one.server.stop()
+        one.end()
 
 
 class Phone:
@@ -202,3 +219,91 @@ def test_three_phones_play_a_class(browser, opened):
         phone.heading("Die Klasse ist zu Ende" if phone.german else "The class has ended")
         assert phone.errors == []
     assert json.loads(phones[2].page.evaluate("localStorage.getItem('hefl-class')"))["name"] == "Çağla"
+
+
+def test_a_dealt_share_is_handed_out_once_and_a_loaded_page_says_so(browser, opened):
+    """A browser and two Python phones hold 2 of 3: both languages' answers open one sum. A reload keeps seat and answers,
+    not the share; the two others still open.
+    """
+    room = opened(Held("dealt", Quorum(2, 3)), name="127.0.0.1")
+    anna = Phone(browser, room.url, "Anna").join()
+    anna.heading("You are in, Anna.")
+    room.seat(2)
+    for player in room.players[:1]:
+        player._agrees = False  # so that the browser is one of the two that answer
+    room.teacher.name_holders()
+    anna.page.get_by_role("heading", name="You hold share 1 of 3.").wait_for()
+    anna.page.get_by_text("The teacher's computer dealt the key and says that it deleted it.").wait_for()
+    anna.shot("lobby_holder")
+    for yes in (True, False):
+        room.teacher.ask([Question("Tea or coffee?", ("tea", "coffee"))])
+        anna.heading("Your secret answer")
+        anna.page.get_by_text("coffee", exact=True).tap()
+        anna.press("Encrypt and send")
+        anna.heading("Sent, encrypted")
+        until(lambda: room.live.state().arrived == 3)
+        room.teacher.add_up()
+        anna.heading("The answers are being added")
+        room.teacher.open_sum()
+        anna.heading("Open the sum?")
+        if yes:
+            anna.page.get_by_text("Checked: your own answer is in it").wait_for()
+            anna.press("Yes, open")
+        anna.heading("The result")
+        assert sum(room.live.state().result.counts) == 3 and room.live.state().result.counts[1] >= 1
+        if yes:
+            anna.page.reload()
+            anna.heading("The result")
+            until(lambda: room.live.present(1))
+            for player in room.players:
+                player._agrees = True
+    anna.page.get_by_text("My answers", exact=True).tap()
+    assert anna.page.locator("#answers_head li").count() == 2 and anna.page.locator("#where").inner_text() == "Seat 1"
+    room.teacher.ask([Question("Again?", ("yes", "no"))])
+    anna.page.get_by_text("no", exact=True).tap()
+    anna.press("Encrypt and send")
+    anna.page.get_by_text("your share was lost with the old one").wait_for()
+    assert anna.errors == [e for e in anna.errors if "409" in e]  # the share that was asked for a second time
+
+
+MEASURED = """() => {
+  const seen = [...document.querySelectorAll("body *")].filter((one) => one.checkVisibility());
+  const texts = seen.filter((one) => [...one.childNodes].some((part) => part.nodeType === 3 && part.textContent.trim()));
+  const targets = seen.filter((one) => one.matches("button, summary, .choice, input:not([type=radio])"));
+  return {
+    smallest: Math.min(...texts.map((one) => parseFloat(getComputedStyle(one).fontSize))),
+    targets: targets.map((one) => { const box = one.getBoundingClientRect(); return [one.tagName, box.width, box.height]; }),
+    nameless: seen.filter((one) => one.matches("input") && !one.labels.length).length,
+    wide: document.documentElement.scrollWidth,
+    headings: seen.filter((one) => one.tagName === "H1").length,
+    submit: document.querySelector("button[type=submit]")?.getBoundingClientRect().bottom,
+  };
+}"""
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+def test_the_page_fits_a_hand_and_little_is_loaded(browser, opened, locale):
+    """Letters of 16 px, targets of 44, a name for every field, nothing wider than the phone, a heading per screen, and at
+    most 600 kB before the key; the button to send is within reach.
+    """
+    room = opened(Held(), name="127.0.0.1")
+    phone = Phone(browser, room.url, "Ben", locale=locale)
+    screens = [phone.page.evaluate(MEASURED)]
+    phone.join()
+    phone.heading("Du bist dabei, Ben." if phone.german else "You are in, Ben.")
+    screens.append(phone.page.evaluate(MEASURED))
+    room.seat(2)
+    room.teacher.ask([Question("Have you ever copied homework from a neighbour?", ("never", "once", "often"))])
+    phone.heading("Deine geheime Antwort" if phone.german else "Your secret answer")
+    screens.append(phone.page.evaluate(MEASURED))
+    phone.page.get_by_text("often").tap()
+    phone.press("Verschlüsseln und senden" if phone.german else "Encrypt and send")
+    phone.heading("Verschlüsselt gesendet" if phone.german else "Sent, encrypted")
+    screens.append(phone.page.evaluate(MEASURED))
+    for found in screens:
+        assert found["smallest"] >= 16 and found["wide"] <= 390 and found["headings"] == 1 and found["nameless"] == 0
+        assert all(min(size) >= 44 for _, *size in found["targets"])
+    assert screens[2]["submit"] <= 844
+    sizes = {url: int(size or 0) for url, size in phone.loaded.items() if not url.endswith("/key")}
+    assert f"{room.origin}/web/worker.js" in sizes and 50_000 < sum(sizes.values()) < 600_000
+    assert all(url.startswith(room.origin) for url in phone.loaded)
