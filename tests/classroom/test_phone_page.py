@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.browser import ARGUMENTS, CHROMIUM
+from hefl_core.classroom import bridge
 from hefl_core.classroom.bots import Player
 from hefl_core.classroom.custody import Held
 from hefl_core.classroom.live_class import CLOSED, LiveClass, Settings
@@ -312,3 +313,41 @@ def test_the_page_fits_a_hand_and_little_is_loaded(browser, opened, locale):
     sizes = {url: int(size or 0) for url, size in phone.loaded.items() if not url.endswith("/key")}
     assert f"{room.origin}/web/worker.js" in sizes and 50_000 < sum(sizes.values()) < 600_000
     assert all(url.startswith(room.origin) for url in phone.loaded)
+
+
+def test_a_phone_says_why_it_refuses_and_offers_no_yes(browser, opened):
+    """The sum is said to hold one answer less, or another phone's instead of mine; the control of the next question passes."""
+    room = opened(Held("dealt", Quorum(2, 3)), name="127.0.0.1")
+    anna = Phone(browser, room.url, "Anna").join()
+    anna.heading("You are in, Anna.")
+    room.seat(3)
+    for player in room.players:
+        player._agrees = False
+    room.teacher.name_holders()
+    size = bridge.upload_nbytes(room.live.settings.held.scheme.preset) // 2
+    faults = (
+        (lambda found: found[size:], "expected at least 3 answers, found 3; it stays closed"),
+        (lambda found: found[size:] + found[-size:], "my own answer is not in it"),
+        (lambda found: found, ""),
+    )
+    for change, words in faults:
+        serve = lambda route, change=change: route.fulfill(body=change(route.fetch().body()))  # noqa: E731
+        anna.page.route("**/addends/*", serve)
+        room.teacher.ask([Question("Tea or coffee?", ("tea", "coffee"))])
+        anna.choose("coffee")
+        anna.press("Encrypt and send")
+        anna.heading("Sent, encrypted")
+        until(lambda: room.live.state().arrived == 4)
+        room.teacher.add_up()
+        room.teacher.open_sum()
+        anna.heading("Open the sum?")
+        said = "This phone refuses to open it" if words else "Checked: your own answer is in it"
+        anna.page.get_by_text(said).wait_for()
+        assert re.search(words, anna.page.locator("main").inner_text())
+        assert anna.page.get_by_role("button", name="Yes, open").count() == (0 if words else 1)
+        anna.shot(f"refused_{bool(words)}")
+        anna.press("No")
+        anna.page.get_by_text("You said no.").wait_for()
+        if room.live.phase == "opening":
+            room.teacher.give_up()
+        anna.page.unroute("**/addends/*")
