@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.browser import ARGUMENTS, CHROMIUM
+from hefl_core.classroom import bridge
 from hefl_core.classroom.bots import Player
 from hefl_core.classroom.custody import Held
-from hefl_core.classroom.live_class import LiveClass, Settings
+from hefl_core.classroom.live_class import CLOSED, LiveClass, Settings
 from hefl_core.classroom.page_files import page_files
 from hefl_core.classroom.phone_client import PhoneClient
 from hefl_core.classroom.question import Question
@@ -58,6 +59,8 @@ class Class:
     def end(self):
         for player in self.players:
             player.stop()
+        if self.live.phase != CLOSED:
+            self.teacher.close()
         self.server.stop()
 
 
@@ -107,6 +110,9 @@ class Phone:
 
     def press(self, name):
         self.page.get_by_role("button", name=name, exact=True).tap()
+
+    def choose(self, text):
+        self.page.locator(".choice").filter(has_text=text).tap()
 
     def heading(self, text):
         self.page.get_by_role("heading", name=text, level=1).wait_for()
@@ -158,7 +164,7 @@ def test_three_phones_play_a_class(browser, opened):
         predict=True,
     )
     phones[0].heading("What do you expect?")
-    phones[0].page.get_by_text("once").tap()
+    phones[0].choose("once")
     phones[0].page.get_by_label("Hours of sleep?").fill("8")
     phones[0].shot("predict")
     phones[0].press("Send my prediction")
@@ -169,7 +175,7 @@ def test_three_phones_play_a_class(browser, opened):
         button = "Verschlüsseln und senden" if phone.german else "Encrypt and send"
         phone.press(button)  # nothing chosen: it says so and sends nothing
         phone.page.get_by_role("alert").filter(has_text="Wähle" if phone.german else "Choose").wait_for()
-        phone.page.get_by_text(choice).tap()
+        phone.choose(choice)
         phone.page.get_by_label("Hours of sleep?").fill(str(hours))
         phone.shot(f"question_{phone.name[0]}")
         phone.press(button)
@@ -238,7 +244,7 @@ def test_a_dealt_share_is_handed_out_once_and_a_loaded_page_says_so(browser, ope
     for yes in (True, False):
         room.teacher.ask([Question("Tea or coffee?", ("tea", "coffee"))])
         anna.heading("Your secret answer")
-        anna.page.get_by_text("coffee", exact=True).tap()
+        anna.choose("coffee")
         anna.press("Encrypt and send")
         anna.heading("Sent, encrypted")
         until(lambda: room.live.state().arrived == 3)
@@ -260,7 +266,7 @@ def test_a_dealt_share_is_handed_out_once_and_a_loaded_page_says_so(browser, ope
     anna.page.get_by_text("My answers", exact=True).tap()
     assert anna.page.locator("#answers_head li").count() == 2 and anna.page.locator("#where").inner_text() == "Seat 1"
     room.teacher.ask([Question("Again?", ("yes", "no"))])
-    anna.page.get_by_text("no", exact=True).tap()
+    anna.choose("no")
     anna.press("Encrypt and send")
     anna.page.get_by_text("your share was lost with the old one").wait_for()
     assert anna.errors == [e for e in anna.errors if "409" in e]  # the share that was asked for a second time
@@ -296,7 +302,7 @@ def test_the_page_fits_a_hand_and_little_is_loaded(browser, opened, locale):
     room.teacher.ask([Question("Have you ever copied homework from a neighbour?", ("never", "once", "often"))])
     phone.heading("Deine geheime Antwort" if phone.german else "Your secret answer")
     screens.append(phone.page.evaluate(MEASURED))
-    phone.page.get_by_text("often").tap()
+    phone.choose("often")
     phone.press("Verschlüsseln und senden" if phone.german else "Encrypt and send")
     phone.heading("Verschlüsselt gesendet" if phone.german else "Sent, encrypted")
     screens.append(phone.page.evaluate(MEASURED))
@@ -307,3 +313,41 @@ def test_the_page_fits_a_hand_and_little_is_loaded(browser, opened, locale):
     sizes = {url: int(size or 0) for url, size in phone.loaded.items() if not url.endswith("/key")}
     assert f"{room.origin}/web/worker.js" in sizes and 50_000 < sum(sizes.values()) < 600_000
     assert all(url.startswith(room.origin) for url in phone.loaded)
+
+
+def test_a_phone_says_why_it_refuses_and_offers_no_yes(browser, opened):
+    """The sum is said to hold one answer less, or another phone's instead of mine; the control of the next question passes."""
+    room = opened(Held("dealt", Quorum(2, 3)), name="127.0.0.1")
+    anna = Phone(browser, room.url, "Anna").join()
+    anna.heading("You are in, Anna.")
+    room.seat(3)
+    for player in room.players:
+        player._agrees = False
+    room.teacher.name_holders()
+    size = bridge.upload_nbytes(room.live.settings.held.scheme.preset) // 2
+    faults = (
+        (lambda found: found[size:], "expected at least 3 answers, found 3; it stays closed"),
+        (lambda found: found[size:] + found[-size:], "my own answer is not in it"),
+        (lambda found: found, ""),
+    )
+    for change, words in faults:
+        serve = lambda route, change=change: route.fulfill(body=change(route.fetch().body()))  # noqa: E731
+        anna.page.route("**/addends/*", serve)
+        room.teacher.ask([Question("Tea or coffee?", ("tea", "coffee"))])
+        anna.choose("coffee")
+        anna.press("Encrypt and send")
+        anna.heading("Sent, encrypted")
+        until(lambda: room.live.state().arrived == 4)
+        room.teacher.add_up()
+        room.teacher.open_sum()
+        anna.heading("Open the sum?")
+        said = "This phone refuses to open it" if words else "Checked: your own answer is in it"
+        anna.page.get_by_text(said).wait_for()
+        assert re.search(words, anna.page.locator("main").inner_text())
+        assert anna.page.get_by_role("button", name="Yes, open").count() == (0 if words else 1)
+        anna.shot(f"refused_{bool(words)}")
+        anna.press("No")
+        anna.page.get_by_text("You said no.").wait_for()
+        if room.live.phase == "opening":
+            room.teacher.give_up()
+        anna.page.unroute("**/addends/*")

@@ -132,14 +132,15 @@ function draw() {
   element("where").textContent = me.seat === null || me.token === null ? t("title") : t("seat", { seat: me.seat });
   element("status").textContent = statusLine();
   if (now === drawn) return;
-  const before = drawn;
+  const before = element("main").querySelector("h1")?.textContent;
   drawn = now;
   const made =
     name === "connecting" ? [views.h("h1", { tabindex: "-1" }, t("connecting"))] : views[name](me, state, act);
   element("main").replaceChildren(...made.filter(Boolean));
   drawFoot();
-  // A screen reader follows to the new heading; not on the first drawing, and not away from a half-filled form.
-  if (before) element("main").querySelector("h1")?.focus({ preventScroll: false });
+  // A screen reader follows to a new heading, but not on the first drawing.
+  const heading = element("main").querySelector("h1");
+  if (before && before !== heading.textContent) heading.focus();
 }
 
 function drawFoot() {
@@ -158,19 +159,23 @@ function statusLine() {
     : here;
 }
 
-const hint = (text) => {
-  element("alert").textContent = text;
-};
-const alarm = (why) => hint(why ? t("error", { why }) : "");
+// A trouble of the owner's stays until the owner does something else: forty phones that answer must not wipe it away.
+const troubles = { owner: "", work: "" };
+function tell(source, text) {
+  troubles[source] = text;
+  const shown = troubles.owner || troubles.work;
+  if (element("alert").textContent !== shown) element("alert").textContent = shown;
+}
+const hint = (text) => tell("owner", text);
 
 // -- what the owner does
 
 async function guarded(work) {
-  alarm("");
+  hint("");
   try {
     await work();
   } catch (error) {
-    alarm(error.message);
+    hint(t("error", { why: error.message }));
   }
   draw();
 }
@@ -306,8 +311,8 @@ function react() {
   chain = chain
     .then(() => work(state))
     .then(
-      () => alarm(""),
-      (error) => alarm(error.message),
+      () => tell("work", ""),
+      (error) => tell("work", t("error", { why: error.message })),
     )
     .then(draw);
 }
@@ -442,7 +447,6 @@ function listen() {
   const events = new EventSource(`/events?token=${encodeURIComponent(me.token)}`);
   events.addEventListener("state", ({ data }) => {
     state = JSON.parse(data);
-    element("alert").textContent = "";
     draw();
     react();
   });
