@@ -48,6 +48,7 @@ def grouped() -> dict[str, tuple[Entry, ...]]:
             Entry("limits", _("What HE does not stop"), "gpp_maybe", ALL),
             Entry("costs", _("Costs"), "speed"),
             Entry("your_data", _("Your data"), "upload_file"),
+            Entry("live_class", _("Live class"), "co_present"),
         ),
         _("Know it"): (
             Entry("lessons", _("Lessons"), "school"),

@@ -11,11 +11,13 @@ import typer
 from rich.table import Table
 
 from hefl_core.checks.claims.ledger import LEDGER, to_markdown
+from hefl_core.classroom.record import is_class_record
+from hefl_core.classroom.verify import ClassVerdict, verify_class
 from hefl_core.cli.files import output, require_different, write_json, write_text
 from hefl_core.cli.streams import STDOUT
 from hefl_core.errors import IntegrityError, ParameterError
 from hefl_core.federation.record.client_heads import ClientHeads
-from hefl_core.federation.record.verify import verify_file
+from hefl_core.federation.record.verify import TranscriptVerdict, verify_file
 from hefl_core.keys.custody import Custody
 from hefl_core.keys.roster import RosterPin
 from hefl_core.schemes.flooding import Flooding, at_ceiling, flooding, wanted_answers
@@ -25,7 +27,7 @@ from hefl_core.shown import visible
 
 
 def verify(
-    transcript: Annotated[Path, typer.Argument(help="a transcript written by run --transcript")],
+    transcript: Annotated[Path, typer.Argument(help="a transcript written by run --transcript or class --transcript")],
     roster: Annotated[Path | None, typer.Option(help="the pinned roster; without it nothing is authenticated")] = None,
     heads: Annotated[
         list[Path] | None,
@@ -34,10 +36,16 @@ def verify(
     json: Annotated[str | None, typer.Option(callback=output, help="write the verdict as JSON; - is stdout")] = None,
 ) -> None:
     """Check a record's chain, signatures, conversation and sums, offline and without secrets. Exit 1 names the first break."""
+    if (roster or heads) and is_class_record(transcript):
+        raise ParameterError(
+            "verify: a class's record has no roster and no heads", "phones sign nothing; leave them out"
+        )
     pin = RosterPin.load(roster) if roster else None
     remembered = ClientHeads.together([ClientHeads.load(path) for path in heads]) if heads else None
     try:
-        verdict = verify_file(transcript, pin, remembered)
+        verdict: ClassVerdict | TranscriptVerdict = (
+            verify_class(transcript) if is_class_record(transcript) else verify_file(transcript, pin, remembered)
+        )
     except IntegrityError as error:
         if json:
             write_json(json, json_module.dumps({"verified": False, "first_break": str(error)}))

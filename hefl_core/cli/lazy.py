@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,7 +29,9 @@ class LazyCommand:
 
     def load(self) -> Any:
         """Import the command: a function, or a Typer application with subcommands."""
-        found = getattr(importlib.import_module(self.module), self.name)
+        # `class` cannot be the name of a function
+        attribute = f"{self.name}_" if keyword.iskeyword(self.name) else self.name
+        found = getattr(importlib.import_module(self.module), attribute)
         if not isinstance(found, typer.Typer):
             alone = typer.Typer(add_completion=False)
             alone.command(self.name)(found)

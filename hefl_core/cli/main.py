@@ -86,6 +86,11 @@ COMMANDS: Final = (
         "hefl_core.cli.room",
         "Open a room for the role play in lessons/roles, on this machine only, until Ctrl-C.",
     ),
+    LazyCommand(
+        "class",
+        "hefl_core.cli.live_class",
+        "Open a live class in this network: phones join by a QR code, encrypt their answers, and open only the sum.",
+    ),
     LazyCommand("app", "hefl_core.cli.app", "Start the application and serve it until Ctrl-C."),
     LazyCommand(
         "keys",

@@ -110,6 +110,8 @@ def test_it_has_all_of_the_application_and_no_name_that_others_use(wheel):
         f"hefl-{hefl_core.__version__}.dist-info/licenses/LICENSE",
     ):
         assert needed in names
+    web = ROOT / "hefl_core" / "classroom" / "web"
+    assert {one.relative_to(ROOT).as_posix() for one in web.iterdir()} <= set(names)
     for folder in ("pages", "lessons"):
         files = {str(one.relative_to(ROOT)) for one in (ROOT / folder).rglob("*") if one.is_file()}
         kept = {name for name in files if "__pycache__" not in name and ".ipynb_checkpoints" not in name}

@@ -39,6 +39,7 @@ OURS = {
         "message_count(*", "roster.fingerprint", "knowledge(*", "cell.state.value", "found.when", "found.key_id",
         "curve.at", "curve.nothing_from", "found.threshold", "found.holds", "found.fails", "found.silent", "found.argued",
         "found.attacks", "found.at_the_server", "found.unstopped", "found.recovered", "_numbers(rounds)",
+        "state.arrived", "state.of", "state.round.*", "addend.seat", "answer.count",
         "job.tables", "_own(files)", "note.sums", "walk.minutes(*",
     ),
     "what a widget or a caller of the same page hands over, judged there": (

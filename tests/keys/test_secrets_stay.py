@@ -107,7 +107,7 @@ def test_the_world_does_not_print_or_pickle(world) -> None:  # type: ignore[no-u
 
 
 CALLERS = {
-    "expose_secret": {"keys/sealing.py"},
+    "expose_secret": {"keys/sealing.py", "classroom/bridge.py"},  # to the share's own phone, which has no Python
     "expose_tag_key": {"keys/sealing.py", "keys/sum_tag.py", "keys/private_forms.py"},
     "pack_share": {
         "keys/sealing.py",
