@@ -42,6 +42,7 @@ from hefl_core.attacks.trials import (
     play_key_recovery,
     play_membership,
     play_multi_key,
+    play_pictures,
     play_poisoning,
     play_property,
     play_tampering,
@@ -186,6 +187,14 @@ ATTACKS: tuple[Attack, ...] = (
         UPDATE_SEATS,
         "encryption; more clients; more local steps",
         play_inversion,
+    ),
+    Attack(
+        "inverting-gradients",
+        "A picture, from a convolutional network",
+        "update",
+        UPDATE_SEATS,
+        "encryption; more clients; larger batches, more local steps",
+        play_pictures,
     ),
     Attack(
         "property",
