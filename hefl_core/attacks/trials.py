@@ -298,7 +298,9 @@ def _seen(setting: Setting, guesses: Sequence[Any], truths: Sequence[Truth]) -> 
         rng = np.random.default_rng([setting.seed, number, 3])
         for record in truth.examples.features.astype(np.float64):
             best = guess.records[int(np.argmax([scoring.psnr(one, record) for one in guess.records]))]
-            others = data.train.features[rng.choice(len(data.train), CROWD - 1, replace=False)]
+            drawn = data.train.features[rng.choice(len(data.train), 2 * CROWD, replace=False)]
+            # The record itself is among those that are drawn from, and would tie with itself.
+            others = drawn[np.any(drawn != record.astype(drawn.dtype), axis=1)][: CROWD - 1]
             place = scoring.rank(best, np.vstack([record, others]))
             found.append((place, scoring.psnr(best, record), scoring.ssim(best, record, data.image_side or 1)))
     return [Evidence(name, np.array(one, np.float64)) for name, one in zip(SEEN, zip(*found, strict=True), strict=True)]
