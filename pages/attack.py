@@ -216,9 +216,9 @@ def _pictures_measured() -> None:
     found = measured()
     st.markdown(
         _(
-            "**How often it succeeds.** A fresh model and one step on one picture are the attacker's best case. Batches, "
-            "several local steps, a model that has learned and the mean of clients leave less, as the bars say, which is luck "
-            "and no protection; encryption leaves a blind guess. Measured by `{command}`."
+            "**How often it succeeds.** A fresh model and one step on one picture are the attacker's best case. What is left "
+            "after batches, several local steps, earlier training and the mean of clients is in the bars; where it is less, that "
+            "is luck and no protection. Encryption leaves a blind guess. Measured by `{command}`."
         ).format(command=found.command)
     )
     st.plotly_chart(figures.pictures_measured(found.rates, dark=frame.dark()), key="attack:pictures")

@@ -53,6 +53,8 @@ from hefl_core.errors import ParameterError
 FAMILIES = ("update", "aggregate", "model", "cryptography", "use")
 """What an attack works on, in the order of the round."""
 NO_REMEDY = "none here"
+MINUTES = ("inverting-gradients",)
+"""Attacks whose trials from a seat at chance take minutes: run one at a time."""
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,10 @@ def test_a_forgotten_return_is_asked_about():
 
 def test_a_wrong_reconstruction_is_told_a_pixel_and_not_the_solution():
     told = lessons.exercise("01.3").verdict(lambda update: np.zeros(64))
-    assert re.match(r"pixel \d+ of record 3: expected [01]\.\d+, found 0\.0000$", told.message) and "W1" not in told.message
+    assert (
+        re.match(r"pixel \d+ of record 3: expected [01]\.\d+, found 0\.0000$", told.message)
+        and "W1" not in told.message
+    )
 
 
 def test_unknown_names():
