@@ -24,7 +24,7 @@ setup(
     ],
     package_dir={"hefl_app": ".", **{f"hefl_app.{part}": part.replace(".", "/") for part in PARTS}},
     package_data={
-        "hefl_core": ["templates/*"],
+        "hefl_core": ["templates/*", "attacks/rates.json"],
         "hefl_core.classroom": ["web/*"],
         "hefl_app": DATA,
         "": ["*.css", "*.js", "*.html", "*.ipynb", "*.md"],

@@ -20,7 +20,8 @@ from hefl_core.attacks.result import FAMILY_ALPHA, AttackResult
 from hefl_core.attacks.seat_matrix import family_at_chance
 from hefl_core.schemes.registry import load_preset
 
-ON_UPDATES = tuple(one.name for one in ATTACKS if one.family == "update" and one.name != "inversion")
+SEARCHES = ("inversion", "inverting-gradients")
+ON_UPDATES = tuple(one.name for one in ATTACKS if one.family == "update" and one.name not in SEARCHES)
 """Gradient inversion searches for each trial anew; it runs under the first scheme only."""
 CASES = (
     ("bfv-lean", 1),

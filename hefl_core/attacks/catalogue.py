@@ -43,6 +43,7 @@ from hefl_core.attacks.trials import (
     play_key_reuse,
     play_membership,
     play_multi_key,
+    play_pictures,
     play_poisoning,
     play_property,
     play_tampering,
@@ -53,6 +54,8 @@ from hefl_core.errors import ParameterError
 FAMILIES = ("update", "aggregate", "model", "cryptography", "use")
 """What an attack works on, in the order of the round."""
 NO_REMEDY = "none here"
+MINUTES = ("inverting-gradients",)
+"""Attacks whose trials from a seat at chance take minutes: run one at a time."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,14 @@ ATTACKS: tuple[Attack, ...] = (
         UPDATE_SEATS,
         "encryption; more clients; more local steps",
         play_inversion,
+    ),
+    Attack(
+        "inverting-gradients",
+        "A picture, from a convolutional network",
+        "update",
+        UPDATE_SEATS,
+        "encryption; more clients; larger batches, more local steps",
+        play_pictures,
     ),
     Attack(
         "property",

@@ -1,6 +1,7 @@
 """One record seen from five seats, and how the leak falls with clients and batch: data for the pages.
 
-Like catalogue.py, but one chosen record instead of many trials. Beside each PSNR stands the rank of the true record.
+Like catalogue.py, but one chosen record to look at. What a seat can do in general is a rate over many records (:class:`SeatRate`):
+one record is an anecdote.
 """
 
 from __future__ import annotations
@@ -13,20 +14,23 @@ import numpy as np
 from hefl_core.attacks import scoring
 from hefl_core.attacks.catalogue import run
 from hefl_core.attacks.lab import CLIENT, COORDINATOR, PLAIN, Lab, Setting
-from hefl_core.attacks.methods import gradient_inversion, record_leak
+from hefl_core.attacks.methods import gradient_inversion, inverting_gradients, record_leak
 from hefl_core.attacks.result import AttackResult
 from hefl_core.attacks.scoring import Truth
+from hefl_core.attacks.trials import CROWD
 from hefl_core.attacks.view import Doubles, View
 from hefl_core.errors import DataError
 from hefl_core.learning.base import Examples
+from hefl_core.learning.inversion_job import SearchProcess
 from hefl_core.terms.dp import Mechanism
 from hefl_core.terms.experiment import SMALLEST_COHORT
 
-CROWD = 100
-"""Candidates among which a guess should identify the victim."""
 NOTHING = 0.02
 """A share of records below this counts as none: two in a hundred."""
-SEATS_SHOWN = ("private", PLAIN, COORDINATOR, CLIENT, "with noise")
+NOISED = "with noise"
+PICTURES = "inverting-gradients"
+"""The search on pictures of a convolutional network."""
+SEATS_SHOWN = ("private", PLAIN, COORDINATOR, CLIENT, NOISED)
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,54 @@ class Portrait:
     rank: int
     detail: str
 
+
+@dataclass(frozen=True)
+class SeatRate:
+    """How often a seat's guess names its own record among ``CROWD``, and how near it comes, over many records.
+
+    Shapes: psnrs and ranks (records,). ``low`` and ``high``: 95 % interval of ``named``. A blind guess reaches ``chance``.
+    """
+
+    seat: str
+    psnrs: Doubles
+    ranks: Doubles
+
     @property
-    def is_record(self) -> bool:
-        """Whether this is the record itself; a rank alone can be luck, a distance this small cannot."""
-        return self.psnr > scoring.MATCH_DB
+    def records(self) -> int:
+        """Records that were attacked."""
+        return len(self.ranks)
+
+    @property
+    def hits(self) -> int:
+        """Records that were named."""
+        return int(np.sum(self.ranks == 1))
+
+    @property
+    def named(self) -> float:
+        """Share of the records that were named."""
+        return self.hits / self.records
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the share. Source: Wilson 1927."""
+        return scoring.wilson(self.hits, self.records)
+
+    @property
+    def psnr(self) -> float:
+        """Median PSNR in dB."""
+        return float(np.median(self.psnrs))
+
+    @property
+    def chance(self) -> float:
+        """What a blind guess reaches."""
+        return 1 / CROWD
+
+    @property
+    def p_value(self) -> float:
+        """Of as many hits by blind guessing: small where the seat does better. Exact binomial tail."""
+        from scipy.stats import binomtest  # a second to import, which no other command should wait for
+
+        return float(binomtest(self.hits, self.records, self.chance, alternative="greater").pvalue)
 
 
 @dataclass(frozen=True)
@@ -71,27 +119,16 @@ def five_seats(
     ``raw`` has the portraits in the table's own units. ``noise`` is the deviation per entry, times the clipping norm 1, on the
     update of the last portrait. Raises: DataError for a record that is not there.
     """
-    plain = Setting(dataset=dataset, batch=batch, seed=seed)
-    lab = Lab(plain)
+    settings = _settings(dataset, scheme, clients, batch, noise, seed)
+    lab = Lab(settings[PLAIN])
     if not 0 <= record < len(lab.data.train):
         raise DataError(f"record: expected 0..{len(lab.data.train) - 1}, found {record}; choose another")
-    rng = np.random.default_rng([seed, record])
-    others = np.delete(np.arange(len(lab.data.train)), record)
-    chosen = np.concatenate([[record], rng.choice(others, batch - 1, replace=False)]).astype(np.int64)
-    victim = lab.data.train.take(chosen)
-    crowd = lab.data.train.take(np.concatenate([[record], rng.choice(others, CROWD - 1, replace=False)]))
-    encrypts = scheme != "plaintext"
-    settings = {
-        PLAIN: plain,
-        COORDINATOR: plain.but(seat=COORDINATOR, scheme=scheme) if encrypts else plain,
-        CLIENT: plain.but(seat=CLIENT, clients=clients),
-        "with noise": plain.but(clip=1.0, noise=noise),
-    }
+    victim, crowd = _dealt(lab, record)
     details = {
         PLAIN: "reads the update",
         COORDINATOR: f"reads {scheme} bytes",
         CLIENT: f"reads the mean of {clients}",
-        "with noise": f"reads the update + noise {noise:g}",
+        NOISED: f"reads the update + noise {noise:g}",
     }
     first = victim.features[0].astype(np.float64)
     portraits = [Portrait("private", first, scoring.BEST_DB, 1, "the record")]
@@ -102,6 +139,57 @@ def five_seats(
     raw = tuple(restore(portrait.values.astype(np.float32)) for portrait in portraits)
     label = lab.data.classes[int(victim.labels[0])]
     return SeatRow(tuple(portraits), label, lab.data.image_side, lab.data.feature_names, raw)
+
+
+def _settings(dataset: str, scheme: str, clients: int, batch: int, noise: float, seed: int) -> dict[str, Setting]:
+    """The laboratory of each seat that is shown."""
+    plain = Setting(dataset=dataset, batch=batch, seed=seed)
+    return {
+        PLAIN: plain,
+        COORDINATOR: plain.but(seat=COORDINATOR, scheme=scheme) if scheme != "plaintext" else plain,
+        CLIENT: plain.but(seat=CLIENT, clients=clients),
+        NOISED: plain.but(clip=1.0, noise=noise),
+    }
+
+
+def _dealt(lab: Lab, record: int) -> tuple[Examples, Examples]:
+    """The victim's batch, and the candidates; the record is the first of both."""
+    rng = np.random.default_rng([lab.setting.seed, record])
+    others = np.delete(np.arange(len(lab.data.train)), record)
+    batch = np.concatenate([[record], rng.choice(others, lab.setting.batch - 1, replace=False)]).astype(np.int64)
+    crowd = np.concatenate([[record], rng.choice(others, CROWD - 1, replace=False)])
+    return lab.data.train.take(batch), lab.data.train.take(crowd)
+
+
+def naming_rate(setting: Setting, records: int = CROWD, name: str = "") -> SeatRate:
+    """The seat's guess at each of the first ``records`` records: how near it comes, and at which place the true one is.
+
+    The table's order says nothing about its records, so the first hundred are as good as any.
+    """
+    lab = Lab(setting)
+    found = []
+    for record in range(records):
+        victim, crowd = _dealt(lab, record)
+        view, truth = lab.trial(record, examples=victim)
+        found.append(_portrait(name, view, truth, crowd, ""))
+    return SeatRate(
+        name or setting.seat, np.array([one.psnr for one in found]), np.array([float(one.rank) for one in found])
+    )
+
+
+def naming_rates(
+    dataset: str = "digits",
+    *,
+    scheme: str = "bfv-lean",
+    clients: int = 5,
+    batch: int = 1,
+    noise: float = 0.1,
+    records: int = CROWD,
+    seed: int = 7,
+) -> tuple[SeatRate, ...]:
+    """Like :func:`five_seats`, but over many records: what each seat that is shown reaches in general."""
+    settings = _settings(dataset, scheme, clients, batch, noise, seed)
+    return tuple(naming_rate(setting, records, name) for name, setting in settings.items())
 
 
 def _portrait(name: str, view: View, truth: Truth, crowd: Examples, detail: str) -> Portrait:
@@ -115,11 +203,10 @@ def _portrait(name: str, view: View, truth: Truth, crowd: Examples, detail: str)
 
 @dataclass(frozen=True)
 class Film:
-    """A gradient inversion as it runs. Shapes: frames (f, features) of the first record, psnr and ranks (f,)."""
+    """A gradient inversion as it runs. Shapes: frames (f, features) of the first record, psnr (f,)."""
 
     frames: Doubles
     psnr: Doubles
-    ranks: Doubles
     target: Doubles
     side: int
 
@@ -135,26 +222,35 @@ def film(
 ) -> Film:
     """Invert the gradient of one picture of the digits, from the plain update or from ciphertext bytes.
 
-    Source: Zhu 2019 (DLG), algorithm 1; ``search`` cosine-tv: Geiping 2020, equation 4.
+    ``search`` inverting-gradients takes pictures of mnist-5000 and a convolutional network, in a process of its own.
+    Raises: RuntimeUnavailable when that process fails.
+    Source: Zhu 2019 (DLG), algorithm 1; ``search`` cosine-tv and inverting-gradients: Geiping 2020, equation 4.
     """
     setting = Setting(
         batch=batch, activation="sigmoid", seat=seat, scheme=scheme if seat != PLAIN else "plaintext", seed=seed
     )
+    if search == PICTURES:
+        setting = setting.but(dataset="mnist-5000", network="cnn", activation="relu")
     lab = Lab(setting)
     rng = np.random.default_rng([seed, record])
     others = np.delete(np.arange(len(lab.data.train)), record)
     chosen = np.concatenate([[record], rng.choice(others, batch - 1, replace=False)]).astype(np.int64)
     view, truth = lab.trial(record, examples=lab.data.train.take(chosen))
-    crowd = lab.data.train.take(np.concatenate([[record], rng.choice(others, CROWD - 1, replace=False)]))
-    metric, tv = gradient_inversion.SEARCHES[search]
-    steps = 250 if batch > 1 else 120
-    found = gradient_inversion.invert(view, metric=metric, tv=tv, side=8, steps=steps, restarts=1, seed=seed)
+    found = _searched(view, search, batch, seed)
     target = truth.examples.features[0].astype(np.float64)
     best = int(np.argmax([scoring.psnr(guess, target) for guess in found.records]))
     frames = found.frames[:, best]
     quality = np.array([scoring.psnr(frame, target) for frame in frames])
-    ranks = np.array([float(scoring.rank(frame, crowd.features)) for frame in frames])
-    return Film(frames, quality, ranks, target, 8)
+    return Film(frames, quality, target, lab.data.image_side or 1)
+
+
+def _searched(view: View, search: str, batch: int, seed: int) -> gradient_inversion.Inversion:
+    if search == PICTURES:
+        with SearchProcess() as process:
+            return inverting_gradients.invert(view, process, seed=seed)
+    metric, tv = gradient_inversion.SEARCHES[search]
+    steps = 250 if batch > 1 else 120
+    return gradient_inversion.invert(view, metric=metric, tv=tv, side=8, steps=steps, restarts=1, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -214,17 +310,18 @@ def after_steps(dataset: str, steps: Sequence[int] = (1, 2, 5, 10, 30), trials: 
 
 @dataclass(frozen=True)
 class Noised:
-    """One level of noise: the attack's result, and the ε that this noise proves for one round."""
+    """One level of noise: the attack's result, how often it names its record, and the ε that it proves for one round."""
 
     level: float
     result: AttackResult
+    rate: SeatRate
     epsilon: float
 
 
 def over_noise(
-    dataset: str, levels: Sequence[float] = (0.01, 0.05, 0.3, 1.0, 3.0), trials: int = 30, seed: int = 7
+    dataset: str, levels: Sequence[float] = (0.01, 0.05, 0.3, 1.0, 3.0), trials: int = CROWD, seed: int = 7
 ) -> tuple[Noised, ...]:
-    """One record's PSNR as noise on the clipped update grows, and (ε, δ) of one round of the run's own mechanism.
+    """One record's PSNR, and how often it is named, as noise on the clipped update grows, and (ε, δ) of one round.
 
     The attacked update carries Gaussian noise of the mechanism's size in the sum; a run adds discrete Gaussian shares.
     """
@@ -232,6 +329,7 @@ def over_noise(
         Noised(
             one,
             run("record", PLAIN, dataset=dataset, clip=1.0, noise=one, trials=trials, seed=seed),
+            naming_rate(Setting(dataset=dataset, clip=1.0, noise=one, seed=seed), trials, NOISED),
             Mechanism(1.0, one, SMALLEST_COHORT).guarantee(1).epsilon,
         )
         for one in levels

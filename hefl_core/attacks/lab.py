@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from hefl_core.errors import ParameterError
 from hefl_core.ids import client_name, digest
 from hefl_core.learning.base import Examples, LocalTraining, Parameters
 from hefl_core.learning.datasets import load_dataset
-from hefl_core.learning.models import Activation, Model, dense_model
+from hefl_core.learning.models import Activation, Model, dense_model, model_for_dataset
 from hefl_core.learning.numpy_trainer import NumpyTrainer
 from hefl_core.schemes.base import PublicKey, SecretShare
 from hefl_core.schemes.quorum import Quorum
@@ -41,7 +42,8 @@ class Setting:
     """One laboratory. ``batch``: records per client (one step on all of them, unless ``local_epochs`` or ``minibatch``).
 
     ``clip`` and ``noise``: the update is clipped to this norm, and each client adds noise of ``noise · clip`` per entry to
-    it in total (divided among the clients where the mean is what is seen).
+    it in total (divided among the clients where the mean is what is seen). ``network``: one hidden dense layer, or the model
+    ``cnn``. ``trained``: passes over half of the hold-out records before the round begins; 0: a fresh model.
     """
 
     dataset: str = "digits"
@@ -58,6 +60,8 @@ class Setting:
     imprint_bins: int = 0
     clip: float | None = None
     noise: float = 0.0
+    network: Literal["dense", "cnn"] = "dense"
+    trained: int = 0
     seed: int = 7
 
     def but(self, **changes: object) -> Setting:
@@ -82,18 +86,30 @@ class Lab:
             raise ParameterError(
                 f"batch: expected at most the {len(self.data.train)} records of {setting.dataset}, found {setting.batch}"
             )
-        features, classes = len(self.data.feature_names), len(self.data.classes)
-        self.model: Model = (
-            imprint_model(features, classes, setting.imprint_bins)
-            if setting.imprint_bins
-            else dense_model("lab", (features, setting.hidden, classes), setting.activation)
-        )
+        self.model: Model = self._architecture()
         self.theta: Parameters = (
             imprint_parameters(self.model, self.data.test.features, setting.seed)
             if setting.imprint_bins
-            else self.model.init(digest(b"hefl/attack-lab", str(setting.seed).encode()))
+            else self._first_parameters()
         )
         self.scheme = open_scheme("plaintext" if setting.seat == PLAIN else setting.scheme)
+
+    def _architecture(self) -> Model:
+        s, features, classes = self.setting, len(self.data.feature_names), len(self.data.classes)
+        if s.imprint_bins:
+            return imprint_model(features, classes, s.imprint_bins)
+        if s.network == "cnn":
+            return model_for_dataset("cnn", self.data, activation=s.activation)
+        return dense_model("lab", (features, s.hidden, classes), s.activation)
+
+    def _first_parameters(self) -> Parameters:
+        """Fresh, or trained on every second hold-out record: the clients' own records have no part in it."""
+        s = self.setting
+        theta = self.model.init(digest(b"hefl/attack-lab", str(s.seed).encode()))
+        if not s.trained:
+            return theta
+        public = self.data.test.take(np.arange(0, len(self.data.test), 2))
+        return NumpyTrainer(self.model).train(theta, public, LocalTraining(s.trained, 16, 0.1, s.seed))
 
     @cached_property
     def _keys(self) -> tuple[PublicKey, tuple[SecretShare, ...]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from statistics import NormalDist
 from typing import TypeVar
@@ -48,13 +48,14 @@ class Truth:
 
 @dataclass(frozen=True)
 class Score:
-    """Value, 95 % interval, baseline and the p-value of "no better than chance"."""
+    """Value, 95 % interval, baseline and the p-value of "no better than chance". ``values``: each trial's, where there are."""
 
     value: float
     low: float
     high: float
     prior: float
     p_value: float | None
+    values: Doubles | None = field(default=None, repr=False, compare=False)
 
 
 def wilson(successes: float, trials: int) -> tuple[float, float]:
@@ -142,7 +143,7 @@ def over_trials(
     table = fit(guesses, truths) if fit else np.array([[value(guess, truth) for truth in truths] for guess in guesses])
     low, high = wilson(float(own.sum()), len(own)) if rate else bootstrap(own)
     p_value = matched_p(table) if len(own) > 2 else None
-    return Score(float(own.mean()), low, high, float(others.mean()), p_value)
+    return Score(float(own.mean()), low, high, float(others.mean()), p_value, own)
 
 
 # -- records -------------------------------------------------------------------------------------------------------
@@ -192,6 +193,24 @@ def likeness(guesses: Sequence[Array], truths: Sequence[Truth]) -> Doubles:
     table = _standard(np.concatenate(first)) @ _standard(np.concatenate(rows)).T
     starts = [np.cumsum([0, *(len(part) for part in parts[:-1])]) for parts in (first, rows)]
     return np.asarray(np.maximum.reduceat(np.maximum.reduceat(table, starts[0], axis=0), starts[1], axis=1))
+
+
+def ssim(guess: Array, record: Array, side: int) -> float:
+    """Structural similarity of two pictures in 0..1: 1 for equal ones, near 0 for unrelated ones; a mean over 7 x 7 windows.
+
+    Shapes: (side²,) each. Source: Wang et al. 2004, equation 13, with K1 = .01 and K2 = .03; uniform windows.
+    """
+    one, other = (
+        np.lib.stride_tricks.sliding_window_view(
+            np.clip(np.asarray(rows, np.float64), 0, 1).reshape(side, side), (7, 7)
+        )
+        for rows in (guess, record)
+    )
+    m1, m2 = one.mean(axis=(2, 3)), other.mean(axis=(2, 3))
+    v1, v2 = one.var(axis=(2, 3), ddof=1), other.var(axis=(2, 3), ddof=1)
+    both = ((one - m1[..., None, None]) * (other - m2[..., None, None])).sum(axis=(2, 3)) / 48
+    c1, c2 = 0.01**2, 0.03**2
+    return float(np.mean((2 * m1 * m2 + c1) * (2 * both + c2) / ((m1**2 + m2**2 + c1) * (v1 + v2 + c2))))
 
 
 def rank(guess: Array, crowd: Array) -> int:

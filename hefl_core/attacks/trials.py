@@ -31,6 +31,7 @@ from hefl_core.attacks.methods import (
     differencing,
     distinguishing,
     gradient_inversion,
+    inverting_gradients,
     key_reuse,
     label_leak,
     membership,
@@ -46,6 +47,7 @@ from hefl_core.attacks.view import View
 from hefl_core.errors import ParameterError
 from hefl_core.learning.base import pooled
 from hefl_core.learning.datasets import load_dataset
+from hefl_core.learning.inversion_job import SearchProcess
 from hefl_core.schemes.registry import open_scheme
 
 SOURCES = {
@@ -56,6 +58,7 @@ SOURCES = {
     "imprint": "Fowl 2022 (Robbing the Fed), section 4",
     "patient": "Phong 2018, section 3",
     "inversion": "Zhu 2019 (DLG), algorithm 1; Geiping 2020, equation 4",
+    "inverting-gradients": "Geiping 2020 (Inverting Gradients), equation 4",
     "property": "Ganju 2018, section 2; Wainakh 2022",
     "membership": "Melis 2019, section 4; Ngo 2024 (2403.17775)",
     "differencing": "Pasquini 2022, section 2; Dwork 2006",
@@ -74,6 +77,9 @@ SOURCES = {
 }
 """Paper and section of each attack, by name."""
 
+SEEN = ("ranks", "psnrs", "ssim")
+CROWD = 100
+"""Candidates among which a guess should identify the victim."""
 CHANCE_TRIALS = 400
 """Trials where an attack is expected at chance."""
 SEARCH_STEPS, SEARCH_STARTS = 120, 2
@@ -84,7 +90,8 @@ SEARCH_STEPS, SEARCH_STARTS = 120, 2
 class Order:
     """What to run. None: the attack's own choice. ``threshold``: holders needed to decrypt (1: individual custody).
 
-    ``hidden``: units of the victim's model; ``search``: how an inversion matches (``inversion.SEARCHES``).
+    ``hidden``: units of the victim's model; ``trained``: passes that the model of ``inverting-gradients`` was trained before.
+    ``search``: how an inversion matches (``inversion.SEARCHES``).
     ``epoch_rounds``: rounds under one key, of ``related`` and ``delta`` (1: every round has its own).
     ``deviation``: what the client of ``delta`` does (``deviating_client.DEVIATIONS``; ``none`` is its control).
 
@@ -103,6 +110,7 @@ class Order:
     noise: float = 0.0
     trials: int | None = None
     hidden: int | None = None
+    trained: int = 0
     search: str = "dlg"
     deviation: str = deviating_client.LOUD
     seed: int = 7
@@ -122,6 +130,7 @@ class Order:
             ("local_epochs", 1, 1000),
             ("trials", 1, 1_000_000),
             ("hidden", 1, 10_000),
+            ("trained", 0, 1000),
         ):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -164,6 +173,7 @@ class OnUpdate:
     setting: dict[str, Any] = field(default_factory=dict)
     trials: int = 100
     note: Callable[[Setting, Sequence[Any], Sequence[Truth]], str] = lambda setting, guesses, truths: ""
+    more: Callable[[Setting, Sequence[Any], Sequence[Truth]], Sequence[Evidence]] = lambda setting, guesses, truths: ()
 
 
 def on_update(name: str, how: OnUpdate, order: Order) -> AttackResult:
@@ -178,6 +188,7 @@ def on_update(name: str, how: OnUpdate, order: Order) -> AttackResult:
     evidence = [Evidence("record", truths[0].examples.features.astype(np.float64)), _as_evidence(guesses[0])]
     if isinstance(guesses[0], gradient_inversion.Inversion):
         evidence += [Evidence("frames", guesses[0].frames), Evidence("losses", guesses[0].losses)]
+    evidence += how.more(lab.setting, guesses, truths)
     note = how.note(lab.setting, guesses, truths)
     return _result(
         name, order, lab.scheme.preset.name, how.metric, score, how.prior_is, trials, seconds, evidence, note
@@ -201,6 +212,7 @@ def _result(
     evidence: Sequence[Evidence] = (),
     note: str = "",
 ) -> AttackResult:
+    each = () if score.values is None else (Evidence("values", score.values),)
     return AttackResult(
         attack=name,
         seat=order.seat,
@@ -218,7 +230,7 @@ def _result(
         seed=order.seed,
         source=SOURCES[name],
         note=note,
-        evidence=tuple(evidence),
+        evidence=(*evidence, *each),
     )
 
 
@@ -261,6 +273,50 @@ def play_inversion(order: Order) -> AttackResult:
         guess, _psnr_of, _likeness_of, "PSNR in dB", setting={"activation": "sigmoid", "hidden": 32}, trials=trials
     )
     return on_update("inversion", how, order)
+
+
+def play_pictures(order: Order) -> AttackResult:
+    """Pictures from a convolutional network's gradient: the same search, process and number of steps in every seat."""
+    setting = {"dataset": "mnist-5000", "network": "cnn", "trained": order.trained}
+    with SearchProcess() as process:
+        how = OnUpdate(
+            partial(inverting_gradients.invert, process=process),
+            _psnr_of,
+            _likeness_of,
+            "PSNR in dB",
+            setting=setting,
+            trials=10,
+            note=_named_note,
+            more=_seen,
+        )
+        found = on_update("inverting-gradients", how, order)
+        return replace(found, cpu_seconds=found.cpu_seconds + process.cpu_seconds)
+
+
+def _seen(setting: Setting, guesses: Sequence[Any], truths: Sequence[Truth]) -> list[Evidence]:
+    """Of every record: place among 100 candidates, PSNR and structural similarity of the guess nearest to it."""
+    data = load_dataset(setting.dataset)
+    found = []
+    for number, (guess, truth) in enumerate(zip(guesses, truths, strict=True)):
+        rng = np.random.default_rng([setting.seed, number, 3])
+        for record in truth.examples.features.astype(np.float64):
+            best = guess.records[int(np.argmax([scoring.psnr(one, record) for one in guess.records]))]
+            drawn = data.train.features[rng.choice(len(data.train), 2 * CROWD, replace=False)]
+            # The record itself is among those that are drawn from, and would tie with itself.
+            others = drawn[np.any(drawn != record.astype(drawn.dtype), axis=1)][: CROWD - 1]
+            place = scoring.rank(best, np.vstack([record, others]))
+            found.append((place, scoring.psnr(best, record), scoring.ssim(best, record, data.image_side or 1)))
+    return [Evidence(name, np.array(one, np.float64)) for name, one in zip(SEEN, zip(*found, strict=True), strict=True)]
+
+
+def _named_note(setting: Setting, guesses: Sequence[Any], truths: Sequence[Truth]) -> str:
+    ranks, _, likenesses = (one.values for one in _seen(setting, guesses, truths))
+    hits = int(np.sum(ranks == 1))
+    low, high = scoring.wilson(hits, len(ranks))
+    return (
+        f"records named among {CROWD}: {hits} of {len(ranks)} ({low:.0%} to {high:.0%}; blindly 1 in {CROWD}); "
+        f"median structural similarity {np.median(likenesses):.2f}"
+    )
 
 
 def play_property(order: Order) -> AttackResult:

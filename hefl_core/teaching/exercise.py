@@ -124,6 +124,8 @@ class Task(Exercise):
             fault = self.judge(answer)
         except Exception as error:  # the student's code may raise anything: feedback, not a failure of ours
             fault = f"your answer raised {type(error).__name__}: {error}"
+            if "NoneType" in str(error):  # mostly the judge's own error, with what a function without a return gave
+                fault = f"there is None where a value is needed: does your function return one? ({error})"
         return AnswerVerdict(False, fault) if fault else None
 
 

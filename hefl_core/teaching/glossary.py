@@ -81,7 +81,7 @@ TERMS = (
     ),
     Term(
         "differential privacy",
-        "A bound on how much one record can change what is published, reached by adding noise.",
+        "A bound on how much one party's part (here one client's) can change what is published, reached by adding noise.",
         _WIKI + "Differential_privacy",
     ),
     Term("Dirichlet α", "How unequally labels are spread over clients; small means unequal.", _ARXIV + "1905.12022"),
@@ -141,7 +141,7 @@ TERMS = (
         "The key management service: it enrols parties, issues keys and lets them expire.",
         _WIKI + "Key_management",
     ),
-    Term("learning rate", "How far one training step goes along the gradient.", _WIKI + "Learning_rate"),
+    Term("learning rate", "How far one training step goes against the gradient.", _WIKI + "Learning_rate"),
     Term(
         "malleability",
         "That a ciphertext can be changed so that the message inside changes predictably.",

@@ -21,10 +21,10 @@ QUESTIONS = (
     PageQuestion(
         "attack",
         "plain-record",
-        "Plain learning, one record in the update. How much of the record can the server read?",
+        "Plain learning, an update of one step on one record. How much of the record can the server read?",
         ("nothing", "roughly what it looks like", "every number of it"),
         2,
-        "One division per measurement gives the record back, up to rounding.",
+        "One division per measurement gives the record back, up to rounding. Of more records or steps less comes back.",
     ),
     PageQuestion(
         "limits",

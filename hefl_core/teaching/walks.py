@@ -91,7 +91,8 @@ CLASS = Walk(
         Stop(
             page=START,
             minutes=6,
-            say="Federated learning keeps data at home. What leaves is an update. Watch the record come back from it.",
+            say="Federated learning keeps data at home. What leaves is an update. "
+            "Watch a record come back from the update of one step on it.",
             ask="Is an update a summary?",
             promises=("Patient",),
         ),
@@ -197,7 +198,7 @@ STAKEHOLDER = Walk(
         Stop(
             page=START,
             minutes=1,
-            say="This is a patient's record, computed from what ordinary federated learning sends. "
+            say="This is a patient's record, computed from the plain update of one step on it. "
             "This is what our server has.",
             ask="Which of the two would you sign for?",
             promises=("Patient",),

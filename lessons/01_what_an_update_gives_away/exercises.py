@@ -33,7 +33,8 @@ def _judge_reconstruct(answer: object) -> str:
         if not np.all(np.isfinite(found)):
             return "some pixel is not a number: did you divide by the 0 of a unit that did not move?"
         if np.max(np.abs(found - record)) > 1e-3:
-            return "not the record yet: divide the column W1[:, i] by b1[i], for the unit i whose bias moved most"
+            pixel = int(np.argmax(np.abs(found - record)))
+            return f"pixel {pixel} of record {row}: expected {record[pixel]:.4f}, found {found[pixel]:.4f}"
     return ""
 
 

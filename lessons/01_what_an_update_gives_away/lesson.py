@@ -17,7 +17,7 @@
 # %%
 import numpy as np
 
-from hefl_core.figures.ciphertext import heat
+from hefl_core.figures.ciphertext import byte_heat, heat
 from hefl_core.learning.datasets import load_dataset
 from hefl_core.learning.models import model_for_dataset
 from hefl_core.learning.numpy_trainer import loss_and_gradient
@@ -51,7 +51,8 @@ check("01.1", answer)
 
 # %% [markdown]
 # Now the client trains. It computes the **gradient**: for every parameter, how fast the error grows when this parameter
-# grows. The update is the gradient times a small negative number, the **learning rate**, so that the error shrinks.
+# grows. The update is the gradient times a small positive number, the **learning rate**, with the sign turned round: it goes
+# against the gradient, so that the error shrinks.
 
 # %%
 LEARNING_RATE = 0.1
@@ -79,7 +80,7 @@ check("01.2", answer)
 
 # %% [markdown]
 # ## One division
-# Write $x$ for the record and look at the first layer. Unit $i$ computes $z_i = \sum_k x_k W_{ki} + b_i$. By the chain
+# Write $x$ for the record and $L$ for the error, and look at the first layer. Unit $i$ computes $z_i = \sum_k x_k W_{ki} + b_i$. By the chain
 # rule the error's gradient $\delta_i = \partial L / \partial z_i$ enters twice:
 #
 # $$\frac{\partial L}{\partial W_{ki}} = x_k\,\delta_i \qquad\qquad \frac{\partial L}{\partial b_i} = \delta_i$$
@@ -109,12 +110,8 @@ def by_division(update):
 
 found = by_division(update)
 print("largest difference in any pixel:", f"{abs(found - record).max():.1e}")
-heat(
-    np.hstack([record.reshape(8, 8), np.full((8, 1), 0.5), found.reshape(8, 8)])
-    .repeat(4, 0)
-    .repeat(4, 1)[:, :64]
-    .ravel()
-)
+side_by_side = np.hstack([record.reshape(8, 8), np.full((8, 1), 0.5), found.reshape(8, 8)]).repeat(3, 0).repeat(3, 1)
+heat(np.pad(side_by_side, ((0, 0), (6, 7)), constant_values=0.5).ravel())
 
 # %% [markdown]
 # ## Is a batch safe?
@@ -163,8 +160,8 @@ from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 
 scheme = open_scheme("bfv-lean")
-public, secret_shares = scheme.keygen(Quorum(1, 5))
-ciphertext = scheme.encrypt(secret_shares[0] if scheme.preset.symmetric else public, update, max_terms=5)
+public, secret_shares = scheme.keygen(Quorum(1, 5))  # any one of five clients opens sums alone
+ciphertext = scheme.encrypt(public, update, max_terms=5)  # at most five ciphertexts will be added
 seen = np.frombuffer(b"".join(ciphertext.blocks), np.uint8)[256:]  # behind the header of its format
 read = np.resize(seen.view(np.int8), update.shape).astype(np.float64)
 print(f"{ciphertext.nbytes} bytes instead of {update.astype(np.float32).nbytes}")
@@ -173,7 +170,11 @@ print(
     f"of the ciphertext {np.corrcoef(by_division(read), record)[0, 1]:.3f}"
 )
 print(f"chance: below ±{1.96 / np.sqrt(record.size):.2f} nineteen times of twenty")
-heat(seen / 255)
+words = np.frombuffer(ciphertext.blocks[0][-(len(ciphertext.blocks[0]) // 8 * 8 - 256) :], "<u8")
+byte_heat(words, scheme.preset.prime_bits[0])
+
+# %% [markdown]
+# Each number of a ciphertext fills a few bits less than its 64: the topmost byte is left out of the picture. The rest has no pattern.
 
 # %% exercise="01.5" tags=["exercise"]
 # Everybody encrypts. What does the coordinator still learn in a round?
@@ -184,7 +185,7 @@ check("01.5", answer)
 
 # %% [markdown]
 # ## What you keep
-# - An update is not a summary: for one record it *is* the record, times a number that cancels.
+# - An update is not a summary: after one step on one record it *is* the record, times a number that cancels.
 # - Batches blur, they do not protect. Encryption takes the update itself from the coordinator's sight.
 # - Encryption hides the updates from the *coordinator*. Whoever opens the mean sees the mean: lesson 09.
 #

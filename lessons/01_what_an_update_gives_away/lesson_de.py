@@ -26,14 +26,15 @@
 
 # %% [markdown]
 # Jetzt trainiert der Client. Er berechnet den **Gradienten**: für jeden Parameter, wie schnell der Fehler mit ihm wächst. Das
-# Update ist der Gradient mal eine kleine negative Zahl, die **Lernrate**, damit der Fehler schrumpft.
+# Update ist der Gradient mal eine kleine positive Zahl, die **Lernrate**, mit umgekehrtem Vorzeichen: es geht gegen den
+# Gradienten, damit der Fehler schrumpft.
 
 # %% [markdown]
 # Flecken und Streifen, aber keine Ziffer. Bevor Sie weitergehen: raten Sie.
 
 # %% [markdown]
 # ## Eine Division
-# Sei $x$ der Datensatz. In der ersten Schicht berechnet Einheit $i$ den Wert $z_i = \sum_k x_k W_{ki} + b_i$. Nach der
+# Sei $x$ der Datensatz und $L$ der Fehler. In der ersten Schicht berechnet Einheit $i$ den Wert $z_i = \sum_k x_k W_{ki} + b_i$. Nach der
 # Kettenregel tritt der Gradient des Fehlers $\delta_i = \partial L / \partial z_i$ zweimal auf:
 #
 # $$\frac{\partial L}{\partial W_{ki}} = x_k\,\delta_i \qquad\qquad \frac{\partial L}{\partial b_i} = \delta_i$$
@@ -64,8 +65,11 @@
 # solchen **Verfahren** (Lektion 04), und dieselbe Division auf dem, was der Koordinator dann sieht.
 
 # %% [markdown]
+# Jede Zahl eines Chiffrats füllt ein paar Bits weniger als ihre 64: ihr oberstes Byte fehlt im Bild. Der Rest hat kein Muster.
+
+# %% [markdown]
 # ## Was bleibt
-# - Ein Update ist keine Zusammenfassung: bei einem Datensatz *ist* es der Datensatz, mal eine Zahl, die sich kürzt.
+# - Ein Update ist keine Zusammenfassung: nach einem Schritt auf einem Datensatz *ist* es der Datensatz, mal eine Zahl, die sich kürzt.
 # - Batches verwischen, sie schützen nicht. Verschlüsselung nimmt dem Koordinator das Update aus den Augen.
 # - Sie verbirgt die Updates vor dem *Koordinator*. Wer den Mittelwert öffnet, sieht den Mittelwert: Lektion 09.
 #

@@ -35,10 +35,11 @@ print("7 to the power 1000, mod 13 =", pow(7, 1000, 13))
 
 # %% [markdown]
 # ## Keys
-# Choose two different **primes** $p$ and $q$. Their product $n = pq$ is the **public key**: everybody may know it. The
+# Choose two different **primes** $p$ and $q$ such that $pq$ has no factor in common with $(p-1)(q-1)$ (3 and 7 would not
+# do: 3 divides 7 − 1, and decryption would have no inverse to multiply with). Their product $n = pq$ is the **public key**: everybody may know it. The
 # **secret key** is $\lambda = \operatorname{lcm}(p-1, q-1)$, the least common multiple, which nobody can compute from
-# $n$ without finding $p$ and $q$. With our tiny primes that is easy; with a real $n$ of
-# 2048 bits or more nobody can.
+# $n$ without finding $p$ and $q$. With our tiny primes that is easy; for a real $n$ of
+# 2048 bits or more no way is known that ends.
 
 # %%
 p, q = 11, 13
@@ -139,7 +140,7 @@ print(f"{TRIALS} sums: {right} right, {wrapped} wrapped around n")
 
 # %% [markdown]
 # Every sum below $n$ is exact, every other one has lost a multiple of $n$, and *nothing in the ciphertext tells*. That
-# is **overflow**. Who adds many numbers must leave **head-room**: keep each number so small that the largest possible
+# is **overflow**. To add many numbers, leave **head-room**: keep each number so small that the largest possible
 # sum stays below $n$. Lesson 03 does so for whole models.
 #
 # ## Why is it secret?
@@ -153,8 +154,10 @@ for small_n in (143, 907 * 911, 999_983 * 1_000_003):
 
 # %% [markdown]
 # Trial division needs up to $\sqrt n$ steps: two more digits of $n$ make it ten times slower. Better methods exist;
-# that 3072 bits are out of their reach (128 bits of security) is the estimate of NIST SP 800-57 part 1, table 2. And
-# that ciphertexts do not tell which of two messages they hold is Paillier's own assumption (section 4 of the paper).
+# NIST SP 800-57 part 1, table 2, estimates what they reach: 2048 bits give 112 **bits of security** (an attack takes about
+# $2^{112}$ steps), 3072 bits give 128. And that ciphertexts do not tell which of two messages they hold follows from
+# Paillier's own *assumption*, that $n$-th powers mod $n^2$ look like any other number (decisional composite residuosity,
+# section 2 of the paper; the step from it to the ciphertexts is in section 4).
 #
 # **What the mask must be**: fresh and random for each ciphertext. The library refuses what cannot work:
 

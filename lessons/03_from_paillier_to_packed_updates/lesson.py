@@ -49,7 +49,7 @@ print("restored ", np.round(whole * step, 4))
 print(f"step {step:.5f}, largest error here {np.abs(update - whole * step).max():.5f}")
 
 # %% exercise="03.1" tags=["exercise"]
-# What is the largest error that rounding to the nearest step can make, at 8 bits and bound 1.0? (three digits suffice)
+# What is the largest error that rounding to the nearest step can make, at 8 bits and bound 1.0? (three significant digits)
 largest_error = ...
 check("03.1", largest_error)
 
@@ -149,7 +149,7 @@ for what, attempt in (
         print(f"{what}: {type(error).__name__}: {error}")
 
 # %% [markdown]
-# The first refusal says "clip": shorten the update until it fits. Lesson 09 returns to what a dishonest client may still do
+# The first refusal asks to *clip*, that is to shorten the update until it fits. Lesson 09 returns to what a dishonest client may still do
 # within its bound.
 #
 # ## 5 · The real thing, one by one and packed
@@ -193,8 +193,8 @@ print(f"ratio: {slow[0] / fast[0]:,.0f} in CPU, {slow[1] / fast[1]:.0f} in bytes
 # Bytes fall by the number of fields per ciphertext. CPU falls further, because the packed preset also makes its random
 # *masks* (the rⁿ of lesson 02) from shorter exponents (Damgård, Jurik and Nielsen 2010).
 #
-# Packing costs nothing in secrecy: a coordinator sees the same kind of ciphertexts, only fewer. What it pays with is
-# precision and head-room, and those you chose with open eyes.
+# Packing costs nothing in secrecy: a coordinator sees the same kind of ciphertexts, only fewer. The price is precision, for each
+# value gets a field of few bits, and a limit on how many updates can be added.
 
 # %% exercise="03.6" tags=["exercise"]
 # The cohort grows from 8 to 16 clients; fields stay as wide. What happens to the largest error of the *mean*?

@@ -93,7 +93,7 @@ EXERCISES = (
         "04.6",
         "Find safe BFV parameters at N = 4096 with ≥ 3 fields of ≥ 14 bits, for ≥ 32 terms.",
         judge=_judge_parameters,
-        why="They obey the security tables and the noise rule, so that no sum ever decrypts wrongly.",
+        why="They obey the security tables and the noise rule, so that a sum decrypts wrongly with negligible probability only.",
         hints=(
             "Read what the refusal says: which of the numbers in it can you lower?",
             "plain_bits need not exceed fields · field_bits; narrower fields leave more of q to the noise.",

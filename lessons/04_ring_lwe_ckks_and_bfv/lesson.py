@@ -97,6 +97,28 @@ print(
     (phase(pair) - DELTA * message + q // 2) % q - q // 2,
 )
 
+# %% [markdown]
+# **A key to give away.** So far whoever encrypts needs s. From lesson 05 on clients use a **public key**: one such pair that
+# hides nothing but zero, $(p_0, p_1) = (e - a s,\; a)$. To encrypt with it draw small $u, e_1, e_2$ and send
+#
+# $$c_0 = p_0 u + \Delta m + e_1, \qquad c_1 = p_1 u + e_2 .$$
+#
+# The phase is now $\Delta m + (e u + e_1 + e_2 s)$: the same message, more noise, and s was not needed.
+
+# %%
+public_a = rng.integers(0, q, N)
+public_key = (rng.integers(-3, 4, N) - times(public_a, secret)) % q, public_a
+
+
+def encrypt_for_all(m):
+    """A pair (c0, c1), made without the secret."""
+    u, e1, e2 = rng.integers(-1, 2, N), rng.integers(-3, 4, N), rng.integers(-3, 4, N)
+    return (times(public_key[0], u) + DELTA * m + e1) % q, (times(public_key[1], u) + e2) % q
+
+
+given = encrypt_for_all(message)
+print("message", np.rint(phase(given) / DELTA).astype(int) % t, "from a pair that was made without the secret")
+
 # %% exercise="04.2" tags=["exercise"]
 # Suppose e were always zero. What would somebody without s do with c0, c1 and a guess of m?
 # 0: nothing, a is uniform   1: solve linear equations for s   2: factor q
@@ -161,7 +183,9 @@ print(f"the same update twice: {same.equal} of {same.residues} residues equal, s
 
 # %% [markdown]
 # Encryption is randomised: an observer cannot tell that it is the same update. A *residue* is one coefficient of a
-# ciphertext, modulo one prime. Are residues distinguishable from uniform numbers? A test (Kolmogorov-Smirnov) looks:
+# ciphertext, modulo one prime. Are residues distinguishable from uniform numbers? A test (Kolmogorov-Smirnov:
+# the largest gap between two distributions) looks. Its *p-value* says how often truly uniform numbers look at least as
+# uneven; only a tiny one speaks against them:
 
 # %%
 cipher, plain = ciphertext_uniformity(bfv, bfv.encrypt(update)), plaintext_uniformity(update)
@@ -170,10 +194,10 @@ pictures.residues(cipher, plain)
 
 # %% [markdown]
 #
-# **BFV** (Fan and Vercauteren 2012) is what you just built: integers modulo t, exact while the budget lasts; real numbers
-# come in by lesson 03's fields, a few to each *word* (coefficient). **CKKS** (Cheon, Kim, Kim and Song 2017)
+# **BFV** (Brakerski 2012; Fan and Vercauteren 2012) is what you just built: integers modulo t, exact while the budget lasts.
+# For real numbers each *word* (coefficient) holds a few of lesson 03's fields. **CKKS** (Cheon, Kim, Kim and Song 2017)
 # multiplies real numbers by a **scale**, puts them
-# into $N/2$ *slots*, and lets the noise be: it becomes part of the number, in its last bits.
+# into $N/2$ *slots*, and does not round the noise away: it stays in the number's last bits.
 #
 # One word of `bfv-lean` for a sum of five clients:
 
@@ -235,12 +259,13 @@ for name, points in (("different ciphertexts", worn.independent), ("one, doubled
 print(f"doubling breaks at {worn.breaks_at:,} terms; the preset allows {worn.head_room}")
 
 # %% [markdown]
-# The allowed number of terms stays far from the edge, on purpose. A decryption that fails *sometimes* tells an attacker who
-# chose the ciphertext something about the key. So each BFV preset must satisfy a rule, and one that breaks it does not load.
+# The allowed number of terms stays far from the edge, on purpose. A decryption that fails *sometimes*
+# gives attackers the key of exact schemes as well (Cheon et al., eprint 2024/127; Checri et al., eprint 2024/116). So each BFV preset must satisfy a rule, and one that breaks it does not load.
 #
 # ## 6 · Which parameters are safe?
 #
-# A larger q makes room for noise, and makes the lattice problem **easier**. A larger N makes it harder, and ciphertexts
+# Ring-LWE is attacked as a *lattice* problem: finding short vectors in a regular grid of points. A larger q makes room for
+# noise, and makes that problem **easier**. A larger N makes it harder, and ciphertexts
 # longer. The HomomorphicEncryption.org standard (2018) and the guidelines of 2024 (eprint 2024/463) list how many bits
 # all primes may have together for 128-bit security.
 
@@ -267,6 +292,7 @@ check("04.6", mine)
 # ## Further reading
 #
 # - Lyubashevsky, Peikert, Regev, *On Ideal Lattices and Learning with Errors over Rings*, EUROCRYPT 2010.
+# - Brakerski, *Fully Homomorphic Encryption without Modulus Switching from Classical GapSVP*, CRYPTO 2012, eprint 2012/078.
 # - Fan, Vercauteren, *Somewhat Practical Fully Homomorphic Encryption*, eprint 2012/144 (BFV).
 # - Cheon, Kim, Kim, Song, *Homomorphic Encryption for Arithmetic of Approximate Numbers*, eprint 2016/421 (CKKS).
 # - Li, Micciancio, *On the Security of Homomorphic Encryption on Approximate Numbers*, eprint 2020/1533.

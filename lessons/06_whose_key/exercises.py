@@ -50,7 +50,7 @@ EXERCISES = (
         options=(
             "they get the sum with more noise",
             "they get a third of it",
-            "the library refuses: fewer partials than t",
+            "the library refuses: it expects as many holders as t",
         ),
         right=2,
         why="A QuorumError that says have and need; without it they would see something uniform.",

@@ -143,9 +143,9 @@ check("06.4", share)
 # |---|---|---|
 # | fresh noise for the same question | averages away: ask often | the same question gets the same bytes |
 # | answers for two active sets on one c₁ | two equations with one share | one active set per ciphertext, ever |
-# | answers for a c₁ that somebody chose | c₁ a constant: the key itself | only a confirmed sum with one's own update in it |
+# | a partial of a c₁ that an attacker chose | with a constant c₁ the share itself | only a confirmed sum with one's own update in it |
 #
-# Source: Li and Micciancio 2021; Mouchet et al. 2021. The attacks run, with and without each rule, in
+# Source: Asharov et al. 2012 and Boneh et al. 2018 (why partial decryptions are flooded); Mouchet et al. 2021. The attacks run, with and without each rule, in
 # `tests/security/test_threshold_attacks.py`. In a real round the rules look like this:
 
 # %%
@@ -249,7 +249,9 @@ print("dealer in the record:", run.parties.kms.epochs[-1].record.dealer)
 #
 # - Shamir, *How to Share a Secret*, Communications of the ACM 1979.
 # - Mouchet et al., *Multiparty Homomorphic Encryption from Ring-Learning-with-Errors*, PETS 2021.
-# - Li and Micciancio, *On the Security of Homomorphic Encryption on Approximate Numbers*, EUROCRYPT 2021.
+# - Asharov et al., *Multiparty Computation with Low Communication, Computation and Interaction via Threshold FHE*,
+#   EUROCRYPT 2012, eprint 2011/613.
+# - Boneh et al., *Threshold Cryptosystems From Threshold Fully Homomorphic Encryption*, CRYPTO 2018, eprint 2017/956.
 # - In the repository: `docs/threat_model.md` (what custody buys) and `docs/sharp_edges.md` (keys that are held together).
 #
 # Next: lesson 07 asks what it costs, lesson 08 attacks it.

@@ -52,10 +52,18 @@ blocks_of_large = ...
 check("07.1", blocks_of_large)
 
 # %%
-for name in ("bfv-lean", "bfv-compact", "bfv-compact-2048", "ckks-lean", "paillier-packed"):
+for name in ("bfv-lean", "bfv-compact", "bfv-compact-2048", "ckks-lean", "paillier-packed", "paillier-packed-3072"):
     preset = load_preset(name)
     small, large = (block_count(preset, d) for d in (SMALL, LARGE))
-    print(f"{name:17s} one block {block_sizes(name).fresh:6,d} bytes; small model {small:3d} blocks, large {large:4d}")
+    bits = preset.security_bits
+    print(
+        f"{name:17s} {bits} bits of security, one block {block_sizes(name).fresh:6,d} bytes; blocks: {small:3d}, {large:4d}"
+    )
+
+
+# %% [markdown]
+# Compare at equal security: `paillier-packed` has 112 bits where the others have 128. Its equal is `paillier-packed-3072`, whose
+# blocks are half as large again.
 
 
 # %% exercise="07.2" tags=["exercise"]
@@ -169,10 +177,12 @@ for name, (ns, size) in found.items():
 
 # %% [markdown]
 # Why: fewer and smaller primes (sums need no multiplications, and so no room for them), two to four values per word instead
-# of half a value, no compressing of noise that cannot be compressed. Whole runs of NVFlare, Flower and TensorFlow Federated on
+# of half a value, and no time lost on compressing ciphertexts, which look random and do not compress. Whole runs of NVFlare, Flower and TensorFlow Federated on
 # one job need environments of their own: `make bench-peers`, with its table in `docs/performance.md`, which also says where
-# targets were missed. One rival has no key at all: *SecAgg+* (Flower) hides updates behind masks that cancel in the sum. It
-# sends less than our lean preset for a small model, but its server learns the sum; ours does not.
+# targets were missed. One rival needs no key that decrypts: *SecAgg+* (Flower) hides updates behind masks that
+# cancel in the sum. It has keys of another kind: a key pair per client, a secret of each pair of neighbours, and shares of both
+# among clients, so that masks of clients that dropped out can be removed. It sends less than our lean preset, for the small
+# and for the large model, but its server learns the sum; ours does not.
 #
 # ## 4 · Forecast, then measure
 #
@@ -255,7 +265,7 @@ pictures.schemes(compared, "bytes")
 #
 # - Zhang et al., *BatchCrypt*, USENIX ATC 2020: the same accounting for Paillier.
 # - NVIDIA FLARE, *Homomorphic encryption* in its documentation; TenSEAL (Benaissa et al. 2021, arXiv 2104.03152).
-# - Bell et al., *Secure Single-Server Aggregation with (Poly)Logarithmic Overhead*, CCS 2020 (SecAgg+): the way without a key.
+# - Bell et al., *Secure Single-Server Aggregation with (Poly)Logarithmic Overhead*, CCS 2020 (SecAgg+): masks in place of a decryption key.
 # - In the repository: `docs/performance.md`, `docs/scale.md`; `hefl_core/measure/forecast.py`.
 #
 # Next: lesson 08 sits down in five seats and attacks.

@@ -25,14 +25,15 @@ def _judge_label(answer: object) -> str:
 EXERCISES = (
     Choice(
         "08.1",
-        "One record per client, K = 5, noise of a tenth of the clipping norm on the last. Who names the record among 100?",
+        "One record per client, K = 5, noise of a hundredth of the clipping norm on the last. From where is the record named "
+        "among 100 far more often than once in a hundred?",
         options=(
             "plain FL only",
-            "plain FL and whoever sees the decrypted mean",
+            "plain FL and the decrypted mean",
             "those two, and also from the noised update",
         ),
         right=2,
-        why="The noised picture looks like nothing at 5 dB and is still nearest to its own record: noise must be sized, not seen.",
+        why="The noised guesses lie near 10 dB, and three in four are still nearest to their own record: never trust your eyes.",
         hints=(
             "Which of these seats hold something that depends on the record?",
             "A bad picture can still be nearer to the right record than to 99 others.",

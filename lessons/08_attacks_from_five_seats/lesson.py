@@ -56,22 +56,29 @@ for seat in (PLAIN, COORDINATOR):
     print(f"the same attack comes to {psnr(guess, true):.0f} dB")
 
 # %% [markdown]
-# The measure is **PSNR**, peak signal over error in decibels: above 30 dB a picture looks right, at 5 dB it is noise. But
+# The measure is **PSNR**, peak signal over error in decibels: above 30 dB a picture looks right, at 10 dB a person sees little. But
 # PSNR misleads, so ask a second question: is the guess nearer to the true record than to 99 others (**re-identification**)?
+# A blind guess is, once in a hundred times: one record proves nothing, so ask it of a hundred records.
+#
+# In the last of the seats below the update was first shortened to a fixed length, the **clipping norm**, and then every
+# entry got random noise; lesson 09 says why one does that.
 
 # %% exercise="08.1" tags=["exercise"]
-# One record per client, K = 5, noise of a tenth of the clipping norm on the last. Who names the record among 100?
-# 0: plain FL only   1: plain FL and whoever sees the decrypted mean   2: those two, and also from the noised update
+# One record per client, K = 5, noise of a hundredth of the clipping norm on the last. From where is the record named among
+# 100 far more often than once in a hundred?
+# 0: plain FL only   1: plain FL and the decrypted mean   2: those two, and also from the noised update
 prediction = ...
 check("08.1", prediction)
 
 # %%
-row = five_seats.five_seats("digits", 3)
-print(pictures.portraits_caption(row))
+row = five_seats.five_seats("digits", 3, noise=0.01)
+rates = five_seats.naming_rates("digits", noise=0.01)
+print(pictures.portraits_caption(row, rates).replace(". ", ".\n"))
 pictures.portraits(row)
 
 # %% [markdown]
-# Look at the noised one: it looks like nothing and still points at the right record. Never trust your eyes alone.
+# Look at the noised one: a person could hardly say what it is, and still such guesses point at the right record in three of
+# four cases. Never trust your eyes alone, and never one record: the line gives the rate, its interval and the blind guess.
 #
 # ## 2 · Write an attack yourself
 #

@@ -49,7 +49,7 @@ with closing(Run(PLAN)) as run:
 # ## 2 · Processes of their own
 #
 # **Ray** runs objects (*actors*) in processes, on this machine or on many (*nodes*). Coordinator, auditor and KMS always get
-# a process each. On a small machine clients share: half of them, rounded up, in one process, the rest in another.
+# a process each. On a single machine clients share: half of them, rounded up, in one process, the rest in another.
 
 # %% exercise="10.1" tags=["exercise"]
 # Five clients on a laptop: how many processes house parties?

@@ -92,17 +92,19 @@ def test_five_seats_say_what_each_makes_of_the_record(app):
     at = run_on(app, "attack", dataset="digits")
     assert not at.exception and not at.error
     text = said(at)
-    assert "plain FL (reads the update)" in text and "names the record among 100" in text
+    assert "plain FL (reads the update)" in text and "named among 100: 100 % (96 to 100 %)" in text
     assert "HE coordinator (reads bfv-lean bytes)" in text
-    assert "a blind guess is first once in 100 times" in text
+    assert "a blind guess names one in 100, so the rate is over 100 records" in text
 
 
 def test_the_lab_opens_on_the_data_of_the_address_with_its_answer(app):
     at = run_on(app, "attack", dataset="breast_cancer")
     assert next(tab.label for tab in at.tabs) == "A patient"
     (answer,) = [one.value for one in at.markdown if one.value.startswith("**Answer:**")]
-    assert "the server without encryption: **reads the record**" in answer
-    assert "the server with encryption: does not read it" in answer
+    named = {who: int(hits) for who, hits in re.findall(r"(the server with\w* encryption) \*\*(\d+)\*\*", answer)}
+    # of 100 blind guesses more than 20 are right once in 10^20 times
+    assert named["the server without encryption"] == 100 and named["the server with encryption"] <= 20
+    assert "A blind guess names 1 in 100" in answer
     assert "in the table's own units" in said(at)
 
 
@@ -134,7 +136,7 @@ def test_both_searches_find_the_picture_in_the_plain_update_only(app):
             at.radio(key="attack:film:search").set_value(search).run()
             ends[seat, search] = next(c.value for c in at.markdown if "frames of the search" in c.value)
     assert len(set(ends.values())) == 4 and not at.exception
-    assert all("it names the record" in said for (seat, _), said in ends.items() if seat == PLAIN)
+    assert all("here the record" in said for (seat, _), said in ends.items() if seat == PLAIN)
     # where a ciphertext's guess ranks is luck, in one of 100 the first; that it is the picture is not
     decibels = {key: float(re.search(r"(-?\d+) dB at the end", said)[1]) for key, said in ends.items()}
     assert all((found > 30) == (seat == PLAIN) for (seat, _), found in decibels.items()), decibels
@@ -143,7 +145,7 @@ def test_both_searches_find_the_picture_in_the_plain_update_only(app):
 def test_all_attacks_are_listed_with_their_remedies_when_the_page_opens(app):
     text = said(run_on(app, "limits"))
     assert all(f"{attack.title} → {attack.remedy}" in text for attack in ATTACKS)
-    assert f"of {len(ATTACKS)} attacks, encryption stops 9 at the server; 2 have no remedy here" in text
+    assert f"of {len(ATTACKS)} attacks, encryption stops 10 at the server; 2 have no remedy here" in text
 
 
 def test_every_limit_is_drawn(app):

@@ -4,6 +4,8 @@ import re
 
 import numpy as np
 
+from hefl_core.attacks.lab import COORDINATOR
+from hefl_core.attacks.rates import measured
 from hefl_core.schemes.presets import PRESETS
 from hefl_core.teaching import lessons
 
@@ -61,14 +63,40 @@ def lines_that_encrypt(ran):
     return sum('"""' not in line for part in body for line in part.splitlines()) <= 10
 
 
-def record_named_at(clients, low, high):
-    """That so many of a victim's records come out of the mean of so many clients."""
+def rate_within(name, low, high):
+    """That a rate of hefl_core/attacks/rates.json (at least 100 records) lies between these, its interval too."""
 
     def holds(ran):
-        curve = next(curve for curve in ran.names["curves"] if curve.name == "records")
-        return low <= curve.results[curve.at.index(clients)].value <= high
+        rate = measured().rates[name]
+        return rate.trials >= 100 and low <= rate.low <= rate.high <= high
 
     return holds
+
+
+def from_three_seats(ran):
+    """That the update, the mean and the noised update name their records far above chance, and ciphertext does not."""
+    rates = {rate.seat: rate for rate in ran.names["rates"]}
+    return len(rates) == 4 and all((rate.p_value < 1e-9) == (name != COORDINATOR) for name, rate in rates.items())
+
+
+def named_after_noise(low, high):
+    """That so many records are named from the noised update, from pictures near 10 dB."""
+
+    def holds(ran):
+        rate = ran.names["rates"][-1]
+        return rate.records == 100 and low <= rate.named <= high and 9 < rate.psnr < 11
+
+    return holds
+
+
+def naming_rate_printed(noise, low, high):
+    """That the share of 100 records which this noise leaves nameable, as printed, lies between these."""
+    return lambda ran: low <= printed(rf"noise {noise}: .* 100 records: .*among 100: (\d+) %", ran)[0] / 100 <= high
+
+
+def accuracies(ran):
+    """Accuracy at each noise, first without any."""
+    return printed(r"noise \S+: ε.* accuracy ([\d.]+);", ran)
 
 
 def messages(ran):

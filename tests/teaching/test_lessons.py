@@ -3,6 +3,7 @@
 import re
 
 import nbformat
+import numpy as np
 import pytest
 
 from hefl_core.errors import ParameterError
@@ -111,6 +112,19 @@ def test_task_turns_what_the_student_raises_into_feedback():
     assert task.verdict(lambda: 3).ok
     assert task.verdict(lambda: 4).message == "not 3"
     assert "ZeroDivisionError" in task.verdict(lambda: 1 / 0).message
+
+
+def test_a_forgotten_return_is_asked_about():
+    told = lessons.exercise("09.2").verdict(lambda before, after, clients: None)
+    assert "does your function return one?" in told.message and "raised" not in told.message
+
+
+def test_a_wrong_reconstruction_is_told_a_pixel_and_not_the_solution():
+    told = lessons.exercise("01.3").verdict(lambda update: np.zeros(64))
+    assert (
+        re.match(r"pixel \d+ of record 3: expected [01]\.\d+, found 0\.0000$", told.message)
+        and "W1" not in told.message
+    )
 
 
 def test_unknown_names():

@@ -110,7 +110,9 @@ def scenes(found: Leak) -> list[dict[str, Any]]:
             "right": _("An update arrived, no record. Is that safe?"),
         },
         {
-            "text": _("No. From one record's update the coordinator computes the record, by one division per value."),
+            "text": _(
+                "No. From the update of one step on one record the coordinator computes the record, by one division per value."
+            ),
             "left": stays,
             "wire": "plain",
             "thing": update,
