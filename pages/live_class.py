@@ -138,6 +138,11 @@ def _wall() -> None:
         st.metric(_("Round {n} of {all}: accuracy of the model").format(**numbers), numbers["accuracy"])
     if state.phase == c.RESULT:
         _result(state)
+    if opened.live.key.undelivered:
+        left = len(opened.live.key.undelivered)
+        st.warning(
+            _("Shares that are still on this computer: {n}. They are dropped before the first question.").format(n=left)
+        )
     _roster(state)
 
 
@@ -193,7 +198,8 @@ def _result(state: State) -> None:
     ):
         if answer.counts is not None:
             rows = [{_("choice"): choice, _("count"): n} for choice, n in zip(one.choices, answer.counts, strict=True)]
-            st.bar_chart(rows, x=_("choice"), y=_("count"), horizontal=True, sort=False)
+            bar = st.column_config.ProgressColumn(_("count"), format="%d", min_value=0, max_value=result.voters)
+            st.dataframe(rows, hide_index=True, column_config={_("count"): bar})
             if state.predictions is not None:
                 said = ", ".join(str(n) for n in state.predictions[number])
                 st.caption(_("Predicted, in this order: {said}").format(said=quoted(said)))
@@ -216,7 +222,7 @@ def _roster(state: State) -> None:
             {
                 _("seat"): seat.seat,
                 _("name"): seat.name,
-                _("holder"): seat.holder,
+                _("holder"): "" if seat.holder is None else str(seat.holder),
                 _("bot"): seat.bot,
                 _("here"): seat.here,
                 _("sent"): seat.seat in state.answered,

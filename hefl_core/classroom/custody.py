@@ -99,6 +99,21 @@ class ClassKey:
             raise Refusal(409, f"share {index}: expected to hand it out once, found it gone; t others can still open")
         return bridge.phone_share(self._shares.pop(index))
 
+    def settle(self) -> tuple[int, ...]:
+        """Drop the shares that no phone fetched, before anything is encrypted; the holders whose share is lost.
+
+        Raises: Refusal (409) while fewer than t phones have theirs.
+        """
+        lost = self.undelivered
+        have = self.held.quorum.holders - len(lost)
+        if lost and have < self.held.quorum.threshold:
+            raise Refusal(
+                409, f"shares: expected {self.held.quorum.threshold} phones to have theirs, found {have}; wait"
+            )
+        for index in lost:
+            del self._shares[index]
+        return lost
+
     @property
     def whole(self) -> SecretShare:
         """The key itself, which only custody ``one`` leaves here. Raises: ParameterError."""

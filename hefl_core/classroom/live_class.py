@@ -143,7 +143,7 @@ class LiveClass:
             question=self._question_state() if shown and self.sheet else None,
             opening=self._opening_state(), result=self.result, round=self._round_state(),
             ceremony=self._ceremony_state(),
-            predictions=self._predicted() if self.phase == RESULT and self.sheet and self._predictions else None,
+            predictions=self._predicted() if self.phase == RESULT and self._predictions and self.sheet else None,
             closed_because=self.said,
         )  # fmt: skip
 
@@ -370,6 +370,16 @@ class LiveClass:
         return self.deal.rows[seat.number - 1]
 
     # -- sums -----------------------------------------------------------------------------------------------------
+
+    def begin_training(self, rounds: int) -> None:
+        """Deal patients and begin the first round; what was before is over."""
+        self.deal = t.Deal.of(self.settings.seats)
+        first = self.deal.first_model()
+        self.sheet = self.result = None
+        self._predictions.clear()
+        self.phase = TRAINING
+        self.round = Round(1, rounds, 1, first, (), self.deal.accuracy(first))
+        self.begin_round(1, 1)
 
     def begin_question(self, sheet: Sheet) -> None:
         """Ask for answers to a sheet; what was before is over."""

@@ -11,15 +11,20 @@ from hefl_core.classroom.live_class import CLOSED, LiveClass, Settings
 from hefl_core.classroom.page_files import page_files
 from hefl_core.classroom.server import ClassServer
 from hefl_core.classroom.teacher import Teacher
-from hefl_core.errors import RoundError
+from hefl_core.errors import RoundError, RuntimeUnavailable
 
 
 class OpenClass:
     """A class that listens, from its making to :meth:`close`. Raises: RuntimeUnavailable, ParameterError."""
 
     def __init__(self, settings: Settings, address: str, port: int = 0) -> None:
+        files, chosen = page_files(), check_address(address)
         self.live = LiveClass(settings)
-        self.server = ClassServer(self.live, page_files(), check_address(address), port)
+        try:
+            self.server = ClassServer(self.live, files, chosen, port)
+        except RuntimeUnavailable:
+            self.live.record.end()
+            raise
         self.teacher = Teacher(self.live)
         self.bots = Bots(self.server)
         self.content = b""

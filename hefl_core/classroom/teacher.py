@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 from hefl_core.classroom import live_class as c
 from hefl_core.classroom import record as r
-from hefl_core.classroom import training as t
 from hefl_core.classroom.custody import DEALER_FREE
-from hefl_core.classroom.live_class import LiveClass, Round
+from hefl_core.classroom.live_class import LiveClass
 from hefl_core.classroom.question import Question, Sheet
 from hefl_core.classroom.seat import new_code
 from hefl_core.errors import RoundError
@@ -55,6 +54,14 @@ class Teacher:
             live.changed()
             return live.holders
 
+    def _require_holders(self) -> None:
+        """A key that is ready, with no share of it left in this process. Raises: RoundError; Refusal (409)."""
+        live = self.live
+        live.key.require_public()
+        if live.settings.held.quorum.collective and not live.holders:
+            raise RoundError("class: expected holders for the key's shares, found none; name them first")
+        live.key.settle()
+
     def ask(self, questions: Sequence[Question], *, predict: bool = False) -> Sheet:
         """Ask questions, all in one ciphertext; with ``predict`` every phone predicts before it may answer.
 
@@ -63,9 +70,7 @@ class Teacher:
         live = self.live
         with live.lock:
             self._require(c.LOBBY, c.RESULT)
-            live.key.require_public()
-            if live.settings.held.quorum.collective and not live.holders:
-                raise RoundError("question: expected holders for the key's shares, found none; name them first")
+            self._require_holders()
             live.sheet = Sheet(live.next_number(), tuple(questions))
             live.begin_question(live.sheet)
             live.phase = c.PREDICT if predict else c.ASKING
@@ -111,19 +116,13 @@ class Teacher:
         live = self.live
         with live.lock:
             self._require(c.LOBBY, c.RESULT)
-            live.key.require_public()
+            self._require_holders()
             here = sum(live.present(seat.number) for seat in live.seats)
             if here < live.settings.cohort or rounds < 1:
                 raise RoundError(
                     f"training: expected {live.settings.cohort} phones and a round, found {here}, {rounds}"
                 )
-            if live.settings.held.quorum.collective and not live.holders:
-                raise RoundError("training: expected holders for the key's shares, found none; name them first")
-            live.deal = t.Deal.of(live.settings.seats)
-            first = live.deal.first_model()
-            live.sheet, live.result, live.phase = None, None, c.TRAINING
-            live.round = Round(1, rounds, 1, first, (), live.deal.accuracy(first))
-            live.begin_round(1, 1)
+            live.begin_training(rounds)
             live.changed()
 
     def end_training(self) -> None:
@@ -150,8 +149,10 @@ class Teacher:
             self.live.changed()
 
     def remove(self, seat: int) -> None:
-        """End a seat: its token is worth nothing any more."""
+        """End a seat: its token is worth nothing any more. Raises: RoundError for no seat."""
         with self.live.lock:
+            if seat not in {one.number for one in self.live.seats}:
+                raise RoundError(f"seat {seat}: expected one of the class, found none")
             self.live.seats.remove(seat)
             self.live.changed()
 

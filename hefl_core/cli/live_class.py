@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -70,6 +71,8 @@ def class_(
     sheets = _sheets(question or (), questions)
     if not sheets and not rounds:
         raise ParameterError("class: expected a question or rounds, found neither", "hefl class 'Tea? | yes | no'")
+    if phones is None and not sys.stdin.isatty():
+        raise ParameterError("class: expected a terminal whose Enter begins, found none", "give --phones")
     settings = Settings(parse_custody(custody, preset), seats, min_cohort, digests())
     opened = OpenClass(settings, address or addresses()[0].address, port)
     wall = _Wall(opened, phones)
@@ -132,8 +135,6 @@ class _Wall:
             signal.signal(number, lambda *_: self._over.set())
         if sys.stdin.isatty():
             threading.Thread(target=self._keys, daemon=True).start()
-        elif phones is None:
-            raise ParameterError("class: expected a terminal whose Enter begins, found none", "give --phones")
 
     def _keys(self) -> None:
         while sys.stdin.readline():
@@ -197,7 +198,7 @@ class _Wall:
         live = self._live
         self._opened.teacher.train(rounds)
         for number in range(1, rounds + 1):
-            self._wait(f"round {number}", lambda number=number: _rounds_done(live) >= number, enter=False)
+            self._wait(f"round {number}", partial(_done, live, number), enter=False)
         last = live.result
         STDOUT.print(f"trained for {rounds} rounds: accuracy {last.accuracy if last else None}", highlight=False)
 
@@ -216,9 +217,10 @@ def _all_answered(live: LiveClass) -> bool:
     return len(answered) >= live.settings.cohort and set(here) <= set(answered)
 
 
-def _rounds_done(live: LiveClass) -> int:
+def _done(live: LiveClass, number: int) -> bool:
+    """Whether this round was opened."""
     result = live.state().result
-    return result.number or 0 if result is not None else 0
+    return result is not None and (result.number or 0) >= number
 
 
 def _table(sheet: Sheet, result: ResultState) -> Table:

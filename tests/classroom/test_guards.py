@@ -123,6 +123,19 @@ def test_every_answer_has_the_headers_and_no_cookie(asked):
         connection.close()
 
 
+@pytest.mark.parametrize(("guard", "request_head"), [("check_host", "evil"), ("check_post", "unmarked")])
+def test_without_its_guard_each_of_these_passes(fresh, monkeypatch, guard, request_head):
+    code = fresh.live.seats.code
+    bad = (
+        join_request(fresh, code, host="evil.example")
+        if request_head == "evil"
+        else join_request(fresh, code, marked="A: b")
+    )
+    assert sent(fresh.port, bad) in (403, 421)
+    monkeypatch.setattr(guards, guard, lambda *_: None)
+    assert sent(fresh.port, bad) == 200
+
+
 # -- who joins -----------------------------------------------------------------------------------------------------------
 
 
@@ -263,6 +276,7 @@ def test_only_holders_get_a_share_and_only_once():
         first = phones[0].request("GET", "/share")
         refused(409, lambda: phones[0].request("GET", "/share"))
         assert made.live.key.undelivered == (2, 3, 4, 5) and first != phones[1].request("GET", "/share")
+        phones[2].request("GET", "/share")
         for path in ("/sum/1", "/addends/1"):
             refused(403, lambda path=path: phones[5].request("GET", path))
         made.teacher.ask([TEA])

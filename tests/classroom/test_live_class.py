@@ -11,6 +11,7 @@ from hefl_core.classroom import record as r
 from hefl_core.classroom import training as t
 from hefl_core.classroom.bots import Bots, Player
 from hefl_core.classroom.custody import DEALER_FREE, DEALT, Ceremony, Held
+from hefl_core.classroom.guards import Refusal
 from hefl_core.classroom.live_class import LiveClass, Settings
 from hefl_core.classroom.question import Question
 from hefl_core.classroom.verify import verify_class
@@ -306,6 +307,9 @@ def test_a_sum_of_few_is_not_added_up_and_holders_come_first():
         with pytest.raises(RoundError, match="holders"):
             made.teacher.ask([TEA])
         made.teacher.name_holders([phone.seat for phone in phones])
+        for index, phone in enumerate(phones, 1):
+            phone.holder = index
+            phone.take_share()
         made.teacher.ask([TEA])
         for phone in phones[:3]:
             answered(phone)
@@ -313,6 +317,23 @@ def test_a_sum_of_few_is_not_added_up_and_holders_come_first():
             made.teacher.add_up()
         answered(phones[3])
         made.teacher.add_up()
+
+
+def test_no_dealt_share_is_left_here_when_the_first_answer_comes():
+    with room(DEALT_3_OF_5) as made:
+        phones = [made.client() for _ in range(5)]
+        made.teacher.name_holders([phone.seat for phone in phones])
+        for index, phone in enumerate(phones[:2], 1):
+            phone.holder = index
+            phone.take_share()
+        with pytest.raises(Refusal, match="expected 3 phones to have theirs, found 2"):
+            made.teacher.ask([TEA])
+        phones[2].holder = 3
+        phones[2].take_share()
+        assert made.live.key.undelivered == (4, 5)
+        made.teacher.ask([TEA])
+        assert made.live.key.undelivered == ()
+        refused(409, lambda: phones[3].request("GET", "/share"))
 
 
 @pytest.mark.parametrize("quorum", [(1, 5), (5, 5), (3, 8)])
