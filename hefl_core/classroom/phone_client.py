@@ -10,6 +10,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -87,7 +88,9 @@ class PhoneClient:
     def hang_up(self) -> None:
         """End the connection of :meth:`states`, from another thread."""
         if self._events is not None and self._events.sock is not None:
-            self._events.sock.shutdown(socket.SHUT_RDWR)
+            # The class may have closed it between these two lines: then there is nothing left to end.
+            with suppress(OSError):
+                self._events.sock.shutdown(socket.SHUT_RDWR)
 
     def _noted(self, state: dict[str, Any]) -> dict[str, Any]:
         self.holder = next((one["holder"] for one in state["seats"] if one["seat"] == self.seat), None)

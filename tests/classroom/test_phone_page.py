@@ -238,6 +238,7 @@ def test_a_dealt_share_is_handed_out_once_and_a_loaded_page_says_so(browser, ope
     for player in room.players[:1]:
         player._agrees = False  # so that the browser is one of the two that answer
     room.teacher.name_holders()
+    until(lambda: not room.live.key.undelivered)
     anna.page.get_by_role("heading", name="You hold share 1 of 3.").wait_for()
     anna.page.get_by_text("The teacher's computer dealt the key and says that it deleted it.").wait_for()
     anna.shot("lobby_holder")
@@ -269,7 +270,16 @@ def test_a_dealt_share_is_handed_out_once_and_a_loaded_page_says_so(browser, ope
     anna.choose("no")
     anna.press("Encrypt and send")
     anna.page.get_by_text("your share was lost with the old one").wait_for()
-    assert anna.errors == [e for e in anna.errors if "409" in e]  # the share that was asked for a second time
+    # Another class at this address: its first question is new to this phone, whatever the browser remembers.
+    anna.page.evaluate(
+        "const kept = JSON.parse(localStorage.getItem('hefl-class')); kept.token = 'gone'; "
+        "localStorage.setItem('hefl-class', JSON.stringify(kept))"
+    )
+    anna.page.reload()
+    anna.join()
+    anna.heading("Your secret answer")
+    assert anna.page.locator("#answers_head li").count() == 0
+    assert anna.errors == [e for e in anna.errors if "409" in e or "401" in e]  # the share asked for twice, the token
 
 
 MEASURED = """() => {
@@ -315,24 +325,27 @@ def test_the_page_fits_a_hand_and_little_is_loaded(browser, opened, locale):
     assert all(url.startswith(room.origin) for url in phone.loaded)
 
 
+def altering(change):
+    return lambda route: route.fulfill(body=change(route.fetch().body()))
+
+
 def test_a_phone_says_why_it_refuses_and_offers_no_yes(browser, opened):
     """The sum is said to hold one answer less, or another phone's instead of mine; the control of the next question passes."""
     room = opened(Held("dealt", Quorum(2, 3)), name="127.0.0.1")
     anna = Phone(browser, room.url, "Anna").join()
     anna.heading("You are in, Anna.")
     room.seat(3)
-    for player in room.players:
-        player._agrees = False
+    room.players[0]._agrees = False  # one yes and one no: the browser's word decides
     room.teacher.name_holders()
+    until(lambda: not room.live.key.undelivered)
     size = bridge.upload_nbytes(room.live.settings.held.scheme.preset) // 2
     faults = (
         (lambda found: found[size:], "expected at least 3 answers, found 3; it stays closed"),
-        (lambda found: found[size:] + found[-size:], "my own answer is not in it"),
+        (lambda found: found[size:] + found[-size:], "my own answer is not in it|one answer is in it twice"),
         (lambda found: found, ""),
     )
     for change, words in faults:
-        serve = lambda route, change=change: route.fulfill(body=change(route.fetch().body()))  # noqa: E731
-        anna.page.route("**/addends/*", serve)
+        anna.page.route("**/addends/*", altering(change))
         room.teacher.ask([Question("Tea or coffee?", ("tea", "coffee"))])
         anna.choose("coffee")
         anna.press("Encrypt and send")
@@ -347,7 +360,6 @@ def test_a_phone_says_why_it_refuses_and_offers_no_yes(browser, opened):
         assert anna.page.get_by_role("button", name="Yes, open").count() == (0 if words else 1)
         anna.shot(f"refused_{bool(words)}")
         anna.press("No")
-        anna.page.get_by_text("You said no.").wait_for()
-        if room.live.phase == "opening":
-            room.teacher.give_up()
+        until(lambda: room.live.phase != "opening")
+        assert room.live.state().result is None
         anna.page.unroute("**/addends/*")

@@ -105,7 +105,7 @@ function screen() {
     case "predict":
       return ["predict", [question.id, question.id in me.expected]];
     case "question":
-      return me.sent[topic] ? ["sent", topic] : ["question", [question.id, me.busy]];
+      return me.sent[topic] ? ["sent", [topic, me.holder, me.share]] : ["question", [question.id, me.busy]];
     case "sum":
       return ["sum", topic];
     case "opening":
@@ -125,25 +125,29 @@ function screen() {
 
 function draw() {
   const [name, about] = screen(),
-    now = JSON.stringify([name, about, me.language, me.holder]);
+    now = JSON.stringify([name, about, me.language]);
   document.documentElement.lang = me.language;
   document.title = t("title");
   element("language").textContent = t("language");
   element("where").textContent = me.seat === null || me.token === null ? t("title") : t("seat", { seat: me.seat });
   element("status").textContent = statusLine();
+  drawFoot();
   if (now === drawn) return;
   const before = element("main").querySelector("h1")?.textContent;
   drawn = now;
   const made =
     name === "connecting" ? [views.h("h1", { tabindex: "-1" }, t("connecting"))] : views[name](me, state, act);
   element("main").replaceChildren(...made.filter(Boolean));
-  drawFoot();
   // A screen reader follows to a new heading, but not on the first drawing.
   const heading = element("main").querySelector("h1");
   if (before && before !== heading.textContent) heading.focus();
 }
 
+let footDrawn = "";
 function drawFoot() {
+  const now = JSON.stringify([me.language, me.token, me.answers.length, me.fingerprint, me.hashes !== null]);
+  if (now === footDrawn) return;
+  footDrawn = now;
   const open = [...document.querySelectorAll("#more details[open]")].map((one) => one.id);
   element("more").replaceChildren(...(me.token === null ? [] : views.foot(me, act)));
   for (const id of open) element(id)?.setAttribute("open", "");
@@ -189,6 +193,8 @@ const act = {
         lang: me.language,
       });
       Object.assign(me, { token: found.token, seat: found.seat, holder: found.holder, name: found.name ?? name });
+      // What another class left on this phone is of no use here: its questions have the same numbers.
+      Object.assign(me, { answers: [], sent: {}, expected: {} });
       keep();
       listen();
     }),
@@ -319,7 +325,6 @@ function react() {
 
 async function work(now) {
   if (now === null || me.token === null || now.phase === "closed") return;
-  me.holder = now.seats.find((seat) => seat.seat === me.seat)?.holder ?? null;
   if (now.question) me.asked[now.question.id] = now.question;
   me.hashes ??= await json("/hashes");
   if (now.phase === "ceremony") await makeKey(now.ceremony);
@@ -447,6 +452,7 @@ function listen() {
   const events = new EventSource(`/events?token=${encodeURIComponent(me.token)}`);
   events.addEventListener("state", ({ data }) => {
     state = JSON.parse(data);
+    me.holder = state.seats.find((seat) => seat.seat === me.seat)?.holder ?? null;
     draw();
     react();
   });
