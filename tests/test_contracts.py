@@ -31,6 +31,10 @@ PLANTED = {
         "hefl_core.attacks.methods.collusion",
         "hefl_core.attacks.scoring",
     ),
+    "inside classroom: the class knows neither its server nor its bots": (
+        "hefl_core.classroom.live_class",
+        "hefl_core.classroom.server",
+    ),
     "inside checks: each examination stands alone": (
         "hefl_core.checks.faults.judge",
         "hefl_core.checks.damage.outcomes",
