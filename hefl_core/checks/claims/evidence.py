@@ -42,6 +42,7 @@ from hefl_core.probes.inputs import MEANINGS, READABLE, awaits_uploads, examine,
 from hefl_core.probes.memory import Search
 from hefl_core.probes.private_forms import AGGREGATE, FLOATS, RECORD, UPDATE, observed_forms, stages_of
 from hefl_core.probes.uniformity import compare, rows_of
+from hefl_core.runtime.calls import STEPS
 from hefl_core.runtime.observer import fedavg_error, plain_mean
 from hefl_core.runtime.result import RoundResult, RunResult
 from hefl_core.schemes.base import CiphertextVector, PublicKey, Vector
@@ -240,7 +241,7 @@ def inputs_allowed(result: RunResult) -> str:
         demand(not wrong, f"{seat}: {'; '.join(wrong[:3])}")
         messages, nbytes = messages + found.messages, nbytes + found.nbytes
         fields += sum(count for _, count in found.meanings)
-    beside = examine_record(transcript)
+    beside = examine_record(transcript, STEPS)
     demand(not beside, f"on record: {'; '.join(beside[:3])}")
     handed = result.blindness.handed if result.blindness else None
     demand(handed is None or not handed.findings, f"handed to the process: {handed.findings[:3] if handed else ''}")

@@ -67,6 +67,7 @@ from hefl_core.checks.claims.planted import (
     tamper_sum,
     tell_entry,
     tell_epoch,
+    tell_step,
     thin_noise,
     turn_mask,
     turned_flooding,
@@ -108,7 +109,7 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/protocol.md, steps of a round; hefl_core/probes/inputs.py",
         inputs_allowed,
-        (smuggle_count, report_cost, tell_entry, tell_epoch, hide_count, spare_count, weigh_count),
+        (smuggle_count, report_cost, tell_entry, tell_epoch, tell_step, hide_count, spare_count, weigh_count),
     ),
     Claim(
         "coordinator-memory",

@@ -97,6 +97,13 @@ def tell_epoch(result: RunResult) -> RunResult:
     return replace(result, transcript=copy)
 
 
+def tell_step(result: RunResult) -> RunResult:
+    """A note names the number of a client's examples in letters, as the step of which it speaks."""
+    copy = _copy(result.transcript)
+    copy.note(LeftOut("client-1", "receive cxiii examples", copy.sent[-1].position, "RoundError: no"))
+    return replace(result, transcript=copy)
+
+
 def spare_count(result: RunResult) -> RunResult:
     """A commitment holds one spare more, for an attempt that is never made: 32 bytes with the number of examples in them."""
     target = next(s for s in result.transcript.sent if s.step == m.COMMITMENT)
