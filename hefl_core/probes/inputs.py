@@ -340,7 +340,7 @@ def _steps(transcript: Transcript, calls: Mapping[str, Iterable[str]]) -> dict[s
     refused = {f"receive {what} of {name}" for what in (*kinds, *calls[CLIENT]) for name in clients}
     found = {role: {*calls[role], *received} for role in (COORDINATOR, AUDITOR, KMS)}
     found[COORDINATOR] |= refused
-    return found | dict.fromkeys(clients, {*calls[CLIENT], *received})
+    return found | {name: {*calls[CLIENT], *received} for name in clients}
 
 
 def unused_spares(transcript: Transcript) -> int:

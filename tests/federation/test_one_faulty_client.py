@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from hefl_core.checks.lying_clients import Honest, _stage
-from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable, WireError
+from hefl_core.errors import HeflError, IntegrityError, KeyUseError, RoundError, RuntimeUnavailable, WireError
 from hefl_core.federation import answers
 from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.coordinator import Coordinator
@@ -23,6 +23,7 @@ from hefl_core.federation.record.transcript import LeftOut, Sent, Unsent
 from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.federation.standing import Standing
 from hefl_core.ids import AUDITOR, COORDINATOR
+from hefl_core.keys.roster import sealing_statement
 from hefl_core.keys.sealing import sealer
 from hefl_core.runtime import stage
 from hefl_core.runtime.client_home import home_of, model_of
@@ -768,3 +769,51 @@ def test_an_objection_without_a_place_names_nobody():
     assert not notes(run, "client-2")
     with pytest.raises(IntegrityError, match="the auditor has another list"):
         verify(run.transcript, pin_of(run.transcript))
+
+
+# -- sealing keys that are none ----------------------------------------------------------------------------------------
+
+KEYS_LATER = {"rounds": 3, "epoch_rounds": 1, "min_cohort": 3}
+NO_KEYS = {
+    "no ML-KEM key": lambda sealing: bytes([255]) * (len(sealing) - 32) + sealing[-32:],
+    "32 bytes": lambda sealing: sealing[-32:],
+    "of no order for X25519": lambda sealing: sealing[:-32] + bytes(32),
+}
+
+
+def depositing(make, epochs):
+    """A client whose sealing keys of these epochs are of another making, with its own true signature under each."""
+
+    class Deposits(Honest):
+        def sealing_keys(self, first):
+            return tuple(self.other(key) if key.epoch in epochs else key for key in super().sealing_keys(first))
+
+        def other(self, key):
+            sealing = make(key.sealing)
+            said = sealing_statement(self.manifest.id, key.epoch, self.name, sealing)
+            return replace(key, sealing=sealing, voucher=self.identity.sign(said))
+
+    return Deposits
+
+
+@pytest.mark.parametrize("custody", ["individual", "2-of-4", "dealer-free:2-of-4"])
+@pytest.mark.parametrize(("name", "epochs"), [*((name, (1, 2, 3)) for name in NO_KEYS), ("no ML-KEM key", (3,))])
+def test_a_sealing_key_that_is_none_leaves_its_client_out(custody, name, epochs):
+    run, error = play(
+        depositing(NO_KEYS[name], epochs),
+        (ALONE if custody == "individual" else TOGETHER).but(custody=custody, **KEYS_LATER),
+    )
+    assert error is None, error
+    assert verify(run.transcript, pin_of(run.transcript), ClientHeads.of(run.transcript)).rounds == 3
+    assert all("client-1" not in item.contributors and len(item.contributors) == 3 for item in run.rounds)
+    assert "sealing_keys: KeyUseError" in notes(run)
+
+
+@pytest.mark.parametrize("epochs", [(1, 2), (2,)])
+def test_without_the_check_of_deposits_it_ends_the_run(epochs, monkeypatch):
+    experiment = TOGETHER.but(**KEYS_LATER | {"rounds": 2})
+    _, error = play(depositing(lambda sealing: sealing, epochs), experiment)
+    assert error is None  # the control: keys of the same making that are some
+    monkeypatch.setattr("hefl_core.keys.kms.service.check_sealing", lambda *_: None)
+    run, error = play(depositing(NO_KEYS["no ML-KEM key"], epochs), experiment)
+    assert isinstance(error, KeyUseError) and len(run.rounds) == min(epochs) - 1

@@ -655,7 +655,7 @@ def quorum_kept(result: RunResult) -> str:
     _no_stray_answers(transcript)
     return (
         f"{answered} partial decryptions, of attempts that came to nothing too, each by one of the {need} holders named first, "
-        "after the auditor's word on that very sum, signed, and addressed to the clients; none opened without a key"
+        "after the auditor's word on that very sum, signed, and addressed to the clients; none opened by a key that stands in a wrap as it is"
     )
 
 

@@ -207,7 +207,7 @@ LEDGER: tuple[Claim, ...] = (
     Claim(
         "quorum-kept",
         "Collective custody: in every attempt on record only the t holders named first answer, for a confirmed sum, to the "
-        "clients, in bodies that do not open by what lies in them.",
+        "clients, in bodies that do not open by a key that stands in a wrap as it is.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, custody; Asharov et al. 2012, Mouchet et al. 2021 (threshold RLWE); Fouque, Poupard, Stern 2000",
