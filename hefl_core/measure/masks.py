@@ -136,6 +136,19 @@ def without_mask(key: PublicKey, vector: CiphertextVector) -> tuple[bytes, ...]:
     return tuple(modulus.write(1 + (c % 2**16) * modulus.n) for c in modulus.read(vector.blocks))
 
 
+def with_low_bits_of_zero(key: PublicKey, vector: CiphertextVector) -> tuple[bytes, ...]:
+    """Broken: the low byte of each c1 (Paillier: of c mod n) is zero; its size is as it should be. Raises: as :func:`masks_of`."""
+    preset = load_preset(key.id.preset)
+    if isinstance(preset, RingPreset):
+        ring = seal.open_ring(preset)
+        return tuple(
+            blocks.write(preset, ring, np.stack([words[0], words[1] & ~np.uint64(0xFF)]))
+            for words in _residues(preset, vector)
+        )
+    modulus = _modulus(key)
+    return tuple(modulus.write(c - c % modulus.n % 256) for c in modulus.read(vector.blocks))
+
+
 def _residues(preset: RingPreset, vector: CiphertextVector) -> list[rlwe.Residues]:
     ring, fresh = seal.open_ring(preset), vector.terms == 1
     return [blocks.read(preset, ring, block, "block", fresh=fresh) for block in vector.blocks]

@@ -55,6 +55,7 @@ from hefl_core.schemes.registry import load_preset, open_scheme
 from hefl_core.schemes.ring import seal
 from hefl_core.terms import messages as m
 from hefl_core.terms.admission import check_place
+from hefl_core.terms.experiment import Manifest
 from hefl_core.terms.messages import Confirmation, DecryptionRequest, EncryptedSum, Receipt, RoundPlan
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Header, Position, SignedHeader
@@ -362,7 +363,8 @@ def equals_fedavg(result: RunResult) -> str:
         if found is None:
             continue
         error, bound = found
-        demand(error <= bound, f"round {applied.line.round}: error {error:.3e} exceeds the bound {bound:.3e}")
+        for name, off in _errors(transcript.manifest, seen, contributors, terms):
+            demand(off <= bound, f"{applied.where}: error {off:.3e} at {name} exceeds the bound {bound:.3e}")
         told = (applied.line.max_abs_error or 0.0, applied.line.error_bound or 0.0)
         demand(
             np.allclose(told, found, rtol=1e-6, atol=0), f"round {applied.line.round}: reported {told}, found {found}"
@@ -373,6 +375,17 @@ def equals_fedavg(result: RunResult) -> str:
         f"{compared} rounds computed anew from the clients' updates; the largest error is {worst:.0%} of its bound; the model "
         f"moved by just that mean in each that was seen{_left_out(left, 'a contributor, or a model, was not observed')}"
     )
+
+
+def _errors(
+    manifest: Manifest, seen: Sequence[Observation], contributors: Sequence[str], plan: RoundPlan
+) -> Iterator[tuple[str, float]]:
+    """Each client that showed the mean that it applied, in the sum or not, and that mean's error."""
+    for shown in (one for one in seen if one.applied):
+        alike = [replace(one, applied=shown.applied) for one in seen]
+        found = fedavg_error(manifest, alike, contributors, plan)
+        if found is not None:
+            yield shown.client, found[0]
 
 
 MOST_LISTED: Final = 5
@@ -388,16 +401,16 @@ def _left_out(what: Sequence[str], why: str) -> str:
 
 
 def _moved(result: RunResult, round_: int) -> bool:
-    """Whether θ before and after the round were seen. Check that it moved by the applied mean, bit for bit."""
-    after = next((one for one in result.observations.get(round_, ()) if one.applied and one.theta), None)
+    """Whether θ before and after the round were seen. Check that each that was moved by the mean that its client applied."""
+    found = [one for one in result.observations.get(round_, ()) if one.applied and one.theta]
     before = _theta_before(result, round_)
-    if after is None or before is None:
+    if not found or before is None:
         return False
-    mean = np.frombuffer(after.applied, dtype=np.float64)
-    expected = (np.frombuffer(before, dtype=np.float32).astype(np.float64) + mean).astype(np.float32)
-    demand(
-        expected.tobytes() == after.theta, f"round {round_}: {after.client}'s model moved by another step than the mean"
-    )
+    for after in found:
+        mean = np.frombuffer(after.applied, dtype=np.float64)
+        expected = (np.frombuffer(before, dtype=np.float32).astype(np.float64) + mean).astype(np.float32)
+        moved = f"round {round_}: {after.client}'s model moved by another step than the mean"
+        demand(expected.tobytes() == after.theta, moved)
     return True
 
 
@@ -437,7 +450,7 @@ def one_model(result: RunResult) -> str:
     clients, left = [], []
     for item in result.rounds:
         observed = result.observations.get(item.round, ())
-        seen = {one.theta_digest.hex() for one in observed} | set(item.models)
+        seen = {_model_of(one) for one in observed} | set(item.models)
         demand(len(seen) <= 1, f"round {item.round}: {len(seen)} different models at the clients")
         receipts = [s for s in transcript.of_round(item.round) if s.step == m.RECEIPT]
         said = {decode(body, Receipt) for s in receipts if (body := transcript.content(s)) is not None}
@@ -457,6 +470,11 @@ def one_model(result: RunResult) -> str:
         f"after each of {len(clients)} rounds all models were bit-equal ({seen_by})"
         f"{_left_out(left, 'not observed: its model was not seen')}"
     )
+
+
+def _model_of(seen: Observation) -> str:
+    """The digest of the model that was seen; as the client told it, where only that was."""
+    return (hashlib.sha256(seen.theta).digest() if seen.theta else seen.theta_digest).hex()
 
 
 def is_private(result: RunResult) -> bool:
@@ -655,7 +673,8 @@ def quorum_kept(result: RunResult) -> str:
     _no_stray_answers(transcript)
     return (
         f"{answered} partial decryptions, of attempts that came to nothing too, each by one of the {need} holders named first, "
-        "after the auditor's word on that very sum, signed, and addressed to the clients; none opened by a key that stands in a wrap as it is"
+        "after the auditor's word on that very sum, signed, and addressed to the clients; none opened by a key "
+        "that stands in a wrap as it is"
     )
 
 

@@ -30,7 +30,9 @@ from hefl_core.checks.claims.evidence import (
     wrong_labels,
 )
 from hefl_core.checks.claims.planted import (
+    apply_otherwise,
     bare_ciphertext,
+    clear_low_bits,
     confirm_oneself,
     double_step,
     drift,
@@ -38,6 +40,7 @@ from hefl_core.checks.claims.planted import (
     enlarge_error,
     forget_round,
     hide_count,
+    hold_another,
     key_beside,
     late_noise,
     leave_open,
@@ -64,6 +67,7 @@ from hefl_core.checks.claims.planted import (
     spare_count,
     sparse_flooding,
     split_model,
+    step_otherwise,
     tamper_sum,
     tell_entry,
     tell_epoch,
@@ -124,13 +128,13 @@ LEDGER: tuple[Claim, ...] = (
     ),
     Claim(
         "ciphertexts-uniform",
-        "χ² tests do not tell the run's ciphertexts from uniform noise, alone or in the difference of an upload and the next "
-        "one, and no mask is another's up to sign and turn.",
+        "χ² tests of size and of low bits do not tell the run's ciphertexts from uniform noise, alone or in the difference of an "
+        "upload and the next one, and no mask is another's up to sign and turn.",
         COORDINATOR,
         "executed",
         "Lyubashevsky, Peikert, Regev 2010; Paillier 1999 (what is uniform); hefl_core/probes/uniformity.py",
         uniform_of,
-        (repeat_upload, share_mask, turn_mask, unmask_early),
+        (repeat_upload, share_mask, turn_mask, unmask_early, clear_low_bits),
     ),
     Claim(
         "shares-sealed",
@@ -160,7 +164,7 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/protocol.md, numbers inside a ciphertext",
         equals_fedavg,
-        (enlarge_error, move_mean, double_step, forget_round),
+        (enlarge_error, move_mean, double_step, apply_otherwise, step_otherwise, forget_round),
     ),
     Claim(
         "one-model",
@@ -170,7 +174,7 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/protocol.md, step 8",
         one_model,
-        (split_model, drift),
+        (split_model, drift, hold_another),
     ),
     Claim(
         "noise-added",
