@@ -17,7 +17,7 @@ from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.outside import reason
 from hefl_core.federation.post import Post
 from hefl_core.federation.record.client_heads import ClientHeads
-from hefl_core.federation.record.grammar import Place
+from hefl_core.federation.record.grammar import Conversation, Place
 from hefl_core.federation.record.proceedings import Proceedings
 from hefl_core.federation.record.transcript import LeftOut, Sent, Unsent
 from hefl_core.federation.record.verify import pin_of, verify
@@ -233,6 +233,58 @@ def test_an_objection_comes_before_the_sum_and_no_confirmation_after_it():
         record.renumber(AUDITOR)
         with pytest.raises(IntegrityError, match=after):
             record.verify(record.closed_honestly())
+
+
+def objection_of(record, before):
+    """The auditor's objection to this list, signed and numbered as it would be before the entry at this index."""
+    place = record.at(m.CONFIRMATION)
+    forged = record.signed(
+        place,
+        AUDITOR,
+        m.Objection(record.header(record.at(m.COMMITMENTS)).digest, names(2)),
+        kind=m.OBJECTION,
+        recipients=(COORDINATOR,),
+        blocks=0,
+        **record.next_of(AUDITOR, before),
+    )
+    return Unsent(forged.head)
+
+
+def without_rule(monkeypatch, kinds):
+    """The grammar without its word on objections, of the messages of these kinds."""
+    check = Conversation._check_objection
+
+    def blind(self, header, place, sent):
+        if header.kind not in kinds:
+            check(self, header, place, sent)
+
+    monkeypatch.setattr(Conversation, "_check_objection", blind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "after", "found"),
+    [
+        (m.CONFIRMATION, m.SUM, 0, "confirmation of auditor: the auditor lacks updates of this list"),
+        (m.CONFIRMATION, m.CONFIRMATION, 0, "confirmation of auditor: the auditor lacks updates of this list"),
+        (m.OBJECTION, m.CONFIRMATION, 1, "objection of auditor: expected it before the sum"),
+    ],
+)
+def test_an_objection_that_nobody_got_and_a_confirmation_exclude_each_other(kind, step, after, found, monkeypatch):
+    """Signed by the auditor, and on record before the sum, right before its confirmation, or right after it."""
+    run, error = play(Honest, ALONE)
+    assert error is None
+    for rule in (True, False):
+        if not rule:
+            without_rule(monkeypatch, (kind,))
+        record = Record(run)
+        index = record.at(step) + after
+        record.entries.insert(index, objection_of(record, index))
+        record.renumber(AUDITOR)
+        if rule:
+            with pytest.raises(IntegrityError, match=found):
+                record.verify(record.closed_honestly())
+        else:  # the control
+            assert record.verify(record.closed_honestly()).unsent == 1
 
 
 def test_failures_of_a_round_end_with_it():
@@ -680,6 +732,29 @@ def test_it_can_still_be_sent_after_others(monkeypatch):
     post.send(two.commit(place), two, to=[run.parties.coordinator])
     post.send(letter, one, to=[run.parties.coordinator])
     assert [sent.sender for sent in run.transcript.sent if sent.step == m.COMMITMENT] == list(names(2, 1))
+
+
+def test_nor_for_the_same_letter_once_it_is_on_record_as_lost():
+    """Its header was recorded as one that nobody got; then the letter comes after all. Control: the ruling still stands."""
+    for stands in (False, True):
+        run = Run(ALONE)
+        place = until(run, m.PLAN, 1)
+        post, one = run._begun.post, run.parties.clients[0]
+        waiting = post.each(run.parties.clients, "commit", place)
+        _, letter = next(waiting)
+        waiting.close()
+        ruling = post._judged
+        assert ruling is not None
+        post.record_unsent(one.name, [letter.envelope.signed_header])
+        if stands:
+            post._judged = ruling
+            post.send(letter, one, to=[run.parties.coordinator])
+            with pytest.raises(IntegrityError, match="again, a replay"):
+                verify(run.transcript, pin_of(run.transcript))
+            continue
+        with pytest.raises(IntegrityError, match="again, a replay"):
+            post.send(letter, one, to=[run.parties.coordinator])
+        assert not [sent for sent in run.transcript.sent if sent.step == m.COMMITMENT]
 
 
 # -- the auditor's objection, and the notes about it -------------------------------------------------------------------
