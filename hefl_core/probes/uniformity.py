@@ -146,7 +146,7 @@ def read_rows(key: PublicKey, vectors: Sequence[CiphertextVector]) -> Iterator[C
 
 def compare(senders: Sequence[str], rows: Sequence[CiphertextRow], alpha: float = FAMILY_ALPHA) -> Uniformity:
     """Every row as it is, and between each upload and the next one: of all, and of the same client; each by size and low bits."""
-    tests = []
+    tests: list[Trial] = []
     for row in rows:
         tests += _trials(row.label, row.modulus, row.uploads)
         if row.label == DIV_N:
