@@ -45,6 +45,18 @@ def sealing_public(raw: bytes) -> MLKEM768X25519PublicKey:
     )
 
 
+def check_sealing(client: str, epoch: int, raw: bytes) -> None:
+    """Check that one can seal to a client's key. Raises: KeyUseError for bytes to which nobody can."""
+    try:
+        # Parsing takes any 32 bytes for X25519's part; sealing refuses those with which every exchange gives zero.
+        HPKE.encrypt(b"", sealing_public(raw), b"")
+    except ValueError as error:
+        raise KeyUseError(
+            f"{client}: expected a sealing key of ML-KEM-768 and X25519 for epoch {epoch}, found {len(raw)} bytes that are none; "
+            "make fresh ones"
+        ) from error
+
+
 def bind(info: bytes, aad: bytes = b"") -> bytes:
     """HPKE's ``info``: the purpose and the associated data as one canonical array."""
     # Lengths are encoded: bytes cannot move from ``info`` to ``aad`` and still give the same array.

@@ -142,6 +142,14 @@ def without_mask(key: PublicKey, vector: CiphertextVector) -> tuple[bytes, ...]:
     return tuple(modulus.write(1 + (c % 2**16) * modulus.n) for c in modulus.read(vector.blocks))
 
 
+def with_low_bits_of_zero(key: PublicKey, vector: CiphertextVector) -> tuple[bytes, ...]:
+    """Broken: the low byte of each c1 (Paillier: of c mod n) is zero; its size is as it should be. Raises: as :func:`masks_of`."""
+    if (parts := _Parts.of(key)) is not None:
+        return parts.write(vector, [np.stack([c[0], c[1] & ~np.uint64(0xFF)]) for c in parts.read(vector)])
+    modulus = _modulus(key)
+    return tuple(modulus.write(c - c % modulus.n % 256) for c in modulus.read(vector.blocks))
+
+
 @dataclass(frozen=True)
 class _Parts:
     """The ring ciphertexts in a vector under a key: each block, or the one in which a one-time key travels."""

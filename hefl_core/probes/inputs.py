@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Final
@@ -93,8 +93,6 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
 MEANINGS: Final = tuple(sorted({meaning for names in FIELDS.values() for meaning in names.values()}))
 LONGEST_NAME = 200
 MOST_ATTEMPTS = 8
-STEP: Final = re.compile(r"(receive )?[a-z_/-]{1,40}( of client-[0-9]{1,4})?")
-"""How a note names a step: in letters, without digits but those of a client whose message was refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,9 +323,23 @@ def known_digests(transcript: Transcript) -> set[bytes]:
     return found
 
 
-def examine_record(transcript: Transcript) -> tuple[str, ...]:
-    """Findings in the record's own lines, beside the messages, on the coordinator's disk."""
-    return (*_in_lines(transcript), *_in_unsent(transcript))
+def examine_record(transcript: Transcript, calls: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """Findings in the record's own lines, beside the messages, on the coordinator's disk.
+
+    ``calls``: by role, what a party is asked for. A note names one of its party's, or a kind of message that it received.
+    """
+    return (*_in_lines(transcript, calls), *_in_unsent(transcript))
+
+
+def _steps(transcript: Transcript, calls: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+    """By party, the steps that a note of it may name: its calls, kinds that it received, what the post refuses."""
+    clients = [client_name(number) for number in range(1, transcript.manifest.experiment.clients + 1)]
+    kinds = [row.kind for row in protocol_table.TABLE]
+    received = {f"receive {kind}" for kind in kinds}
+    refused = {f"receive {what} of {name}" for what in (*kinds, *calls[CLIENT]) for name in clients}
+    found = {role: {*calls[role], *received} for role in (COORDINATOR, AUDITOR, KMS)}
+    found[COORDINATOR] |= refused
+    return found | {name: {*calls[CLIENT], *received} for name in clients}
 
 
 def unused_spares(transcript: Transcript) -> int:
@@ -341,19 +353,18 @@ def unused_spares(transcript: Transcript) -> int:
     return spares
 
 
-def _in_lines(transcript: Transcript) -> Iterator[str]:
+def _in_lines(transcript: Transcript, calls: Mapping[str, Iterable[str]]) -> Iterator[str]:
     experiment = transcript.manifest.experiment
     epochs = max((sent.position.epoch for sent in transcript.sent), default=1) + 1  # one may have been begun in vain
     most = {"client": experiment.clients, "round": experiment.rounds, "attempt": MOST_ATTEMPTS, "epoch": epochs}
-    names = {client_name(number) for number in range(1, experiment.clients + 1)}
+    steps = _steps(transcript, calls)
     for number, line in enumerate(transcript.lines, 1):
         entry = line.entry
         if isinstance(entry, Sent):
             yield from (f"line {number}: {what}" for what in _beside(entry, transcript))
         if isinstance(entry, LeftOut):
             place = {"epoch": entry.position.epoch, "round": entry.position.round, "attempt": entry.position.attempt}
-            known = entry.party in (COORDINATOR, AUDITOR, KMS) or entry.party in names
-            if not known or not STEP.fullmatch(entry.step) or any(place[what] > most[what] for what in place):
+            if entry.step not in steps.get(entry.party, ()) or any(place[what] > most[what] for what in place):
                 yield f"line {number}: a note of no party, step or place that the run has"
         if isinstance(entry, LeftOut) and is_client(entry.party):
             places = [(what, int(value)) for what, value in _PLACE.findall(entry.reason)]

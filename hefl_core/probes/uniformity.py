@@ -1,4 +1,4 @@
-"""Are a run's ciphertexts uniform? Tests of residues, upload by upload and between uploads.
+"""Are a run's ciphertexts uniform? Tests of residues by their size and by their low bits, of uploads and between them.
 
 With fresh masks a ring ciphertext's residues are uniform modulo each prime, and a Paillier ciphertext is uniform modulo n.
 So is the difference (the quotient) of any two uploads; a reused mask shows there. Headers and compressed bytes are not
@@ -163,16 +163,16 @@ def _one_time_rows(
 
 
 def compare(senders: Sequence[str], rows: Sequence[CiphertextRow], alpha: float = FAMILY_ALPHA) -> Uniformity:
-    """Every row as it is, and between each upload and the next one: of all, and of the same client."""
-    tests = []
+    """Every row as it is, and between each upload and the next one: of all, and of the same client; each by size and low bits."""
+    tests: list[Trial] = []
     for row in rows:
-        tests.append(_chi_square(row.label, row.modulus, row.uploads))
+        tests += _trials(row.label, row.modulus, row.uploads)
         if row.label == DIV_N:
             continue  # a quotient has a meaning modulo n only
         for name, pairs in (("next", _next(senders, same=False)), ("same client's next", _next(senders, same=True))):
             if pairs:
                 found = [row.between(a, b) for a, b in pairs]
-                tests.append(_chi_square(f"{row.label}, to the {name} upload", row.modulus, found))
+                tests += _trials(f"{row.label}, to the {name} upload", row.modulus, found)
     return Uniformity(len(senders), alpha, tuple(tests))
 
 
@@ -190,21 +190,35 @@ def _next(senders: Sequence[str], *, same: bool) -> list[tuple[int, int]]:
     return pairs
 
 
-def _chi_square(name: str, modulus: int, uploads: Sequence[Numbers]) -> Trial:
-    from scipy.stats import chi2  # takes a third of a second to import; most callers never test anything
-
+def _trials(name: str, modulus: int, uploads: Sequence[Numbers]) -> tuple[Trial, Trial]:
+    """The numbers by their size, which the high bits decide, and by their low bits."""
     total = sum(len(one) for one in uploads)
     bins = max(2, min(BINS, modulus, 1 << max(1, (total // SMALLEST_EXPECTED).bit_length() - 1)))
+    # of the numbers below the modulus some rests occur once more than others
+    shares = np.array([(modulus - rest + bins - 1) // bins / modulus for rest in range(bins)])
+    return (
+        _chi_square(name, [_by_size(one, modulus, bins) for one in uploads], np.full(bins, 1 / bins)),
+        _chi_square(f"{name}, low bits", [(one % bins).astype(np.int64) for one in uploads], shares),
+    )
+
+
+def _by_size(numbers: Numbers, modulus: int, bins: int) -> npt.NDArray[np.int64]:
+    if numbers.dtype == object:
+        return np.array([value * bins // modulus for value in numbers.tolist()], dtype=np.int64)
+    # Rounding in float64 may reach the bin past the last.
+    return np.minimum((numbers * (bins / modulus)).astype(np.int64), bins - 1)
+
+
+def _chi_square(name: str, uploads: Sequence[npt.NDArray[np.int64]], shares: npt.NDArray[np.float64]) -> Trial:
+    """``uploads``: the bin of each number. ``shares``: of the bins, where the numbers are uniform."""
+    from scipy.stats import chi2  # takes a third of a second to import; most callers never test anything
+
+    bins, total = len(shares), sum(len(one) for one in uploads)
     counts = np.zeros(bins, dtype=np.int64)
     for one in uploads:
-        if one.dtype == object:
-            places = np.array([value * bins // modulus for value in one.tolist()], dtype=np.int64)
-        else:
-            # Rounding in float64 may reach the bin past the last.
-            places = np.minimum((one * (bins / modulus)).astype(np.int64), bins - 1)
-        counts += np.bincount(places, minlength=bins)
-    expected = total / bins
-    statistic = float(np.sum((counts - expected) ** 2) / expected)
+        counts += np.bincount(one, minlength=bins)
+    expected = total * shares
+    statistic = float(np.sum((counts - expected) ** 2 / expected))
     return Trial(name, total, bins, float(chi2.sf(statistic, bins - 1)))
 
 

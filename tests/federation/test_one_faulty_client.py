@@ -10,19 +10,20 @@ from functools import partial
 import pytest
 
 from hefl_core.checks.lying_clients import Honest, _stage
-from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable, WireError
+from hefl_core.errors import HeflError, IntegrityError, KeyUseError, RoundError, RuntimeUnavailable, WireError
 from hefl_core.federation import answers
 from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.coordinator import Coordinator
 from hefl_core.federation.outside import reason
 from hefl_core.federation.post import Post
 from hefl_core.federation.record.client_heads import ClientHeads
-from hefl_core.federation.record.grammar import Place
+from hefl_core.federation.record.grammar import Conversation, Place
 from hefl_core.federation.record.proceedings import Proceedings
 from hefl_core.federation.record.transcript import LeftOut, Sent, Unsent
 from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.federation.standing import Standing
 from hefl_core.ids import AUDITOR, COORDINATOR
+from hefl_core.keys.roster import sealing_statement
 from hefl_core.keys.sealing import sealer
 from hefl_core.runtime import stage
 from hefl_core.runtime.client_home import home_of, model_of
@@ -232,6 +233,58 @@ def test_an_objection_comes_before_the_sum_and_no_confirmation_after_it():
         record.renumber(AUDITOR)
         with pytest.raises(IntegrityError, match=after):
             record.verify(record.closed_honestly())
+
+
+def objection_of(record, before):
+    """The auditor's objection to this list, signed and numbered as it would be before the entry at this index."""
+    place = record.at(m.CONFIRMATION)
+    forged = record.signed(
+        place,
+        AUDITOR,
+        m.Objection(record.header(record.at(m.COMMITMENTS)).digest, names(2)),
+        kind=m.OBJECTION,
+        recipients=(COORDINATOR,),
+        blocks=0,
+        **record.next_of(AUDITOR, before),
+    )
+    return Unsent(forged.head)
+
+
+def without_rule(monkeypatch, kinds):
+    """The grammar without its word on objections, of the messages of these kinds."""
+    check = Conversation._check_objection
+
+    def blind(self, header, place, sent):
+        if header.kind not in kinds:
+            check(self, header, place, sent)
+
+    monkeypatch.setattr(Conversation, "_check_objection", blind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "after", "found"),
+    [
+        (m.CONFIRMATION, m.SUM, 0, "confirmation of auditor: the auditor lacks updates of this list"),
+        (m.CONFIRMATION, m.CONFIRMATION, 0, "confirmation of auditor: the auditor lacks updates of this list"),
+        (m.OBJECTION, m.CONFIRMATION, 1, "objection of auditor: expected it before the sum"),
+    ],
+)
+def test_an_objection_that_nobody_got_and_a_confirmation_exclude_each_other(kind, step, after, found, monkeypatch):
+    """Signed by the auditor, and on record before the sum, right before its confirmation, or right after it."""
+    run, error = play(Honest, ALONE)
+    assert error is None
+    for rule in (True, False):
+        if not rule:
+            without_rule(monkeypatch, (kind,))
+        record = Record(run)
+        index = record.at(step) + after
+        record.entries.insert(index, objection_of(record, index))
+        record.renumber(AUDITOR)
+        if rule:
+            with pytest.raises(IntegrityError, match=found):
+                record.verify(record.closed_honestly())
+        else:  # the control
+            assert record.verify(record.closed_honestly()).unsent == 1
 
 
 def test_failures_of_a_round_end_with_it():
@@ -681,6 +734,29 @@ def test_it_can_still_be_sent_after_others(monkeypatch):
     assert [sent.sender for sent in run.transcript.sent if sent.step == m.COMMITMENT] == list(names(2, 1))
 
 
+def test_nor_for_the_same_letter_once_it_is_on_record_as_lost():
+    """Its header was recorded as one that nobody got; then the letter comes after all. Control: the ruling still stands."""
+    for stands in (False, True):
+        run = Run(ALONE)
+        place = until(run, m.PLAN, 1)
+        post, one = run._begun.post, run.parties.clients[0]
+        waiting = post.each(run.parties.clients, "commit", place)
+        _, letter = next(waiting)
+        waiting.close()
+        ruling = post._judged
+        assert ruling is not None
+        post.record_unsent(one.name, [letter.envelope.signed_header])
+        if stands:
+            post._judged = ruling
+            post.send(letter, one, to=[run.parties.coordinator])
+            with pytest.raises(IntegrityError, match="again, a replay"):
+                verify(run.transcript, pin_of(run.transcript))
+            continue
+        with pytest.raises(IntegrityError, match="again, a replay"):
+            post.send(letter, one, to=[run.parties.coordinator])
+        assert not [sent for sent in run.transcript.sent if sent.step == m.COMMITMENT]
+
+
 # -- the auditor's objection, and the notes about it -------------------------------------------------------------------
 
 
@@ -768,3 +844,51 @@ def test_an_objection_without_a_place_names_nobody():
     assert not notes(run, "client-2")
     with pytest.raises(IntegrityError, match="the auditor has another list"):
         verify(run.transcript, pin_of(run.transcript))
+
+
+# -- sealing keys that are none ----------------------------------------------------------------------------------------
+
+KEYS_LATER = {"rounds": 3, "epoch_rounds": 1, "min_cohort": 3}
+NO_KEYS = {
+    "no ML-KEM key": lambda sealing: bytes([255]) * (len(sealing) - 32) + sealing[-32:],
+    "32 bytes": lambda sealing: sealing[-32:],
+    "of no order for X25519": lambda sealing: sealing[:-32] + bytes(32),
+}
+
+
+def depositing(make, epochs):
+    """A client whose sealing keys of these epochs are of another making, with its own true signature under each."""
+
+    class Deposits(Honest):
+        def sealing_keys(self, first):
+            return tuple(self.other(key) if key.epoch in epochs else key for key in super().sealing_keys(first))
+
+        def other(self, key):
+            sealing = make(key.sealing)
+            said = sealing_statement(self.manifest.id, key.epoch, self.name, sealing)
+            return replace(key, sealing=sealing, voucher=self.identity.sign(said))
+
+    return Deposits
+
+
+@pytest.mark.parametrize("custody", ["individual", "2-of-4", "dealer-free:2-of-4"])
+@pytest.mark.parametrize(("name", "epochs"), [*((name, (1, 2, 3)) for name in NO_KEYS), ("no ML-KEM key", (3,))])
+def test_a_sealing_key_that_is_none_leaves_its_client_out(custody, name, epochs):
+    run, error = play(
+        depositing(NO_KEYS[name], epochs),
+        (ALONE if custody == "individual" else TOGETHER).but(custody=custody, **KEYS_LATER),
+    )
+    assert error is None, error
+    assert verify(run.transcript, pin_of(run.transcript), ClientHeads.of(run.transcript)).rounds == 3
+    assert all("client-1" not in item.contributors and len(item.contributors) == 3 for item in run.rounds)
+    assert "sealing_keys: KeyUseError" in notes(run)
+
+
+@pytest.mark.parametrize("epochs", [(1, 2), (2,)])
+def test_without_the_check_of_deposits_it_ends_the_run(epochs, monkeypatch):
+    experiment = TOGETHER.but(**KEYS_LATER | {"rounds": 2})
+    _, error = play(depositing(lambda sealing: sealing, epochs), experiment)
+    assert error is None  # the control: keys of the same making that are some
+    monkeypatch.setattr("hefl_core.keys.kms.service.check_sealing", lambda *_: None)
+    run, error = play(depositing(NO_KEYS["no ML-KEM key"], epochs), experiment)
+    assert isinstance(error, KeyUseError) and len(run.rounds) == min(epochs) - 1

@@ -41,14 +41,37 @@ def test_what_is_not_encrypted_is_not_uniform_and_nothing_is_no_evidence():
     assert not compare((), ()).holds
 
 
+@pytest.mark.parametrize("modulus", [(1 << 20) - 3, (1 << 40) - 87, (1 << 60) - 93])
+def test_low_bits_that_are_not_free_are_seen(modulus):
+    """Numbers of the right size whose low byte is zero; of which one more in eight is even."""
+    rng = np.random.default_rng(11)
+    fair = [rng.integers(0, modulus, 4096, np.uint64) for _ in range(4)]
+    even = [np.where(rng.random(4096) < 1 / 8, one & ~np.uint64(1), one) for one in fair]
+    rows = {
+        name: (CiphertextRow("row", modulus, tuple(uploads)),) for name, uploads in (("fair", fair), ("even", even))
+    }
+    rows["byte"] = (CiphertextRow("row", modulus, tuple(one & ~np.uint64(255) for one in fair)),)
+    assert compare("abab", rows["fair"], RARE).holds
+    for name in ("even", "byte"):
+        found = compare("abab", rows[name], RARE)
+        wrong = {trial.name for trial in found.tests if trial.p_value < RARE / len(found.tests)}
+        assert wrong and all(one.endswith("low bits") for one in wrong), (name, wrong)
+
+
+def test_rests_of_a_small_modulus_are_weighed_as_often_as_they_occur():
+    """Modulo 300 the rests 0 to 43 of 256 occur twice as often as the others."""
+    uploads = (np.tile(np.arange(300, dtype=np.uint64), 400),)
+    assert all(trial.p_value == 1 for trial in compare("a", [CiphertextRow("row", 300, uploads)]).tests[1:])
+
+
 def test_the_family_raises_few_false_alarms():
     """At alpha = 5 %, of 200 families of uniform numbers about 10 are accused; 30 would be six standard deviations off."""
     rng = np.random.default_rng(3)
 
     def family():
         return [
-            CiphertextRow(f"row {n}", 1 << 40, tuple(rng.integers(0, 1 << 40, 512, np.uint64) for _ in range(4)))
-            for n in (1, 2)
+            CiphertextRow(f"row {n}", modulus, tuple(rng.integers(0, modulus, 512, np.uint64) for _ in range(4)))
+            for n, modulus in enumerate((1 << 40, 10_007))
         ]
 
     assert sum(not compare("abab", family(), 0.05).holds for _ in range(200)) < 30

@@ -74,7 +74,11 @@ class Record:
         """Whoever has this party's key numbers and chains its messages anew."""
         number, previous = 0, b""
         for index, entry in enumerate(self.entries):
-            if isinstance(entry, Sent) and entry.sender == name:
+            if isinstance(entry, Unsent) and entry.sender == name:
+                header = replace(entry.head.header, sequence=number, previous=previous)
+                self.entries[index] = Unsent(SignedHeader(header, self.identities[name].sign(encode(header))))
+                number, previous = number + 1, header.digest
+            elif isinstance(entry, Sent) and entry.sender == name:
                 if (entry.head.header.sequence, entry.head.header.previous) != (number, previous):
                     inline = entry.inline
                     entry = self.signed(index, name, sequence=number, previous=previous)

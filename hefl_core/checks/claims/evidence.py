@@ -42,6 +42,7 @@ from hefl_core.probes.inputs import MEANINGS, READABLE, awaits_uploads, examine,
 from hefl_core.probes.memory import Search
 from hefl_core.probes.private_forms import AGGREGATE, FLOATS, RECORD, UPDATE, observed_forms, stages_of
 from hefl_core.probes.uniformity import compare, rows_of
+from hefl_core.runtime.calls import STEPS
 from hefl_core.runtime.observer import fedavg_error, fedavg_length, plain_mean
 from hefl_core.runtime.result import RoundResult, RunResult
 from hefl_core.schemes.base import CiphertextVector, PublicKey, Vector
@@ -55,6 +56,7 @@ from hefl_core.schemes.registry import open_scheme
 from hefl_core.schemes.ring import seal
 from hefl_core.terms import messages as m
 from hefl_core.terms.admission import check_place
+from hefl_core.terms.experiment import Manifest
 from hefl_core.terms.messages import Confirmation, DecryptionRequest, EncryptedSum, Receipt, RoundPlan
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Header, Position, SignedHeader
@@ -241,7 +243,7 @@ def inputs_allowed(result: RunResult) -> str:
         demand(not wrong, f"{seat}: {'; '.join(wrong[:3])}")
         messages, nbytes = messages + found.messages, nbytes + found.nbytes
         fields += sum(count for _, count in found.meanings)
-    beside = examine_record(transcript)
+    beside = examine_record(transcript, STEPS)
     demand(not beside, f"on record: {'; '.join(beside[:3])}")
     handed = result.blindness.handed if result.blindness else None
     demand(handed is None or not handed.findings, f"handed to the process: {handed.findings[:3] if handed else ''}")
@@ -362,11 +364,9 @@ def equals_fedavg(result: RunResult) -> str:
         if found is None:
             continue
         error, bound = found
-        demand(error <= bound, f"round {applied.line.round}: error {error:.3e} exceeds the bound {bound:.3e}")
-        length, most = fedavg_length(transcript.manifest, seen, contributors, bound)
-        demand(
-            length <= most, f"round {applied.line.round}: an error of length {length:.3e} exceeds the bound {most:.3e}"
-        )
+        for name, off, (length, most) in _errors(transcript.manifest, seen, contributors, terms, bound):
+            demand(off <= bound, f"{applied.where}: error {off:.3e} at {name} exceeds the bound {bound:.3e}")
+            demand(length <= most, f"{applied.where}: an error of length {length:.3e} at {name} exceeds the bound {most:.3e}")
         told = (applied.line.max_abs_error or 0.0, applied.line.error_bound or 0.0)
         demand(
             np.allclose(told, found, rtol=1e-6, atol=0), f"round {applied.line.round}: reported {told}, found {found}"
@@ -377,6 +377,17 @@ def equals_fedavg(result: RunResult) -> str:
         f"{compared} rounds computed anew from the clients' updates; the largest error is {worst:.0%} of its bound; the model "
         f"moved by just that mean in each that was seen{_left_out(left, 'a contributor, or a model, was not observed')}"
     )
+
+
+def _errors(
+    manifest: Manifest, seen: Sequence[Observation], contributors: Sequence[str], plan: RoundPlan, bound: float
+) -> Iterator[tuple[str, float, tuple[float, float]]]:
+    """Each client that showed the mean that it applied, in the sum or not; that mean's error, its length and the length's bound."""
+    for shown in (one for one in seen if one.applied):
+        alike = [replace(one, applied=shown.applied) for one in seen]
+        found = fedavg_error(manifest, alike, contributors, plan)
+        if found is not None:
+            yield shown.client, found[0], fedavg_length(manifest, alike, contributors, bound)
 
 
 MOST_LISTED: Final = 5
@@ -392,16 +403,16 @@ def _left_out(what: Sequence[str], why: str) -> str:
 
 
 def _moved(result: RunResult, round_: int) -> bool:
-    """Whether θ before and after the round were seen. Check that it moved by the applied mean, bit for bit."""
-    after = next((one for one in result.observations.get(round_, ()) if one.applied and one.theta), None)
+    """Whether θ before and after the round were seen. Check that each that was moved by the mean that its client applied."""
+    found = [one for one in result.observations.get(round_, ()) if one.applied and one.theta]
     before = _theta_before(result, round_)
-    if after is None or before is None:
+    if not found or before is None:
         return False
-    mean = np.frombuffer(after.applied, dtype=np.float64)
-    expected = (np.frombuffer(before, dtype=np.float32).astype(np.float64) + mean).astype(np.float32)
-    demand(
-        expected.tobytes() == after.theta, f"round {round_}: {after.client}'s model moved by another step than the mean"
-    )
+    for after in found:
+        mean = np.frombuffer(after.applied, dtype=np.float64)
+        expected = (np.frombuffer(before, dtype=np.float32).astype(np.float64) + mean).astype(np.float32)
+        moved = f"round {round_}: {after.client}'s model moved by another step than the mean"
+        demand(expected.tobytes() == after.theta, moved)
     return True
 
 
@@ -441,7 +452,7 @@ def one_model(result: RunResult) -> str:
     clients, left = [], []
     for item in result.rounds:
         observed = result.observations.get(item.round, ())
-        seen = {one.theta_digest.hex() for one in observed} | set(item.models)
+        seen = {_model_of(one) for one in observed} | set(item.models)
         demand(len(seen) <= 1, f"round {item.round}: {len(seen)} different models at the clients")
         receipts = [s for s in transcript.of_round(item.round) if s.step == m.RECEIPT]
         said = {decode(body, Receipt) for s in receipts if (body := transcript.content(s)) is not None}
@@ -461,6 +472,11 @@ def one_model(result: RunResult) -> str:
         f"after each of {len(clients)} rounds all models were bit-equal ({seen_by})"
         f"{_left_out(left, 'not observed: its model was not seen')}"
     )
+
+
+def _model_of(seen: Observation) -> str:
+    """The digest of the model that was seen; as the client told it, where only that was."""
+    return (hashlib.sha256(seen.theta).digest() if seen.theta else seen.theta_digest).hex()
 
 
 def is_private(result: RunResult) -> bool:
@@ -672,7 +688,8 @@ def quorum_kept(result: RunResult) -> str:
     _no_stray_answers(transcript)
     return (
         f"{answered} partial decryptions, of attempts that came to nothing too, each by one of the {need} holders named first, "
-        "after the auditor's word on that very sum, signed, and addressed to the clients; none opened without a key"
+        "after the auditor's word on that very sum, signed, and addressed to the clients; none opened by a key "
+        "that stands in a wrap as it is"
     )
 
 

@@ -30,7 +30,9 @@ from hefl_core.checks.claims.evidence import (
     wrong_labels,
 )
 from hefl_core.checks.claims.planted import (
+    apply_otherwise,
     bare_ciphertext,
+    clear_low_bits,
     confirm_oneself,
     double_step,
     drift,
@@ -38,6 +40,7 @@ from hefl_core.checks.claims.planted import (
     enlarge_error,
     forget_round,
     hide_count,
+    hold_another,
     key_beside,
     late_noise,
     leave_open,
@@ -64,9 +67,11 @@ from hefl_core.checks.claims.planted import (
     spare_count,
     sparse_flooding,
     split_model,
+    step_otherwise,
     tamper_sum,
     tell_entry,
     tell_epoch,
+    tell_step,
     thin_noise,
     turn_mask,
     turned_flooding,
@@ -108,7 +113,7 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/protocol.md, steps of a round; hefl_core/probes/inputs.py",
         inputs_allowed,
-        (smuggle_count, report_cost, tell_entry, tell_epoch, hide_count, spare_count, weigh_count),
+        (smuggle_count, report_cost, tell_entry, tell_epoch, tell_step, hide_count, spare_count, weigh_count),
     ),
     Claim(
         "coordinator-memory",
@@ -123,13 +128,13 @@ LEDGER: tuple[Claim, ...] = (
     ),
     Claim(
         "ciphertexts-uniform",
-        "χ² tests do not tell the run's ciphertexts from uniform noise, alone or in the difference of an upload and the next "
-        "one, and no mask is another's up to sign and turn.",
+        "χ² tests of size and of low bits do not tell the run's ciphertexts from uniform noise, alone or in the difference of an "
+        "upload and the next one, and no mask is another's up to sign and turn.",
         COORDINATOR,
         "executed",
         "Lyubashevsky, Peikert, Regev 2010; Paillier 1999 (what is uniform); hefl_core/probes/uniformity.py",
         uniform_of,
-        (repeat_upload, share_mask, turn_mask, unmask_early),
+        (repeat_upload, share_mask, turn_mask, unmask_early, clear_low_bits),
     ),
     Claim(
         "shares-sealed",
@@ -159,7 +164,7 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/protocol.md, numbers inside a ciphertext",
         equals_fedavg,
-        (enlarge_error, move_mean, double_step, forget_round),
+        (enlarge_error, move_mean, double_step, apply_otherwise, step_otherwise, forget_round),
     ),
     Claim(
         "one-model",
@@ -169,7 +174,7 @@ LEDGER: tuple[Claim, ...] = (
         "executed",
         "docs/protocol.md, step 8",
         one_model,
-        (split_model, drift),
+        (split_model, drift, hold_another),
     ),
     Claim(
         "noise-added",
@@ -206,7 +211,7 @@ LEDGER: tuple[Claim, ...] = (
     Claim(
         "quorum-kept",
         "Collective custody: in every attempt on record only the t holders named first answer, for a confirmed sum, to the "
-        "clients, in bodies that do not open by what lies in them.",
+        "clients, in bodies that do not open by a key that stands in a wrap as it is.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, custody; Asharov et al. 2012, Mouchet et al. 2021 (threshold RLWE); Fouque, Poupard, Stern 2000",

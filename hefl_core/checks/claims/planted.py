@@ -19,6 +19,7 @@ from hefl_core.measure import seals
 from hefl_core.measure.masks import (
     under_mask_of,
     under_related_mask_of,
+    with_low_bits_of_zero,
     without_key,
     without_mask,
 )
@@ -97,6 +98,13 @@ def tell_epoch(result: RunResult) -> RunResult:
     return replace(result, transcript=copy)
 
 
+def tell_step(result: RunResult) -> RunResult:
+    """A note names the number of a client's examples in letters, as the step of which it speaks."""
+    copy = _copy(result.transcript)
+    copy.note(LeftOut("client-1", "receive cxiii examples", copy.sent[-1].position, "RoundError: no"))
+    return replace(result, transcript=copy)
+
+
 def spare_count(result: RunResult) -> RunResult:
     """A commitment holds one spare more, for an attempt that is never made: 32 bytes with the number of examples in them."""
     target = next(s for s in result.transcript.sent if s.step == m.COMMITMENT)
@@ -170,6 +178,16 @@ def unmask_early(result: RunResult) -> RunResult:
     return _with_blob(result, sent.head.header.content_digest, lambda _: content)
 
 
+def clear_low_bits(result: RunResult) -> RunResult:
+    """The masks of all uploads are as large as they should be, and their low byte is zero."""
+    copy, keys = _copy(result.transcript), public_keys(result.transcript)
+    for sent, vector in vectors_of(result.transcript):
+        header = sent.head.header
+        blocks = with_low_bits_of_zero(keys[header.key_id], vector)
+        copy.blobs[header.content_digest] = replace(vector, blocks=blocks).to_bytes()
+    return replace(result, transcript=copy)
+
+
 def enlarge_error(result: RunResult) -> RunResult:
     """One round's error is twice its bound."""
     first, *others = result.rounds
@@ -217,6 +235,37 @@ def drift(result: RunResult) -> RunResult:
     other = hashlib.sha256(b"another model").digest()
     return _with_observations(
         result, last, lambda seen: replace(seen, theta_digest=other) if seen.client == chosen else seen
+    )
+
+
+def hold_another(result: RunResult) -> RunResult:
+    """One client's model is another one; the digest that it tells is the others'."""
+    last = max(result.observations)
+
+    def moved(seen: Observation) -> Observation:
+        return replace(seen, theta=(np.frombuffer(seen.theta, dtype=np.float32) + np.float32(1)).tobytes())
+
+    return _with_observations(result, last, lambda seen: moved(seen) if seen.theta else seen)
+
+
+def apply_otherwise(result: RunResult) -> RunResult:
+    """The client that is asked first applied the right mean; another one, that shows it as well, applied twice that."""
+    last = max(result.observations)
+    first = next(seen for seen in result.observations[last] if seen.applied)
+    other = next(seen.client for seen in reversed(result.observations[last]) if seen.client != first.client)
+    twice = (2 * np.frombuffer(first.applied, dtype=np.float64)).tobytes()
+    return _with_observations(result, last, lambda seen: replace(seen, applied=twice) if seen.client == other else seen)
+
+
+def step_otherwise(result: RunResult) -> RunResult:
+    """Two clients show the right mean; the second one's model moved by twice that."""
+    last = max(result.observations)
+    first = next(seen for seen in result.observations[last] if seen.applied)
+    other = next(seen.client for seen in reversed(result.observations[last]) if seen.client != first.client)
+    further = np.frombuffer(first.theta, dtype=np.float32) + np.frombuffer(first.applied, dtype=np.float64)
+    theta = further.astype(np.float32).tobytes()
+    return _with_observations(
+        result, last, lambda seen: replace(seen, applied=first.applied, theta=theta) if seen.client == other else seen
     )
 
 

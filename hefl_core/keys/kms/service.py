@@ -34,6 +34,7 @@ from hefl_core.keys.epochs import (
     preset_digest,
     public_key_digest,
 )
+from hefl_core.keys.identity import check_sealing
 from hefl_core.keys.kms.issuer import EPOCH, ROSTER, SHARE, Issuer
 from hefl_core.keys.kms.records import Archive, Enrolled, KeyEpoch, Settings
 from hefl_core.keys.prekeys import AHEAD, MOST, Prekey
@@ -181,7 +182,8 @@ class KMS(Hidden):
         """Keep clients' sealing keys for epochs to come; the same ones again change nothing.
 
         Raises: RoundError for a party that is no enrolled client, an epoch that is past or too far away, a second key for one
-            epoch, or a key that is in use; IntegrityError for one that its client did not sign.
+            epoch, or a key that is in use; IntegrityError for one that its client did not sign; KeyUseError for one to which
+            nobody can seal.
         """
         kept, members = self._archive.prekeys(), {m.name: m for m in self._taking_part()}
         epochs = range(len(self.epochs) + 1, len(self.epochs) + 1 + MOST)
@@ -198,6 +200,7 @@ class KMS(Hidden):
                     f"deposit: expected a fresh key of {prekey.client} for epoch {prekey.epoch}, found another"
                 )
             check_voucher(self.settings.experiment, prekey.epoch, prekey.line(members[prekey.client]))
+            check_sealing(prekey.client, prekey.epoch, prekey.sealing)
             used.add(prekey.sealing)
         with self._archive.store.transaction():
             for prekey in fresh:

@@ -6,10 +6,14 @@ import pytest
 
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.checks.claims.planted import move_mean, tamper_sum
-from hefl_core.errors import HeflError, RuntimeUnavailable
+from hefl_core.errors import HeflError, RuntimeUnavailable, WireError
 from hefl_core.federation.client import Client
-from hefl_core.federation.record.transcript import Transcript, TranscriptLine, Unsent
+from hefl_core.federation.record.transcript import LeftOut, Transcript, TranscriptLine, Unsent
+from hefl_core.keys.ceremony import STEPS as CEREMONY
+from hefl_core.keys.ceremony_result import PREFIX
+from hefl_core.keys.roster import CLIENT
 from hefl_core.probes.inputs import examine_record
+from hefl_core.runtime.calls import STEPS
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.restart import durable_local_stage
 from hefl_core.runtime.run import Run
@@ -160,6 +164,52 @@ def test_where_nobody_else_was_seen_nothing_is_called_checked(monkeypatch):
     assert {"equals-fedavg", "one-model", "epochs-apart"} <= missing and "flooded" not in missing
 
 
+OF_KEYS = [PREFIX + step for step in CEREMONY]
+
+
+def damaged_once(monkeypatch, kinds):
+    """The first message of each kind that client 2 gets is damaged on the way, and arrives when it is sent again."""
+    receive, damaged = Client.receive, set()
+
+    def once(self, envelope):
+        kind = envelope.header.kind
+        if self.name == "client-2" and kind in set(kinds) - damaged:
+            damaged.add(kind)
+            raise WireError(f"{kind}: changed on the way")
+        return receive(self, envelope)
+
+    monkeypatch.setattr(Client, "receive", once)
+    return damaged
+
+
+def test_a_fault_that_a_ceremony_survives_is_not_red(monkeypatch):
+    """One of each of the nine kinds, and of the key's announcement: the notes about them are on record."""
+    kinds = [*OF_KEYS, "epoch"]
+    damaged = damaged_once(monkeypatch, kinds)
+    result = run_experiment(DEALER_FREE.but(rounds=1))
+    assert not_red(result) == set() and damaged == set(kinds) and len(CEREMONY) == 9
+    noted = {line.entry.step for line in result.transcript.lines if isinstance(line.entry, LeftOut)}
+    assert noted == {f"receive {kind}" for kind in kinds}
+
+
+def test_a_note_of_a_step_that_its_party_does_not_have_is_red():
+    """In letters and spaces, as a ceremony's kinds have them; another party's step; more than the kind."""
+    result = run_experiment(FOUR.but(rounds=1))
+    place = result.transcript.sent[-1].position
+    wrong = (("client-1", "receive key commitment"), ("client-1", "cxiii examples"), ("auditor", "commit"))
+    wrong += (("coordinator", "receive commitment of client-5"), ("client-1", "receive plan of client-2"))
+    for party, step in wrong:
+        copy = Transcript.from_bytes(result.transcript.to_bytes(), dict(result.transcript.blobs))
+        copy.note(LeftOut(party, step, place, "RoundError: no"))
+        assert examine_record(copy, STEPS), (party, step)
+    allowed = [(role.replace(CLIENT, "client-4"), step) for role, steps in STEPS.items() for step in steps]
+    allowed += [("coordinator", "receive commitment of client-4"), ("coordinator", "receive unrecorded of client-1")]
+    copy = Transcript.from_bytes(result.transcript.to_bytes(), dict(result.transcript.blobs))
+    for party, step in allowed:
+        copy.note(LeftOut(party, step, place, "RoundError: no"))
+    assert examine_record(copy, STEPS) == ()
+
+
 def unsent(result):
     return [line.entry for line in result.transcript.lines if isinstance(line.entry, Unsent)]
 
@@ -168,7 +218,7 @@ def test_a_number_in_a_header_that_nobody_got_is_red(monkeypatch):
     """Of the receipt that was lost: in its length, its size, its digest. Control: the drop-out above."""
     failing(monkeypatch, "commit", lambda name, at: name == "client-2" and at.round == 2)
     result = run_experiment(FOUR.but(rounds=3))
-    assert examine_record(result.transcript) == ()
+    assert examine_record(result.transcript, STEPS) == ()
     at = next(n for n, line in enumerate(result.transcript.lines) if isinstance(line.entry, Unsent))
     for changes in ({"length": 113}, {"content_nbytes": 113}, {"content_digest": (113).to_bytes(32, "big")}):
         copy = Transcript.from_bytes(result.transcript.to_bytes(), dict(result.transcript.blobs))
@@ -176,7 +226,7 @@ def test_a_number_in_a_header_that_nobody_got_is_red(monkeypatch):
         copy.lines[at] = TranscriptLine(
             copy.lines[at].previous, Unsent(replace(head, header=replace(head.header, **changes)))
         )
-        assert examine_record(copy), changes
+        assert examine_record(copy, STEPS), changes
 
 
 @pytest.mark.parametrize("experiment", [FOUR, TOGETHER, PRIVATE], ids=kind)
