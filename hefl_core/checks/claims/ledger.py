@@ -268,12 +268,12 @@ NOT_PROMISED: tuple[str, ...] = (
     "With a clip the norm of the decrypted mean and the sum of the example counts are checked before anything is "
     "applied; without a clip nothing is checked, and the screen says so. Anyone can encrypt; only signatures keep outsiders "
     "out. Nor that auditor and client, or KMS and coordinator, learn nothing when they work together.",
-    "That updates stay secret from a client that deviates: collective custody under BFV and CKKS assumes that every "
-    "client follows the protocol. One that adds a number to c1 of its own upload reads the epoch's key from one "
-    "opened sum, and with the bytes (coordinator, auditor, the record's bodies) every upload of that epoch. "
-    "No check here sees it before the key is out, and none at all where the coordinator hands that client the other answers first. A key epoch per round "
-    "limits it to the rounds in which the client deviates. Under individual custody every client has the key anyway; "
-    "Paillier has no such place (argued).",
+    "That updates stay secret from a client that deviates: collective custody under BFV and CKKS assumes that every client "
+    "follows the protocol. One that adds a number to c1 of its own upload reads the epoch's key from one opened sum, and with "
+    "the bytes (coordinator, auditor, the record's bodies) every upload of that epoch. No check here sees it before the key "
+    "is out, and none at all where the coordinator hands that client the other answers first. A key epoch per round limits it "
+    "to the rounds in which the client deviates. Under individual custody every client has the key anyway; Paillier has no "
+    "such place (argued).",
     "That no old upload can be mixed into a new one (related ciphertexts): a client that deviates, together with the "
     "coordinator, the auditor or the record's bodies, "
     "can mix another's old upload of the same key epoch into its own and read it from the next opened sum. A key "
