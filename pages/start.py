@@ -64,9 +64,9 @@ def _answer(found: Leak) -> None:
     plain, cipher = found.recovered
     st.markdown(
         _(
-            "**Answer:** from this record's plain update the coordinator computes, by a division for each value, **{plain} of "
-            "{n}** values; from the encrypted one, by the same division, **{cipher} of {n}**. Luck would reach {luck:.1f}: in so "
-            "many values another record agrees with this one, on average."
+            "**Answer:** from this record's plain update the coordinator computes **{plain} of {n}** values, each by one "
+            "division; from the encrypted one, by the same division, **{cipher} of {n}**. Luck would reach {luck:.1f}: in so many "
+            "values another record agrees with this one, on average."
         ).format(plain=plain, cipher=cipher, n=len(found.names), luck=found.others_agree)
     )
 

@@ -196,7 +196,12 @@ def _answer(comparison: Comparison, lines: list[training.Curve]) -> None:
                 _(
                     "**Answer:** trained under {scheme} the model is right in {mine} of the records that it never saw, in "
                     "plain in {plain}; in no round do the two differ by more than {gap}."
-                ).format(scheme=one.name, mine=f"{one.accuracy:.1%}", plain=f"{one.control:.1%}", gap=f"{one.gap:.1%}")
+                ).format(
+                    scheme=quoted(one.name),
+                    mine=f"{one.accuracy:.1%}",
+                    plain=f"{one.control:.1%}",
+                    gap=f"{one.gap:.1%}",
+                )
             )
     alone = training.alone_beats_together(lines)
     if alone is not None:
