@@ -18,6 +18,11 @@ _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9-]")
 _NAME_LENGTH: Final = 40
 
 
+def counted(number: int, what: str) -> str:
+    """``1 round``, ``2 rounds``: a number and its English noun."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def visible(text: object, most: int = LONGEST) -> str:
     r"""One line; unprintable characters become their numbers. A text over ``most`` characters loses its middle, and says so.
 

@@ -106,7 +106,8 @@ def _tabs() -> dict[str, Callable[[], None]]:
 def _seats(dataset: str) -> None:
     cells = st.columns(4)
     first = frame.patient() if dataset == PATIENTS else FIRST_RECORD[dataset]
-    record = int(cells[0].number_input(_("Record"), 0, 300, first, key=f"attack:{dataset}:record"))
+    title = _("Patient") if dataset == PATIENTS else _("Record")
+    record = int(cells[0].number_input(title, 1, 301, first + 1, key=f"attack:{dataset}:record")) - 1
     clients = int(cells[1].select_slider(_("Clients K"), (2, 3, 5, 10, 32), 5, key=f"attack:{dataset}:clients"))
     batch = int(cells[2].select_slider(_("Records per client"), (1, 2, 4, 8), 1, key=f"attack:{dataset}:batch"))
     noise = float(
@@ -143,6 +144,16 @@ def _seats(dataset: str) -> None:
             "blurs the record for both and costs accuracy; how much it *proves* is said by ε, in the last tab."
         )
     )
+    own_clients()
+
+
+def own_clients() -> None:
+    """Why the clients here are not the sidebar's."""
+    st.caption(
+        _(
+            "Clients K is this attack's own, to try out; the experiment in the sidebar keeps its number: {clients}."
+        ).format(clients=frame.experiment().clients)
+    )
 
 
 def _verdict(rates: tuple[SeatRate, ...]) -> str:
@@ -173,7 +184,7 @@ def _search() -> None:
     )
     left, right = st.columns([1, 3], gap="large")
     with left:
-        record = int(st.number_input(_("Record"), 0, 300, 3, key="attack:film:record"))
+        record = int(st.number_input(_("Record"), 1, 301, 4, key="attack:film:record")) - 1
         seat = st.radio(
             _("The attacker is"),
             (PLAIN, COORDINATOR),

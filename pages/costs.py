@@ -73,14 +73,15 @@ def page() -> None:
 def _head(said: Forecast) -> None:
     """The forecast in four numbers."""
     cells = st.columns(4)
-    cells[0].metric(_("Upload of one client"), figures.nbytes(said.bytes_up), border=True)
-    cells[1].metric(_("Against plain float32"), f"{said.expansion:.2f} ×", border=True)
-    cells[2].metric(_("Download of one client"), figures.nbytes(said.bytes_down), border=True)
-    cells[3].metric(_("Encryption CPU, everybody"), f"{1000 * said.cpu.total:.0f} ms", border=True)
+    cells[0].metric(_("Upload of one client, forecast"), figures.nbytes(said.bytes_up), border=True)
+    cells[1].metric(_("Upload against plain float32, forecast"), f"{said.expansion:.2f} ×", border=True)
+    cells[2].metric(_("Download of one client, forecast"), figures.nbytes(said.bytes_down), border=True)
+    cells[3].metric(_("Encryption CPU, everybody, forecast"), f"{1000 * said.cpu.total:.0f} ms", border=True)
     st.caption(
         _(
             "Forecast of one round: {scheme}, {custody}, {clients} clients, {d} parameters. Bytes are computed from the messages' "
-            "layout, CPU from a short calibration of this machine."
+            "layout, CPU from a short calibration of this machine. A sum is larger than an "
+            "upload: it carries the signed headers of the updates in it."
         ).format(scheme=said.scheme, custody=said.custody, clients=said.clients, d=f"{said.parameters:,}")
     )
 
@@ -217,6 +218,12 @@ def _schemes(parameters: int) -> None:
     if not _calibrated(names):
         return
     said = costs.side_by_side(chosen, parameters, names)
+    st.caption(
+        _(
+            "These pictures have a logarithmic scale: equal steps multiply a value, so that lengths cannot be compared as on a "
+            "ruler."
+        )
+    )
     chart(figures.schemes(said, what, dark=frame.dark()), key="costs:side")
     st.caption(figures.schemes_caption(said))
     left, right = st.columns(2, gap="large")

@@ -34,8 +34,9 @@ def page() -> None:
     st.markdown(
         _(
             "*executed: holds*: a check ran on this session's run and found no fault · *executed: FAILS*: it found one · *argued*: "
-            "rests on the named source, no check can show it · *does not speak of this run*, *not checked*: this run lacks what "
-            "the check needs; neither green nor red."
+            "rests on the named source, no check can show it · *nothing to check in this run*: the "
+            "run has not what the sentence is about (shared keys, several key epochs, a search of the memory) · *not checked*: the "
+            "run lacks what the check needs; neither green nor red."
         )
     )
     predictions.section("guarantees")
@@ -89,8 +90,8 @@ def _answer(result: RunResult | None) -> None:
     found = count(LEDGER, findings.values())
     st.markdown(
         _(
-            "**Answer:** of {all} sentences {holds} hold on this run, {fails} fail, {silent} say nothing about it, {argued} are "
-            "argued."
+            "**Answer:** of {all} sentences {holds} hold on this run, {fails} fail, {silent} were not checked or had "
+            "nothing to check in it, {argued} are argued."
         ).format(all=len(LEDGER), holds=found.holds, fails=found.fails, silent=found.silent, argued=found.argued)
     )
 
@@ -133,7 +134,7 @@ def _badge(claim: Claim, finding: Finding | None, result: RunResult | None) -> s
             ClaimVerdict.NOT_CHECKED: f":gray-badge[:material/question_mark: {_('not checked')}]",
         }[finding.verdict]
     if result is not None:
-        return f":gray-badge[{_('executed: does not speak of this run')}]"
+        return f":gray-badge[{_('nothing to check in this run')}]"
     return f":gray-badge[{_('executed: not run yet')}]"
 
 

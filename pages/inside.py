@@ -137,7 +137,7 @@ def _real_paillier() -> None:
         ).format(n=len(block), digits=len(str(int.from_bytes(block, "big"))), bits=preset.security_bits)
     )
     st.caption(
-        _("{values} numbers of an update lie packed in {blocks} such ciphertexts. Source: {source}.").format(
+        _("Such ciphertexts that carry an update of {values} numbers, packed: {blocks}. Source: {source}.").format(
             values=sample.vector.length, blocks=len(sample.vector.blocks), source=preset.source
         )
     )

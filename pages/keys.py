@@ -429,7 +429,11 @@ def _card(line: EpochLine, opens: tuple[int, ...] | None, every: list[int]) -> s
     ]
     if line.revoked:
         rows.append((_("left out"), in_html(_("{who} (revoked)").format(who=labels.several(line.revoked)))))
-    stolen = _("theft opens") if line.threshold == 1 else _("theft of {t} shares opens").format(t=line.threshold)
+    stolen = (
+        _("rounds after its theft")
+        if line.threshold == 1
+        else _("rounds after a theft of {t} shares").format(t=line.threshold)
+    )
     chips = "".join(_chip(number, number in (opens or ())) for number in every)
     rows.append((stolen, in_html(_("nothing: no share is left to steal")) if opens is None else chips))
     told = "".join(f"<b>{in_html(label)}</b><span>{value}</span>" for label, value in rows)
@@ -447,7 +451,7 @@ def _chip(number: int, opened: bool) -> str:
     return (
         f'<span class="chip" data-round="{number}" data-open="{int(opened)}" title="{in_html(state)}" '
         f'style="background:color-mix(in srgb,{colour} {45 if opened else 20}%,transparent)">'
-        f"{sign}{number} {in_html(state)}</span> "
+        f"{sign}{in_html(_('round {n}').format(n=number))} {in_html(state)}</span> "
     )
 
 

@@ -19,7 +19,7 @@ from hefl_core.errors import HeflError
 from hefl_core.federation.remarks import mean_remark
 from hefl_core.figures import attacks as figures
 from hefl_core.terms.experiment import Experiment
-from pages.attack import encrypting_scheme, result_of
+from pages.attack import encrypting_scheme, own_clients, result_of
 from pages.parts import frame, labels, noted, predictions
 from pages.parts.chart import chart, in_words
 from pages.parts.i18n import _
@@ -180,6 +180,7 @@ def _aggregate() -> None:
         )
     )
     clients = int(st.select_slider(_("Clients K"), (2, 3, 5, 10, 32), 2, key="limits:clients"))
+    own_clients()
     seed = frame.experiment().seed
     with st.spinner(_("Training and subtracting …")):
         record = result_of("record", CLIENT, encrypting_scheme(), clients, seed)

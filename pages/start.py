@@ -40,7 +40,10 @@ def page() -> None:
         )
     if not frame.presenter():
         st.markdown(
-            _("Hospitals train one model together. Can the server that collects their updates read a record from them?")
+            _(
+                "Hospitals train one model together. Each sends an update: by how much its records change the model's numbers. "
+                "Can the server that collects the updates read a record from them?"
+            )
         )
     frame.follow(row or 0)
     try:
@@ -61,8 +64,9 @@ def _answer(found: Leak) -> None:
     plain, cipher = found.recovered
     st.markdown(
         _(
-            "**Answer:** from this record's plain update the coordinator computes **{plain} of {n}** values; from the encrypted "
-            "one, by the same division, **{cipher} of {n}**. By luck, another record has {luck:.1f} of them in common."
+            "**Answer:** from this record's plain update the coordinator computes **{plain} of {n}** values, each by one "
+            "division; from the encrypted one, by the same division, **{cipher} of {n}**. Luck would reach {luck:.1f}: in so many "
+            "values another record agrees with this one, on average."
         ).format(plain=plain, cipher=cipher, n=len(found.names), luck=found.others_agree)
     )
 

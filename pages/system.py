@@ -49,11 +49,12 @@ def page() -> None:
 
 def _processes(run: Run | None) -> None:
     st.header(_("Processes"), anchor=False)
-    state = _("up") if WARM_UP.ready else quoted(WARM_UP.failure) if WARM_UP.failure else _("starting, or switched off")
+    absent = _("starting") if WARM_UP.coming else _("switched off")
+    state = _("up") if WARM_UP.ready else quoted(WARM_UP.failure) if WARM_UP.failure else absent
     st.write(
         _(
-            "Ray: {state}. Sessions open: {n} of {most}. The application listens on this machine only; Ray listens on every "
-            "interface by its nature and is guarded by a token of this run."
+            "Ray (it runs each party in a process of its own): {state}. Sessions open: {n} of {most}. The application "
+            "listens on this machine only; Ray listens on every interface by its nature and is guarded by a token of this run."
         ).format(state=state, n=len(SESSIONS), most=SESSIONS.limit)
     )
     named = [(host.pid, ", ".join(host.parties)) for host in run.hosts] if run is not None else []

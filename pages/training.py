@@ -48,7 +48,7 @@ def page() -> None:
         st.toggle(_("All data in one place"), True, key="lab:centralised")
         pressed = st.button(_("Train"), type="primary", icon=":material/play_arrow:", key="lab:train")
     st.caption(
-        _("{rounds} rounds, {clients} clients, {model}; labels {skew}. Change it in the sidebar.").format(
+        _("Rounds: {rounds}; clients: {clients}; {model}; labels {skew}. Change it in the sidebar.").format(
             rounds=chosen.rounds,
             clients=chosen.clients,
             model=chosen.model,
@@ -196,8 +196,21 @@ def _answer(comparison: Comparison, lines: list[training.Curve]) -> None:
                 _(
                     "**Answer:** trained under {scheme} the model is right in {mine} of the records that it never saw, in "
                     "plain in {plain}; in no round do the two differ by more than {gap}."
-                ).format(scheme=one.name, mine=f"{one.accuracy:.1%}", plain=f"{one.control:.1%}", gap=f"{one.gap:.1%}")
+                ).format(
+                    scheme=quoted(one.name),
+                    mine=f"{one.accuracy:.1%}",
+                    plain=f"{one.control:.1%}",
+                    gap=f"{one.gap:.1%}",
+                )
             )
+    alone = training.alone_beats_together(lines)
+    if alone is not None:
+        st.markdown(
+            _(
+                "The best client alone ({best}) beats training together ({together}) here. Joining still pays for the others: "
+                "the worst client alone reaches {worst}, and nobody knows beforehand which client will be the best."
+            ).format(best=f"{alone.best:.1%}", together=f"{alone.together:.1%}", worst=f"{alone.worst:.1%}")
+        )
 
 
 def _beside_accuracy(lines: list[training.Curve], classes: tuple[str, ...]) -> None:

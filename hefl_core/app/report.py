@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hefl_core.app.attacked import Attacked
 from hefl_core.attacks.on_run import Reading
+from hefl_core.checks.claims.count import count as counts
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.figures.style import embed
 from hefl_core.figures.training import Curve, Point, curves
@@ -86,8 +87,8 @@ def _summary(result: RunResult, attacked: Sequence[Attacked], _: Callable[[str],
     last = result.rounds[-1]
     accuracy = _("an accuracy that nobody observed") if last.accuracy is None else f"{last.accuracy:.3f}"
     trained = _(
-        "{clients} clients trained {model} ({parameters} parameters) on {data} for {rounds} rounds under {scheme} and "
-        "reached accuracy {accuracy}."
+        "{clients} clients trained {model} ({parameters} parameters) on {data} under {scheme} and reached "
+        "accuracy {accuracy}; rounds: {rounds}."
     ).format(
         clients=result.experiment.clients,
         model=result.experiment.model,
@@ -97,23 +98,36 @@ def _summary(result: RunResult, attacked: Sequence[Attacked], _: Callable[[str],
         scheme=result.experiment.scheme,
         accuracy=accuracy,
     )
-    found = [finding.holds for finding in result.claims]
+    found = counts(LEDGER, result.claims)
     checks = _(
-        "Of {all} promises that were checked on this run, {holds} hold and {fails} fail; {open} could not be checked."
+        "Of {all} promises that were checked on this run, {holds} hold and {fails} fail; {open} were not "
+        "checked or had nothing to check in it, {argued} are argued."
     )
     checked = checks.format(
-        all=len(found) - found.count(None), holds=found.count(True), fails=found.count(False), open=found.count(None)
+        all=found.holds + found.fails, holds=found.holds, fails=found.fails, open=found.silent, argued=found.argued
     )
     return (trained, checked, *([_read(attacked, _)] if attacked else []))
 
 
 def _read(attacked: Sequence[Attacked], _: Callable[[str], str]) -> str:
-    """How many attacks learned something from the coordinator's seat, with and without encryption."""
-    learned = [
-        sum(found in (Reading.READ, Reading.HINT) for found in side)
-        for side in zip(*(one.readings for one in attacked), strict=True)
-    ]
+    """How many attacks learned something from the coordinator's seat, and how many could not tell, with and without encryption."""
+    own, control = zip(*(one.readings for one in attacked), strict=True)
     return _(
-        "From the coordinator's seat {own} of {all} attacks learned more than guessing; on the same run without encryption "
-        "{control} did."
-    ).format(own=learned[0], control=learned[1], all=len(attacked))
+        "From the coordinator's seat {own} of {all} attacks learned more than guessing and {own_open} could not tell (too few "
+        "victims, or refused); on the same run without encryption {control} did and {control_open} could not tell. They attack "
+        "a client's whole update of many records and steps; of one record and one step a plain update gives the record away."
+    ).format(
+        own=_learned(own),
+        own_open=_open(own),
+        control=_learned(control),
+        control_open=_open(control),
+        all=len(attacked),
+    )
+
+
+def _learned(side: Sequence[Reading | None]) -> int:
+    return sum(found in (Reading.READ, Reading.HINT) for found in side)
+
+
+def _open(side: Sequence[Reading | None]) -> int:
+    return sum(found in (Reading.TOO_FEW, None) for found in side)

@@ -13,6 +13,7 @@ from hefl_core.ids import OBSERVER
 from hefl_core.keys.epochs import EpochAnnouncement
 from hefl_core.keys.roster import Roster
 from hefl_core.schemes.base import CiphertextVector, Vector
+from hefl_core.shown import counted
 from hefl_core.terms import messages as m
 from hefl_core.terms.messages import Commitment, CommitmentList, Confirmation, DecryptionRequest, EncryptedSum
 from hefl_core.wire.canonical import decode
@@ -95,7 +96,8 @@ def _facts(transcript: Transcript, sent: Sent, message: Message) -> list[tuple[s
     facts += _content_facts(sent.step, content)
     if sent.step in (m.UPDATE, m.SUM):
         plain = 4 * transcript.manifest.parameters
-        facts.append(("plain float32", f"{plain:,} B; on the wire {sent.nbytes / plain:.2f} × as much"))
+        more = " (with the updates' signed headers)" if sent.step == m.SUM else ""
+        facts.append(("plain float32", f"{plain:,} B; on the wire {sent.nbytes / plain:.2f} × as much{more}"))
     return [*facts, ("SHA-256 of the content", sent.head.header.content_digest.hex()[:16] + "…")]
 
 
@@ -125,7 +127,7 @@ def _content_facts(step: str, content: bytes) -> list[tuple[str, str]]:
         total = decode(content, EncryptedSum).total if step == m.SUM else decode(content, CiphertextVector)
         blocks = len(total.blocks)
         return [
-            ("ciphertext", f"{total.nbytes:,} B in {blocks} block{'' if blocks == 1 else 's'}"),
+            ("ciphertext", f"{total.nbytes:,} B in {counted(blocks, 'block')}"),
             ("updates added up in it", str(total.terms)),
         ]
     if step == m.CONFIRMATION:

@@ -103,6 +103,26 @@ def beside_control(lines: Sequence[Curve], names: Sequence[str]) -> tuple[Beside
     return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """Accuracies after the last round: the best and the worst client alone, and all clients together in plain."""
+
+    best: float
+    worst: float
+    together: float
+
+
+def alone_beats_together(lines: Sequence[Curve]) -> Alone | None:
+    """The accuracies where the best client alone ends above training together; None where it does not, or is not known."""
+    done = max((len(one.points) for one in lines), default=0)
+    ended = [one for one in lines if done and len(one.points) == done]
+    last = {"together" if one.control else one.name: one.points[-1].accuracy for one in ended}
+    best, worst, together = (last.get(name) for name in ("best client alone", "worst client alone", "together"))
+    if best is None or worst is None or together is None or best <= together:
+        return None
+    return Alone(best, worst, together)
+
+
 def last_metrics(lines: Sequence[Curve]) -> ClassMetrics | None:
     """The metrics by class of the last point that has some."""
     found = [point.metrics for one in lines for point in one.points if point.metrics is not None]

@@ -647,7 +647,7 @@ def url_notice() -> None:
         st.warning(
             _(
                 "The sidebar's settings were refused. What stands here belongs to the last that go together: {dataset}, "
-                "{scheme}, {clients} clients, {rounds} rounds."
+                "{scheme}; clients: {clients}, rounds: {rounds}."
             ).format(dataset=shown.dataset, scheme=shown.scheme, clients=shown.clients, rounds=shown.rounds),
             icon=":material/history:",
         )

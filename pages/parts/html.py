@@ -90,7 +90,7 @@ def private(vector: Private) -> str:
     what = (
         _("Δ of {who}, {n} examples").format(who=labels.party(vector.client).lower(), n=vector.examples)
         if vector.of == "update"
-        else _("the decrypted mean of {n} examples").format(n=vector.examples)
+        else _("what a client decrypts from it: the mean of {n} examples").format(n=vector.examples)
     )
     note = _("{what}: {some}, … ({d} numbers; {shown} shown)").format(
         what=what, some=some, d=f"{len(vector.values):,}", shown=min(SAMPLE_VALUES, len(vector.values))

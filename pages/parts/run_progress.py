@@ -91,7 +91,7 @@ def _latest(session: Session, rounds: int, total: int) -> str:
     events, _cursor = session.bus.since(0)
     said = [event.text for event in events if isinstance(event, Progress)]
     doing = said[-1] if said and not rounds else _("training under encryption")
-    return _("{doing}: {rounds} of {total} rounds, {n} messages").format(
+    return _("{doing}: rounds {rounds} of {total}, messages {n}").format(
         doing=doing, rounds=rounds, total=total, n=len(events) - len(said)
     )
 

@@ -115,9 +115,10 @@ def test_the_summary_counts_what_the_attacks_learned():
     """A control that reads and a run that does not; and the other way round, which the sentence then says."""
     result = finished(SMALL.but(rounds=1)).result()
     attacked = beside_control(result)
-    assert "0 of 3 attacks learned more than guessing; on the same run without encryption" in to_html(
-        result, None, attacked
-    )
+    told = to_html(result, None, attacked)
+    unclear = [sum(one.readings[side] in (Reading.TOO_FEW, None) for one in attacked) for side in (0, 1)]
+    assert f"0 of 3 attacks learned more than guessing and {unclear[0]} could not tell" in told
+    assert f"did and {unclear[1]} could not tell" in told
     turned = [replace(one, run=one.control, control=one.run) for one in attacked]
     learned = sum(one.readings[1] in (Reading.READ, Reading.HINT) for one in attacked)
     assert learned > 0 and f"{learned} of 3 attacks learned more" in to_html(result, None, turned)

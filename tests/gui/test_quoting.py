@@ -28,7 +28,7 @@ OURS = {
     ),
     "drawn from results: numbers, and names of schemes, seats and built-in data sets": (
         "figures.*", "drawn.*_caption(*", "training.caption(*", "row.label", "chosen.dataset", "experiment.dataset",
-        "formula(*", "found.alone.scheme", "found.together.scheme", "found.together.custody",
+        "formula(*", "life.wanted", "found.alone.scheme", "found.together.scheme", "found.together.custody",
     ),
     "the experiment refuses other texts in them, also in a record that was uploaded": ("*xperiment*.insecure", "seats_of(*"),
     "one HTML file by a template that escapes": ("to_html(*", "replace(cover*"),

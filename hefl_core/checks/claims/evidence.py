@@ -54,6 +54,7 @@ from hefl_core.schemes.private_forms import KEY
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
 from hefl_core.schemes.ring import seal
+from hefl_core.shown import counted
 from hefl_core.terms import messages as m
 from hefl_core.terms.admission import check_place
 from hefl_core.terms.experiment import Manifest
@@ -276,7 +277,7 @@ def memory_clean(result: RunResult) -> str:
     _looked_enough(result, found)
     looked = ", ".join(f"{one.party} ({one.nbytes / 2**20:.0f} MiB, {one.looks} looks)" for one in found.looked)
     return (
-        f"{found.needle_count} needles over {found.rounds} rounds searched in the memory of {looked}, the shared object "
+        f"{found.needle_count} needles over {counted(found.rounds, 'round')} searched in the memory of {looked}, the shared object "
         f"store included: 0 hits; {len(found.controls)} of {len(found.controls)} planted things were found"
     )
 
@@ -342,8 +343,8 @@ def uniform_of(result: RunResult) -> str:
         tests, numbers, uploads = tests + len(found.tests), numbers + found.numbers, uploads + found.uploads
         worst = min(worst, found.smallest_p)
     return (
-        f"{tests} χ² tests of {numbers} numbers in {uploads} uploads under {len(epochs)} keys, alone and between uploads: "
-        f"the smallest p = {worst:.2g}"
+        f"{tests} χ² tests of {numbers} numbers in {counted(uploads, 'upload')} under {counted(len(epochs), 'key')}, alone and "
+        f"between uploads: the smallest p = {worst:.2g}"
     )
 
 
@@ -366,7 +367,10 @@ def equals_fedavg(result: RunResult) -> str:
         error, bound = found
         for name, off, (length, most) in _errors(transcript.manifest, seen, contributors, terms, bound):
             demand(off <= bound, f"{applied.where}: error {off:.3e} at {name} exceeds the bound {bound:.3e}")
-            demand(length <= most, f"{applied.where}: an error of length {length:.3e} at {name} exceeds the bound {most:.3e}")
+            demand(
+                length <= most,
+                f"{applied.where}: an error of length {length:.3e} at {name} exceeds the bound {most:.3e}",
+            )
         told = (applied.line.max_abs_error or 0.0, applied.line.error_bound or 0.0)
         demand(
             np.allclose(told, found, rtol=1e-6, atol=0), f"round {applied.line.round}: reported {told}, found {found}"
@@ -374,8 +378,8 @@ def equals_fedavg(result: RunResult) -> str:
         worst, compared = max(worst, error / bound), compared + 1
     need_of(compared > 0, f"{_listed(left)}: a contributor was not observed, so that there is no mean to compare with")
     return (
-        f"{compared} rounds computed anew from the clients' updates; the largest error is {worst:.0%} of its bound; the model "
-        f"moved by just that mean in each that was seen{_left_out(left, 'a contributor, or a model, was not observed')}"
+        f"{counted(compared, 'round')} computed anew from the clients' updates; the largest error is {worst:.0%} of its bound; the "
+        f"model moved by just that mean in each that was seen{_left_out(left, 'a contributor, or a model, was not observed')}"
     )
 
 
@@ -464,12 +468,12 @@ def one_model(result: RunResult) -> str:
     need_of(bool(clients), "nobody saw two clients' models; run it with observation on")
     left += _unseen(result) if any(clients) else []
     seen_by = (
-        f"{min(clients)} to {max(clients)} clients that were observed"
+        f"clients that were observed: {min(clients)}" + (f" to {max(clients)}" if min(clients) < max(clients) else "")
         if any(clients)
         else "those in the clients' own folders"
     )
     return (
-        f"after each of {len(clients)} rounds all models were bit-equal ({seen_by})"
+        f"rounds after which all models were bit-equal: {len(clients)} ({seen_by})"
         f"{_left_out(left, 'not observed: its model was not seen')}"
     )
 
@@ -544,7 +548,7 @@ def sums_confirmed(result: RunResult) -> str:
     if not verdict:
         _verified_until(transcript, result.rounds[-1].round)
         raise NotChecked(f"the run broke off after round {result.rounds[-1].round}: its record has no end to verify")
-    return f"the auditor confirmed each of {len(result.rounds)} applied sums; {verdict}"
+    return f"the auditor confirmed every applied sum ({len(result.rounds)}); {verdict}"
 
 
 def _verified_until(transcript: Transcript, round_: int) -> None:
@@ -849,8 +853,8 @@ def epochs_apart(result: RunResult) -> str:
         f"epochs {_listed(left)}: no quorum of holders was observed in both, so that their secrets were not compared",
     )
     return (
-        f"{len(keys)} epochs, {len(distinct)} different keys over different secrets ({pairs} pairs compared, up to sign and "
-        f"turn; a secret derived from another in any other way is not recognised)"
+        f"{len(keys)} epochs, {len(distinct)} different keys over different secrets ({counted(pairs, 'pair')} compared, up to "
+        f"sign and turn; a secret derived from another in any other way is not recognised)"
         f"{_left_out(left, 'no quorum of holders was observed in both')}"
     )
 

@@ -266,26 +266,30 @@ LEDGER: tuple[Claim, ...] = (
 """Every claim made anywhere. Pages, reports and docs/claims.md read it."""
 
 NOT_PROMISED: tuple[str, ...] = (
-    "The decrypted aggregate and the final model leak (few clients, few records, differencing, membership): more clients, "
-    "or DP noise. Individual custody falls to coordinator + one client: choose collective, against fewer than t.",
-    "A malicious client poisons under encryption: the clip is enforced by honest clients only. With a clip the norm of the "
-    "decrypted mean and the sum of the example counts are checked before anything is applied; without a clip nothing is checked, "
-    "and the screen says so. Anyone can encrypt; only signatures keep outsiders out. Auditor + client, KMS + coordinator.",
-    "A client that deviates: collective custody under BFV and CKKS assumes that every client follows the protocol. "
-    "One that adds a number to c1 of its own upload reads the epoch's key from one opened sum, and with the bytes "
-    "(coordinator, auditor, the record's bodies) every upload of that epoch. No check here sees it before the key is "
-    "out, and none at all where the coordinator hands that client the other answers first. A key epoch per round "
-    "limits it to the rounds in which the client deviates. Under individual custody every client has the key anyway; "
-    "Paillier has no such place (argued).",
-    "Related ciphertexts: a client that deviates, together with the coordinator, the auditor or the record's bodies, "
+    "That the decrypted aggregate and the final model give nothing away: they leak (few clients, few records, differencing, "
+    "membership); more clients help, or DP noise. Nor that individual custody holds against the coordinator and one client "
+    "together: choose collective custody, against fewer than t.",
+    "That a malicious client cannot poison the model: it can, under encryption too. The clip is enforced by honest clients only. "
+    "With a clip the norm of the decrypted mean and the sum of the example counts are checked before anything is "
+    "applied; without a clip nothing is checked, and the screen says so. Anyone can encrypt; only signatures keep outsiders "
+    "out. Nor that auditor and client, or KMS and coordinator, learn nothing when they work together.",
+    "That updates stay secret from a client that deviates: collective custody under BFV and CKKS assumes that every client "
+    "follows the protocol. One that adds a number to c1 of its own upload reads the epoch's key from one opened sum, and with "
+    "the bytes (coordinator, auditor, the record's bodies) every upload of that epoch. No check here sees it before the key "
+    "is out, and none at all where the coordinator hands that client the other answers first. A key epoch per round limits it "
+    "to the rounds in which the client deviates. Under individual custody every client has the key anyway; Paillier has no "
+    "such place (argued).",
+    "That no old upload can be mixed into a new one (related ciphertexts): a client that deviates, together with the "
+    "coordinator, the auditor or the record's bodies, "
     "can mix another's old upload of the same key epoch into its own and read it from the next opened sum. A key "
     'epoch per round stops this one; "no more than that client\'s own" holds for clients that follow the protocol.',
-    "Paillier is exact. BFV is exact while the noise stays below q/2t. CKKS decryptions given to somebody who holds the "
+    "That every decryption is exact, or safe to publish. Paillier's is exact, BFV's while the noise stays below q/2t. CKKS "
+    "decryptions given to somebody who holds the "
     "ciphertext give the key away (Li and Micciancio 2021); a published CKKS-trained model is a returned decryption: flood "
     "before export, rotate.",
-    "Traffic metadata: training time grows with n_k, so whoever sees when a client's commitment arrives on the wire learns about "
-    "it (release commitments at a fixed time). What coordinator and auditor keep tells how long a round took, of no client "
-    "alone.",
+    "That the traffic tells nothing: training time grows with n_k, so whoever sees when a client's commitment arrives "
+    "on the wire learns about it (release commitments at a fixed time). What coordinator and auditor keep tells "
+    "how long a round took, of no client alone.",
 )
 """What this system does not promise, in the same words everywhere."""
 

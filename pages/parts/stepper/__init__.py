@@ -67,7 +67,7 @@ def _words(lanes: list[str]) -> dict[str, Any]:
         "jump": _("Jump to a message"),
         "see_as": _("See it as this party"),
         "absent": _("This seat never gets this message; it sees nothing of it."),
-        "receivers": _("{n} receivers"),
+        "clients": _("{n} clients"),
         "bytes": _("bytes"),
         "nothing_yet": _("Nothing was sent yet. Press → or Play."),
     }

@@ -302,7 +302,12 @@ class Stepper {
     const name = (party) => words.parties[party] ?? party;
     const step = words.steps[message.step] ?? message.step;
     if (message.lock === "absent") return words.absent;
-    const to = message.receivers.length > 3 ? words.receivers.replace("{n}", message.receivers.length) : message.receivers.map(name).join(", ");
+    const several = (all) => {
+      const clients = all.filter((party) => party.startsWith("client-")).length;
+      const others = all.filter((party) => !party.startsWith("client-")).map(name);
+      return [words.clients.replace("{n}", clients), ...others].join(", ");
+    };
+    const to = message.receivers.length > 3 ? several(message.receivers) : message.receivers.map(name).join(", ");
     return `${message.number}. ${step}: ${name(message.sender)} → ${to}, ${message.nbytes.toLocaleString("en")} ${words.bytes}, ${words.locks[message.lock]}`;
   }
 

@@ -89,6 +89,7 @@ def scenes(found: Leak) -> list[dict[str, Any]]:
     locked = _("{n} bytes, {scheme}").format(n=f"{found.ciphertext_nbytes:,}", scheme=found.scheme)
     update, encrypted = _("model update, not the record"), _("the same update, encrypted")
     stays = _("stays here")
+    nonsense = _("These numbers: the same division, done on ciphertext; not the record's.") if found.survives else ""
     shown = _("{shown} of {n} values").format(shown=len(found.card) or n, n=n)
     return [
         {
@@ -142,7 +143,9 @@ def scenes(found: Leak) -> list[dict[str, Any]]:
             "shows": "from_cipher",
             "leaks": not found.survives,
             "reveal": True,
-            "right": _("{found} of {n} values agree with the record.").format(found=from_cipher, n=n),
+            "right": " ".join(
+                (_("{found} of {n} values agree with the record.").format(found=from_cipher, n=n), nonsense)
+            ),
         },
         {
             "text": _("The coordinator adds updates that it cannot read. Only the hospitals open the sum.")
@@ -155,6 +158,6 @@ def scenes(found: Leak) -> list[dict[str, Any]]:
             "arrives": True,
             "shows": "from_cipher",
             "leaks": not found.survives,
-            "right": _("It holds ciphertext and a public key.") if found.survives else "",
+            "right": " ".join((_("It holds ciphertext and a public key."), nonsense)) if found.survives else "",
         },
     ]
