@@ -98,6 +98,8 @@ _RUN: Final[Mapping[str, Rules]] = {
     "min_cohort": ALWAYS,
     "seed": ALWAYS,
     "bound": ALWAYS,
+    "bits": ALWAYS,  # the library refuses both where a scheme packs no whole numbers
+    "rotate": ALWAYS,
     "clip_norm": ALWAYS,
     "dp_noise": (
         Rule(
@@ -138,14 +140,25 @@ _ON_UPDATES: Final = (
     "imprint",
     "patient",
     "inversion",
+    "inverting-gradients",
     "property",
     "membership",
 )
 _USED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "dataset": (*_ON_UPDATES, "differencing", "loss", "lira", "exponents", "poisoning"),
-    "scheme": (*_ON_UPDATES, "distinguish", "key-heist", "collusion", "related", "delta", "tampering"),
+    "scheme": (*_ON_UPDATES, "distinguish", "key-heist", "key-reuse", "collusion", "related", "delta", "tampering"),
     "clients": (
-        *(*_ON_UPDATES, "differencing", "key-heist", "collusion", "related", "delta", "tampering", "poisoning"),
+        *(
+            *_ON_UPDATES,
+            "differencing",
+            "key-heist",
+            "key-reuse",
+            "collusion",
+            "related",
+            "delta",
+            "tampering",
+            "poisoning",
+        ),
     ),
     "batch": (*_ON_UPDATES, "differencing", "exponents"),
     "local_epochs": (*_ON_UPDATES, "differencing", "exponents"),
@@ -153,11 +166,13 @@ _USED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "epoch_rounds": ("related", "delta"),
     "deviation": ("delta",),
     "search": ("inversion",),
+    "trained": ("inverting-gradients",),
     "trials": (*_ON_UPDATES, "differencing", "lira", "distinguish", "exponents", "multi-key"),
 }
 """The attacks that each option of the laboratory changes (attacks/trials.py)."""
 _SCHEMES_OF: Final = {
     "key-heist": ("ckks",),
+    "key-reuse": ("onetime",),
     "related": ("bfv",),
     "delta": ("bfv", "ckks"),
     "tampering": ("bfv", "ckks"),
@@ -191,7 +206,7 @@ _ATTACK: Final[Mapping[str, Rules]] = {
             "a preset of the family that the attack works on",
             ("name", "scheme"),
             _staged,
-            "take ckks-lean or bfv-threshold",
+            "take ckks-lean, bfv-threshold or onetime",
         ),
     ),
     "dataset": _changes("dataset"),
@@ -205,6 +220,7 @@ _ATTACK: Final[Mapping[str, Rules]] = {
     "epoch_rounds": _changes("epoch_rounds"),
     "deviation": _changes("deviation"),
     "search": _changes("search"),
+    "trained": _changes("trained"),
     "trials": _changes("trials"),
     "seed": (_NO_LIST,),
     "transcript": (_NO_LIST,),
@@ -274,6 +290,28 @@ APPLIES: Final[Mapping[str, Mapping[str, Rules]]] = {
         "drop_unlabelled": ALWAYS,
         "regression": ALWAYS,
     },
+    "sweep": {"plan": ALWAYS, "output": ALWAYS, "at_once": ALWAYS},
+    "class": dict.fromkeys(
+        (
+            "question",
+            "questions",
+            "custody",
+            "preset",
+            "address",
+            "port",
+            "phones",
+            "seats",
+            "min_cohort",
+            "bots",
+            "predict",
+            "rounds",
+            "anonymous",
+            "transcript",
+            "csv",
+            "hashes",
+        ),
+        ALWAYS,
+    ),
     "verify": {"transcript": ALWAYS, "roster": ALWAYS, "heads": ALWAYS, "json": ALWAYS},
     "schemes": {
         "custody": ALWAYS,
