@@ -114,5 +114,5 @@ def test_every_field_is_named_here():
     """A new field of the experiment has to be thought of: which schemes or custodies would ignore it?"""
     assert {one.name for one in fields(Experiment)} == {
         "dataset", "model", "trainer", "scheme", "custody", "clients", "rounds", "local_epochs", "batch", "learning_rate",
-        "partition", "alpha", "min_cohort", "seed", "clip_norm", "dp_noise", "bound", "epoch_rounds", "observed",
+        "partition", "alpha", "min_cohort", "seed", "clip_norm", "dp_noise", "bound", "bits", "rotate", "epoch_rounds", "observed",
     }  # fmt: skip
