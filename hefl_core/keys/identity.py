@@ -50,9 +50,10 @@ def check_sealing(client: str, epoch: int, raw: bytes) -> None:
     try:
         # Parsing takes any 32 bytes for X25519's part; sealing refuses those with which every exchange gives zero.
         HPKE.encrypt(b"", sealing_public(raw), b"")
-    except ValueError as error:
+    except (TypeError, ValueError) as error:  # an answer of another process may hold anything in this field
+        size = f"{len(raw)} bytes" if isinstance(raw, bytes) else "something else"
         raise KeyUseError(
-            f"{client}: expected a sealing key of ML-KEM-768 and X25519 for epoch {epoch}, found {len(raw)} bytes that are none; "
+            f"{client}: expected a sealing key of ML-KEM-768 and X25519 for epoch {epoch}, found {size} that is none; "
             "make fresh ones"
         ) from error
 

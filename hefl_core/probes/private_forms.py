@@ -96,6 +96,8 @@ def _number_forms(
     kind: str, name: str, fields: npt.NDArray[np.uint64], preset: PaillierPreset, bits: float, count: int
 ) -> Iterator[Form]:
     """Packed fields as one long integer per block, in GMP's byte order and in the other."""
+    if bits <= 0:  # equal entries: nothing by which to know them
+        return
     paillier = PaillierWords(preset)
     words, _ = paillier.layout.write((0, 0), paillier.pack(fields), True)
     density = bits / preset.field_bits * 8

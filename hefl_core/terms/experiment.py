@@ -13,6 +13,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from hefl_core.errors import ParameterError
 from hefl_core.ids import digest
@@ -78,12 +79,16 @@ class Experiment:
     clip_norm: float | None = None
     dp_noise: float | None = None
     bound: float | Literal["adaptive"] | None = None
-    bits: int | None = None
-    rotate: bool | None = None
+    bits: int | UnsetType | None = UNSET
+    rotate: bool | UnsetType | None = UNSET
     epoch_rounds: int | None = None
     observed: bool = True
 
     def __post_init__(self) -> None:
+        # An unset field is left out of the canonical form: a record made before it existed keeps its bytes and its name.
+        for name in ("bits", "rotate"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, UNSET)
         _between("clients", self.clients, 2, 1000)
         _between("rounds", self.rounds, 1, 10_000)
         _between("local_epochs", self.local_epochs, 1, 1000)
@@ -166,12 +171,12 @@ class Experiment:
 
         Raises: ParameterError for an unknown scheme, or one that cannot pack so.
         """
-        return load_preset(self.scheme if self.bits is None else few_bits(self.scheme, self.bits, self.clients))
+        return load_preset(few_bits(self.scheme, self.bits, self.clients) if self.bits else self.scheme)
 
     @property
     def rotated(self) -> bool:
         """Whether updates are rotated before they become fields."""
-        return self.bits is not None if self.rotate is None else self.rotate
+        return self.rotate if isinstance(self.rotate, bool) else bool(self.bits)
 
     def require_fine(self, parameters: int) -> None:
         """Refuse few bits under noise whose step is more than half a typical entry of an update of length C.

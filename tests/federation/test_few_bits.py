@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import UNSET
 
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import EncodingError, ParameterError
@@ -220,7 +221,7 @@ def test_what_cannot_be_packed_or_rotated_is_refused_and_terms_travel():
         FEW.but(scheme="bfv-compact", clients=17)
     for one in (FEW, FEW.but(rotate=False), FEW.but(bits=None, rotate=True)):
         assert Experiment.from_query(one.to_query()) == one == Experiment.from_json(one.to_json())
-    assert FEW.under("plaintext").bits is None and FEW.under("bfv-lean").bits == 3
+    assert FEW.under("plaintext").bits is UNSET and FEW.under("bfv-lean").bits == 3
     assert FEW.adaptive and not FEW.but(bits=11).adaptive and FEW.but(bits=11, bound="adaptive").adaptive
     zero = round_zero(FEW)
     assert (zero.bits, zero.rotated) == (None, False)

@@ -1,6 +1,7 @@
 import ast
 
 import pytest
+from msgspec import UNSET
 
 from hefl_core.app.comparison import Choice, Comparison
 from hefl_core.app.session import Session, Sessions
@@ -72,7 +73,7 @@ def test_bits_are_chosen_where_the_scheme_packs_and_forgotten_where_it_does_not(
     assert app.query_params["bits"] == "3" and app.session_state["experiment"].rotated
     app.selectbox(key="w:scheme").set_value("ckks-lean").run()
     assert not app.exception and not app.error
-    assert app.session_state["experiment"].bits is None and "bits" not in app.query_params
+    assert app.session_state["experiment"].bits is UNSET and "bits" not in app.query_params
 
 
 def test_settings_that_are_always_refused_are_not_offered(app):

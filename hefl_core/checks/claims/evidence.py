@@ -49,7 +49,7 @@ from hefl_core.schemes.base import CiphertextVector, PublicKey, Vector
 from hefl_core.schemes.flooding import flooded
 from hefl_core.schemes.imprint import active_sets, of_one_secret, share_a_factor, whole_imprint
 from hefl_core.schemes.onetime.scheme import OneTimeScheme
-from hefl_core.schemes.presets import PaillierPreset, RingPreset, key_preset
+from hefl_core.schemes.presets import OneTimePreset, PaillierPreset, RingPreset, key_preset
 from hefl_core.schemes.private_forms import KEY
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
@@ -310,13 +310,24 @@ def fresh(result: RunResult) -> str:
     transcript = bodies_of(result)
     found = list(vectors_of(transcript))
     need_of(bool(found), "no upload is on record")
-    blocks = [hashlib.sha256(block).digest() for _, vector in found for block in vector.blocks]
+    blocks = _blocks_made(found, repeats=isinstance(result.experiment.preset, OneTimePreset))
     demand(len(set(blocks)) == len(blocks), f"{len(blocks) - len(set(blocks))} of {len(blocks)} blocks appear twice")
     _masks_differ(transcript)
     return (
         f"{len(blocks)} ciphertext blocks of {len(found)} uploads: all different, and no mask is another's, its negative, "
         "or what a turn (or the inverse) makes of it"
     )
+
+
+def _blocks_made(found: Sequence[tuple[Sent, CiphertextVector]], *, repeats: bool) -> list[bytes]:
+    """Digests of the blocks that clients made. ``repeats``: under a one-time key a retry repeats its body, byte for byte."""
+    made = [
+        (sent.sender, sent.position.round, number > 0 and repeats, hashlib.sha256(block).digest())
+        for sent, vector in found
+        for number, block in enumerate(vector.blocks)
+    ]
+    bodies = {one for one in made if one[2]}
+    return [one[3] for one in made if not one[2]] + [one[3] for one in bodies]
 
 
 def _masks_differ(transcript: Transcript) -> None:
@@ -771,7 +782,7 @@ def flooded_of(result: RunResult) -> str:
 
 def opened_length(result: RunResult) -> int:
     """Coefficients of one opened ciphertext: all of the ring's, or those that carry one-time keys."""
-    scheme, quorum = open_scheme(result.experiment.scheme), result.experiment.quorum
+    scheme, quorum = open_scheme(result.experiment.preset.name), result.experiment.quorum
     if isinstance(scheme, OneTimeScheme):
         return scheme.transport(quorum).used
     return cast(RingPreset, scheme.preset).degree

@@ -24,6 +24,8 @@ TOGETHER = FOUR.but(scheme="INSECURE_bfv-threshold-1024", custody="2-of-4")
 DEALER_FREE = TOGETHER.but(custody="dealer-free:2-of-4")
 PAILLIER = FOUR.but(scheme="INSECURE_paillier-512", custody="2-of-4")
 PRIVATE = FOUR.but(clip_norm=1.0, dp_noise=0.5)
+ONE_TIME = FOUR.but(scheme="INSECURE_onetime-1024", bits=3)
+ONE_TIME_TOGETHER = ONE_TIME.but(custody="2-of-4")
 
 
 def kind(one):
@@ -60,6 +62,10 @@ def not_red(result):
         {"custody": "2-of-4", "scheme": "INSECURE_bfv-threshold-1024", "epoch_rounds": 1, "rounds": 3},
         {"custody": "dealer-free:3-of-4", "scheme": "INSECURE_bfv-threshold-1024"},
         {"custody": "2-of-4", "scheme": "INSECURE_paillier-512", "epoch_rounds": 1},
+        {"scheme": "INSECURE_paillier-512", "bits": 3, "dataset": "breast_cancer", "rounds": 3},
+        {"scheme": "INSECURE_onetime-1024", "epoch_rounds": 1},
+        {"scheme": "INSECURE_onetime-1024", "bits": 3, "custody": "2-of-4"},
+        {"scheme": "INSECURE_onetime-1024", "bits": 3, "custody": "dealer-free:2-of-4"},
     ],
     ids=str,
 )
@@ -85,7 +91,10 @@ def failing(monkeypatch, step, when):
     monkeypatch.setattr(Client, step, dies)
 
 
-@pytest.mark.parametrize("experiment", [FOUR, TOGETHER, DEALER_FREE, PAILLIER, PRIVATE], ids=kind)
+RETRIED = [FOUR, TOGETHER, DEALER_FREE, PAILLIER, PRIVATE, ONE_TIME, ONE_TIME_TOGETHER]
+
+
+@pytest.mark.parametrize("experiment", RETRIED, ids=kind)
 @pytest.mark.parametrize("observed", [True, False])
 def test_a_retry_after_a_client_died_is_not_red(monkeypatch, experiment, observed):
     """It committed and did not upload: the attempt is over, the next one has all four."""
@@ -95,7 +104,7 @@ def test_a_retry_after_a_client_died_is_not_red(monkeypatch, experiment, observe
     assert not_red(result) <= (unflooded(experiment) if observed else UNSEEN)
 
 
-@pytest.mark.parametrize("experiment", [TOGETHER, DEALER_FREE, PAILLIER], ids=kind)
+@pytest.mark.parametrize("experiment", [TOGETHER, DEALER_FREE, PAILLIER, ONE_TIME_TOGETHER], ids=kind)
 def test_a_retry_after_a_holder_died_is_not_red(monkeypatch, experiment):
     """It said that it is ready and did not answer: the sum is made again, of the same members."""
     failing(monkeypatch, "partial_decryption", lambda name, at: (name, at.round, at.attempt) == ("client-1", 1, 1))
