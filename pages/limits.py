@@ -180,7 +180,6 @@ def _aggregate() -> None:
         )
     )
     clients = int(st.select_slider(_("Clients K"), (2, 3, 5, 10, 32), 2, key="limits:clients"))
-    own_clients()
     seed = frame.experiment().seed
     with st.spinner(_("Training and subtracting …")):
         record = result_of("record", CLIENT, encrypting_scheme(), clients, seed)
@@ -195,6 +194,7 @@ def _aggregate() -> None:
     first.caption(labels.measured(record))
     second.metric(_("The client that left, found among 20"), f"{left.value:.0%}", border=True)
     second.caption(labels.measured(left))
+    own_clients()
 
 
 # -- the key heist ---------------------------------------------------------------------------------------------------

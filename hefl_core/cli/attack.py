@@ -14,8 +14,8 @@ from hefl_core.attacks.catalogue import ATTACKS
 from hefl_core.attacks.catalogue import run as run_attack
 from hefl_core.attacks.on_run import attack_run
 from hefl_core.attacks.result import AttackResult
-from hefl_core.cli.files import output, write_json
-from hefl_core.cli.streams import STDOUT
+from hefl_core.cli.ends.files import output, write_json
+from hefl_core.cli.ends.streams import STDOUT
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.ids import COORDINATOR

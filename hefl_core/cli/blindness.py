@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from hefl_core.checks.blindness.examination import PIECES, full_test
-from hefl_core.cli.files import output, write_json
+from hefl_core.cli.ends.files import output, write_json
+from hefl_core.cli.ends.streams import STDERR, STDOUT
 from hefl_core.cli.output import progress
-from hefl_core.cli.streams import STDERR, STDOUT
 from hefl_core.errors import ParameterError
 from hefl_core.probes.findings import Blindness
 from hefl_core.runtime.events import EventBus

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from hefl_core.checks.damage.outcomes import Case, DamageOutcome
 from hefl_core.checks.damage.sweep import BARE, Sweep, SweepRow, failures, rows, run_one, run_sweep, to_markdown
-from hefl_core.cli.files import output, require_different, write_json, write_text
-from hefl_core.cli.streams import STDERR, STDOUT
+from hefl_core.cli.ends.files import output, require_different, write_json, write_text
+from hefl_core.cli.ends.streams import STDERR, STDOUT
 
 BARE_SHARE = 10
 """One bare case for this many of ours."""

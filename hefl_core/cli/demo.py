@@ -9,9 +9,9 @@ import typer
 from rich.panel import Panel
 
 from hefl_core.checks.claims.ledger import check_claims
-from hefl_core.cli.files import output, write_json
+from hefl_core.cli.ends.files import output, write_json
+from hefl_core.cli.ends.streams import STDERR, STDOUT
 from hefl_core.cli.output import findings_table, progress, rounds_table, say_signs
-from hefl_core.cli.streams import STDERR, STDOUT
 from hefl_core.federation.record.transcript import Sent
 from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.ids import COORDINATOR

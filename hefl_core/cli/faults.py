@@ -21,8 +21,8 @@ from hefl_core.checks.faults.campaign import (
     Report,
     local_faults,
 )
-from hefl_core.cli.files import output, write_json
-from hefl_core.cli.streams import STDERR, STDOUT
+from hefl_core.cli.ends.files import output, write_json
+from hefl_core.cli.ends.streams import STDERR, STDOUT
 
 RESULTS = {
     KEPT: "kept",

@@ -13,8 +13,8 @@ from rich.table import Table
 from hefl_core.checks.claims.ledger import LEDGER, to_markdown
 from hefl_core.classroom.record import is_class_record
 from hefl_core.classroom.verify import ClassVerdict, verify_class
-from hefl_core.cli.files import output, require_different, write_json, write_text
-from hefl_core.cli.streams import STDOUT
+from hefl_core.cli.ends.files import output, require_different, write_json, write_text
+from hefl_core.cli.ends.streams import STDOUT
 from hefl_core.errors import IntegrityError, ParameterError
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.verify import TranscriptVerdict, verify_file

@@ -14,8 +14,8 @@ import msgspec
 import typer
 from rich.table import Table
 
-from hefl_core.cli.files import output, write_json
-from hefl_core.cli.streams import STDOUT
+from hefl_core.cli.ends.files import output, write_json
+from hefl_core.cli.ends.streams import STDOUT
 from hefl_core.errors import ParameterError
 from hefl_core.keys.kms.key_office import EpochLine, KeyService
 from hefl_core.keys.vault.store import KeyStore

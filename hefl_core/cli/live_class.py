@@ -23,8 +23,8 @@ from hefl_core.classroom.page_files import digests
 from hefl_core.classroom.qr import qr_text
 from hefl_core.classroom.question import MOST_QUESTIONS_BYTES, Question, Sheet, parse_question, parse_questions
 from hefl_core.classroom.state import ResultState
-from hefl_core.cli.files import kept, output, require_different
-from hefl_core.cli.streams import STDERR, STDOUT
+from hefl_core.cli.ends.files import kept, output, require_different
+from hefl_core.cli.ends.streams import STDERR, STDOUT
 from hefl_core.ending import SIGNALS
 from hefl_core.errors import ParameterError
 from hefl_core.schemes.quorum import Quorum

@@ -9,9 +9,9 @@ from typing import Final
 
 import typer
 
-from hefl_core.cli.files import exit_code
+from hefl_core.cli.ends.files import exit_code
+from hefl_core.cli.ends.streams import STDERR, taken_over
 from hefl_core.cli.lazy import CODES, LazyCommand, lazy_group
-from hefl_core.cli.streams import STDERR, taken_over
 from hefl_core.ending import ENDING, finish_undisturbed
 from hefl_core.errors import (
     DataError,

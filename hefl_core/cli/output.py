@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from rich.markup import escape
 from rich.table import Table
 
-from hefl_core.cli.streams import STDERR
+from hefl_core.cli.ends.streams import STDERR
 from hefl_core.evaluation import ClassMetrics
 from hefl_core.learning.own_sets import OwnSet
 from hefl_core.runtime.events import EventBus, Progress

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from hefl_core.cli.ends.streams import STDERR
 from hefl_core.cli.output import say_remarks
-from hefl_core.cli.streams import STDERR
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.federation.remarks import remarks_on
 from hefl_core.ids import COORDINATOR

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from hefl_core.checks.claims.ledger import check_claims
-from hefl_core.cli.files import kept, output, refused, require_different, require_folder, require_writable, write_json
+from hefl_core.cli.ends.files import (
+    kept,
+    output,
+    refused,
+    require_different,
+    require_folder,
+    require_writable,
+    write_json,
+)
+from hefl_core.cli.ends.streams import STDERR
 from hefl_core.cli.output import (
     findings_table,
     forecast_table,
@@ -21,7 +30,6 @@ from hefl_core.cli.output import (
     say_table,
     warn_insecure,
 )
-from hefl_core.cli.streams import STDERR
 from hefl_core.errors import DataError
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.transcript import Transcript, blob_folder, newest_roster

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hefl_core.cli.files import require_folder
-from hefl_core.cli.streams import STDERR
+from hefl_core.cli.ends.files import require_folder
+from hefl_core.cli.ends.streams import STDERR
 from hefl_core.sweep.outputs import write
 from hefl_core.sweep.plan import Plan, read_plan
 from hefl_core.sweep.row import RunRow

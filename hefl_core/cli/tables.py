@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hefl_core.cli.files import output, write_text
+from hefl_core.cli.ends.files import output, write_text
 from hefl_core.tables.check import report
 from hefl_core.tables.declared import Kind
 from hefl_core.tables.said import SEPARATOR_WORDS, Header, Said, Summary, declarations

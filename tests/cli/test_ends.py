@@ -12,7 +12,7 @@ import psutil
 import pytest
 from typer.main import get_command
 
-from hefl_core.cli import files
+from hefl_core.cli.ends import files
 from hefl_core.cli.lazy import CODES
 from hefl_core.cli.main import COMMANDS
 from hefl_core.ending import ENDING, Ended

@@ -87,7 +87,7 @@ def test_split_is_stratified_exact_and_fixed():
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(DataError, match="expected one of digits, breast_cancer, credit, mnist-5000, mnist or csv:PATH"):
+    with pytest.raises(DataError, match="expected one of digits, breast_cancer, credit, mnist-5000, mnist, csv:PATH"):
         load_dataset("iris")
     assert DATASET_NAMES == ("digits", "breast_cancer", "credit", "mnist-5000", "mnist")
 

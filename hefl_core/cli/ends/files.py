@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from hefl_core.cli.streams import STDERR
+from hefl_core.cli.ends.streams import STDERR
 from hefl_core.errors import OutputLost, ParameterError
 from hefl_core.shown import visible
 from hefl_core.wire.files import replace_file
