@@ -135,7 +135,8 @@ def test_both_searches_find_the_picture_in_the_plain_update_only(app):
             at.radio(key="attack:film:seat").set_value(seat)
             at.radio(key="attack:film:search").set_value(search).run()
             ends[seat, search] = next(c.value for c in at.markdown if "frames of the search" in c.value)
-    assert len(set(ends.values())) == 4 and not at.exception
+    # Of ciphertexts both searches may end at one rounded dB; of the plain update they end far apart.
+    assert ends[PLAIN, "dlg"] != ends[PLAIN, "cosine-tv"] and not at.exception
     assert all("here the record" in said for (seat, _), said in ends.items() if seat == PLAIN)
     # where a ciphertext's guess ranks is luck, in one of 100 the first; that it is the picture is not
     decibels = {key: float(re.search(r"(-?\d+) dB at the end", said)[1]) for key, said in ends.items()}
