@@ -158,6 +158,11 @@ TERMS = (
         "https://github.com/microsoft/SEAL/blob/main/native/examples/1_bfv_basics.cpp",
     ),
     Term(
+        "one-time key",
+        "A key that hides one update in one round and is then erased; only this key is encrypted under the group's.",
+        _EPRINT + "2024/936",
+    ),
+    Term(
         "overflow", "A sum too large for its place, which comes out wrong without a sign.", _WIKI + "Integer_overflow"
     ),
     Term(
@@ -169,11 +174,6 @@ TERMS = (
         "Paillier",
         "An additive scheme of 1999 whose security rests on factoring-like problems.",
         _WIKI + "Paillier_cryptosystem",
-    ),
-    Term(
-        "one-time key",
-        "A key that hides one update in one round and is then erased; only this key is encrypted under the group's.",
-        _EPRINT + "2024/936",
     ),
     Term("parameter", "One of the numbers of a model that training changes.", _WIKI + "Machine_learning"),
     Term("partial decryption", "One holder's contribution to opening a ciphertext.", _WIKI + "Threshold_cryptosystem"),
