@@ -63,7 +63,10 @@ def queries() -> Bench:
         return default | dict(parse_qsl(data.decode("utf-8", "replace"), keep_blank_values=True))
 
     names = [field.name for field in fields(Experiment)]
-    written = tuple("&".join(f"{name}={_text(getattr(one, name))}" for name in names).encode() for one in EXPERIMENTS)
+    written = tuple(
+        "&".join(f"{n}={_text(getattr(one, n))}" for n in names if getattr(one, n) is not msgspec.UNSET).encode()
+        for one in EXPERIMENTS
+    )
     return Bench((*written, *(one.to_query().encode() for one in EXPERIMENTS[1:])), door, truth=truth, same=_same_texts)
 
 
