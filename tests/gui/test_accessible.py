@@ -52,7 +52,8 @@ def settled(page):
     """Until nothing runs and nothing has been drawn for a moment."""
     page.wait_for_function(
         """() => {
-          const busy = document.querySelector("[data-testid=stStatusWidget], [data-testid=stSpinner], .st-key-stop-run");
+          const running = "[data-testid=stStatusWidget], [data-testid=stSpinner], .st-key-stop-run";
+          const busy = document.querySelector(`${running}, [data-stale=true]`);  // what waits to be redrawn is faded
           const now = document.querySelectorAll("*").length, before = window.heflCount;
           window.heflCount = busy ? 0 : now;
           return !busy && now === before;
@@ -65,6 +66,10 @@ def shown_as(page, scheme, viewport):
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.set_viewport_size(viewport)
     settled(page)
+    nav = "[data-testid=stSidebarNavItems]"  # mended a moment after it was drawn
+    page.wait_for_function(
+        "open => !document.querySelector(open)", arg=f"{nav}:not([data-mended]), {nav} li:not([data-mended])"
+    )
 
 
 def go(page, name):
