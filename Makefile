@@ -55,8 +55,8 @@ $(VENV)/.installed-lessons: requirements-lessons.lock pyproject.toml $(VENV)/.in
 PARALLEL := --numprocesses auto --dist loadfile
 MANY := ray or keras or browser
 test: setup-test
-	$(BIN)/python -m pytest $(PARALLEL) -m "not ($(MANY))"
-	$(BIN)/python -m pytest -m "$(MANY)"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not ($(MANY))"; first=$$?; \
+	$(BIN)/python -m pytest -m "$(MANY)" && exit $$first
 
 # The core: no Ray, no TensorFlow, no browser, nothing slow.
 FAST := not ($(MANY)) and not slow

@@ -10,7 +10,6 @@ from typing import Final
 
 from hefl_core import errors
 from hefl_core.errors import DataError, EncodingError, HeflError, ParameterError, QuorumError
-from hefl_core.ids import is_client
 
 AT_HOME: Final = "details stay with the party"
 WHOLLY_PRIVATE: Final = (EncodingError, DataError, ParameterError)
@@ -48,9 +47,9 @@ def without_numbers(text: str) -> str:
     return _NUMBER.sub(lambda found: found["place"] or HIDDEN, text)
 
 
-def reason(party: str, error: HeflError) -> str:
-    """The line on record for a refusal or an absence, of bounded length; for a client only its public text."""
-    return f"{type(error).__name__}: {public_text(error) if is_client(party) else cut(str(error))}"
+def reason(error: HeflError) -> str:
+    """The line on record for a refusal or an absence: the public text only, of any party, since it may be about a client."""
+    return f"{type(error).__name__}: {public_text(error)}"
 
 
 def public_error(error: HeflError) -> HeflError:
@@ -61,7 +60,7 @@ def public_error(error: HeflError) -> HeflError:
 
 
 def is_public_reason(text: str) -> bool:
-    """Whether a line on record could have come from :func:`reason` for a client."""
+    """Whether a line on record could have come from :func:`reason`."""
     kind, _, told = text.partition(": ")
     known = getattr(errors, kind, None)
     if not (isinstance(known, type) and issubclass(known, HeflError)):

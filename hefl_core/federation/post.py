@@ -13,10 +13,10 @@ from msgspec import structs
 
 from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable, WireError, as_value
 from hefl_core.federation.answers import wrong_answer
-from hefl_core.federation.outside import AT_HOME, public_error, reason
+from hefl_core.federation.outside import AT_HOME, reason
 from hefl_core.federation.party import ENROLMENT_KINDS
 from hefl_core.federation.record.proceedings import Proceedings, Ruling
-from hefl_core.federation.record.protocol_table import UNKEPT_KINDS
+from hefl_core.federation.record.protocol_table import KINDS, OTHER_KIND, UNKEPT_KINDS
 from hefl_core.federation.record.transcript import Entry, LeftOut, Sent, Transcript, Unsent
 from hefl_core.federation.standing import Standing
 from hefl_core.ids import COORDINATOR, is_client
@@ -27,7 +27,6 @@ from hefl_core.terms.messages import CONFIRMATION, MAX_ATTEMPTS, PARTIAL, RECEIP
 from hefl_core.wire.canonical import decode
 from hefl_core.wire.envelope import Envelope, Header, Position, SignedHeader
 
-MAX_KIND: Final = 40
 UNRECORDED: Final = "unrecorded"
 """The step that asks for headers of lost answers."""
 
@@ -261,9 +260,10 @@ class Post:
 
     def _refuse(self, sender: str, kind: str, position: Position, error: HeflError) -> None:
         """Refuse a client's message in the name of the coordinator, which runs the post."""
-        self.absent.setdefault(sender, RoundError(f"{sender}: its {kind[:MAX_KIND]} is refused ({error})"))
-        # the sender's numbers are in the text, whoever refuses: they leave as a client's own refusals do
-        self.note(COORDINATOR, f"receive {kind[:MAX_KIND]} of {sender}", position, public_error(error))
+        # The sender writes the kind: what it invents is not repeated.
+        named = kind if kind in KINDS or kind == UNRECORDED else OTHER_KIND
+        self.absent.setdefault(sender, RoundError(f"{sender}: its {named} is refused ({error})"))
+        self.note(COORDINATOR, f"receive {named} of {sender}", position, error)
 
     def _close_gap(self, letter: Letter, sender: Correspondent) -> None:
         """Record headers of this sender's lost answers before its next message, so that no number is missing.
@@ -448,11 +448,11 @@ class Post:
         self.note(party, step, position, error)
 
     def note(self, party: str, step: str, position: Position, error: HeflError) -> None:
-        """Put a refusal or an absence on record; of a client without the numbers in its text.
+        """Put a refusal or an absence on record, without the numbers in its text.
 
         A text that speaks for the auditor without its objection stays away: else one client would break the record of all.
         """
-        entry = LeftOut(party=party, step=step, position=position, reason=reason(party, error))
+        entry = LeftOut(party=party, step=step, position=position, reason=reason(error))
         try:
             if self._proceedings is not None:
                 self._proceedings.check_objected(entry)

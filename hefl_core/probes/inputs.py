@@ -336,7 +336,9 @@ def _steps(transcript: Transcript, calls: Mapping[str, Iterable[str]]) -> dict[s
     clients = [client_name(number) for number in range(1, transcript.manifest.experiment.clients + 1)]
     kinds = [row.kind for row in protocol_table.TABLE]
     received = {f"receive {kind}" for kind in kinds}
-    refused = {f"receive {what} of {name}" for what in (*kinds, *calls[CLIENT]) for name in clients}
+    refused = {
+        f"receive {what} of {name}" for what in (*kinds, *calls[CLIENT], protocol_table.OTHER_KIND) for name in clients
+    }
     found = {role: {*calls[role], *received} for role in (COORDINATOR, AUDITOR, KMS)}
     found[COORDINATOR] |= refused
     return found | {name: {*calls[CLIENT], *received} for name in clients}
@@ -355,7 +357,8 @@ def unused_spares(transcript: Transcript) -> int:
 
 def _in_lines(transcript: Transcript, calls: Mapping[str, Iterable[str]]) -> Iterator[str]:
     experiment = transcript.manifest.experiment
-    epochs = max((sent.position.epoch for sent in transcript.sent), default=1) + 1  # one may have been begun in vain
+    known = [sent.position.epoch for sent in transcript.sent if not is_client(sent.sender)]
+    epochs = max(known, default=1) + 1  # one may have been begun in vain
     most = {"client": experiment.clients, "round": experiment.rounds, "attempt": MOST_ATTEMPTS, "epoch": epochs}
     steps = _steps(transcript, calls)
     for number, line in enumerate(transcript.lines, 1):
@@ -366,7 +369,6 @@ def _in_lines(transcript: Transcript, calls: Mapping[str, Iterable[str]]) -> Ite
             place = {"epoch": entry.position.epoch, "round": entry.position.round, "attempt": entry.position.attempt}
             if entry.step not in steps.get(entry.party, ()) or any(place[what] > most[what] for what in place):
                 yield f"line {number}: a note of no party, step or place that the run has"
-        if isinstance(entry, LeftOut) and is_client(entry.party):
             places = [(what, int(value)) for what, value in _PLACE.findall(entry.reason)]
             if not is_public_reason(entry.reason) or any(value > most.get(what, value) for what, value in places):
                 yield f"line {number}: a refusal of {entry.party} that says more than its kind and rule"

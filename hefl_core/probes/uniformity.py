@@ -1,4 +1,4 @@
-"""Are a run's ciphertexts uniform? Tests of residues by their size and by their low bits, of uploads and between them.
+"""Are a run's ciphertexts uniform? Tests of residues by their size and by all their bits, of uploads and between them.
 
 With fresh masks a ring ciphertext's residues are uniform modulo each prime, and a Paillier ciphertext is uniform modulo n.
 So is the difference (the quotient) of any two uploads; a reused mask shows there. Headers and compressed bytes are not
@@ -37,6 +37,8 @@ SMALLEST_EXPECTED: Final = 8
 MOST_UPLOADS: Final = 60
 MOST_RING_BLOCKS, MOST_NUMBERS = 4, 64
 """Per upload: a ring block has thousands of residues, and a quotient of Paillier's numbers takes time."""
+MOST_BITS: Final = 64
+"""Of Paillier's numbers of thousands of bits the low ones; a ring's residues have fewer."""
 MOD_N, DIV_N = "c mod n", "c div n"
 
 Numbers = npt.NDArray[Any]
@@ -163,7 +165,7 @@ def _one_time_rows(
 
 
 def compare(senders: Sequence[str], rows: Sequence[CiphertextRow], alpha: float = FAMILY_ALPHA) -> Uniformity:
-    """Every row as it is, and between each upload and the next one: of all, and of the same client; each by size and low bits."""
+    """Every row as it is, and between each upload and the next one: of all, and of the same client; each by size and bits."""
     tests: list[Trial] = []
     for row in rows:
         tests += _trials(row.label, row.modulus, row.uploads)
@@ -190,16 +192,22 @@ def _next(senders: Sequence[str], *, same: bool) -> list[tuple[int, int]]:
     return pairs
 
 
-def _trials(name: str, modulus: int, uploads: Sequence[Numbers]) -> tuple[Trial, Trial]:
-    """The numbers by their size, which the high bits decide, and by their low bits."""
+def _trials(name: str, modulus: int, uploads: Sequence[Numbers]) -> Iterator[Trial]:
+    """The numbers by their size, which the high bits decide, and by every run of bits below."""
     total = sum(len(one) for one in uploads)
-    bins = max(2, min(BINS, modulus, 1 << max(1, (total // SMALLEST_EXPECTED).bit_length() - 1)))
-    # of the numbers below the modulus some rests occur once more than others
-    shares = np.array([(modulus - rest + bins - 1) // bins / modulus for rest in range(bins)])
-    return (
-        _chi_square(name, [_by_size(one, modulus, bins) for one in uploads], np.full(bins, 1 / bins)),
-        _chi_square(f"{name}, low bits", [(one % bins).astype(np.int64) for one in uploads], shares),
-    )
+    width = max(1, min(BINS.bit_length() - 1, (total // SMALLEST_EXPECTED).bit_length() - 1, modulus.bit_length() - 1))
+    bins = 1 << width
+    yield _chi_square(name, [_by_size(one, modulus, bins) for one in uploads], np.full(bins, 1 / bins))
+    for low in range(0, min(modulus.bit_length() - width, MOST_BITS), width):
+        chosen = [((one >> low) % bins).astype(np.int64) for one in uploads]
+        yield _chi_square(f"{name}, bits {low} to {low + width - 1}", chosen, _shares(modulus, low, bins))
+
+
+def _shares(modulus: int, low: int, bins: int) -> npt.NDArray[np.float64]:
+    """How often the bits from ``low`` on have each value in the numbers below the modulus, as shares."""
+    whole, rest = divmod(modulus, bins << low)
+    counts = [(whole << low) + min(max(rest - (value << low), 0), 1 << low) for value in range(bins)]
+    return np.array([count / modulus for count in counts])
 
 
 def _by_size(numbers: Numbers, modulus: int, bins: int) -> npt.NDArray[np.int64]:

@@ -137,9 +137,8 @@ STATED = {
         "every update to 5e-9": CRYPTOGRAPHY,
         "draws 100 digits: ⟨exponents|%⟩ of their pixels | integers of one scale: ⟨exponents ours|%⟩": "",
         "303 of 303 words of it": CRYPTOGRAPHY,
-        "152 of 152 words of the difference of two updates, from two uploads and no key; under two keys 0 |": (
-            "tests/attacks/test_key_reuse.py"
-        ),
+        "a one-time key used twice: 152 of 152 words of the difference of two updates, from two uploads and no key; "
+        "under two keys 0 |": ("tests/attacks/test_key_reuse.py"),
         "with a key for each round 0 |": CRYPTOGRAPHY,
         "20 of 20 rounds; it opens 8 of 8 honest uploads of two rounds, with a key for each round the 4 of its own": CRYPTOGRAPHY,
         "the control: 0.": CRYPTOGRAPHY,

@@ -160,7 +160,7 @@ FORGERIES = {
         lambda e: replace_struct(e, integers=(e.integers[0] + 1, *e.integers[1:])),
         "other numbers",
     ),
-    "another part": (r.Answered, _other_body, "noise"),
+    "another part": (r.Answered, _other_body, "noise|other numbers"),
     "another key": (
         r.Keyed,
         lambda e: replace_struct(e, key=replace(e.key, material=e.key.material + b"x")),
@@ -188,7 +188,7 @@ def test_a_cut_or_spliced_record_is_seen(played, tmp_path):
     with pytest.raises(IntegrityError, match="tail is cut off"):
         verify_class(rewritten(path, lines_of(played.content)[:60]))
     middle = len(played.content) // 2
-    path.write_bytes(played.content[:middle] + b"\x00" + played.content[middle + 1 :])
+    path.write_bytes(played.content[:middle] + bytes([played.content[middle] ^ 1]) + played.content[middle + 1 :])
     with pytest.raises(IntegrityError):
         verify_class(path)
 

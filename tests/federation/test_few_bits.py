@@ -224,4 +224,4 @@ def test_what_cannot_be_packed_or_rotated_is_refused_and_terms_travel():
     assert FEW.under("plaintext").bits is UNSET and FEW.under("bfv-lean").bits == 3
     assert FEW.adaptive and not FEW.but(bits=11).adaptive and FEW.but(bits=11, bound="adaptive").adaptive
     zero = round_zero(FEW)
-    assert (zero.bits, zero.rotated) == (None, False)
+    assert (zero.bits, zero.rotated) == (UNSET, False)

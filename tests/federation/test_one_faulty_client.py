@@ -823,7 +823,7 @@ def test_a_client_that_speaks_for_the_auditor_breaks_no_record(monkeypatch):
 
 def spoken(self, party, step, position, error):
     """The post as it would be without its own check."""
-    self.transcript.note(LeftOut(party=party, step=step, position=position, reason=reason(party, error)))
+    self.transcript.note(LeftOut(party=party, step=step, position=position, reason=reason(error)))
 
 
 class ObjectsToNobody(Auditor):

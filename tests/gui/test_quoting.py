@@ -23,7 +23,7 @@ OURS = {
         "hand.*", "str.upper", "*progress.text", "event.text", "LEGAL.read_text(*", "(lessons.FOLDER*",
         "_HEADING.sub(*", "asked.evidence", "{'dlg': *", "{PLAIN: *", "result.note[0]", "on_run.threat(seat)",
         "result.shared_processes", "error_line(*",
-        "found.command", "rates[0].records", "one.hits",
+        "found.command", "rates[[]0].records", "one.hits",
         "attack.title", "attack.remedy", "plain_sentences()", "frame.DEFAULT.scheme", "walk.title", "stop.ask", "stop.say",
         "ask(*", "_verdict(answer)", "_verdict(why)", "sign.sentence", "sign.values", "shown.dataset", "shown.scheme",
     ),

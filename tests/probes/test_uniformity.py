@@ -42,20 +42,21 @@ def test_what_is_not_encrypted_is_not_uniform_and_nothing_is_no_evidence():
 
 
 @pytest.mark.parametrize("modulus", [(1 << 20) - 3, (1 << 40) - 87, (1 << 60) - 93])
-def test_low_bits_that_are_not_free_are_seen(modulus):
-    """Numbers of the right size whose low byte is zero; of which one more in eight is even."""
+def test_bits_that_are_not_free_are_seen(modulus):
+    """Numbers of the right size whose low byte is zero, or two bits in the middle; of which one more in eight is even."""
     rng = np.random.default_rng(11)
-    fair = [rng.integers(0, modulus, 4096, np.uint64) for _ in range(4)]
-    even = [np.where(rng.random(4096) < 1 / 8, one & ~np.uint64(1), one) for one in fair]
+    fair = [rng.integers(0, modulus, 8192, np.uint64) for _ in range(4)]
+    even = [np.where(rng.random(8192) < 1 / 8, one & ~np.uint64(1), one) for one in fair]
     rows = {
         name: (CiphertextRow("row", modulus, tuple(uploads)),) for name, uploads in (("fair", fair), ("even", even))
     }
     rows["byte"] = (CiphertextRow("row", modulus, tuple(one & ~np.uint64(255) for one in fair)),)
+    rows["middle"] = (CiphertextRow("row", modulus, tuple(one & ~np.uint64(0x600) for one in fair)),)
     assert compare("abab", rows["fair"], RARE).holds
-    for name in ("even", "byte"):
+    for name in ("even", "byte", "middle"):
         found = compare("abab", rows[name], RARE)
         wrong = {trial.name for trial in found.tests if trial.p_value < RARE / len(found.tests)}
-        assert wrong and all(one.endswith("low bits") for one in wrong), (name, wrong)
+        assert wrong and all(", bits " in one for one in wrong), (name, wrong)
 
 
 def test_rests_of_a_small_modulus_are_weighed_as_often_as_they_occur():

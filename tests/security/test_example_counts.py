@@ -216,12 +216,12 @@ def test_the_order_of_arrival_is_found(kept):
 def test_the_old_refusal_is_found(kept):
     """With the whole text of an error, which names the largest entry of an update weighted by n_k."""
     _, run = kept
-    for write, found in ((lambda _, error: f"{type(error).__name__}: {error}", True), (reason, False)):
+    for write, found in ((lambda error: f"{type(error).__name__}: {error}", True), (reason, False)):
         copy = Transcript.from_bytes(run.transcript.to_bytes(), dict(run.transcript.blobs))
         place = copy.of_round(2)[0].position
         for name, count in COUNTS.items():
             error = EncodingError(f"|entry| {count / 256:.6g} exceeds the bound 0.001; clip the update first")
-            copy.note(LeftOut(name, "commit", place, write(name, error)))
+            copy.note(LeftOut(name, "commit", place, write(error)))
         assert bool(suspicious(series_of(in_memory(copy)), COUNTS)[0]) is found
 
 
@@ -268,9 +268,8 @@ SAID = [
 @pytest.mark.parametrize(("error", "told"), SAID, ids=lambda one: str(one)[:20])
 def test_a_refusal_leaves_a_client_without_its_numbers(error, told):
     assert refusal_of(error, private=True).text == told
-    assert reason("client-2", error) == f"{type(error).__name__}: {told}"
-    assert reason(COORDINATOR, error).endswith(str(error))
-    assert is_public_reason(reason("client-2", error)) and not is_public_reason(f"{type(error).__name__}: {error}")
+    assert reason(error) == f"{type(error).__name__}: {told}"
+    assert is_public_reason(reason(error)) and not is_public_reason(f"{type(error).__name__}: {error}")
 
 
 def test_a_clients_largest_entry_is_on_no_record_and_in_no_transcript(monkeypatch):

@@ -138,8 +138,8 @@ def test_every_decompressor_is_known():
 
 # -- caches --------------------------------------------------------------------------------------------------------
 
-PUBLIC = {"costs.py", "inside.py", "attack.py", "limits.py"}
-"""Pages with a cache that all sessions share: of public data sets, parameters and measurements."""
+PUBLIC = {"costs.py", "inside.py", "attack.py", "limits.py", "keys.py"}
+"""Pages with a cache that all sessions share: of public data sets, parameters, measurements, and an example's key."""
 
 
 def shared_caches(tree):

@@ -56,6 +56,7 @@ from hefl_core.schemes.registry import open_scheme
 from hefl_core.schemes.ring import seal
 from hefl_core.shown import counted
 from hefl_core.terms import messages as m
+from hefl_core.terms.adaptive_bound import FieldScheme
 from hefl_core.terms.admission import check_place
 from hefl_core.terms.experiment import Manifest
 from hefl_core.terms.messages import Confirmation, DecryptionRequest, EncryptedSum, Receipt, RoundPlan
@@ -365,11 +366,13 @@ def equals_fedavg(result: RunResult) -> str:
     _keeps_clip(result, observed)
     worst, compared = 0.0, 0
     left: list[str] = []
+    follow = _BoundFollower(transcript.manifest)
     for applied in _applied_sums(result):
         contributors = tuple(item.header.sender for item in applied.message.updates)
         plan = next(s for s in applied.before if s.step == m.PLAN)
         terms = decode(transcript.body(plan), RoundPlan)
         seen = result.observations.get(applied.line.round, ())
+        follow.check(applied.line.round, terms, [one for one in seen if one.client in contributors], len(contributors))
         found = fedavg_error(transcript.manifest, seen, contributors, terms)
         if not _moved(result, applied.line.round) or found is None:
             left.append(applied.where)
@@ -392,6 +395,33 @@ def equals_fedavg(result: RunResult) -> str:
         f"{counted(compared, 'round')} computed anew from the clients' updates; the largest error is {worst:.0%} of its bound; the "
         f"model moved by just that mean in each that was seen{_left_out(left, 'a contributor, or a model, was not observed')}"
     )
+
+
+class _BoundFollower:
+    """The adaptive bound, followed from the terms through every decrypted mean: what a client says of it proves nothing."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._round, self._bound = 1, manifest.bounds.start
+
+    def check(self, round_: int, plan: RoundPlan, seen: Sequence[Observation], contributors: int) -> None:
+        """Demand that this round's contributors used the bound that the rounds before it leave, as far as all were seen."""
+        if plan.bound is not None or round_ != self._round:  # a round before it was not seen whole
+            return
+        for one in seen:
+            said = f"round {round_}: {one.client} fitted its update to the bound {one.bound}"
+            demand(one.bound == self._bound, f"{said}; the rounds before it leave {self._bound:g}")
+        mean = next((one.applied for one in seen if one.applied), b"")
+        if not mean or len(seen) < contributors:
+            return
+        share = sum(one.examples for one in seen) / plan.examples_max
+        total, rotation = np.frombuffer(mean, dtype=np.float64) * share, self._manifest.rotation(round_)
+        if rotation is not None:
+            total = rotation.apply(total)
+        experiment = self._manifest.experiment
+        fields = cast(FieldScheme, open_scheme(experiment.preset.name)).fields(plan.max_terms)
+        following = self._manifest.bounds.follow(self._bound, total, contributors, fields, rotated=experiment.rotated)
+        self._round, self._bound = round_ + 1, following
 
 
 def _errors(
@@ -467,7 +497,7 @@ def one_model(result: RunResult) -> str:
     clients, left = [], []
     for item in result.rounds:
         observed = result.observations.get(item.round, ())
-        seen = {_model_of(one) for one in observed} | set(item.models)
+        seen = {_model_of(one) for one in observed} | set(item.models) | ({item.model} if item.model else set())
         demand(len(seen) <= 1, f"round {item.round}: {len(seen)} different models at the clients")
         receipts = [s for s in transcript.of_round(item.round) if s.step == m.RECEIPT]
         said = {decode(body, Receipt) for s in receipts if (body := transcript.content(s)) is not None}

@@ -128,7 +128,7 @@ LEDGER: tuple[Claim, ...] = (
     ),
     Claim(
         "ciphertexts-uniform",
-        "χ² tests of size and of low bits do not tell the run's ciphertexts from uniform noise, alone or in the difference of an "
+        "χ² tests of size and of bits do not tell the run's ciphertexts from uniform noise, alone or in the difference of an "
         "upload and the next one, and no mask is another's up to sign and turn.",
         COORDINATOR,
         "executed",

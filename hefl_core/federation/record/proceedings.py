@@ -123,7 +123,7 @@ class Proceedings:
                 f"note: expected an objection of the auditor before it, found none; it names {entry.party}"
             )
         named = (entry.party,) if place.lacking is None else place.lacking
-        if entry.party not in named or entry.reason != reason(entry.party, lacking(entry.party)):
+        if entry.party not in named or entry.reason != reason(lacking(entry.party)):
             raise IntegrityError(
                 f"note: the auditor's objection names {', '.join(named)}; the note about {entry.party} names another client"
             )

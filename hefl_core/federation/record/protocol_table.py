@@ -216,6 +216,9 @@ TABLE: Final[tuple[ProtocolRow, ...]] = (
 )
 """Every kind, in the order in which a run says them."""
 _ROWS: Final = {row.kind: row for row in TABLE}
+KINDS: Final = frozenset(_ROWS)
+OTHER_KIND: Final = "message"
+"""What a note calls a message of a kind that the protocol does not have."""
 UNKEPT_KINDS: Final = tuple(row.kind for row in TABLE if not row.kept)
 """Kinds whose bodies a record need not have."""
 READABLE: Final[dict[str, Any]] = {row.kind: row.body for row in TABLE if row.keyless and row.body is not None}
@@ -225,7 +228,7 @@ READABLE: Final[dict[str, Any]] = {row.kind: row.body for row in TABLE if row.ke
 def row_of(kind: str) -> ProtocolRow:
     """The row of a kind. Raises: RoundError when the protocol has none."""
     if kind not in _ROWS:
-        raise RoundError(f"{kind[:40]!r}: expected a kind of message that the protocol has, such as {m.PLAN}")
+        raise RoundError(f"expected a kind of message that the protocol has, such as {m.PLAN}; found another")
     return _ROWS[kind]
 
 

@@ -26,6 +26,7 @@ from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import ClaimVerdict, Finding
 from hefl_core.schemes.ring import rlwe, seal, threshold
 from hefl_core.terms import messages as m
+from hefl_core.terms.adaptive_bound import BoundRange
 from hefl_core.terms.dp import Mechanism
 from tests.conftest import SMALL
 
@@ -384,6 +385,26 @@ def test_a_model_that_moves_by_another_step_is_seen(monkeypatch):
     assert finding(result, "one-model").verdict is ClaimVerdict.HOLDS
     found = finding(result, "equals-fedavg")
     assert found.verdict is ClaimVerdict.FAILS and "another step" in found.evidence
+
+
+def test_a_bound_that_all_clients_widen_is_seen(monkeypatch):
+    """Every client sends 64 times coarser numbers, and says so: the error is within the bound that they tell."""
+    adaptive = SMALL.but(model="logistic", bound="adaptive")
+    honest = run_experiment(adaptive)
+    assert finding(honest, "equals-fedavg").verdict is ClaimVerdict.HOLDS
+    follow = BoundRange.follow
+    monkeypatch.setattr(BoundRange, "follow", lambda *args, **kept: 64 * follow(*args, **kept))
+    result = run_experiment(adaptive)
+    monkeypatch.undo()
+    found = finding(result, "equals-fedavg")
+    assert found.verdict is ClaimVerdict.FAILS and "the rounds before it leave" in found.evidence
+
+
+def test_a_result_that_names_another_model_is_seen(small_result):
+    """The digest that a round's result tells is of no model that was seen."""
+    rounds = (*small_result.rounds[:-1], replace(small_result.rounds[-1], model="00" * 32))
+    found = finding(replace(small_result, rounds=rounds), "one-model")
+    assert found.verdict is ClaimVerdict.FAILS and "different models" in found.evidence
 
 
 def test_noise_of_another_client_and_round_is_seen(monkeypatch):
