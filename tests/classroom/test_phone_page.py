@@ -143,7 +143,7 @@ def test_three_phones_play_a_class(browser, opened):
     for phone in phones:
         phone.join()
     phones[0].heading("You are in, Anna.")
-    until(lambda: len(list(room.live.seats)) == 3)
+    until(lambda: sum(room.live.present(seat.number) for seat in room.live.seats) == 3)
     phones[0].shot("lobby")
     phones[2].shot("lobby_de")
 

@@ -116,6 +116,8 @@ class Container:
             os.chown(self.volume, uid, gid)
         (self.folder / "root").mkdir()
         image = {} if entry else image_environment()
+        # Training is compared bit by bit with this process's: the same kernels must multiply.
+        image |= {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
         self.environment = image | {k: str(v) for k, v in service["environment"].items()}
         self.environment["PATH"] = "/opt/hefl/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         self._script = script(service, self.volume, network.hosts, secret)
