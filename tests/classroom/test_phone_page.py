@@ -130,6 +130,11 @@ def until(holds):
         time.sleep(0.05)
 
 
+def all_here(room, phones):
+    """A seat is taken a moment before its phone is seen to be there."""
+    until(lambda: sum(room.live.present(seat.number) for seat in room.live.seats) == phones)
+
+
 def test_three_phones_play_a_class(browser, opened):
     room = opened(Held("dealer-free", Quorum(2, 3)))
     phones = [
@@ -143,7 +148,7 @@ def test_three_phones_play_a_class(browser, opened):
     for phone in phones:
         phone.join()
     phones[0].heading("You are in, Anna.")
-    until(lambda: sum(room.live.present(seat.number) for seat in room.live.seats) == 3)
+    all_here(room, 3)
     phones[0].shot("lobby")
     phones[2].shot("lobby_de")
 
@@ -237,6 +242,7 @@ def test_a_dealt_share_is_handed_out_once_and_a_loaded_page_says_so(browser, ope
     room.seat(2)
     for player in room.players[:1]:
         player._agrees = False  # so that the browser is one of the two that answer
+    all_here(room, 3)
     room.teacher.name_holders()
     until(lambda: not room.live.key.undelivered)
     anna.page.get_by_role("heading", name="You hold share 1 of 3.").wait_for()
