@@ -560,9 +560,9 @@ class Client(Holder):
             sent = fitted.sent if rotation is None else rotation.undo(fitted.sent.copy())
             sent = sent * (self.manifest.examples_max / self._weight)
             seen = replace(seen, update=sent.tobytes(), bound=bound, clipped=fitted.clipped)
-        limit, raw = self.manifest.experiment.clip_norm, self._update[1] if self._raw is None else self._raw
+        raw, shortened = self._before_clip(self._update[1])
         if (trained := raw.tobytes()) != seen.update:
-            seen = replace(seen, trained=trained, shortened=limit is not None and norm_of(raw) > limit)
+            seen = replace(seen, trained=trained, shortened=shortened)
         if whole:
             found = self._home.evaluate(self.theta)
             seen = replace(
@@ -598,9 +598,13 @@ class Client(Holder):
         """
         if self._update is None or self._update[0] != self.rounds_done:
             return None
-        limit, raw = self.manifest.experiment.clip_norm, self._update[1] if self._raw is None else self._raw
         entries = 0 if self._fitted is None else self._fitted[2].clipped
-        return OwnClip(limit is not None and norm_of(raw) > limit, entries)
+        return OwnClip(self._before_clip(self._update[1])[1], entries)
+
+    def _before_clip(self, update: Vector) -> tuple[Vector, bool]:
+        """The update as the training left it, and whether the norm's clip shortened it."""
+        limit, raw = self.manifest.experiment.clip_norm, update if self._raw is None else self._raw
+        return raw, limit is not None and norm_of(raw) > limit
 
     @property
     def head(self) -> tuple[int, bytes]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from hefl_core.errors import KeyNotActive, RoundError
 from hefl_core.federation.client import Client, Observation, Private
 from hefl_core.keys.private_forms import identity_forms, sealing_forms, tag_forms
 from hefl_core.schemes.base import Vector
-from hefl_core.schemes.fixed_point import FixedPoint
+from hefl_core.schemes.fixed_point import FixedPoint, pack_words
 from hefl_core.schemes.paillier.words import PaillierWords
 from hefl_core.schemes.presets import BFVPreset, FieldPreset, OneTimePreset, PaillierPreset
 from hefl_core.schemes.private_forms import one_time_forms, share_forms
@@ -27,10 +27,6 @@ from hefl_core.schemes.registry import load_preset, open_scheme
 from hefl_core.terms.adaptive_bound import FieldScheme
 from hefl_core.terms.experiment import Manifest
 from hefl_core.wire.fingerprint import ANCHOR_BYTES, SMALLEST_BITS, Fingerprint, Form, Salt
-
-if TYPE_CHECKING:
-    from hefl_core.schemes.onetime.scheme import OneTimeScheme
-    from hefl_core.schemes.ring.bfv import BFVScheme
 
 UPDATE, AGGREGATE, MODEL, RECORD = "plaintext update", "aggregate", "model after θ_0", "training records"
 Stages: TypeAlias = tuple[tuple[str, Vector], ...]
@@ -83,7 +79,7 @@ def field_forms(
         yield from _pieces(kind, f"{name}, quantised {order}", values.astype(order), bits, count, seed)
     preset = load_preset(numbers.scheme)
     if isinstance(preset, BFVPreset | OneTimePreset):
-        words = cast("BFVScheme | OneTimeScheme", open_scheme(numbers.scheme)).pack(fields)
+        words = pack_words(preset, fields)
         for order in ("<u8", ">u8"):
             yield from _pieces(
                 kind, f"{name}, packed words {order}", words.astype(order), bits * preset.fields, count, seed

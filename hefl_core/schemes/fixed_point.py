@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.errors import EncodingError, IntegrityError, ParameterError
-from hefl_core.schemes.base import Vector
+from hefl_core.schemes.base import CiphertextVector, Vector
+from hefl_core.schemes.presets import BFVPreset, FewBitsBFV, FewBitsOneTime, OneTimePreset
 
 Fields = npt.NDArray[np.uint64]
 SMALLEST_VALUE_BITS = 4
@@ -217,3 +218,17 @@ def unpack(words: Fields, per_word: int, field_bits: int, length: int) -> Fields
     if np.any(words >> np.uint64(per_word * field_bits)) or np.any(fields[length:]):
         raise IntegrityError("fields: bits outside the fields are set; the sum overflowed or was tampered with")
     return fields[:length]
+
+
+def pack_words(preset: BFVPreset | OneTimePreset, fields: Fields) -> Fields:
+    """Fields into words, one for each coefficient: in mixed radix at few bits, else in whole bits."""
+    if isinstance(preset, FewBitsBFV | FewBitsOneTime):
+        return preset.radix.pack(fields)
+    return pack(fields, preset.fields, preset.field_bits)
+
+
+def unpack_words(preset: BFVPreset | OneTimePreset, words: Fields, total: CiphertextVector) -> Fields:
+    """The inverse of :func:`pack_words` for a sum. Raises: IntegrityError when it is none."""
+    if isinstance(preset, FewBitsBFV | FewBitsOneTime):
+        return preset.radix.unpack(words, total.length, total.terms)
+    return unpack(words, preset.fields, preset.field_bits, total.length)

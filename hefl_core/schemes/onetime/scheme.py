@@ -39,7 +39,14 @@ from hefl_core.schemes.base import (
     expose_secret,
     require_key,
 )
-from hefl_core.schemes.fixed_point import FixedPoint, check_bound, check_integers, check_max_terms, pack, unpack
+from hefl_core.schemes.fixed_point import (
+    FixedPoint,
+    check_bound,
+    check_integers,
+    check_max_terms,
+    pack_words,
+    unpack_words,
+)
 from hefl_core.schemes.onetime.body import Body, Words64
 from hefl_core.schemes.onetime.gaussian import Small, gaussian
 from hefl_core.schemes.onetime.public import Public
@@ -182,7 +189,7 @@ class OneTimeScheme(Additive):
         bound = self.preset.default_bound if bound is None else bound
         max_terms = check_max_terms(max_terms, self.preset.max_terms, self.preset.name)
         exact = np.array(check_integers(integers, (self.body.largest_sum - 1) // max_terms), dtype=np.uint64)
-        packed = self.pack(self.fields(max_terms).quantise(x, bound))
+        packed = pack_words(self.preset, self.fields(max_terms).quantise(x, bound))
         words = np.concatenate([exact, packed])
         if tag is not None:
             words = np.insert(words, len(exact), _split_tag(tag(words, TAG_PRIME)))
@@ -190,18 +197,6 @@ class OneTimeScheme(Additive):
         label = CiphertextVector(key.id, len(x), len(exact), tag is not None, declared, max_terms, 1, ())
         secret, hidden = self._hidden(words, label)
         return replace(label, blocks=(self.transport(key.quorum).encrypt(inner, secret), *hidden))
-
-    def pack(self, fields: Words64) -> Words64:
-        """Fields into words, one for each coefficient: in mixed radix at few bits, else in whole bits."""
-        if isinstance(self.preset, FewBitsOneTime):
-            return self.preset.radix.pack(fields)
-        return pack(fields, self.preset.fields, self.preset.field_bits)
-
-    def _unpack(self, words: Words64, total: CiphertextVector) -> Words64:
-        """The inverse of :meth:`pack` for a sum. Raises: IntegrityError when it is none."""
-        if isinstance(self.preset, FewBitsOneTime):
-            return self.preset.radix.unpack(words, total.length, total.terms)
-        return unpack(words, self.preset.fields, self.preset.field_bits, total.length)
 
     def _hidden(self, words: Words64, label: CiphertextVector) -> tuple[Small, tuple[bytes, ...]]:
         """A one-time key and the body under it: fresh, or this round's own. Raises: RoundError for another vector."""
@@ -309,7 +304,7 @@ class OneTimeScheme(Additive):
 
     def _decode(self, words: Words64, total: CiphertextVector, bound: float) -> Opened:
         count, first = total.integers, total.integers + TAG_WORDS * total.tagged
-        fields = self._unpack(words[first:], total)
+        fields = unpack_words(self.preset, words[first:], total)
         return Opened(
             values=self.fields(total.max_terms).restore(fields, bound, total.terms),
             integers=tuple(int(word) for word in words[:count]),

@@ -17,7 +17,7 @@ import tenseal.sealapi as sealapi
 
 from hefl_core.errors import EncodingError, IntegrityError
 from hefl_core.schemes.base import CiphertextVector, Opened, PublicKey, SecretShare, Tag, Vector, expose_secret
-from hefl_core.schemes.fixed_point import Fields, FixedPoint, check_integers, check_max_terms, pack, unpack
+from hefl_core.schemes.fixed_point import FixedPoint, check_integers, check_max_terms, pack_words, unpack_words
 from hefl_core.schemes.presets import BFVPreset, FewBitsBFV
 from hefl_core.schemes.ring import blocks, rlwe, seal, threshold
 from hefl_core.schemes.ring.scheme import RingScheme
@@ -67,7 +67,7 @@ class BFVScheme(RingScheme[BFVPreset]):
         bound = self.preset.default_bound if bound is None else bound
         max_terms = check_max_terms(max_terms, self.preset.max_terms, self.preset.name)
         fields = self.fields(max_terms)
-        packed = self.pack(fields.quantise(x, bound))
+        packed = pack_words(self.preset, fields.quantise(x, bound))
         exact = self._whole_words(integers, max_terms)
         words = np.concatenate([exact, packed])
         if tag is not None:
@@ -78,18 +78,6 @@ class BFVScheme(RingScheme[BFVPreset]):
         )
         declared = float(bound) if declare_bound else None
         return CiphertextVector(key.id, len(x), len(exact), tag is not None, declared, max_terms, 1, made)
-
-    def pack(self, fields: Fields) -> Fields:
-        """Fields into words, one for each coefficient: in mixed radix at few bits, else in whole bits."""
-        if isinstance(self.preset, FewBitsBFV):
-            return self.preset.radix.pack(fields)
-        return pack(fields, self.preset.fields, self.preset.field_bits)
-
-    def _unpack(self, words: Fields, total: CiphertextVector) -> Fields:
-        """The inverse of :meth:`pack` for a sum. Raises: IntegrityError when it is none."""
-        if isinstance(self.preset, FewBitsBFV):
-            return self.preset.radix.unpack(words, total.length, total.terms)
-        return unpack(words, self.preset.fields, self.preset.field_bits, total.length)
 
     def _tag_word(self, tag: Tag, words: Words64) -> int:
         value = tag(words, self.ring.plain_modulus)
@@ -147,7 +135,7 @@ class BFVScheme(RingScheme[BFVPreset]):
         packed = words[first:][: -(-total.length // self.preset.fields)]
         if np.any(words[first + len(packed) :]):
             raise IntegrityError("words: expected zeros after the last field, found others; another key or damage")
-        fields = self._unpack(packed, total)
+        fields = unpack_words(self.preset, packed, total)
         values = self.fields(total.max_terms).restore(fields, bound, total.terms)
         return Opened(
             values=values,
