@@ -1,11 +1,12 @@
 """Where each option of each command applies: one table, so that none is ever ignored in silence.
 
-An option that is typed where it changes nothing is an error that names what it needs. Every option of every command stands
-here; a test compares the table with the commands.
+An option that is typed where it changes nothing is an error that names what it needs; so is one that is typed twice. Every
+option of every command stands here; a test compares the table with the commands.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -437,13 +438,26 @@ def guard(command: Any, path: str) -> None:
         for name, inner in command.commands.items():
             guard(inner, f"{path} {name}")
         return
-    invoke = command.invoke
+    invoke, parse = command.invoke, command.parse_args
+
+    def parsed(context: typer.Context, arguments: list[str]) -> list[str]:
+        _require_once(context, arguments)
+        return list(parse(context, arguments))
 
     def guarded(context: typer.Context) -> Any:
         _require(context, APPLIES[path])
         return invoke(context)
 
-    command.invoke = guarded
+    command.parse_args, command.invoke = parsed, guarded
+
+
+def _require_once(context: typer.Context, arguments: list[str]) -> None:
+    """Refuse an option that is typed twice and takes one value: the last one would win in silence. Raises: ParameterError."""
+    _, _, order = context.command.make_parser(context).parse_args(args=list(arguments))
+    typed = Counter(one for one in order if one.param_type_name == "option" and not one.multiple)
+    twice = next((one for one, times in typed.items() if times > 1), None)
+    if twice is not None:
+        raise ParameterError(f"{_name(twice)}: expected once, found {typed[twice]} times", "leave one of them out")
 
 
 def _require(context: typer.Context, applies: Mapping[str, Rules]) -> None:

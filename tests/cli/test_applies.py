@@ -36,6 +36,8 @@ def test_the_attacks_of_each_option_exist():
 
 
 IGNORED = {
+    "run --rounds 2 --rounds 3": "--rounds: expected once, found 2 times",
+    "run --observed --no-observed": "--observed: expected once, found 2 times",
     "run --clients-per-host 2": "--clients-per-host: expected --runtime ray, found --runtime local",
     "run --deadline 3": "--deadline: expected --runtime ray",
     "run --deadline 3 --runtime strict": "--deadline: expected --runtime ray, found --runtime strict",
