@@ -102,8 +102,30 @@ for name in ROW:
 
 # %% [markdown]
 # An encrypted upload *below* plain float32: not because encryption compresses, but because quantising does. The honest
-# comparison would quantise the plaintext too. A small model pays for words that stay empty, so the preset with the
+# comparison quantises the plaintext too. A small model pays for words that stay empty, so the preset with the
 # smaller ring wins there.
+#
+# How far does it go? Two moves make the upload small. *Few bits*: a public **rotation** spreads each large entry over many, so
+# that three bits for a number train as well as float32; fields share a word without a bit to spare. A *one-time key*
+# (`onetime`): each client hides its numbers under a fresh key, one polynomial per block in every custody, and only the sum
+# of these keys is opened. The last column divides by plaintext **at the same number of bits**, which stays smaller.
+
+# %%
+MILLION, FEW = 1_000_000, 3
+print(f"{'bytes per parameter':28s} {'d = 99,530':>10s} {'d = 10^6':>9s} {f'of plain {FEW} bits':>16s}")
+print(f"{'float32':28s} {4:10.2f} {4:9.2f} {32 / FEW:16.1f}")
+print(f"{f'plaintext at {FEW} bits':28s} {FEW / 8:10.2f} {FEW / 8:9.2f} {1:16.1f}")
+for name, custody in (
+    *(("bfv-compact", "individual"), ("bfv-compact-seeded", "individual"), ("onetime", "individual")),
+    *(("bfv-threshold", "3-of-5"), ("onetime", "3-of-5")),
+):
+    job = Experiment(scheme=name, custody=custody, bits=FEW, rotate=True)
+    at_large, at_million = (round_bytes(job, d).up / d for d in (LARGE, MILLION))
+    print(f"{name + ', ' + custody:28s} {at_large:10.2f} {at_million:9.2f} {8 * at_million / FEW:16.1f}")
+
+# %% [markdown]
+# The price of a one-time key: a client that loses it cannot answer again in that round, and a key used twice gives away the
+# difference of two updates (`hefl attack key-reuse` shows it). It rests on assumptions that `docs/threat_model.md` names.
 #
 # ## 3 · Predict: CPU, and the peers
 #

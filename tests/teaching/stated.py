@@ -159,6 +159,12 @@ STATED = {
     "07": {
         "float32, four bytes per parameter": lambda ran: np.float32().itemsize == 4,
         "N = 8192, four primes": preset("ckks-tutorial", degree=8192, prime_bits=(60, 40, 40, 60)),
+        "three bits for a number train as well as float32": "benchmarks/few_bits.py: within .003 in five of six settings",
+        "Two moves make the upload small": DEFINITION,
+        "a key used twice gives away the difference of two updates": "tests/attacks/test_key_reuse.py",
+        "at the same number of bits**, which stays smaller": lambda ran: (
+            min(printed(r"(?:bfv|onetime)\S*, \S+ +[\d.]+ +[\d.]+ +(\S+)\n", ran)) > 1
+        ),
         "two to four values per word instead of half a value": lambda ran: (
             (PRESETS["bfv-lean"].fields, PRESETS["bfv-compact"].fields) == (2, 4)
         ),
