@@ -283,6 +283,20 @@ STATED = {
         "the coordinator's and three clients'": EXAMPLE,
         "three shares from three clients": EXAMPLE,
     },
+    "11": {
+        "in the sum they are gone": says("the sum is right: True"),
+        "How many seeds are there for 100 clients": EXAMPLE,
+        "each of 100 clients has a pair with 99 others, and each pair is counted twice": lambda ran: (
+            100 * 99 // 2 == 4950
+        ),
+        "100 times 99, and each pair was counted twice": DEFINITION,
+        "How many pairs does one client belong to": EXAMPLE,
+        "Client 2 committed": let("GONE == 2"),
+        "client 2's upload": let("GONE == 2"),
+        "One of the two adds them": DEFINITION,
+        "adds words of a seed of its own too": DEFINITION,
+        "four bytes here": let("uploads[0].itemsize == 4"),
+    },
     "roles": {
         "Four people, four notebooks": lambda ran: len([*lessons.FOLDER.glob("roles/*.ipynb")]) == 4,
         "is at least 3 and lower values are marked": lambda ran: Experiment(clients=3).cohort_floor == 3,
