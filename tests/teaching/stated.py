@@ -17,6 +17,7 @@ from hefl_core.measure.sizes import block_sizes
 from hefl_core.schemes.fixed_point import FixedPoint
 from hefl_core.schemes.presets import PRESETS
 from hefl_core.teaching import lessons
+from hefl_core.terms.dp import Mechanism
 from hefl_core.terms.experiment import Experiment
 from tests.teaching.bearing_out import (
     DEFINITION,
@@ -296,6 +297,20 @@ STATED = {
         "One of the two adds them": DEFINITION,
         "adds words of a seed of its own too": DEFINITION,
         "four bytes here": let("uploads[0].itemsize == 4"),
+    },
+    "12": {
+        "In one world client 1 takes part": EXAMPLE,
+        "whether client 1 took part, and looks along client 1's own direction": EXAMPLE,
+        "with their 95 % intervals": let("at_most(0, 100) < 0.03 < 1 - 0.95"),
+        "One round with z = 1 costs ρ = 1/2. With which z do 100 rounds together cost the same": lambda ran: (
+            math.isclose(Mechanism(1.0, 1.0, 5).guarantee(1).epsilon, Mechanism(1.0, 10.0, 5).guarantee(100).epsilon)
+        ),
+        "100/(2z²) = 1/2: the noise grows": DEFINITION,
+        "R · 1/(2z²) has to be 1/2.": DEFINITION,
+        "The shares of the noise are sized for 5 contributors, and two drop out": let(
+            "mechanism.survivors == CLIENTS == 5"
+        ),
+        "The second audit is above the claim": let("audited(0.25) > claimed > audited(1.0)"),
     },
     "roles": {
         "Four people, four notebooks": lambda ran: len([*lessons.FOLDER.glob("roles/*.ipynb")]) == 4,
