@@ -32,8 +32,8 @@ def page() -> None:
         st.title(_("Lessons"), anchor=False)
     st.markdown(
         _(
-            "How does it work, step by step? Twelve lessons with exercises that check themselves; start with 01. The role play needs "
-            "four people; the glossary explains every word of these pages."
+            "How does it work, step by step? Twelve lessons with exercises that check themselves; start with 01. The role play "
+            "needs four people; the glossary explains every word of these pages."
         )
     )
     for name in _KEEP:

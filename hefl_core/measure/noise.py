@@ -5,7 +5,9 @@ subtracted again. Every bound holds for the discrete Gaussian itself and for any
 probability ``alpha`` at most (Bonferroni over all tests):
 
 - sum of squares, both ways: Chernoff's bound of χ²; the discrete Gaussian's moments differ by less than 1e-100 from s ≥ 4 on;
-- shape: Dvoretzky, Kiefer, Wolfowitz 1956 with Massart's constant 1990, for the largest distance of the distributions;
+- shape: Dvoretzky, Kiefer, Wolfowitz 1956 with Massart's constant 1990, for the largest distance of the distributions, of each
+  share and of all together;
+- entries without noise, or with little: the number of entries at 0 and near it, by the binomial distribution's tail;
 - inner products with the update, and with every other share of the run, of any client and round, as it is and in reverse
   order: a discrete Gaussian is sub-Gaussian with its own s (Canonne, Kamath, Steinke 2020, fact 22).
 
@@ -26,8 +28,10 @@ from hefl_core.errors import IntegrityError, NotChecked
 from hefl_core.schemes.base import Vector
 
 ALPHA: Final = 1e-9
-TESTS_OF_ONE: Final = 4
-"""Tests of one share: too little, too much, shape, and along the update."""
+CENTRES: Final = (0, 1 / 64, 1 / 16, 1 / 4)
+"""How near to 0 entries are counted, in standard deviations."""
+TESTS_OF_ONE: Final = 4 + len(CENTRES)
+"""Tests of one share: too little, too much, shape, along the update, and too many near 0."""
 TESTS_OF_TWO: Final = 2
 """Tests of two shares: in order and in reverse."""
 MOST_NUMBERS: Final = 1 << 23
@@ -45,15 +49,16 @@ Whole = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class NoiseShare:
-    """One client's noise in one round, in whole steps, and the update under it."""
+    """One client's noise in one round, in whole steps, the update under it, and the stated standard deviation in steps."""
 
     client: str
     round: int
     noise: Whole
     under: Whole
+    std: int
 
     @classmethod
-    def of(cls, client: str, round_: int, noised: Vector, clipped: Vector, step: float) -> NoiseShare:
+    def of(cls, client: str, round_: int, noised: Vector, clipped: Vector, step: float, std: int) -> NoiseShare:
         """Subtract the clipped update. Raises: IntegrityError when the noised update is not on the grid."""
         if noised.shape != clipped.shape:
             raise IntegrityError(
@@ -64,37 +69,42 @@ class NoiseShare:
         if not off <= OFF_GRID:
             raise IntegrityError(f"{client}, round {round_}: the noised update is {off:.2g} steps off the grid")
         under = np.trunc(clipped / step)
-        return cls(client, round_, whole - under, under)
+        return cls(client, round_, whole - under, under, std)
 
     @property
     def name(self) -> str:
         """For messages."""
         return f"{self.client}, round {self.round}"
 
-    def strength(self, std: int) -> float:
+    @property
+    def strength(self) -> float:
         """Mean square over the stated one."""
-        return float(np.mean((self.noise / std) ** 2))
+        return float(np.mean((self.noise / self.std) ** 2))
 
 
-def check_noise(shares: Sequence[NoiseShare], std: int, alpha: float = ALPHA) -> tuple[float, float]:
+def check_noise(shares: Sequence[NoiseShare], alpha: float = ALPHA) -> tuple[float, float]:
     """Test all shares; the smallest and the largest strength found.
 
-    ``std``: the stated standard deviation of one share, in steps.
     Raises: IntegrityError naming the first share that fails; NotChecked without enough noise to test.
     """
     fewest = min((len(share.noise) for share in shares), default=0)
     if fewest < FEWEST:
         raise NotChecked(f"noise: expected {FEWEST} entries or more to test, found {fewest}; take a larger model")
+    stds = sorted({share.std for share in shares})
     # Bonferroni: each test, two-sided, may fail with probability 2·exp(-budget) = alpha over their number.
-    budget = math.log(2 * (TESTS_OF_ONE * len(shares) + TESTS_OF_TWO * len(shares) ** 2 + 1) / alpha)
+    tests = TESTS_OF_ONE * (len(shares) + len(stds)) + TESTS_OF_TWO * len(shares) ** 2 + 1
+    budget = math.log(2 * tests / alpha)
     for share in shares:
-        _check_strength(share.name, share.strength(std), len(share.noise), budget)
-        _check_shape(share, std, budget)
-        _check_along(f"{share.name}: its noise follows its own update", share.noise, share.under, std, budget)
-    together = float(np.mean([share.strength(std) for share in shares]))
-    _check_strength("all clients together", together, sum(len(share.noise) for share in shares), budget)
-    check_apart([share.name for share in shares], np.stack([share.noise for share in shares]), std, budget)
-    found = [share.strength(std) for share in shares]
+        _check_strength(share.name, share.strength, len(share.noise), budget)
+        _check_distribution(share.name, share.noise, share.std, budget)
+        _check_along(f"{share.name}: its noise follows its own update", share.noise, share.under, share.std, budget)
+    for std in stds:
+        _check_distribution(
+            "all clients together", np.concatenate([one.noise for one in shares if one.std == std]), std, budget
+        )
+    found = [share.strength for share in shares]
+    _check_strength("all clients together", float(np.mean(found)), sum(len(one.noise) for one in shares), budget)
+    check_apart([one.name for one in shares], np.stack([one.noise / one.std for one in shares]), 1.0, budget)
     return min(found), max(found)
 
 
@@ -105,20 +115,30 @@ def _check_strength(name: str, strength: float, count: int, budget: float) -> No
         raise IntegrityError(f"{name}: noise of {strength:.3g} times the stated variance in {count} entries")
 
 
-def _check_shape(share: NoiseShare, std: int, budget: float) -> None:
+def _check_distribution(name: str, noise: Whole, std: int, budget: float) -> None:
     from scipy.special import ndtr  # takes its time to import; most callers never test anything
+    from scipy.stats import binom
 
-    values, counts = np.unique(share.noise, return_counts=True)
-    reached = np.cumsum(counts) / len(share.noise)
-    before = reached - counts / len(share.noise)
+    values, counts = np.unique(noise, return_counts=True)
+    reached = np.cumsum(counts) / len(noise)
+    before = reached - counts / len(noise)
     # The discrete distribution jumps at whole numbers: half a step on lies between two jumps.
     off = max(
         float(np.max(np.abs(reached - ndtr((values + 0.5) / std)))),
         float(np.max(np.abs(before - ndtr((values - 0.5) / std)))),
     )
     # Massart: P(distance > x) ≤ 2·exp(-2n·x²).
-    if off > math.sqrt(budget / (2 * len(share.noise))) + ROUNDING:
-        raise IntegrityError(f"{share.name}: the noise is no discrete Gaussian, its distribution is {off:.2g} away")
+    if off > math.sqrt(budget / (2 * len(noise))) + ROUNDING:
+        raise IntegrityError(f"{name}: the noise is no discrete Gaussian, its distribution is {off:.2g} away")
+    for centre in CENTRES:
+        near = math.floor(centre * std)
+        # P(0) is 1/(s·√(2π)) up to 1e-100; of more values the normal distribution tells it nearly.
+        share = 1 / (std * math.sqrt(2 * math.pi)) if not near else 2 * ndtr((near + 0.5) / std) - 1 + ROUNDING
+        found = int(np.sum(np.abs(noise) <= near))
+        if binom.sf(found - 1, len(noise), share) < 2 * math.exp(-budget):
+            raise IntegrityError(
+                f"{name}: {found} of {len(noise)} entries have noise of at most {near} steps, expected {share * len(noise):.0f}"
+            )
 
 
 def _check_along(what: str, noise: Whole, direction: Whole, std: int, budget: float) -> None:

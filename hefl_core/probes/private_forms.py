@@ -149,10 +149,9 @@ def sum_forms(
         yield from field_forms(AGGREGATE, f"{name}, sum", summed, len(parts) * fields.offset, numbers, count, seed)
 
 
-def model_forms(
-    name: str, theta: npt.NDArray[np.float32], moved: npt.NDArray[np.bool_], count: int, seed: int
-) -> Iterator[Form]:
-    """A model after θ_0, in places where it ``moved``."""
+def model_forms(name: str, theta: npt.NDArray[np.float32], mean: Vector, count: int, seed: int) -> Iterator[Form]:
+    """A model after ``mean`` was added, in places where that changed it: in float32 a small step leaves an entry as it was."""
+    moved = np.abs(mean) > np.spacing(np.abs(theta))
     for order in FLOATS:
         yield from _pieces(MODEL, f"{name}, {order}", theta.astype(order), _entropy(theta), count, seed, alive=moved)
 
@@ -199,7 +198,7 @@ def _private_forms(name: str, own: Private, scheme: str, count: int, seed: int) 
     yield from earlier_forms(label, stages, own.share, own.bound, numbers, count, seed)
     if own.mean is not None:
         yield from mean_forms(f"{label}, applied", own.mean, count, seed)
-        yield from model_forms(f"{label}, model", own.theta, own.mean != 0, count, seed)
+        yield from model_forms(f"{label}, model", own.theta, own.mean, count, seed)
 
 
 # -- pieces ----------------------------------------------------------------------------------------------------
@@ -252,7 +251,8 @@ def observed_forms(manifest: Manifest, observations: Sequence[Observation], piec
         if seen.applied and seen.theta:
             mean = np.frombuffer(seen.applied, dtype=np.float64)
             yield from mean_forms(name, mean, pieces, seed)
-            yield from model_forms(f"{name}, model", np.frombuffer(seen.theta, np.float32), mean != 0, pieces, seed)
+            theta = np.frombuffer(seen.theta, np.float32)
+            yield from model_forms(f"{name}, model", theta, mean, pieces, seed)
     if weighted:
         round_ = observations[0].position.round
         yield from sum_forms(f"round {round_}, observed", weighted, bounds[0], numbers, pieces, seed)

@@ -44,7 +44,7 @@ def forms_of_everything():
     yield from private_forms.update_forms("update", UPDATE, UPDATE * 0.7, 0.25, numbers, 2, 7)
     yield from private_forms.sum_forms("sum", [UPDATE * 0.6, UPDATE[::-1] * 0.3], 0.25, paillier, 2, 7)
     yield from private_forms.mean_forms("mean", UPDATE * 0.9, 2, 7)
-    yield from private_forms.model_forms("model", (UPDATE + 0.5).astype(np.float32), np.full(400, True), 2, 7)
+    yield from private_forms.model_forms("model", (UPDATE + 0.5).astype(np.float32), np.full(400, 0.1), 2, 7)
     yield from private_forms.record_forms("records", RNG.normal(size=(5, 30)), 2, 7)
     yield from identity_forms(Identity("client-1", "client"))
     yield from tag_forms(TagKey(), 1)

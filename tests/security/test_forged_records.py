@@ -335,7 +335,7 @@ BY_A_CLIENT = {
     "it says what the protocol does not have": (
         "alone",
         besides(m.RECEIPT, kind="gossip"),
-        "'gossip': expected a kind",
+        "expected a kind of message that the protocol has",
     ),
     "it is ready under individual custody": (
         "alone",

@@ -49,6 +49,9 @@ class Claim:
         if self.check is None:
             raise ParameterError(f"claim {self.id} is argued, not executed", f"read {self.source}")
         try:
+            demand(
+                result.transcript.manifest.experiment == result.experiment, "the record is of another run's experiment"
+            )
             return Finding(self.id, ClaimVerdict.HOLDS, self.check(result))
         except NotChecked as missing:
             return Finding(self.id, ClaimVerdict.NOT_CHECKED, str(missing))

@@ -275,6 +275,7 @@ def memory_clean(result: RunResult) -> str:
     demand({COORDINATOR, AUDITOR} <= looked_into, f"looked into {sorted(looked_into)} only")
     demand(found.needle_count > 0, "there was nothing to look for")
     demand(not found.findings, "; ".join(found.findings[:3]))
+    demand(found.experiment == result.experiment, "the look was into the processes of another run")
     _looked_enough(result, found)
     looked = ", ".join(f"{one.party} ({one.nbytes / 2**20:.0f} MiB, {one.looks} looks)" for one in found.looked)
     return (
@@ -372,8 +373,9 @@ def equals_fedavg(result: RunResult) -> str:
         plan = next(s for s in applied.before if s.step == m.PLAN)
         terms = decode(transcript.body(plan), RoundPlan)
         seen = result.observations.get(applied.line.round, ())
-        follow.check(applied.line.round, terms, [one for one in seen if one.client in contributors], len(contributors))
-        found = fedavg_error(transcript.manifest, seen, contributors, terms)
+        own = [one for one in seen if one.client in contributors]
+        followed = follow.check(applied.line.round, terms, own, len(contributors))
+        found = fedavg_error(transcript.manifest, seen, contributors, terms) if followed else None
         if not _moved(result, applied.line.round) or found is None:
             left.append(applied.where)
         if found is None:
@@ -393,8 +395,11 @@ def equals_fedavg(result: RunResult) -> str:
     need_of(compared > 0, f"{_listed(left)}: a contributor was not observed, so that there is no mean to compare with")
     return (
         f"{counted(compared, 'round')} computed anew from the clients' updates; the largest error is {worst:.0%} of its bound; the "
-        f"model moved by just that mean in each that was seen{_left_out(left, 'a contributor, or a model, was not observed')}"
+        f"model moved by just that mean in each that was seen{_left_out(left, _PARTLY_SEEN)}"
     )
+
+
+_PARTLY_SEEN: Final = "a contributor, a model, or what decides its bound was not observed"
 
 
 class _BoundFollower:
@@ -404,16 +409,21 @@ class _BoundFollower:
         self._manifest = manifest
         self._round, self._bound = 1, manifest.bounds.start
 
-    def check(self, round_: int, plan: RoundPlan, seen: Sequence[Observation], contributors: int) -> None:
-        """Demand that this round's contributors used the bound that the rounds before it leave, as far as all were seen."""
-        if plan.bound is not None or round_ != self._round:  # a round before it was not seen whole
-            return
+    def check(self, round_: int, plan: RoundPlan, seen: Sequence[Observation], contributors: int) -> bool:
+        """Demand that this round's contributors used the bound that the rounds before it leave.
+
+        Returns whether it is known: not after a round that was not seen whole.
+        """
+        if plan.bound is not None:
+            return True
+        if round_ != self._round:
+            return False
         for one in seen:
             said = f"round {round_}: {one.client} fitted its update to the bound {one.bound}"
             demand(one.bound == self._bound, f"{said}; the rounds before it leave {self._bound:g}")
         mean = next((one.applied for one in seen if one.applied), b"")
         if not mean or len(seen) < contributors:
-            return
+            return True
         share = sum(one.examples for one in seen) / plan.examples_max
         total, rotation = np.frombuffer(mean, dtype=np.float64) * share, self._manifest.rotation(round_)
         if rotation is not None:
@@ -422,6 +432,7 @@ class _BoundFollower:
         fields = cast(FieldScheme, open_scheme(experiment.preset.name)).fields(plan.max_terms)
         following = self._manifest.bounds.follow(self._bound, total, contributors, fields, rotated=experiment.rotated)
         self._round, self._bound = round_ + 1, following
+        return True
 
 
 def _errors(
@@ -483,11 +494,13 @@ def _unseen(result: RunResult) -> list[str]:
 def _keeps_clip(result: RunResult, observed: Sequence[Observation]) -> None:
     """Check that every clipped update is within the clip, before noise was added if any was."""
     limit = result.experiment.clip_norm
-    if limit is None or result.experiment.adaptive:  # an adaptive bound adds the remainder of earlier rounds
+    if limit is None:
         return
+    # Under a clip nothing is carried from round to round; a rotation there and back rounds to float32.
+    most = limit * (1 + (1e-5 if result.experiment.rotated else 1e-9))
     for seen in observed:
         norm = float(np.linalg.norm(np.frombuffer(seen.before_noise or seen.update, dtype=np.float64)))
-        demand(norm <= limit * (1 + 1e-9), f"{seen.client}: an update of norm {norm:.6g}, clipped to {limit:g}")
+        demand(norm <= most, f"{seen.client}: an update of norm {norm:.6g}, clipped to {limit:g}")
 
 
 def one_model(result: RunResult) -> str:
@@ -552,24 +565,21 @@ def noise_added(result: RunResult) -> str:
     _keeps_clip(result, observed)
     for seen in observed:
         demand(seen.examples == 1, f"{seen.client}: weighs {seen.examples}, which would scale its noise")
-    step = noise_step_of(result, mechanism.bound)
-    shares = [
-        NoiseShare.of(
-            seen.client,
-            seen.position.round,
-            *_on_noise_grid(result, seen, step),
-            step,
-        )
-        for seen in observed
-    ]
-    std = mechanism.share_std(step)
-    least, most = check_noise(shares, std)
+    steps = {
+        round_: noise_step_of(result, mechanism.bound, round_) for round_ in {seen.position.round for seen in observed}
+    }
+    shares = []
+    for seen in observed:
+        step = steps[seen.position.round]
+        on_grid = _on_noise_grid(result, seen, step)
+        shares.append(NoiseShare.of(seen.client, seen.position.round, *on_grid, step, mechanism.share_std(step)))
+    least, most = check_noise(shares)
     unseen = _unseen(result)
     need_of(not unseen, f"{', '.join(unseen[:3])} contributed and was not observed: its noise was not seen")
     return (
         f"the noise on {len(shares)} updates, taken off again, is whole steps with {least:.2f} to {most:.2f} of the stated "
-        f"variance, in the discrete Gaussian's shape, along no update and no other share in order or in reverse; clipped "
-        f"before it, at weight 1; "
+        f"variance, in the discrete Gaussian's shape, at 0 and near it not too often, along no update and no other share in "
+        f"order or in reverse; clipped before it, at weight 1; "
         f"ε = {privacy.epsilon:.3g} at δ = {privacy.delta:g}"
     )
 
@@ -678,6 +688,7 @@ def no_share_leaves(result: RunResult) -> str:
     taken: set[tuple[str, int, str, str]] = set()
     for sent in found:
         what, roster = f"a {sent.step} of epoch {sent.position.epoch}", rosters[sent.position.epoch]
+        demand(sent.body not in transcript.blobs, f"{what} for {', '.join(sent.receivers)} stands on record, sealed")
         demand(sent.head.header.sealed, f"{what} for {', '.join(sent.receivers)} travelled unsealed")
         addressed = {*sent.receivers, *sent.head.header.recipients}
         demand(

@@ -139,7 +139,7 @@ LEDGER: tuple[Claim, ...] = (
     Claim(
         "shares-sealed",
         "Every share of the secret key travels to one client, sealed by its header and by its size; coordinator and auditor "
-        "never receive one.",
+        "never receive one, and no record keeps one.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, step 0; RFC 9180 (HPKE)",
@@ -168,8 +168,8 @@ LEDGER: tuple[Claim, ...] = (
     ),
     Claim(
         "one-model",
-        "After each round every client that was seen holds the same model, bit for bit; contributors that were not seen, and "
-        "rounds of which fewer than two clients were, are named.",
+        "After each round all clients that were seen tell the digest of one model, and who showed its model holds it, bit for bit; "
+        "contributors that were not seen, and rounds of which fewer than two clients were, are named.",
         "client",
         "executed",
         "docs/protocol.md, step 8",
@@ -235,8 +235,9 @@ LEDGER: tuple[Claim, ...] = (
     Claim(
         "epochs-apart",
         "No two epochs have one key, or one secret up to sign and turn by X^j (Paillier: a common factor), so that a stolen "
-        "key opens the rounds of its own epoch only; secrets derived from each other in another way are not recognised, and "
-        "two epochs of which no quorum of holders was observed in common are named, not compared.",
+        "key opens the rounds of its own epoch only; secrets derived from each other in another way are not recognised, the "
+        "clients' tag keys are not compared, and two epochs of which no quorum of holders was observed in common are named, "
+        "not compared.",
         "whoever stole a key",
         "executed",
         "docs/protocol.md, custody",

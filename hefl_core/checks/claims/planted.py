@@ -280,7 +280,7 @@ def no_noise(result: RunResult) -> RunResult:
 
 def _on_grid(result: RunResult, seen: Observation) -> bytes:
     mechanism = result.experiment.mechanism
-    step = noise_step_of(result, mechanism.bound) if mechanism else 1.0
+    step = noise_step_of(result, mechanism.bound, seen.position.round) if mechanism else 1.0
     under = np.frombuffer(seen.before_noise, dtype=np.float64)
     return np.asarray(np.trunc(under / step) * step, dtype=np.float64).tobytes()
 
@@ -308,7 +308,7 @@ def thin_noise(result: RunResult) -> RunResult:
     """One client adds half of its noise."""
     first, *others = result.observations[1]
     before = np.frombuffer(_on_grid(result, first), dtype=np.float64)
-    step = noise_step_of(result, result.experiment.mechanism.bound if result.experiment.mechanism else 1.0)
+    step = noise_step_of(result, result.experiment.mechanism.bound if result.experiment.mechanism else 1.0, 1)
     noise = np.frombuffer(first.update, dtype=np.float64) - before
     half = (before + np.rint(noise / step / 2) * step).tobytes()
     return replace(result, observations={**result.observations, 1: (replace(first, update=half), *others)})

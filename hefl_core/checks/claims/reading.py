@@ -52,10 +52,10 @@ def vectors_of(transcript: Transcript) -> Iterator[tuple[Sent, CiphertextVector]
 Noise: TypeAlias = npt.NDArray[np.float64]
 
 
-def noise_step_of(result: RunResult, bound: float) -> float:
-    """The grid of the noise, from the first plan on record."""
+def noise_step_of(result: RunResult, bound: float, round_: int) -> float:
+    """The grid of the noise in a round, from its last plan on record: where a client was revoked, sums have fewer terms."""
     transcript = bodies_of(result)
-    plan = next(s for s in transcript.sent if s.step == m.PLAN)
+    plan = next(s for s in reversed(transcript.of_round(round_)) if s.step == m.PLAN)
     terms = decode(transcript.body(plan), RoundPlan).max_terms
     return noise_step(open_scheme(result.experiment.preset.name), bound, terms)
 

@@ -17,6 +17,7 @@ from hefl_core.runtime.calls import STEPS
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.restart import durable_local_stage
 from hefl_core.runtime.run import Run
+from hefl_core.terms import messages as m
 from tests.conftest import SMALL
 
 FOUR = SMALL.but(clients=4, model="logistic")
@@ -291,6 +292,22 @@ def test_everybody_lost_after_every_message_is_not_red():
     result = run.result()
     run.close()
     assert not_red(result) == set()
+
+
+def test_a_client_that_is_revoked_under_noise_is_not_red():
+    """Sums of fewer terms have a finer grid: the noise of each round is on the grid of its own plan."""
+    run, asked = Run(PRIVATE.but(clients=5, rounds=2)), False
+    for sent in run.steps():
+        if sent.step == m.RECEIPT and not asked:
+            asked = True
+            run.revoke("client-5")
+    assert len(run.rounds[1].contributors) == 4
+    assert "noise-added" not in not_red(run.result())
+
+
+def test_a_model_that_hardly_moves_is_not_taken_for_a_plan():
+    """Under CKKS no entry of the mean is 0, and at this rate no entry of the model changes."""
+    not_red(run_experiment(FOUR.but(scheme="INSECURE_ckks-1024", learning_rate=1e-9)))
 
 
 def test_separate_processes_are_not_red():

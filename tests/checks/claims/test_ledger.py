@@ -400,6 +400,59 @@ def test_a_bound_that_all_clients_widen_is_seen(monkeypatch):
     assert found.verdict is ClaimVerdict.FAILS and "the rounds before it leave" in found.evidence
 
 
+def test_a_bound_that_cannot_be_followed_is_not_taken_for_kept(monkeypatch):
+    """One contributor of round 1 was not seen, so that nothing says which bound round 2 should have."""
+    result = run_experiment(SMALL.but(model="logistic", bound="adaptive", rounds=3))
+    partly = replace(result, observations={**result.observations, 1: result.observations[1][:1]})
+    found = finding(partly, "equals-fedavg")
+    assert found.verdict is not ClaimVerdict.FAILS and "round 2" in found.evidence and "round 3" in found.evidence
+
+
+@pytest.mark.parametrize("changes", [{"bound": "adaptive"}, {"bits": 3, "rotate": True}], ids=str)
+def test_an_update_longer_than_the_clip_is_seen_under_an_adaptive_bound(changes):
+    result = run_experiment(SMALL.but(model="logistic", clip_norm=0.05, **changes))
+    assert finding(result, "equals-fedavg").verdict is ClaimVerdict.HOLDS
+    first, *others = result.observations[1]
+    longer = replace(first, update=(3 * np.frombuffer(first.update, dtype=np.float64)).tobytes())
+    found = finding(replace(result, observations={**result.observations, 1: (longer, *others)}), "equals-fedavg")
+    assert found.verdict is ClaimVerdict.FAILS and "clipped to 0.05" in found.evidence
+
+
+@pytest.mark.parametrize(("who", "part"), [("all", 0.08), ("one", 0.12), ("one, nearly", 0.12)])
+def test_entries_without_noise_are_seen(monkeypatch, who, part):
+    """A part of the entries goes out as it was clipped, or with a step of noise: too few to show in variance or shape."""
+    noised, shares = Mechanism.noised, []
+
+    def thin(self, clipped, step):
+        out, under = noised(self, clipped, step), np.trunc(clipped / step) * step
+        shares.append(out)
+        if who != "all" and len(shares) > 1:
+            return out
+        bare = np.random.default_rng(3).random(len(out)) < part
+        return np.where(bare, under + (step if "nearly" in who else 0.0), out)
+
+    private = SMALL.but(clip_norm=1.0, dp_noise=0.5)
+    assert finding(run_experiment(private), "noise-added").verdict is ClaimVerdict.HOLDS
+    monkeypatch.setattr(Mechanism, "noised", thin)
+    found = finding(run_experiment(private), "noise-added")
+    assert found.verdict is ClaimVerdict.FAILS and "entries have noise of at most" in found.evidence
+
+
+def test_a_share_that_is_kept_on_record_is_seen(small_result):
+    transcript = Transcript.from_bytes(small_result.transcript.to_bytes(), dict(small_result.transcript.blobs))
+    share = next(sent for sent in transcript.sent if sent.step == "share")
+    transcript.blobs[share.body] = b"sealed"
+    found = finding(replace(small_result, transcript=transcript), "shares-sealed")
+    assert found.verdict is ClaimVerdict.FAILS and "stands on record" in found.evidence
+
+
+def test_the_record_of_another_run_answers_nothing(small_result):
+    other = run_experiment(SMALL.but(model="logistic", rounds=1))
+    for name in ("sums-confirmed", "labels-checked"):
+        found = finding(replace(other, transcript=small_result.transcript), name)
+        assert found.verdict is ClaimVerdict.FAILS and "another run" in found.evidence
+
+
 def test_a_result_that_names_another_model_is_seen(small_result):
     """The digest that a round's result tells is of no model that was seen."""
     rounds = (*small_result.rounds[:-1], replace(small_result.rounds[-1], model="00" * 32))
