@@ -17,7 +17,6 @@ from hefl_core.app.own_table import OwnArrays, OwnTable, Upload
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import HeflError
 from hefl_core.learning.own_sets import GivenSource
-from hefl_core.runtime.result import ClaimVerdict
 from hefl_core.tables.declared import SEPARATORS, Declared, DeclaredColumn, Kind
 from hefl_core.tables.rows.dialect import SEPARATOR_NAMES
 from hefl_core.tables.source import TableSource
@@ -25,17 +24,13 @@ from hefl_core.terms.experiment import Experiment
 from pages import training as training_page
 from pages.parts import decisions, frame, hospitals
 from pages.parts.decisions import sentence
+from pages.parts.findings import list_findings
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
 NAME = "own-comparison"
 _KEPT, _COLUMNS = "own:kept", "own:columns"
 _SHOWN_FEATURES = 40
-_SIGNS = {
-    ClaimVerdict.HOLDS: ("green", "check"),
-    ClaimVerdict.FAILS: ("red", "close"),
-    ClaimVerdict.NOT_CHECKED: ("gray", "question_mark"),
-}
 
 
 def page() -> None:
@@ -293,9 +288,7 @@ def _train(experiment: Experiment) -> None:
     training_page.show(comparison)
     result = comparison.results.get(experiment.scheme)
     if result is not None:
-        for finding in check_claims(result).claims:
-            colour, icon = _SIGNS[finding.verdict]
-            st.markdown(f":{colour}-badge[:material/{icon}: {finding.id}] {quoted(finding.evidence)}")
+        list_findings(check_claims(result).claims)
 
 
 if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it

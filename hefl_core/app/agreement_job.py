@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hefl_core.app.job import Job
+from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import ParameterError
 from hefl_core.learning import shelf
 from hefl_core.runtime.agreement import Agreement, agree
@@ -42,8 +44,9 @@ class AgreementJob(Job):
         self.agreement: Agreement | None = None
 
     def work(self) -> None:
-        """Run round zero."""
-        self.agreement = agree(self.experiment)
+        """Run round zero, and check the claims on it."""
+        found = agree(self.experiment)
+        self.agreement = replace(found, result=check_claims(found.result))
 
 
 def declared_in(text: str) -> Declared:

@@ -143,9 +143,9 @@ _VERDICTS = {
 }
 
 
-def findings_table(result: RunResult) -> Table:
-    """The claims ledger's findings on this run."""
-    table = Table(title="claims, checked on this run")
+def findings_table(result: RunResult, what: str = "this run") -> Table:
+    """The claims ledger's findings on this run, or on its round zero."""
+    table = Table(title=f"claims, checked on {what}")
     for column in ("", "claim", "evidence"):
         table.add_column(column)
     for finding in result.claims:

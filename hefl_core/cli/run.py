@@ -37,7 +37,7 @@ from hefl_core.federation.record.verify import pin_of, verify
 from hefl_core.learning import own_sets, shelf
 from hefl_core.runtime.events import EventBus
 from hefl_core.runtime.launch import run_experiment
-from hefl_core.runtime.result import with_forecast
+from hefl_core.runtime.result import RunResult, with_forecast
 from hefl_core.runtime.services.one_machine import NOTE
 from hefl_core.runtime.stage import whereabouts
 from hefl_core.tables.hospitals import TABLES
@@ -188,18 +188,16 @@ def run(
     checked = with_forecast(check_claims(result))
     if transcript:
         kept(Path(transcript), lambda path: _save_record(checked.transcript, path))
-        zero = checked.round_zero_record
-        if zero is not None:
-            kept(Path(f"{transcript}{ROUND_ZERO}"), lambda path: _save_record(zero, path))
+        _save_round_zero(checked.round_zero_run, Path(f"{transcript}{ROUND_ZERO}"))
         if not checked.transcript.released:
             STDERR.print(WITHHELD)
     if json:
         write_json(json, checked.to_json())
     if checked.round_zero is not None:
         STDERR.print(str(checked.round_zero), markup=False)
-    if checked.round_zero_record is not None:
-        verdict = verify(checked.round_zero_record, pin_of(checked.round_zero_record))
-        STDERR.print(f"round zero's record: {verdict}", markup=False)
+    if checked.round_zero_run is not None:
+        record = checked.round_zero_run.transcript
+        STDERR.print(f"round zero's record: {verify(record, pin_of(record))}", markup=False)
     warn_insecure(checked)
     say_remarks(checked.remarks)
     say_signs(checked)
@@ -216,6 +214,8 @@ def run(
         for table in metrics_tables(checked):
             STDERR.print(table)
         STDERR.print(forecast_table(checked))
+        if checked.round_zero_run is not None:
+            STDERR.print(findings_table(checked.round_zero_run, "round zero"))
         STDERR.print(findings_table(checked))
         if checked.privacy is not None:
             STDERR.print(checked.privacy.sentence)
@@ -248,3 +248,16 @@ def _save_record(transcript: Transcript, path: Path) -> None:
     transcript.save(path, bodies=transcript.released)
     pin_of(transcript).save(f"{path}{ROSTER}")
     ClientHeads.of(transcript).save(f"{path}{HEADS}")
+
+
+def _save_round_zero(zero: RunResult | None, path: Path) -> None:
+    """Round zero's record; without one the record goes that an earlier run left under this name: it is of other data."""
+    if zero is not None:
+        kept(path, lambda place: _save_record(zero.transcript, place))
+        return
+    try:
+        Transcript.remove(path)
+        for beside in _files_of(path)[1:]:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        STDERR.print(f"{path} is of an EARLIER run and could not be removed: {error.strerror}", markup=False)

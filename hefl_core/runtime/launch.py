@@ -37,7 +37,7 @@ def run_experiment(
         how: dict[str, Any] = {"clients_per_host": clients_per_host, "deadline_seconds": deadline_seconds}
         agreement = agree(experiment, runtime, bus=bus, **how)
         found = run_experiment(agreement.experiment, runtime, bus=bus, **how)
-        return replace(found, round_zero=agreement.note, round_zero_record=agreement.result.transcript)
+        return replace(found, round_zero=agreement.note, round_zero_run=agreement.result)
     if runtime == "strict":
         from hefl_core.runtime.services.one_machine import run_strict
 

@@ -209,7 +209,7 @@ class RunResult:
 
     ``refusals``: how many messages each party refused or had already, by kind of error, those that no post carried included.
     ``hosts``: the parties' processes and their nodes. ``table``: what the user's own table was read as.
-    ``round_zero``: what clients with tables of their own agreed on first; ``round_zero_record``: its own transcript.
+    ``round_zero``: what clients with tables of their own agreed on first; ``round_zero_run``: the run in which they did.
     """
 
     experiment: Experiment
@@ -230,7 +230,7 @@ class RunResult:
     hosts: tuple[Host, ...] = ()
     table: TableNote | None = None
     round_zero: RoundZeroNote | None = None
-    round_zero_record: Transcript | None = None
+    round_zero_run: RunResult | None = field(default=None, repr=False)
 
     @property
     def data_name(self) -> str:
@@ -247,8 +247,14 @@ class RunResult:
 
     @property
     def failed(self) -> tuple[Finding, ...]:
-        """The claims that fail for this run. Claims not checked are not among them."""
-        return tuple(finding for finding in self.claims if finding.verdict is ClaimVerdict.FAILS)
+        """The claims that fail for this run or its round zero. Claims not checked are not among them."""
+        every = (*self.claims, *self.round_zero_claims)
+        return tuple(finding for finding in every if finding.verdict is ClaimVerdict.FAILS)
+
+    @property
+    def round_zero_claims(self) -> tuple[Finding, ...]:
+        """The claims as checked on round zero; none without one."""
+        return () if self.round_zero_run is None else self.round_zero_run.claims
 
     @property
     def privacy(self) -> Guarantee | None:
@@ -316,6 +322,7 @@ _JSON_FIELDS = (
     "rounds",
     "privacy",
     "claims",
+    "round_zero_claims",
     "forecast",
     "left_out",
     "refusals",

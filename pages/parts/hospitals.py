@@ -14,6 +14,7 @@ from hefl_core.runtime.agreement import Agreement
 from hefl_core.terms.experiment import Experiment
 from pages.parts import frame
 from pages.parts.decisions import sentence
+from pages.parts.findings import list_findings
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
@@ -102,6 +103,8 @@ def _result(job: AgreementJob) -> Experiment | None:
     if job.agreement is None:
         return None
     _agreed(job.agreement)
+    with st.expander(_("The claims, checked on round zero")):
+        list_findings(job.agreement.result.claims)
     return job.agreement.experiment
 
 

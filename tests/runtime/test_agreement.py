@@ -1,12 +1,14 @@
 """One file for each hospital: they agree, train, and get the model of the pooled, rightly encoded table."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from hefl_core.checks.claims.ledger import LEDGER, check_claims
 from hefl_core.cli.main import app
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.learning import shelf
@@ -16,6 +18,7 @@ from hefl_core.learning.split import split_indices
 from hefl_core.learning.trainers import open_trainer
 from hefl_core.runtime.agreement import agree
 from hefl_core.runtime.launch import run_experiment
+from hefl_core.runtime.result import ClaimVerdict
 from hefl_core.tables.encoding import encode
 from hefl_core.tables.hospitals import HospitalTables
 from hefl_core.tables.round_zero.rounds import AgreementRounds
@@ -107,8 +110,10 @@ def test_the_command_line_says_what_was_agreed(folder, tmp_path):
         "round zero: 3 clients agreed on 5 features from 95 rows (label ill: no 54, yes 41; left out: nothing) by 3 encrypted sums"
         in said
     )
-    assert json.loads(out.read_text())["round_zero"]["sums"] == 3
-    assert "round zero's record: " in said
+    written = json.loads(out.read_text())
+    assert written["round_zero"]["sums"] == 3
+    assert "round zero's record: " in said and "claims, checked on round zero" in said
+    assert {one["verdict"] for one in written["round_zero_claims"]} == {"holds"}
     for path in (record, tmp_path / "t.jsonl.round-zero"):
         pins = ["--roster", f"{path}.roster", "--heads", f"{path}.heads"]
         verified = CliRunner().invoke(app, ["verify", str(path), *pins])
@@ -117,6 +122,32 @@ def test_the_command_line_says_what_was_agreed(folder, tmp_path):
     lines = zero.read_bytes().splitlines(keepends=True)
     zero.write_bytes(b"".join(lines[:5] + lines[6:]))
     assert CliRunner().invoke(app, ["verify", str(zero), *pins]).exit_code == 1, "the control: a line is taken out"
+    (tmp_path / "t.jsonl.round-zero.note").write_text("mine")
+    again = ["run", "--rounds", "1", "--model", "logistic", "--clients", "3", "--transcript", str(record)]
+    assert CliRunner().invoke(app, again).exit_code == 0
+    left = {path.name for path in tmp_path.iterdir() if "round-zero" in path.name}
+    assert left == {"t.jsonl.round-zero.note"}, "a run without round zero leaves no record of an earlier one's"
+
+
+@pytest.mark.parametrize("scheme", ["bfv-lean", "ckks-lean"])
+def test_every_claim_is_checked_on_round_zero_and_fails_on_its_planted_faults(scheme):
+    """Round zero's vectors are plain numbers; before, no piece of them was found that can be searched for."""
+    tables = HospitalTables.of([TableSource(content) for content in (A, B, C)])
+    found = agree(EXPERIMENT.but(dataset=shelf.put_tables(tables), scheme=scheme)).result
+    checked = check_claims(found)
+    assert checked.claims and all(one.verdict is ClaimVerdict.HOLDS for one in checked.claims)
+    assert "searched for 0 pieces" not in checked.claims[0].evidence
+    for claim in LEDGER:
+        if claim.check is not None and claim.applies(found):
+            verdicts = {control.__name__: claim.examine(control(found)).verdict for control in claim.controls}
+            assert set(verdicts.values()) == {ClaimVerdict.FAILS}, (claim.id, verdicts)
+
+
+def test_a_claim_that_fails_on_round_zero_fails_the_run(folder):
+    result = check_claims(run_experiment(EXPERIMENT.but(dataset=f"csv-dir:{folder}", rounds=1, scheme="plaintext")))
+    assert {one.id for one in result.round_zero_claims if not one.holds} == {one.id for one in result.claims if not one.holds}
+    honest = replace(result, claims=())
+    assert honest.failed and not replace(honest, round_zero_run=None).failed
 
 
 def test_round_zero_decodes_the_names_and_reads_each_table_once_for_each_schema(monkeypatch):

@@ -40,7 +40,7 @@ from hefl_core.measure.noise import NoiseShare, check_apart, check_noise, check_
 from hefl_core.probes.findings import PLANTED, Blindness
 from hefl_core.probes.inputs import MEANINGS, READABLE, awaits_uploads, examine, examine_record, unused_spares
 from hefl_core.probes.memory import Search
-from hefl_core.probes.private_forms import AGGREGATE, FLOATS, RECORD, UPDATE, observed_forms, stages_of
+from hefl_core.probes.private_forms import AGGREGATE, FLOATS, RECORD, TRIES, UPDATE, observed_forms, stages_of
 from hefl_core.probes.uniformity import compare, rows_of
 from hefl_core.runtime.calls import STEPS
 from hefl_core.runtime.observer import fedavg_error, fedavg_length, plain_mean
@@ -196,13 +196,24 @@ def _largest_entries(observations: Sequence[Observation], examples_max: int) -> 
         if seen.applied:
             vectors["mean"] = np.frombuffer(seen.applied, dtype=np.float64)
         for what, vector in vectors.items():
-            start = max(0, min(int(np.argmax(np.abs(vector))) - NEEDLE_ENTRIES // 2, len(vector) - NEEDLE_ENTRIES))
-            piece = vector[start : start + NEEDLE_ENTRIES]
-            if len(np.unique(piece[piece != 0])) < NEEDLE_ENTRIES - 1:
-                continue  # too few different entries: such a piece could occur by chance
+            found = _telling_piece(vector)
+            if found is None:
+                continue
+            start, piece = found
             for order in FLOATS:
                 name = f"{seen.client}, round {seen.position.round}, {what}, {order} at {start}"
                 yield Form("plaintext", name, piece.astype(order).tobytes(), SMALLEST_BITS)
+
+
+def _telling_piece(vector: Vector) -> tuple[int, Vector] | None:
+    """Where a piece begins that cannot occur by chance, and the piece: around the largest entry that has different ones
+    beside it. None where every such piece has too few of them. Shapes: vector (d,) to (NEEDLE_ENTRIES,)."""
+    for largest in np.argsort(-np.abs(vector), kind="stable")[:TRIES]:
+        start = max(0, min(int(largest) - NEEDLE_ENTRIES // 2, len(vector) - NEEDLE_ENTRIES))
+        piece = vector[start : start + NEEDLE_ENTRIES]
+        if len(np.unique(piece[piece != 0])) >= NEEDLE_ENTRIES - 1:
+            return start, piece
+    return None
 
 
 def coordinator_blind(result: RunResult) -> str:
@@ -226,6 +237,7 @@ def coordinator_blind(result: RunResult) -> str:
                 demand(not opens_without_key(keys[header.key_id], content), f"{where} opens without a key")
         messages += 1
     _observed(result)
+    need_of(bool(search.fingerprints), "every piece of an update, sum or model is too plain to be told from chance")
     return (
         f"{messages} messages ({nbytes} bytes) decoded against an allow-list of {len(READABLE)} kinds, every ciphertext well "
         f"formed and closed without a key, and searched for {len(search.fingerprints)} pieces of updates, sums and models: none "

@@ -88,9 +88,10 @@ from hefl_core.runtime.result import RunResult
 
 
 def check_claims(result: RunResult) -> RunResult:
-    """The result with a finding for every executed claim that applies to such a run."""
+    """The result with a finding for every executed claim that applies to such a run; of its round zero, too."""
     speaking = (claim for claim in LEDGER if claim.check is not None and claim.applies(result))
-    return replace(result, claims=tuple(claim.examine(result) for claim in speaking))
+    before = None if result.round_zero_run is None else check_claims(result.round_zero_run)
+    return replace(result, claims=tuple(claim.examine(result) for claim in speaking), round_zero_run=before)
 
 
 LEDGER: tuple[Claim, ...] = (

@@ -393,6 +393,12 @@ class Transcript:
         replace_file(path, self.to_bytes())
         _forget_others(folder, kept, remove=not bodies)
 
+    @staticmethod
+    def remove(path: str | Path) -> None:
+        """Delete a record that :meth:`save` wrote, with its bodies. Raises: DataError as :meth:`save`; OSError."""
+        Path(path).unlink(missing_ok=True)
+        _forget_others(blob_folder(Path(path)), (), remove=True)
+
     @classmethod
     def load(cls, path: str | Path) -> Transcript:
         """Read a transcript and whatever blobs lie beside it, all into memory; only the form is checked (see verify.py).
