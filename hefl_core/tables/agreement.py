@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from hefl_core.tables.cells.booleans import DIGITS, PAIRS, YES_NO, pair_of
+from hefl_core.tables.cells.booleans import DIGITS, ONE_TWO, PAIRS, YES_NO, pair_of
 from hefl_core.tables.classes import MAX_CLASSES, refuse_spellings, sorted_classes
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.columns import MOST_CATEGORIES
@@ -22,7 +22,7 @@ def agree(proposals: Sequence[TableSchema]) -> TableSchema:
 
     Columns stand in the clients' common order, else by name. Clients that differ in languages of yes and no agree on
     no and yes. A column is left out where all clients leave it out for the same reason, or one dropped it; what is
-    constant at one client, or a number that repeats at another, is learnt.
+    constant at one client, a number that repeats at another, or a duplicate of different columns, is learnt.
 
     Leaks: to the party that computes it, each client's proposal; see :func:`hefl_core.tables.schema.propose`.
     Raises: DataError naming client and column for columns, labels, kinds or units that differ.
@@ -62,6 +62,7 @@ def _agreed(columns: list[ColumnSchema]) -> ColumnSchema:
         return ColumnSchema(columns[0].name, columns[0].kind, left_out=left_out)
     told = [column for column in columns if column.left_out != LeftOut.EMPTY]
     kind = _kind(told)
+    _refuse_counted_otherwise(told)
     units = {column.unit for column in told}
     if len(units) > 1:
         found = listed(shown(unit) if unit else "none" for unit in sorted(units))
@@ -83,6 +84,7 @@ def _agreed(columns: list[ColumnSchema]) -> ColumnSchema:
         words=(next(iter(words)) if len(words) == 1 else YES_NO) if kind is Kind.BOOLEAN else None,
         left_out=None,
         only="",
+        repeats=msgspec.UNSET,
         marked=any(column.marked for column in columns),
     )
 
@@ -98,6 +100,8 @@ def _left_out(columns: list[ColumnSchema]) -> LeftOut | None:
     reasons.discard(LeftOut.EMPTY)
     if not reasons:
         return LeftOut.EMPTY
+    if len({column.repeats for column in columns if column.left_out == LeftOut.DUPLICATE}) > 1:
+        return None  # it is no one column's duplicate at all clients
     only = next(iter(reasons)) if len(reasons) == 1 else None
     return None if only is LeftOut.CONSTANT and len(columns) > 1 else only
 
@@ -115,6 +119,13 @@ def _kind(columns: list[ColumnSchema]) -> Kind:
         remedy = "declare the column's kind alike, or drop it at one client"
         raise refused(f"column {shown(columns[0].name)}", "one kind at all clients", found, remedy)
     return next(iter(kinds))
+
+
+def _refuse_counted_otherwise(columns: list[ColumnSchema]) -> None:
+    """Reject 0 and 1 at some clients beside 1 and 2 at the others, and no third form: one pair counted from two numbers."""
+    if {column.words for column in columns if column.left_out is None} == {DIGITS, ONE_TWO}:
+        found, remedy = "0 and 1, 1 and 2", "write it alike in all tables, or declare its kind number if it is a count"
+        raise refused(f"column {shown(columns[0].name)}", "the same two numbers at all clients", found, remedy)
 
 
 def _categories(columns: list[ColumnSchema]) -> tuple[str, ...]:

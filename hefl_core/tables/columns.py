@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -84,7 +85,7 @@ def without_repeats(columns: tuple[Column, ...], kept: frozenset[str]) -> tuple[
             why = decided(
                 "{column}: the same as {first} in every row, so it is left out" + _KEPT, column=column.name, first=first
             )
-            column = column.but(why, left_out=LeftOut.DUPLICATE)
+            column = replace(column.but(why, left_out=LeftOut.DUPLICATE), repeats=first)
         found.append(column)
     return tuple(found)
 

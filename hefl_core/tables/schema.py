@@ -21,14 +21,17 @@ from hefl_core.tables.table import Table
 VERSION: Final = 1
 MAX_SCHEMA_BYTES: Final = 4 * 2**20
 _LARGEST: Final = 1e60
+_SHARED: Final = (None, LeftOut.CONSTANT, LeftOut.DUPLICATE)
+"""Columns whose categories are proposed: another client may learn from them."""
 
 
 class ColumnSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One agreed column. ``centre`` and ``spread`` scale it: (x - centre) / spread; a missing number is its centre.
 
-    ``words``: what stands for 0 and 1 in the table that proposed it. ``fill``: the category of a missing cell. ``marked``: a
+    ``words``: what stands for 0 and 1 in the table that proposed it; for numbers 1 and 2 if it has no others. ``fill``: the category of a missing cell. ``marked``: a
     further column says where the value was missing. ``left_out``: why it is not learnt from; None if it is.
     ``only``: in a proposal, the one cell of a column of yes or no that has only one: another client may have it as a category.
+    ``repeats``: in a proposal, the column of which it is a duplicate there. Unset elsewhere, so that agreed schemas keep their bytes.
     ``remainder``: the part of the mean that its centre cannot hold, where the values are far larger than their spread.
     """
 
@@ -44,6 +47,7 @@ class ColumnSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spread: float = 1.0
     fill: str = ""
     only: str = ""
+    repeats: str | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def learnt(self) -> bool:
@@ -138,12 +142,13 @@ def propose(table: Table, *, mark_missing: bool = False) -> TableSchema:
         ColumnSchema(
             column.name,
             column.kind,
-            column.categories if column.left_out in (None, LeftOut.CONSTANT) else (),
+            column.categories if column.left_out in _SHARED else (),
             column.unit,
             column.words,
             column.left_out,
             marked=mark_missing and column.left_out is None and bool(column.missing.any()),
             only=column.only,
+            repeats=column.repeats or msgspec.UNSET,
         )
         for column in table.columns
     )

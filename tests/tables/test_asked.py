@@ -101,6 +101,69 @@ def test_a_hospital_with_women_only_takes_part(others):
     assert sums(own, agreed)[at] == ROWS
 
 
+@pytest.mark.parametrize("gap", ["", "NA"])
+def test_a_hospital_with_women_and_gaps_only_takes_part(gap):
+    tables = [hospital(x=lambda at: gap if at % 5 == 3 else "f"), hospital(x=lambda at: "fm"[at % 2])]
+    agreed = both_ways(tables)
+    assert agreed.columns[1].kind is Kind.CATEGORY and agreed.columns[1].categories == ("f", "m")
+
+
+# -- a column that is a duplicate at every hospital, of different columns --------------------------------------------------
+
+
+def three(a, b, c):
+    lines = [f"{a(at)},{b(at)},{c(at)},{at % 2}" for at in range(ROWS)]
+    return read_table("\n".join(["a,b,c,ill", *lines]).encode())
+
+
+def one(at):
+    return at % 7
+
+
+def other(at):
+    return at * 3 % 11
+
+
+def test_a_duplicate_of_different_columns_is_learnt():
+    """Before, c was lost: at one hospital it repeats a, at the other b."""
+    agreed = both_ways([three(one, other, one), three(one, other, other)])
+    assert [column.name for column in agreed.learnt] == ["a", "b", "c"]
+    same = both_ways([three(one, other, one), three(other, one, other)])
+    assert [column.left_out for column in same.columns] == [None, None, LeftOut.DUPLICATE], "the control: c is a everywhere"
+
+
+def test_categories_of_a_duplicate_are_agreed_where_another_hospital_learns_from_it():
+    """Before, they were no categories of the agreement, and 0 in every column."""
+    words = {name: (lambda at, name=name: f"{name}{at % 3}") for name in "uv"}
+    agreed = both_ways([three(words["u"], one, words["u"]), three(words["u"], one, words["v"])])
+    assert agreed.columns[2].categories == ("u0", "u1", "u2", "v0", "v1", "v2")
+
+
+# -- one pair of numbers, counted from 0 or from 1 ------------------------------------------------------------------------
+
+NUMBERS = {"01": lambda at: at % 2, "12": lambda at: 1 + at % 2, "1": lambda at: 1, "2": lambda at: 2, "0123": lambda at: at % 4}
+
+
+@pytest.mark.parametrize("kinds", [("01", "12"), ("12", "1", "01"), ("01", "12", "2")])
+def test_a_column_of_0_and_1_beside_1_and_2_is_asked_about(kinds):
+    """Before, they were numbers: a 1 was a yes at one hospital and a no at the other."""
+    refused_both_ways([hospital(x=NUMBERS[kind]) for kind in kinds], "column 'x': expected the same two numbers at all clients")
+    count = Declared((DeclaredColumn("x", Kind.NUMBER),))
+    assert both_ways([hospital(x=NUMBERS[kind], declared=count) for kind in kinds]).columns[1].kind is Kind.NUMBER
+
+
+@pytest.mark.parametrize("kinds", [("01", "1"), ("12", "1", "2"), ("01", "12", "0123"), ("12", "0123")])
+def test_numbers_that_may_be_counts_agree(kinds):
+    """The controls: one pair, or more than two numbers somewhere."""
+    assert both_ways([hospital(x=NUMBERS[kind]) for kind in kinds]).columns[1].learnt
+
+
+@pytest.mark.parametrize("kinds", [("no", "01", "12"), ("no", "12")])
+def test_words_beside_numbers_in_a_column_are_asked_about(kinds):
+    cells = {**NUMBERS, "no": lambda at: ("no", "yes")[at % 2]}
+    refused_both_ways([hospital(x=cells[kind]) for kind in kinds], "column 'x': expected one kind at all clients")
+
+
 def test_a_constant_no_stays_a_no_and_none_beside_numbers():
     assert both_ways([hospital(x=lambda at: "nein"), hospital(x=lambda at: "yes")]).columns[1].words == ("no", "yes")
     refused_both_ways([hospital(x=lambda at: "n"), hospital()], "column 'x': expected one kind at all clients")

@@ -8,6 +8,8 @@ from hefl_core.tables.cells.cell import Cells, plain_sign
 from hefl_core.tables.decision import refused, shown
 
 DIGITS: Final = ("0", "1")
+ONE_TWO: Final = ("1", "2")
+"""Numbers, not a yes and a no; beside 0 and 1 at another client nobody knows which is which."""
 YES_NO: Final = ("no", "yes")
 PAIRS: Final = (
     DIGITS,

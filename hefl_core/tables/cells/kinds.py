@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from hefl_core.tables.cells.booleans import DIGITS, YES_NO, read_booleans
+from hefl_core.tables.cells.booleans import DIGITS, ONE_TWO, YES_NO, read_booleans
 from hefl_core.tables.cells.cell import CODES, Cells, is_code, plain_sign
 from hefl_core.tables.cells.dates import DAY_ZERO, ZONED, is_sentinel, read_dates, read_durations
 from hefl_core.tables.cells.doubtful import refuse_doubtful
@@ -125,7 +125,9 @@ def _numbers(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Co
         return None
     mark = found.mark(declared.decimal or around.decimal, around.elsewhere)
     codes = _codes(cells, found.rounds(mark)) if declared.kind is None else None
-    return codes or _amounts(found, mark, declared.decimal or around.decimal)
+    column = codes or _amounts(found, mark, declared.decimal or around.decimal)
+    one_two = declared.kind is None and not codes and set(column.numbers.tolist()) == {1.0, 2.0}
+    return replace(column, words=ONE_TWO) if one_two else column
 
 
 def _amounts(found: NumberColumn, mark: Mark, declared: Mark | None) -> Column:

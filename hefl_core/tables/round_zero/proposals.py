@@ -32,12 +32,21 @@ class _Form(msgspec.Struct, frozen=True, tag="column", forbid_unknown_fields=Tru
     left_out: LeftOut | None = None
     marked: bool = False
     only: str = ""
+    repeats: str | msgspec.UnsetType = msgspec.UNSET
 
     def column(self, categories: tuple[str, ...]) -> ColumnSchema:
         """The column with all clients' categories."""
         own = categories if self.kind.has_categories else ()
         return ColumnSchema(
-            self.name, self.kind, own, self.unit, self.words, self.left_out, self.marked, only=self.only
+            self.name,
+            self.kind,
+            own,
+            self.unit,
+            self.words,
+            self.left_out,
+            self.marked,
+            only=self.only,
+            repeats=self.repeats,
         )
 
 
@@ -62,7 +71,15 @@ def _parts(proposal: TableSchema) -> Iterator[_Part]:
     yield _Label(proposal.label, proposal.yes_no, bool(proposal.classes))
     for at, column in enumerate(proposal.columns):
         form = _Form(
-            at, column.name, column.kind, column.unit, column.words, column.left_out, column.marked, column.only
+            at,
+            column.name,
+            column.kind,
+            column.unit,
+            column.words,
+            column.left_out,
+            column.marked,
+            column.only,
+            column.repeats,
         )
         yield form
         yield from (_Category(column.name, category) for category in column.categories)
