@@ -19,11 +19,12 @@ from hefl_core.errors import HeflError
 from hefl_core.learning.own_sets import GivenSource
 from hefl_core.tables.declared import SEPARATORS, Declared, DeclaredColumn, Kind
 from hefl_core.tables.rows.dialect import SEPARATOR_NAMES
+from hefl_core.tables.said import cut_at
 from hefl_core.tables.source import TableSource
 from hefl_core.terms.experiment import Experiment
 from pages import training as training_page
 from pages.parts import decisions, frame, hospitals
-from pages.parts.decisions import sentence
+from pages.parts.decisions import cut_box, sentence
 from pages.parts.findings import list_findings
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
@@ -97,8 +98,9 @@ def _with_table(content: bytes) -> None:
         frame.explain(error)
         return
     label = st.selectbox(_("Label"), (None, *names), format_func=lambda n: n or _("guess it"), key=f"own:label:{mark}")
+    above = cut_box(f"own:above:{mark}")
     try:
-        table = _keep(upload.source(label))
+        table = _keep(upload.source(label, cut_at(above)))
         _preview(table)
     except HeflError as error:
         _forget()
@@ -115,14 +117,16 @@ def _with_table(content: bytes) -> None:
 def _with_arrays(content: bytes, suffix: str) -> None:
     """Arrays or pictures: nothing to decide but where the labels are, and one size."""
     mark = hashlib.sha256(content).hexdigest()[:12]
-    label, side = None, None
+    label, side, above = None, None, ""
+    if suffix != ".zip":
+        above = cut_box(f"own:above:{mark}")
     if suffix == ".npz":
         label = st.text_input(_("Array with the labels; empty: by its usual name"), key=f"own:array:{mark}").strip()
     if suffix == ".zip":
         side = st.number_input(_("Side of every picture in pixels; 0: as they are"), 0, 256, 0, key=f"own:side:{mark}")
     form: Literal["arrays", "pictures"] = "pictures" if suffix == ".zip" else "arrays"
     try:
-        own = _keep(GivenSource(form, content, label or None, side or None))
+        own = _keep(GivenSource(form, content, label or None, side or None, cut_at(above)))
         data = own.given.dataset
         said = _("{train} rows to train on, {test} held out, {columns} columns, classes: {classes}.")
         st.success(

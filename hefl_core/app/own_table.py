@@ -5,6 +5,8 @@ from __future__ import annotations
 import weakref
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from hefl_core.learning import own_sets, shelf
 from hefl_core.learning.own_sets import GivenSource
 from hefl_core.runtime.client_home import forget_table
@@ -71,11 +73,10 @@ class Upload:
         """The columns' names as the reader finds them. Raises: DataError."""
         return column_names(self.content, declared=self.whole)
 
-    def source(self, label: str | None) -> TableSource:
-        """The table to read, with this label, or with a guessed one."""
-        return TableSource(
-            self.content, label, replace(self.whole, columns=self.columns), mark_missing=self.mark_missing
-        )
+    def source(self, label: str | None, above: float | msgspec.UnsetType = msgspec.UNSET) -> TableSource:
+        """The table to read, with this label, or with a guessed one, cut in two ``above`` a number if it is measured."""
+        declared = replace(self.whole, columns=self.columns, label_above=above)
+        return TableSource(self.content, label, declared, mark_missing=self.mark_missing)
 
     def declaring(self, column: DeclaredColumn) -> tuple[DeclaredColumn, ...]:
         """The columns' declarations with this one changed, or taken back where nothing is declared any more."""

@@ -74,6 +74,13 @@ _OF_ONE_TABLE: Final[Rules] = (
 _RUN: Final[Mapping[str, Rules]] = {
     "dataset": ALWAYS,
     "label": _OF_COLUMNS,
+    "label_above": (
+        Rule(
+            "--dataset csv:PATH, csv-dir:FOLDER, npz:FILE or npy:FILE",
+            ("dataset",),
+            lambda given: _table(given) or str(given["dataset"]).startswith(("npz:", "npy:")),
+        ),
+    ),
     "schema": _OF_ONE_TABLE,
     "declare": _OF_TABLE,
     "mark_missing": _OF_ONE_TABLE,
@@ -289,7 +296,7 @@ APPLIES: Final[Mapping[str, Mapping[str, Rules]]] = {
         "separator": ALWAYS,
         "summary": ALWAYS,
         "drop_unlabelled": ALWAYS,
-        "regression": ALWAYS,
+        "label_above": ALWAYS,
     },
     "sweep": {"plan": ALWAYS, "output": ALWAYS, "at_once": ALWAYS},
     "class": dict.fromkeys(

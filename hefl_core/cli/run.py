@@ -30,6 +30,7 @@ from hefl_core.cli.output import (
     say_table,
     warn_insecure,
 )
+from hefl_core.cli.tables import LabelAbove, cut_above
 from hefl_core.errors import DataError
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.transcript import Transcript, blob_folder, newest_roster
@@ -40,6 +41,7 @@ from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import RunResult, with_forecast
 from hefl_core.runtime.services.one_machine import NOTE
 from hefl_core.runtime.stage import whereabouts
+from hefl_core.tables.declared import Declared
 from hefl_core.tables.hospitals import TABLES
 from hefl_core.tables.said import declarations, said
 from hefl_core.tables.schema import TableSchema
@@ -85,6 +87,7 @@ def run(
     label: Annotated[
         str | None, typer.Option(help="with csv or npz: the column or array to learn; omitted: guessed, and said")
     ] = None,
+    label_above: LabelAbove = None,
     schema: Annotated[
         Path | None, typer.Option(help="with csv: columns, kinds and classes as `table check --schema` wrote them")
     ] = None,
@@ -147,7 +150,7 @@ def run(
 ) -> None:
     """Run an experiment and report accuracy, error, bytes, seconds and the claims checked on it."""
     experiment = Experiment(
-        dataset=_dataset(dataset, label, schema, declare, mark_missing),
+        dataset=_dataset(dataset, label, label_above, schema, declare, mark_missing),
         model=model,
         trainer=trainer,
         scheme=scheme,
@@ -224,13 +227,19 @@ def run(
 
 
 def _dataset(
-    dataset: str, label: str | None, schema: Path | None, declare: list[str] | None, mark_missing: bool
+    dataset: str,
+    label: str | None,
+    above: float | None,
+    schema: Path | None,
+    declare: list[str] | None,
+    mark_missing: bool,
 ) -> str:
     """The data set's name; a file is read now, and its path goes no further. Raises: DataError, ParameterError."""
+    declared = cut_above(declarations(said(declare or ())), above)
     return shelf.resolve(
         dataset,
         label=label,
-        declared=declarations(said(declare)) if declare else None,
+        declared=declared if declared != Declared() else None,
         schema=TableSchema.from_json(_content(schema)) if schema is not None else None,
         mark_missing=mark_missing,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from hefl_core.cli.ends.files import output, write_text
 from hefl_core.tables.check import report
-from hefl_core.tables.declared import Kind
+from hefl_core.tables.declared import Declared, Kind
 from hefl_core.tables.said import SEPARATOR_WORDS, Header, Said, Summary, declarations
 from hefl_core.tables.schema import propose
 from hefl_core.tables.table import read_table
@@ -21,6 +22,14 @@ table = typer.Typer(
     add_completion=False,
 )
 Texts = list[str] | None
+LabelAbove = Annotated[
+    float | None, typer.Option(help="cut a measured label in two classes: up to this number, and above it")
+]
+
+
+def cut_above(declared: Declared, above: float | None) -> Declared:
+    """The declarations with the label cut there, if anywhere. Raises: DataError for what is no finite number."""
+    return declared if above is None else replace(declared, label_above=above)
 
 
 @table.callback()
@@ -49,7 +58,7 @@ def check(
     separator: Annotated[str | None, typer.Option(help=", ".join(SEPARATOR_WORDS))] = None,
     summary: Annotated[Summary, typer.Option(help="a last line that looks like totals")] = "ask",
     drop_unlabelled: Annotated[bool, typer.Option(help="leave out the rows without an outcome")] = False,
-    regression: Annotated[bool, typer.Option(help="the label's values, not classes")] = False,
+    label_above: LabelAbove = None,
 ) -> None:
     """Report rows, label, classes, each column's decision and warnings; exit 2 names line, column and remedy."""
     declared = declarations(
@@ -65,9 +74,9 @@ def check(
             separator=[separator] if separator else [],
             summary=[summary],
             drop_unlabelled=drop_unlabelled,
-            regression=regression,
         )
     )
+    declared = cut_above(declared, label_above)
     found = read_table(file, label=label, declared=declared)
     typer.echo(report(found), nl=False)
     if schema is not None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -21,6 +22,7 @@ from hefl_core.errors import DataError
 from hefl_core.ids import digest
 from hefl_core.learning.base import Dataset, Scaling
 from hefl_core.learning.given import MAX_CLASSES, Given, check_classes, check_size, dataset_of
+from hefl_core.tables.classes import cut_classes, plain
 from hefl_core.tables.decision import listed, refused, shown, unseen
 from hefl_core.tables.doors import ARRAYS
 from hefl_core.tables.reading import content_at
@@ -43,6 +45,8 @@ _SPLIT: Final = (
     ("train_images", "train_labels", "test_images", "test_labels"),
 )  # fmt: skip
 _CLASS_NAMES: Final = ("classes", "class_names", "target_names")
+Cut: TypeAlias = float | msgspec.UnsetType
+"""Where measured labels are cut in two; unset for labels that are classes."""
 _Array: TypeAlias = npt.NDArray[Any]
 
 
@@ -60,7 +64,7 @@ class Arrays:
     digest: str
 
 
-def put_arrays(source: bytes | str | Path, label: str | None = None) -> Dataset:
+def put_arrays(source: bytes | str | Path, label: str | None = None, above: Cut = msgspec.UNSET) -> Dataset:
     """Read a file, or the bytes of an upload, as a data set named ``arrays:`` and the digest of its content.
 
     A fifth is held out unless the file names its own test arrays. Bytes (uint8) are divided by 255 as pixels are, other
@@ -68,7 +72,7 @@ def put_arrays(source: bytes | str | Path, label: str | None = None) -> Dataset:
 
     Raises: DataError as :func:`read_arrays`.
     """
-    found = read_arrays(source, label)
+    found = read_arrays(source, label, above)
     square = len(found.shape) in (2, 3) and found.shape[0] == found.shape[1] and found.shape[2:] in ((), (1,))
     features = found.given.rows.shape[1]
     scaling = Scaling(np.zeros(features), np.full(features, 255.0)) if found.pixels else None
@@ -76,14 +80,15 @@ def put_arrays(source: bytes | str | Path, label: str | None = None) -> Dataset:
     return dataset_of(found.given, ARRAYS + found.digest, "the user's own arrays", scaling=scaling, side=side)
 
 
-def read_arrays(source: bytes | str | Path, label: str | None = None) -> Arrays:
+def read_arrays(source: bytes | str | Path, label: str | None = None, above: Cut = msgspec.UNSET) -> Arrays:
     """Read and check a file, or the bytes of an upload.
 
-    ``label``: the array of an .npz that holds the labels; the one beside it holds the features.
+    ``label``: the array of an .npz that holds the labels; the one beside it holds the features. ``above``: cut measured labels
+    in two classes, up to this number and above it.
 
     Raises: DataError naming array, row and column, what was expected, what was found and what to do: no NumPy file, objects
         or other types, numbers that are missing, infinite or beyond 1e30, shapes that do not go together, labels that are
-        measured values (regression), too few rows, or one class.
+        measured values and not cut, too few rows, or one class.
     """
     content = source if isinstance(source, bytes) else content_at(source, MAX_BYTES)
     if len(content) > MAX_BYTES:
@@ -92,20 +97,20 @@ def read_arrays(source: bytes | str | Path, label: str | None = None) -> Arrays:
         if label is not None:
             raise refused("label", "none beside one .npy: its last column is the label", shown(label), "leave it out")
         features, labels = _last_column(_array("array", content))
-        return _checked(features, labels, (), None)
+        return _checked(features, labels, (), None, above)
     if not content.startswith(b"PK\x03\x04"):
         raise refused("arrays", "an .npz or .npy file", "another kind of file", "write it with numpy.savez")
-    return _from_members(_members(content), label)
+    return _from_members(_members(content), label, above)
 
 
-def _from_members(arrays: dict[str, _Array], label: str | None) -> Arrays:
+def _from_members(arrays: dict[str, _Array], label: str | None, above: Cut) -> Arrays:
     names = next((name for name in _CLASS_NAMES if name in arrays and name != label), None)
     classes = _class_names(names, arrays.pop(names)) if names else ()
     if label is not None:
-        return _by_label(arrays, label, classes)
+        return _by_label(arrays, label, classes, above)
     for one in _TOGETHER:
         if set(arrays) == set(one):
-            return _checked(arrays[one[0]], arrays[one[1]], classes, None)
+            return _checked(arrays[one[0]], arrays[one[1]], classes, None, above)
     for four in _SPLIT:
         if set(arrays) == set(four):
             x, y, x_test, y_test = (arrays[name] for name in four)
@@ -114,14 +119,14 @@ def _from_members(arrays: dict[str, _Array], label: str | None) -> Arrays:
             if x.shape[1:] != x_test.shape[1:]:
                 raise refused(four[2], f"rows of shape {x.shape[1:]}", f"{x_test.shape[1:]}", "use one shape")
             both = np.concatenate([y.reshape(-1), y_test.reshape(-1)])
-            return _checked(np.concatenate([x, x_test]), both, classes, len(y_test.reshape(-1)))
+            return _checked(np.concatenate([x, x_test]), both, classes, len(y_test.reshape(-1)), above)
     wanted = "; ".join(" and ".join(one) for one in (*_TOGETHER[:3], _SPLIT[0]))
     raise refused(
         "arrays", wanted, listed(shown(name) for name in arrays) or "none", "rename them, leave out the others"
     )
 
 
-def _by_label(arrays: dict[str, _Array], label: str, classes: tuple[str, ...]) -> Arrays:
+def _by_label(arrays: dict[str, _Array], label: str, classes: tuple[str, ...], above: Cut) -> Arrays:
     """The array that was named is the label, and the only other one holds the features."""
     if label not in arrays:
         raise refused("label", f"an array {shown(label)}", listed(map(shown, arrays)) or "none", "name one of these")
@@ -129,7 +134,7 @@ def _by_label(arrays: dict[str, _Array], label: str, classes: tuple[str, ...]) -
     if len(others) != 1:
         found = listed(map(shown, others)) or "none"
         raise refused("arrays", f"one array of features beside {shown(label)}", found, "leave out the others")
-    return _checked(arrays[others[0]], arrays[label], classes, None)
+    return _checked(arrays[others[0]], arrays[label], classes, None, above)
 
 
 def _members(content: bytes) -> dict[str, _Array]:
@@ -199,7 +204,7 @@ def _last_column(array: _Array) -> tuple[_Array, _Array]:
     return array[:, :-1], array[:, -1]
 
 
-def _checked(features: _Array, labels: _Array, classes: tuple[str, ...], held_out: int | None) -> Arrays:
+def _checked(features: _Array, labels: _Array, classes: tuple[str, ...], held_out: int | None, above: Cut) -> Arrays:
     _check_labels_shape("labels", labels)
     labels = labels.reshape(-1)
     if features.ndim < 2 or len(features) != len(labels):
@@ -209,7 +214,7 @@ def _checked(features: _Array, labels: _Array, classes: tuple[str, ...], held_ou
     shape = features.shape[1:]
     check_size("features", len(features), int(np.prod(shape, dtype=object)))
     rows = _numbers(features).reshape(len(features), -1)
-    codes, named = _coded(labels, classes)
+    codes, named = _coded(labels, classes) if above is msgspec.UNSET else _cut(labels, classes, above)
     check_classes("labels", named)
     if held_out is not None:
         _check_hold_out(len(labels), held_out)
@@ -275,17 +280,35 @@ def _coded(labels: _Array, classes: tuple[str, ...]) -> tuple[npt.NDArray[np.int
     return labels.astype(np.int64), classes
 
 
-def _whole(labels: _Array) -> npt.NDArray[np.int64]:
-    """Labels written as floats. Raises: DataError for NaN, and for values between whole numbers: those are regression."""
+def _cut(labels: _Array, classes: tuple[str, ...], above: float) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Measured labels in two classes. Raises: DataError for labels that are no numbers, and a cut with one side empty."""
+    if classes or labels.dtype.kind not in "biuf":
+        found = "class names" if classes else "text"
+        raise refused("labels", f"measured values, to be cut at {above:g}", found, "do not cut them")
+    values = _finite(labels)
+    codes = (values > above).astype(np.int64)
+    if codes.min() == codes.max():
+        found = f"{plain(values.min())} to {plain(values.max())}"
+        raise refused("labels", f"values on both sides of {plain(above)}", found, "cut them elsewhere")
+    return codes, cut_classes(above)
+
+
+def _finite(labels: _Array) -> npt.NDArray[np.float64]:
     with np.errstate(over="ignore"):  # a longdouble beyond float64 becomes infinity, and is named
         labels = labels.astype(np.float64)
     if not np.isfinite(labels).all():
         at = int(np.flatnonzero(~np.isfinite(labels))[0])
-        raise refused(f"labels, row {at} (from 0)", "a class", "NaN or infinity", "leave the row out")
+        raise refused(f"labels, row {at} (from 0)", "an outcome", "NaN or infinity", "leave the row out")
+    return labels
+
+
+def _whole(labels: _Array) -> npt.NDArray[np.int64]:
+    """Labels written as floats. Raises: DataError for NaN, and for values between whole numbers: those are measured."""
+    labels = _finite(labels)
     if (labels != np.rint(labels)).any() or np.abs(labels).max(initial=0) > 2**53:
         at = int(np.flatnonzero((labels != np.rint(labels)) | (np.abs(labels) > 2**53))[0])
-        found = f"the measured value {float(labels[at]):g} (a regression target)"
-        remedy = f"this program trains classifiers: cut it into up to {MAX_CLASSES} classes, such as by numpy.digitize"
+        found = f"the measured value {float(labels[at]):g} (a regression target); nothing here trains a regression"
+        remedy = "cut it in two (--label-above X, or Cut above on the page)"
         raise refused(f"labels, row {at} (from 0)", "a class", found, remedy)
     return labels.astype(np.int64)
 

@@ -78,7 +78,8 @@ def check_classes(what: str, classes: Sequence[str]) -> None:
         raise refused(what, f"{MIN_CLASSES} classes or more", f"{len(classes)}", "add examples of another class")
     if len(classes) > MAX_CLASSES:
         found = f"{len(classes):,} (a measured value or a number of persons?)"
-        raise refused(what, f"at most {MAX_CLASSES} classes", found, "group them into classes")
+        remedy = "cut measured values in two (--label-above X, or Cut above on the page), or group them"
+        raise refused(what, f"at most {MAX_CLASSES} classes", found, remedy)
 
 
 def _standardising(rows: npt.NDArray[np.number[Any]]) -> Scaling:

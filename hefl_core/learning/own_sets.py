@@ -21,16 +21,20 @@ from hefl_core.tables.reading import content_at
 class GivenSource:
     """Arrays (``.npz``, ``.npy``) or a ``.zip`` of pictures before they are read: bytes, never a path.
 
-    ``label``: the array that holds the labels; None: by the usual names. ``side``: make every picture side x side.
+    ``label``: the array that holds the labels; None: by the usual names. ``above``: cut measured labels in two there.
+    ``side``: make every picture side x side.
     """
 
     form: Literal["arrays", "pictures"]
     content: bytes = field(repr=False)  # a client's values stay out of logs
     label: str | None = None
     side: int | None = None
+    above: float | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
-    def typed(cls, text: str, label: str | None = None) -> GivenSource:
+    def typed(
+        cls, text: str, label: str | None = None, above: float | msgspec.UnsetType = msgspec.UNSET
+    ) -> GivenSource:
         """Read what a typed ``npz:FILE[#LABEL]``, ``npy:FILE`` or ``pictures:FOLDER[#SIDE]`` names, now.
 
         The longest prefix that exists is the path. Raises: DataError for what cannot be read.
@@ -40,19 +44,21 @@ class GivenSource:
         prefix = next(one for one in (NPZ, NPY, PICTURES) if text.startswith(one))
         path, mark = _path_and_mark(text.removeprefix(prefix))
         if prefix == PICTURES:
+            if above is not msgspec.UNSET:
+                raise refused("label", "no cut beside pictures: folders are the classes", f"{above:g}", "leave it out")
             if label is not None:
                 raise refused("label", "none beside pictures: folders are the classes", shown(label), "leave it out")
             return cls("pictures", pictures.packed(path), side=_side(mark))
         if mark is not None and label not in (None, mark):
             raise refused("label", "one label", f"{shown(mark)} and {shown(label or '')}", "name one of them")
-        return cls("arrays", content_at(path, arrays.MAX_BYTES), label or mark)
+        return cls("arrays", content_at(path, arrays.MAX_BYTES), label or mark, above=above)
 
     def read(self) -> OwnSet:
         """Read, check, split and scale. Raises: DataError naming what was found and what to do."""
         if self.form == "arrays":
             from hefl_core.learning.arrays import put_arrays
 
-            return OwnSet(self, put_arrays(self.content, self.label))
+            return OwnSet(self, put_arrays(self.content, self.label, self.above))
         from hefl_core.learning.pictures import as_dataset, read_pictures
 
         found = read_pictures(self.content, self.side)

@@ -114,8 +114,14 @@ def resolve(
         return put(typed)
     if dataset.startswith(CSV_DIR) and schema is None and not mark_missing:
         return put_tables(HospitalTables.typed(dataset, label=label, declared=declared))
-    if is_given_path(dataset) and declared is None and schema is None and not mark_missing:
-        return own_sets.put(own_sets.GivenSource.typed(dataset, label))
+    above = (declared or Declared()).label_above
+    if (
+        is_given_path(dataset)
+        and declared in (None, Declared(label_above=above))
+        and schema is None
+        and not mark_missing
+    ):
+        return own_sets.put(own_sets.GivenSource.typed(dataset, label, above))
     if label is not None or declared is not None or schema is not None or mark_missing:
         raise refused("dataset", f"{CSV}PATH beside a label, a declaration or a schema", dataset[:80], "leave them out")
     return dataset
@@ -169,10 +175,9 @@ def _shelved(name: str, source: TableSource, table: Table) -> ShelvedTable:
 
 def _require_trainable(table: Table, agreed: TableSchema | None) -> None:
     label = f"label {shown(table.label.name)}"
-    if not table.classes:
-        raise refused(label, "classes to train on", "values (regression)", "group them into classes")
-    if len(table.classes) < 2 and agreed is None:  # by an agreed schema another class may come from another client
-        raise refused(label, "2 classes or more", f"only {shown(table.classes[0])}", "name another label, or add rows")
+    there = [name for name, count in zip(table.classes, table.label.counts, strict=True) if count]
+    if len(there) < 2 and agreed is None:  # by an agreed schema another class may come from another client
+        raise refused(label, "2 classes or more", f"only {shown(there[0])}", "name another label or cut, or add rows")
     if len(table) < MIN_ROWS:
         raise refused("table", f"at least {MIN_ROWS} rows", str(len(table)), "give more examples")
     if not table.learnt:

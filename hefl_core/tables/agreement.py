@@ -36,7 +36,7 @@ def agree(proposals: Sequence[TableSchema]) -> TableSchema:
     by_name = [{column.name: column for column in proposal.columns} for proposal in proposals]
     columns = tuple(_agreed([columns[name] for columns in by_name]) for name in names)
     classes, yes_no = _classes(proposals)
-    return TableSchema(columns, first.label, classes, yes_no)
+    return TableSchema(columns, first.label, classes, yes_no, above=first.above)
 
 
 def _require_same_columns(first: TableSchema, other: TableSchema, at: int) -> None:
@@ -50,10 +50,6 @@ def _require_same_columns(first: TableSchema, other: TableSchema, at: int) -> No
     if other.label != first.label:
         found = f"{shown(other.label)} beside {shown(first.label)}"
         raise refused(f"client {at}", "one label at all clients", found, "name the label, and the column alike")
-    if bool(other.classes) != bool(first.classes):
-        raise refused(
-            f"client {at}", "classes at all clients, or values", "one of each", "declare the label's kind alike"
-        )
 
 
 def _agreed(columns: list[ColumnSchema]) -> ColumnSchema:
@@ -136,6 +132,11 @@ def _categories(columns: list[ColumnSchema]) -> tuple[str, ...]:
 def _classes(proposals: Sequence[TableSchema]) -> tuple[tuple[str, ...], bool]:
     united = {one for proposal in proposals for one in proposal.classes}
     classes = sorted_classes(united)
+    if len({proposal.above for proposal in proposals}) > 1 or (
+        proposals[0].above is not msgspec.UNSET and len(united) > 2
+    ):
+        found, remedy = listed(map(shown, classes)), "cut it at one number, in one unit, in all tables"
+        raise refused(f"label {shown(proposals[0].label)}", "one cut of the label at all clients", found, remedy)
     _refuse_two_ways(proposals[0].label, united)
     if all(proposal.yes_no for proposal in proposals):
         return pair_of(classes) or YES_NO, True

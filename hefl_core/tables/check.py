@@ -29,10 +29,6 @@ def _lines(table: Table) -> Iterator[str]:
 
 
 def _classes(table: Table) -> Iterator[str]:
-    if not table.classes:
-        values = table.label.values
-        yield f"values: {values.min():g} to {values.max():g}"
-        return
     yield "classes:"
     for name, count in zip(table.classes, table.label.counts, strict=True):
         yield f"  {name}: {count:,} rows, {count / len(table):.1%}"

@@ -30,10 +30,29 @@ def class_numbers(cells: Cells) -> npt.NDArray[np.float64] | None:
         return None  # what is no column of exact numbers still serves as names of classes
 
 
+def plain(value: float) -> str:
+    """A number as the name of a class.
+
+    >>> plain(1.0), plain(-0.5)
+    ('1', '-0.5')
+    """
+    return str(int(value)) if value == int(value) else repr(float(value))
+
+
+def cut_classes(above: float, unit: str = "") -> tuple[str, str]:
+    """Names of the two classes of a measured label that is cut at ``above``, in the order of :func:`sorted_classes`.
+
+    >>> cut_classes(140.0, "mmHg")
+    ('140 mmHg or less', 'above 140 mmHg')
+    """
+    at = f"{plain(above)} {unit}".rstrip()
+    return f"{at} or less", f"above {at}"
+
+
 def class_texts(cells: Cells, values: npt.NDArray[np.float64] | None) -> list[str]:
     """The class of each text: numbers by their value (1.0 is 1), signs and yes or no alike, other text as it is."""
     if values is not None:
-        return [str(int(value)) if value == int(value) else repr(float(value)) for value in values]
+        return [plain(value) for value in values]
     for at, text in enumerate(cells.texts):
         number = unseen(text)
         if number is not None or len(text) > MAX_TEXT:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from hefl_core.tables.decision import refused
 
 Mark: TypeAlias = Literal["point", "comma"]
 DateOrder: TypeAlias = Literal["day", "month"]
@@ -55,7 +60,10 @@ class Declared:
 
     ``header``: 'first' (the first line has the names, whatever it looks like), 'none' (columns are named column 1 to n).
     ``summary``: what a last line is that looks like a total. ``decimal`` and ``missing`` hold for every column.
-    ``drop_unlabelled``: leave out the rows without an outcome. ``label_kind``: 'regression' keeps the label's values.
+    ``drop_unlabelled``: leave out the rows without an outcome. ``label_kind``: 'classes' where many numbers are classes.
+    ``label_above``: cut a measured label in two, up to this number and above it; unset, so that other tables keep their names.
+
+    Raises: DataError for a threshold that is no finite number.
     """
 
     columns: tuple[DeclaredColumn, ...] = ()
@@ -64,8 +72,13 @@ class Declared:
     decimal: Mark | None = None
     missing: tuple[str, ...] = ()
     summary: Literal["ask", "data", "drop"] = "ask"
-    label_kind: Literal["auto", "classes", "regression"] = "auto"
+    label_kind: Literal["auto", "classes"] = "auto"
     drop_unlabelled: bool = False
+    label_above: float | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if self.label_above is not msgspec.UNSET and not math.isfinite(self.label_above):
+            raise refused("label above", "a number to cut the label at", f"{self.label_above}", "write it with a point")
 
     def of(self, name: str) -> DeclaredColumn:
         """Declarations about the column of this name, perhaps empty."""

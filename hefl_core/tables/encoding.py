@@ -20,11 +20,10 @@ MAX_FEATURES: Final = 2**28
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """Shapes: features float32 (n, d), labels int64 (n,) into the agreed classes, targets float64 (n,) for regression, else ()."""
+    """Shapes: features float32 (n, d), labels int64 (n,) into the agreed classes."""
 
     features: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
-    targets: npt.NDArray[np.float64]
     warnings: tuple[Decision, ...]
 
 
@@ -57,8 +56,7 @@ def encode(table: Table, schema: TableSchema) -> Encoded:
             parts.append(_scaled(table, column, agreed)[:, None])
         if agreed.marked:
             parts.append(column.missing.astype(np.float32)[:, None])
-    labels = agreed_labels(table, schema)
-    return Encoded(np.ascontiguousarray(np.concatenate(parts, axis=1)), labels, table.label.values, tuple(warnings))
+    return Encoded(np.ascontiguousarray(np.concatenate(parts, axis=1)), agreed_labels(table, schema), tuple(warnings))
 
 
 def _scaled(table: Table, column: Column, agreed: ColumnSchema) -> npt.NDArray[np.float32]:

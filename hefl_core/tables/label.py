@@ -1,10 +1,11 @@
-"""The label: its column, always reported, and its classes or values; a missing outcome is never a class."""
+"""The label: its column, always reported, and its classes; a missing outcome is never a class."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -12,7 +13,15 @@ from hefl_core.tables.cells.booleans import YES_NO, pair_of
 from hefl_core.tables.cells.cell import Cells, is_code, plain_sign
 from hefl_core.tables.cells.kinds import stands_out
 from hefl_core.tables.cells.numbers import INFINITE, read_numbers
-from hefl_core.tables.classes import MAX_CLASSES, class_numbers, class_texts, class_warnings, sorted_classes
+from hefl_core.tables.classes import (
+    MAX_CLASSES,
+    class_numbers,
+    class_texts,
+    class_warnings,
+    cut_classes,
+    plain,
+    sorted_classes,
+)
 from hefl_core.tables.decision import Decision, decided, listed, refused, shown
 from hefl_core.tables.declared import Declared, Kind
 
@@ -32,20 +41,24 @@ LABEL_NAMES: Final = (
 )
 
 
+_CUT: Final = "cut it in two (--label-above X; Cut above on the page; label_above in a service's declared.json)"
+
+
 @dataclass(frozen=True, eq=False)
 class Label:
-    """The outcome to learn. Shapes: codes int64 (n,) into ``classes``; for regression values float64 (n,) and no classes.
+    """The outcome to learn. Shapes: codes int64 (n,) into ``classes``.
 
-    ``yes_no``: the two classes are a no and a yes, in some language, so that tables in two languages can agree.
+    ``yes_no``: the two classes are a no and a yes, in some language, so that tables in two languages can agree. ``above``:
+    where a measured label was cut in two; unset for classes of the table's own.
     """
 
     name: str
     classes: tuple[str, ...]
     codes: npt.NDArray[np.int64] = field(repr=False)
-    values: npt.NDArray[np.float64] = field(repr=False)
     yes_no: bool
     decision: Decision
     warnings: tuple[Decision, ...] = ()
+    above: float | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def counts(self) -> npt.NDArray[np.int64]:
@@ -90,12 +103,13 @@ def labelled(cells: Cells, declared: Declared) -> npt.NDArray[np.bool_]:
 
 
 def read_label(cells: Cells, how: str, declared: Declared) -> Label:
-    """The classes or values of a column that has an outcome in every row.
+    """The classes of a column that has an outcome in every row.
 
-    Raises: DataError for regression values, too many classes, a code for a missing value, or an invisible class.
+    Raises: DataError for measured values that are not cut, too many classes, a code for a missing value, a last line of
+        totals, or an invisible class.
     """
-    if declared.label_kind == "regression":
-        return _regression(cells, how, declared)
+    if declared.label_above is not msgspec.UNSET:
+        return _cut(cells, how, declared, declared.label_above)
     kind = declared.of(cells.name).kind
     named = kind in (Kind.CATEGORY, Kind.CODE)
     if kind is Kind.BOOLEAN:
@@ -103,22 +117,23 @@ def read_label(cells: Cells, how: str, declared: Declared) -> Label:
     values = None if named else class_numbers(cells)
     _refuse_infinity(cells)
     if declared.label_kind == "auto":
-        _refuse_regression(cells, values)
-    if not named:
-        _refuse_missing_code(cells, values)
+        _refuse_measured(cells, values)
+    if not named and values is not None:
+        _refuse_missing_code(cells, values, declared)
+        _refuse_total(cells, values, declared)
     texts = class_texts(cells, values)
     classes = sorted_classes(set(texts))
     if len(classes) > MAX_CLASSES:
         found = f"{len(classes)} ({listed(map(shown, classes), 4)})"
         raise refused(
-            f"label {shown(cells.name)}", f"1 to {MAX_CLASSES} classes", found, "name another label, or group them"
+            f"label {shown(cells.name)}", f"1 to {MAX_CLASSES} classes", found, f"name another label, or {_CUT}"
         )
     place = {name: at for at, name in enumerate(classes)}
     codes = np.array([place[text] for text in texts], np.int64)[cells.codes]
     said = "label: {label} ({how}), classes {classes}; to change this, name another column as the label"
     decision = decided(said, label=cells.name, how=how, classes=listed(classes, MAX_CLASSES))
     yes_no = pair_of(classes) is not None
-    return Label(cells.name, classes, codes, np.zeros(0), yes_no, decision, class_warnings(cells.name, classes, codes))
+    return Label(cells.name, classes, codes, yes_no, decision, class_warnings(cells.name, classes, codes))
 
 
 def _as_words(cells: Cells) -> Cells:
@@ -131,28 +146,58 @@ def _as_words(cells: Cells) -> Cells:
     return replace(cells, texts=words)
 
 
-def _regression(cells: Cells, how: str, declared: Declared) -> Label:
+def _cut(cells: Cells, how: str, declared: Declared, above: float) -> Label:
+    """A measured label in two classes: up to ``above``, and above it. Both are classes, also where one has no row here."""
     found = read_numbers(cells, required=True)
     if found is None:
-        raise refused(
-            f"label {shown(cells.name)}", "numbers, for regression", shown(cells.texts[0]), "name another label column"
-        )
-    mark = found.mark(declared.of(cells.name).decimal or declared.decimal, lambda: None)
-    values = found.values(mark)[cells.codes]
-    decision = decided("label: {label} ({how}), values for regression, as asked", label=cells.name, how=how)
-    return Label(cells.name, (), np.zeros(len(values), np.int64), values, False, decision)
+        expected, remedy = f"numbers, to be cut at {plain(above)}", "name another label column, or do not cut it"
+        raise refused(f"label {shown(cells.name)}", expected, shown(cells.texts[0]), remedy)
+    values = found.values(found.mark(declared.of(cells.name).decimal or declared.decimal, lambda: None))
+    _refuse_missing_code(cells, values, declared)
+    classes = cut_classes(above, found.unit)
+    codes = (values > above).astype(np.int64)[cells.codes]
+    said = (
+        "label: {label} ({how}), measured, {low} to {high}, cut at {above}: classes {classes}; "
+        "to change this, cut it elsewhere"
+    )
+    decision = decided(
+        said,
+        label=cells.name,
+        how=how,
+        low=plain(values.min()),
+        high=plain(values.max()),
+        above=plain(above),
+        classes=listed(classes),
+    )
+    return Label(cells.name, classes, codes, False, decision, class_warnings(cells.name, classes, codes), above)
 
 
-def _refuse_regression(cells: Cells, values: npt.NDArray[np.float64] | None) -> None:
+def _refuse_measured(cells: Cells, values: npt.NDArray[np.float64] | None) -> None:
     if values is None:
         return
     different, rows = len(set(values.tolist())), len(cells.codes)
     if different > MAX_CLASSES or (different > 10 and different * 2 > rows):
         raise refused(
             f"label {shown(cells.name)}",
-            f"classes (up to {MAX_CLASSES})",
+            f"classes (up to {MAX_CLASSES}); nothing here trains a regression",
             f"{different} different numbers in {rows} rows",
-            "name another label column, group the values into classes, or ask for regression",
+            f"name another label column, or {_CUT}",
+        )
+
+
+def _refuse_total(cells: Cells, values: npt.NDArray[np.float64], declared: Declared) -> None:
+    """Reject a last line whose outcome stands there alone, as a part among whole numbers or far from all. A mean is no class."""
+    last = int(cells.codes[-1])
+    rest, others = np.delete(values, last), np.delete(cells.counts, last)
+    if declared.summary == "data" or cells.counts[last] > 1 or len(rest) < 2 or (others < 2).any():
+        return
+    a_part = values[last] % 1 != 0 and not (rest % 1).any()
+    if a_part or stands_out(float(values[last]), rest.min(), rest.max()):
+        raise refused(
+            f"line {cells.first_line(last)}, label {shown(cells.name)}",
+            "an outcome as in the lines above",
+            f"{shown(cells.texts[last])} in the last line alone, like a line of totals or means",
+            "delete the line, or declare the last line data (summary data)",
         )
 
 
@@ -164,15 +209,15 @@ def _refuse_infinity(cells: Cells) -> None:
             raise refused(place, "an outcome", f"an infinity ({shown(text)})", remedy)
 
 
-def _refuse_missing_code(cells: Cells, values: npt.NDArray[np.float64] | None) -> None:
-    if values is None:
-        return
+def _refuse_missing_code(cells: Cells, values: npt.NDArray[np.float64], declared: Declared) -> None:
     for at, text in enumerate(cells.texts):
         rest = np.delete(values, at)
-        if is_code(text) and stands_out(float(values[at]), rest.min(initial=np.inf), rest.max(initial=-np.inf)):
+        if text in declared.of(cells.name).present or not is_code(text):
+            continue
+        if stands_out(float(values[at]), rest.min(initial=np.inf), rest.max(initial=-np.inf)):
             raise refused(
                 f"line {cells.first_line(at)}, label {shown(cells.name)}",
                 "an outcome",
                 f"{text}, a usual code for a missing one",
-                f"declare {text} missing and leave these rows out (drop unlabelled), or declare the label a category",
+                f"declare {text} missing and leave these rows out (drop unlabelled), or declare it present",
             )

@@ -50,12 +50,10 @@ def deviations(column: Column, agreed: ColumnSchema) -> npt.NDArray[np.longdoubl
 def agreed_labels(table: Table, schema: TableSchema) -> npt.NDArray[np.int64]:
     """Each row's place among the agreed classes. Shapes: (n,).
 
-    Raises: DataError for another label, another kind of it, or a class that was not agreed on.
+    Raises: DataError for another label, or a class that was not agreed on.
     """
     if table.label.name != schema.label:
         raise refused("table", f"the label {shown(schema.label)}", shown(table.label.name), "name the label")
-    if bool(schema.classes) != bool(table.classes):
-        raise refused("table", "classes where classes are agreed", "values, or the reverse", "declare the label's kind")
     if schema.yes_no and table.label.yes_no:
         place = [truth_of(name) for name in table.classes]
     else:
@@ -65,7 +63,7 @@ def agreed_labels(table: Table, schema: TableSchema) -> npt.NDArray[np.int64]:
             remedy = "correct the outcome, or agree on the classes again"
             raise refused(f"line {line}", f"classes among {listed(schema.classes)}", listed(unknown), remedy)
         place = [schema.classes.index(name) for name in table.classes]
-    return np.array(place, np.int64)[table.label.codes] if place else table.label.codes
+    return np.array(place, np.int64)[table.label.codes]
 
 
 def _first_unknown(table: Table, schema: TableSchema) -> str:

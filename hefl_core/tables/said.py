@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypeAlias, cast
 
+import msgspec
+
 from hefl_core.errors import ParameterError
 from hefl_core.tables.declared import DateOrder, Declared, DeclaredColumn, Kind, Mark
 
@@ -34,7 +36,6 @@ class Said:
     separator: list[str] = field(default_factory=list)
     summary: list[str] = field(default_factory=list)
     drop_unlabelled: bool = False
-    regression: bool = False
 
 
 def said(texts: Sequence[str]) -> Said:
@@ -68,9 +69,20 @@ def declarations(said: Said) -> Declared:
         decimal=cast(Mark, marks[-1]) if marks else None,
         missing=tuple(said.missing),
         summary=cast(Summary, _last(said.summary, _SUMMARIES, "summary", "ask")),
-        label_kind="regression" if said.regression else "auto",
         drop_unlabelled=said.drop_unlabelled,
     )
+
+
+def cut_at(text: str) -> float | msgspec.UnsetType:
+    """Where a measured label is cut, as typed; unset for an empty text. Raises: ParameterError."""
+    if not text.strip():
+        return msgspec.UNSET
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ParameterError(
+            f"cut above: expected a number, found {text[:40]!r}", "write it with a point, as 5.5"
+        ) from error
 
 
 def _last(texts: list[str], values: tuple[str, ...], what: str, otherwise: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -13,7 +13,7 @@ from hefl_core.tables.cells.booleans import pair_of
 from hefl_core.tables.classes import MAX_CLASSES
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.columns import MAX_TEXT, MOST_CATEGORIES
-from hefl_core.tables.decision import refused, unseen
+from hefl_core.tables.decision import refused, shown, unseen
 from hefl_core.tables.declared import Declared, DeclaredColumn, Kind
 from hefl_core.tables.rows.grid import MAX_COLUMNS, MAX_NAME
 from hefl_core.tables.table import Table
@@ -28,10 +28,11 @@ _SHARED: Final = (None, LeftOut.CONSTANT, LeftOut.DUPLICATE)
 class ColumnSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One agreed column. ``centre`` and ``spread`` scale it: (x - centre) / spread; a missing number is its centre.
 
-    ``words``: what stands for 0 and 1 in the table that proposed it; for numbers 1 and 2 if it has no others. ``fill``: the category of a missing cell. ``marked``: a
-    further column says where the value was missing. ``left_out``: why it is not learnt from; None if it is.
+    ``words``: what stands for 0 and 1 in the table that proposed it; for numbers 1 and 2 if it has no others. ``fill``: the
+    category of a missing cell. ``marked``: a further column says where the value was missing. ``left_out``: why it is not
+    learnt from; None if it is.
     ``only``: in a proposal, the one cell of a column of yes or no that has only one: another client may have it as a category.
-    ``repeats``: in a proposal, the column of which it is a duplicate there. Unset elsewhere, so that agreed schemas keep their bytes.
+    ``repeats``: in a proposal, the column of which it is a duplicate there; unset elsewhere: agreed schemas keep their bytes.
     ``remainder``: the part of the mean that its centre cannot hold, where the values are far larger than their spread.
     """
 
@@ -66,7 +67,8 @@ class ColumnSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An agreed table. ``yes_no``: the classes are a no and a yes in whatever language. No classes: regression.
+    """An agreed table. ``yes_no``: the classes are a no and a yes in whatever language. ``above``: where a measured label is
+    cut in two; unset for other labels, so that their schemas keep their bytes.
 
     ``scaled``: centre, spread and fill of every column are agreed on; before that the schema is a proposal.
     """
@@ -77,6 +79,7 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     yes_no: bool = False
     scaled: bool = False
     version: int = VERSION
+    above: float | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def learnt(self) -> tuple[ColumnSchema, ...]:
@@ -118,8 +121,15 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return schema
 
     def declared(self, own: Declared | None = None) -> Declared:
-        """Declarations that make a client read its table as agreed, added to those about its own file."""
+        """Declarations that make a client read its table as agreed, added to those about its own file.
+
+        Raises: DataError where it cuts the label elsewhere.
+        """
         own = own or Declared()
+        if own.label_above not in (msgspec.UNSET, self.above):
+            agreed_at = "no cut" if self.above is msgspec.UNSET else f"{self.above:g}"
+            remedy = "leave the cut out, or the schema"
+            raise refused(f"label {shown(self.label)}", f"the agreed cut ({agreed_at})", f"{own.label_above:g}", remedy)
         agreed = {column.name: column for column in self.columns}
         others = tuple(column for column in own.columns if column.name not in agreed)
         columns = tuple(
@@ -128,8 +138,7 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             else DeclaredColumn(name, drop=True)
             for name, column in agreed.items()
         )
-        kind: Literal["classes", "regression"] = "classes" if self.classes else "regression"
-        return replace(own, columns=(*columns, *others), label_kind=kind)
+        return replace(own, columns=(*columns, *others), label_kind="classes", label_above=self.above)
 
 
 def propose(table: Table, *, mark_missing: bool = False) -> TableSchema:
@@ -153,7 +162,8 @@ def propose(table: Table, *, mark_missing: bool = False) -> TableSchema:
         for column in table.columns
     )
     both = pair_of(table.classes) if table.label.yes_no else None  # a client may have none of one class
-    return TableSchema(columns, table.label.name, both or table.classes, table.label.yes_no)
+    label = table.label
+    return TableSchema(columns, label.name, both or table.classes, label.yes_no, above=label.above)
 
 
 def identity(table: Table, schema: TableSchema) -> str:
@@ -164,9 +174,9 @@ def identity(table: Table, schema: TableSchema) -> str:
 def _require_sound(schema: TableSchema) -> None:
     if schema.version != VERSION:
         raise refused("schema", f"version {VERSION}", f"{schema.version}", "write the schema with this release")
-    if not 1 <= len(schema.columns) < MAX_COLUMNS or len(schema.classes) > MAX_CLASSES:
+    if not 1 <= len(schema.columns) < MAX_COLUMNS or not 1 <= len(schema.classes) <= MAX_CLASSES:
         found = f"{len(schema.columns)} and {len(schema.classes)}"
-        raise refused("schema", f"up to {MAX_COLUMNS} columns and {MAX_CLASSES} classes", found, "choose columns")
+        raise refused("schema", f"1 to {MAX_COLUMNS} columns and 1 to {MAX_CLASSES} classes", found, "choose columns")
     _require_texts("columns", (schema.label, *(column.name for column in schema.columns)), MAX_NAME)
     _require_texts("classes", schema.classes, MAX_TEXT)
     for column in schema.columns:

@@ -37,9 +37,7 @@ def sums(table: Table, schema: TableSchema) -> npt.NDArray[np.float64]:
         else:
             about = deviations(column, agreed)[~column.missing]
             parts.append(np.array([len(about), about.sum(), (about * about).sum()], np.float64))
-    labels = agreed_labels(table, schema)
-    if schema.classes:
-        parts.append(np.bincount(labels, minlength=len(schema.classes)).astype(np.float64))
+    parts.append(np.bincount(agreed_labels(table, schema), minlength=len(schema.classes)).astype(np.float64))
     return np.concatenate(parts)
 
 
@@ -83,9 +81,8 @@ def require_possible(schema: TableSchema, totals: npt.NDArray[np.float64]) -> No
     rows = totals[0]
     counts = class_counts(schema, totals)
     _require(rows >= 1 and rows == round(rows), "rows", "a whole number of rows", rows)
-    if schema.classes:
-        whole = (counts >= 0).all() and (counts == np.rint(counts)).all() and counts.sum() == rows
-        _require(bool(whole), "classes", f"counts that make {rows:g} rows", counts.sum())
+    whole = (counts >= 0).all() and (counts == np.rint(counts)).all() and counts.sum() == rows
+    _require(bool(whole), "classes", f"counts that make {rows:g} rows", counts.sum())
     for agreed, part in _parts(schema, totals):
         if agreed.kind.has_categories:
             fine = (part >= 0).all() and (part == np.rint(part)).all() and part.sum() <= rows
@@ -106,7 +103,7 @@ def _require(fine: bool, name: str, expected: str, found: float) -> None:
 def with_rows(schema: TableSchema, totals: npt.NDArray[np.float64]) -> tuple[TableSchema, npt.NDArray[np.float64]]:
     """Schema and totals without classes of which nobody has a row: one hospital's only class can look like half of a pair."""
     counts = class_counts(schema, totals)
-    if schema.yes_no or not schema.classes or (counts > 0).all():
+    if schema.yes_no or (counts > 0).all():
         return schema, totals
     kept = tuple(name for name, count in zip(schema.classes, counts, strict=True) if count > 0)
     rest = totals[: len(totals) - len(counts)]

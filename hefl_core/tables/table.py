@@ -44,7 +44,7 @@ class Table:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes of the label; () for regression."""
+        """The classes of the label."""
         return self.label.classes
 
     @property
@@ -57,8 +57,7 @@ class Table:
 
     def take(self, rows: npt.NDArray[np.int64]) -> Table:
         """The table with these rows only, every decision kept. Shapes: rows (m,)."""
-        values = self.label.values[rows] if len(self.label.values) else self.label.values
-        label = replace(self.label, codes=self.label.codes[rows], values=values)
+        label = replace(self.label, codes=self.label.codes[rows])
         return replace(
             self, columns=tuple(column.take(rows) for column in self.columns), label=label, lines=self.lines[rows]
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import streamlit as st
+
 from hefl_core.app.own_table import ColumnRow
 from hefl_core.shown import visible
 from hefl_core.tables.decision import Decision
@@ -37,6 +39,11 @@ def _row(row: ColumnRow) -> str:
     read_as = _(row.read_as) if row.learnt else _("left out: {why}").format(why=_(row.read_as))
     why = "<br>".join(in_html(sentence(decision)) for decision in row.decisions)
     return f'<tr class="{"in" if row.learnt else "out"}"><td>{in_html(row.name)}</td><td>{in_html(read_as)}</td><td>{why}</td></tr>'
+
+
+def cut_box(key: str) -> str:
+    """A box for the number at which a measured label is cut in two; what was typed."""
+    return st.text_input(_("Cut above: two classes of a measured label, up to this number and above it"), key=key)
 
 
 def sentence(decision: Decision) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -11,9 +12,11 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from hefl_core.app.agreement_job import AgreementJob, declared_in
 from hefl_core.errors import HeflError
 from hefl_core.runtime.agreement import Agreement
+from hefl_core.tables.declared import Declared
+from hefl_core.tables.said import cut_at
 from hefl_core.terms.experiment import Experiment
 from pages.parts import frame
-from pages.parts.decisions import sentence
+from pages.parts.decisions import cut_box, sentence
 from pages.parts.findings import list_findings
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
@@ -44,12 +47,13 @@ def agreed_experiment() -> Experiment | None:
         return None
     with st.expander(_("How the files are read")):
         label = st.text_input(_("Label: the column to learn, named alike in every file"), key="own:hospitals:label")
+        above = cut_box("own:hospitals:above")
         said = st.text_input(
             _("Declarations for all files, such as missing=-999 kind=ward=code kind=outcome=boolean"),
             key="own:hospitals:declare",
         )
     try:
-        job = _job(files, label.strip() or None, said)
+        job = _job(files, label.strip() or None, replace(declared_in(said), label_above=cut_at(above)))
     except HeflError as error:
         frame.explain(error)
         return None
@@ -57,16 +61,16 @@ def agreed_experiment() -> Experiment | None:
     return _result(job)
 
 
-def _job(files: Sequence[UploadedFile], label: str | None, said: str) -> AgreementJob:
+def _job(files: Sequence[UploadedFile], label: str | None, declared: Declared) -> AgreementJob:
     """Round zero with these files; begun anew when they, what is said of them, or the sidebar's experiment change.
 
-    Raises: DataError; ParameterError.
+    Raises: DataError.
     """
     contents = [file.getvalue() for file in files]
-    asked = (frame.experiment(), tuple(hashlib.sha256(one).digest() for one in contents), label, said)
+    asked = (frame.experiment(), tuple(hashlib.sha256(one).digest() for one in contents), label, declared)
     kept = st.session_state.get(_JOB)
     if kept is None or kept[0] != asked:
-        job = AgreementJob(frame.experiment(), contents, label, declared_in(said))
+        job = AgreementJob(frame.experiment(), contents, label, declared)
         job.start()
         kept = (asked, job)
         st.session_state[_JOB] = kept

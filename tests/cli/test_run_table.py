@@ -12,6 +12,7 @@ from hefl_core.cli.main import app
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.learning import shelf
 from hefl_core.runtime.client_home import dealt_data
+from hefl_core.tables.declared import Declared
 from hefl_core.tables.said import declarations, said
 from hefl_core.tables.source import TableSource
 from hefl_core.terms.experiment import Experiment
@@ -63,6 +64,24 @@ def test_a_schema_and_marked_gaps(tmp_path):
     assert run("--dataset", f"csv:{path}", "--mark-missing", "--json", out).exception is None
     assert json.loads(out.read_text())["parameters"] == 2 * 3 + 2
     assert "expected a readable file" in str(run("--dataset", f"csv:{path}", "--schema", tmp_path / "none").exception)
+
+
+def test_a_measured_label_is_cut_in_two(tmp_path):
+    """Refused with what to do, and doing it works, with a schema for others too."""
+    path, out, schema = tmp_path / "ward.csv", tmp_path / "o.json", tmp_path / "schema.json"
+    path.write_bytes(KINDS["measured"].content)
+    assert "--label-above X" in str(run("--dataset", f"csv:{path}").exception)
+    cut = ("--label-above", "9.5")
+    assert run("--dataset", f"csv:{path}", *cut, "--json", out).exception is None
+    found = json.loads(out.read_text())
+    source = TableSource(path.read_bytes(), declared=Declared(label_above=9.5))
+    assert found["experiment"]["dataset"] == shelf.put(source)
+    assert "cut at 9.5: classes 9.5 or less, above 9.5" in found["table"]["label"]
+    assert CliRunner().invoke(app, ["table", "check", str(path), *cut, "--schema", str(schema)]).exit_code == 0
+    assert run("--dataset", f"csv:{path}", "--schema", schema, "--json", out).exception is None
+    assert "cut at 9.5" in json.loads(out.read_text())["table"]["label"]
+    assert "expected 2 classes or more" in str(run("--dataset", f"csv:{path}", "--label-above", "99").exception)
+    assert isinstance(run("--dataset", f"csv:{path}", "--declare", "label-above=9").exception, ParameterError)
 
 
 def test_declarations_that_mean_nothing_are_refused(tmp_path):

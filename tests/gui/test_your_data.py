@@ -15,6 +15,7 @@ from hefl_core.errors import DataError
 from hefl_core.learning import shelf
 from hefl_core.learning.pictures import packed
 from hefl_core.runtime.launch import run_experiment
+from hefl_core.tables.declared import Declared
 from hefl_core.tables.source import TableSource
 from tests.gui.conftest import run_on
 from tests.tables.kinds import GAPS, KINDS, PLAIN, cell, made, outcome
@@ -165,6 +166,18 @@ def test_a_script_and_a_formula_are_text(app):
     assert "begins like a formula; it is text here and is never run" in said(at)
 
 
+def test_a_measured_label_is_cut_in_two_where_the_refusal_stands(app):
+    raw = KINDS["measured"].content
+    at = upload(app, raw)
+    assert "Cut above on the page" in at.error[0].value
+    for typed, said_then in (("9,5", "expected a number, found '9,5'"), ("nan", "label above: expected a number")):
+        at.text_input(key=key("above", raw)).set_value(typed).run()
+        assert not at.exception and said_then in at.error[0].value
+    at.text_input(key=key("above", raw)).set_value("9.5").run()
+    assert not at.error and "cut at 9.5: classes 9.5 or less, above 9.5" in said(at)
+    assert kept(at).name == shelf.put(TableSource(raw, declared=Declared(label_above=9.5)))
+
+
 def test_gaps_are_marked_on_request(app):
     at = upload(app, GAPS)
     assert kept(at).shelved.dataset.feature_names == ("age", "dose")
@@ -221,6 +234,8 @@ def test_arrays_and_pictures_are_read_and_dealt(app, tmp_path):
     at.text_input(key=key("array", content)).set_value("ill").run()
     assert not at.error and "48 rows to train on, 12 held out, 4 columns, classes: *`0, 1, 2`*" in at.success[0].value
     assert kept(at).name == shelf.resolve(f"npz:{tmp_path}/odd.npz#ill")
+    at.text_input(key=key("above", content)).set_value("0.5").run()
+    assert not at.error and "classes: *`0.5 or less, above 0.5`*" in at.success[0].value
     for number in range(40):
         place = tmp_path / "scans" / ("dark", "light")[number % 2]
         place.mkdir(parents=True, exist_ok=True)
@@ -264,3 +279,11 @@ def test_hospitals_have_a_label_and_declarations(app):
     assert job.wait(60) and job.error is None, job.error
     at.run()
     assert "3 hospitals agreed on 1 features from 90 rows" in at.success[0].value
+    at.text_input(key="own:hospitals:label").set_value("age").run()
+    at.text_input(key="own:hospitals:above").set_value("6").run()
+    _, job = at.session_state["own:agreement"]
+    assert job.wait(60) and job.error is None, job.error
+    at.run()
+    assert job.agreement.agreed.schema.classes == ("6 or less", "above 6")
+    verdicts = [block.value for block in at.markdown if "sums-confirmed" in block.value]
+    assert len(verdicts) == 1 and verdicts[0].startswith(":green-badge"), "the claims are checked on round zero"

@@ -149,7 +149,7 @@ BAD = {
     "infinity": (npz(X=gaps(-np.inf), y=LABELS), "row 7, column 2 .*found infinity"),
     "beyond 1e30": (npz(X=gaps(1e31), y=LABELS), r"found 1e\+31"),
     "longdouble": (npz(X=gaps(1).astype("g") * np.longdouble("1e400"), y=LABELS), "found infinity"),
-    "regression": (npz(X=FEATURES, y=LABELS + 0.5), "measured value 0.5 .*regression target.*numpy.digitize"),
+    "regression": (npz(X=FEATURES, y=LABELS + 0.5), "measured value 0.5 .*regression target.*--label-above X"),
     "regression in integers": (npz(X=FEATURES, y=np.arange(60)), "at most 50 classes, found 60"),
     "regression in one .npy": (npy(np.column_stack([FEATURES, LABELS / 7])), "regression target"),
     "a label NaN": (npz(X=FEATURES, y=np.where(LABELS == 1, np.nan, LABELS)), r"labels, row 1 .*found NaN"),

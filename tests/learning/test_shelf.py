@@ -226,8 +226,10 @@ def test_a_schema_of_another_table_is_followed():
 def test_what_cannot_be_trained_on_is_refused():
     with pytest.raises(DataError, match=r"a column to learn from, found none: 'a' \(constant\)"):
         put(made("a,outcome", lambda at: f"7,{at % 2}"))
-    with pytest.raises(DataError, match="values \\(regression\\); group them"):
-        put(outcome(lambda at: at * 0.5), declared=Declared(label_kind="regression"))
+    measured = outcome(lambda at: at * 0.5)
+    with pytest.raises(DataError, match="2 classes or more, found only '99 or less'; name another label or cut"):
+        put(measured, declared=Declared(label_above=99.0))
+    assert put(measured, declared=Declared(label_above=9.0)).dataset.classes == ("9 or less", "above 9")
     with pytest.raises(DataError, match="'c = x' twice, as a column and as a category"):
         put(made("c,c = x,outcome", lambda at: f"{'xyz'[at % 3]},{at % 5},{at % 2}"))
 

@@ -19,6 +19,8 @@ from hefl_core.learning.trainers import open_trainer
 from hefl_core.runtime.agreement import agree
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import ClaimVerdict
+from hefl_core.runtime.services.own_data import read_source, save_table
+from hefl_core.tables.declared import Declared
 from hefl_core.tables.encoding import encode
 from hefl_core.tables.hospitals import HospitalTables
 from hefl_core.tables.round_zero.rounds import AgreementRounds
@@ -129,6 +131,21 @@ def test_the_command_line_says_what_was_agreed(folder, tmp_path):
     assert left == {"t.jsonl.round-zero.note"}, "a run without round zero leaves no record of an earlier one's"
 
 
+def test_hospitals_with_a_measured_label_cut_it_alike(tmp_path):
+    """One of them has nobody above the cut; what its owner declares travels to its service."""
+    for at, most in enumerate((60, 60, 20)):
+        lines = (f"{20 + n % 17 + at},{n % 5},{100 + n}" for n in range(most))
+        (tmp_path / f"{at}.csv").write_text("\n".join(["age,dose,systolic", *lines]))
+    asked = ["run", "--dataset", f"csv-dir:{tmp_path}", "--clients", "3", "--rounds", "1", "--model", "logistic"]
+    assert "--label-above X" in str(CliRunner().invoke(app, asked).exception)
+    found = CliRunner().invoke(app, [*asked, "--label-above", "140"])
+    assert found.exit_code == 0, found.output
+    assert "140 rows (label systolic: 140 or less 102, above 140 38;" in " ".join(found.output.split())
+    own = TableSource((tmp_path / "2.csv").read_bytes(), declared=Declared(label_above=140.0))
+    save_table(tmp_path / "home", own)
+    assert read_source(tmp_path / "home") == own and own.read().label.counts.tolist() == [20, 0]
+
+
 @pytest.mark.parametrize("scheme", ["bfv-lean", "ckks-lean"])
 def test_every_claim_is_checked_on_round_zero_and_fails_on_its_planted_faults(scheme):
     """Round zero's vectors are plain numbers; before, no piece of them was found that can be searched for."""
@@ -145,7 +162,9 @@ def test_every_claim_is_checked_on_round_zero_and_fails_on_its_planted_faults(sc
 
 def test_a_claim_that_fails_on_round_zero_fails_the_run(folder):
     result = check_claims(run_experiment(EXPERIMENT.but(dataset=f"csv-dir:{folder}", rounds=1, scheme="plaintext")))
-    assert {one.id for one in result.round_zero_claims if not one.holds} == {one.id for one in result.claims if not one.holds}
+    assert {one.id for one in result.round_zero_claims if not one.holds} == {
+        one.id for one in result.claims if not one.holds
+    }
     honest = replace(result, claims=())
     assert honest.failed and not replace(honest, round_zero_run=None).failed
 

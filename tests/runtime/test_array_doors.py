@@ -23,6 +23,7 @@ from hefl_core.runtime import stage
 from hefl_core.runtime.client_home import dealt_data
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.ray.table_box import TableBox, seal_tables
+from hefl_core.tables.declared import Declared
 from hefl_core.tables.doors import is_path
 from hefl_core.terms.experiment import Experiment, Manifest
 from tests.conftest import finished
@@ -101,7 +102,7 @@ class Opened:
 
 REFUSED = {
     "objects": ({"X": np.array([Opened()] * 60, object), "y": LABELS}, "", "Python objects.*convert them to numbers"),
-    "regression": ({"X": FEATURES, "y": FEATURES[:, 0]}, "", "regression target.*numpy.digitize"),
+    "regression": ({"X": FEATURES, "y": FEATURES[:, 0]}, "", "regression target.*--label-above X"),
     "no such label": ({"X": FEATURES, "y": LABELS}, "#ill", "expected an array 'ill', found 'X', 'y'"),
     "two besides the label": (
         {"a": FEATURES, "b": FEATURES, "y": LABELS},
@@ -124,6 +125,28 @@ def test_what_cannot_be_read_is_refused_with_what_to_do(kind, tmp_path, capsys):
     with pytest.raises(DataError, match=said):
         shelf.resolve(f"npz:{tmp_path}/a.npz{mark}")
     assert "code ran" not in capsys.readouterr().out
+
+
+def test_a_measured_label_is_cut_through_every_door(tmp_path):
+    measured = FEATURES[:, 0]
+    np.savez(tmp_path / "a.npz", X=FEATURES, y=measured)
+    np.save(tmp_path / "a.npy", np.column_stack([FEATURES, measured]))
+    cut = Declared(label_above=0.25)
+    names = {shelf.resolve(f"{door}{tmp_path}/a.{door[:3]}", declared=cut) for door in ("npz:", "npy:")}
+    assert len(names) == 1 and names != {shelf.resolve(f"npz:{tmp_path}/a.npz", declared=Declared(label_above=0.5))}
+    (name,) = names
+    data = dealt_data(QUICK.but(dataset=name))
+    assert put_arrays(tmp_path / "a.npz", above=0.25).classes == ("0.25 or less", "above 0.25")
+    assert sum(len(part) for part in data.parts) == 48
+    done = run("--dataset", f"npz:{tmp_path}/a.npz", "--label-above", "0.25", "--json", str(tmp_path / "o.json"))
+    assert done.exception is None and json.loads((tmp_path / "o.json").read_text())["experiment"]["dataset"] == name
+    for above, said in ((99.0, "both sides of 99"), (float("nan"), "expected a number")):
+        with pytest.raises(DataError, match=said):
+            shelf.resolve(f"npz:{tmp_path}/a.npz", declared=Declared(label_above=above))
+    assert isinstance(run("--dataset", "digits", "--label-above", "1").exception, ParameterError)
+    np.savez(tmp_path / "words.npz", X=FEATURES, y=np.where(measured > 0, "a", "b"))
+    with pytest.raises(DataError, match="measured values, to be cut at 1, found text"):
+        shelf.resolve(f"npz:{tmp_path}/words.npz", declared=Declared(label_above=1.0))
 
 
 def test_other_refusals(ward):

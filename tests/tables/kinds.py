@@ -152,7 +152,7 @@ KINDS = {
     "label missing, left out": Made(
         outcome(lambda at: "?" if at > 39 else ill(at)), outcome(ill, rows=40), declare=("drop-unlabelled",)
     ),
-    "regression": Made(outcome(lambda at: at * 0.5), refused=r"label 'outcome': expected classes .* found 48 different numbers"),
+    "measured": Made(outcome(lambda at: at * 0.5), refused=r"label 'outcome': expected classes .* found 48 different numbers"),
     "one class": Made(outcome(lambda at: "ill"), refused="label 'outcome': expected 2 classes or more, found only 'ill'"),
     # missing cells
     **{

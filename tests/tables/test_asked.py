@@ -86,6 +86,24 @@ def test_declared_boolean_0_and_1_are_no_and_yes():
         hospital(("1", "2"), declared=label)
 
 
+def measured(at, unit="", rows=ROWS):
+    lines = [f"{at % 11},{at % 7},{90 + at * 2}{unit}" for at in range(rows)]
+    declared = Declared() if at is None else Declared(label_above=at)
+    return read_table("\n".join(["age,x,ill", *lines]).encode(), declared=declared)
+
+
+def test_hospitals_cut_a_measured_label_at_one_number():
+    agreed = both_ways([measured(120.0), measured(120.0, rows=9)])
+    assert agreed.classes == ("120 or less", "above 120") and agreed.above == 120.0, "nobody at one of them is above it"
+    few = read_table(b"age,x,ill\n" + b"\n".join(b"%d,1,%d" % (at % 7, 1 + at % 2) for at in range(ROWS)))
+    for tables in (
+        [measured(120.0), measured(121.0)],
+        [measured(120.0), measured(120.0, " mmHg")],
+        [measured(120.0), few],
+    ):
+        refused_both_ways(tables, "label 'ill': expected one cut of the label at all clients")
+
+
 # -- a constant at one hospital ----------------------------------------------------------------------------------------
 
 
@@ -129,7 +147,9 @@ def test_a_duplicate_of_different_columns_is_learnt():
     agreed = both_ways([three(one, other, one), three(one, other, other)])
     assert [column.name for column in agreed.learnt] == ["a", "b", "c"]
     same = both_ways([three(one, other, one), three(other, one, other)])
-    assert [column.left_out for column in same.columns] == [None, None, LeftOut.DUPLICATE], "the control: c is a everywhere"
+    assert [column.left_out for column in same.columns] == [None, None, LeftOut.DUPLICATE], (
+        "the control: c is a everywhere"
+    )
 
 
 def test_categories_of_a_duplicate_are_agreed_where_another_hospital_learns_from_it():
@@ -141,13 +161,21 @@ def test_categories_of_a_duplicate_are_agreed_where_another_hospital_learns_from
 
 # -- one pair of numbers, counted from 0 or from 1 ------------------------------------------------------------------------
 
-NUMBERS = {"01": lambda at: at % 2, "12": lambda at: 1 + at % 2, "1": lambda at: 1, "2": lambda at: 2, "0123": lambda at: at % 4}
+NUMBERS = {
+    "01": lambda at: at % 2,
+    "12": lambda at: 1 + at % 2,
+    "1": lambda at: 1,
+    "2": lambda at: 2,
+    "0123": lambda at: at % 4,
+}
 
 
 @pytest.mark.parametrize("kinds", [("01", "12"), ("12", "1", "01"), ("01", "12", "2")])
 def test_a_column_of_0_and_1_beside_1_and_2_is_asked_about(kinds):
     """Before, they were numbers: a 1 was a yes at one hospital and a no at the other."""
-    refused_both_ways([hospital(x=NUMBERS[kind]) for kind in kinds], "column 'x': expected the same two numbers at all clients")
+    refused_both_ways(
+        [hospital(x=NUMBERS[kind]) for kind in kinds], "column 'x': expected the same two numbers at all clients"
+    )
     count = Declared((DeclaredColumn("x", Kind.NUMBER),))
     assert both_ways([hospital(x=NUMBERS[kind], declared=count) for kind in kinds]).columns[1].kind is Kind.NUMBER
 

@@ -40,8 +40,8 @@ def test_the_report_says_everything():
         "lab: 1 cells are -999, far from all others",
     ):
         assert part in said, part
-    values = read(GOOD.replace("ill", "2.5").replace("well", "0"), declared=Declared(label_kind="regression"))
-    assert "values: 0 to 2.5" in report(values)
+    measured = read(GOOD.replace("ill", "2.5").replace("well", "0"), declared=Declared(label_above=1.0))
+    assert "  above 1: 20 rows, 50.0%" in report(measured)
 
 
 def test_every_decision_about_a_column_names_it_and_how_to_change_it():
@@ -86,6 +86,8 @@ def test_the_command_reports_and_writes_a_schema(tmp_path):
     assert isinstance(run(tmp_path / "none.csv").exception, DataError)
     assert isinstance(run(path, "--kind", "alter").exception, ParameterError)
     assert isinstance(run(path, "--kind", "alter=magic").exception, ParameterError)
+    assert "  above 24: 15 rows" in run(path, "--label", "alter", "--label-above", "24").stdout
+    assert isinstance(run(path, "--label-above", "nan").exception, DataError)
     assert command.info.help
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from hefl_core.errors import DataError
@@ -105,18 +104,58 @@ def test_no_outcome_at_all():
         labelled(["", "NA", "?"])
 
 
-def test_regression_is_recognised_and_read_on_request():
-    text = table(line=lambda at: f"{at % 7},1.5,{at * 0.1:.1f}")
-    with pytest.raises(
-        DataError, match="expected classes .up to 50., found 40 different numbers in 40 rows; .*ask for regression"
-    ):
-        read(text)
-    found = read(text, declared=Declared(label_kind="regression"))
-    assert found.classes == () and np.allclose(found.label.values, np.arange(40) / 10)
-    assert "values for regression" in str(found.label.decision)
-    assert len(read(text, declared=Declared(label_kind="classes")).classes) == 40
-    with pytest.raises(DataError, match="numbers, for regression"):
-        read(GOOD, declared=Declared(label_kind="regression"))
+MEASURED = table(line=lambda at: f"{at % 7},1.5,{at * 0.1:.1f}")
+
+
+def cut(at, text=MEASURED, **how):
+    return read(text, declared=Declared(label_above=at, **how)).label
+
+
+def test_a_measured_label_is_recognised_and_cut_in_two_on_request():
+    with pytest.raises(DataError, match="found 40 different numbers in 40 rows; .*--label-above X"):
+        read(MEASURED)
+    found = cut(1.5)
+    assert found.classes == ("1.5 or less", "above 1.5") and found.counts.tolist() == [16, 24]
+    assert "measured, 0 to 3.9, cut at 1.5: classes 1.5 or less, above 1.5" in str(found.decision)
+    assert cut(-3).classes == ("-3 or less", "above -3") and cut(-3).counts.tolist() == [0, 40]
+    assert len(read(MEASURED, declared=Declared(label_kind="classes")).classes) == 40
+    with pytest.raises(DataError, match="numbers, to be cut at 2, found 'well'"):
+        cut(2, GOOD)
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(DataError, match="label above: expected a number"):
+            Declared(label_above=bad)
+
+
+def test_a_cut_reads_numbers_as_columns_are_read():
+    units = table(header="age;dose;sys", line=lambda at: f"{at % 7};1;{100 + at},5 mmHg")
+    assert cut(120, units).classes == ("120 mmHg or less", "above 120 mmHg") and cut(120, units).counts.tolist() == [
+        20,
+        20,
+    ]
+    percents = table(line=lambda at: f"{at % 7},1.5,{at} %")
+    assert cut(0.1, percents).counts.tolist() == [11, 29], "percents are fractions"
+    assert cut(120.5, units).counts.tolist() == [21, 19], "the number itself is not above it"
+
+
+def test_a_code_for_a_missing_value_is_on_no_side_of_the_cut():
+    coded = with_line(5, "1,1.5,-999", MEASURED)
+    with pytest.raises(DataError, match="line 5, label 'outcome': expected an outcome, found -999"):
+        cut(1.5, coded)
+    assert cut(1.5, coded, missing=("-999",), drop_unlabelled=True).counts.sum() == 39
+    present = (DeclaredColumn("outcome", present=("-999",)),)
+    assert cut(1.5, coded, columns=present).counts.tolist() == [16, 24]
+
+
+@pytest.mark.parametrize("last", ["6.1,2.5,0.5", "60,25,17"])
+def test_a_last_line_of_means_or_sums_without_a_word_is_asked_about(last):
+    """Before, its outcome was a class of its own."""
+    rows = table(line=lambda at: f"{at % 7},{at % 5},{at % 2}")
+    with pytest.raises(DataError, match="line 42, label 'outcome': expected an outcome as in the lines above"):
+        read(f"{rows}\n{last}")
+    assert len(read(f"{rows}\n{last}", declared=Declared(summary="data")).classes) == 3
+    assert read(f"{rows}\n6,2,1").classes == ("0", "1") and read(f"{rows}\n6,2,2").classes == ("0", "1", "2"), (
+        "controls"
+    )
 
 
 def test_too_many_and_unseen_classes():

@@ -259,10 +259,17 @@ def test_a_client_without_a_value_of_a_column():
     assert not encode(tables[0], agreed).features[:, 1].any() and agreed.columns[1].learnt
 
 
-def test_regression_targets_are_kept():
-    found = read(table(line=lambda at: f"{at % 7},{at % 5},{at * 0.1}"), declared=Declared(label_kind="regression"))
-    made = alone(found)
-    assert np.allclose(made.targets, found.label.values) and not made.labels.any() and len(made.labels) == 40
+def test_a_schema_cuts_the_label_where_it_was_proposed():
+    measured = table(line=lambda at: f"{at % 7},{at % 5},{at * 0.1}")
+    found = read(measured, declared=Declared(label_above=1.5))
+    schema = TableSchema.from_json(fit(found, propose(found)).to_json())
+    again = read(measured, declared=schema.declared())
+    assert schema.above == 1.5 and np.array_equal(encode(again, schema).labels, found.label.codes)
+    with pytest.raises(DataError, match=r"the agreed cut \(1.5\), found 2"):
+        schema.declared(Declared(label_above=2.0))
+    with pytest.raises(DataError, match=r"the agreed cut \(no cut\), found 2"):
+        propose(read(GOOD)).declared(Declared(label_above=2.0))
+    assert b"above" not in propose(read(GOOD)).to_json(), "other schemas keep their bytes"
 
 
 def test_a_value_far_out_of_the_agreed_scale_is_refused():
@@ -301,7 +308,7 @@ BAD = {
     "version": (damaged(version=2), "version 1, found 2"),
     "kind": (damaged(columns__0__kind="magic"), "Invalid enum value 'magic'"),
     "type": (damaged(columns__0__centre="1"), "Expected `float`"),
-    "no columns": (damaged(columns=[]), "up to 5000 columns"),
+    "no columns": (damaged(columns=[]), "1 to 5000 columns"),
     "names twice": (damaged(columns__0__name="z"), "different columns"),
     "label twice": (damaged(label="z"), "different columns"),
     "unseen": (damaged(columns__0__name="a\u202eb"), "can be seen"),

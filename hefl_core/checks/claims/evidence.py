@@ -207,7 +207,8 @@ def _largest_entries(observations: Sequence[Observation], examples_max: int) -> 
 
 def _telling_piece(vector: Vector) -> tuple[int, Vector] | None:
     """Where a piece begins that cannot occur by chance, and the piece: around the largest entry that has different ones
-    beside it. None where every such piece has too few of them. Shapes: vector (d,) to (NEEDLE_ENTRIES,)."""
+    beside it. None where every such piece has too few of them. Shapes: vector (d,) to (NEEDLE_ENTRIES,).
+    """
     for largest in np.argsort(-np.abs(vector), kind="stable")[:TRIES]:
         start = max(0, min(int(largest) - NEEDLE_ENTRIES // 2, len(vector) - NEEDLE_ENTRIES))
         piece = vector[start : start + NEEDLE_ENTRIES]

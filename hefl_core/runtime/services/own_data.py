@@ -48,7 +48,7 @@ DECLARED: Final = "declared.json"
 
 
 class OwnDeclaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a client's owner says about ``train.csv`` before round zero."""
+    """What a client's owner says about ``train.csv``: all of it before round zero, later where its label is cut."""
 
     label: str | None = None
     declared: Declared = Declared()
@@ -105,15 +105,18 @@ def read_own_data(schema: Schema, folder: Path) -> OwnData:
 
 def read_source(folder: Path) -> TableSource:
     """``train.csv`` with what its owner declares about it in ``declared.json``, if that is there. Raises: DataError."""
-    content = content_at(folder / f"{TRAIN}.csv")
+    about = _declaration(folder)
+    return TableSource(content_at(folder / f"{TRAIN}.csv"), about.label, about.declared)
+
+
+def _declaration(folder: Path) -> OwnDeclaration:
     said = folder / DECLARED
     if not said.exists():
-        return TableSource(content)
+        return OwnDeclaration()
     try:
-        about = msgspec.json.decode(content_at(said), type=OwnDeclaration)
+        return msgspec.json.decode(content_at(said), type=OwnDeclaration)
     except msgspec.MsgspecError as error:
         raise DataError(f"{DECLARED}: expected a label and declarations as JSON, found {error}; correct it") from error
-    return TableSource(content, about.label, about.declared)
 
 
 def save_table(folder: Path, source: TableSource) -> None:
@@ -199,7 +202,8 @@ def _table(path: Path, schema: Schema) -> Table:
     names = column_names(content)
     label = _label(path, names, schema)
     numbers = tuple(DeclaredColumn(name, Kind.NUMBER, keep=True) for name in schema.columns)
-    table = read_table(content, label=label, declared=Declared(numbers, label_kind="classes"))
+    above = _declaration(path.parent).declared.label_above
+    table = read_table(content, label=label, declared=Declared(numbers, label_kind="classes", label_above=above))
     for column in table.columns:
         if column.missing.any():
             line = int(table.lines[int(column.missing.argmax())])

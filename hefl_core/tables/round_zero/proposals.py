@@ -18,7 +18,7 @@ from hefl_core.tables.schema import ColumnSchema, TableSchema
 class _Label(msgspec.Struct, frozen=True, tag="label", forbid_unknown_fields=True):
     name: str
     yes_no: bool
-    classes: bool
+    above: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Form(msgspec.Struct, frozen=True, tag="column", forbid_unknown_fields=True, omit_defaults=True):
@@ -68,7 +68,7 @@ def texts(proposal: TableSchema) -> Iterator[bytes]:
 
 
 def _parts(proposal: TableSchema) -> Iterator[_Part]:
-    yield _Label(proposal.label, proposal.yes_no, bool(proposal.classes))
+    yield _Label(proposal.label, proposal.yes_no, proposal.above)
     for at, column in enumerate(proposal.columns):
         form = _Form(
             at,
@@ -104,7 +104,7 @@ def united(counted: Iterable[tuple[bytes, int]], clients: int) -> TableSchema:
         label = labels[which % len(labels)]
         chosen = sorted((some[which % len(some)] for some in forms), key=lambda form: (form.place, form.name))
         columns = tuple(form.column(tuple(sorted(categories[form.name]))) for form in chosen)
-        made.append(TableSchema(columns, label.name, classes, label.yes_no))
+        made.append(TableSchema(columns, label.name, classes, label.yes_no, above=label.above))
     return agree(made)
 
 
@@ -143,7 +143,5 @@ def _require_one_label(labels: list[_Label]) -> None:
     if len(names) > 1:
         found = listed(map(shown, names))
         raise refused("label", "one label at all clients", found, "name the label, and the column alike in all tables")
-    kinds = {label.classes for label in labels}
-    if len(kinds) != 1:
-        found = "classes at one client and values at another" if kinds else "none"
-        raise refused("label", "one kind at all clients", found, "declare the label's kind alike")
+    if not names:
+        raise refused("label", "one label at all clients", "none", "run the agreement again")

@@ -203,6 +203,20 @@ def test_a_cell_that_the_terms_do_not_provide_for_is_refused_by_line(tmp_path, l
         read_own_data(HEART, tmp_path / "data")
 
 
+def test_a_clients_measured_label_is_cut_as_its_owner_declares(tmp_path):
+    cut = Schema(("age", "pressure"), ("60.5 or less", "above 60.5"), (50.0, 120.0), (20.0, 30.0))
+    table(tmp_path / "data" / "train.csv", [f"{120 + i},{50 + i},{40 + i}" for i in range(60)])
+    with pytest.raises(DataError, match="label_above in a service's declared.json"):
+        read_own_data(cut, tmp_path / "data")
+    (tmp_path / "data" / "declared.json").write_text('{"declared": {"label_above": 60.5}}')
+    own = read_own_data(cut, tmp_path / "data")
+    labels = np.concatenate([own.train.labels, own.held_out.labels])
+    assert np.bincount(labels).tolist() == [21, 39]
+    (tmp_path / "data" / "declared.json").write_text('{"declared": {"label_above": 61}}')
+    with pytest.raises(DataError, match="expected labels among 60.5 or less, above 60.5, found '61 or less'"):
+        read_own_data(cut, tmp_path / "data")
+
+
 def test_one_class_only_is_a_client_like_another_and_one_row_is_none(tmp_path):
     table(tmp_path / "data" / "train.csv", [f"{120 + i},{50 + i},ill" for i in range(6)])
     assert set(read_own_data(HEART, tmp_path / "data").train.labels.tolist()) == {1}
