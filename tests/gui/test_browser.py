@@ -314,6 +314,33 @@ def test_six_kinds_of_files_are_read_or_refused_on_your_data(browser, address, t
     context.close()
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_three_hospitals_agree_on_where_a_measured_label_is_cut(browser, address, tmp_path, width):
+    files = [tmp_path / f"ward {at}.csv" for at in range(3)]
+    for at, path in enumerate(files):
+        lines = (f"{20 + n % 17 + at};{n % 5},5;{'ja' if n % 3 else 'nein'};{100 + n}" for n in range(60))
+        path.write_text("\n".join(["age;dose;smoker;systolic", *lines]))
+    context = new_context(browser, viewport={"width": width, "height": 900})
+    page = context.new_page()
+    page.goto(f"{address}/your_data?{SMALL}")
+    page.get_by_role("tab", name="One file for each hospital").click()
+    page.get_by_text("0 of at least 3 files.").wait_for()
+    page.get_by_role("tabpanel").locator("input[type=file]").set_input_files(list(map(str, files)))
+    page.get_by_text("--label-above X").first.wait_for()
+    page.get_by_text("How the files are read").click()
+    page.get_by_label("Cut above").fill("120")
+    page.get_by_label("Cut above").press("Enter")
+    page.get_by_text("3 hospitals agreed on 3 features from 180 rows").first.wait_for()
+    settled(page)
+    page.get_by_text("The claims, checked on round zero").click()
+    page.get_by_text("sums-confirmed").first.wait_for()
+    wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+    assert wide <= width + 1, f"the page is {wide} px wide"
+    if folder := os.environ.get("HEFL_SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/hospitals-{width}.png", full_page=True)
+    context.close()
+
+
 def exactly(found, number):
     """So many, once the last of them is there."""
     found.nth(number - 1).wait_for()
