@@ -307,8 +307,8 @@ def _whole(labels: _Array) -> npt.NDArray[np.int64]:
     labels = _finite(labels)
     if (labels != np.rint(labels)).any() or np.abs(labels).max(initial=0) > 2**53:
         at = int(np.flatnonzero((labels != np.rint(labels)) | (np.abs(labels) > 2**53))[0])
-        found = f"the measured value {float(labels[at]):g} (a regression target); nothing here trains a regression"
-        remedy = "cut it in two (--label-above X, or Cut above on the page)"
+        found = f"the measured value {float(labels[at]):g} (a regression target)"
+        remedy = "nothing here trains a regression: cut it in two (--label-above X, or Cut above on the page)"
         raise refused(f"labels, row {at} (from 0)", "a class", found, remedy)
     return labels.astype(np.int64)
 

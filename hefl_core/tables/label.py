@@ -179,7 +179,7 @@ def _refuse_measured(cells: Cells, values: npt.NDArray[np.float64] | None) -> No
     if different > MAX_CLASSES or (different > 10 and different * 2 > rows):
         raise refused(
             f"label {shown(cells.name)}",
-            f"classes (up to {MAX_CLASSES}); nothing here trains a regression",
+            f"classes (up to {MAX_CLASSES}; nothing here trains a regression)",
             f"{different} different numbers in {rows} rows",
             f"name another label column, or {_CUT}",
         )

@@ -21,8 +21,9 @@ STYLE = """<style>
 .decided { max-height: 28rem; overflow: auto; }
 .decided table { border-collapse: collapse; width: 100%; font-size: .9rem; border: 0; }
 .decided th { text-align: left; font-weight: 600; position: sticky; top: 0; background: var(--background-color, Canvas); }
-.decided th, .decided td { padding: .25rem .6rem; border: 0; vertical-align: top; overflow-wrap: anywhere;
+.decided th, .decided td { padding: .25rem .6rem; border: 0; vertical-align: top;
   border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
+.decided td { overflow-wrap: anywhere; }
 .decided td:first-child { font-weight: 600; min-width: 7rem; max-width: 16rem; }
 .decided td:nth-child(2) { white-space: nowrap; }
 .decided tr.out td:not(:last-child) { opacity: .6; }

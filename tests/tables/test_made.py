@@ -15,14 +15,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hefl_core.errors import DataError
+from hefl_core.tables.agreement import agree
 from hefl_core.tables.cells.booleans import PAIRS
 from hefl_core.tables.cells.cell import says_missing
 from hefl_core.tables.cells.dates import looks_like_a_time
 from hefl_core.tables.cells.written import written
 from hefl_core.tables.check import report
 from hefl_core.tables.declared import Kind
+from hefl_core.tables.encoding import encode
 from hefl_core.tables.schema import TableSchema, propose
-from hefl_core.tables.statistics import fit
+from hefl_core.tables.statistics import centred, fit, scaling_from, sums
 from hefl_core.tables.table import read_table
 from tests.tables.helpers import GOOD, column
 
@@ -152,6 +154,49 @@ def test_a_table_written_in_any_dialect_reads_back_equal(made, how):
     words = column(found, "word")
     if not words.missing.all():
         assert [None if code < 0 else words.categories[code] for code in words.codes] == made["word"]
+
+
+PLAIN = {
+    "separator": "|", "comma": False, "thousands": "", "encoding": "utf-8", "newline": "\n", "quoting": csv.QUOTE_ALL,
+    "missing": "", "pair": ("no", "yes"), "date": "{y:04}-{m:02}-{d:02}", "title": False, "sep_line": False, "trailing": False,
+}  # fmt: skip
+ASKED = ("in one way only", "one kind at all clients", "the same two numbers", "one way to write yes and no")
+
+
+def _rows(made, rows):
+    return {name: [made[name][row] for row in rows] for name in made}
+
+
+@settings(
+    max_examples=25,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+@given(made_tables(), st.lists(DIALECTS, min_size=3, max_size=3))
+def test_hospitals_of_any_dialects_agree_as_the_reader_of_all_rows_would(made, dialects):
+    """One table dealt to three hospitals, each with a dialect of its own: the same features, up to float32's last digits."""
+    count = len(made["y"])
+    parts = [list(range(at, count, 3)) for at in range(3)]
+    files = [_written(_rows(made, rows), how) for rows, how in zip(parts, dialects, strict=True)]
+    try:
+        agreed = agree([propose(read_table(file, label="y")) for file in files])
+    except DataError as error:
+        assert any(said in str(error) for said in ASKED), error
+        return
+    tables = [read_table(file, label="y", declared=agreed.declared()) for file in files]
+    middle = centred(agreed, sum(sums(table, agreed) for table in tables))
+    schema = scaling_from(middle, sum(sums(table, middle) for table in tables))
+    whole = read_table(_written(made, PLAIN), label="y")
+    pooled = encode(whole, fit(whole, propose(whole)))
+    names = fit(whole, propose(whole)).feature_names
+    for table, rows in zip(tables, parts, strict=True):
+        own = encode(table, schema)
+        assert [schema.classes[code] for code in own.labels] == [made["y"][row] for row in rows]
+        for at, name in enumerate(schema.feature_names):
+            if name in names:
+                expected = pooled.features[rows, names.index(name)]
+                assert np.allclose(own.features[:, at], expected, rtol=1e-5, atol=1e-5), name
 
 
 PIECES = st.sampled_from(
