@@ -41,6 +41,7 @@ from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import RunResult, with_forecast
 from hefl_core.runtime.services.one_machine import NOTE
 from hefl_core.runtime.stage import whereabouts
+from hefl_core.shown import visible
 from hefl_core.tables.declared import Declared
 from hefl_core.tables.hospitals import TABLES
 from hefl_core.tables.said import declarations, said
@@ -198,6 +199,8 @@ def run(
         write_json(json, checked.to_json())
     if checked.round_zero is not None:
         STDERR.print(str(checked.round_zero), markup=False)
+        for warning in checked.round_zero.warnings:
+            STDERR.print(visible(f"round zero: {warning}"), markup=False)
     if checked.round_zero_run is not None:
         record = checked.round_zero_run.transcript
         STDERR.print(f"round zero's record: {verify(record, pin_of(record))}", markup=False)

@@ -19,6 +19,8 @@ from hefl_core.runtime.result import RoundZeroNote, RunResult
 from hefl_core.runtime.round_zero import layout, round_zero, terms
 from hefl_core.runtime.run import Run
 from hefl_core.runtime.services.one_machine import run_strict
+from hefl_core.tables.columns import alike
+from hefl_core.tables.decision import Decision
 from hefl_core.tables.doors import CSV_DIR
 from hefl_core.tables.hospitals import TABLES
 from hefl_core.tables.round_zero.rounds import Agreed
@@ -37,6 +39,11 @@ class Agreement:
     result: RunResult
 
     @property
+    def warnings(self) -> tuple[Decision, ...]:
+        """Categories that may be one, spelt in two ways by two clients."""
+        return tuple(one for column in self.agreed.schema.learnt for one in alike(column.name, column.categories))
+
+    @property
     def note(self) -> RoundZeroNote:
         """The agreement in numbers."""
         schema, rounds = self.agreed.schema, self.result.rounds
@@ -48,6 +55,7 @@ class Agreement:
             label=schema.label,
             classes=schema.classes,
             class_rows=tuple(round(float(count)) for count in class_counts(schema, self.agreed.totals)),
+            warnings=tuple(map(str, self.warnings)),
             schema=schema.digest,
             sums=len(rounds),
             upload_per_client=sum(item.bytes.upload_per_client for item in rounds),

@@ -177,7 +177,8 @@ class TableNote:
 class RoundZeroNote:
     """What the clients agreed on before the first round.
 
-    ``class_rows``: rows of each class at all clients together. ``schema``: the agreement's digest, 64 hex digits.
+    ``class_rows``: rows of each class at all clients together. ``warnings``: categories that may be one. ``schema``: the
+    agreement's digest, 64 hex digits.
     Units: upload_per_client in bytes, over all sums; seconds of the wall clock.
     Leaks: to the result's readers, totals that every client knows and the coordinator does not.
     """
@@ -189,6 +190,7 @@ class RoundZeroNote:
     label: str
     classes: tuple[str, ...]
     class_rows: tuple[int, ...]
+    warnings: tuple[str, ...]
     schema: str
     sums: int
     upload_per_client: int

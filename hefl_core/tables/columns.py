@@ -125,7 +125,7 @@ def _learnt_from_or_not(column: Column, cells: Cells, declared: DeclaredColumn, 
             most=MOST_CATEGORIES,
         )
         return column.but(why, left_out=LeftOut.IDENTIFIER)
-    return column.warned(*_doubts(column))
+    return column.warned(*alike(name, column.categories))
 
 
 def _names_its_row(column: Column, cells: Cells) -> bool:
@@ -140,15 +140,16 @@ def _names_its_row(column: Column, cells: Cells) -> bool:
     return column.kind is Kind.NUMBER and rows > 4 and bool(column.numbers.max() - column.numbers.min() == rows - 1)
 
 
-def _doubts(column: Column) -> tuple[Decision, ...]:
+def alike(name: str, categories: tuple[str, ...]) -> tuple[Decision, ...]:
+    """A warning where two categories of a column differ in capitals only, in one table or between the clients' tables."""
     lowered: dict[str, str] = {}
-    for text in column.categories:
+    for text in categories:
         other = lowered.setdefault(text.lower(), text)
         if other != text:
             return (
                 decided(
                     "{column}: {one} and {other} differ in capitals only and are two categories; write them alike",
-                    column=column.name,
+                    column=name,
                     one=shown(other),
                     other=shown(text),
                 ),

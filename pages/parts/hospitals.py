@@ -127,6 +127,8 @@ def _agreed(agreement: Agreement) -> None:
             "not where. The coordinator saw ciphertexts of one size."
         ).format(size=f"{note.upload_per_client:,}")
     )
+    for warning in agreement.warnings:
+        st.warning(quoted(sentence(warning)), icon=":material/warning:")
     rows = [
         {_("class"): name, _("rows in all"): count} for name, count in zip(note.classes, note.class_rows, strict=True)
     ]

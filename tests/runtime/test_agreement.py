@@ -146,6 +146,21 @@ def test_hospitals_with_a_measured_label_cut_it_alike(tmp_path):
     assert read_source(tmp_path / "home") == own and own.read().label.counts.tolist() == [20, 0]
 
 
+def test_one_category_in_two_spellings_of_two_hospitals_is_said():
+    """Each table by itself is consistent: only the agreed categories show it."""
+    tables = [
+        "\n".join(["age,sex,ill", *(f"{at * n % 11},{sex[at % 2]},{at % 2}" for at in range(30))]).encode()
+        for n, sex in ((3, "fm"), (4, "FM"), (5, "fm"))
+    ]
+
+    def warned(contents):
+        held = HospitalTables.of([TableSource(content) for content in contents])
+        return agree(EXPERIMENT.but(dataset=shelf.put_tables(held), scheme="plaintext")).note.warnings
+
+    assert any("'F' and 'f' differ in capitals only" in one for one in warned(tables))
+    assert warned([one.lower() for one in tables]) == (), "the control"
+
+
 @pytest.mark.parametrize("scheme", ["bfv-lean", "ckks-lean"])
 def test_every_claim_is_checked_on_round_zero_and_fails_on_its_planted_faults(scheme):
     """Round zero's vectors are plain numbers; before, no piece of them was found that can be searched for."""

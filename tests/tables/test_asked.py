@@ -216,7 +216,19 @@ def table(cell, last="", declared=None):
 
 
 @pytest.mark.parametrize(
-    "last", ["6.1,2.5,Mean\n", "6.1,Total,0.5\n", "SD,2,1\n", "6,3,Total:\n", "Mean,1,1\nSD,2,1\nMax,3,1\n"]
+    "last",
+    [
+        "6.1,2.5,Mean\n",
+        "6.1,Total,0.5\n",
+        "SD,2,1\n",
+        "6,3,Total:\n",
+        "Mean,1,1\nSD,2,1\nMax,3,1\n",
+        "Mittelwert,2,1\n",
+        "Insgesamt,2,1\n",
+        "Mean (SD),2,1\nStandardabweichung,2,1\n",
+        "6,2,Std. Abw.\n",
+        "Ø,2,1\n",
+    ],
 )
 def test_a_total_anywhere_in_the_last_line_is_no_class(last):
     """Before, a Mean in the label's column became a third class."""

@@ -7,7 +7,8 @@ a client that restarts has lost nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Final, TypeAlias
@@ -15,6 +16,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from hefl_core.errors import DataError
 from hefl_core.tables.agreement import refuse_shifted
 from hefl_core.tables.decision import refused
 from hefl_core.tables.round_zero.dictionary import Dictionary
@@ -101,12 +103,15 @@ class AgreementRounds:
         """
         made = np.zeros(self.parameters)
         made[(round_ - 1) * self.clients + client - 1] = 1
+        with _about(client):
+            proposed = set(texts(propose(read(None))))
         if round_ == NAMES:
-            made[self.part(round_)] = self._names.write(texts(propose(read(None))))
+            made[self.part(round_)] = self._names.write(proposed)
             return made * self.unit
-        self._require_named(mean, set(texts(propose(read(None)))))
+        self._require_named(mean, proposed)
         schema = self.named(mean) if round_ == MEANS else self.middled(mean)
-        own = sums(read(schema), schema)
+        with _about(client):
+            own = sums(read(schema), schema)
         if len(own) > self.numbers:
             found = f"{len(own)} for {len(schema.learnt)} columns"
             raise refused("round zero", f"up to {self.numbers} sums", found, "take columns out of the files")
@@ -180,6 +185,15 @@ class AgreementRounds:
         if np.abs(totals - whole).max() > _EXACT:
             raise refused("round zero", "whole totals", "fractions: a client sent something else", "run it again")
         return whole
+
+
+@contextmanager
+def _about(client: int) -> Iterator[None]:
+    """What is wrong with one client's table is said with its number; what is wrong with the total is nobody's."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"table of client {client}: {error}") from error
 
 
 @lru_cache(maxsize=4)

@@ -11,10 +11,11 @@ from hefl_core.tables.declared import Declared
 from hefl_core.tables.rows.dialect import Row
 
 _TOTALS: Final = re.compile(
-    r"(grand[ -]?|sub-?)?totals?( général| generale)?|(zwischen)?summen?|sum|gesamt(summe)?|average|avg|mean|mittelwert"
-    r"|durchschnitt|moyenne|somme|totale|media|promedio"
-    r"|median|minimum|maximum|min|max|std|sd|stdev|count|anzahl|end of file|eof|ende|n ?=.*|source: .*|quelle: .*"
-    r"|\(?\d+ (rows|records|lines|zeilen)\b.*",
+    r"((grand[ -]?|sub-?)?totals?( général| generale)?|(zwischen)?summen?|sum|(gesamt|insgesamt)(summe|ergebnis)?"
+    r"|average|avg|mean|mittel(wert)?|durchschnitt|moyenne|somme|somma|suma|totale|media|promedio|ø"
+    r"|median|minimum|maximum|min|max|std|sd|stdev|std[. ] ?(dev|abw)\.?|standard ?(deviation|abweichung)|écart[- ]type"
+    r"|count|anzahl)( ?[±(].{0,20})?"
+    r"|end of file|eof|ende|n ?=.*|source: .*|quelle: .*|\(?\d+ (rows|records|lines|zeilen)\b.*",
     re.IGNORECASE,
 )
 

@@ -214,6 +214,18 @@ def test_two_classes_that_begin_with_another_number_are_asked_about(kinds, fine)
         rounds.agreed(mean)
 
 
+def test_a_table_that_does_not_fit_is_named_by_its_own_number():
+    """Before, nobody knew which of the files was meant; what is wrong with the total names no client."""
+    signs, gaps = (
+        "\n".join(["age,x,ill", *(f"{at % 9},{word(at)},{at % 2}" for at in range(30))]).encode()
+        for word in (lambda at: "+-"[at % 2], lambda at: "-")
+    )
+    with pytest.raises(DataError, match=r"^table of client 2: column 'x': expected \+ and -, as agreed"):
+        agreed([signs, gaps, signs])
+    with pytest.raises(DataError, match="^columns: expected each at all 3 clients"):
+        agreed([A, B.replace(b"dose", b"Dosis"), C])
+
+
 def test_spellings_of_one_class_are_refused_across_hospitals():
     shouting = C.replace(b"\tnon", b"\tKrank")
     whispering = A.replace(b";nein", b";krank").replace(b";ja", b";wohl")
