@@ -62,7 +62,7 @@ from hefl_core.terms.experiment import Manifest
 from hefl_core.terms.messages import Confirmation, DecryptionRequest, EncryptedSum, Receipt, RoundPlan
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Header, Position, SignedHeader
-from hefl_core.wire.fingerprint import SMALLEST_BITS, Form, Salt
+from hefl_core.wire.fingerprint import ANCHOR_BYTES, SMALLEST_BITS, Form, Salt
 
 
 def _observed(result: RunResult) -> list[Observation]:
@@ -164,6 +164,8 @@ CLAIM_ALPHA = 1e-9
 """Every run is checked: at one in a thousand, one honest run in a thousand would fail."""
 NEEDLE_ENTRIES = 8
 """Consecutive entries of a vector that make one search pattern: 32 bytes as float32, 64 as float64."""
+_LEAST_ENTRIES = 3
+"""Different entries of a piece from a smaller model; as float64 they have far more than SMALLEST_BITS."""
 NEEDLES_PER_FORM = 2
 """Pieces of each vector in each form: floats of both widths and orders, quantised, packed into words."""
 MOST_IN_EVERY_FORM = 12
@@ -202,17 +204,20 @@ def _largest_entries(observations: Sequence[Observation], examples_max: int) -> 
             start, piece = found
             for order in FLOATS:
                 name = f"{seen.client}, round {seen.position.round}, {what}, {order} at {start}"
-                yield Form("plaintext", name, piece.astype(order).tobytes(), SMALLEST_BITS)
+                data = piece.astype(order).tobytes()
+                if len(data) >= ANCHOR_BYTES:  # a model of six parameters has them as float64 only
+                    yield Form("plaintext", name, data, SMALLEST_BITS)
 
 
 def _telling_piece(vector: Vector) -> tuple[int, Vector] | None:
     """Where a piece begins that cannot occur by chance, and the piece: around the largest entry that has different ones
-    beside it. None where every such piece has too few of them. Shapes: vector (d,) to (NEEDLE_ENTRIES,).
+    beside it. None where every such piece has too few of them. Shapes: vector (d,) to (up to NEEDLE_ENTRIES,).
     """
+    size = min(NEEDLE_ENTRIES, len(vector))
     for largest in np.argsort(-np.abs(vector), kind="stable")[:TRIES]:
-        start = max(0, min(int(largest) - NEEDLE_ENTRIES // 2, len(vector) - NEEDLE_ENTRIES))
-        piece = vector[start : start + NEEDLE_ENTRIES]
-        if len(np.unique(piece[piece != 0])) >= NEEDLE_ENTRIES - 1:
+        start = max(0, min(int(largest) - size // 2, len(vector) - size))
+        piece = vector[start : start + size]
+        if len(np.unique(piece[piece != 0])) >= max(size - 1, _LEAST_ENTRIES):
             return start, piece
     return None
 

@@ -12,11 +12,12 @@ from hefl_core.checks.claims import evidence
 from hefl_core.checks.claims.claim import MIN_CONTROLS, Claim
 from hefl_core.checks.claims.evidence import NEEDLED, _check_flooding
 from hefl_core.checks.claims.ledger import LEDGER, check_claims, to_markdown
-from hefl_core.checks.claims.planted import turn_mask, unconfirm
+from hefl_core.checks.claims.planted import plant_plaintext, turn_mask, unconfirm
 from hefl_core.errors import NotChecked, ParameterError, RuntimeUnavailable
 from hefl_core.federation.client import Client
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.keys import identity, sealing
+from hefl_core.learning.shelf import put
 from hefl_core.probes import private_forms
 from hefl_core.probes.findings import PLANTED as PLANTED_IN_MEMORY
 from hefl_core.probes.findings import Blindness, Guessing, Looked
@@ -25,6 +26,7 @@ from hefl_core.probes.uniformity import Trial, Uniformity
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.result import ClaimVerdict, Finding
 from hefl_core.schemes.ring import rlwe, seal, threshold
+from hefl_core.tables.source import TableSource
 from hefl_core.terms import messages as m
 from hefl_core.terms.adaptive_bound import BoundRange
 from hefl_core.terms.dp import Mechanism
@@ -516,6 +518,25 @@ def test_a_thin_look_into_memory_is_no_look(small_result):
 def test_plaintext_is_not_called_blind():
     findings = {f.id: f for f in check_claims(run_experiment(SMALL.but(scheme="plaintext", rounds=1))).claims}
     assert findings["coordinator-blind"].verdict is ClaimVerdict.FAILS
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_the_smallest_models_have_pieces_to_search_for_or_nothing_is_claimed(columns):
+    """Before, a search for nothing was called blindness."""
+    lines = (",".join(str(at * (3 + one) % 17) for one in range(columns)) + f",{at % 2}" for at in range(40))
+    name = put(TableSource("\n".join([",".join("abc"[:columns]) + ",ill", *lines]).encode()))
+    result = run_experiment(SMALL.but(dataset=name, model="logistic", rounds=1))
+    assert finding(result, "coordinator-blind").verdict is ClaimVerdict.HOLDS
+    assert finding(plant_plaintext(result), "coordinator-blind").verdict is ClaimVerdict.FAILS
+    blank = {
+        round_: tuple(
+            replace(one, update=bytes(len(one.update)), trained=b"", before_noise=b"", applied=b"", theta=b"")
+            for one in seen
+        )
+        for round_, seen in result.observations.items()
+    }
+    found = finding(replace(result, observations=blank), "coordinator-blind")
+    assert found.verdict is ClaimVerdict.NOT_CHECKED and "too plain" in found.evidence
 
 
 # -- verdicts ---------------------------------------------------------------------------------------------------
