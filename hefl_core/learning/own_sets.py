@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -15,6 +15,8 @@ from hefl_core.learning.base import Dataset
 from hefl_core.tables.decision import Decision, refused, shown
 from hefl_core.tables.doors import NPY, NPZ, PICTURES
 from hefl_core.tables.reading import content_at
+
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +88,49 @@ class OwnSet:
     warnings: tuple[Decision, ...] = ()
 
 
-_LOCK: Final = threading.Lock()
-_SETS: Final[dict[str, OwnSet]] = {}
-_HOLDERS: Final[Counter[str]] = Counter()
+class Kept(Generic[Thing]):
+    """Things by name, counted: two sessions may hold one. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._things: dict[str, Thing] = {}
+        self._holders: Counter[str] = Counter()
+
+    def put(self, name: str, thing: Thing) -> str:
+        """Keep it once more, as it is now. Returns its name."""
+        with self._lock:
+            self._things[name] = thing
+            self._holders[name] += 1
+        return name
+
+    def known(self, name: str) -> Thing | None:
+        """What was put under this name, or None."""
+        with self._lock:
+            return self._things.get(name)
+
+    def forget(self, name: str) -> bool:
+        """Take it down once. Returns whether it is gone."""
+        with self._lock:
+            self._holders[name] -= 1
+            if self._holders[name] > 0:
+                return False
+            del self._holders[name]
+            self._things.pop(name, None)
+            return True
+
+
+_SETS: Final = Kept[OwnSet]()
 
 
 def put(source: GivenSource) -> str:
     """Read and keep it until it is forgotten as often as it was put. Returns its name. Raises: DataError."""
     found = source.read()
-    name = found.dataset.name
-    with _LOCK:
-        _SETS.setdefault(name, found)
-        _HOLDERS[name] += 1
-    return name
+    return _SETS.put(found.dataset.name, found)
 
 
 def known(name: str) -> OwnSet | None:
     """What was given under this name, or None: a party that holds no data knows none."""
-    with _LOCK:
-        return _SETS.get(name)
+    return _SETS.known(name)
 
 
 def find(name: str) -> OwnSet:
@@ -120,13 +146,7 @@ def find(name: str) -> OwnSet:
 
 def forget(name: str) -> bool:
     """Take it down once. Returns whether it is gone."""
-    with _LOCK:
-        _HOLDERS[name] -= 1
-        if _HOLDERS[name] > 0:
-            return False
-        del _HOLDERS[name]
-        _SETS.pop(name, None)
-        return True
+    return _SETS.forget(name)
 
 
 def _path_and_mark(text: str) -> tuple[Path, str | None]:

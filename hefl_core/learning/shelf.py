@@ -6,7 +6,6 @@ A table is read once where a user gives it, and put here; the experiment carries
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from hefl_core.errors import DataError
 from hefl_core.learning import own_sets
 from hefl_core.learning.base import Dataset, Examples, Scaling
+from hefl_core.learning.own_sets import Kept
 from hefl_core.learning.split import HELD_OUT_PART, split_indices
 from hefl_core.tables.decision import Decision, listed, refused, shown
 from hefl_core.tables.declared import Declared
@@ -43,9 +43,8 @@ class ShelvedTable:
     warnings: tuple[Decision, ...]
 
 
+_SHELF: Final = Kept[ShelvedTable]()
 _LOCK: Final = threading.Lock()
-_SHELF: Final[dict[str, ShelvedTable]] = {}
-_HOLDERS: Final[Counter[str]] = Counter()
 _SETS: Final[dict[str, HospitalTables]] = {}
 
 
@@ -62,16 +61,12 @@ def put(source: TableSource) -> str:
     found = known(name)
     # how its label was found is said as this source has it
     shelved = _shelved(name, source, table) if found is None else replace(found, source=source, table=table)
-    with _LOCK:
-        _SHELF[name] = shelved
-        _HOLDERS[name] += 1
-    return name
+    return _SHELF.put(name, shelved)
 
 
 def known(name: str) -> ShelvedTable | None:
     """The table of this name, or None: a party that holds no data knows none."""
-    with _LOCK:
-        return _SHELF.get(name)
+    return _SHELF.known(name)
 
 
 def find(name: str) -> ShelvedTable:
@@ -87,13 +82,7 @@ def find(name: str) -> ShelvedTable:
 
 def forget(name: str) -> bool:
     """Take a table down that was put once more. Returns whether it is gone."""
-    with _LOCK:
-        _HOLDERS[name] -= 1
-        if _HOLDERS[name] > 0:
-            return False
-        del _HOLDERS[name]
-        _SHELF.pop(name, None)
-        return True
+    return _SHELF.forget(name)
 
 
 def resolve(

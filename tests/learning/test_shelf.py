@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hefl_core.errors import DataError
 from hefl_core.learning import shelf
 from hefl_core.learning.datasets import load_dataset
+from hefl_core.learning.own_sets import Kept
 from hefl_core.learning.split import split_indices
 from hefl_core.tables.declared import Declared, DeclaredColumn, Kind
 from hefl_core.tables.said import declarations, said
@@ -22,8 +23,7 @@ from tests.tables.kinds import CITIES, GAPS, KINDS, PLAIN, cell, made, outcome
 @pytest.fixture(autouse=True)
 def bare(monkeypatch):
     """Each test has a shelf of its own."""
-    monkeypatch.setattr(shelf, "_SHELF", {})
-    monkeypatch.setattr(shelf, "_HOLDERS", type(shelf._HOLDERS)())
+    monkeypatch.setattr(shelf, "_SHELF", Kept())
 
 
 def put(content, **how):
@@ -49,7 +49,7 @@ def test_every_kind_is_read_rightly_or_refused_with_what_to_do(kind):
     if case.refused:
         with pytest.raises(DataError, match=case.refused) as caught:
             put(case.content, **how)
-        assert "; " in str(caught.value) and not shelf._SHELF
+        assert "; " in str(caught.value) and not shelf._SHELF._things
         return
     found = put(case.content, **how)
     assert equal(found.dataset, put(case.same_as).dataset)
