@@ -1,19 +1,22 @@
 """The application: `streamlit run app.py`. Pages appear when their file exists; the common parts are in the frame.
 
-The server imports this file once, for :data:`app`. Each rerun of a browser's session runs it as a script, for :func:`draw`.
+The server imports this file once, for :data:`app`, and with it what takes seconds to import, so that no visitor waits for
+that. Each rerun of a browser's session runs it as a script, for :func:`draw`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import streamlit as st
 from starlette.middleware import Middleware
+from streamlit.runtime.pages_manager import PagesManager
 
 from hefl_core.ops.host_names import HostNames, NamedOnly
 
-if __name__ == "__main__":  # not in the server: the first import of pages must be a session's (pages/__init__.py)
+if __name__ == "__main__":  # not in the server: the components of pages/ register with the runtime of a session
     from pages.parts import frame, walk_bar
     from pages.parts.i18n import _
 
@@ -100,6 +103,11 @@ def draw() -> None:
 if __name__ == "__main__":
     draw()
 else:
+    for heavy in ("hefl_core.app.session", "hefl_core.app.report"):
+        import_module(heavy)
+    PagesManager.uses_pages_directory = (
+        False  # until st.navigation has run, a folder pages/ is listed by its file names
+    )
     app = st.App(
         __file__, middleware=[Middleware(NamedOnly, names=HostNames.here(st.get_option("server.address") or ""))]
     )

@@ -6,6 +6,7 @@ The same record from five seats, a search frame by frame, membership in the data
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -78,7 +79,7 @@ def page() -> None:
     st.markdown(
         _(
             "What can be computed from what each party sees? The same attack runs in every seat; a seat decides only what it is "
-            "given. FL: federated learning, updates in plain. HE: homomorphic encryption, updates encrypted."
+            "given."
         )
     )
     predictions.section("attack")
@@ -121,21 +122,27 @@ def _seats(dataset: str) -> None:
     except HeflError as error:
         frame.explain(error)
         return
-    st.markdown(_verdict(rates))
     draw = figures.portraits if row.side else figures.card
+    if predictions.awaited("attack"):
+        st.markdown(_("What each seat computes appears when the question is answered. This is the record itself:"))
+        row = replace(row, portraits=row.portraits[:1])
+        chart(draw(row, dark=frame.dark()), key=f"attack:{dataset}:record", config={"displayModeBar": False})
+        return
+    st.markdown(_verdict(rates))
     chart(draw(row, dark=frame.dark()), key=f"attack:{dataset}:row", config={"displayModeBar": False})
-    st.markdown(figures.portraits_caption(row, rates))
+    st.markdown(figures.portraits_caption(row, rates, _))
     if dataset == PATIENTS:
         st.markdown(
             _("Read from the plain update, in the table's own units: **{values}** (diagnosis: {label}).").format(
-                values=figures.raw_values(row), label=row.label
+                values=figures.raw_values(row, _), label=row.label
             )
         )
     st.markdown(
         _(
-            "dB (decibel) says how close a guess comes: above {same:.0f} dB it is the record. A record is named when it is the "
-            "likest to the guess of {crowd} candidates. One record proves nothing: a blind guess names one in {crowd}, so the rate "
-            "is over {crowd} records, with its 95 % interval."
+            "FL: federated learning, updates in plain. HE: homomorphic encryption, updates encrypted. dB (decibel) says how "
+            "close a guess comes: above {same:.0f} dB it is the record. A record is named when it is the likest to the guess of "
+            "{crowd} candidates. One record proves nothing: a blind guess names one in {crowd}, so the rate is over {crowd} "
+            "records, with its 95 % interval."
         ).format(same=MATCH_DB, crowd=CROWD)
     )
     st.markdown(
@@ -219,7 +226,7 @@ def _search() -> None:
                 frame.explain(error)
                 return
         chart(figures.animation(film, dark=frame.dark()), key="attack:film")
-        st.markdown(figures.animation_caption(film))
+        st.markdown(figures.animation_caption(film, _))
     if search == five_seats.PICTURES:
         _pictures_measured()
 
@@ -233,8 +240,8 @@ def _pictures_measured() -> None:
             "is luck and no protection. Encryption leaves a blind guess. Measured by `{command}`."
         ).format(command=found.command)
     )
-    st.plotly_chart(figures.pictures_measured(found.rates, dark=frame.dark()), key="attack:pictures")
-    st.markdown(figures.pictures_caption(found.rates))
+    chart(figures.pictures_measured(found.rates, dark=frame.dark()), key="attack:pictures")
+    st.markdown(figures.pictures_caption(found.rates, _))
 
 
 # -- members ---------------------------------------------------------------------------------------------------------
@@ -266,7 +273,7 @@ def _members() -> None:
         )
     )
     chart(figures.roc(found, names, dark=frame.dark()), key="attack:roc")
-    st.markdown(figures.roc_caption(found, names))
+    st.markdown(figures.roc_caption(found, names, _))
     st.markdown(
         _(
             "AUC (area under the curve): shown a member and a stranger, how often the attack picks the member; 0.50 is a coin, 1 "
@@ -296,7 +303,7 @@ def _more() -> None:
             found = _curves(across, dataset, frame.experiment().seed)
         chart(figures.curves(found, label, dark=frame.dark()), key=f"attack:curve:{across}")
         st.markdown("  \n".join(_nothing_from(one, label) for one in found))
-        st.markdown(figures.curves_caption(found, across))
+        st.markdown(figures.curves_caption(found, across, _))
     st.markdown(
         _(
             "**Noise has two bars to clear.** Does it stop *this* attack from naming its record more often than a blind guess? And "
@@ -306,7 +313,7 @@ def _more() -> None:
     with st.spinner(_("Dealing, training and attacking …")):
         levels = _noised(dataset, frame.experiment().seed)
     chart(figures.two_bars(levels, dark=frame.dark()), key="attack:noise")
-    st.markdown(figures.two_bars_caption(levels))
+    st.markdown(figures.two_bars_caption(levels, _))
 
 
 def _nothing_from(curve: Curve, label: str) -> str:

@@ -19,7 +19,7 @@ from hefl_core.runtime.result import with_forecast
 from hefl_core.schemes.presets import PRESETS
 from pages.parts import frame, noted, run_progress
 from pages.parts.chart import chart
-from pages.parts.i18n import _
+from pages.parts.i18n import _, numeral
 
 OFFERED = (
     *(name for name, preset in PRESETS.items() if not preset.insecure and preset.family != "paillier"),
@@ -73,10 +73,10 @@ def page() -> None:
 def _head(said: Forecast) -> None:
     """The forecast in four numbers."""
     cells = st.columns(4)
-    cells[0].metric(_("Upload of one client, forecast"), figures.nbytes(said.bytes_up), border=True)
-    cells[1].metric(_("Upload against plain float32, forecast"), f"{said.expansion:.2f} ×", border=True)
-    cells[2].metric(_("Download of one client, forecast"), figures.nbytes(said.bytes_down), border=True)
-    cells[3].metric(_("Encryption CPU, everybody, forecast"), f"{1000 * said.cpu.total:.0f} ms", border=True)
+    cells[0].metric(_("Upload of one client, forecast"), numeral(figures.nbytes(said.bytes_up)), border=True)
+    cells[1].metric(_("Upload against plain float32, forecast"), numeral(f"{said.expansion:.2f} ×"), border=True)
+    cells[2].metric(_("Download of one client, forecast"), numeral(figures.nbytes(said.bytes_down)), border=True)
+    cells[3].metric(_("Encryption CPU, everybody, forecast"), numeral(f"{1000 * said.cpu.total:.0f} ms"), border=True)
     st.caption(
         _(
             "Forecast of one round: {scheme}, {custody}, {clients} clients, {d} parameters. Bytes are computed from the messages' "
@@ -225,14 +225,14 @@ def _schemes(parameters: int) -> None:
         )
     )
     chart(figures.schemes(said, what, dark=frame.dark()), key="costs:side")
-    st.caption(figures.schemes_caption(said))
+    st.caption(figures.schemes_caption(said, _))
     left, right = st.columns(2, gap="large")
     by_d = [costs.with_model_size(chosen, name) for name in names]
     by_k = [costs.with_cohort(chosen, name, parameters) for name in names]
     for column, lines, of in ((left, by_d, "d"), (right, by_k, "K")):
         with column:
             chart(figures.growth(lines, what, of, dark=frame.dark()), key=f"costs:growth:{of}")
-            st.caption(figures.growth_caption(lines, what, of))
+            st.caption(figures.growth_caption(lines, what, of, _))
 
 
 def _fits(name: str) -> bool:
@@ -290,7 +290,7 @@ def _selective() -> None:
     with st.spinner(_("Reading records from what is left open …")):
         leaks = _leaks(dataset, scheme)
     chart(figures.selective(leaks, dark=frame.dark()), key="costs:leaks")
-    st.caption(figures.selective_caption(leaks))
+    st.caption(figures.selective_caption(leaks, _))
 
 
 if __name__ == "__main__":  # Streamlit runs a page under this name; other pages import from it

@@ -99,29 +99,29 @@ def _answer(result: RunResult | None) -> None:
 def _row(claim: Claim, finding: Finding | None, result: RunResult | None) -> None:
     with st.container(border=True, key=f"claim-{claim.id}"):
         planted = _planted(claim)
-        left, right = st.columns([84, 16], vertical_alignment="center")
         plain = plain_sentences().get(claim.id)
-        left.markdown(f"{_badge(claim, planted or finding, result)} **{plain or _(claim.sentence)}**")
+        st.markdown(f"{_badge(claim, planted or finding, result)} **{plain or _(claim.sentence)}**")
         shown = planted or finding
         seat = _("seen from: {seat}").format(seat=claim.seat)
         said = f"`{claim.id}` · {seat} · {claim.source}" + (f"  \n{quoted(shown.evidence)}" if shown else "")
         board = frame.audience() == "stakeholder"
         if board:
-            with left.expander(_("Precise words and evidence")):
+            with st.expander(_("Precise words and evidence")):
                 st.markdown(f"{_(claim.sentence)}  \n{said}")
         else:
-            left.caption(f"{_(claim.sentence)}  \n{said}" if plain else said)
-        if planted is not None:
-            right.button(_("Take it back"), on_click=_take_back, args=(claim,), key=f"plant-{claim.id}")
-        elif finding is not None and result is not None and finding.verdict is not ClaimVerdict.NOT_CHECKED:
-            for number, control in enumerate(claim.controls[: 1 if board else None]):
-                right.button(
-                    _("Plant a fault") if board else _("Plant fault {number}").format(number=number + 1),
-                    on_click=_plant,
-                    args=(claim, result, number),
-                    key=f"plant-{claim.id}" + (f"-{number + 1}" if number else ""),
-                    help=control.__doc__,
-                )
+            st.caption(f"{_(claim.sentence)}  \n{said}" if plain else said)
+        with st.container(horizontal=True, gap="small"):
+            if planted is not None:
+                st.button(_("Take it back"), on_click=_take_back, args=(claim,), key=f"plant-{claim.id}")
+            elif finding is not None and result is not None and finding.verdict is not ClaimVerdict.NOT_CHECKED:
+                for number, control in enumerate(claim.controls[: 1 if board else None]):
+                    st.button(
+                        _("Plant a fault") if board else _("Plant fault {number}").format(number=number + 1),
+                        on_click=_plant,
+                        args=(claim, result, number),
+                        key=f"plant-{claim.id}" + (f"-{number + 1}" if number else ""),
+                        help=control.__doc__,
+                    )
 
 
 def _badge(claim: Claim, finding: Finding | None, result: RunResult | None) -> str:

@@ -20,8 +20,8 @@ from hefl_core.schemes.paillier.by_hand import LARGEST_PRIME, ByHand
 from hefl_core.schemes.presets import LIMIT_2024
 from hefl_core.schemes.registry import load_preset
 from pages.parts import frame, html
-from pages.parts.chart import chart, in_words
-from pages.parts.i18n import _
+from pages.parts.chart import chart
+from pages.parts.i18n import _, numeral
 from pages.parts.quoting import quoted
 
 LENGTH = 2410
@@ -162,7 +162,7 @@ def _looks() -> None:
     with left:
         st.markdown("**" + _("Its residues against chance") + "**")
         chart(figures.residues(cipher, plain, dark=dark), key="looks:residues")
-        st.caption(figures.residues_caption(cipher, plain))
+        st.caption(figures.residues_caption(cipher, plain, _))
     with right:
         st.markdown("**" + _("What lies where before encryption") + "**")
         _where(name)
@@ -173,11 +173,11 @@ def _looks() -> None:
     for column, title, vector in ((one, _("first"), both.first), (other, _("second"), both.second)):
         words = specimen.residues(sample.specimen, vector)
         column.caption(title)
-        column.plotly_chart(in_words(figures.byte_heat(words, bits, dark=dark)), key=f"looks:{title}")
-        column.caption(figures.heat_caption(words, bits))
+        chart(figures.byte_heat(words, bits, dark=dark), key=f"looks:{title}", on=column)
+        column.caption(figures.heat_caption(words, bits, _))
     plaintext.caption(_("the update itself, entry by entry"))
-    plaintext.plotly_chart(in_words(figures.update_heat(sample.update, dark=dark)), key="looks:plain")
-    plaintext.caption(figures.twice_caption(both))
+    chart(figures.update_heat(sample.update, dark=dark), key="looks:plain", on=plaintext)
+    plaintext.caption(figures.twice_caption(both, _))
 
 
 def _where(name: str) -> None:
@@ -191,7 +191,7 @@ def _where(name: str) -> None:
         return
     chart(figures.word_bits(found, dark=dark), key="looks:bits")
     chart(figures.block_words(found, dark=dark), key="looks:words")
-    st.caption(figures.layout_caption(found))
+    st.caption(figures.layout_caption(found, _))
 
 
 # -- until it breaks ---------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def _wears() -> None:
     with st.spinner(_("Adding until it breaks, under a throw-away key …")):
         found = _wear(name)
     chart(figures.wear(found, dark=frame.dark()), key="wear:picture")
-    st.caption(figures.wear_caption(found))
+    st.caption(figures.wear_caption(found, _))
     st.info(
         _(
             "Nothing in a round comes near: the preset refuses sums past its head-room before the noise matters, and a decryption "
@@ -266,7 +266,7 @@ def _explorer() -> None:
     with right:
         table = precision.security(degree, primes)
         chart(figures.security(table, dark=frame.dark()), key="explore:security")
-        st.caption(figures.security_caption(table))
+        st.caption(figures.security_caption(table, _))
         try:
             if family == "bfv":
                 preset = precision.explored_bfv(degree, primes, plain, fields, width, terms)
@@ -281,13 +281,13 @@ def _performance(preset: precision.Explored) -> None:
     found = precision.performance(preset)
     st.success(_("Safe by every rule that the shipped presets obey."), icon=":material/check:")
     cells = st.columns(3)
-    cells[0].metric(_("Bytes per parameter"), f"{found.bytes_per_parameter:.2f}", border=True)
-    cells[1].metric(_("One block"), f"{found.block:,} B", border=True)
-    cells[2].metric(_("Largest error of the sum"), f"{found.error:.2g}", border=True)
+    cells[0].metric(_("Bytes per parameter"), numeral(f"{found.bytes_per_parameter:.2f}"), border=True)
+    cells[1].metric(_("One block"), numeral(f"{found.block:,} B"), border=True)
+    cells[2].metric(_("Largest error of the sum"), numeral(f"{found.error:.2g}"), border=True)
     cells = st.columns(3)
-    cells[0].metric(_("Encrypt a block"), f"{found.encrypt:,.0f} µs", border=True)
-    cells[1].metric(_("Add two blocks"), f"{found.add:,.0f} µs", border=True)
-    cells[2].metric(_("Decrypt a block"), f"{found.decrypt:,.0f} µs", border=True)
+    cells[0].metric(_("Encrypt a block"), numeral(f"{found.encrypt:,.0f} µs"), border=True)
+    cells[1].metric(_("Add two blocks"), numeral(f"{found.add:,.0f} µs"), border=True)
+    cells[2].metric(_("Decrypt a block"), numeral(f"{found.decrypt:,.0f} µs"), border=True)
     st.caption(_("Measured just now on this machine with a throw-away key; a plain float32 takes 4 bytes."))
 
 

@@ -24,7 +24,7 @@ from hefl_core.terms.experiment import Experiment
 from pages import one_round
 from pages.parts import frame, html, labels, noted, run_progress
 from pages.parts.frame import DEFAULT
-from pages.parts.i18n import _
+from pages.parts.i18n import _, numeral
 from pages.parts.quoting import in_html, quoted
 from pages.parts.stepper import stepper
 
@@ -492,7 +492,7 @@ def _sizes(sizes: Sizes) -> str:
     most = max(value for _label, value, _colour in rows)
     bars = "".join(
         f'<b>{in_html(label)}</b><i style="background:{colour};width:{html.log_share(value, most):.0f}%"></i>'
-        f"<span>{value:,} B</span>"
+        f"<span>{numeral(f'{value:,} B')}</span>"
         for label, value, colour in rows
     )
     return f'<div class="sizes">{bars}</div><div class="note">{in_html(_("bars on a logarithmic scale"))}</div>'

@@ -21,7 +21,7 @@ from hefl_core.figures import attacks as figures
 from hefl_core.terms.experiment import Experiment
 from pages.attack import encrypting_scheme, own_clients, result_of
 from pages.parts import frame, labels, noted, predictions
-from pages.parts.chart import chart, in_words
+from pages.parts.chart import chart
 from pages.parts.i18n import _
 from pages.parts.quoting import quoted
 
@@ -227,8 +227,8 @@ def _steal() -> None:
         st.success(_("No update opened. {note}").format(note=found.note))
     if found.evidence:
         one, other = st.columns(2)
-        one.plotly_chart(in_words(figures.key(found, dark=frame.dark())), key="limits:key")
-        other.plotly_chart(in_words(figures.opened(found, dark=frame.dark())), key="limits:opened")
+        chart(figures.key(found, dark=frame.dark()), key="limits:key", on=one)
+        chart(figures.opened(found, dark=frame.dark()), key="limits:opened", on=other)
 
 
 # -- the tampering desk ----------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from hefl_core.federation.remarks import hold_out_remark, mean_remark
 from hefl_core.figures import training
 from hefl_core.learning.partition import label_table
 from hefl_core.runtime.client_home import dealt_data
+from hefl_core.runtime.result import RunResult
 from hefl_core.schemes.presets import PRESETS
 from hefl_core.terms.experiment import Experiment
 from pages.parts import frame, noted
@@ -46,7 +47,33 @@ def page() -> None:
         schemes = st.multiselect(_("Encrypted by"), QUICK, default, max_selections=4, key="lab:schemes")
         st.toggle(_("Each client alone"), True, key="lab:alone")
         st.toggle(_("All data in one place"), True, key="lab:centralised")
+        st.toggle(_("Differential privacy"), False, key="lab:dp")
         pressed = st.button(_("Train"), type="primary", icon=":material/play_arrow:", key="lab:train")
+    try:
+        _privacy(chosen)
+        curves = st.container()
+        _dealt(chosen)
+    except HeflError as error:
+        frame.explain(error)
+        return
+    with curves:
+        _trained(chosen, tuple(schemes), pressed=pressed)
+
+
+def _trained(chosen: Experiment, schemes: tuple[str, ...], *, pressed: bool) -> None:
+    """The curves of this session's comparison, which a short one begins by itself."""
+    if pressed or ("comparison" not in st.session_state and _is_short(chosen)):
+        _begin(schemes)
+    comparison: Comparison | None = st.session_state.get("comparison")
+    if comparison is None:
+        st.info(_("Press Train: plain FedAvg first, then the same training under encryption, with the same seed."))
+        return
+    frame.older(comparison.experiment, _noised(chosen), besides=("scheme", "custody", "trainer", "min_cohort"))
+    show(comparison)
+
+
+def _dealt(chosen: Experiment) -> None:
+    """Below the curves: with which settings they came, and who has which labels. Raises: DataError, ParameterError."""
     st.caption(
         _("Rounds: {rounds}; clients: {clients}; {model}; labels {skew}. Change it in the sidebar.").format(
             rounds=chosen.rounds,
@@ -55,20 +82,8 @@ def page() -> None:
             skew=_skew(chosen),
         )
     )
-    try:
-        partition(chosen)
-        _privacy(chosen)
-    except HeflError as error:
-        frame.explain(error)
-        return
-    if pressed or ("comparison" not in st.session_state and _is_short(chosen)):
-        _begin(tuple(schemes))
-    comparison: Comparison | None = st.session_state.get("comparison")
-    if comparison is None:
-        st.info(_("Press Train: plain FedAvg first, then the same training under encryption, with the same seed."))
-        return
-    frame.older(comparison.experiment, _noised(chosen), besides=("scheme", "custody", "trainer", "min_cohort"))
-    show(comparison)
+    partition(chosen)
+    noted.say([mean_remark(_noised(chosen))])
 
 
 def _is_short(chosen: Experiment) -> bool:
@@ -93,15 +108,12 @@ def _begin(schemes: tuple[str, ...]) -> None:
 
 
 def _privacy(chosen: Experiment) -> None:
-    """The switch for differential privacy, and its guarantee. Raises: ParameterError."""
+    """Where differential privacy is on: its numbers, and its guarantee. Raises: ParameterError."""
+    if not st.session_state["lab:dp"]:
+        return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.toggle(_("Differential privacy"), False, key="lab:dp")
-        if not st.session_state["lab:dp"]:
-            noted.say([mean_remark(chosen)])
-            return
         st.number_input(_("Clip to norm"), 0.01, 100.0, 1.0, key="lab:clip")
         st.number_input(_("Noise on the sum, in clips"), 0.01, 20.0, 1.0, key="lab:noise")
-    noted.say([mean_remark(_noised(chosen))])
     mechanism = _noised(chosen).mechanism
     if mechanism is not None:
         st.caption(mechanism.guarantee(chosen.rounds).sentence)
@@ -179,12 +191,13 @@ def _pictures(comparison: Comparison, measure: training.Measure, against: traini
     if not lines:
         return
     _answer(comparison, lines)
-    chart(training.curves(lines, measure, against, dark=frame.dark()), key="lab:curves")
-    st.caption(training.caption(lines, measure))
+    left, right = st.columns([3, 2])
+    chart(training.curves(lines, measure, against, dark=frame.dark()), key="lab:curves", on=left)
+    right.markdown("**" + _("The difference to plain FedAvg") + "**")
+    chart(training.differences(lines, measure, dark=frame.dark()), key="lab:differences", on=right)
+    st.caption(training.caption(lines, measure, _))
     for name, result in comparison.results.items():
         noted.warn(name, result.signs)
-    st.markdown("**" + _("The difference to plain FedAvg") + "**")
-    chart(training.differences(lines, measure, dark=frame.dark()), key="lab:differences")
     _beside_accuracy(lines, dealt_data(comparison.experiment).dataset.classes)
 
 
@@ -202,6 +215,7 @@ def _answer(comparison: Comparison, lines: list[training.Curve]) -> None:
                     plain=f"{one.control:.1%}",
                     gap=f"{one.gap:.1%}",
                 )
+                + _within(comparison.results[one.name])
             )
     alone = training.alone_beats_together(lines)
     if alone is not None:
@@ -211,6 +225,17 @@ def _answer(comparison: Comparison, lines: list[training.Curve]) -> None:
                 "the worst client alone reaches {worst}, and nobody knows beforehand which client will be the best."
             ).format(best=f"{alone.best:.1%}", together=f"{alone.together:.1%}", worst=f"{alone.worst:.1%}")
         )
+
+
+def _within(result: RunResult) -> str:
+    """The largest error of a decrypted mean beside its stated bound; empty where a round has none."""
+    errors = [(one.max_abs_error, one.error_bound) for one in result.rounds]
+    measured = [(error, bound) for error, bound in errors if error is not None and bound is not None]
+    if not measured:
+        return ""
+    return " " + _("Largest error of a decrypted mean: {error:.2g}; stated bound: {bound:.2g}.").format(
+        error=max(error for error, _bound in measured), bound=max(bound for _error, bound in measured)
+    )
 
 
 def _beside_accuracy(lines: list[training.Curve], classes: tuple[str, ...]) -> None:

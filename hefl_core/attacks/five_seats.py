@@ -41,7 +41,6 @@ class Portrait:
     values: Doubles
     psnr: float
     rank: int
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -124,17 +123,11 @@ def five_seats(
     if not 0 <= record < len(lab.data.train):
         raise DataError(f"record: expected 0..{len(lab.data.train) - 1}, found {record}; choose another")
     victim, crowd = _dealt(lab, record)
-    details = {
-        PLAIN: "reads the update",
-        COORDINATOR: f"reads {scheme} bytes",
-        CLIENT: f"reads the mean of {clients}",
-        NOISED: f"reads the update + noise {noise:g}",
-    }
     first = victim.features[0].astype(np.float64)
-    portraits = [Portrait("private", first, scoring.BEST_DB, 1, "the record")]
+    portraits = [Portrait("private", first, scoring.BEST_DB, 1)]
     for name, setting in settings.items():
         view, truth = Lab(setting).trial(record, examples=victim)
-        portraits.append(_portrait(name, view, truth, crowd, details[name]))
+        portraits.append(_portrait(name, view, truth, crowd))
     restore = lab.data.scaling.restore if lab.data.scaling else lambda values: np.asarray(values, np.float64)
     raw = tuple(restore(portrait.values.astype(np.float32)) for portrait in portraits)
     label = lab.data.classes[int(victim.labels[0])]
@@ -171,7 +164,7 @@ def naming_rate(setting: Setting, records: int = CROWD, name: str = "") -> SeatR
     for record in range(records):
         victim, crowd = _dealt(lab, record)
         view, truth = lab.trial(record, examples=victim)
-        found.append(_portrait(name, view, truth, crowd, ""))
+        found.append(_portrait(name, view, truth, crowd))
     return SeatRate(
         name or setting.seat, np.array([one.psnr for one in found]), np.array([float(one.rank) for one in found])
     )
@@ -192,13 +185,13 @@ def naming_rates(
     return tuple(naming_rate(setting, records, name) for name, setting in settings.items())
 
 
-def _portrait(name: str, view: View, truth: Truth, crowd: Examples, detail: str) -> Portrait:
+def _portrait(name: str, view: View, truth: Truth, crowd: Examples) -> Portrait:
     """The seat's guess nearest to the first record (batches give several guesses)."""
     agreed = record_leak.records(view)
     guesses = agreed if len(agreed) else record_leak.best_record(view)
     target = truth.examples.features[0].astype(np.float64)
     best = max(guesses, key=lambda guess: scoring.psnr(guess, target))
-    return Portrait(name, best, scoring.psnr(best, target), scoring.rank(best, crowd.features), detail)
+    return Portrait(name, best, scoring.psnr(best, target), scoring.rank(best, crowd.features))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from hefl_core.attacks.result import AttackResult
 from hefl_core.attacks.scoring import MATCH_DB
 from hefl_core.attacks.trials import CROWD
 from hefl_core.attacks.view import Doubles
-from hefl_core.figures.style import COLOURS, figure, label, line
+from hefl_core.figures.style import COLOURS, Say, figure, label, line
 
 GREY = "Greys_r"
 FEW = 2
@@ -31,6 +31,12 @@ PICTURED = {
 }
 """Case of attacks/rates.py → what is changed against the first."""
 TITLES = {"private": "private", "plain FL": "plain FL", "coordinator": "HE coordinator", "client": "decrypted mean"}
+READS = {
+    "plain FL": "reads the update",
+    "coordinator": "reads the ciphertext",
+    "client": "reads the mean",
+    "with noise": "reads the update with noise",
+}
 
 
 def portraits(row: SeatRow, *, dark: bool = False) -> go.Figure:
@@ -50,29 +56,37 @@ def portraits(row: SeatRow, *, dark: bool = False) -> go.Figure:
     return picture
 
 
-def portraits_caption(row: SeatRow, rates: Sequence[SeatRate]) -> str:
+def portraits_caption(row: SeatRow, rates: Sequence[SeatRate], say: Say = str) -> str:
     """The picture in a sentence: this record's PSNR, and over many records how often each seat names its record.
 
     One record's place is left out: among 100 candidates it is the first by luck alone once in a hundred times.
     """
     of = {rate.seat: rate for rate in rates}
+    sentence = say("{seat} ({reads}): {psnr:.0f} dB; over {records} records: {rate}")
     said = [
-        f"{_title(one)} ({one.detail}): {one.psnr:.0f} dB; over {of[one.seat].records} records: {rate_words(of[one.seat])}"
+        sentence.format(
+            seat=say(_title(one)),
+            reads=say(READS[one.seat]),
+            psnr=one.psnr,
+            records=of[one.seat].records,
+            rate=rate_words(of[one.seat], say),
+        )
         for one in row.portraits
         if one.seat in of
     ]
-    return ". ".join(said) + f". A blind guess names 1 in {CROWD}."
+    return ". ".join(said) + say(". A blind guess names 1 in {crowd}.").format(crowd=CROWD)
 
 
-def rate_words(rate: SeatRate) -> str:
+def rate_words(rate: SeatRate, say: Say = str) -> str:
     """How often a record is named, with its interval.
 
     >>> rate_words(SeatRate("plain FL", np.full(100, 9.7), np.repeat([1.0, 2.0], [75, 25])))
     'median 10 dB, named among 100: 75 % (66 to 82 %)'
     """
     low, high = rate.interval
-    named = f"{100 * rate.named:.0f} % ({100 * low:.0f} to {100 * high:.0f} %)"
-    return f"median {rate.psnr:.0f} dB, named among {CROWD}: {named}"
+    return say("median {psnr:.0f} dB, named among {crowd}: {named:.0f} % ({low:.0f} to {high:.0f} %)").format(
+        psnr=rate.psnr, crowd=CROWD, named=100 * rate.named, low=100 * low, high=100 * high
+    )
 
 
 def _title(one: Portrait) -> str:
@@ -119,10 +133,11 @@ def card(row: SeatRow, *, most: int = 30, dark: bool = False) -> go.Figure:
     return picture
 
 
-def raw_values(row: SeatRow, *, most: int = 4) -> str:
+def raw_values(row: SeatRow, say: Say = str, *, most: int = 4) -> str:
     """The first measurements that the coordinator of plain FL reads, in the table's own units."""
     at = [portrait.seat for portrait in row.portraits].index("plain FL")
-    return ", ".join(f"{name} {value:.4g}" for name, value in list(zip(row.names, row.raw[at], strict=True))[:most])
+    read = list(zip(row.names, row.raw[at], strict=True))[:most]
+    return "; ".join(say("{name} {value:.4g}").format(name=say(name), value=value) for name, value in read)
 
 
 def pictures_measured(rates: Mapping[str, MeasuredRate], *, dark: bool = False) -> go.Figure:
@@ -141,16 +156,22 @@ def pictures_measured(rates: Mapping[str, MeasuredRate], *, dark: bool = False) 
     return picture
 
 
-def pictures_caption(rates: Mapping[str, MeasuredRate]) -> str:
+def pictures_caption(rates: Mapping[str, MeasuredRate], say: Say = str) -> str:
     """The picture in a sentence."""
     said = []
     for case, name in PICTURED.items():
         near, named = rates[f"pictures: {case}"], rates[f"pictures named: {case}"]
-        low, high = 100 * named.low, 100 * named.high
         said.append(
-            f"{name}: {100 * named.value:.0f} % ({low:.0f} to {high:.0f} %) of {named.trials}, {near.value:.0f} dB on average"
+            say("{name}: {named:.0f} % ({low:.0f} to {high:.0f} %) of {trials}, {psnr:.0f} dB on average").format(
+                name=say(name),
+                named=100 * named.value,
+                low=100 * named.low,
+                high=100 * named.high,
+                trials=named.trials,
+                psnr=near.value,
+            )
         )
-    return "; ".join(said) + f". A blind guess names 1 in {CROWD}. Bars: 95 %."
+    return "; ".join(said) + say(". A blind guess names 1 in {crowd}.").format(crowd=CROWD) + say(" Bars: 95 %.")
 
 
 def animation(film: Film, *, dark: bool = False) -> go.Figure:
@@ -209,12 +230,19 @@ def animation(film: Film, *, dark: bool = False) -> go.Figure:
     return picture
 
 
-def animation_caption(film: Film) -> str:
+def animation_caption(film: Film, say: Say = str) -> str:
     """The picture in a sentence: from where to where. A place among candidates is luck too, so one record's is not said."""
     first, last = film.psnr[0], film.psnr[-1]
-    course = f"{first:.0f} dB at the start, {last:.0f} dB at the end"
-    ends = "the record" if last > MATCH_DB else "not the record"
-    return f"{len(film.frames)} frames of the search: {course}; above {MATCH_DB:.0f} dB it is the record: here {ends}."
+    return say(
+        "{frames} frames of the search: {first:.0f} dB at the start, {last:.0f} dB at the end; above {same:.0f} dB it is the "
+        "record: here {ends}."
+    ).format(
+        frames=len(film.frames),
+        first=first,
+        last=last,
+        same=MATCH_DB,
+        ends=say("the record") if last > MATCH_DB else say("not the record"),
+    )
 
 
 def square(values: Doubles, side: int) -> Doubles:
@@ -241,13 +269,15 @@ def roc(results: Sequence[AttackResult], names: Sequence[str], *, dark: bool = F
     return picture
 
 
-def roc_caption(results: Sequence[AttackResult], names: Sequence[str]) -> str:
+def roc_caption(results: Sequence[AttackResult], names: Sequence[str], say: Say = str) -> str:
     """The picture in a sentence."""
     said = [
-        f"{name} AUC {r.value:.2f} ({r.low:.2f} to {r.high:.2f}, {r.trials} members)"
+        say("{name} AUC {value:.2f} ({low:.2f} to {high:.2f}, {trials} members)").format(
+            name=name, value=r.value, low=r.low, high=r.high, trials=r.trials
+        )
         for r, name in zip(results, names, strict=True)
     ]
-    return "; ".join(said) + ". A coin has 0.50. After Carlini 2022."
+    return "; ".join(said) + say(". A coin has {coin:.2f}. After Carlini 2022.").format(coin=0.5)
 
 
 def curves(found: Sequence[Curve], across: str, *, dark: bool = False) -> go.Figure:
@@ -280,14 +310,18 @@ def curves(found: Sequence[Curve], across: str, *, dark: bool = False) -> go.Fig
     return picture
 
 
-def curves_caption(found: Sequence[Curve], letter: str) -> str:
+def curves_caption(found: Sequence[Curve], letter: str, say: Say = str) -> str:
     """The picture in a sentence."""
-    parts = []
+    parts, point = [], say("{letter} = {at}: {value:.2f}")
     for one in found:
-        said = ", ".join(f"{letter} = {at}: {result.value:.2f}" for at, result in zip(one.at, one.results, strict=True))
-        parts.append(f"{one.name}: {said}")
-    guessed = ", ".join(f"{one.name} {one.chance[-1]:.2f}" for one in found)
-    return "; ".join(parts) + f". Bars: 95 %. Dotted, by guessing: {guessed}."
+        said = [
+            point.format(letter=letter, at=at, value=result.value)
+            for at, result in zip(one.at, one.results, strict=True)
+        ]
+        parts.append(f"{say(one.name)}: {', '.join(said)}")
+    guessed = [say("{name} {value:.2f}").format(name=say(one.name), value=one.chance[-1]) for one in found]
+    dotted = say(" Dotted, by guessing: {guessed}.").format(guessed=", ".join(guessed))
+    return "; ".join(parts) + "." + say(" Bars: 95 %.") + dotted
 
 
 def two_bars(found: Sequence[Noised], *, dark: bool = False) -> go.Figure:
@@ -309,11 +343,18 @@ def two_bars(found: Sequence[Noised], *, dark: bool = False) -> go.Figure:
     return picture
 
 
-def two_bars_caption(found: Sequence[Noised]) -> str:
+def two_bars_caption(found: Sequence[Noised], say: Say = str) -> str:
     """The picture in a sentence."""
-    said = [f"noise {one.level:g}: {rate_words(one.rate)}, ε = {one.epsilon:.3g}" for one in found]
+    said = [
+        say("noise {level:g}: {rate}, ε = {epsilon:.3g}").format(
+            level=one.level, rate=rate_words(one.rate, say), epsilon=one.epsilon
+        )
+        for one in found
+    ]
     guessing = float(np.mean([one.result.prior for one in found]))
-    return "; ".join(said) + f". Guessing: {guessing:.0f} dB, 1 in {CROWD}; {found[0].rate.records} records a bar."
+    return "; ".join(said) + say(". Guessing: {guessing:.0f} dB, 1 in {crowd}; {records} records a bar.").format(
+        guessing=guessing, crowd=CROWD, records=found[0].rate.records
+    )
 
 
 def key(result: AttackResult, *, shown: int = 64, dark: bool = False) -> go.Figure:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from hefl_core.figures.style import COLOURS, figure, line
+from hefl_core.figures.style import COLOURS, Say, figure, line
 from hefl_core.measure.precision import Security, Wear
 from hefl_core.measure.specimen import Twice, Uniformity, WordLayout
 from hefl_core.schemes.base import Vector
@@ -45,14 +45,16 @@ def update_heat(update: Vector, *, dark: bool = False) -> go.Figure:
     return heat(0.5 + update / (2 * most), dark=dark)
 
 
-def heat_caption(words: Residues, bits: int) -> str:
+def heat_caption(words: Residues, bits: int, say: Say = str) -> str:
     """The picture in a sentence."""
     full = bits // 8
     raw = np.ascontiguousarray(words.reshape(-1), dtype="<u8").view(np.uint8).reshape(-1, 8)[:, :full]
     _, count = np.unique(raw, return_counts=True)
     share = count / count.sum()
     entropy = float(-np.sum(share * np.log2(share)))
-    return f"{raw.size:,} bytes (the {full} full ones of each residue): {entropy:.3f} of 8 bits of entropy per byte."
+    return say(
+        "{size:,} bytes (the {full} full ones of each residue): {entropy:.3f} of 8 bits of entropy per byte."
+    ).format(size=raw.size, full=full, entropy=entropy)
 
 
 def residues(cipher: Uniformity, plain: Uniformity, *, dark: bool = False) -> go.Figure:
@@ -72,19 +74,29 @@ def residues(cipher: Uniformity, plain: Uniformity, *, dark: bool = False) -> go
     return picture
 
 
-def residues_caption(cipher: Uniformity, plain: Uniformity) -> str:
+def residues_caption(cipher: Uniformity, plain: Uniformity, say: Say = str) -> str:
     """The picture in a sentence, with the Kolmogorov-Smirnov numbers."""
-    verdict = "no difference from uniform is found" if cipher.looks_uniform else "they differ from uniform"
-    return (
-        f"Kolmogorov-Smirnov distance from uniform: {cipher.distance:.4f} for {cipher.count:,} residues (p = {cipher.p_value:.2f}: "
-        f"{verdict}), {plain.distance:.3f} for the update's {plain.count:,} entries (p {_p(plain.p_value)})."
+    return say(
+        "Kolmogorov-Smirnov distance from uniform: {distance:.4f} for {count:,} residues (p = {p:.2f}: {verdict}), "
+        "{its_distance:.3f} for the update's {its_count:,} entries (p {its_p})."
+    ).format(
+        distance=cipher.distance,
+        count=cipher.count,
+        p=cipher.p_value,
+        verdict=say("no difference from uniform is found" if cipher.looks_uniform else "they differ from uniform"),
+        its_distance=plain.distance,
+        its_count=plain.count,
+        its_p=_p(plain.p_value),
     )
 
 
-def twice_caption(found: Twice) -> str:
+def twice_caption(found: Twice, say: Say = str) -> str:
     """The pictures in a sentence."""
-    alike = "decrypt to the same numbers" if found.equal_plaintexts else "decrypt to different numbers"
-    return f"{found.equal:,} of {found.residues:,} residues are equal, and yet both {alike}."
+    return say(
+        "{equal:,} of {residues:,} residues are equal, and yet both decrypt to the same numbers."
+        if found.equal_plaintexts
+        else "{equal:,} of {residues:,} residues are equal, and both decrypt to different numbers."
+    ).format(equal=found.equal, residues=found.residues)
 
 
 def word_bits(found: WordLayout, *, dark: bool = False) -> go.Figure:
@@ -126,11 +138,11 @@ def _strip(parts: list[tuple[str, int]], title: str, *, dark: bool) -> go.Figure
     return picture
 
 
-def layout_caption(found: WordLayout) -> str:
+def layout_caption(found: WordLayout, say: Say = str) -> str:
     """Both pictures in a sentence."""
     bits = ", ".join(f"{name} {width}" for name, width in found.bits)
-    words = ", ".join(f"{count:,} × {name}" for name, count in found.words)
-    return f"One {found.unit}, in bits: {bits}. The first block: {words}."
+    words = ", ".join(say("{count:,} × {name}").format(count=count, name=name) for name, count in found.words)
+    return say("One {unit}, in bits: {bits}. The first block: {words}.").format(unit=found.unit, bits=bits, words=words)
 
 
 def wear(found: Wear, *, dark: bool = False) -> go.Figure:
@@ -171,13 +183,19 @@ def wear(found: Wear, *, dark: bool = False) -> go.Figure:
     return picture
 
 
-def wear_caption(found: Wear) -> str:
+def wear_caption(found: Wear, say: Say = str) -> str:
     """The picture in a sentence."""
     first, last = found.independent[0], found.independent[-1]
-    text = f"{found.unit}: {first.bits:.1f} fresh, {last.bits:.1f} after {last.terms} different terms"
+    text = say("{unit}: {fresh:.1f} fresh, {left:.1f} after {terms} different terms").format(
+        unit=say(found.unit), fresh=first.bits, left=last.bits, terms=last.terms
+    )
     if found.breaks_at is None:
-        return f"{text}; added to itself it still decrypts at {found.doubled[-1].terms:,} terms."
-    return f"{text}; added to itself it breaks at {found.breaks_at:,} terms, the preset refuses more than {found.head_room}."
+        end = say("; added to itself it still decrypts at {terms:,} terms.").format(terms=found.doubled[-1].terms)
+    else:
+        end = say("; added to itself it breaks at {terms:,} terms, the preset refuses more than {most}.").format(
+            terms=found.breaks_at, most=found.head_room
+        )
+    return text + end
 
 
 def security(found: Security, *, dark: bool = False) -> go.Figure:
@@ -196,11 +214,15 @@ def security(found: Security, *, dark: bool = False) -> go.Figure:
     return picture
 
 
-def security_caption(found: Security) -> str:
+def security_caption(found: Security, say: Say = str) -> str:
     """The picture in a sentence."""
-    said = "within both tables: at least 128 bits" if found.fits else "beyond a table: less than 128 bits, refused"
-    return (
-        f"{found.used} bits used; allowed {found.limit_2024} (eprint 2024/463) and {found.limit_2018} (2018): {said}."
+    return say("{used} bits used; allowed {now} (eprint 2024/463) and {before} (2018): {verdict}.").format(
+        used=found.used,
+        now=found.limit_2024,
+        before=found.limit_2018,
+        verdict=say(
+            "within both tables: at least 128 bits" if found.fits else "beyond a table: less than 128 bits, refused"
+        ),
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import plotly.graph_objects as go
 
 from hefl_core.attacks.selective import Leak
-from hefl_core.figures.style import COLOURS, MOST_LINES, figure, line
+from hefl_core.figures.style import COLOURS, MOST_LINES, Say, figure, line
 from hefl_core.measure.costs import Bill, Growth
 from hefl_core.measure.forecast import Forecast, PhaseSeconds
 
@@ -35,9 +35,7 @@ def phases(said: PhaseSeconds, came: PhaseSeconds | None, *, dark: bool = False)
     return picture
 
 
-def phases_caption(
-    said: PhaseSeconds, came: PhaseSeconds | None, off: float | None, say: Callable[[str], str] = str
-) -> str:
+def phases_caption(said: PhaseSeconds, came: PhaseSeconds | None, off: float | None, say: Say = str) -> str:
     """The picture in a sentence; ``say`` translates its template."""
     if came is None or off is None:
         return say("Forecast: {said} of CPU per round for the encryption, all parties together.").format(
@@ -66,7 +64,7 @@ def payers(bills: Sequence[Bill], *, dark: bool = False) -> go.Figure:
     return picture
 
 
-def payers_caption(client: Bill, coordinator: Bill, say: Callable[[str], str] = str) -> str:
+def payers_caption(client: Bill, coordinator: Bill, say: Say = str) -> str:
     """The picture in a sentence; ``say`` translates its template."""
     return say(
         "Per round: one client sends {sent}, receives {received}, computes {cpu}; the coordinator sends {its_sent}, receives "
@@ -102,10 +100,15 @@ def schemes(said: Sequence[Forecast], what: Literal["bytes", "cpu"], *, dark: bo
     return picture
 
 
-def schemes_caption(said: Sequence[Forecast]) -> str:
+def schemes_caption(said: Sequence[Forecast], say: Say = str) -> str:
     """The picture in a sentence."""
-    parts = [f"{one.scheme} {_per_parameter(one, 'bytes'):.3g} B ({one.expansion:.2g} × float32)" for one in said]
-    return "Upload per parameter: " + ", ".join(parts) + "."
+    parts = [
+        say("{scheme} {size:.3g} B ({times:.2g} × float32)").format(
+            scheme=one.scheme, size=_per_parameter(one, "bytes"), times=one.expansion
+        )
+        for one in said
+    ]
+    return say("Upload per parameter: {parts}.").format(parts="; ".join(parts))
 
 
 def growth(
@@ -131,14 +134,19 @@ def growth(
     return picture
 
 
-def growth_caption(lines: Sequence[Growth], what: Literal["bytes", "cpu"], of: Literal["d", "K"]) -> str:
+def growth_caption(
+    lines: Sequence[Growth], what: Literal["bytes", "cpu"], of: Literal["d", "K"], say: Say = str
+) -> str:
     """The picture in a sentence: each line's last value."""
     said = [
-        f"{one.scheme} {nbytes(one.bytes_up[-1]) if what == 'bytes' else _ms(one.cpu_seconds[-1])}"
+        say("{scheme} {cost}").format(
+            scheme=one.scheme, cost=nbytes(one.bytes_up[-1]) if what == "bytes" else _ms(one.cpu_seconds[-1])
+        )
         for one in lines
         if one.at
     ]
-    return f"At {of} = {max(one.at[-1] for one in lines if one.at):,}: {', '.join(said)}." if said else ""
+    most = max((one.at[-1] for one in lines if one.at), default=0)
+    return say("At {of} = {most:,}: {costs}.").format(of=of, most=most, costs="; ".join(said)) if said else ""
 
 
 def selective(leaks: Sequence[Leak], *, dark: bool = False) -> go.Figure:
@@ -167,16 +175,26 @@ def selective(leaks: Sequence[Leak], *, dark: bool = False) -> go.Figure:
     return picture
 
 
-def selective_caption(leaks: Sequence[Leak]) -> str:
+def selective_caption(leaks: Sequence[Leak], say: Say = str) -> str:
     """The picture in a sentence: the smallest share that stops the naming of records, and its bytes."""
     by_share = [leak for leak in leaks if leak.what.startswith("most sensitive")]
     nothing, everything = by_share[0], by_share[-1]
     partial = by_share[1]
-    return (
-        f"{partial.encrypted:.0%} of the entries encrypted, the most sensitive ones: {nbytes(partial.nbytes)}, the record comes "
-        f"back at {partial.psnr:.0f} dB and {partial.named:.0%} are named among {partial.crowd}. Everything encrypted: "
-        f"{nbytes(everything.nbytes)}, {everything.psnr:.0f} dB, which is an average record. Nothing: "
-        f"{nbytes(nothing.nbytes)}, {nothing.psnr:.0f} dB. {everything.trials} records of one update each."
+    return say(
+        "{share:.0%} of the entries encrypted, the most sensitive ones: {size}, the record comes back at {psnr:.0f} dB and "
+        "{named:.0%} are named among {crowd}. Everything encrypted: {whole}, {average:.0f} dB, which is an average record. "
+        "Nothing: {open}, {read:.0f} dB. {trials} records of one update each."
+    ).format(
+        share=partial.encrypted,
+        size=nbytes(partial.nbytes),
+        psnr=partial.psnr,
+        named=partial.named,
+        crowd=partial.crowd,
+        whole=nbytes(everything.nbytes),
+        average=everything.psnr,
+        open=nbytes(nothing.nbytes),
+        read=nothing.psnr,
+        trials=everything.trials,
     )
 
 

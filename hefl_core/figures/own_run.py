@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from hefl_core.attacks.result import AttackResult
 from hefl_core.figures.attacks import GREY, as_pictures, square
-from hefl_core.figures.style import figure, label, line
+from hefl_core.figures.style import Say, figure, label, line
 
 MOST_FEATURES = 30
 
@@ -64,10 +64,14 @@ def nearest_row(
     return picture
 
 
-def nearest_caption(results: Sequence[AttackResult], names: Sequence[str]) -> str:
+def nearest_caption(results: Sequence[AttackResult], names: Sequence[str], say: Say = str) -> str:
     """The picture in a sentence."""
     said = []
     for result, name in zip(results, names, strict=True):
         records, quality = int(result.array("recovered")[:, 0].min()), float(result.array("psnr")[0])
-        said.append(f"{name}: {quality:.0f} dB at best, from an update taken for {records} records")
-    return "; ".join(said) + ". Above 30 dB it is the record."
+        said.append(
+            say("{name}: {quality:.0f} dB at best, from an update taken for {records} records").format(
+                name=name, quality=quality, records=records
+            )
+        )
+    return "; ".join(said) + say(". Above 30 dB it is the record.")

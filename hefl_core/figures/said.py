@@ -21,4 +21,37 @@ SAID = (
     "Forecast: {said} of CPU per round for the encryption, all parties together; measured: {came}; off by {off}.",
     "Per round: one client sends {sent}, receives {received}, computes {cpu}; the coordinator sends {its_sent}, receives "
     "{its_received}, computes {its_cpu}.",
+    "{seat} ({reads}): {psnr:.0f} dB; over {records} records: {rate}", ". A blind guess names 1 in {crowd}.",
+    "median {psnr:.0f} dB, named among {crowd}: {named:.0f} % ({low:.0f} to {high:.0f} %)",
+    "reads the update", "reads the ciphertext", "reads the mean", "reads the update with noise",
+    "{name}: {named:.0f} % ({low:.0f} to {high:.0f} %) of {trials}, {psnr:.0f} dB on average", " Bars: 95 %.",
+    "fresh model, one picture", "mean of 5 clients", "encrypted", "2 pictures", "4 pictures", "8 pictures", "5 steps",
+    "trained 5 passes",
+    "{frames} frames of the search: {first:.0f} dB at the start, {last:.0f} dB at the end; above {same:.0f} dB it is the "
+    "record: here {ends}.", "the record", "not the record",
+    "{name} AUC {value:.2f} ({low:.2f} to {high:.2f}, {trials} members)",
+    ". A coin has {coin:.2f}. After Carlini 2022.", "records", "membership", "imprint",
+    "records, by guessing", "membership, by guessing", "imprint, by guessing",
+    " Dotted, by guessing: {guessed}.", "noise {level:g}: {rate}, ε = {epsilon:.3g}",
+    ". Guessing: {guessing:.0f} dB, 1 in {crowd}; {records} records a bar.",
+    "Upload per parameter: {parts}.", "At {of} = {most:,}: {costs}.",
+    "{share:.0%} of the entries encrypted, the most sensitive ones: {size}, the record comes back at {psnr:.0f} dB and "
+    "{named:.0%} are named among {crowd}. Everything encrypted: {whole}, {average:.0f} dB, which is an average record. "
+    "Nothing: {open}, {read:.0f} dB. {trials} records of one update each.",
+    "{size:,} bytes (the {full} full ones of each residue): {entropy:.3f} of 8 bits of entropy per byte.",
+    "Kolmogorov-Smirnov distance from uniform: {distance:.4f} for {count:,} residues (p = {p:.2f}: {verdict}), "
+    "{its_distance:.3f} for the update's {its_count:,} entries (p {its_p}).",
+    "no difference from uniform is found", "they differ from uniform",
+    "{equal:,} of {residues:,} residues are equal, and yet both decrypt to the same numbers.",
+    "{equal:,} of {residues:,} residues are equal, and both decrypt to different numbers.",
+    "One {unit}, in bits: {bits}. The first block: {words}.",
+    "{unit}: {fresh:.1f} fresh, {left:.1f} after {terms} different terms",
+    "; added to itself it still decrypts at {terms:,} terms.",
+    "; added to itself it breaks at {terms:,} terms, the preset refuses more than {most}.",
+    "{used} bits used; allowed {now} (eprint 2024/463) and {before} (2018): {verdict}.",
+    "within both tables: at least 128 bits", "beyond a table: less than 128 bits, refused",
+    "Nothing is trained yet.", "{measure} after the last round: {values}.", "balanced accuracy", "average precision", "loss",
+    "{name}: {quality:.0f} dB at best, from an update taken for {records} records", ". Above 30 dB it is the record.",
+    "accuracy - plain", "CPU seconds per round, all parties", "upload of one client, bytes", "clients K",
+    "named among 100", "record read, PSNR in dB", "most sensitive entries", "one layer",
 )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import plotly.graph_objects as go
 
 from hefl_core.evaluation import ClassMetrics
-from hefl_core.figures.style import COLOURS, MOST_LINES, figure, label, line
+from hefl_core.figures.style import COLOURS, MOST_LINES, Say, figure, label, line
 from hefl_core.learning.partition import LabelTable
 
 Against = Literal["round", "megabytes", "seconds"]
@@ -182,10 +182,16 @@ def differences(lines: Sequence[Curve], measure: Measure, *, dark: bool = False)
     return picture
 
 
-def caption(lines: Sequence[Curve], measure: Measure) -> str:
+def caption(lines: Sequence[Curve], measure: Measure, say: Say = str) -> str:
     """The picture in one sentence: the last value of each line."""
-    said = [f"{one.name} {getattr(one.points[-1], measure):.3f}" for one in lines if one.points]
-    return f"{_words(measure)} after the last round: {', '.join(said)}." if said else "Nothing is trained yet."
+    said = [
+        say("{name} {value:.3f}").format(name=say(one.name), value=getattr(one.points[-1], measure))
+        for one in lines
+        if one.points
+    ]
+    if not said:
+        return say("Nothing is trained yet.")
+    return say("{measure} after the last round: {values}.").format(measure=say(_words(measure)), values="; ".join(said))
 
 
 def labels(table: LabelTable, *, dark: bool = False) -> go.Figure:

@@ -235,4 +235,4 @@ def _picture(name: str, results: list[AttackResult], called: list[str], experime
             else drawn.nearest_row(results, called, data.feature_names, dark=dark)
         )
         chart(picture, key="own-run:nearest")
-        st.caption(drawn.nearest_caption(results, called))
+        st.caption(drawn.nearest_caption(results, called, _))

@@ -10,7 +10,7 @@ from hefl_core.checks.blindness.examination import require_encryption
 from hefl_core.errors import HeflError
 from hefl_core.probes.findings import Blindness
 from pages.parts import frame, run_progress
-from pages.parts.i18n import _
+from pages.parts.i18n import _, numeral
 from pages.parts.quoting import quoted
 
 LAST_LOOK, LAST_FULL, AFTER_RUN = "blind:look", "blind:full", "blind:after-run"
@@ -148,7 +148,7 @@ def _show(found: Blindness, title: str) -> None:
         (_("planted and found"), _("{n} of {all}").format(n=found.controls_found, all=len(found.controls))),
     )
     for column, (label, value) in zip(st.columns(len(cells)), cells, strict=True):
-        column.metric(label, value)
+        column.metric(label, numeral(value))
     st.markdown(
         _(
             "Searched: {kinds}. Looked into {looked}. {messages} messages with {fields} fields were held against a list of what "

@@ -596,7 +596,14 @@ def _ray_fragment(every: float | None) -> None:
 _STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 2.4rem 2rem 2rem; max-width: 1680px; }
 .st-key-history, .st-key-access { display: none; }
-.st-key-walk-question p { font-size: 1.15rem; }
+.st-key-walk-question p { font-size: 1.15rem; line-height: 1.25; }
+@media (min-width: 1000px) {
+  .st-key-walk-bar { flex-wrap: nowrap !important; }
+  .st-key-walk-bar > :has(.st-key-walk-question) { flex-shrink: 1; min-width: 0; }
+}
+[data-testid="stMetricLabel"], [data-testid="stMetricLabel"] :is(div, p) {
+  white-space: normal !important; overflow: visible !important;
+}
 .st-key-seats [data-testid="stButtonGroup"] button { padding: .1rem .55rem; }
 .st-key-seats [data-testid="stButtonGroup"] button p { font-size: .8rem; }
 .st-key-walk-bar { min-height: 2.4rem; }
@@ -630,6 +637,7 @@ _PRESENTER = """<style>
 html { font-size: 20px; }
 [data-testid="stMain"] [data-testid="stWidgetLabel"] p { font-size: .92rem; }
 [data-testid="stMain"] button p { font-size: .92rem; }
+.st-key-seats [data-testid="stButtonGroup"] button { padding: .1rem .38rem; }
 [data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], [data-testid="stExpandSidebarButton"],
 [data-testid="stHeader"] { display: none !important; }
 [data-testid="stMainBlockContainer"] { padding: .6rem 2rem 1rem; max-width: none; }

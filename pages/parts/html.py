@@ -14,7 +14,7 @@ from hefl_core.figures.thing import SAMPLE_VALUES, Private, Thing
 from hefl_core.runtime.result import ClaimVerdict, Finding
 from pages.parts import labels
 from pages.parts.frame import dark
-from pages.parts.i18n import _
+from pages.parts.i18n import _, numeral
 from pages.parts.quoting import in_html, quoted
 
 BLUE, ORANGE, GREEN, VERMILLION, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9"
@@ -52,7 +52,7 @@ table.know tr.me td { box-shadow: 0 0 0 1.5px currentColor inset; }
 
 def facts(pairs: Sequence[tuple[str, str]]) -> str:
     """Label and value, line by line."""
-    rows = "".join(f"<b>{in_html(_(label))}</b><span>{in_html(value)}</span>" for label, value in pairs)
+    rows = "".join(f"<b>{in_html(_(label))}</b><span>{in_html(numeral(value))}</span>" for label, value in pairs)
     return f'<div class="facts">{rows}</div>'
 
 
@@ -86,7 +86,7 @@ def strip(values: Sequence[float]) -> str:
 
 def private(vector: Private) -> str:
     """The plaintext that this seat knows, in numbers and as a strip."""
-    some = ", ".join(f"{value:+.4f}" for value in vector.values[:4])
+    some = numeral("; ".join(f"{value:+.4f}" for value in vector.values[:4]))
     what = (
         _("Δ of {who}, {n} examples").format(who=labels.party(vector.client).lower(), n=vector.examples)
         if vector.of == "update"
@@ -118,17 +118,21 @@ def matrix(found: Matrix, seat: str) -> str:
     secrets = [secret for secret in found.secrets if secret.kind != "records"]
     name = labels.column if len(secrets) <= MOST_IN_WORDS else labels.symbol
     head = "".join(f'<th title="{in_html(labels.secret(secret))}">{in_html(name(secret))}</th>' for secret in secrets)
-    rows = "".join(_row(found, name, secrets, mine=name == seat) for name in found.seats)
+    named, states = [(secret, labels.secret(secret)) for secret in secrets], labels.states()
+    rows = "".join(_row(found, name, named, states, mine=name == seat) for name in found.seats)
     corner = f'<th class="seat corner">{in_html(_("Seat"))}</th>'
     return f'<table class="know" data-sent="{found.sent}"><tr>{corner}{head}</tr>{rows}</table>'
 
 
-def _row(found: Matrix, seat: str, secrets: Sequence[Secret], *, mine: bool) -> str:
-    cells = "".join(_cell(found, seat, secret) for secret in secrets)
-    return f'<tr class="{"me" if mine else ""}"><th class="seat">{in_html(labels.party(seat))}</th>{cells}</tr>'
+def _row(
+    found: Matrix, seat: str, secrets: Sequence[tuple[Secret, str]], states: Mapping[str, str], *, mine: bool
+) -> str:
+    who = labels.party(seat)
+    cells = "".join(_cell(found, seat, secret, f"{who}: {name}", states) for secret, name in secrets)
+    return f'<tr class="{"me" if mine else ""}"><th class="seat">{in_html(who)}</th>{cells}</tr>'
 
 
-def _cell(found: Matrix, seat: str, secret: Secret) -> str:
+def _cell(found: Matrix, seat: str, secret: Secret, what: str, states: Mapping[str, str]) -> str:
     cell = found.cell(seat, secret.name)
     leak = found.leaks(seat, secret)
     colour, strength = {
@@ -142,10 +146,10 @@ def _cell(found: Matrix, seat: str, secret: Secret) -> str:
     if leak:
         colour, strength = VERMILLION, 75
     glyph = f"{cell.have}/{cell.need}" if cell.state is State.SHARE else _GLYPHS[cell.state]
-    why = labels.states()[cell.state.value]
+    why = states[cell.state.value]
     if cell.evidence:
         why += _(" (from message {n})").format(n=", ".join(str(number) for number in cell.evidence[:6]))
-    title = f"{labels.party(seat)}: {labels.secret(secret)}: {why}"
+    title = f"{what}: {why}"
     return (
         f'<td data-cell="{in_html(seat)}|{in_html(secret.name)}|{cell.state.value}" title="{in_html(title)}" '
         f'style="background:color-mix(in srgb,{colour} {strength}%,transparent)">{glyph}</td>'
@@ -173,7 +177,7 @@ def caption(found: Matrix, seat: str) -> str:
     """The matrix row of a seat, as a sentence with its numbers."""
     others = [s for s in found.secrets if s.kind == "update" and s.owner not in parties_in(seat)]
     readable = sum(found.cell(seat, secret.name).state.readable for secret in others)
-    return _("After {sent} messages, {seat} can read {n} of {of} other parties' updates.").format(
+    return _("Messages so far: {sent}. {seat} can read {n} of {of} other parties' updates.").format(
         sent=found.sent, seat=labels.party(seat), n=readable, of=len(others)
     )
 

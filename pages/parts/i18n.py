@@ -5,14 +5,52 @@ from __future__ import annotations
 import gettext
 import io
 import os
+import re
+import string
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
+from babel import Locale, UnknownLocaleError
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
 _FOLDER = Path(__file__).parents[2] / "locale"
+_NUMBER = re.compile(r"(?<![\w.,])(?:0|[1-9]\d*)(?:,\d{3})*(?:\.\d+)?(?![\w,]*\.?\d)")
+_QUANTITY = re.compile(rf"[<≈+−-]? ?{_NUMBER.pattern} ?(?:B|[kMG]B|[mµ]?s|%|×|dB)?")
+
+
+class _Filled(string.Formatter):
+    """Fills the fields of a text. Numbers, and quantities that come as text ("68.9 kB"), are written as ``marks`` says."""
+
+    def __init__(self, marks: dict[int, str]) -> None:
+        self._marks = marks
+
+    def format_field(self, value: Any, spec: str) -> Any:
+        text = format(value, spec)
+        number = not isinstance(value, str) or _QUANTITY.fullmatch(value)
+        return _NUMBER.sub(lambda found: found[0].translate(self._marks), text) if number else text
+
+
+class _Text(str):
+    """A translated text: the numbers that are filled in are written as its language writes them."""
+
+    __slots__ = ("language",)
+    language: str
+
+    def format(self, *args: object, **fields: object) -> str:
+        return _Filled(_marks(self.language)).vformat(self, args, fields)
+
+
+@lru_cache(maxsize=8)
+def _marks(language: str) -> dict[int, str]:
+    """What this language writes for the decimal point and for the comma between thousands; empty where it is the same."""
+    try:
+        signs = Locale.parse(language.replace("-", "_")).number_symbols["latn"]
+    except (UnknownLocaleError, ValueError):
+        return {}
+    return {ord(mark): sign for mark, sign in ((".", signs["decimal"]), (",", signs["group"])) if mark != sign}
 
 
 @lru_cache(maxsize=8)
@@ -45,8 +83,25 @@ def language() -> str:
 
 
 def _(text: str) -> str:
-    """Translate a text into the language of the interface."""
-    return _translation(language()).gettext(text)
+    """Translate a text into the language of the interface. Its ``format`` writes numbers as that language does."""
+    spoken = language()
+    said = _translation(spoken).gettext(text)
+    if not _marks(spoken):
+        return said
+    translated = _Text(said)
+    translated.language = spoken
+    return translated
+
+
+def numeral(text: str) -> str:
+    """A number that was written in English, as the language of the interface writes it: "1,058.5 B" is "1.058,5 B"."""
+    marks = _marks(language())
+    return _NUMBER.sub(lambda found: found[0].translate(marks), text) if marks else text
+
+
+def separators() -> str:
+    """Decimal mark and mark between thousands, as plotly takes them."""
+    return "".join(_marks(language()).get(ord(mark), mark) for mark in ".,")
 
 
 def source(text: str) -> str:

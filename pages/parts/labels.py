@@ -14,16 +14,24 @@ MOST_TOGETHER = 8
 
 def party(seat: str) -> str:
     """A party, or several that collude."""
-    known = {
-        "observer": _("Everything (observer)"),
-        "coordinator": _("Coordinator"),
-        "auditor": _("Auditor"),
-        "kms": _("KMS"),
-        "eavesdropper": _("Eavesdropper"),
-    }
     first, *others = (bare_name(name) for name in seat.split("+")[:MOST_TOGETHER])
-    named = known.get(first) or _("Client {n}").format(n=first.removeprefix("client-"))
-    return " + ".join([named, *(_("client {n}").format(n=name.removeprefix("client-")) for name in others)])
+    return " + ".join([_one(first), *(_("client {n}").format(n=name.removeprefix("client-")) for name in others)])
+
+
+def _one(name: str) -> str:
+    """Only the word that is asked for is looked up: a step of the matrix asks some hundred times."""
+    match name:
+        case "observer":
+            return _("Everything (observer)")
+        case "coordinator":
+            return _("Coordinator")
+        case "auditor":
+            return _("Auditor")
+        case "kms":
+            return _("KMS")
+        case "eavesdropper":
+            return _("Eavesdropper")
+    return _("Client {n}").format(n=name.removeprefix("client-"))
 
 
 def several(parties: Sequence[str]) -> str:

@@ -69,15 +69,22 @@ def _keep(name: str, prediction: Prediction) -> None:
     _given().setdefault(name, prediction)
 
 
-@st.fragment
 def section(page: str) -> None:
-    """A page's own questions, for a class; the answer is shown as soon as one is given."""
+    """A page's own questions, for a class, one after the other; the answer is shown as soon as one is given."""
     if frame.audience() != "class":
         return
     st.html(STYLE)
     for one in asked_on(page):
-        options = [_(option) for option in one.options]
-        ask(one.name, _(one.question), options, one.right, _(one.why), revealed=one.name in _given())
+        options, answered = [_(option) for option in one.options], one.name in _given()
+        ask(one.name, _(one.question), options, one.right, _(one.why), revealed=answered)
+        if not answered:
+            return
+
+
+def awaited(page: str) -> bool:
+    """Whether this page has to wait with its answer: on a class's walk, until its questions are answered."""
+    walk = frame.walking()
+    return walk is not None and walk.audience == "class" and any(one.name not in _given() for one in asked_on(page))
 
 
 def score() -> str:

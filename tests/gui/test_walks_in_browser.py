@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.browser import ARGUMENTS, CHROMIUM, serving
-from hefl_core.teaching.walks import CLASS
+from hefl_core.teaching.walks import WALKS
 from tests.gui.conftest import PATIENCE
 
 pytestmark = [
@@ -89,20 +89,21 @@ VISIBLE = """([words, height]) => {
 """The words that no element shows above ``height`` pixels."""
 
 
+@pytest.mark.parametrize("walk", WALKS, ids=lambda walk: walk.name)
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (1280, 720)])
-def test_the_class_walk_shows_above_the_fold_what_it_promises(browser, address, width, height):
+def test_a_walk_shows_above_the_fold_what_it_promises(browser, address, walk, width, height):
     context = browser.new_context(viewport={"width": width, "height": height})
     context.set_default_timeout(1000 * PATIENCE)
     page = context.new_page()
-    page.goto(f"{address}/?walk=class&stop=1")
-    for number, stop in enumerate(CLASS.stops, start=1):
+    page.goto(f"{address}/?walk={walk.name}&stop=1")
+    for number, stop in enumerate(walk.stops, start=1):
         page.get_by_text(stop.ask).first.wait_for()
-        words = [*stop.promises, stop.ask, f"{number} / {len(CLASS.stops)}"]
+        words = [*stop.promises, stop.ask, f"{number} / {len(walk.stops)}"]
         page.wait_for_function(f"args => ({VISIBLE})(args).length === 0", arg=[words, height])
         assert page.evaluate(VISIBLE, [["unbreakable"], height]) == ["unbreakable"]
-        if number < len(CLASS.stops):
+        if number < len(walk.stops):
             page.locator(".st-key-stop-after button").click()
-    assert page.evaluate(VISIBLE, [[CLASS.at(1).ask], height]), "the first stop is not on the screen any more"
+    assert page.evaluate(VISIBLE, [[walk.at(1).ask], height]), "the first stop is not on the screen any more"
     context.close()
 
 

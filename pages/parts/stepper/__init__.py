@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from pages.parts import labels
-from pages.parts.i18n import _
+from pages.parts.i18n import _, language
 
 _HERE = Path(__file__).parent
 _COMPONENT = st.components.v2.component(
@@ -52,6 +52,7 @@ def stepper(
 
 def _words(lanes: list[str]) -> dict[str, Any]:
     return {
+        "language": language(),
         "parties": {name: labels.party(name) for name in lanes},
         "steps": labels.steps(),
         "work": labels.works(),

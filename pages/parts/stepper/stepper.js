@@ -21,8 +21,9 @@ const make = (tag, attributes = {}, parent = null) => {
   return node;
 };
 
-const bytes = (n) => n === null ? "" : n < 1000 ? `${n} B` : n < 1e6 ? `${(n / 1000).toFixed(1)} kB` : `${(n / 1e6).toFixed(2)} MB`;
-const millis = (s) => s < 1e-4 ? "< 0.1 ms" : s < 1 ? `${(s * 1000).toFixed(1)} ms` : `${s.toFixed(2)} s`;
+const digits = (value, places, tongue) => value.toLocaleString(tongue, { minimumFractionDigits: places, maximumFractionDigits: places });
+const bytes = (n, tongue) => n === null ? "" : n < 1000 ? `${n} B` : n < 1e6 ? `${digits(n / 1000, 1, tongue)} kB` : `${digits(n / 1e6, 2, tongue)} MB`;
+const millis = (s, tongue) => s < 1e-4 ? `< ${digits(0.1, 1, tongue)} ms` : s < 1 ? `${digits(s * 1000, 1, tongue)} ms` : `${digits(s, 2, tongue)} s`;
 
 class Stepper {
   constructor(root) {
@@ -144,7 +145,6 @@ class Stepper {
     const weights = lanes.map((name) => name.startsWith("client-") ? 1 : lanes.length > 9 ? 2.3 : big ? 1.8 : 1.35);
     const unit = (width - this.gutter - 8) / weights.reduce((a, b) => a + b, 0);
     this.narrow = unit < (big ? 74 : 54);
-    this.cramped = width < 480;
     let at = this.gutter;
     this.x = {};
     lanes.forEach((name, i) => { this.x[name] = at + weights[i] * unit / 2; at += weights[i] * unit; });
@@ -168,12 +168,15 @@ class Stepper {
       const label = document.createElement("span");
       label.className = "label";
       const whole = this.data.words.parties[name] ?? name;
-      const brief = name.startsWith("client-") ? name.slice(7) : this.cramped ? (whole.length > 6 ? `${whole.slice(0, 5)}.` : whole) : whole;
-      label.textContent = this.narrow ? brief : whole;
+      label.textContent = this.narrow && name.startsWith("client-") ? name.slice(7) : whole;
       head.setAttribute("aria-label", `${this.data.words.see_as}: ${whole}`);
       head.append(icon, label);
       return head;
     }));
+    const labels = [...this.find(".heads").querySelectorAll(".label")];
+    const side = (label) => label.getBoundingClientRect();
+    if (!labels.some((label, i) => i && side(label).left < side(labels[i - 1]).right + 4)) return;
+    for (const label of labels) if (label.textContent.length > 6) label.textContent = `${label.textContent.slice(0, 5)}.`;
   }
 
   chapters() {
@@ -237,9 +240,9 @@ class Stepper {
     const words = this.data.words;
     const name = make("text", { class: "name", x: 10, y: y - 2 }, group);
     name.textContent = `${message.number}. ${words.steps[message.step] ?? message.step}`;
-    const work = message.work.filter(([, s]) => s >= 1e-4).map(([step, s]) => `${words.work[step] ?? step} ${millis(s)}`);
+    const work = message.work.filter(([, s]) => s >= 1e-4).map(([step, s]) => `${words.work[step] ?? step} ${millis(s, words.language)}`);
     const note = make("text", { class: "work", x: 10, y: y + (this.data.presenter ? 17 : 14) }, group);
-    note.textContent = [bytes(message.nbytes), ...work.slice(0, this.gutter < 150 ? 0 : this.gutter < 200 ? 1 : 2)].join(" · ");
+    note.textContent = [bytes(message.nbytes, words.language), ...work.slice(0, this.gutter < 150 ? 0 : this.gutter < 200 ? 1 : 2)].join(" · ");
   }
 
   paint(fly) {
@@ -308,7 +311,7 @@ class Stepper {
       return [words.clients.replace("{n}", clients), ...others].join(", ");
     };
     const to = message.receivers.length > 3 ? several(message.receivers) : message.receivers.map(name).join(", ");
-    return `${message.number}. ${step}: ${name(message.sender)} → ${to}, ${message.nbytes.toLocaleString("en")} ${words.bytes}, ${words.locks[message.lock]}`;
+    return `${message.number}. ${step}: ${name(message.sender)} → ${to}, ${message.nbytes.toLocaleString(words.language)} ${words.bytes}, ${words.locks[message.lock]}`;
   }
 
   fly(message, index) {

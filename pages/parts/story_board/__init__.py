@@ -9,7 +9,7 @@ import streamlit as st
 
 from hefl_core.figures.leak import Leak, as_grey, as_shown, as_static
 from pages.parts import frame
-from pages.parts.i18n import _
+from pages.parts.i18n import _, numeral
 
 _HERE = Path(__file__).parent
 _COMPONENT = st.components.v2.component(
@@ -56,9 +56,9 @@ def _rows(found: Leak) -> list[dict[str, str]]:
         {
             "name": _(row.name),
             "unit": _(row.unit) if row.unit else "",
-            "here": row.here,
-            "from_plain": row.from_plain,
-            "from_cipher": row.from_cipher,
+            "here": numeral(row.here),
+            "from_plain": numeral(row.from_plain),
+            "from_cipher": numeral(row.from_cipher),
         }
         for row in found.card
     ]
