@@ -24,7 +24,7 @@ from hefl_core.figures import attacks as figures
 from hefl_core.schemes.presets import PRESETS
 from pages.parts import attack_own_run, frame, predictions
 from pages.parts.chart import chart
-from pages.parts.i18n import _
+from pages.parts.i18n import _, numeral
 
 PICTURES, PATIENTS = "digits", "breast_cancer"
 FIRST_RECORD = {PICTURES: 3, PATIENTS: 0}
@@ -112,7 +112,9 @@ def _seats(dataset: str) -> None:
     clients = int(cells[1].select_slider(_("Clients K"), (2, 3, 5, 10, 32), 5, key=f"attack:{dataset}:clients"))
     batch = int(cells[2].select_slider(_("Records per client"), (1, 2, 4, 8), 1, key=f"attack:{dataset}:batch"))
     noise = float(
-        cells[3].select_slider(_("Noise / clipping norm"), (0.01, 0.05, 0.1, 1.0), 0.05, key=f"attack:{dataset}:noise")
+        cells[3].select_slider(
+            _("Noise / clipping norm"), (0.01, 0.05, 0.1, 1.0), 0.05, format_func=_level, key=f"attack:{dataset}:noise"
+        )
     )
     try:
         with st.spinner(_("Training one client and attacking its update …")):
@@ -126,7 +128,7 @@ def _seats(dataset: str) -> None:
     if predictions.awaited("attack"):
         st.markdown(_("What each seat computes appears when the question is answered. This is the record itself:"))
         row = replace(row, portraits=row.portraits[:1])
-        chart(draw(row, dark=frame.dark()), key=f"attack:{dataset}:record", config={"displayModeBar": False})
+        chart(draw(row, dark=frame.dark()), key=f"attack:{dataset}:private", config={"displayModeBar": False})
         return
     st.markdown(_verdict(rates))
     chart(draw(row, dark=frame.dark()), key=f"attack:{dataset}:row", config={"displayModeBar": False})
@@ -152,6 +154,10 @@ def _seats(dataset: str) -> None:
         )
     )
     own_clients()
+
+
+def _level(noise: float) -> str:
+    return numeral(f"{noise:g}")
 
 
 def own_clients() -> None:

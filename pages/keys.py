@@ -455,6 +455,12 @@ def _chip(number: int, opened: bool) -> str:
     )
 
 
+def _share(what: str) -> str:
+    """A share as the playground names it, "share 1 of 5", in the language of the screen."""
+    number, _of, all_ = what.removeprefix("share ").split(" ")
+    return _("share {number} of {all}").format(number=number, all=all_)
+
+
 def _holdings(playground: KeyPlayground) -> str:
     """Party × epoch: the whole key, a share, the public key, or nothing."""
     lines = playground.epochs
@@ -475,7 +481,7 @@ def _holdings(playground: KeyPlayground) -> str:
             what = held[line.epoch]
             tone = tones.get(what, html.ORANGE)
             strength = 8 if what in ("", "destroyed", "dealt") else 16 if what == "public key" else 42
-            text = in_html(words.get(what, what))
+            text = in_html(words.get(what) or _share(what))
             cells += f'<td style="background:color-mix(in srgb,{tone} {strength}%,transparent)">{text}</td>'
         rows += f'<tr><th class="seat">{in_html(labels.party(party))}</th>{cells}</tr>'
     return f'<table class="know"><tr><th class="seat" style="width:8em">{in_html(_("Party"))}</th>{head}</tr>{rows}</table>'

@@ -22,7 +22,7 @@ from hefl_core.terms.experiment import Experiment
 from pages.attack import encrypting_scheme, own_clients, result_of
 from pages.parts import frame, labels, noted, predictions
 from pages.parts.chart import chart
-from pages.parts.i18n import _
+from pages.parts.i18n import _, numeral
 from pages.parts.quoting import quoted
 
 SEAT_NAMES = {
@@ -245,7 +245,7 @@ def _tamper() -> None:
     on = [
         check
         for column, check in zip(st.columns(3), tampering.CHECKS, strict=True)
-        if column.toggle(check, value=True, key=f"limits:check:{check}")
+        if column.toggle(_(check), value=True, key=f"limits:check:{check}")
     ]
     desk = _desk(encrypting_scheme(), frame.experiment().seed)
     for forgery in tampering.FORGERIES:
@@ -253,15 +253,16 @@ def _tamper() -> None:
             _row(tampering.judge(desk, forgery, on))
         except HeflError as error:
             st.success(
-                _("**{forgery}**: {error}").format(forgery=forgery, error=quoted(error)), icon=":material/block:"
+                _("**{forgery}**: {error}").format(forgery=_(forgery), error=quoted(error)), icon=":material/block:"
             )
 
 
 def _row(verdict: ForgeryVerdict) -> None:
-    said = _("**{forgery}**: the mean is off by {error:.2g}; ").format(forgery=verdict.forgery, error=verdict.error)
+    said = _("**{forgery}**: the mean is off by {error:.2g}; ").format(forgery=_(verdict.forgery), error=verdict.error)
     if verdict.caught_by:
         st.success(
-            said + _("caught by {checks}").format(checks=" and ".join(verdict.caught_by)), icon=":material/block:"
+            said + _("caught by {checks}").format(checks=", ".join(_(check) for check in verdict.caught_by)),
+            icon=":material/block:",
         )
     else:
         st.error(said + _("nobody notices"), icon=":material/warning:")
@@ -390,7 +391,7 @@ def _matrix() -> None:
     for row in seat_matrix.cells(tuple(results.values())):
         known = next(cell for cell in row if cell is not None)
         columns = st.columns([3, *[2] * len(SEATS)], vertical_alignment="center")
-        columns[0].markdown(known.attack.title, help=f"{known.attack.source}. {known.attack.remedy}")
+        columns[0].markdown(_(known.attack.title), help=f"{known.attack.source}. {_(known.attack.remedy)}")
         for column, cell in zip(columns[1:], row, strict=True):
             if cell is not None:
                 _cell(column, cell)
@@ -408,11 +409,13 @@ def _cell(column, cell: seat_matrix.MatrixCell) -> None:  # type: ignore[no-unty
             icon=":material/play_arrow:",
             key=f"limits:run:{cell.attack.name}:{cell.seat}",
             on_click=partial(_run, cell.attack.name, cell.seat),
-            help=_("Run {title}").format(title=cell.attack.title),
+            help=_("Run {title}").format(title=_(cell.attack.title)),
         )
         return
     colour = "green" if result.at_chance() else "orange" if result.p_value is None else "red"
-    column.markdown(f":{colour}-badge[{result.value:.3g}]", help=f"{result.metric}; {labels.measured(result)}")
+    column.markdown(
+        f":{colour}-badge[{numeral(f'{result.value:.3g}')}]", help=f"{_(result.metric)}; {labels.measured(result)}"
+    )
 
 
 def _run(name: str, seat: str) -> None:

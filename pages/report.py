@@ -17,7 +17,7 @@ from hefl_core.errors import HeflError
 from hefl_core.federation.record.verify import pin_of
 from hefl_core.runtime.result import RunResult
 from pages.parts import frame, run_progress
-from pages.parts.i18n import _, language
+from pages.parts.i18n import _, language, separators
 
 
 def page() -> None:
@@ -56,7 +56,7 @@ def _cover() -> Cover:
     left, right = st.columns(2)
     title = left.text_input(_("Title of the report"), max_chars=MAX_NAME, key="report:title")
     author = right.text_input(_("Author"), max_chars=MAX_NAME, key="report:author")
-    return Cover(title, author, audience=frame.audience(), language=language(), translate=_)
+    return Cover(title, author, audience=frame.audience(), language=language(), translate=_, separators=separators())
 
 
 def _html(number: int, result: RunResult, cover: Cover) -> str:

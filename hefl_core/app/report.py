@@ -14,6 +14,7 @@ from hefl_core.checks.claims.count import count as counts
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.figures.style import embed
 from hefl_core.figures.training import Curve, Point, curves
+from hefl_core.figures.words import in_words
 from hefl_core.runtime.result import RunResult
 from hefl_core.wire.canonical import encode
 
@@ -26,7 +27,8 @@ class Cover:
     """What stands above a report, and for whom it is written.
 
     ``audience``: a stakeholder gets words, the attack and the limits; a class the rounds too; a thesis sources and digests.
-    ``translate``: from English into ``language``, an ISO 639 code.
+    ``translate``: from English into ``language``, an ISO 639 code. ``separators``: its decimal mark and the one between
+    thousands.
     """
 
     title: str = ""
@@ -35,6 +37,7 @@ class Cover:
     audience: str = "thesis"
     language: str = "en"
     translate: Callable[[str], str] = str
+    separators: str = ".,"
 
 
 def curve_of(result: RunResult) -> Curve:
@@ -61,7 +64,8 @@ def to_html(
         loader=PackageLoader("hefl_core", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     lines = (curve_of(result), *more)
-    pictures = [curves(lines, "accuracy", "round"), curves(lines, "loss", "round")]
+    drawn = (curves(lines, "accuracy", "round"), curves(lines, "loss", "round"))
+    pictures = [in_words(picture, cover.translate, cover.separators) for picture in drawn]
     return environment.get_template("report.html").render(
         _=cover.translate,
         cover=cover,
@@ -70,6 +74,7 @@ def to_html(
         attacked=attacked,
         Reading=Reading,
         result=result,
+        shared=sharing(result, cover.translate),
         experiment_json=result.experiment.to_json(),
         manifest=encode(result.transcript.manifest).hex()[:32],
         run=result.transcript.manifest.id,
@@ -80,6 +85,12 @@ def to_html(
         claims=[(claim, next((f for f in result.claims if f.id == claim.id), None)) for claim in LEDGER],
         not_promised=NOT_PROMISED,
     )
+
+
+def sharing(result: RunResult, _: Callable[[str], str]) -> tuple[str, ...]:
+    """The parties that share a process, in words."""
+    said = _("{parties} share a process")
+    return tuple(said.format(parties=one.removesuffix(" share a process")) for one in result.shared_processes)
 
 
 def _summary(result: RunResult, attacked: Sequence[Attacked], _: Callable[[str], str]) -> tuple[str, ...]:

@@ -270,11 +270,16 @@ class RunResult:
         return self.experiment.flooding(self.parameters)
 
     @property
-    def remarks(self) -> tuple[str, ...]:
-        """Caveats for reading the run: what was not checked, what a shared key leaks, which class was never tested."""
+    def caveats(self) -> tuple[Remark, ...]:
+        """For reading the run: what was not checked, what a shared key leaks, which class was never tested."""
         metrics = self.last_metrics
         absent = () if metrics is None else hold_out_remark(metrics, self.classes)
-        return tuple(str(remark) for remark in (*remarks_on(self.experiment, self.parameters), *absent))
+        return (*remarks_on(self.experiment, self.parameters), *absent)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """:attr:`caveats` in words."""
+        return tuple(str(remark) for remark in self.caveats)
 
     @property
     def last_metrics(self) -> ClassMetrics | None:

@@ -217,7 +217,7 @@ def _verdict(name: str, result: AttackResult) -> str:
         case Reading.TOO_FEW:
             colour, icon, said = "gray", "help", _("too few victims to tell")
     return _("**{name}**: {metric} {value:.3g} :{colour}-badge[:material/{icon}: {said}]").format(
-        name=name, metric=result.metric, value=result.value, colour=colour, icon=icon, said=said
+        name=name, metric=_(result.metric), value=result.value, colour=colour, icon=icon, said=said
     )
 
 

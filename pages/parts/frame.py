@@ -599,7 +599,7 @@ _STYLE = """<style>
 .st-key-walk-question p { font-size: 1.15rem; line-height: 1.25; }
 @media (min-width: 1000px) {
   .st-key-walk-bar { flex-wrap: nowrap !important; }
-  .st-key-walk-bar > :has(.st-key-walk-question) { flex-shrink: 1; min-width: 0; }
+  .st-key-walk-bar > :has(.st-key-walk-question) { min-width: 0; }
 }
 [data-testid="stMetricLabel"], [data-testid="stMetricLabel"] :is(div, p) {
   white-space: normal !important; overflow: visible !important;
@@ -638,6 +638,7 @@ html { font-size: 20px; }
 [data-testid="stMain"] [data-testid="stWidgetLabel"] p { font-size: .92rem; }
 [data-testid="stMain"] button p { font-size: .92rem; }
 .st-key-seats [data-testid="stButtonGroup"] button { padding: .1rem .38rem; }
+.st-key-seats button p { font-size: .74rem !important; }
 [data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], [data-testid="stExpandSidebarButton"],
 [data-testid="stHeader"] { display: none !important; }
 [data-testid="stMainBlockContainer"] { padding: .6rem 2rem 1rem; max-width: none; }

@@ -148,12 +148,12 @@ def measured(result: AttackResult) -> str:
     note = f"{result.note[0].upper()}{result.note[1:]}." if result.note else ""
     if result.trials == 1:
         return _("{prior_is}: {prior:.3g}; one trial. {note} {source}.").format(
-            prior_is=result.prior_is, prior=result.prior, note=note, source=result.source
+            prior_is=_(result.prior_is), prior=result.prior, note=note, source=result.source
         )
     return _("95 %: {low:.3g} to {high:.3g}; {prior_is}: {prior:.3g}; {trials} trials. {note} {source}.").format(
         low=result.low,
         high=result.high,
-        prior_is=result.prior_is,
+        prior_is=_(result.prior_is),
         prior=result.prior,
         trials=result.trials,
         note=note,

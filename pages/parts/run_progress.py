@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from hefl_core.app.report import sharing
 from hefl_core.app.run_forecast import RunForecast
 from hefl_core.app.session import WARM_UP, Session
 from hefl_core.errors import HeflError, RoundError
@@ -105,7 +106,7 @@ def where(session: Session) -> None:
     label = _(":green[●] processes of their own") if apart else _(":orange[●] one process for all")
     with st.popover(label, type="tertiary", key="where"):
         if apart:
-            shared = "; ".join(result.shared_processes) or _("every client has a process of its own")
+            shared = "; ".join(sharing(result, _)) or _("every client has a process of its own")
             st.markdown(
                 _("Coordinator, auditor and KMS are processes of their own; {shared}.").format(shared=quoted(shared))
             )

@@ -21,7 +21,7 @@ def bar(pages: Sequence[st.Page], here: st.Page) -> None:
             _along_stops(walk, here)
         else:
             _along_pages([page for page in pages if page.visibility == "visible"], here)
-        st.space("stretch")
+            st.space("stretch")
         if walk is not None and not frame.presenter():
             st.button(_("Leave the walk"), on_click=frame.leave_walk, key="walk-off", type="tertiary")
         if frame.presenter():
@@ -52,7 +52,7 @@ def _along_stops(walk: Walk, here: st.Page) -> None:
 def _question(walk: Walk, number: int) -> None:
     """What to ask here; what to say is behind the sign, so that the room does not read it first."""
     stop = walk.at(number)
-    with st.container(key="walk-question", width="content"):
+    with st.container(key="walk-question", width="stretch"):
         st.markdown(f":material/forum: **{_(stop.ask)}**", help=_(stop.say), width="content")
     if number == len(walk.stops) and predictions.score():
         st.markdown(f":material/scoreboard: {predictions.score()}", width="content")

@@ -101,6 +101,7 @@ def test_a_walk_shows_above_the_fold_what_it_promises(browser, address, walk, wi
         words = [*stop.promises, stop.ask, f"{number} / {len(walk.stops)}"]
         page.wait_for_function(f"args => ({VISIBLE})(args).length === 0", arg=[words, height])
         assert page.evaluate(VISIBLE, [["unbreakable"], height]) == ["unbreakable"]
+        assert not page.locator("[data-testid=stException], [data-testid=stAlertContentError]").count()
         if number < len(walk.stops):
             page.locator(".st-key-stop-after button").click()
     assert page.evaluate(VISIBLE, [[walk.at(1).ask], height]), "the first stop is not on the screen any more"
