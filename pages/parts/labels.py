@@ -14,8 +14,13 @@ MOST_TOGETHER = 8
 
 def party(seat: str) -> str:
     """A party, or several that collude."""
-    first, *others = (bare_name(name) for name in seat.split("+")[:MOST_TOGETHER])
-    return " + ".join([_one(first), *(_("client {n}").format(n=name.removeprefix("client-")) for name in others)])
+    first, *others = seat.split("+")[:MOST_TOGETHER]
+    return " + ".join([_one(first), *(_("client {n}").format(n=_number(name)) for name in others)])
+
+
+def _number(name: str) -> str:
+    """A client's number."""
+    return bare_name(name).removeprefix("client-")
 
 
 def _one(name: str) -> str:
@@ -31,7 +36,7 @@ def _one(name: str) -> str:
             return _("KMS")
         case "eavesdropper":
             return _("Eavesdropper")
-    return _("Client {n}").format(n=name.removeprefix("client-"))
+    return _("Client {n}").format(n=_number(name))
 
 
 def several(parties: Sequence[str]) -> str:

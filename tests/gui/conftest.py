@@ -53,4 +53,4 @@ def settled(app):
 def _busy(app):
     making = app.session_state["key_life"].running if "key_life" in app.session_state else False
     example = any("they replace it in some seconds" in item.value for item in app.info)
-    return making or example or any(button.key == "stop-run" for button in app.button)
+    return making or example or any(button.key in ("stop-run", "lab:stop") for button in app.button)

@@ -194,6 +194,31 @@ def test_a_step_without_an_answer_shows_it_and_counts_nothing(app):
     assert not at.session_state["predictions"]
 
 
+def test_on_its_walk_a_class_predicts_before_it_sees_what_the_seats_compute(app):
+    app.query_params.update({"walk": "class", "stop": "2"})
+    app.run()
+    app.run()
+    shown = on_screen(app.main)
+    assert "This is the record itself" in shown and "A blind guess names 1 in 100" not in shown
+    answers(app)[2].click().run()
+    shown = on_screen(app.main)
+    assert "A blind guess names 1 in 100" in shown and "This is the record itself" not in shown
+
+
+def test_who_comes_without_a_walk_sees_what_the_seats_compute_at_once(app):
+    at = opened(app, "attack", dataset="breast_cancer")
+    at.run()
+    assert answers(at) and "A blind guess names 1 in 100" in on_screen(at.main)
+
+
+def test_questions_of_a_page_come_one_after_the_other(app):
+    at = opened(app, "limits")
+    at.run()
+    assert {button.key.split(":")[1] for button in answers(at)} == {"two-clients"}
+    answers(at)[2].click().run()
+    assert {button.key.split(":")[1] for button in answers(at)} == {"longer-key"}
+
+
 def test_only_a_class_is_asked(app):
     at = opened(app, "one_round", clients=3, rounds=1, cursor=13, audience="thesis")
     at.run()

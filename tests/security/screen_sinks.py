@@ -122,7 +122,7 @@ class Source:
         clean = IN_HTML if html else MARKED_DOWN
         if called in clean or called in NUMBERS or self.ours.fullmatch(called):
             return []
-        if called == "_":
+        if called in ("_", "numeral"):  # translated words, and numbers rewritten: as safe as what they are given
             return all_of(node.args)
         if isinstance(node.func, ast.Attribute) and node.func.attr == "format":
             base = node.func.value
