@@ -7,7 +7,7 @@ one record is an anecdote.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,17 +30,28 @@ NOTHING = 0.02
 NOISED = "with noise"
 PICTURES = "inverting-gradients"
 """The search on pictures of a convolutional network."""
+READS = {
+    PLAIN: "reads the update",
+    COORDINATOR: "reads {of} bytes",
+    CLIENT: "reads the mean of {of}",
+    NOISED: "reads the update + noise {of}",
+}
 SEATS_SHOWN = ("private", PLAIN, COORDINATOR, CLIENT, NOISED)
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """A record as one seat reconstructs it. ``rank``: place of the true record among ``CROWD`` candidates (1: named)."""
+    """A record as one seat reconstructs it. ``rank``: place of the true record among ``CROWD`` candidates (1: named).
+
+    ``reads``: what the seat reads, a template for translators, and ``of`` what goes into it.
+    """
 
     seat: str
     values: Doubles
     psnr: float
     rank: int
+    reads: str = ""
+    of: str | float = ""
 
 
 @dataclass(frozen=True)
@@ -125,9 +136,10 @@ def five_seats(
     victim, crowd = _dealt(lab, record)
     first = victim.features[0].astype(np.float64)
     portraits = [Portrait("private", first, scoring.BEST_DB, 1)]
+    of = {PLAIN: "", COORDINATOR: scheme, CLIENT: clients, NOISED: noise}
     for name, setting in settings.items():
         view, truth = Lab(setting).trial(record, examples=victim)
-        portraits.append(_portrait(name, view, truth, crowd))
+        portraits.append(replace(_portrait(name, view, truth, crowd), reads=READS[name], of=of[name]))
     restore = lab.data.scaling.restore if lab.data.scaling else lambda values: np.asarray(values, np.float64)
     raw = tuple(restore(portrait.values.astype(np.float32)) for portrait in portraits)
     label = lab.data.classes[int(victim.labels[0])]

@@ -31,12 +31,6 @@ PICTURED = {
 }
 """Case of attacks/rates.py → what is changed against the first."""
 TITLES = {"private": "private", "plain FL": "plain FL", "coordinator": "HE coordinator", "client": "decrypted mean"}
-READS = {
-    "plain FL": "reads the update",
-    "coordinator": "reads the ciphertext",
-    "client": "reads the mean",
-    "with noise": "reads the update with noise",
-}
 
 
 def portraits(row: SeatRow, *, dark: bool = False) -> go.Figure:
@@ -62,12 +56,12 @@ def portraits_caption(row: SeatRow, rates: Sequence[SeatRate], say: Say = str) -
     One record's place is left out: among 100 candidates it is the first by luck alone once in a hundred times.
     """
     of = {rate.seat: rate for rate in rates}
-    sentence = say("{seat} ({reads}): {psnr:.0f} dB; over {records} records: {rate}")
+    sentence = say("{seat} ({reads}): {psnr} dB; over {records} records: {rate}")
     said = [
         sentence.format(
             seat=say(_title(one)),
-            reads=say(READS[one.seat]),
-            psnr=one.psnr,
+            reads=say(one.reads).format(of=one.of),
+            psnr=round(one.psnr),  # not "-0 dB"
             records=of[one.seat].records,
             rate=rate_words(of[one.seat], say),
         )
@@ -84,8 +78,8 @@ def rate_words(rate: SeatRate, say: Say = str) -> str:
     'median 10 dB, named among 100: 75 % (66 to 82 %)'
     """
     low, high = rate.interval
-    return say("median {psnr:.0f} dB, named among {crowd}: {named:.0f} % ({low:.0f} to {high:.0f} %)").format(
-        psnr=rate.psnr, crowd=CROWD, named=100 * rate.named, low=100 * low, high=100 * high
+    return say("median {psnr} dB, named among {crowd}: {named:.0f} % ({low:.0f} to {high:.0f} %)").format(
+        psnr=round(rate.psnr), crowd=CROWD, named=100 * rate.named, low=100 * low, high=100 * high
     )
 
 
@@ -162,13 +156,13 @@ def pictures_caption(rates: Mapping[str, MeasuredRate], say: Say = str) -> str:
     for case, name in PICTURED.items():
         near, named = rates[f"pictures: {case}"], rates[f"pictures named: {case}"]
         said.append(
-            say("{name}: {named:.0f} % ({low:.0f} to {high:.0f} %) of {trials}, {psnr:.0f} dB on average").format(
+            say("{name}: {named:.0f} % ({low:.0f} to {high:.0f} %) of {trials}, {psnr} dB on average").format(
                 name=say(name),
                 named=100 * named.value,
                 low=100 * named.low,
                 high=100 * named.high,
                 trials=named.trials,
-                psnr=near.value,
+                psnr=round(near.value),
             )
         )
     return "; ".join(said) + say(". A blind guess names 1 in {crowd}.").format(crowd=CROWD) + say(" Bars: 95 %.")

@@ -58,8 +58,11 @@ def payers(bills: Sequence[Bill], *, dark: bool = False) -> go.Figure:
             name=name,
             orientation="h",
             text=[nbytes(value) for value in values],
+            textposition="outside",
             marker={"color": COLOURS[place], "pattern": {"shape": ["", "/"][place]}},
         )
+    most = max(value for bill in bills for value in (bill.sent, bill.received))
+    picture.update_xaxes(range=[0, 1.25 * most])  # room for the numbers
     picture.update_layout(barmode="group", hovermode="closest", margin_l=110)
     return picture
 

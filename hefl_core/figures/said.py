@@ -21,10 +21,10 @@ SAID = (
     "Forecast: {said} of CPU per round for the encryption, all parties together; measured: {came}; off by {off}.",
     "Per round: one client sends {sent}, receives {received}, computes {cpu}; the coordinator sends {its_sent}, receives "
     "{its_received}, computes {its_cpu}.",
-    "{seat} ({reads}): {psnr:.0f} dB; over {records} records: {rate}", ". A blind guess names 1 in {crowd}.",
-    "median {psnr:.0f} dB, named among {crowd}: {named:.0f} % ({low:.0f} to {high:.0f} %)",
-    "reads the update", "reads the ciphertext", "reads the mean", "reads the update with noise",
-    "{name}: {named:.0f} % ({low:.0f} to {high:.0f} %) of {trials}, {psnr:.0f} dB on average", " Bars: 95 %.",
+    "{seat} ({reads}): {psnr} dB; over {records} records: {rate}", ". A blind guess names 1 in {crowd}.",
+    "median {psnr} dB, named among {crowd}: {named:.0f} % ({low:.0f} to {high:.0f} %)",
+    "reads the update", "reads {of} bytes", "reads the mean of {of}", "reads the update + noise {of}",
+    "{name}: {named:.0f} % ({low:.0f} to {high:.0f} %) of {trials}, {psnr} dB on average", " Bars: 95 %.",
     "fresh model, one picture", "mean of 5 clients", "encrypted", "2 pictures", "4 pictures", "8 pictures", "5 steps",
     "trained 5 passes",
     "{frames} frames of the search: {first:.0f} dB at the start, {last:.0f} dB at the end; above {same:.0f} dB it is the "

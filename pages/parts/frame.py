@@ -629,6 +629,7 @@ h1 { font-size: 1.9rem !important; padding: 0 !important; }
 [data-testid="stButtonGroup"] button { min-height: 1.9rem; padding: .1rem .7rem; }
 [data-testid="stMultiSelect"] input { min-width: 1.6rem; min-height: 1.6rem; }
 [data-testid="stButtonGroup"] button p { font-size: .88rem; }
+[class*="st-key-predict-"] button :is(div, p) { white-space: normal !important; overflow: visible !important; }
 @media (prefers-reduced-motion: reduce) {
   *, ::before, ::after { animation: none !important; transition: none !important; scroll-behavior: auto !important; }
 }
