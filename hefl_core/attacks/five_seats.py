@@ -136,7 +136,7 @@ def five_seats(
     victim, crowd = _dealt(lab, record)
     first = victim.features[0].astype(np.float64)
     portraits = [Portrait("private", first, scoring.BEST_DB, 1)]
-    of = {PLAIN: "", COORDINATOR: scheme, CLIENT: clients, NOISED: noise}
+    of: dict[str, str | float] = {PLAIN: "", COORDINATOR: scheme, CLIENT: clients, NOISED: noise}
     for name, setting in settings.items():
         view, truth = Lab(setting).trial(record, examples=victim)
         portraits.append(replace(_portrait(name, view, truth, crowd), reads=READS[name], of=of[name]))

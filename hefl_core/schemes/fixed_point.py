@@ -86,7 +86,9 @@ def check_vector(x: Vector, bound: float) -> Vector:
         )
     if largest > bound:
         raise EncodingError(
-            f"|entry| {largest:.6g} exceeds the bound {bound:.6g}; clip the update first", bound=bound, found=largest
+            f"|entry| {largest:.6g} exceeds the bound {bound:.6g}; clip the update, or train with a smaller learning rate",
+            bound=bound,
+            found=largest,
         )
     return x
 

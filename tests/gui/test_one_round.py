@@ -14,6 +14,7 @@ from hefl_core.figures.questions import question_before
 from hefl_core.figures.sequence import chapters, picture, sequence
 from hefl_core.figures.thing import thing
 from hefl_core.terms.experiment import Experiment
+from pages.parts import html, i18n
 from tests.conftest import finished
 from tests.gui.conftest import run_on
 
@@ -212,6 +213,15 @@ def test_bad_files_are_refused(alone):
 
 
 # -- the page --------------------------------------------------------------------------------------------------
+
+
+def test_the_matrix_looks_up_few_words(alone, monkeypatch):
+    """Each look-up asks the session for its language: two thousand of them were half of a step."""
+    asked = []
+    monkeypatch.setattr(i18n, "language", lambda: asked.append(1) or "en")
+    found = knowledge(alone, len(alone.sent))
+    html.matrix(found, "coordinator")
+    assert 0 < len(asked) < 3 * len(found.seats) * len(found.secrets)
 
 
 def test_the_page_runs_the_experiment_of_the_address(app):

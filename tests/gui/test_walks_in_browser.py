@@ -77,6 +77,33 @@ def test_only_what_stays_on_the_page_replaces_its_entry(page, address):
     assert page.evaluate(pushed, "?a=2") == 1
 
 
+WATCHED = """() => { window.heflSeen = new Set(); new MutationObserver(() => {
+  const links = document.querySelectorAll('[data-testid=stSidebarNav] a');
+  for (const link of links) window.heflSeen.add(link.innerText.split('\\n').at(-1));
+}).observe(document, { childList: true, subtree: true, characterData: true }); }"""
+"""Remembers every name that the navigation ever shows."""
+
+
+@pytest.mark.parametrize("path", ["", "keys"])
+def test_the_first_visitor_of_a_server_never_sees_file_names(browser, path):
+    context = browser.new_context()
+    context.set_default_timeout(1000 * PATIENCE)
+    page = context.new_page()
+    page.add_init_script(f"({WATCHED})()")
+    with serving(HEFL_RUNTIME="local") as fresh:
+        page.goto(f"{fresh}/{path}")
+        page.wait_for_selector("h1")
+        seen = set(page.evaluate("[...window.heflSeen]"))
+    context.close()
+    assert {"Keys", "Live class", "One round"} <= seen and not seen & {
+        "app",
+        "start",
+        "live class",
+        "one round",
+        "keys",
+    }
+
+
 VISIBLE = """([words, height]) => {
   const texts = root => [...root.querySelectorAll('*')].flatMap(one => [
     ...(one.shadowRoot ? texts(one.shadowRoot) : []),

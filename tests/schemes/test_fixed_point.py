@@ -85,7 +85,9 @@ def test_what_cannot_be_encoded_is_refused(x, words):
 def test_the_message_says_expected_found_and_what_to_do():
     with pytest.raises(EncodingError) as caught:
         check_vector(np.array([0.1, 1.3]), 1.0)
-    assert str(caught.value) == "|entry| 1.3 exceeds the bound 1; clip the update first"
+    assert (
+        str(caught.value) == "|entry| 1.3 exceeds the bound 1; clip the update, or train with a smaller learning rate"
+    )
     assert (caught.value.bound, caught.value.found) == (1.0, 1.3)
 
 

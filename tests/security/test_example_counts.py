@@ -220,7 +220,9 @@ def test_the_old_refusal_is_found(kept):
         copy = Transcript.from_bytes(run.transcript.to_bytes(), dict(run.transcript.blobs))
         place = copy.of_round(2)[0].position
         for name, count in COUNTS.items():
-            error = EncodingError(f"|entry| {count / 256:.6g} exceeds the bound 0.001; clip the update first")
+            error = EncodingError(
+                f"|entry| {count / 256:.6g} exceeds the bound 0.001; clip the update, or train with a smaller learning rate"
+            )
             copy.note(LeftOut(name, "commit", place, write(error)))
         assert bool(suspicious(series_of(in_memory(copy)), COUNTS)[0]) is found
 
