@@ -52,7 +52,7 @@ def settled(page):
     """Until nothing runs and nothing has been drawn for a moment."""
     page.wait_for_function(
         """() => {
-          const running = "[data-testid=stStatusWidget], [data-testid=stSpinner], .st-key-stop-run";
+          const running = "[data-testid=stStatusWidget], [data-testid=stSpinner], .st-key-stop-run, .st-key-lab-stop";
           const busy = document.querySelector(`${running}, [data-stale=true]`);  // what waits to be redrawn is faded
           const now = document.querySelectorAll("*").length, before = window.heflCount;
           window.heflCount = busy ? 0 : now;
