@@ -19,7 +19,7 @@ import numpy as np
 from hefl_core.classroom import record as r
 from hefl_core.classroom import state as s
 from hefl_core.classroom import training as t
-from hefl_core.classroom.custody import Ceremony, ClassKey, Held
+from hefl_core.classroom.custody import Ceremony, ClassKey, Held, smallest_cohort
 from hefl_core.classroom.guards import Refusal
 from hefl_core.classroom.question import Question, Sheet, signed
 from hefl_core.classroom.seat import Seat, Seats, new_code
@@ -34,7 +34,6 @@ OPENING, RESULT, TRAINING, CLOSED = "opening", "result", "training", "closed"
 MOST_SEATS: Final = 100
 MOST_OPENINGS: Final = 40
 """Sums that a class opens at most: the flooding of its key is stated for as many."""
-SMALLEST_COHORT: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,8 @@ class Settings:
 
     @property
     def least(self) -> int:
-        """The smallest cohort: t - 1 accomplices among its members leave two others."""
-        return max(SMALLEST_COHORT, self.held.quorum.threshold + 1)
+        """The smallest cohort that this custody allows."""
+        return smallest_cohort(self.held.quorum)
 
     @property
     def cohort(self) -> int:

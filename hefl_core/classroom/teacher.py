@@ -28,9 +28,9 @@ class Teacher:
             )
 
     def name_holders(self, seats: Sequence[int] = ()) -> tuple[int, ...]:
-        """Make these seats the holders 1..n, or the first n that are here, bots last. Begins a ceremony without a dealer.
+        """Make these seats the holders 1..n, or the first n phones that are here. Begins a ceremony without a dealer.
 
-        Raises: RoundError for one key, a second time, or too few seats.
+        Raises: RoundError for one key, a second time, a bot (its share would be this computer's), or too few phones.
         """
         live = self.live
         with live.lock:
@@ -38,12 +38,12 @@ class Teacher:
             held = live.settings.held
             if not held.quorum.collective or live.holders:
                 raise RoundError("holders: expected a key that is held together and no holders yet, found otherwise")
-            here = [seat for seat in live.seats if live.present(seat.number) and not seat.removed]
-            chosen = list(seats) or [seat.number for seat in sorted(here, key=lambda seat: (seat.bot, seat.number))]
-            chosen = chosen[: held.quorum.holders]
-            if len(set(chosen)) != held.quorum.holders or not set(chosen) <= {seat.number for seat in live.seats}:
+            phones = [seat.number for seat in live.seats if not seat.bot and not seat.removed]
+            chosen = (list(seats) or [seat for seat in phones if live.present(seat)])[: held.quorum.holders]
+            if len(set(chosen)) != held.quorum.holders or not set(chosen) <= set(phones):
                 raise RoundError(
-                    f"holders: expected {held.quorum.holders} seats, found {len(chosen)}; let more phones join"
+                    f"holders: expected {held.quorum.holders} phones, found {len(set(chosen) & set(phones))}; let more join "
+                    "(bots hold nothing: their share would be this computer's)"
                 )
             for index, number in enumerate(chosen, 1):
                 live.seats.make_holder(number, index)

@@ -153,6 +153,12 @@ def replace_struct(entry, **fields):
 
 FORGERIES = {
     "an upload changed": (r.Uploaded, _other_body, "other bytes"),
+    "a sum of three, where two accomplices hold the key": (
+        r.Summed,
+        lambda e: replace_struct(e, seats=e.seats[:3]),
+        "found 3",
+    ),
+    "a smaller cohort": (r.Began, lambda e: replace_struct(e, min_cohort=1), "smallest cohort: expected 4"),
     "a sum without one": (r.Summed, lambda e: replace_struct(e, seats=e.seats[1:]), "other bytes"),
     "a seat counted twice": (r.Summed, lambda e: replace_struct(e, seats=(*e.seats, e.seats[0])), "each once"),
     "another result": (
@@ -317,6 +323,21 @@ def test_a_sum_of_few_is_not_added_up_and_holders_come_first():
             made.teacher.add_up()
         answered(phones[3])
         made.teacher.add_up()
+
+
+def test_a_bot_holds_no_share():
+    with room(DEALT_3_OF_5) as made:
+        bots = Bots(made.server)
+        bots.add(3)
+        made.players = bots.players
+        phones = [made.client() for _ in range(4)]
+        until(lambda: sum(made.live.present(seat.number) for seat in made.live.seats) == 3, "bots")
+        for chosen in ((), (1, *(phone.seat for phone in phones))):
+            with pytest.raises(RoundError, match="bots hold nothing"):
+                made.teacher.name_holders(chosen)
+        assert not made.live.holders
+        phones.append(made.client())
+        assert 1 not in made.teacher.name_holders([phone.seat for phone in phones])
 
 
 def test_no_dealt_share_is_left_here_when_the_first_answer_comes():
