@@ -11,6 +11,7 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
+from hefl_core.app.led_routes import FOLLOWING
 from hefl_core.ops.host_names import HostNames, NamedOnly
 
 if __name__ == "__main__":  # not in the server: the first import of pages must be a session's (pages/__init__.py)
@@ -101,5 +102,7 @@ if __name__ == "__main__":
     draw()
 else:
     app = st.App(
-        __file__, middleware=[Middleware(NamedOnly, names=HostNames.here(st.get_option("server.address") or ""))]
+        __file__,
+        routes=FOLLOWING.routes(),
+        middleware=[Middleware(NamedOnly, names=HostNames.here(st.get_option("server.address") or ""))],
     )
