@@ -196,9 +196,14 @@ class ClassServer:
         self._connections[seat] = self._connections.get(seat, 0) + 1
         self.live.arrive(seat)
         try:
-            while not self._server.should_exit:
+            while True:
                 event.clear()
+                last = (
+                    self._server.should_exit
+                )  # asked before the state: the last one sent says that the class has ended
                 yield b"event: state\ndata: " + self.live.state().to_json() + b"\n\n"
+                if last:
+                    return
                 try:
                     await asyncio.wait_for(event.wait(), HEARTBEAT_SECONDS)
                 except TimeoutError:

@@ -13,6 +13,8 @@ from hefl_core.classroom.bots import Bots, Player
 from hefl_core.classroom.custody import DEALER_FREE, DEALT, Ceremony, Held
 from hefl_core.classroom.guards import Refusal
 from hefl_core.classroom.live_class import LiveClass, Settings
+from hefl_core.classroom.open_class import OpenClass
+from hefl_core.classroom.phone_client import PhoneClient
 from hefl_core.classroom.question import Question
 from hefl_core.classroom.verify import verify_class
 from hefl_core.errors import (
@@ -522,6 +524,18 @@ def test_a_round_whose_holder_goes_begins_again_with_fresh_ciphertexts():
         assert (made.live.round.number, made.live.round.attempt) == (1, 2)
         made.phase(c.RESULT)
         assert made.live.result.voters == 6
+
+
+def test_phones_see_that_the_class_has_ended_before_its_port_closes():
+    made = OpenClass(Settings(), "127.0.0.1")
+    phones = [PhoneClient("127.0.0.1", made.server.port) for _ in range(5)]
+    seen = []
+    for phone in phones:
+        phone.join(made.live.seats.code, "")
+        seen.append(phone.states())
+        next(seen[-1])
+    made.close()
+    assert [list(states)[-1]["phase"] for states in seen] == [c.CLOSED] * 5
 
 
 def test_verbs_out_of_order_are_refused_and_change_nothing():

@@ -112,7 +112,7 @@ class Phone:
         self.page.get_by_role("button", name=name, exact=True).tap()
 
     def choose(self, text):
-        self.page.locator(".choice").filter(has_text=text).tap()
+        self.page.locator(".choice").filter(has_text=re.compile(f"^{re.escape(text)}$")).tap()
 
     def heading(self, text):
         self.page.get_by_role("heading", name=text, level=1).wait_for()
