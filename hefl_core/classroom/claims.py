@@ -240,7 +240,8 @@ CLASS_LEDGER: Final[tuple[Claim[ClassSeen], ...]] = (
     Claim(
         "class-blind",
         "Live class, honest page: at no look did the process that adds have an answer or an update of a phone in any form that "
-        "was searched for, nothing that came to it was one, and no upload opens without a key. With one key that process could "
+        "was searched for, nothing that came to it was one, and no upload opens without a key. A volunteer's update in the "
+        "clear is the exception that its owner presses a button for. With one key that process could "
         "open each of them, and says so.",
         COMPUTER,
         "executed",

@@ -106,7 +106,8 @@ class _Checker:
         takers: dict[type, Callable[[Any], None]] = {
             r.Began: self._began, r.Keyed: self._keyed, r.Seated: self._seated, r.Holding: self._holding,
             r.Asked: self._ask, r.Uploaded: self._upload, r.Summed: self._sum, r.Answered: self._answer,
-            r.Opened: self._open, r.Dropped: self._drop, r.Named: self._named, r.Closed: self._close,
+            r.Opened: self._open, r.Volunteered: self._volunteer, r.Dropped: self._drop, r.Named: self._named,
+            r.Closed: self._close,
         }  # fmt: skip
         takers[type(line.entry)](line.entry)
         self._head = hashlib.sha256(raw).digest()
@@ -211,6 +212,10 @@ class _Checker:
         if (opened.integers, values_to_bytes(opened.values)) != (entry.integers, entry.values):
             raise IntegrityError(f"opened {entry.id}: the holders' parts open to other numbers")
         self._opened += 1
+
+    def _volunteer(self, entry: r.Volunteered) -> None:
+        if entry.seat not in self._seats:
+            raise IntegrityError(f"volunteer: expected a seat of the class, found {entry.seat}")
 
     def _drop(self, entry: r.Dropped) -> None:
         self._under_way(entry.id).done = True

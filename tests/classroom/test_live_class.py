@@ -538,6 +538,45 @@ def test_phones_see_that_the_class_has_ended_before_its_port_closes():
     assert [list(states)[-1]["phase"] for states in seen] == [c.CLOSED] * 5
 
 
+def test_a_volunteers_plain_update_is_the_patient_and_nobody_else_may_send_one():
+    with room() as made:
+        phones = [made.client() for _ in range(3)]
+        for phone in phones:
+            until(lambda phone=phone: next(phone.states()) is not None, "a state")
+        pages = [phone.states() for phone in phones]
+        for page in pages:
+            next(page)
+        until(lambda: all(made.live.present(phone.seat) for phone in phones), "three phones")
+        assert made.teacher.ask_volunteer(2) == 2 and made.live.phase == c.LEAK
+        asked = next(state for state in pages[1] if state["leak"])["leak"]
+        refused(403, lambda: phones[0].plain(asked))
+        refused(400, lambda: phones[1].request("POST", "/plain", bytes(8 * asked["length"])))
+        refused(400, lambda: phones[1].request("POST", "/plain", b"\xff" * 8 * asked["length"]))
+        huge = np.full(asked["length"], 1e308)
+        huge[-2:] = 1e-9
+        refused(400, lambda: phones[1].request("POST", "/plain", huge.astype("<f8").tobytes()))
+        assert not made.live.leak.read
+        phones[1].plain(asked)
+        leak = made.live.state().leak
+        assert leak.same == len(leak.features) == 30 and leak.read_label == leak.label
+        assert np.abs(np.array(leak.read) - phones[1].patients()[0].features[0]).max() < t.SAME
+        refused(409, lambda: phones[1].plain(asked))
+        made.teacher.train(1)
+        assert made.live.leak is None and made.live.state().leak is None
+        refused(409, lambda: phones[1].plain(asked))
+        for page in pages:
+            page.close()
+
+
+def test_every_patient_of_every_seat_would_be_read():
+    """Whatever phone volunteers: the step is small enough that the bound cuts nothing off."""
+    deal = t.Deal.of(60)
+    for rows in deal.rows:
+        update = t.train(deal.model, deal.first_model(), rows.take(np.arange(1)), t.PLAIN_RATE)
+        read, label = t.read_patient(update, deal.model.classes)
+        assert np.abs(read - rows.features[0]).max() < t.SAME and label == rows.labels[0]
+
+
 def test_verbs_out_of_order_are_refused_and_change_nothing():
     with room() as made:
         before = made.live.state()
@@ -565,7 +604,7 @@ def test_a_player_says_what_it_could_not_do():
         player = Player(phone)
         made.teacher.remove(phone.seat)
         player.react({"paused": False, "custody": "one", "question": None, "round": {"members": [phone.seat], "number": 1,
-                      "attempt": 1}, "opening": None, "phase": "training"})  # fmt: skip
+                      "attempt": 1}, "opening": None, "leak": None, "phase": "training"})  # fmt: skip
         assert len(player.failed) == 1 and "401" in player.failed[0]
         with pytest.raises(RuntimeUnavailable, match="401"):
             next(phone.states())

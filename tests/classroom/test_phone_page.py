@@ -204,6 +204,16 @@ def test_three_phones_play_a_class(browser, opened):
     assert phones[0].page.get_by_text("never: 1 of 3 (my answer)").is_visible()
     assert phones[0].page.get_by_text("once: 2 of 3 (my prediction)").is_visible()
 
+    room.teacher.ask_volunteer(1)
+    phones[2].heading("Ein Update ohne Verschlüsselung")
+    phones[0].heading("Will you be the volunteer?")
+    phones[0].shot("volunteer")
+    assert not room.live.leak.read
+    phones[0].press("Send it without encryption")
+    until(lambda: room.live.leak.read)
+    assert room.live.leak.same == 30 and room.live.leak.read_label == room.live.leak.label
+    phones[0].page.get_by_text("what one division makes of your plain update").wait_for()
+
     room.teacher.train(2)
     for phone in phones:
         phone.press("Trainieren, verschlüsseln, senden" if phone.german else "Train, encrypt and send")

@@ -3,6 +3,7 @@
 Three phones are browsers, four are Python clients; five of them come to hold the key.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -207,7 +208,13 @@ def played(class_, guide):
     class_.agree("No")
     desk.get_by_text("3 of 5 holders said no").wait_for()
 
-    (train,) = guide["30-38"]
+    volunteer, train = guide["30-38"]
+    class_.do(volunteer)
+    class_.phones[0].heading("Will you be the volunteer?")
+    class_.phones[0].press("Send it without encryption")
+    desk.get_by_text("30 of 30 values of the patient").wait_for()
+    if folder := os.environ.get("HEFL_SHOTS"):
+        desk.screenshot(path=Path(folder) / "leak_wall.png", full_page=True)
     class_.do(train)
     for phone in class_.phones[:2]:
         phone.press("Train, encrypt and send")
