@@ -224,6 +224,10 @@ class Sessions:
         self._open: list[Session] = []
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        """Sessions that have places."""
+        return min(len(self._open), self.limit)
+
     def open(self, finish: Finish = lambda result: result) -> Session:
         """A new session, with a place or a number in the queue."""
         session = Session(finish)

@@ -121,7 +121,7 @@ def test_an_error_is_kept_for_the_screen():
 def test_sessions_past_the_limit_wait_in_the_order_of_their_arrival():
     sessions = Sessions(limit=2)
     first, second, third, fourth = (sessions.open() for _ in range(4))
-    assert [sessions.number(one) for one in (first, second, third, fourth)] == [0, 0, 1, 2]
+    assert [sessions.number(one) for one in (first, second, third, fourth)] == [0, 0, 1, 2] and len(sessions) == 2
     sessions.close(first)
     assert [sessions.number(one) for one in (second, third, fourth)] == [0, 0, 1]
     fifth = sessions.open()
