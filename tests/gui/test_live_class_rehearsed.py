@@ -230,6 +230,7 @@ def played(class_, guide):
     class_.do(close)
     for phone in class_.phones:
         phone.heading("The class has ended")
-        assert phone.errors == []
+        # A sum that three others opened is over for a holder that still asks for it: 409.
+        assert [error for error in phone.errors if "409" not in error] == []
     class_.do(record)
     class_.do(table)
