@@ -14,6 +14,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
+from hefl_core.app.led_routes import FOLLOWING
 from hefl_core.ops.host_names import HostNames, NamedOnly
 
 if __name__ == "__main__":  # not in the server: the components of pages/ register with the runtime of a session
@@ -109,5 +110,7 @@ else:
         False  # until st.navigation has run, a folder pages/ is listed by its file names
     )
     app = st.App(
-        __file__, middleware=[Middleware(NamedOnly, names=HostNames.here(st.get_option("server.address") or ""))]
+        __file__,
+        routes=FOLLOWING.routes(),
+        middleware=[Middleware(NamedOnly, names=HostNames.here(st.get_option("server.address") or ""))],
     )

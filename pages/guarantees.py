@@ -70,13 +70,13 @@ def page() -> None:
         st.markdown(LEGAL.read_text(encoding="utf-8"))
 
 
-def _rows(claims: list[Claim], result: RunResult | None) -> None:
+def _rows(claims: list[Claim[RunResult]], result: RunResult | None) -> None:
     findings = {finding.id: finding for finding in result.claims} if result else {}
     for claim in claims:
         _row(claim, findings.get(claim.id), result)
 
 
-def _planted(claim: Claim) -> Finding | None:
+def _planted(claim: Claim[RunResult]) -> Finding | None:
     """What the check says of this session's run with the fault that the visitor planted."""
     return st.session_state.get(f"planted:{claim.id}")
 
@@ -96,7 +96,7 @@ def _answer(result: RunResult | None) -> None:
     )
 
 
-def _row(claim: Claim, finding: Finding | None, result: RunResult | None) -> None:
+def _row(claim: Claim[RunResult], finding: Finding | None, result: RunResult | None) -> None:
     with st.container(border=True, key=f"claim-{claim.id}"):
         planted = _planted(claim)
         plain = plain_sentences().get(claim.id)
@@ -124,7 +124,7 @@ def _row(claim: Claim, finding: Finding | None, result: RunResult | None) -> Non
                     )
 
 
-def _badge(claim: Claim, finding: Finding | None, result: RunResult | None) -> str:
+def _badge(claim: Claim[RunResult], finding: Finding | None, result: RunResult | None) -> str:
     if claim.kind == "argued":
         return f":gray-badge[:material/menu_book: {_('argued')}]"
     if finding is not None:
@@ -138,11 +138,11 @@ def _badge(claim: Claim, finding: Finding | None, result: RunResult | None) -> s
     return f":gray-badge[{_('executed: not run yet')}]"
 
 
-def _plant(claim: Claim, result: RunResult, number: int) -> None:
+def _plant(claim: Claim[RunResult], result: RunResult, number: int) -> None:
     st.session_state[f"planted:{claim.id}"] = claim.examine(claim.controls[number](result))
 
 
-def _take_back(claim: Claim) -> None:
+def _take_back(claim: Claim[RunResult]) -> None:
     st.session_state.pop(f"planted:{claim.id}", None)
 
 

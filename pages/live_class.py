@@ -18,7 +18,7 @@ from hefl_core.classroom.open_class import CLASSROOM, OpenClass
 from hefl_core.classroom.page_files import digests
 from hefl_core.classroom.qr import qr_svg
 from hefl_core.classroom.question import parse_questions
-from hefl_core.classroom.state import State
+from hefl_core.classroom.state import LeakState, State
 from hefl_core.errors import HeflError
 from hefl_core.schemes.quorum import Quorum
 from pages.parts import frame
@@ -138,6 +138,10 @@ def _wall() -> None:
         st.metric(_("Round {n} of {all}: accuracy of the model").format(**numbers), numbers["accuracy"])
     if state.phase == c.RESULT:
         _result(state)
+    if state.leak is not None:
+        _leak(state.leak, state)
+    with st.expander(_("Who can read what?"), icon=":material/visibility:"):
+        _readers(opened)
     if opened.live.key.undelivered:
         left = len(opened.live.key.undelivered)
         st.warning(
@@ -156,6 +160,7 @@ def _phase(state: State) -> str:
         c.OPENING: _("Open the sum? The holders decide"),
         c.RESULT: _("The sum, opened"),
         c.TRAINING: _("Training together"),
+        c.LEAK: _("One update without encryption"),
         c.CLOSED: _("The class is over"),
     }[state.phase]
     return f"{said} · {_('paused')}" if state.paused else said
@@ -212,6 +217,57 @@ def _result(state: State) -> None:
             "The sum check sees ballots that are too heavy. It does not see a ballot of (+2, −1), which moves a vote and keeps the "
             "sum."
         )
+    )
+
+
+def _leak(leak: LeakState, state: State) -> None:
+    """The volunteer's patient beside what was computed from the plain update alone."""
+    name = next((seat.name for seat in state.seats if seat.seat == leak.seat), "")
+    if not leak.read:
+        st.write(
+            _("{name} was asked to send the update of one patient in the clear. What will stand here?").format(
+                name=quoted(name)
+            )
+        )
+        return
+    st.markdown(
+        _(
+            "**Read:** {same} of {all} values of the patient of {name}, and its diagnosis, {label} (it is {true}). One division of "
+            "the plain update, nothing else; a ciphertext has nothing to divide."
+        ).format(
+            same=leak.same,
+            all=len(leak.read),
+            name=quoted(name),
+            label=quoted(leak.read_label),
+            true=quoted(leak.label),
+        )
+    )
+    columns = zip(leak.features, leak.patient, leak.read, strict=True)
+    rows = [
+        {_("measurement"): name, _("on the phone"): round(here, 3), _("computed from the update"): round(read, 3)}
+        for name, here, read in columns
+    ]
+    st.dataframe(rows, hide_index=True, height=260)
+    st.caption(
+        _("Standardised values. With ten patients in one step the division gives a mixture; more steps give less.")
+    )
+
+
+def _readers(opened: OpenClass) -> None:
+    """The matrix: who can read a single answer, the sum, and with what."""
+    held = opened.live.settings.held
+    yes, no, result = _("yes"), _("no"), _("once it is opened")
+    rows = [(_("this computer"), yes, yes)] if held.kind == ONE else [
+        (_("this computer alone, an honest page"), no if held.kind == DEALER_FREE else _("until the shares are fetched"), result),
+        (_("fewer than {t} holders with this computer").format(t=held.quorum.threshold), no, result),
+        (_("{t} holders with this computer, against their phones' rules").format(t=held.quorum.threshold), yes, yes),
+    ]  # fmt: skip
+    rows += [
+        (_("another phone"), no, result),
+        (_("somebody who listens on the Wi-Fi"), no, _("the opened one, as on this wall")),
+    ]
+    st.dataframe(
+        [{_("who"): who, _("a single answer"): one, _("the sum"): total} for who, one, total in rows], hide_index=True
     )
 
 
@@ -295,9 +351,19 @@ def _ask(opened: OpenClass) -> None:
         predict = st.checkbox(_("Predict first"), key="class:predict")
         if st.form_submit_button(_("Ask")):
             _do(lambda: opened.teacher.ask([one for sheet in parse_questions(text) for one in sheet], predict=predict))
+    if st.button(
+        _("One volunteer, without encryption"), key="class:volunteer", icon=":material/lock_open:", help=_volunteers()
+    ):
+        _do(opened.teacher.ask_volunteer)
     rounds = st.number_input(_("Rounds of training"), 1, MOST_ROUNDS, 5, key="class:rounds")
     if st.button(_("Train together"), key="class:train", icon=":material/model_training:"):
         _do(lambda: opened.teacher.train(int(rounds)))
+
+
+def _volunteers() -> str:
+    return _(
+        "The first phone that is here is asked to send the update of one patient without encryption; its owner decides."
+    )
 
 
 def _housekeeping(opened: OpenClass) -> None:

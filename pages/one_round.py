@@ -5,13 +5,16 @@ The stepper, and four linked views of the message under the cursor, from one sea
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
-from hefl_core.errors import HeflError
+from hefl_core.app.led_routes import ADDRESS
+from hefl_core.app.led_run import LED_RUN
+from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.federation.record.transcript_zip import unpack
 from hefl_core.federation.record.verify import CutOff, verify
@@ -27,7 +30,7 @@ from pages.parts import frame, html, labels, narration, predictions, run_progres
 from pages.parts.frame import presenter
 from pages.parts.i18n import _, language
 from pages.parts.quoting import in_html, quoted
-from pages.parts.stepper import stepper
+from pages.parts.stepper import follower, scene, stepper
 
 MOST_CLIENTS = 8
 
@@ -47,12 +50,16 @@ class Walked:
 def page() -> None:
     """The whole page."""
     st.html(html.STYLE + predictions.STYLE)
+    if frame.following():
+        _follow()
+        return
     head = st.container(horizontal=True, vertical_alignment="center", key="head")
     if not presenter():
         head.title(_("One round"), anchor=False, width="content")
         head.markdown(_("Who sends what to whom, and who can read it?"), width="content")
     with head:
         walked = _loaded() or _live()
+        _let_follow(walked)
     if walked is None:
         return
     for reason in walked.transcript.manifest.experiment.insecure:
@@ -79,6 +86,68 @@ def _live() -> Walked | None:
         tuple(run.rounds),
         live=True,
     )
+
+
+# -- many look at one run ----------------------------------------------------------------------------------------
+
+
+def _let_follow(walked: Walked | None) -> None:
+    """The switch by which a session shows its run to others, or the way to the one that is shown."""
+    if walked is None or not walked.live or presenter():
+        return
+    mine = frame.session()
+    if LED_RUN.session not in (None, mine):
+        frame.follow_leader()
+        return
+    led = st.toggle(
+        _("Let others follow"), LED_RUN.session is mine, key="lead", help=_("They open /one_round?follow=1")
+    )
+    try:
+        (LED_RUN.lead if led else LED_RUN.end)(mine)
+    except RuntimeUnavailable as error:  # another session was faster
+        frame.explain(error)
+
+
+def _follow() -> None:
+    """Somebody else's run: as the leader walks it, or at one's own pace."""
+    head = st.container(horizontal=True, vertical_alignment="center", key="head")
+    head.title(_("One round"), anchor=False, width="content")
+    head.markdown(_("You follow a run that somebody else shows."), width="content")
+    leader = LED_RUN.session
+    alone = head.toggle(_("At my own pace"), key="own-pace", on_change=_begin_at_the_leaders)
+    head.button(_("A run of my own"), on_click=frame.stop_following, key="unfollow")
+    if alone and leader is not None and leader.run is not None:
+        run = leader.run
+        _walk(Walked(f"led-{leader.number}", run.transcript, run.observer.observations, (), tuple(run.rounds)))
+        return
+    left, right = st.columns([52, 48], gap="medium")
+    with left:
+        follower(ADDRESS, dark=frame.dark(), height=276)
+    with right, st.container(key="follows"):
+        st.html("<div data-led></div>")
+
+
+def _begin_at_the_leaders() -> None:
+    """One's own pace begins where the leader is."""
+    st.session_state["cursor"] = LED_RUN.screen.cursor
+    st.session_state["jump"] += 1
+
+
+def _show_followers(walked: Walked, found: Matrix, seat: str, position: int) -> None:
+    """Send the followers what is on this screen, if this session leads."""
+    mine = frame.session() if walked.live else None
+    if mine is None or LED_RUN.session is not mine:
+        return
+    pieces = [_matrix(found, seat)]
+    if position:
+        message = _messages(walked, seat)[position - 1]
+        pieces.append(f"<h2>{position}. {in_html(_title(message))}</h2>")
+        if message.lock != "absent":
+            pieces.append(_thing(walked, message, found, seat))
+    LED_RUN.show(mine, json.dumps(scene(_picture(walked, seat))).encode(), position, "".join(pieces))
+
+
+# -- a saved one -------------------------------------------------------------------------------------------------
 
 
 def _loaded() -> Walked | None:
@@ -157,13 +226,19 @@ def _walk(walked: Walked) -> None:
         frame.redraw()
     found = knowledge(transcript, state["cursor"], _seats(transcript)[1:])
     with right, st.container(key="follows"):
-        st.html(html.matrix(found, seat) + html.legend(found))
-        reader = COORDINATOR if seat == OBSERVER else seat
-        st.html(f'<div class="note read">{in_html(html.caption(found, reader))}</div>')
+        st.html(_matrix(found, seat))
         _absent(transcript, state["cursor"])
         _ask(walked, state["cursor"])
         _details(walked, found, seat, state["cursor"])
         st.html(f'<i class="shown" data-shown="{state["cursor"]}"></i>')
+    _show_followers(walked, found, seat, state["cursor"])
+
+
+def _matrix(found: Matrix, seat: str) -> str:
+    """Who knows what, and in words who reads this message."""
+    reader = COORDINATOR if seat == OBSERVER else seat
+    said = f'<div class="note read">{in_html(html.caption(found, reader))}</div>'
+    return html.matrix(found, seat) + html.legend(found) + said
 
 
 def _absent(transcript: Transcript, cursor: int) -> None:
@@ -219,7 +294,7 @@ def _details(walked: Walked, found: Matrix, seat: str, position: int) -> None:
     st.markdown(f"## {position}. {_title(message)}")
     if message.lock == "absent":
         return
-    _show_thing(walked, message, found, seat)
+    st.html(_thing(walked, message, found, seat))
     if frame.audience() == "thesis":
         _proof(walked, message, found, seat)
         return
@@ -250,14 +325,15 @@ def _title(message: Message) -> str:
     )
 
 
-def _show_thing(walked: Walked, message: Message, found: Matrix, seat: str) -> None:
+def _thing(walked: Walked, message: Message, found: Matrix, seat: str) -> str:
+    """The message as this seat has it: facts, what is private in it, and bytes."""
     it = thing(walked.transcript, message, found, seat, walked.observations)
     pieces = [html.facts([fact for fact in it.facts if not _is_fingerprint(fact)])]
     if it.private is not None:
         pieces.append(html.private(it.private))
     if it.raw:
         pieces.append(html.bytes_of(it))
-    st.html("".join(pieces))
+    return "".join(pieces)
 
 
 def _is_fingerprint(fact: tuple[str, str]) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hefl_core.probes.findings import Blindness
 
 MAX_SESSIONS = int(os.environ.get("HEFL_MAX_SESSIONS", "4"))
-"""Sessions at a time: each may have its own processes."""
+"""Sessions at a time that may run something: each may have its own processes. Others wait, or follow one."""
 RAY_ALLOWED = os.environ.get("HEFL_RUNTIME", "ray") != "local"
 """``HEFL_RUNTIME=local`` runs the application without Ray: every party is an object in this process."""
 
@@ -217,31 +217,39 @@ def _of_ours(error: Exception) -> HeflError:
 
 
 class Sessions:
-    """The sessions of this process, at most ``limit`` at a time."""
+    """The sessions of this process in the order of their arrival: the first ``limit`` have places, the others wait."""
 
     def __init__(self, limit: int = MAX_SESSIONS) -> None:
         self.limit = limit
-        self._open: set[Session] = set()
+        self._open: list[Session] = []
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._open)
+        """Sessions that have places."""
+        return min(len(self._open), self.limit)
 
     def open(self, finish: Finish = lambda result: result) -> Session:
-        """A new session. Raises: RuntimeUnavailable when ``limit`` sessions are open."""
+        """A new session, with a place or a number in the queue."""
+        session = Session(finish)
+        self.number(session)
+        return session
+
+    def number(self, session: Session) -> int:
+        """Its number in the queue; 0: it has a place. One that left the queue stands at its end again."""
         with self._lock:
-            if len(self._open) >= self.limit:
-                raise RuntimeUnavailable(
-                    f"{len(self._open)} sessions are open and this machine carries {self.limit}; "
-                    "close another tab, or try again in a moment"
-                )
-            session = Session(finish)
-            self._open.add(session)
-            return session
+            if session not in self._open and not session.closed:
+                self._open.append(session)
+            return max(0, self._open.index(session) + 1 - self.limit) if session in self._open else 0
+
+    def leave_queue(self, session: Session) -> None:
+        """Wait no more, so that those behind move up; a session with a place keeps it."""
+        with self._lock:
+            if session in self._open[self.limit :]:
+                self._open.remove(session)
 
     def close(self, session: Session) -> None:
-        """Close a session and free its place."""
-        with suppress(KeyError), self._lock:
+        """Close a session: the first in the queue gets its place."""
+        with suppress(ValueError), self._lock:
             self._open.remove(session)
         session.close()
 

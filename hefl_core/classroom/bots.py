@@ -75,6 +75,9 @@ class Player:
         if state["phase"] == "training" and self.client.seat in now["members"]:
             place = ("round", now["number"], now["attempt"])
             self._once(place, lambda: self.sent.__setitem__(place, self.client.update(now)))
+        leak = state["leak"]
+        if leak is not None and leak["seat"] == self.client.seat and not leak["read"]:
+            self._once(("plain", state["revision"], 0), lambda: self.client.plain(leak))
         if opening is not None and self.client.holder is not None:
             self._hold(opening, state)
 

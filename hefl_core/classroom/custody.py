@@ -33,6 +33,17 @@ MOST_HOLDERS: Final = 7
 """Without a dealer each holder sends a share to every other one through this computer: 7 holders, 2 MB."""
 COMMITMENT_BYTES: Final = 32
 
+SMALLEST_COHORT: Final = 3
+
+
+def smallest_cohort(quorum: Quorum) -> int:
+    """Fewest members of a sum that may be opened: t - 1 accomplices among them leave two others.
+
+    >>> smallest_cohort(Quorum(1, 1)), smallest_cohort(Quorum(3, 5))
+    (3, 4)
+    """
+    return max(SMALLEST_COHORT, quorum.threshold + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Held:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from hefl_core.classroom import record as r
 from hefl_core.classroom import state as s
 from hefl_core.classroom import training as t
-from hefl_core.classroom.custody import Ceremony, ClassKey, Held
+from hefl_core.classroom.custody import Ceremony, ClassKey, Held, smallest_cohort
 from hefl_core.classroom.guards import Refusal
 from hefl_core.classroom.question import Question, Sheet, signed
 from hefl_core.classroom.seat import Seat, Seats, new_code
@@ -30,11 +31,10 @@ from hefl_core.learning.base import Examples
 from hefl_core.schemes.base import CiphertextVector, Opened
 
 LOBBY, CEREMONY, PREDICT, ASKING, SUM = "lobby", "ceremony", "predict", "question", "sum"
-OPENING, RESULT, TRAINING, CLOSED = "opening", "result", "training", "closed"
+OPENING, RESULT, TRAINING, LEAK, CLOSED = "opening", "result", "training", "leak", "closed"
 MOST_SEATS: Final = 100
 MOST_OPENINGS: Final = 40
 """Sums that a class opens at most: the flooding of its key is stated for as many."""
-SMALLEST_COHORT: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class Settings:
 
     @property
     def least(self) -> int:
-        """The smallest cohort: t - 1 accomplices among its members leave two others."""
-        return max(SMALLEST_COHORT, self.held.quorum.threshold + 1)
+        """The smallest cohort that this custody allows."""
+        return smallest_cohort(self.held.quorum)
 
     @property
     def cohort(self) -> int:
@@ -97,6 +97,7 @@ class LiveClass:
         self.opening: Opening | None = None
         self.round: Round | None = None
         self.deal: t.Deal | None = None
+        self.leak: s.LeakState | None = None
         self.results: list[tuple[Sheet, s.ResultState]] = []
         self.result: s.ResultState | None = None
         self.said = ""
@@ -142,7 +143,7 @@ class LiveClass:
             answered=summing.seats if summing else (),
             question=self._question_state() if shown and self.sheet else None,
             opening=self._opening_state(), result=self.result, round=self._round_state(),
-            ceremony=self._ceremony_state(),
+            ceremony=self._ceremony_state(), leak=self.leak,
             predictions=self._predicted() if self.phase == RESULT and self._predictions and self.sheet else None,
             closed_because=self.said,
         )  # fmt: skip
@@ -369,22 +370,59 @@ class LiveClass:
             raise Refusal(409, "patients: expected a training, found none; wait for the wall")
         return self.deal.rows[seat.number - 1]
 
+    def plain(self, seat: Seat, body: bytes) -> None:
+        """The volunteer's update in the clear: what it gives away goes on the wall. Raises: Refusal (403, 409); WireError."""
+        with self.lock:
+            asked = self.require_volunteer(seat)
+            assert self.deal is not None
+            rows, dataset = self.deal.rows[seat.number - 1], self.deal.dataset
+            read, label = t.read_patient(np.frombuffer(body, "<f8"), self.deal.model.classes)
+            patient = rows.features[0].astype(np.float64)
+            self.leak = msgspec.structs.replace(
+                asked, features=tuple(dataset.feature_names), patient=tuple(patient.tolist()), read=tuple(read.tolist()),
+                label=dataset.classes[int(rows.labels[0])], read_label=dataset.classes[label],
+                same=int(np.sum(np.abs(read - patient) < t.SAME)),
+            )  # fmt: skip
+            self.record.write(r.Volunteered(seat.number))
+            self.changed()
+
+    def require_volunteer(self, seat: Seat) -> s.LeakState:
+        """What the volunteer is asked for. Raises: Refusal (403) for another seat; (409) when nobody is asked, or it came."""
+        if self.phase != LEAK or self.leak is None or self.leak.read:
+            raise Refusal(
+                409, "plain update: expected a volunteer to be asked for it, found none; it stays on the phone"
+            )
+        if self.leak.seat != seat.number:
+            raise Refusal(403, "plain update: expected the volunteer's, found another phone's; it was not kept")
+        return self.leak
+
     # -- sums -----------------------------------------------------------------------------------------------------
+
+    def begin_leak(self, seat: int) -> None:
+        """Ask one seat for the update of its first patient in the clear; what was before is over."""
+        self.deal = t.Deal.of(self.settings.seats)
+        self._begin_anew()
+        self.sheet = self.summing = None
+        self.leak = s.LeakState(seat, self.deal.model.parameters, t.PLAIN_RATE, t.BOUND)
+        self.phase = LEAK
+
+    def _begin_anew(self) -> None:
+        self.result = self.round = self.leak = None
+        self._predictions.clear()
 
     def begin_training(self, rounds: int) -> None:
         """Deal patients and begin the first round; what was before is over."""
         self.deal = t.Deal.of(self.settings.seats)
+        self._begin_anew()
         first = self.deal.first_model()
-        self.sheet = self.result = None
-        self._predictions.clear()
+        self.sheet = None
         self.phase = TRAINING
         self.round = Round(1, rounds, 1, first, (), self.deal.accuracy(first))
         self.begin_round(1, 1)
 
     def begin_question(self, sheet: Sheet) -> None:
         """Ask for answers to a sheet; what was before is over."""
-        self.round = self.result = None
-        self._predictions.clear()
+        self._begin_anew()
         self._begin_sum(QUESTION, sheet)
 
     def _begin_sum(self, kind: str, sheet: Sheet | None, attempt: int = 1) -> None:

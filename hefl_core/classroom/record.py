@@ -105,6 +105,12 @@ class Opened(msgspec.Struct, frozen=True, tag=True):
     values: bytes
 
 
+class Volunteered(msgspec.Struct, frozen=True, tag=True):
+    """A seat that showed the class its update in the clear. The update itself is not on record."""
+
+    seat: int
+
+
 class Dropped(msgspec.Struct, frozen=True, tag=True):
     """A question or round that stays closed, and why."""
 
@@ -125,7 +131,19 @@ class Closed(msgspec.Struct, frozen=True, tag=True):
 
 
 Entry: TypeAlias = (
-    Began | Keyed | Seated | Holding | Asked | Uploaded | Summed | Answered | Opened | Dropped | Named | Closed
+    Began
+    | Keyed
+    | Seated
+    | Holding
+    | Asked
+    | Uploaded
+    | Summed
+    | Answered
+    | Opened
+    | Volunteered
+    | Dropped
+    | Named
+    | Closed
 )
 
 

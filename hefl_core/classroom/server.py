@@ -133,7 +133,7 @@ class ClassServer:
             ("GET", "/parameters", self._parameters), ("GET", "/key", self._key), ("GET", "/events", self._events),
             ("POST", "/join", self._join), ("POST", "/prediction/{id:int}", self._prediction),
             ("POST", "/answer/{id:int}", self._answer), ("POST", "/update/{id:int}", self._update),
-            ("GET", "/patients", self._patients), ("GET", "/share", self._share),
+            ("POST", "/plain", self._plain), ("GET", "/patients", self._patients), ("GET", "/share", self._share),
             ("GET", "/sum/{id:int}", self._sum), ("GET", "/addends/{id:int}", self._addends),
             ("POST", "/consent/{id:int}", self._consent), ("POST", "/partial/{id:int}", self._partial),
             ("POST", "/commitment", self._ceremony("commitment")), ("GET", "/commitments", self._all("commitment")),
@@ -196,9 +196,14 @@ class ClassServer:
         self._connections[seat] = self._connections.get(seat, 0) + 1
         self.live.arrive(seat)
         try:
-            while not self._server.should_exit:
+            while True:
                 event.clear()
+                last = (
+                    self._server.should_exit
+                )  # asked before the state: the last one sent says that the class has ended
                 yield b"event: state\ndata: " + self.live.state().to_json() + b"\n\n"
+                if last:
+                    return
                 try:
                     await asyncio.wait_for(event.wait(), HEARTBEAT_SECONDS)
                 except TimeoutError:
@@ -228,6 +233,12 @@ class ClassServer:
         exact = bridge.upload_nbytes(self.live.settings.held.scheme.preset)
         body = await read_body(request, exact, exact)
         return _json({"digest": self.live.upload(kind, request.path_params["id"], seat, body)})
+
+    async def _plain(self, request: Request) -> Response:
+        seat = self._seat(request)
+        exact = 8 * self.live.require_volunteer(seat).length
+        self.live.plain(seat, await read_body(request, exact, exact))
+        return _json({})
 
     async def _patients(self, request: Request) -> Response:
         rows = self.live.patients(self._seat(request))

@@ -80,6 +80,24 @@ class RoundState(msgspec.Struct, frozen=True):
     accuracy: float | None
 
 
+class LeakState(msgspec.Struct, frozen=True):
+    """A volunteer that sends the update of its first patient in the clear; once it came: what was computed from it alone.
+
+    ``patient`` and ``read``: standardised, equally long; ``same``: how many of them agree.
+    """
+
+    seat: int
+    length: int
+    learning_rate: float
+    bound: float
+    features: tuple[str, ...] = ()
+    patient: tuple[float, ...] = ()
+    label: str = ""
+    read: tuple[float, ...] = ()
+    read_label: str = ""
+    same: int = 0
+
+
 class CeremonyState(msgspec.Struct, frozen=True):
     """A key that the holders' phones make."""
 
@@ -133,6 +151,7 @@ class State(msgspec.Struct, frozen=True):
     result: ResultState | None
     round: RoundState | None
     ceremony: CeremonyState | None
+    leak: LeakState | None
     predictions: tuple[tuple[int, ...], ...] | None
     closed_because: str
 

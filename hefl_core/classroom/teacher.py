@@ -28,9 +28,9 @@ class Teacher:
             )
 
     def name_holders(self, seats: Sequence[int] = ()) -> tuple[int, ...]:
-        """Make these seats the holders 1..n, or the first n that are here, bots last. Begins a ceremony without a dealer.
+        """Make these seats the holders 1..n, or the first n phones that are here. Begins a ceremony without a dealer.
 
-        Raises: RoundError for one key, a second time, or too few seats.
+        Raises: RoundError for one key, a second time, a bot (its share would be this computer's), or too few phones.
         """
         live = self.live
         with live.lock:
@@ -38,12 +38,12 @@ class Teacher:
             held = live.settings.held
             if not held.quorum.collective or live.holders:
                 raise RoundError("holders: expected a key that is held together and no holders yet, found otherwise")
-            here = [seat for seat in live.seats if live.present(seat.number) and not seat.removed]
-            chosen = list(seats) or [seat.number for seat in sorted(here, key=lambda seat: (seat.bot, seat.number))]
-            chosen = chosen[: held.quorum.holders]
-            if len(set(chosen)) != held.quorum.holders or not set(chosen) <= {seat.number for seat in live.seats}:
+            phones = [seat.number for seat in live.seats if not seat.bot and not seat.removed]
+            chosen = (list(seats) or [seat for seat in phones if live.present(seat)])[: held.quorum.holders]
+            if len(set(chosen)) != held.quorum.holders or not set(chosen) <= set(phones):
                 raise RoundError(
-                    f"holders: expected {held.quorum.holders} seats, found {len(chosen)}; let more phones join"
+                    f"holders: expected {held.quorum.holders} phones, found {len(set(chosen) & set(phones))}; let more join "
+                    "(bots hold nothing: their share would be this computer's)"
                 )
             for index, number in enumerate(chosen, 1):
                 live.seats.make_holder(number, index)
@@ -69,7 +69,7 @@ class Teacher:
         """
         live = self.live
         with live.lock:
-            self._require(c.LOBBY, c.RESULT)
+            self._require(c.LOBBY, c.RESULT, c.LEAK)
             self._require_holders()
             live.sheet = Sheet(live.next_number(), tuple(questions))
             live.begin_question(live.sheet)
@@ -115,7 +115,7 @@ class Teacher:
         """Deal patients and begin the first of so many rounds. Raises: RoundError with fewer phones than the smallest cohort."""
         live = self.live
         with live.lock:
-            self._require(c.LOBBY, c.RESULT)
+            self._require(c.LOBBY, c.RESULT, c.LEAK)
             self._require_holders()
             here = sum(live.present(seat.number) for seat in live.seats)
             if here < live.settings.cohort or rounds < 1:
@@ -132,6 +132,23 @@ class Teacher:
             self.live.round = None
             self.live.phase = c.LOBBY
             self.live.changed()
+
+    def ask_volunteer(self, seat: int | None = None) -> int:
+        """Ask one phone, or the first that is here, for the update of one patient in the clear; its seat.
+
+        Raises: RoundError where no such phone is here.
+        """
+        live = self.live
+        with live.lock:
+            self._require(c.LOBBY, c.RESULT, c.LEAK)
+            here = [one.number for one in live.seats if live.present(one.number) and not one.removed]
+            if not here or seat not in (None, *here):
+                raise RoundError(
+                    f"volunteer: expected a phone that is here, found seat {seat}; let it open the page again"
+                )
+            live.begin_leak(here[0] if seat is None else seat)
+            live.changed()
+            return here[0] if seat is None else seat
 
     def pause(self, paused: bool = True) -> None:
         """Take no uploads for a while, or take them again."""
@@ -170,7 +187,7 @@ class Teacher:
         with live.lock:
             if live.phase == c.CLOSED:
                 raise RoundError("class: it is closed already")
-            live.phase, live.opening, live.summing, live.round = c.CLOSED, None, None, None
+            live.phase, live.opening, live.summing, live.round, live.leak = c.CLOSED, None, None, None, None
             live.key.end()
             if not live.anonymous:
                 live.record.write(r.Named(tuple((seat.number, seat.name) for seat in live.seats)))

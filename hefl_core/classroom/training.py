@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from hefl_core.errors import ParameterError
+from hefl_core.errors import ParameterError, WireError
 from hefl_core.learning.base import Dataset, Examples, LocalTraining
 from hefl_core.learning.datasets import load_dataset
 from hefl_core.learning.models import Model, model_for_dataset
@@ -24,6 +24,10 @@ LEARNING_RATE: Final = 0.5
 BOUND: Final = 1.0
 """Largest entry of an update: gradients of standardised rows times the learning rate stay well below it."""
 SEED: Final = 7
+PLAIN_RATE: Final = 0.05
+"""Learning rate of the volunteer's one step in the clear: small, so that the bound cuts nothing off."""
+SAME: Final = 0.01
+"""A computed value is the patient's when they differ by less than this, in standard deviations."""
 
 Vector = npt.NDArray[np.float64]
 
@@ -62,9 +66,24 @@ class Deal:
         return float(NumpyTrainer(self.model).evaluate(model.astype(np.float32), self.dataset.test).accuracy)
 
 
-def train(model: Model, theta: Vector, rows: Examples) -> Vector:
+def read_patient(update: Vector, classes: int) -> tuple[Vector, int]:
+    """What one division makes of a plain update of one step on one patient: the patient, and its class.
+
+    Shapes: (features · classes + classes,) to (features,). Source: hefl_core/attacks/methods/record_leak.py.
+    Raises: WireError for an update from which nothing follows.
+    """
+    weights, bias = update[:-classes].reshape(-1, classes), update[-classes:]
+    unit = int(np.argmax(np.abs(bias)))
+    with np.errstate(all="ignore"):
+        read = weights[:, unit] / bias[unit]
+    if not np.all(np.isfinite(update)) or not np.all(np.isfinite(read)):
+        raise WireError("plain update: expected numbers that changed the model, found others; train again")
+    return read, int(np.argmax(bias))
+
+
+def train(model: Model, theta: Vector, rows: Examples, learning_rate: float = LEARNING_RATE) -> Vector:
     """One seat's update Δ within the bound: what a phone computes, in this project's own trainer. Shapes: float64 (d,)."""
-    how = LocalTraining(LOCAL_EPOCHS, len(rows), LEARNING_RATE, SEED)
+    how = LocalTraining(LOCAL_EPOCHS, len(rows), learning_rate, SEED)
     start = theta.astype(np.float32)
     trained = NumpyTrainer(model).train(start, rows, how)
     return np.clip(trained.astype(np.float64) - start, -BOUND, BOUND)

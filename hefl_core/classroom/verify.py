@@ -11,13 +11,13 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from hefl_core.classroom import bridge
 from hefl_core.classroom import record as r
-from hefl_core.classroom.custody import Held
+from hefl_core.classroom.custody import Held, smallest_cohort
 from hefl_core.errors import HeflError, IntegrityError
 from hefl_core.schemes.base import Accumulator, CiphertextVector, PublicKey
 from hefl_core.schemes.ring import seal
@@ -55,16 +55,21 @@ class ClassVerdict:
 
 def verify_class(path: Path) -> ClassVerdict:
     """Verify a class's record. Raises: IntegrityError naming the first break."""
-    checker, number = _Checker(), 1
     with regular(path, r.MAX_RECORD_BYTES, path.name[:80]) as file:
-        try:
-            for line, raw in r.read_lines(file):
-                checker.take(line, raw)
-                number += 1
-        except HeflError as error:
-            raise IntegrityError(f"line {number}: {error}") from error
-        except Exception as error:  # untrusted bytes: whatever they provoke in a library is a break of the record
-            raise IntegrityError(f"line {number}: it cannot be read ({type(error).__name__})") from error
+        return verify_record(file)
+
+
+def verify_record(file: BinaryIO) -> ClassVerdict:
+    """Verify a class's record from its first byte. Raises: IntegrityError naming the first break."""
+    checker, number = _Checker(), 1
+    try:
+        for line, raw in r.read_lines(file):
+            checker.take(line, raw)
+            number += 1
+    except HeflError as error:
+        raise IntegrityError(f"line {number}: {error}") from error
+    except Exception as error:  # untrusted bytes: whatever they provoke in a library is a break of the record
+        raise IntegrityError(f"line {number}: it cannot be read ({type(error).__name__})") from error
     return checker.finish()
 
 
@@ -85,6 +90,7 @@ class _Checker:
     def __init__(self) -> None:
         self._head, self._count, self._closed = b"", 0, False
         self._held: Held | None = None
+        self._cohort = 0
         self._key: PublicKey | None = None
         self._seats: dict[int, r.Seated] = {}
         self._asked: dict[int, _Asked] = {}
@@ -100,7 +106,8 @@ class _Checker:
         takers: dict[type, Callable[[Any], None]] = {
             r.Began: self._began, r.Keyed: self._keyed, r.Seated: self._seated, r.Holding: self._holding,
             r.Asked: self._ask, r.Uploaded: self._upload, r.Summed: self._sum, r.Answered: self._answer,
-            r.Opened: self._open, r.Dropped: self._drop, r.Named: self._named, r.Closed: self._close,
+            r.Opened: self._open, r.Volunteered: self._volunteer, r.Dropped: self._drop, r.Named: self._named,
+            r.Closed: self._close,
         }  # fmt: skip
         takers[type(line.entry)](line.entry)
         self._head = hashlib.sha256(raw).digest()
@@ -117,7 +124,10 @@ class _Checker:
         return self._key
 
     def _began(self, entry: r.Began) -> None:
-        self._held = entry.held
+        least = smallest_cohort(entry.held.quorum)
+        if entry.min_cohort < least:
+            raise IntegrityError(f"smallest cohort: expected {least} or more, found {entry.min_cohort}")
+        self._held, self._cohort = entry.held, entry.min_cohort
 
     def _keyed(self, entry: r.Keyed) -> None:
         if self._key is not None or self._held is None or entry.key.quorum != self._held.quorum:
@@ -168,6 +178,11 @@ class _Checker:
             or not set(entry.seats) <= set(found.running)
         ):
             raise IntegrityError(f"sum {entry.id}: expected one, of uploads that are on record, each once")
+        if len(entry.seats) < self._cohort:
+            raise IntegrityError(
+                f"sum {entry.id}: expected {self._cohort} members or more, found {len(entry.seats)}; a sum of few is nearly "
+                "one answer"
+            )
         running: Accumulator = self._scheme.accumulator(self._public())
         for seat in entry.seats:
             running.add(found.running[seat])
@@ -197,6 +212,10 @@ class _Checker:
         if (opened.integers, values_to_bytes(opened.values)) != (entry.integers, entry.values):
             raise IntegrityError(f"opened {entry.id}: the holders' parts open to other numbers")
         self._opened += 1
+
+    def _volunteer(self, entry: r.Volunteered) -> None:
+        if entry.seat not in self._seats:
+            raise IntegrityError(f"volunteer: expected a seat of the class, found {entry.seat}")
 
     def _drop(self, entry: r.Dropped) -> None:
         self._under_way(entry.id).done = True

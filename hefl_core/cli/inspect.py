@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.table import Table
 
+from hefl_core.checks.claims.claim import Claim
 from hefl_core.checks.claims.ledger import LEDGER, to_markdown
+from hefl_core.classroom.claims import CLASS_LEDGER
 from hefl_core.classroom.record import is_class_record
 from hefl_core.classroom.verify import ClassVerdict, verify_class
 from hefl_core.cli.ends.files import output, require_different, write_json, write_text
@@ -122,11 +124,12 @@ def claims(
     """Show the ledger: every promised sentence, its check or its source, and what is not promised."""
     require_different((markdown, json))
     if markdown:
-        write_text(markdown, to_markdown())
+        write_text(markdown, to_markdown(CLASS_LEDGER))
     if json:
+        listed: tuple[Claim[Any], ...] = (*LEDGER, *CLASS_LEDGER)
         rows = [
-            {"id": c.id, "sentence": c.sentence, "seat": c.seat, "kind": c.kind, "source": c.source} for c in LEDGER
+            {"id": c.id, "sentence": c.sentence, "seat": c.seat, "kind": c.kind, "source": c.source} for c in listed
         ]
         write_json(json, json_module.dumps(rows, ensure_ascii=False, indent=1))
     if not markdown and not json:
-        typer.echo(to_markdown())
+        typer.echo(to_markdown(CLASS_LEDGER))

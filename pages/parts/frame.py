@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
+from hefl_core.app.led_run import LED_RUN
 from hefl_core.app.session import SESSIONS, WARM_UP, Session
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.errors import HeflError, ParameterError, QuorumError, RuntimeUnavailable
@@ -43,8 +44,9 @@ SKEWS = ("dirichlet-by-class", "dirichlet-by-client", "shards")
 DEFAULT = Experiment(dataset="breast_cancer", batch=16)
 _FIELDS = tuple(field.name for field in fields(Experiment))
 _ALWAYS = ("dataset", "scheme")
-_SCREEN = ("audience", "presenter", "language", "seat", "cursor", "tab", "patient", "walk", "stop")
+_SCREEN = ("audience", "presenter", "language", "seat", "cursor", "tab", "patient", "walk", "stop", "follow")
 _LARGEST = 10**6
+QUEUE_SECONDS = 2.0
 
 
 # -- what pages ask --------------------------------------------------------------------------------------------
@@ -63,13 +65,45 @@ def set_experiment(chosen: Experiment) -> None:
 
 
 def session() -> Session:
-    """This browser session's runs; freed when the tab closes. Stops the page with a message past the limit."""
-    try:
-        return _session()
-    except RuntimeUnavailable as error:
-        explain(error)
-        st.button(_("Try again"), key="try-again")
+    """This browser session's runs; freed when the tab closes. Past the limit the page shows a number in the queue and stops."""
+    found = _session()
+    if SESSIONS.number(found):
+        _queue(found)
         st.stop()
+    return found
+
+
+@st.fragment(run_every=QUEUE_SECONDS)
+def _queue(waiting: Session) -> None:
+    """The number in the queue, and what there is to do meanwhile."""
+    number = SESSIONS.number(waiting)
+    if not number:
+        again()
+    said = _(
+        "This machine runs {limit} sessions at a time. You are number {n} in the queue; this page goes on by itself."
+    )
+    st.info(said.format(limit=SESSIONS.limit, n=number), icon=":material/hourglass_top:")
+    if LED_RUN.session is not None:
+        follow_leader(waiting)
+
+
+def follow_leader(mine: Session | None = None) -> None:
+    """A button that leads to the run that somebody shows; who waits leaves the queue."""
+    if st.button(_("Follow the run that is shown"), icon=":material/visibility:", key="follow-leader"):
+        if mine is not None:
+            SESSIONS.leave_queue(mine)
+        st.session_state["follow"] = True
+        _go("one_round")
+
+
+def following() -> bool:
+    """Whether this session watches the leader's run instead of having its own."""
+    return bool(st.session_state.get("follow", False))
+
+
+def stop_following() -> None:
+    """Have a run of one's own again, or a number in the queue."""
+    st.session_state["follow"] = False
 
 
 def presenter() -> bool:
@@ -159,7 +193,13 @@ def redraw() -> None:
 # -- state -----------------------------------------------------------------------------------------------------
 
 
-@st.cache_resource(scope="session", on_release=SESSIONS.close, show_spinner=False)
+def _release(session: Session) -> None:
+    """The tab is closed: the place is free, and who follows this session sees it end."""
+    LED_RUN.end(session)
+    SESSIONS.close(session)
+
+
+@st.cache_resource(scope="session", on_release=_release, show_spinner=False)
 def _session() -> Session:
     return SESSIONS.open(check_claims)
 
@@ -240,6 +280,7 @@ def _read(query: Mapping[str, str]) -> None:
     state["tab"] = wanted.get("tab", "")[:60]
     state["record"] = _number(wanted.get("patient", ""))
     state["cursor"] = _number(wanted.get("cursor", ""))
+    state["follow"] = wanted.get("follow") == "1"
     state["jump"] += 1
     state["replayed"] = any(name in _FIELDS for name in query)
 
@@ -296,6 +337,7 @@ def _query() -> dict[str, str]:
         "cursor": (str(state.get("cursor", 0)), "0"),
         "patient": (str(patient()), "0"),
         "tab": (state.get("open tab") or state.get("tab") or "", ""),
+        "follow": (str(int(following())), "0"),
     }
     query |= {name: value for name, (value, usual) in screen.items() if value != base.get(name, usual)}
     return query | ({"walk": walk.name, "stop": str(state["stop"])} if walk else {})

@@ -20,6 +20,7 @@ ROUTES = {
     ("GET", "/patients"), ("GET", "/share"), ("GET", "/sum/{id:int}"), ("GET", "/addends/{id:int}"),
     ("POST", "/consent/{id:int}"), ("POST", "/partial/{id:int}"), ("POST", "/commitment"), ("GET", "/commitments"),
     ("POST", "/contribution"), ("GET", "/contributions"), ("POST", "/dealing"), ("GET", "/dealing"),
+    ("POST", "/plain"),
 }  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from hefl_core.classroom.bots import Bots, Player
 from hefl_core.classroom.custody import DEALER_FREE, DEALT, Ceremony, Held
 from hefl_core.classroom.guards import Refusal
 from hefl_core.classroom.live_class import LiveClass, Settings
+from hefl_core.classroom.open_class import OpenClass
+from hefl_core.classroom.phone_client import PhoneClient
 from hefl_core.classroom.question import Question
 from hefl_core.classroom.verify import verify_class
 from hefl_core.errors import (
@@ -153,6 +155,12 @@ def replace_struct(entry, **fields):
 
 FORGERIES = {
     "an upload changed": (r.Uploaded, _other_body, "other bytes"),
+    "a sum of three, where two accomplices hold the key": (
+        r.Summed,
+        lambda e: replace_struct(e, seats=e.seats[:3]),
+        "found 3",
+    ),
+    "a smaller cohort": (r.Began, lambda e: replace_struct(e, min_cohort=1), "smallest cohort: expected 4"),
     "a sum without one": (r.Summed, lambda e: replace_struct(e, seats=e.seats[1:]), "other bytes"),
     "a seat counted twice": (r.Summed, lambda e: replace_struct(e, seats=(*e.seats, e.seats[0])), "each once"),
     "another result": (
@@ -317,6 +325,21 @@ def test_a_sum_of_few_is_not_added_up_and_holders_come_first():
             made.teacher.add_up()
         answered(phones[3])
         made.teacher.add_up()
+
+
+def test_a_bot_holds_no_share():
+    with room(DEALT_3_OF_5) as made:
+        bots = Bots(made.server)
+        bots.add(3)
+        made.players = bots.players
+        phones = [made.client() for _ in range(4)]
+        until(lambda: sum(made.live.present(seat.number) for seat in made.live.seats) == 3, "bots")
+        for chosen in ((), (1, *(phone.seat for phone in phones))):
+            with pytest.raises(RoundError, match="bots hold nothing"):
+                made.teacher.name_holders(chosen)
+        assert not made.live.holders
+        phones.append(made.client())
+        assert 1 not in made.teacher.name_holders([phone.seat for phone in phones])
 
 
 def test_no_dealt_share_is_left_here_when_the_first_answer_comes():
@@ -503,6 +526,57 @@ def test_a_round_whose_holder_goes_begins_again_with_fresh_ciphertexts():
         assert made.live.result.voters == 6
 
 
+def test_phones_see_that_the_class_has_ended_before_its_port_closes():
+    made = OpenClass(Settings(), "127.0.0.1")
+    phones = [PhoneClient("127.0.0.1", made.server.port) for _ in range(5)]
+    seen = []
+    for phone in phones:
+        phone.join(made.live.seats.code, "")
+        seen.append(phone.states())
+        next(seen[-1])
+    made.close()
+    assert [list(states)[-1]["phase"] for states in seen] == [c.CLOSED] * 5
+
+
+def test_a_volunteers_plain_update_is_the_patient_and_nobody_else_may_send_one():
+    with room() as made:
+        phones = [made.client() for _ in range(3)]
+        for phone in phones:
+            until(lambda phone=phone: next(phone.states()) is not None, "a state")
+        pages = [phone.states() for phone in phones]
+        for page in pages:
+            next(page)
+        until(lambda: all(made.live.present(phone.seat) for phone in phones), "three phones")
+        assert made.teacher.ask_volunteer(2) == 2 and made.live.phase == c.LEAK
+        asked = next(state for state in pages[1] if state["leak"])["leak"]
+        refused(403, lambda: phones[0].plain(asked))
+        refused(400, lambda: phones[1].request("POST", "/plain", bytes(8 * asked["length"])))
+        refused(400, lambda: phones[1].request("POST", "/plain", b"\xff" * 8 * asked["length"]))
+        huge = np.full(asked["length"], 1e308)
+        huge[-2:] = 1e-9
+        refused(400, lambda: phones[1].request("POST", "/plain", huge.astype("<f8").tobytes()))
+        assert not made.live.leak.read
+        phones[1].plain(asked)
+        leak = made.live.state().leak
+        assert leak.same == len(leak.features) == 30 and leak.read_label == leak.label
+        assert np.abs(np.array(leak.read) - phones[1].patients()[0].features[0]).max() < t.SAME
+        refused(409, lambda: phones[1].plain(asked))
+        made.teacher.train(1)
+        assert made.live.leak is None and made.live.state().leak is None
+        refused(409, lambda: phones[1].plain(asked))
+        for page in pages:
+            page.close()
+
+
+def test_every_patient_of_every_seat_would_be_read():
+    """Whatever phone volunteers: the step is small enough that the bound cuts nothing off."""
+    deal = t.Deal.of(60)
+    for rows in deal.rows:
+        update = t.train(deal.model, deal.first_model(), rows.take(np.arange(1)), t.PLAIN_RATE)
+        read, label = t.read_patient(update, deal.model.classes)
+        assert np.abs(read - rows.features[0]).max() < t.SAME and label == rows.labels[0]
+
+
 def test_verbs_out_of_order_are_refused_and_change_nothing():
     with room() as made:
         before = made.live.state()
@@ -530,7 +604,7 @@ def test_a_player_says_what_it_could_not_do():
         player = Player(phone)
         made.teacher.remove(phone.seat)
         player.react({"paused": False, "custody": "one", "question": None, "round": {"members": [phone.seat], "number": 1,
-                      "attempt": 1}, "opening": None, "phase": "training"})  # fmt: skip
+                      "attempt": 1}, "opening": None, "leak": None, "phase": "training"})  # fmt: skip
         assert len(player.failed) == 1 and "401" in player.failed[0]
         with pytest.raises(RuntimeUnavailable, match="401"):
             next(phone.states())

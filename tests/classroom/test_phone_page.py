@@ -112,7 +112,7 @@ class Phone:
         self.page.get_by_role("button", name=name, exact=True).tap()
 
     def choose(self, text):
-        self.page.locator(".choice").filter(has_text=text).tap()
+        self.page.locator(".choice").filter(has_text=re.compile(f"^{re.escape(text)}$")).tap()
 
     def heading(self, text):
         self.page.get_by_role("heading", name=text, level=1).wait_for()
@@ -203,6 +203,16 @@ def test_three_phones_play_a_class(browser, opened):
     assert room.live.state().result.questions[0].counts == (1, 2, 0) and room.live.state().result.questions[1].mean == 7
     assert phones[0].page.get_by_text("never: 1 of 3 (my answer)").is_visible()
     assert phones[0].page.get_by_text("once: 2 of 3 (my prediction)").is_visible()
+
+    room.teacher.ask_volunteer(1)
+    phones[2].heading("Ein Update ohne Verschlüsselung")
+    phones[0].heading("Will you be the volunteer?")
+    phones[0].shot("volunteer")
+    assert not room.live.leak.read
+    phones[0].press("Send it without encryption")
+    until(lambda: room.live.leak.read)
+    assert room.live.leak.same == 30 and room.live.leak.read_label == room.live.leak.label
+    phones[0].page.get_by_text("what one division makes of your plain update").wait_for()
 
     room.teacher.train(2)
     for phone in phones:

@@ -118,15 +118,20 @@ def test_an_error_is_kept_for_the_screen():
     assert session.error is not None and session.result is None
 
 
-def test_sessions_past_the_limit_are_refused_with_a_message():
+def test_sessions_past_the_limit_wait_in_the_order_of_their_arrival():
     sessions = Sessions(limit=2)
-    first, _ = sessions.open(), sessions.open()
-    with pytest.raises(RuntimeUnavailable, match="this machine carries 2"):
-        sessions.open()
+    first, second, third, fourth = (sessions.open() for _ in range(4))
+    assert [sessions.number(one) for one in (first, second, third, fourth)] == [0, 0, 1, 2] and len(sessions) == 2
     sessions.close(first)
-    sessions.open()
+    assert [sessions.number(one) for one in (second, third, fourth)] == [0, 0, 1]
+    fifth = sessions.open()
+    sessions.leave_queue(fourth)
+    assert sessions.number(fifth) == 1 and sessions.number(fourth) == 2
+    sessions.leave_queue(second)
+    assert sessions.number(second) == 0
     with pytest.raises(RuntimeUnavailable, match="closed"):
         first.start(Experiment(clients=3, rounds=1))
+    assert sessions.number(first) == 0 and sessions.number(fourth) == 2
 
 
 def test_a_stopped_run_has_something_to_show_once_it_sent_something():

@@ -52,6 +52,10 @@ def test_a_class_of_bots_from_the_wall(app, tmp_path):
     assert made.live.phase == c.SUM
     at.button(key="class:next").click().run()
     assert made.live.phase == c.RESULT and "(+2, −1)" in said(at)
+    at.button(key="class:volunteer").click().run()
+    until(lambda: made.live.leak is not None and made.live.leak.read, "the volunteer's update")
+    at.run()
+    assert not at.exception and "30 of 30 values of the patient of *`bot 1`*" in said(at)
     at.button(key="class:anonymise").click().run()
     at.button(key="class:close").click().run()
     assert not at.exception and any("its keys are gone" in one.value for one in at.success)

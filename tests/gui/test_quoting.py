@@ -41,11 +41,11 @@ OURS = {
         "curve.at", "curve.nothing_from", "found.threshold", "found.holds", "found.fails", "found.silent", "found.argued",
         "found.attacks", "found.at_the_server", "found.unstopped", "found.recovered", "_numbers(rounds)",
         "state.arrived", "state.of", "state.round.*", "addend.seat", "answer.count",
-        "job.tables", "_own(files)", "note.sums", "walk.minutes(*",
+        "job.tables", "_own(files)", "note.sums", "walk.minutes(*", "SESSIONS.number(*", "leak.same",
     ),
     "what a widget or a caller of the same page hands over, judged there": (
         "lambda(i)", "lambda(n)", "_button(icon)", "_button(label)", "_calibrated(names)", "_choice(label)", "_fits(name)",
-        "_row(question)", "_show(title)", "_verdict(name)", "_and(parts)",
+        "_row(question)", "_show(title)", "_verdict(name)", "_and(parts)", "_matrix(found)",
         "_nothing_from(label)", "badges(plain)", "tabs(drawn)", "comparison.curves.values()",
         "st.session_state*",
     ),

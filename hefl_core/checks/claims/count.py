@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from hefl_core.checks.claims.claim import Claim
 from hefl_core.runtime.result import ClaimVerdict, Finding
@@ -19,7 +20,7 @@ class Count:
     argued: int
 
 
-def count(claims: Iterable[Claim], findings: Iterable[Finding]) -> Count:
+def count(claims: Iterable[Claim[Any]], findings: Iterable[Finding]) -> Count:
     """Count every claim once."""
     found = {finding.id: finding.verdict for finding in findings}
     listed = tuple(claims)

@@ -6,7 +6,9 @@ must fail. An *argued* claim has a source instead. A claim with neither does not
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from hefl_core.checks.claims.claim import Claim
 from hefl_core.checks.claims.evidence import (
@@ -94,7 +96,7 @@ def check_claims(result: RunResult) -> RunResult:
     return replace(result, claims=tuple(claim.examine(result) for claim in speaking), round_zero_run=before)
 
 
-LEDGER: tuple[Claim, ...] = (
+LEDGER: tuple[Claim[RunResult], ...] = (
     Claim(
         "coordinator-blind",
         "The coordinator gets no update, weight or aggregate in any form that was searched for, and no ciphertext that opens "
@@ -296,9 +298,8 @@ NOT_PROMISED: tuple[str, ...] = (
 """What this system does not promise, in the same words everywhere."""
 
 
-def to_markdown() -> str:
-    """The ledger as docs/claims.md."""
-    rows = [f"| `{claim.id}` | {claim.sentence} | {claim.seat} | {claim.kind} | {claim.source} |" for claim in LEDGER]
+def to_markdown(of_a_class: Sequence[Claim[Any]]) -> str:
+    """The ledger and the claims of a live class as docs/claims.md."""
     limits = [f"- {sentence}" for sentence in NOT_PROMISED]
     return "\n".join(
         [
@@ -310,9 +311,15 @@ def to_markdown() -> str:
             "a check that only knows the first; `tests/checks/claims` plants them all, and runs honest runs on "
             "which none may fail.",
             "",
-            "| id | sentence | seat | kind | source |",
-            "|-|-|-|-|-|",
-            *rows,
+            *_table(LEDGER),
+            "",
+            "## A live class",
+            "",
+            "From `hefl_core/classroom/claims.py`. They speak of a class whose phones a laboratory played, beside the process that",
+            "adds: `tests/classroom/test_claims.py` plays honest ones, plants every fault into what it saw, and plays servers and",
+            "pages that have the faults.",
+            "",
+            *_table(of_a_class),
             "",
             "## Not promised",
             "",
@@ -320,3 +327,8 @@ def to_markdown() -> str:
             "",
         ]
     )
+
+
+def _table(claims: Sequence[Claim[Any]]) -> list[str]:
+    rows = [f"| `{claim.id}` | {claim.sentence} | {claim.seat} | {claim.kind} | {claim.source} |" for claim in claims]
+    return ["| id | sentence | seat | kind | source |", "|-|-|-|-|-|", *rows]

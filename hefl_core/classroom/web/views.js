@@ -363,6 +363,18 @@ const percent = (t, name, share) => t(name, { percent: (100 * share).toFixed(0) 
 
 export const closed = (me) => [head(texts(me)("closed_head")), h("p", {}, texts(me)("closed"))];
 
+// A volunteer shows what an update gives away that is not encrypted.
+export function leak(me, { leak: asked, seats }, act) {
+  const t = texts(me),
+    came = asked.read.length > 0;
+  if (asked.seat !== me.seat) {
+    const name = seats.find((seat) => seat.seat === asked.seat)?.name ?? asked.seat;
+    return [head(t("leak_head")), h("p", {}, t(came ? "leak_came" : "leak_other", { name }))];
+  }
+  if (came) return [head(t("leak_head")), h("p", {}, t("leak_mine"))];
+  return [head(t("volunteer_head")), h("p", {}, t("volunteer")), ...firstPatient(me), button(t("plain"), act.plain)];
+}
+
 // -- the foot of the page
 
 export function foot(me, act) {

@@ -34,20 +34,26 @@ def stepper(
         start[key] = min(position, last)
     result = _COMPONENT(
         key=key,
-        data=picture
-        | {
-            "position": start[key],
-            "run": run,
-            "dark": dark,
-            "presenter": presenter,
-            "height": height,
-            "words": _words(picture["lanes"]),
-        },
+        data=scene(picture)
+        | {"position": start[key], "run": run, "dark": dark, "presenter": presenter, "height": height},
         default={"position": start[key]},
         on_position_change=lambda: None,
         on_seat_change=lambda: None,
     )
     return min(int(result.position or 0), last), result.seat
+
+
+def follower(address: str, *, dark: bool, height: int) -> None:
+    """Draw what the leader has on the screen, step by step; what stands beside it goes into ``[data-led]`` of the page."""
+    words = {"nobody": _("Nobody shows a run. This page goes on by itself once somebody does.")}
+    _COMPONENT(
+        key="follower", data={"follow": address, "dark": dark, "presenter": False, "height": height, "words": words}
+    )
+
+
+def scene(picture: dict[str, Any]) -> dict[str, Any]:
+    """A picture with the words that it is drawn with: all that a follower's stepper needs."""
+    return picture | {"words": _words(picture["lanes"])}
 
 
 def _words(lanes: list[str]) -> dict[str, Any]:

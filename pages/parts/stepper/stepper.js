@@ -48,7 +48,30 @@ class Stepper {
     this.watch.observe(this.find(".stage"));
   }
 
+  // What another session shows: the run comes when it changes, else only the cursor and what stands beside it.
+  listen(data) {
+    this.look = { dark: data.dark, presenter: data.presenter, height: data.height, position: 0 };
+    this.find(".caption").textContent ||= data.words.nobody;
+    if (this.source) return;
+    this.root.classList.add("led");
+    let last = Promise.resolve();
+    this.source = new EventSource(`${data.follow}/events`);
+    this.source.onmessage = (event) => { last = last.then(() => this.led(JSON.parse(event.data), data)).catch(console.error); };
+  }
+
+  async led(said, { follow, words }) {
+    const pane = document.querySelector("[data-led]");
+    if (pane) pane.innerHTML = said.pane;
+    if (said.scene && said.scene !== this.scened) {
+      this.take({ ...await (await fetch(`${follow}/scene`)).json(), ...this.look, run: said.scene }, () => {});
+      this.scened = said.scene;
+    }
+    if (said.scene) this.move(said.cursor);
+    else this.find(".caption").textContent = words.nobody;
+  }
+
   close() {
+    this.source?.close();
     this.stop();
     cancelAnimationFrame(this.flight);
     clearTimeout(this.telling);
@@ -76,20 +99,22 @@ class Stepper {
   }
 
   key(event) {
+    if (this.source) return;
     const at = event.composedPath()[0];
     // Left and right always step, also where a choice has the focus: up and down move in it.
     const chosen = at.closest?.("[role=radiogroup], input[type=radio]") && (event.key === "ArrowRight" || event.key === "ArrowLeft");
-    const role = at.closest ? at.closest("input, textarea, select, [contenteditable], [role=slider], [role=radiogroup], [role=combobox], [role=tablist]") : null;
+    const role = at.closest ? at.closest("input:not([type=checkbox]), textarea, select, [contenteditable], [role=slider], [role=radiogroup], [role=combobox], [role=tablist]") : null;
     if (event.altKey || event.ctrlKey || event.metaKey || (role && role.type !== "range" && !chosen)) return;
     const onButton = at.tagName === "BUTTON";
     const what = { ArrowRight: "step", PageDown: "step", ArrowLeft: "back", PageUp: "back", Home: "first", End: "last", " ": "play" }[event.key];
-    if (!what || (what === "play" && onButton && !at.dataset.go)) return;
+    if (!what || (what === "play" && (onButton && !at.dataset.go || at.type === "checkbox"))) return;
     event.preventDefault();
     event.stopPropagation();
     this.go(what);
   }
 
   go(what) {
+    if (this.source) return;
     if (what.startsWith("seat:")) return this.tell("seat", what.slice(5));
     if (what.startsWith("to:")) { this.stop(); return this.move(Number(what.slice(3))); }
     if (what === "play") return this.playing ? this.stop() : this.play();
@@ -348,7 +373,8 @@ export default function (component) {
     stepper = new Stepper(parentElement);
     states.set(parentElement, stepper);
   }
-  stepper.take(data, (what, value) => what === "seat" ? setTriggerValue("seat", value) : setStateValue("position", value));
+  if (data.follow) stepper.listen(data);
+  else stepper.take(data, (what, value) => what === "seat" ? setTriggerValue("seat", value) : setStateValue("position", value));
   const mine = stepper;
   return () => setTimeout(() => { if (!mine.root.isConnected) { mine.close(); states.delete(parentElement); } }, 0);
 }

@@ -11,7 +11,7 @@ import tenseal.sealapi as sealapi
 from hefl_core.checks.claims import evidence
 from hefl_core.checks.claims.claim import MIN_CONTROLS, Claim
 from hefl_core.checks.claims.evidence import NEEDLED, _check_flooding
-from hefl_core.checks.claims.ledger import LEDGER, check_claims, to_markdown
+from hefl_core.checks.claims.ledger import LEDGER, check_claims
 from hefl_core.checks.claims.planted import plant_plaintext, turn_mask, unconfirm
 from hefl_core.errors import NotChecked, ParameterError, RuntimeUnavailable
 from hefl_core.federation.client import Client
@@ -574,10 +574,3 @@ def test_a_claim_without_a_check_that_can_fail_does_not_load():
         Claim("x", "All.", "client", "executed", "nowhere", check=lambda result: "fine", controls=(lambda r: r,))
     with pytest.raises(ParameterError):
         Claim("x", "All is well.", "coordinator", "argued", "")
-
-
-def test_the_generated_page_is_current():
-    from pathlib import Path
-
-    page = Path(__file__).parents[3] / "docs" / "claims.md"
-    assert page.read_text(encoding="utf-8") == to_markdown()
