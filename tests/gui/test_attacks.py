@@ -146,7 +146,7 @@ def test_both_searches_find_the_picture_in_the_plain_update_only(app):
 def test_all_attacks_are_listed_with_their_remedies_when_the_page_opens(app):
     text = said(run_on(app, "limits"))
     assert all(f"{attack.title} → {attack.remedy}" in text for attack in ATTACKS)
-    assert f"of {len(ATTACKS)} attacks, encryption stops 10 at the server; 2 have no remedy here" in text
+    assert f"of {len(ATTACKS)} attacks, encryption stops 11 at the server; 2 have no remedy here" in text
 
 
 def test_every_limit_is_drawn(app):
