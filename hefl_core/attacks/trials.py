@@ -81,6 +81,8 @@ SOURCES = {
 """Paper and section of each attack, by name."""
 
 SEEN = ("ranks", "psnrs", "ssim")
+MOST_WORDS = 24
+"""Of the first update, words that a note quotes: more than a letter has."""
 CROWD = 100
 """Candidates among which a guess should identify the victim."""
 CHANCE_TRIALS = 400
@@ -348,18 +350,24 @@ def _words_read(setting: Setting, guesses: Sequence[Any], truths: Sequence[Truth
 
 def _words_note(setting: Setting, guesses: Sequence[Any], truths: Sequence[Truth]) -> str:
     exact, right = (one.values for one in _words_read(setting, guesses, truths))
-    read = read_words(load_dataset(setting.dataset), guesses[0])
+    words = read_words(load_dataset(setting.dataset), guesses[0])
+    read = " ".join(words[:MOST_WORDS]) + " …" * (len(words) > MOST_WORDS)
     return (
         f"of the words named {np.mean(right):.0%} are the letters'; {int(exact.sum())} of {len(exact)} updates read in full, with "
         f"every word's place; the first: {read}"
     )
 
 
-def read_words(data: Dataset, guess: npt.NDArray[np.int64]) -> str:
-    """A guess of ``dager`` as words, in the order of their places; a number without a word is a question mark."""
+def read_words(data: Dataset, guess: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    """A guess of ``dager`` as words by place: a letter where each place has one word, else each word once.
+
+    A number without a word is a question mark.
+    """
     known = data.vocabulary or ()
     ordered = sorted((int(place), int(number)) for number, place in guess)
-    return " ".join(known[number] if number < len(known) else "?" for _, number in ordered)
+    numbers = [number for _, number in ordered]
+    one_letter = len({place for place, _ in ordered}) == len(ordered)
+    return tuple(known[at] if at < len(known) else "?" for at in (numbers if one_letter else dict.fromkeys(numbers)))
 
 
 def play_property(order: Order) -> AttackResult:

@@ -17,6 +17,8 @@ from hefl_core.vectors import Shape, length_of
 Activation: TypeAlias = Literal["relu", "sigmoid", "linear"]
 MODEL_NAMES = ("logistic", "mlp", "mlp-large", "cnn", "attention")
 SUMS = "sums"
+WIDTH = 128
+"""Numbers of a word's vector in the text model."""
 VOCABULARY = 1024
 """Word numbers that the text model has vectors for: 0 for padding, and 1,023 words."""
 _HIDDEN = {"logistic": (), "mlp": (32,), "mlp-large": (256, 256, 64)}
@@ -169,7 +171,7 @@ def model_for(name: str, features: int, classes: int, *, activation: Activation 
     if name == "cnn":
         return _cnn(features, classes, activation)
     if name == "attention":
-        return Model(name, features, classes, (Attention(features, 128, 64), Dense(64, classes, "linear")))
+        return Model(name, features, classes, (Attention(features, WIDTH, 64), Dense(64, classes, "linear")))
     return dense_model(name, (features, *_HIDDEN[name], classes), activation)
 
 

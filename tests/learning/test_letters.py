@@ -10,7 +10,7 @@ import pytest
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.learning import letters
 from hefl_core.learning.attention import place_vectors, word_vectors
-from hefl_core.learning.base import Examples, LocalTraining
+from hefl_core.learning.base import Examples, LocalTraining, pooled
 from hefl_core.learning.datasets import load_dataset
 from hefl_core.learning.models import VOCABULARY, model_for, model_for_dataset
 from hefl_core.learning.numpy_trainer import NumpyTrainer, loss_and_gradient
@@ -24,11 +24,8 @@ def data():
 
 def test_rows_are_the_letters_word_by_word(data):
     texts, wards = letters.letters()
-    rows = {
-        data.text(row): label
-        for part in (data.train, data.test)
-        for row, label in zip(part.features, part.labels, strict=True)
-    }
+    both = pooled([data.train, data.test])
+    rows = {data.text(row): label for row, label in zip(both.features, both.labels, strict=True)}
     assert rows == dict(zip(texts, wards, strict=True)) and len(rows) == letters.LETTERS, "no letter is there twice"
     assert len(data.vocabulary) <= VOCABULARY and data.vocabulary[0] == "" and data.synthetic
     lengths = (data.train.features > 0).sum(axis=1)
