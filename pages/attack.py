@@ -300,16 +300,20 @@ def _letters() -> None:
     with st.expander(_("The letters themselves")):
         for text in found.letters:
             st.html(f"<div>{in_html(text)}</div>")
-    rates = measured()
+    _letters_measured()
+
+
+def _letters_measured() -> None:
+    found = measured()
     st.markdown(
         _(
             "**How often it succeeds.** More local steps and a trained model hide no word, because the vectors of the words stay "
             "the same. What hides words is more of them than a vector has numbers, here {width}; noise; and encryption. Measured "
             "by `{command}`."
-        ).format(width=WIDTH, command=rates.command)
+        ).format(width=WIDTH, command=found.command)
     )
-    chart(figures.letters_measured(rates.rates, dark=frame.dark()), key="attack:letters")
-    st.markdown(figures.letters_caption(rates.rates))
+    chart(figures.letters_measured(found.rates, dark=frame.dark()), key="attack:letters")
+    st.markdown(figures.letters_caption(found.rates))
 
 
 def _appearing(read: WordsRead) -> str:
@@ -319,7 +323,7 @@ def _appearing(read: WordsRead) -> str:
         f'<span{" class=right" if right else ""} style="animation-delay:{apart * at:.2f}s">{in_html(word)}</span>'
         for at, (word, right) in enumerate(zip(read.words, read.right, strict=True))
     )
-    return f'<div class="words" data-words="{read.seat}">{"".join(spans)}</div>'
+    return f'<div class="words" data-words="{in_html(read.seat)}">{"".join(spans)}</div>'
 
 
 def _words_said(read: WordsRead, batch: int) -> str:
@@ -328,7 +332,7 @@ def _words_said(read: WordsRead, batch: int) -> str:
     if read.whole and batch == 1:
         return _("**The whole letter**, every word at its place.")
     said = _("**{right} of {all} words** of these letters are named, and {wrong} words that do not occur (dashed).")
-    return said.format(right=right, all=right + len(read.missing), wrong=read.right.count(False))
+    return said.format(right=right, all=right + len(read.missing), wrong=sum(not there for there in read.right))
 
 
 # -- members ---------------------------------------------------------------------------------------------------------

@@ -230,3 +230,23 @@ def test_a_cell_of_the_matrix_is_run_and_kept(app):
 def test_the_figures_face_is_a_list_that_browsers_take():
     names = [name.strip() for name in FONT.split(",")]
     assert names[0] == "Source Sans" and not any(part[0].isdigit() for name in names for part in name.split())
+
+
+def test_words_of_a_letter_appear_in_plain_and_not_from_ciphertext(app):
+    at = on_tab(app, "A letter")
+    assert "**The whole letter**, every word at its place." in said(at) and not at.error
+    assert said(at).count("The whole letter") == 1, "ciphertext gives no letter"
+    at.select_slider(key="attack:letter:batch").set_value(8).run()
+    plain, encrypted = (
+        tuple(
+            map(
+                int,
+                re.match(r"\*\*(\d+) of (\d+) words\*\* of these letters are named, and (\d+)", block.value).groups(),
+            )
+        )
+        for block in at.markdown
+        if "words** of these letters" in block.value
+    )
+    assert plain[0] == plain[1] > 40 and plain[2] == 0
+    assert encrypted[0] <= 21 < encrypted[1] / 2 and not at.exception, "guessed: as many words as one letter can have"
+    assert "encrypted: 2 % (1 to 2 %; guessing 2 %)" in said(at)
