@@ -292,7 +292,7 @@ def _letters() -> None:
         except HeflError as error:
             frame.explain(error)
             return
-    who = {PLAIN: _("The server without encryption reads"), COORDINATOR: _("The server with encryption reads")}
+    who = {PLAIN: _("The server without encryption reads"), COORDINATOR: _("The server with encryption guesses")}
     for one in found.seats:
         st.markdown(f"**{who[one.seat]}**")
         st.html(_WORDS_STYLE + _appearing(one))

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from hefl_core.attacks.five_seats import Curve, Film, Noised, Portrait, SeatRate, SeatRow
 from hefl_core.attacks.rates import MeasuredRate
 from hefl_core.attacks.result import AttackResult
-from hefl_core.attacks.scoring import MATCH_DB
+from hefl_core.attacks.scoring import MATCH_DB, wilson
 from hefl_core.attacks.trials import CROWD
 from hefl_core.attacks.view import Doubles
 from hefl_core.figures.style import COLOURS, Say, figure, label, line
@@ -177,9 +177,14 @@ def letters_caption(rates: Mapping[str, MeasuredRate]) -> str:
     said = []
     for case, name in LETTERED.items():
         one = rates[f"letters: {case}"]
-        low, high = 100 * one.low, 100 * one.high
+        low, high = (100 * end for end in _ends(one))
         said.append(f"{name}: {100 * one.value:.0f} % ({low:.0f} to {high:.0f} %; guessing {100 * one.prior:.0f} %)")
     return "; ".join(said) + f". Of {rates['letters: plain'].trials} updates or more each. Bars: 95 %."
+
+
+def _ends(rate: MeasuredRate) -> tuple[float, float]:
+    """The 95 % interval. Where all trials agree a bootstrap's has no width: then Wilson's of as many trials."""
+    return (rate.low, rate.high) if rate.low < rate.high else wilson(rate.value * rate.trials, rate.trials)
 
 
 def _measured(found: Sequence[MeasuredRate], names: Sequence[str], *, dark: bool) -> go.Figure:
@@ -187,8 +192,8 @@ def _measured(found: Sequence[MeasuredRate], names: Sequence[str], *, dark: bool
     values = np.array([one.value for one in found])
     bars = {
         "type": "data",
-        "array": np.array([one.high for one in found]) - values,
-        "arrayminus": values - np.array([one.low for one in found]),
+        "array": np.array([_ends(one)[1] for one in found]) - values,
+        "arrayminus": values - np.array([_ends(one)[0] for one in found]),
     }
     picture = figure(dark=dark, height=360)
     picture.add_bar(x=[*names], y=values, error_y=bars, marker_color=COLOURS[0], name="measured")
