@@ -160,9 +160,9 @@ def letters_measured(rates: Mapping[str, MeasuredRate], *, dark: bool = False) -
     found = [rates[f"letters: {case}"] for case in LETTERED]
     picture = _measured(found, [*LETTERED.values()], dark=dark)
     picture.update_yaxes(title="words named")
-    guessing = {"symbol": "line-ew-open", "size": 26, "color": COLOURS[1], "line": {"width": 3}}
+    guessing = {"symbol": "line-ew-open", "size": 12, "color": COLOURS[1], "line": {"width": 3}}
     picture.add_scatter(
-        x=[*LETTERED.values()],
+        x=[*range(len(found))],
         y=[one.prior for one in found],
         mode="markers",
         marker=guessing,
@@ -196,7 +196,8 @@ def _measured(found: Sequence[MeasuredRate], names: Sequence[str], *, dark: bool
         "arrayminus": values - np.array([_ends(one)[0] for one in found]),
     }
     picture = figure(dark=dark, height=360)
-    picture.add_bar(x=[*names], y=values, error_y=bars, marker_color=COLOURS[0], name="measured")
+    picture.add_bar(x=[*range(len(names))], y=values, error_y=bars, marker_color=COLOURS[0], name="measured")
+    picture.update_xaxes(tickvals=[*range(len(names))], ticktext=[*names])
     picture.update_yaxes(range=[0, 1.05], tickformat=".0%")
     return picture
 

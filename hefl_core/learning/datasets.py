@@ -17,8 +17,8 @@ from hefl_core.errors import DataError
 from hefl_core.learning import own_sets, shelf
 from hefl_core.learning.base import Dataset, Examples, RawTable, Scaling
 from hefl_core.learning.credit import credit_table
-from hefl_core.learning.letters import LONGEST, letters_table
 from hefl_core.learning.split import split_indices
+from hefl_core.learning.text.letters import LONGEST, letters_table
 from hefl_core.tables.doors import is_given_name
 from hefl_core.tables.source import TABLE
 from hefl_core.vectors import Array

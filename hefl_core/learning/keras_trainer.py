@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from hefl_core.evaluation import Evaluation
-from hefl_core.learning.attention import place_vectors, word_vectors
 from hefl_core.learning.base import Examples, LocalTraining, Parameters, batches
 from hefl_core.learning.keras_setup import keras, tf
 from hefl_core.learning.models import Attention, Conv, Dense, Layer, Model
 from hefl_core.learning.numpy_trainer import check_fit, evaluate_in_parts, require_converged
+from hefl_core.learning.text.attention import place_vectors, word_vectors
 from hefl_core.vectors import unflatten
 
 
@@ -99,7 +99,7 @@ def _keras_layers(layer: Layer, flat: bool, dtype: str) -> list[Any]:
 
 
 class SelfAttention(keras.layers.Layer):  # type: ignore[misc]
-    """The layer of attention.py, differentiated by TensorFlow. Shapes: word numbers (n, words) to (n, outputs)."""
+    """The layer of text/attention.py, differentiated by TensorFlow. Shapes: word numbers (n, words) to (n, outputs)."""
 
     def __init__(self, attention: Attention, dtype: str) -> None:
         super().__init__(dtype=dtype)

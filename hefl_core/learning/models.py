@@ -80,7 +80,7 @@ class Conv:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Self-attention of one head over a sentence of word numbers (attention.py); the first layer of its model.
+    """Self-attention of one head over a sentence of word numbers (text/attention.py); the first layer of its model.
 
     Shapes: W (width, 3·outputs) holds the matrices of query, key and value side by side, b (3·outputs,); rows (n, words) in,
     (n, outputs) out.

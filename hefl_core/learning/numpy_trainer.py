@@ -11,10 +11,10 @@ from threadpoolctl import threadpool_limits
 
 from hefl_core.errors import DataError, ParameterError
 from hefl_core.evaluation import Evaluation
-from hefl_core.learning.attention import attend, attend_back
 from hefl_core.learning.base import Examples, LocalTraining, Parameters, batches
 from hefl_core.learning.metrics import class_metrics
 from hefl_core.learning.models import VOCABULARY, Activation, Attention, Conv, Dense, Layer, Model
+from hefl_core.learning.text.attention import attend, attend_back
 from hefl_core.vectors import Array, unflatten
 
 _EVALUATED_AT_ONCE = 1024

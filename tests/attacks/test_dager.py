@@ -13,10 +13,10 @@ from hefl_core.attacks.result import FAMILY_ALPHA
 from hefl_core.attacks.trials import read_words
 from hefl_core.attacks.view import View, gradient
 from hefl_core.errors import ParameterError
-from hefl_core.learning.attention import place_vectors, word_vectors
 from hefl_core.learning.base import Examples
 from hefl_core.learning.models import VOCABULARY
 from hefl_core.learning.numpy_trainer import loss_and_gradient
+from hefl_core.learning.text.attention import place_vectors, word_vectors
 from hefl_core.vectors import unflatten
 
 LETTERS = Setting(dataset="letters", network="attention")

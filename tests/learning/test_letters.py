@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from hefl_core.errors import DataError, ParameterError
-from hefl_core.learning import letters
-from hefl_core.learning.attention import place_vectors, word_vectors
 from hefl_core.learning.base import Examples, LocalTraining, pooled
 from hefl_core.learning.datasets import load_dataset
 from hefl_core.learning.models import VOCABULARY, model_for, model_for_dataset
 from hefl_core.learning.numpy_trainer import NumpyTrainer, loss_and_gradient
+from hefl_core.learning.text import letters
+from hefl_core.learning.text.attention import place_vectors, word_vectors
+from hefl_core.runtime.launch import run_experiment
 from hefl_core.vectors import unflatten
+from tests.conftest import SMALL
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,13 @@ def test_it_learns_the_wards_better_than_the_largest_ward(data):
     theta = trainer.train(trainer.model.init(b"seed"), data.train, LocalTraining(15, 32, 0.1, 3))
     found = trainer.evaluate(theta, data.test)
     assert found.accuracy > 2 * np.bincount(data.test.labels).max() / len(data.test)
+
+
+def test_a_run_trains_it_under_encryption():
+    result = run_experiment(SMALL.but(dataset="letters", model="attention", scheme="bfv-lean", rounds=1, seed=5))
+    (only,) = result.rounds
+    assert only.accuracy is not None and only.max_abs_error <= only.error_bound and len(only.models) == 1
+    assert result.parameters == 24_963
 
 
 def test_the_vectors_are_the_same_everywhere():

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from hefl_core.attacks.view import Doubles, View, gradient
 from hefl_core.errors import ParameterError
-from hefl_core.learning.attention import place_vectors, word_vectors
 from hefl_core.learning.models import Attention
+from hefl_core.learning.text.attention import place_vectors, word_vectors
 from hefl_core.vectors import Array
 
 NEAR = 0.05
