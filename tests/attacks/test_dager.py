@@ -135,8 +135,8 @@ def test_words_are_read_from_the_gradient_of_keras_own_attention_layer():
         _, truth = lab.trial(number)
         row, label = truth.examples.features[0], truth.examples.labels
         there = row > 0
-        vectors = (word_vectors(layer.width)[row.astype(int)] + place_vectors(layer.words, layer.width))[None, there]
-        vectors = tf.constant(vectors, tf.float64)
+        words, places = word_vectors(layer.width)[row.astype(int)], place_vectors(layer.words, layer.width)
+        vectors = tf.constant((words.astype(np.float64) + places)[None, there])
         attention(vectors, vectors)
         weights, bias = (np.split(array, 3, axis=-1) for array in arrays[:2])
         # Keras keeps query, key, value in this order, each (width, heads, units); then the projection, here the identity.

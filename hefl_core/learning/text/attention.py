@@ -39,7 +39,8 @@ def embed(layer: Attention, rows: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
     """
     numbers = rows.astype(np.int64)
     there = numbers > 0
-    vectors = word_vectors(layer.width)[numbers] + place_vectors(layer.words, layer.width)
+    words, places = word_vectors(layer.width), place_vectors(layer.words, layer.width)
+    vectors = words[numbers].astype(rows.dtype) + places.astype(rows.dtype)
     return np.asarray(vectors * there[..., None], rows.dtype), there
 
 
