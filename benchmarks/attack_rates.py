@@ -91,6 +91,32 @@ def pictures_named(seat: str = PLAIN, trials: int = 100, **fields: Any) -> Measu
     return measure
 
 
+@lru_cache(maxsize=64)
+def _letters(seat: str, trials: int, fields: tuple[tuple[str, Any], ...]) -> AttackResult:
+    return run("dager", seat, trials=trials, **dict(fields))
+
+
+def letters(seat: str = PLAIN, trials: int = 100, **fields: Any) -> Measure:
+    """Words of letters that are named, of each update."""
+
+    def measure(few: int | None = None) -> MeasuredRate:
+        return _of(_letters(seat, few or trials, tuple(fields.items())))
+
+    return measure
+
+
+def letters_read(what: str, seat: str = PLAIN, trials: int = 100, **fields: Any) -> Measure:
+    """Of the same updates: those read in full (``whole``), or the share of the named words that is the victim's (``right``)."""
+
+    def measure(few: int | None = None) -> MeasuredRate:
+        each = _letters(seat, few or trials, tuple(fields.items())).array(what)
+        ends = wilson(float(each.sum()), len(each)) if what == "whole" else bootstrap(each)
+        values = tuple(float(f"{value:.{DIGITS}g}") for value in each)
+        return MeasuredRate(float(each.mean()), *ends, 0.0, len(each), None, values)
+
+    return measure
+
+
 def named(**fields: Any) -> Measure:
     """How often a seat's guess at a single record names it among 100."""
 
@@ -136,6 +162,16 @@ PICTURED: dict[str, dict[str, Any]] = {
     **{f"B={size}": {"batch": size, "trials": -(-100 // size)} for size in (2, 4, 8)},
 }
 """Updates from which pictures are searched: seats, passes of earlier training, local steps E, batches B: 100 records each."""
+LETTERED: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "coordinator": {"seat": COORDINATOR, "trials": 400},
+    **{f"B={size}": {"batch": size} for size in (2, 4, 8, 16, 32, 64)},
+    **{f"E={steps}": {"local_epochs": steps} for steps in (2, 4, 8)},
+    "trained 5": {"trained": 5},
+    "mean of 5": {"seat": CLIENT},
+    **{f"noise {noise}": {"clip": 1.0, "noise": noise} for noise in (0.001, 0.003, 0.01)},
+}
+"""Updates from which words are read: seats, letters B of an update, local steps E, passes of earlier training, noise; 100 each."""
 CASES: dict[str, Measure] = {
     "label digits": attacked("label", PLAIN, 200),
     "label breast_cancer": attacked("label", PLAIN, 200, dataset="breast_cancer"),
@@ -168,6 +204,15 @@ CASES: dict[str, Measure] = {
         for case, fields in PICTURED.items()
         for what, how in (("pictures:", pictures), ("pictures named:", pictures_named))
     },
+    **{
+        f"{what}: {case}": measure
+        for case, fields in LETTERED.items()
+        for what, measure in (
+            ("letters", letters(**fields)),
+            ("letters right", letters_read("right", **fields)),
+        )
+    },
+    "letters whole: plain": letters_read("whole"),
     **{
         f"run {what}: {name}": on_a_run(name, **fields)
         for what, fields in {

@@ -21,7 +21,9 @@ from hefl_core.attacks.seat_matrix import family_at_chance
 from hefl_core.schemes.registry import load_preset
 
 SEARCHES = ("inversion", "inverting-gradients")
-ON_UPDATES = tuple(one.name for one in ATTACKS if one.family == "update" and one.name not in SEARCHES)
+LARGE = "dager"
+"""Its model has 25,000 parameters; like gradient inversion it runs under the first scheme only."""
+ON_UPDATES = tuple(one.name for one in ATTACKS if one.family == "update" and one.name not in (*SEARCHES, LARGE))
 """Gradient inversion searches for each trial anew; it runs under the first scheme only."""
 CASES = (
     ("bfv-lean", 1),
@@ -67,7 +69,9 @@ def main() -> None:
         if scheme == CASES[0][0]:
             search = run("inversion", COORDINATOR, scheme=scheme)
             searched = f"Gradient inversion under {scheme}: {search.value:.3g} dB (p = {search.p_value:.2g})."
-            found.append(search)
+            read = run(LARGE, COORDINATOR, scheme=scheme)
+            searched += f" Words of letters: {read.value:.2%} (p = {read.p_value:.2g})."
+            found += [search, read]
         found += these.values()
         smallest = min(one.p_value for one in these.values() if one.p_value is not None)
         custody = "individual" if threshold == 1 else f"{threshold} of 5"

@@ -11,9 +11,10 @@ from functools import partial
 
 import streamlit as st
 
-from hefl_core.attacks import catalogue, five_seats
+from hefl_core.attacks import catalogue, five_seats, letter_seats
 from hefl_core.attacks.five_seats import NOISED, Curve, Film, Noised, SeatRate, SeatRow
 from hefl_core.attacks.lab import CLIENT, COORDINATOR, PLAIN, USER
+from hefl_core.attacks.letter_seats import LetterSeats, WordsRead
 from hefl_core.attacks.methods import gradient_inversion
 from hefl_core.attacks.rates import measured
 from hefl_core.attacks.result import AttackResult
@@ -21,10 +22,12 @@ from hefl_core.attacks.scoring import MATCH_DB
 from hefl_core.attacks.trials import CROWD
 from hefl_core.errors import HeflError
 from hefl_core.figures import attacks as figures
+from hefl_core.learning.models import WIDTH
 from hefl_core.schemes.presets import PRESETS
 from pages.parts import attack_own_run, frame, predictions
 from pages.parts.chart import chart
 from pages.parts.i18n import _, numeral
+from pages.parts.quoting import in_html
 
 PICTURES, PATIENTS = "digits", "breast_cancer"
 FIRST_RECORD = {PICTURES: 3, PATIENTS: 0}
@@ -46,6 +49,11 @@ def _rates(dataset: str, scheme: str, clients: int, batch: int, noise: float, se
 @st.cache_data(max_entries=16, show_spinner=False)
 def _film(record: int, seat: str, scheme: str, search: str, seed: int) -> Film:
     return five_seats.film(record, seat=seat, scheme=scheme, search=search, seed=seed)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _letter(letter: int, scheme: str, batch: int, steps: int, seed: int) -> LetterSeats:
+    return letter_seats.letter_seats(letter, scheme=scheme, batch=batch, local_epochs=steps, seed=seed)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -94,6 +102,7 @@ def _tabs() -> dict[str, Callable[[], None]]:
     first = {**patient, **own, **picture} if frame.experiment().dataset == PATIENTS else {**picture, **own, **patient}
     return {
         **first,
+        _("A letter"): _letters,
         _("Search"): _search,
         _("Who was in the data?"): _members,
         _("More clients, larger batches"): _more,
@@ -248,6 +257,82 @@ def _pictures_measured() -> None:
     )
     chart(figures.pictures_measured(found.rates, dark=frame.dark()), key="attack:pictures")
     st.markdown(figures.pictures_caption(found.rates, _))
+
+
+# -- letters -------------------------------------------------------------------------------------------------------
+
+_WORDS_STYLE = """<style>
+.words { display: flex; flex-wrap: wrap; gap: .3rem; font-size: 1.05rem; line-height: 1.4; }
+.words span { padding: .05rem .4rem; border-radius: .35rem; border: 1.5px dashed currentColor; animation: word .3s both; }
+.words span.right { border: 1.5px solid #009E73; background: color-mix(in srgb, #009E73 18%, transparent); font-weight: 600; }
+@keyframes word { from { opacity: 0; transform: translateY(.4rem); } }
+</style>"""
+_APART = 0.12
+"""Seconds from one word to the next."""
+_LONGEST_SHOW = 4.0
+"""Seconds after which the last word is there, however many they are."""
+
+
+@st.fragment
+def _letters() -> None:
+    st.markdown(
+        _(
+            "A client trains on discharge letters and sends one update. The gradient of an attention layer is a mixture of the "
+            "vectors of the words that occur, and of nothing else: so each word of the vocabulary can be tested alone (DAGER, "
+            "Petrov 2024). Every name, age and case in these letters is invented."
+        )
+    )
+    cells = st.columns(3)
+    letter = int(cells[0].number_input(_("Letter"), 1, 720, 1, key="attack:letter:record")) - 1
+    batch = int(cells[1].select_slider(_("Letters per update"), (1, 2, 4, 8, 16, 32), 1, key="attack:letter:batch"))
+    steps = int(cells[2].select_slider(_("Local steps"), (1, 2, 4, 8), 1, key="attack:letter:steps"))
+    with st.spinner(_("Training one client and attacking its update …")):
+        try:
+            found = _letter(letter, encrypting_scheme(), batch, steps, frame.experiment().seed)
+        except HeflError as error:
+            frame.explain(error)
+            return
+    who = {PLAIN: _("The server without encryption reads"), COORDINATOR: _("The server with encryption guesses")}
+    for one in found.seats:
+        st.markdown(f"**{who[one.seat]}**")
+        st.html(_WORDS_STYLE + _appearing(one))
+        st.markdown(_words_said(one, batch))
+    with st.expander(_("The letters themselves")):
+        for text in found.letters:
+            st.html(f"<div>{in_html(text)}</div>")
+    _letters_measured()
+
+
+def _letters_measured() -> None:
+    found = measured()
+    st.markdown(
+        _(
+            "**How often it succeeds.** More local steps and a trained model hide no word, because the vectors of the words stay "
+            "the same. What hides words is more of them than a vector has numbers, here {width}; noise; and encryption. Measured "
+            "by `{command}`."
+        ).format(width=WIDTH, command=found.command)
+    )
+    chart(figures.letters_measured(found.rates, dark=frame.dark()), key="attack:letters")
+    st.markdown(figures.letters_caption(found.rates))
+
+
+def _appearing(read: WordsRead) -> str:
+    """The words one after another; at once where the reader asks for no motion (frame.py)."""
+    apart = min(_APART, _LONGEST_SHOW / len(read.words))
+    spans = (
+        f'<span{" class=right" if right else ""} style="animation-delay:{apart * at:.2f}s">{in_html(word)}</span>'
+        for at, (word, right) in enumerate(zip(read.words, read.right, strict=True))
+    )
+    return f'<div class="words" data-words="{in_html(read.seat)}">{"".join(spans)}</div>'
+
+
+def _words_said(read: WordsRead, batch: int) -> str:
+    """What the boxes mean, in numbers."""
+    right = len({word for word, there in zip(read.words, read.right, strict=True) if there})
+    if read.whole and batch == 1:
+        return _("**The whole letter**, every word at its place.")
+    said = _("**{right} of {all} words** of these letters are named, and {wrong} words that do not occur (dashed).")
+    return said.format(right=right, all=right + len(read.missing), wrong=sum(not there for there in read.right))
 
 
 # -- members ---------------------------------------------------------------------------------------------------------

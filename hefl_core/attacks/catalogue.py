@@ -47,6 +47,7 @@ from hefl_core.attacks.trials import (
     play_poisoning,
     play_property,
     play_tampering,
+    play_words,
     precision_note,
 )
 from hefl_core.errors import ParameterError
@@ -198,6 +199,14 @@ ATTACKS: tuple[Attack, ...] = (
         UPDATE_SEATS,
         "encryption; more clients; larger batches, more local steps",
         play_pictures,
+    ),
+    Attack(
+        "dager",
+        "The words of a letter",
+        "update",
+        UPDATE_SEATS,
+        "encryption; more clients; batches of more words than a vector has numbers; not more local steps",
+        play_words,
     ),
     Attack(
         "property",

@@ -43,7 +43,7 @@ class Setting:
 
     ``clip`` and ``noise``: the update is clipped to this norm, and each client adds noise of ``noise · clip`` per entry to
     it in total (divided among the clients where the mean is what is seen). ``network``: one hidden dense layer, or the model
-    ``cnn``. ``trained``: passes over half of the hold-out records before the round begins; 0: a fresh model.
+    ``cnn`` or ``attention``. ``trained``: passes over half of the hold-out records before the round begins; 0: a fresh model.
     """
 
     dataset: str = "digits"
@@ -60,7 +60,7 @@ class Setting:
     imprint_bins: int = 0
     clip: float | None = None
     noise: float = 0.0
-    network: Literal["dense", "cnn"] = "dense"
+    network: Literal["dense", "cnn", "attention"] = "dense"
     trained: int = 0
     seed: int = 7
 
@@ -98,8 +98,8 @@ class Lab:
         s, features, classes = self.setting, len(self.data.feature_names), len(self.data.classes)
         if s.imprint_bins:
             return imprint_model(features, classes, s.imprint_bins)
-        if s.network == "cnn":
-            return model_for_dataset("cnn", self.data, activation=s.activation)
+        if s.network != "dense":
+            return model_for_dataset(s.network, self.data, activation=s.activation)
         return dense_model("lab", (features, s.hidden, classes), s.activation)
 
     def _first_parameters(self) -> Parameters:

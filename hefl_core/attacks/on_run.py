@@ -179,7 +179,8 @@ def _records(victims: Sequence[Victim], others: Examples, seed: int) -> Played:
     """Records by the attacker's own rule; the picture shows the smallest client, which leaks most."""
     first = victims[0].view.public.model.layers[0]
     if not isinstance(first, Dense):
-        raise ParameterError("records: expected a dense first layer, found a convolution", "use the model mlp")
+        name = victims[0].view.public.model.name
+        raise ParameterError(f"records: expected a dense first layer, found the model {name}", "use the model mlp")
     guesses = [record_leak.records(victim.view) for victim in victims]
     truths = [victim.truth for victim in victims]
     score = scoring.over_trials(guesses, truths, scoring.recovered, scoring.likeness, rate=False)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from hefl_core.attacks.view import Doubles
 from hefl_core.learning.base import Examples
+from hefl_core.learning.models import VOCABULARY
 from hefl_core.vectors import Array
 
 Z95 = 1.959963984540054
@@ -254,6 +255,48 @@ def nearest(guesses: Array, truth: Truth) -> tuple[int, int, float]:
     table = _psnrs(guesses, truth.examples.features)
     guess, row = np.unravel_index(int(np.argmax(table)), table.shape)
     return int(guess), int(row), float(table[guess, row])
+
+
+# -- words -----------------------------------------------------------------------------------------------------------
+
+
+def words_named(guess: npt.NDArray[np.int64], truth: Truth) -> float:
+    """Share of the different words of the victim's letters that are in the guess. Shapes: guess (m, 2), number and place."""
+    own = _words(truth)
+    return len(own & {int(number) for number in guess[:, 0]}) / len(own)
+
+
+def words_right(guess: npt.NDArray[np.int64], truth: Truth) -> float:
+    """Share of the different words of the guess that are in the victim's letters. Shapes: guess (m, 2), m ≥ 1."""
+    named = {int(number) for number in guess[:, 0]}
+    return len(named & _words(truth)) / len(named)
+
+
+def exactly(guess: npt.NDArray[np.int64], truth: Truth) -> float:
+    """Whether the guess is the words of the victim's letters, each at its place, and nothing else. Shapes: guess (m, 2)."""
+    rows = truth.examples.features
+    there = {(int(rows[at, place]), int(place)) for at, place in zip(*np.nonzero(rows), strict=True)}
+    return float(there == {(int(number), int(place)) for number, place in guess})
+
+
+def words_alike(guesses: Sequence[npt.NDArray[np.int64]], truths: Sequence[Truth]) -> Doubles:
+    """Words in both over words in either, which naming every word does not raise. Shapes: (T, T), guess by victim."""
+    named = _marked([{int(number) for number in guess[:, 0]} for guess in guesses])
+    own = _marked([_words(truth) for truth in truths])
+    both = named @ own.T
+    return np.asarray(both / (named.sum(axis=1)[:, None] + own.sum(axis=1)[None] - both))
+
+
+def _words(truth: Truth) -> set[int]:
+    return {int(number) for number in np.unique(truth.examples.features) if number}
+
+
+def _marked(sets: Sequence[set[int]]) -> Doubles:
+    """One row of 0 and 1 for each set of word numbers. Shapes: (sets, VOCABULARY)."""
+    table = np.zeros((len(sets), VOCABULARY))
+    for row, one in zip(table, sets, strict=True):
+        row[list(one)] = 1
+    return table
 
 
 # -- members ---------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hefl_core.attacks import ckks_key_lab, scoring
 from hefl_core.attacks.lab import (
@@ -27,6 +28,7 @@ from hefl_core.attacks.lab import (
 from hefl_core.attacks.methods import (
     ckks_key_recovery,
     collusion,
+    dager,
     deviating_client,
     differencing,
     distinguishing,
@@ -45,7 +47,7 @@ from hefl_core.attacks.result import AttackResult, Evidence
 from hefl_core.attacks.scoring import Score, Truth
 from hefl_core.attacks.view import View
 from hefl_core.errors import ParameterError
-from hefl_core.learning.base import pooled
+from hefl_core.learning.base import Dataset, pooled
 from hefl_core.learning.datasets import load_dataset
 from hefl_core.learning.inversion_job import SearchProcess
 from hefl_core.schemes.registry import open_scheme
@@ -58,6 +60,7 @@ SOURCES = {
     "imprint": "Fowl 2022 (Robbing the Fed), section 4",
     "patient": "Phong 2018, section 3",
     "inversion": "Zhu 2019 (DLG), algorithm 1; Geiping 2020, equation 4",
+    "dager": "Petrov 2024 (DAGER, arXiv 2405.15586), section 4",
     "inverting-gradients": "Geiping 2020 (Inverting Gradients), equation 4",
     "property": "Ganju 2018, section 2; Wainakh 2022",
     "membership": "Melis 2019, section 4; Ngo 2024 (2403.17775)",
@@ -78,6 +81,8 @@ SOURCES = {
 """Paper and section of each attack, by name."""
 
 SEEN = ("ranks", "psnrs", "ssim")
+MOST_WORDS = 24
+"""Of the first update, words that a note quotes: more than a letter has."""
 CROWD = 100
 """Candidates among which a guess should identify the victim."""
 CHANCE_TRIALS = 400
@@ -90,7 +95,8 @@ SEARCH_STEPS, SEARCH_STARTS = 120, 2
 class Order:
     """What to run. None: the attack's own choice. ``threshold``: holders needed to decrypt (1: individual custody).
 
-    ``hidden``: units of the victim's model; ``trained``: passes that the model of ``inverting-gradients`` was trained before.
+    ``hidden``: units of the victim's model; ``trained``: passes that the model of ``inverting-gradients`` and
+    ``dager`` was trained before.
     ``search``: how an inversion matches (``inversion.SEARCHES``).
     ``epoch_rounds``: rounds under one key, of ``related`` and ``delta`` (1: every round has its own).
     ``deviation``: what the client of ``delta`` does (``deviating_client.DEVIATIONS``; ``none`` is its control).
@@ -317,6 +323,51 @@ def _named_note(setting: Setting, guesses: Sequence[Any], truths: Sequence[Truth
         f"records named among {CROWD}: {hits} of {len(ranks)} ({low:.0%} to {high:.0%}; blindly 1 in {CROWD}); "
         f"median structural similarity {np.median(likenesses):.2f}"
     )
+
+
+def play_words(order: Order) -> AttackResult:
+    """Words of letters, from the gradient of an attention layer: the same test of the same vectors in every seat."""
+    how = OnUpdate(
+        dager.words,
+        scoring.words_named,
+        scoring.words_alike,
+        "words of the letters named",
+        setting={"dataset": "letters", "network": "attention", "trained": order.trained},
+        note=_words_note,
+        more=_words_read,
+    )
+    return on_update("dager", how, order)
+
+
+def _words_read(setting: Setting, guesses: Sequence[Any], truths: Sequence[Truth]) -> list[Evidence]:
+    """Of each trial: is the guess exactly the letters' words, each at its place; and which share of its words is theirs."""
+    pairs = [*zip(guesses, truths, strict=True)]
+    return [
+        Evidence("whole", np.array([scoring.exactly(guess, truth) for guess, truth in pairs])),
+        Evidence("right", np.array([scoring.words_right(guess, truth) for guess, truth in pairs])),
+    ]
+
+
+def _words_note(setting: Setting, guesses: Sequence[Any], truths: Sequence[Truth]) -> str:
+    exact, right = (one.values for one in _words_read(setting, guesses, truths))
+    words = read_words(load_dataset(setting.dataset), guesses[0])
+    read = " ".join(words[:MOST_WORDS]) + " …" * (len(words) > MOST_WORDS)
+    return (
+        f"of the words named {np.mean(right):.0%} are the letters'; {int(exact.sum())} of {len(exact)} updates read in full, with "
+        f"every word's place; the first: {read}"
+    )
+
+
+def read_words(data: Dataset, guess: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    """A guess of ``dager`` as words by place: a letter where each place has one word, else each word once.
+
+    A number without a word is a question mark.
+    """
+    known = data.vocabulary or ()
+    ordered = sorted((int(place), int(number)) for number, place in guess)
+    numbers = [number for _, number in ordered]
+    one_letter = len({place for place, _ in ordered}) == len(ordered)
+    return tuple(known[at] if at < len(known) else "?" for at in (numbers if one_letter else dict.fromkeys(numbers)))
 
 
 def play_property(order: Order) -> AttackResult:

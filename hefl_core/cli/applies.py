@@ -149,6 +149,7 @@ _ON_UPDATES: Final = (
     "patient",
     "inversion",
     "inverting-gradients",
+    "dager",
     "property",
     "membership",
 )
@@ -174,7 +175,7 @@ _USED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "epoch_rounds": ("related", "delta"),
     "deviation": ("delta",),
     "search": ("inversion",),
-    "trained": ("inverting-gradients",),
+    "trained": ("inverting-gradients", "dager"),
     "trials": (*_ON_UPDATES, "differencing", "lira", "distinguish", "exponents", "multi-key"),
 }
 """The attacks that each option of the laboratory changes (attacks/trials.py)."""

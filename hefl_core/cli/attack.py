@@ -45,7 +45,9 @@ def attack(
     epoch_rounds: Annotated[int, typer.Option(help="of related and delta: rounds under one key; 1 is the remedy")] = 2,
     deviation: Annotated[str, typer.Option(help="of delta: none (the control), loud, or silent")] = "loud",
     search: Annotated[str, typer.Option(help="of inversion: dlg, or cosine-tv (pictures only)")] = "dlg",
-    trained: Annotated[int, typer.Option(help="of inverting-gradients: passes that the model was trained before")] = 0,
+    trained: Annotated[
+        int, typer.Option(help="of inverting-gradients and dager: passes that the model was trained before")
+    ] = 0,
     trials: Annotated[int | None, typer.Option(help="without it the attack's own number")] = None,
     seed: Annotated[int, typer.Option(help="of data and models; keys are always fresh")] = 7,
     transcript: Annotated[

@@ -81,7 +81,8 @@ def run(
     dataset: Annotated[
         str,
         typer.Option(
-            help="digits, breast_cancer, credit, mnist-5000, mnist, csv:PATH[:LABEL], csv-dir:FOLDER with a file for each client, "
+            help="digits, breast_cancer, credit, letters, mnist-5000, mnist, csv:PATH[:LABEL], "
+            "csv-dir:FOLDER with a file for each client, "
             "npz:FILE[#LABEL], npy:FILE (last column) or pictures:FOLDER[#SIDE] with a folder for each class"
         ),
     ] = _DEFAULT.dataset,
@@ -100,7 +101,9 @@ def run(
         bool,
         typer.Option("--mark-missing", help="with csv: a further column for each one with gaps says where they are"),
     ] = False,
-    model: Annotated[str, typer.Option(help="logistic, mlp, mlp-large or cnn")] = _DEFAULT.model,
+    model: Annotated[
+        str, typer.Option(help="logistic, mlp, mlp-large, cnn or attention (of letters)")
+    ] = _DEFAULT.model,
     trainer: Annotated[str, typer.Option(help="numpy or keras")] = _DEFAULT.trainer,
     scheme: Annotated[str, typer.Option(help="a preset; `schemes` lists them")] = _DEFAULT.scheme,
     custody: Annotated[str, typer.Option(help="individual, T-of-N or dealer-free:T-of-N")] = _DEFAULT.custody,

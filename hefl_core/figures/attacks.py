@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from hefl_core.attacks.five_seats import Curve, Film, Noised, Portrait, SeatRate, SeatRow
 from hefl_core.attacks.rates import MeasuredRate
 from hefl_core.attacks.result import AttackResult
-from hefl_core.attacks.scoring import MATCH_DB
+from hefl_core.attacks.scoring import MATCH_DB, wilson
 from hefl_core.attacks.trials import CROWD
 from hefl_core.attacks.view import Doubles
 from hefl_core.figures.style import COLOURS, Say, figure, label, line
@@ -28,6 +28,19 @@ PICTURED = {
     "B=8": "8 pictures",
     "E=5": "5 steps",
     "trained 5": "trained 5 passes",
+}
+"""Case of attacks/rates.py → what is changed against the first."""
+LETTERED = {
+    "plain": "one letter",
+    "B=4": "4 letters",
+    "B=8": "8 letters",
+    "B=16": "16 letters",
+    "B=32": "32 letters",
+    "E=8": "8 local steps",
+    "trained 5": "trained 5 passes",
+    "noise 0.001": "noise .001",
+    "noise 0.01": "noise .01",
+    "coordinator": "encrypted",
 }
 """Case of attacks/rates.py → what is changed against the first."""
 TITLES = {"private": "private", "plain FL": "plain FL", "coordinator": "HE coordinator", "client": "decrypted mean"}
@@ -136,16 +149,55 @@ def raw_values(row: SeatRow, say: Say = str, *, most: int = 4) -> str:
 
 def pictures_measured(rates: Mapping[str, MeasuredRate], *, dark: bool = False) -> go.Figure:
     """Of 100 pictures 28 x 28, how many the search names among 100, by what the seat sees; 95 % intervals, chance dotted."""
-    found = [rates[f"pictures named: {case}"] for case in PICTURED]
+    picture = _measured([rates[f"pictures named: {case}"] for case in PICTURED], [*PICTURED.values()], dark=dark)
+    picture.update_yaxes(title=f"named among {CROWD}")
+    picture.add_hline(y=1 / CROWD, line_dash="dot", line_color="grey")
+    return picture
+
+
+def letters_measured(rates: Mapping[str, MeasuredRate], *, dark: bool = False) -> go.Figure:
+    """Of 100 updates of letters the share of the words that is named, by what the seat sees; 95 % intervals, guessing marked."""
+    found = [rates[f"letters: {case}"] for case in LETTERED]
+    picture = _measured(found, [*LETTERED.values()], dark=dark)
+    picture.update_yaxes(title="words named")
+    guessing = {"symbol": "line-ew-open", "size": 12, "color": COLOURS[1], "line": {"width": 3}}
+    picture.add_scatter(
+        x=[*range(len(found))],
+        y=[one.prior for one in found],
+        mode="markers",
+        marker=guessing,
+        name="another update's guess",
+    )
+    picture.update_layout(showlegend=True)
+    return picture
+
+
+def letters_caption(rates: Mapping[str, MeasuredRate]) -> str:
+    """The picture in a sentence."""
+    said = []
+    for case, name in LETTERED.items():
+        one = rates[f"letters: {case}"]
+        low, high = (100 * end for end in _ends(one))
+        said.append(f"{name}: {100 * one.value:.0f} % ({low:.0f} to {high:.0f} %; guessing {100 * one.prior:.0f} %)")
+    return "; ".join(said) + f". Of {rates['letters: plain'].trials} updates or more each. Bars: 95 %."
+
+
+def _ends(rate: MeasuredRate) -> tuple[float, float]:
+    """The 95 % interval. Where all trials agree a bootstrap's has no width: then Wilson's of as many trials."""
+    return (rate.low, rate.high) if rate.low < rate.high else wilson(rate.value * rate.trials, rate.trials)
+
+
+def _measured(found: Sequence[MeasuredRate], names: Sequence[str], *, dark: bool) -> go.Figure:
+    """Rates as bars with their 95 % intervals."""
     values = np.array([one.value for one in found])
     bars = {
         "type": "data",
-        "array": np.array([one.high for one in found]) - values,
-        "arrayminus": values - np.array([one.low for one in found]),
+        "array": np.array([_ends(one)[1] for one in found]) - values,
+        "arrayminus": values - np.array([_ends(one)[0] for one in found]),
     }
-    picture = figure(dark=dark, height=360, y=f"named among {CROWD}")
-    picture.add_bar(x=[*PICTURED.values()], y=values, error_y=bars, marker_color=COLOURS[0])
-    picture.add_hline(y=1 / CROWD, line_dash="dot", line_color="grey")
+    picture = figure(dark=dark, height=360)
+    picture.add_bar(x=[*range(len(names))], y=values, error_y=bars, marker_color=COLOURS[0], name="measured")
+    picture.update_xaxes(tickvals=[*range(len(names))], ticktext=[*names])
     picture.update_yaxes(range=[0, 1.05], tickformat=".0%")
     return picture
 

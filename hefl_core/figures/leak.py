@@ -133,7 +133,7 @@ def leak(experiment: Experiment, row: int = 0) -> Leak:
     theta = model.init(digest(experiment.dataset.encode(), experiment.seed.to_bytes(8, "big")))
     arrays = unflatten(theta, model.shapes)
     if arrays[0].shape[0] != len(data.feature_names):
-        raise DataError(f"model {experiment.model}: expected a dense first layer, found a convolution; choose mlp")
+        raise DataError(f"model {experiment.model}: expected a dense first layer, found another; choose mlp")
     _, slopes = loss_and_gradient(model, arrays, features, labels)
     update = -np.float32(experiment.learning_rate) * flatten(slopes).astype(np.float32)
     scheme, key_id, body, nbytes = _encrypted(experiment, update.astype(np.float64))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -87,6 +87,7 @@ class Dataset:
     """A named table, split into training and hold-out examples. ``synthetic`` is shown wherever the name is.
 
     ``image_side`` is the side of a square picture, or None for a table; ``scaling`` leads back to the original units.
+    ``vocabulary``: the words whose numbers the rows of a text hold, number 0 for padding; None for anything else.
     """
 
     name: str
@@ -98,6 +99,13 @@ class Dataset:
     source: str
     image_side: int | None = None
     scaling: Scaling | None = None
+    vocabulary: tuple[str, ...] | None = None
+
+    def text(self, row: npt.NDArray[np.floating[Any]]) -> str:
+        """The words of a row of a text. Shapes: (features,). Raises: DataError for a data set that is none."""
+        if self.vocabulary is None:
+            raise DataError(f"text: expected a data set of words, found {self.name[:60]}; use 'letters'")
+        return " ".join(self.vocabulary[int(number)] for number in row if number)
 
 
 @dataclass(frozen=True, slots=True)

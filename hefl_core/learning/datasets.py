@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,6 +18,7 @@ from hefl_core.learning import own_sets, shelf
 from hefl_core.learning.base import Dataset, Examples, RawTable, Scaling
 from hefl_core.learning.credit import credit_table
 from hefl_core.learning.split import split_indices
+from hefl_core.learning.text.letters import LONGEST, letters_table
 from hefl_core.tables.doors import is_given_name
 from hefl_core.tables.source import TABLE
 from hefl_core.vectors import Array
@@ -108,6 +110,14 @@ def _credit() -> Dataset:
 
 
 @functools.cache
+def _letters() -> Dataset:
+    table, words = letters_table()
+    source = "written for this program; every person and case is invented"
+    found = _split(table, source, 180, Scaling(np.zeros(LONGEST), np.ones(LONGEST)), synthetic=True)
+    return replace(found, vocabulary=words)
+
+
+@functools.cache
 def _mnist() -> Dataset:
     (train, train_labels), (test, test_labels) = _download_mnist()
     return Dataset(
@@ -186,6 +196,7 @@ _LOADERS: dict[str, Callable[[], Dataset]] = {
     "digits": _digits,
     "breast_cancer": _breast_cancer,
     "credit": _credit,
+    "letters": _letters,
     "mnist-5000": _mnist_5000,
     "mnist": _mnist,
 }

@@ -16,8 +16,9 @@ import numpy as np
 from hefl_core.evaluation import Evaluation
 from hefl_core.learning.base import Examples, LocalTraining, Parameters, batches
 from hefl_core.learning.keras_setup import keras, tf
-from hefl_core.learning.models import Dense, Layer, Model
+from hefl_core.learning.models import Attention, Conv, Dense, Layer, Model
 from hefl_core.learning.numpy_trainer import check_fit, evaluate_in_parts, require_converged
+from hefl_core.learning.text.attention import place_vectors, word_vectors
 from hefl_core.vectors import unflatten
 
 
@@ -79,7 +80,7 @@ def build(model: Model, dtype: str = "float32") -> Any:
     flat = True
     for layer in model.layers:
         layers += _keras_layers(layer, flat, dtype)
-        flat = isinstance(layer, Dense)
+        flat = not isinstance(layer, Conv)
     return keras.Sequential(layers)
 
 
@@ -88,11 +89,36 @@ def _keras_layers(layer: Layer, flat: bool, dtype: str) -> list[Any]:
     if isinstance(layer, Dense):
         dense = keras.layers.Dense(layer.outputs, layer.activation, dtype=dtype)
         return [dense] if flat else [keras.layers.Flatten(dtype=dtype), dense]
+    if isinstance(layer, Attention):
+        return [SelfAttention(layer, dtype=dtype)]
     convolution = keras.layers.Conv2D(
         layer.filters, layer.kernel, layer.stride, padding="valid", activation=layer.activation, dtype=dtype
     )
     picture = (layer.side, layer.side, layer.channels)
     return [keras.layers.Reshape(picture, dtype=dtype), convolution] if flat else [convolution]
+
+
+class SelfAttention(keras.layers.Layer):  # type: ignore[misc]
+    """The layer of text/attention.py, differentiated by TensorFlow. Shapes: word numbers (n, words) to (n, outputs)."""
+
+    def __init__(self, attention: Attention, dtype: str) -> None:
+        super().__init__(dtype=dtype)
+        self.attention = attention
+        weights, bias = attention.shapes
+        self.kernel = self.add_weight(shape=weights, name="kernel")
+        self.bias = self.add_weight(shape=bias, initializer="zeros", name="bias")
+
+    def call(self, rows: Any) -> Any:
+        """The forward pass."""
+        here, dtype = self.attention, self.compute_dtype
+        there = tf.cast(rows > 0, dtype)
+        vectors = tf.gather(tf.constant(word_vectors(here.width), dtype), tf.cast(rows, tf.int32))
+        vectors = (vectors + tf.constant(place_vectors(here.words, here.width), dtype)) * there[..., None]
+        queries, keys, values = tf.split(vectors @ self.kernel + self.bias, 3, axis=2)
+        scores = tf.matmul(queries, keys, transpose_b=True) / here.outputs**0.5
+        looks = tf.nn.softmax(tf.where(there[:, None, :] > 0, scores, tf.constant(-1e9, dtype)))
+        looked = tf.nn.relu(looks @ values) * there[..., None]
+        return tf.reduce_sum(looked, axis=1) / tf.maximum(tf.reduce_sum(there, axis=1, keepdims=True), 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,12 @@ from hefl_core.learning.base import Dataset, Parameters
 from hefl_core.vectors import Shape, length_of
 
 Activation: TypeAlias = Literal["relu", "sigmoid", "linear"]
-MODEL_NAMES = ("logistic", "mlp", "mlp-large", "cnn")
+MODEL_NAMES = ("logistic", "mlp", "mlp-large", "cnn", "attention")
 SUMS = "sums"
+WIDTH = 128
+"""Numbers of a word's vector in the text model."""
+VOCABULARY = 1024
+"""Word numbers that the text model has vectors for: 0 for padding, and 1,023 words."""
 _HIDDEN = {"logistic": (), "mlp": (32,), "mlp-large": (256, 256, 64)}
 
 
@@ -74,7 +78,31 @@ class Conv:
         return self.out_side**2 * self.filters
 
 
-Layer: TypeAlias = Dense | Conv
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Self-attention of one head over a sentence of word numbers (text/attention.py); the first layer of its model.
+
+    Shapes: W (width, 3·outputs) holds the matrices of query, key and value side by side, b (3·outputs,); rows (n, words) in,
+    (n, outputs) out.
+    """
+
+    words: int
+    width: int
+    outputs: int
+    activation: Activation = "linear"
+
+    @property
+    def shapes(self) -> tuple[Shape, Shape]:
+        """Shapes of W and b."""
+        return (self.width, 3 * self.outputs), (3 * self.outputs,)
+
+    @property
+    def fans(self) -> tuple[int, int]:
+        """Inputs and outputs that one weight takes part in (for Glorot's limit)."""
+        return self.width, self.outputs
+
+
+Layer: TypeAlias = Dense | Conv | Attention
 
 
 @dataclass(frozen=True)
@@ -123,8 +151,9 @@ def model_for(name: str, features: int, classes: int, *, activation: Activation 
     """The named model for rows of this length and this many classes.
 
     ``logistic`` has no hidden layer, ``mlp`` 32 hidden units (2,410 parameters on digits), ``mlp-large`` 256-256-64
-    (99,530), ``cnn`` two 3x3 convolutions of 8 and 16 filters. ``activation="sigmoid"`` gives the smooth variants that
-    the gradient-matching attacks are usually shown on.
+    (99,530), ``cnn`` two 3x3 convolutions of 8 and 16 filters, ``attention`` one head over rows of word numbers.
+    ``activation="sigmoid"`` gives the smooth variants that the gradient-matching attacks are usually shown on (``attention`` has
+    none).
 
     Raises: ParameterError for an unknown name, sizes below 1 feature or 2 classes, or ``cnn`` on rows that are not
         square pictures of at least 6x6.
@@ -141,6 +170,8 @@ def model_for(name: str, features: int, classes: int, *, activation: Activation 
         )
     if name == "cnn":
         return _cnn(features, classes, activation)
+    if name == "attention":
+        return Model(name, features, classes, (Attention(features, WIDTH, 64), Dense(64, classes, "linear")))
     return dense_model(name, (features, *_HIDDEN[name], classes), activation)
 
 
@@ -154,10 +185,17 @@ def sums_model(length: int) -> Model:
 
 
 def model_for_dataset(name: str, dataset: Dataset, *, activation: Activation = "relu") -> Model:
-    """The named model for a data set; like ``model_for``, but ``cnn`` is refused for every table.
+    """The named model for a data set; like ``model_for``, but ``cnn`` is for pictures only, and ``attention`` for text only.
 
-    Raises: ParameterError as ``model_for``, and for ``cnn`` on a data set without pictures.
+    Raises: ParameterError as ``model_for``, for ``cnn`` on a data set without pictures, for ``attention`` on one without text,
+        and for any other model on text.
     """
+    if (name == "attention") != (dataset.vocabulary is not None) and name in MODEL_NAMES:
+        raise ParameterError(
+            f"model {name}: expected {'text' if name == 'attention' else 'measurements'}, found {dataset.name[:60]} with "
+            f"{'numbers of words' if dataset.vocabulary else 'columns of numbers'}",
+            "use 'attention' for text (letters), and 'mlp' for tables and pictures",
+        )
     if name == "cnn" and dataset.image_side is None:
         raise ParameterError(
             f"model cnn: expected square gray pictures, found {dataset.name[:60]} with "

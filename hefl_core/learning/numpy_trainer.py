@@ -13,7 +13,8 @@ from hefl_core.errors import DataError, ParameterError
 from hefl_core.evaluation import Evaluation
 from hefl_core.learning.base import Examples, LocalTraining, Parameters, batches
 from hefl_core.learning.metrics import class_metrics
-from hefl_core.learning.models import Activation, Conv, Dense, Layer, Model
+from hefl_core.learning.models import VOCABULARY, Activation, Attention, Conv, Dense, Layer, Model
+from hefl_core.learning.text.attention import attend, attend_back
 from hefl_core.vectors import Array, unflatten
 
 _EVALUATED_AT_ONCE = 1024
@@ -82,8 +83,8 @@ def loss_and_gradient(
 def check_fit(model: Model, data: Examples) -> None:
     """Reject data that this model cannot take.
 
-    Raises: DataError for no examples, rows of another length, features that are not finite, or labels outside
-        0..classes-1.
+    Raises: DataError for no examples, rows of another length, features that are not finite or, for a text model, not word
+        numbers, or labels outside 0..classes-1.
     """
     if len(data) == 0:
         raise DataError("examples: expected at least 1, found 0; give every client some data")
@@ -94,11 +95,19 @@ def check_fit(model: Model, data: Examples) -> None:
         )
     if not np.isfinite(data.features).all():
         raise DataError("examples: expected finite features, found NaN or infinity; fill the gaps or drop the rows")
+    if isinstance(model.layers[0], Attention) and not _word_numbers(data.features):
+        raise DataError(
+            f"examples: expected word numbers, whole and in 0..{VOCABULARY - 1}, found other features; use the data set letters"
+        )
     low, high = int(data.labels.min()), int(data.labels.max())
     if low < 0 or high >= model.classes:
         raise DataError(
             f"labels: expected 0..{model.classes - 1}, found {low}..{high}; make the model for this data set"
         )
+
+
+def _word_numbers(features: Array) -> bool:
+    return bool(np.all((features >= 0) & (features < VOCABULARY) & (features == np.floor(features))))
 
 
 def require_converged(theta: Parameters, how: LocalTraining) -> Parameters:
@@ -134,10 +143,17 @@ def _forward(layers: tuple[Layer, ...], arrays: list[Array], rows: Array) -> lis
     outputs = []
     for at, layer in enumerate(layers):
         weights, bias = arrays[2 * at], arrays[2 * at + 1]
-        linear = rows @ weights + bias if isinstance(layer, Dense) else _convolve(layer, weights, bias, rows)
-        rows = _activate(layer.activation, linear)
+        rows = _activate(layer.activation, _linear(layer, weights, bias, rows))
         outputs.append(rows)
     return outputs
+
+
+def _linear(layer: Layer, weights: Array, bias: Array, rows: Array) -> Array:
+    if isinstance(layer, Dense):
+        return np.asarray(rows @ weights + bias)
+    if isinstance(layer, Attention):
+        return attend(layer, weights, bias, rows)
+    return _convolve(layer, weights, bias, rows)
 
 
 def _backward(layers: tuple[Layer, ...], arrays: list[Array], values: list[Array], upstream: Array) -> list[Array]:
@@ -149,6 +165,8 @@ def _backward(layers: tuple[Layer, ...], arrays: list[Array], values: list[Array
         if isinstance(layer, Dense):
             slopes[:0] = [rows.T @ upstream, upstream.sum(axis=0)]
             upstream = upstream @ weights.T if at else upstream
+        elif isinstance(layer, Attention):
+            slopes[:0] = attend_back(layer, weights, arrays[2 * at + 1], rows, upstream)
         else:
             of_weights, of_bias, upstream = _convolve_back(layer, weights, rows, upstream, wanted=at > 0)
             slopes[:0] = [of_weights, of_bias]

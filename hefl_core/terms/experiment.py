@@ -103,7 +103,7 @@ class Experiment:
                 raise ParameterError(f"{name}: expected a number{' or adaptive' * (name == 'bound')}, found {value!r}")
             if value is not None and not isinstance(value, str):
                 _positive(name, value)
-        _one_of("model", self.model, ("logistic", "mlp", "mlp-large", "cnn", "sums"))
+        _one_of("model", self.model, ("logistic", "mlp", "mlp-large", "cnn", "attention", "sums"))
         _one_of("trainer", self.trainer, ("numpy", "keras"))
         _one_of("partition", self.partition, PARTITIONS)
         if self.scheme not in PRESETS and load_preset(self.scheme):

@@ -36,7 +36,7 @@ from pages.parts.quoting import STYLE as QUOTED
 from pages.parts.quoting import quoted
 
 AUDIENCES = ("class", "thesis", "stakeholder")
-DATASETS = tuple(name for name in DATASET_NAMES if name != "mnist")
+DATASETS = tuple(name for name in DATASET_NAMES if name not in ("mnist", "letters"))
 """Without mnist: Keras loads it, and this process never imports Keras."""
 SCHEMES = tuple(PRESETS)
 BITS = (2, 3, 4, 6, 8, 12, 16)

@@ -86,6 +86,23 @@ STATED = {
         "⟨pictures: plain|prior dB⟩), ⟨pictures named: plain|%⟩ named among 100": "",
         "400 pictures: ⟨pictures: coordinator|dB⟩ (another's: ⟨pictures: coordinator|prior dB⟩), "
         "⟨pictures named: coordinator|%⟩ named among 100": "",
+        "100 letters, one step on one letter: ⟨letters: plain|%⟩ of the words (another's: ⟨letters: plain|by guessing⟩), and "
+        "⟨letters whole: plain|%⟩ of the letters in full": "",
+        "words of 400 letters: ⟨letters: coordinator|%⟩ (another's: ⟨letters: coordinator|by guessing⟩)": "",
+        "(letters, … ) | Petrov … (DAGER, arXiv 2405.15586)": DEFINITION,
+        "Of 100 updates each, words named": DEFINITION,
+        "batches of 2: ⟨letters: B=2|%⟩ (⟨letters: B=2|by guessing⟩), 4: ⟨letters: B=4|%⟩ (⟨letters: B=4|by guessing⟩), "
+        "8: ⟨letters: B=8|%⟩ (⟨letters: B=8|by guessing⟩), 16: ⟨letters: B=16|%⟩ (⟨letters: B=16|by guessing⟩), "
+        "32: ⟨letters: B=32|%⟩ (⟨letters: B=32|by guessing⟩), 64: ⟨letters: B=64|%⟩ (⟨letters: B=64|by guessing⟩)": "",
+        "A vector has 128 numbers": "hefl_core/learning/models.py, model_for",
+        "after 2 steps ⟨letters: E=2|%⟩, 4 steps ⟨letters: E=4|%⟩, 8 steps ⟨letters: E=8|%⟩": "",
+        "with a model trained 5 passes before ⟨letters: trained 5|%⟩": "",
+        "From the decrypted mean of 5 clients come ⟨letters: mean of 5|%⟩ of a victim's words, but only "
+        "⟨letters right: mean of 5|%⟩ of the words": "",
+        "noise of .001 of the clip per entry ⟨letters: noise 0.001|%⟩ (⟨letters: noise 0.001|by guessing⟩), with .003 "
+        "⟨letters: noise 0.003|%⟩ (⟨letters: noise 0.003|by guessing⟩), with .01 ⟨letters: noise 0.01|%⟩ "
+        "(⟨letters: noise 0.01|by guessing⟩)": "",
+        "gives the same gradient to 1e-9": "tests/attacks/test_dager.py",
         "Of at least 100 pictures each, named among 100 (a blind guess: 1 %)": DEFINITION,
         "(SoK, arXiv 2404.05403)": DEFINITION,
         "(mnist-5000, … ) | Geiping … , equation 4": DEFINITION,
@@ -158,7 +175,7 @@ STATED = {
         "400 times where a run gives five messages": CHANCE,
         "8,450 an update": CHANCE,
         "were run 400 times under it too": CHANCE,
-        "was run 400 times under": CHANCE,
+        "were run 400 times under … only": CHANCE,
     },
     "teaching.md": {
         "0-1 | [Start": DEFINITION,

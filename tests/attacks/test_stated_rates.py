@@ -26,6 +26,8 @@ AGAIN = {
     "imprint B=16": 4,
     "property": 12,
     "records K=4": 12,
+    "letters: plain": 12,
+    "letters: B=8": 6,
     "named plain": 25,
     "named noise 0.01": 25,
     "named noise 0.03": 25,

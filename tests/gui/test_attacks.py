@@ -146,7 +146,7 @@ def test_both_searches_find_the_picture_in_the_plain_update_only(app):
 def test_all_attacks_are_listed_with_their_remedies_when_the_page_opens(app):
     text = said(run_on(app, "limits"))
     assert all(f"{attack.title} → {attack.remedy}" in text for attack in ATTACKS)
-    assert f"of {len(ATTACKS)} attacks, encryption stops 10 at the server; 2 have no remedy here" in text
+    assert f"of {len(ATTACKS)} attacks, encryption stops 11 at the server; 2 have no remedy here" in text
 
 
 def test_every_limit_is_drawn(app):
@@ -230,3 +230,18 @@ def test_a_cell_of_the_matrix_is_run_and_kept(app):
 def test_the_figures_face_is_a_list_that_browsers_take():
     names = [name.strip() for name in FONT.split(",")]
     assert names[0] == "Source Sans" and not any(part[0].isdigit() for name in names for part in name.split())
+
+
+def test_words_of_a_letter_appear_in_plain_and_not_from_ciphertext(app):
+    at = on_tab(app, "A letter")
+    assert "**The whole letter**, every word at its place." in said(at) and not at.error
+    assert said(at).count("The whole letter") == 1, "ciphertext gives no letter"
+    at.select_slider(key="attack:letter:batch").set_value(8).run()
+    plain, encrypted = (
+        [int(number) for number in re.findall(r"\d+", block.value)]
+        for block in at.markdown
+        if "words** of these letters" in block.value
+    )
+    assert plain[0] == plain[1] > 40 and plain[2] == 0
+    assert encrypted[0] <= 21 < encrypted[1] / 2 and not at.exception, "guessed: as many words as one letter can have"
+    assert "encrypted: 2 % (1 to 2 %; guessing 2 %)" in said(at)

@@ -346,9 +346,10 @@ def open_tab(page, tab, said):
 def test_every_tab_of_the_attack_lab_is_clicked_through(page, address):
     page.goto(f"{address}/attack?{SMALL}&scheme=bfv-lean&dataset=digits")
     page.get_by_text("plain FL (reads the update)").first.wait_for()
-    exactly(page.get_by_role("tab"), 6)
+    exactly(page.get_by_role("tab"), 7)
     for tab, said in (
         ("Your run", "no better than guessing"),
+        ("A letter", "The whole letter"),
         ("A patient", "mean radius"),
         ("Search", "frames of the search"),
         ("Who was in the data?", "A coin has 0.50"),

@@ -19,7 +19,13 @@ from hefl_core.learning.split import split_indices
 
 @pytest.mark.parametrize(
     ("name", "train", "test"),
-    [("digits", 1437, 360), ("breast_cancer", 455, 114), ("credit", 4800, 1200), ("mnist-5000", 4000, 1000)],
+    [
+        ("digits", 1437, 360),
+        ("breast_cancer", 455, 114),
+        ("credit", 4800, 1200),
+        ("letters", 720, 180),
+        ("mnist-5000", 4000, 1000),
+    ],
 )
 def test_sizes_types_and_labels(name, train, test):
     data = load_dataset(name)
@@ -30,7 +36,7 @@ def test_sizes_types_and_labels(name, train, test):
         assert set(np.unique(part.labels)) == set(range(len(data.classes)))
         with pytest.raises(ValueError, match="read-only"):
             part.features[0, 0] = 1
-    assert data.synthetic == (name == "credit") and data.source
+    assert data.synthetic == (name in ("credit", "letters")) and data.source
 
 
 @pytest.mark.parametrize("name", ["digits", "breast_cancer"])
@@ -87,9 +93,11 @@ def test_split_is_stratified_exact_and_fixed():
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(DataError, match="expected one of digits, breast_cancer, credit, mnist-5000, mnist, csv:PATH"):
+    with pytest.raises(
+        DataError, match="expected one of digits, breast_cancer, credit, letters, mnist-5000, mnist, csv:PATH"
+    ):
         load_dataset("iris")
-    assert DATASET_NAMES == ("digits", "breast_cancer", "credit", "mnist-5000", "mnist")
+    assert DATASET_NAMES == ("digits", "breast_cancer", "credit", "letters", "mnist-5000", "mnist")
 
 
 def test_mnist_offline_says_what_to_do_and_leaves_the_timeout_alone(monkeypatch):

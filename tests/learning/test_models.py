@@ -17,7 +17,7 @@ SEED = hashlib.sha256(b"manifest").digest()
 
 def test_parameter_counts_are_those_of_the_contract():
     counts = {name: model_for(name, 64, 10).parameters for name in MODEL_NAMES}
-    assert counts == {"logistic": 650, "mlp": 2410, "mlp-large": 99_530, "cnn": 1898}
+    assert counts == {"logistic": 650, "mlp": 2410, "mlp-large": 99_530, "cnn": 1898, "attention": 25_418}
     assert model_for("mlp", 64, 10).shapes == ((64, 32), (32,), (32, 10), (10,))
     assert model_for("cnn", 784, 10).parameters == 24_298
 
