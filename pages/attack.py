@@ -313,7 +313,7 @@ def _letters_measured() -> None:
         ).format(width=WIDTH, command=found.command)
     )
     chart(figures.letters_measured(found.rates, dark=frame.dark()), key="attack:letters")
-    st.markdown(figures.letters_caption(found.rates))
+    st.markdown(figures.letters_caption(found.rates, _))
 
 
 def _appearing(read: WordsRead) -> str:

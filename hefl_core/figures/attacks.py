@@ -172,14 +172,19 @@ def letters_measured(rates: Mapping[str, MeasuredRate], *, dark: bool = False) -
     return picture
 
 
-def letters_caption(rates: Mapping[str, MeasuredRate]) -> str:
+def letters_caption(rates: Mapping[str, MeasuredRate], say: Say = str) -> str:
     """The picture in a sentence."""
     said = []
     for case, name in LETTERED.items():
         one = rates[f"letters: {case}"]
         low, high = (100 * end for end in _ends(one))
-        said.append(f"{name}: {100 * one.value:.0f} % ({low:.0f} to {high:.0f} %; guessing {100 * one.prior:.0f} %)")
-    return "; ".join(said) + f". Of {rates['letters: plain'].trials} updates or more each. Bars: 95 %."
+        said.append(
+            say("{name}: {named:.0f} % ({low:.0f} to {high:.0f} %; guessing {guess:.0f} %)").format(
+                name=say(name), named=100 * one.value, low=low, high=high, guess=100 * one.prior
+            )
+        )
+    each = say("Of {trials} updates or more each. Bars: 95 %.").format(trials=rates["letters: plain"].trials)
+    return "; ".join(said) + ". " + each
 
 
 def _ends(rate: MeasuredRate) -> tuple[float, float]:

@@ -27,7 +27,8 @@ SAID = (
     "reads the update", "reads {of} bytes", "reads the mean of {of}", "reads the update + noise {of}",
     "{name}: {named:.0f} % ({low:.0f} to {high:.0f} %) of {trials}, {psnr} dB on average", " Bars: 95 %.",
     "fresh model, one picture", "mean of 5 clients", "encrypted", "2 pictures", "4 pictures", "8 pictures", "5 steps",
-    "trained 5 passes",
+    "{name}: {named:.0f} % ({low:.0f} to {high:.0f} %; guessing {guess:.0f} %)",
+    "Of {trials} updates or more each. Bars: 95 %.",
     "{frames} frames of the search: {first:.0f} dB at the start, {last:.0f} dB at the end; above {same:.0f} dB it is the "
     "record: here {ends}.", "the record", "not the record",
     "{name} AUC {value:.2f} ({low:.2f} to {high:.2f}, {trials} members)",
