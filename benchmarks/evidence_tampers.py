@@ -88,6 +88,9 @@ def finished(name: str, turn: int = 0) -> Run:
     return run
 
 
+Record = tuple[str, bytes, dict[bytes, bytes] | None, Transcript]
+
+
 class Checkers:
     """Python's and JavaScript's checks of records, in one folder."""
 
@@ -113,13 +116,13 @@ class Checkers:
             return str(error)
         return "" if verdict.sums is not None else "contents and sums: not checked"
 
-    def javascript(self, records: Sequence[tuple[str, bytes, dict[bytes, bytes] | None, Transcript]]) -> list[dict]:
-        """The verdicts on (name, lines, blobs, transcript that is pinned), in one process."""
+    def javascript(self, records: Sequence[Record], sample: Sequence[int] | None = None) -> list[dict]:
+        """The verdicts on (name, lines, blobs, transcript that is pinned), in one process. ``sample``: of rounds."""
         jobs = []
         for number, (name, lines, blobs, pinned) in enumerate(records):
             files = {key: self.folder / f"{name}.{key}" for key in ("terms", "pin", "heads")}
             files["record"] = self.folder / f"{number}.record"
-            files["terms"].write_text(json.dumps(terms_of(pinned.manifest)))
+            files["terms"].write_text(json.dumps({**terms_of(pinned.manifest), "sample": sample}))
             files["record"].write_bytes(container(lines, blobs))
             pin_of(pinned).save(files["pin"])
             ClientHeads.of(pinned).save(files["heads"])

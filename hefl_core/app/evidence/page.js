@@ -1,5 +1,5 @@
 // The page of one evidence file: checks its record, says what was found, and shows the run as the record has it.
-// Everything below the verdict is drawn from the record while it is checked, never from what somebody wrote about it.
+// Everything below the verdict is drawn from the record that is checked, never from what somebody wrote about it.
 
 import { hex } from "./hash.js";
 import { check, linesIn, readHeads, readPin } from "./check.js";
@@ -17,8 +17,8 @@ export async function start(document) {
       event.preventDefault();
       page.run(record, terms);
     });
-    await page.run(record, terms);
     page.show(record, terms);
+    await page.run(record, terms);
   } catch (error) {
     page.say("broken", page.texts.unreadable, `${error.message}`);
   }
@@ -79,6 +79,7 @@ class Page {
     const { texts } = this,
       [signed, clients] = found.signers;
     const said = [
+      found.broken ? texts.until : null,
       this.fill("signatures", { messages: found.messages + found.unsent, lines: found.lines }),
       this.fill("rounds", { rounds: found.rounds, receipts: found.receipts.join(", ") }),
       found.contents ? this.#sums(found, terms) : texts.no_contents,

@@ -12,9 +12,10 @@ RUNNING: Final = {
     "broken": "The record does not hold. Its first break:",
     "unreadable": "The record cannot be checked.",
     "old": "This browser cannot check Ed25519 signatures. Open the file in a newer one.",
+    "until": "Checked up to the break:",
     "signatures": "Signatures: {messages} messages on {lines} lines, each signed by its sender and chained to that sender's message "
     "before; each line is chained to the line before.",
-    "rounds": "Order: all {rounds} rounds as the protocol prescribes; clients that gave a receipt, round by round: {receipts}.",
+    "rounds": "Order: as the protocol prescribes; rounds that ended: {rounds}; clients that gave a receipt in each: {receipts}.",
     "sums": "Sums: {sums} of {rounds} added again from the ciphertexts, equal byte for byte (round {which}).",
     "cannot_add": "Sums: not added again here. Ciphertexts of this form need the encryption library; hefl verify adds them.",
     "no_contents": "Sums and contents of messages: not checked. The record came without its bodies.",
