@@ -32,7 +32,9 @@ from hefl_core.runtime.run import Run
 from hefl_core.terms.experiment import Experiment
 
 NODE = shutil.which("node")
-SMALL = Experiment(dataset="breast_cancer", model="logistic", scheme="INSECURE_bfv-1024", clients=3, rounds=2, epoch_rounds=1)
+SMALL = Experiment(
+    dataset="breast_cancer", model="logistic", scheme="INSECURE_bfv-1024", clients=3, rounds=2, epoch_rounds=1
+)
 TOGETHER = {"scheme": "INSECURE_bfv-threshold-1024", "clients": 5}
 RUNS = {
     "individual": SMALL,
@@ -128,7 +130,12 @@ class Checkers:
             ClientHeads.of(pinned).save(files["heads"])
             jobs.append({key: str(path) for key, path in files.items()})
         done = subprocess.run(
-            [str(NODE), "job.mjs"], input=json.dumps(jobs), capture_output=True, text=True, cwd=self.folder, timeout=3600
+            [str(NODE), "job.mjs"],
+            input=json.dumps(jobs),
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            timeout=3600,
         )
         assert done.returncode == 0, done.stderr
         return list(json.loads(done.stdout))

@@ -49,7 +49,7 @@ COMMANDS: Final = (
     LazyCommand(
         "report",
         "hefl_core.cli.report",
-        "Write a run's record as one HTML file that checks itself in its reader's browser, without a network. Exit 1: it does not hold.",
+        "Write a run's record as one HTML file that checks itself in its reader's browser. Exit 1: it does not hold.",
     ),
     LazyCommand(
         "schemes",

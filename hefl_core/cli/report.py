@@ -19,14 +19,18 @@ from hefl_core.wire.files import read_regular, regular
 
 
 def report(
-    transcript: Annotated[Path, typer.Argument(help="a transcript written by run --transcript, or the application's zip")],
+    transcript: Annotated[
+        Path, typer.Argument(help="a transcript written by run --transcript, or the application's zip")
+    ],
     html: Annotated[str, typer.Option("--output", "-o", callback=output, help="the file to write; - is stdout")],
     rounds: Annotated[
         str | None,
-        typer.Option(help="rounds whose sums the file can add again, such as 1,3; omitted: all, or as many as fit 5 MB"),
+        typer.Option(
+            help="rounds whose sums the file can add again, such as 1,3; omitted: all, or as many as fit 5 MB"
+        ),
     ] = None,
 ) -> None:
-    """Write a run's record as one HTML file that checks itself in its reader's browser, without a network. Exit 1: it does not hold."""
+    """Write a run's record as one HTML file that checks itself in its reader's browser. Exit 1: it does not hold."""
     if is_class_record(transcript):
         raise ParameterError("report: expected a run's record, found a class's", "its phones sign nothing; use verify")
     record = _load(transcript)

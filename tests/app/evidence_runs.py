@@ -56,7 +56,11 @@ def chained(lines, run=None):
 def signed_by_another(name):
     """client-2's first message under client-1's signature; the end is signed by all."""
     run, lines = finished(name), parts(name)[0][:-1].split(b"\n")
-    at, line = next((n, x) for n, x in enumerate(map(read_line, lines)) if isinstance(x.entry, Sent) and x.entry.sender == "client-2")
+    at, line = next(
+        (n, x)
+        for n, x in enumerate(map(read_line, lines))
+        if isinstance(x.entry, Sent) and x.entry.sender == "client-2"
+    )
     head, forger = line.entry.head, run.parties.clients[0].identity
     forged = msgspec.structs.replace(line.entry, head=SignedHeader(head.header, forger.sign(encode(head.header))))
     lines[at] = TranscriptLine(line.previous, forged).to_json()
@@ -66,7 +70,11 @@ def signed_by_another(name):
 def ends_early(name):
     """A record without its last receipt, with a closing that every client signed: only heads can tell."""
     run, lines = finished(name), parts(name)[0][:-1].split(b"\n")
-    last = max(n for n, line in enumerate(map(read_line, lines)) if isinstance(line.entry, Sent) and line.entry.step == "receipt")
+    last = max(
+        n
+        for n, line in enumerate(map(read_line, lines))
+        if isinstance(line.entry, Sent) and line.entry.step == "receipt"
+    )
     del lines[last]
     return chained(lines, run), parts(name)[1]
 
@@ -110,7 +118,9 @@ def false_sum(name):
     """One number of the sum's ciphertext is another, and the coordinator signed it; the end is signed by all."""
     run, lines = finished(name), parts(name)[0][:-1].split(b"\n")
     blobs = dict(parts(name)[1])
-    at, line = next((n, x) for n, x in enumerate(map(read_line, lines)) if isinstance(x.entry, Sent) and x.entry.step == "sum")
+    at, line = next(
+        (n, x) for n, x in enumerate(map(read_line, lines)) if isinstance(x.entry, Sent) and x.entry.step == "sum"
+    )
     told = decode(blobs[line.entry.body], EncryptedSum)
     block = bytearray(told.total.blocks[0])
     least = len(block) - (1 if name == "paillier" else 8)  # the lowest byte of the last number

@@ -85,7 +85,8 @@ def test_floats_of_a_line_are_spelled_as_python_spells_them(checkers):
         checkers.folder,
         """const s = await import("./shapes.js"), raw = (t) => new TextEncoder().encode(t);
         const reads = (t) => { try { return s.readLine(s.float, raw(t)); } catch { return null; } };
-        return [given.map(reads), ["1", "1e0", "0.10", "+1.0", ".5", "1.", "1E5", "1e+16", "00.5", "NaN", "null", " 1.0"].map(reads)];""",
+        return [given.map(reads),
+          ["1", "1e0", "0.10", "+1.0", ".5", "1.", "1E5", "1e+16", "00.5", "NaN", "null", " 1.0"].map(reads)];""",
         [msgspec.json.encode(x).decode() for x in floats()],
     )
     assert list(map(float, found[0])) == floats() and set(found[1]) == {None}
@@ -125,7 +126,10 @@ def test_a_forgery_breaks_where_verify_breaks(checkers, name):
     assert {k: place(v) for k, v in javascript.items()} == {k: place(v) for k, v in python.items()}
     assert "adding the recorded updates again" in python["a false sum"]
     assert "adding the recorded updates again" in javascript["a false sum"]
-    assert place(javascript["ends early, signed by all"]) in ("heads", f"line {len(made['ends early, signed by all'][0].splitlines())}")
+    assert place(javascript["ends early, signed by all"]) in (
+        "heads",
+        f"line {len(made['ends early, signed by all'][0].splitlines())}",
+    )
 
 
 @pytest.mark.slow

@@ -86,7 +86,9 @@ def test_a_sample_of_rounds_checks_all_but_what_it_left_out(name, tmp_path):
     assert update.head.header.content_digest in kept and dropped.head.header.content_digest not in kept
     gone = {k: v for k, v in kept.items() if k != update.head.header.content_digest}
     records = [(name, lines, kept, transcript), (name, lines, gone, transcript)]
-    records += [(name, *FORGERIES[kind](name), transcript) for kind in ("signed by another client", "ends early, signed by all")]
+    records += [
+        (name, *FORGERIES[kind](name), transcript) for kind in ("signed by another client", "ends early, signed by all")
+    ]
     whole, without, *forged = checkers.javascript(records, sample=(2,))
     assert whole["broken"] is None and whole["added"] == [2] and whole["left"] > 0
     assert "is missing" in without["broken"]

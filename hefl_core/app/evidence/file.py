@@ -82,7 +82,9 @@ def to_html(
     agreed = transcript.manifest.experiment.rounds
     sample = tuple(sorted(set(rounds)))
     if not all(1 <= number <= agreed for number in sample):
-        raise ParameterError(f"rounds: expected some of 1 to {agreed}, found {', '.join(map(str, sample))}", "choose others")
+        raise ParameterError(
+            f"rounds: expected some of 1 to {agreed}, found {', '.join(map(str, sample))}", "choose others"
+        )
     return _render(transcript, sample, language, translate)
 
 

@@ -13,8 +13,8 @@ RUNNING: Final = {
     "unreadable": "The record cannot be checked.",
     "old": "This browser cannot check Ed25519 signatures. Open the file in a newer one.",
     "until": "Checked up to the break:",
-    "signatures": "Signatures: {messages} messages on {lines} lines, each signed by its sender and chained to that sender's message "
-    "before; each line is chained to the line before.",
+    "signatures": "Signatures: {messages} messages on {lines} lines, each signed by its sender and chained to that sender's "
+    "message before; each line is chained to the line before.",
     "rounds": "Order: as the protocol prescribes; rounds that ended: {rounds}; clients that gave a receipt in each: {receipts}.",
     "sums": "Sums: {sums} of {rounds} added again from the ciphertexts, equal byte for byte (round {which}).",
     "cannot_add": "Sums: not added again here. Ciphertexts of this form need the encryption library; hefl verify adds them.",
@@ -26,8 +26,8 @@ RUNNING: Final = {
     "heads": "End: it is the one that {heads} clients remember.",
     "no_heads": "End: not compared with what clients remember. All clients together could have signed an earlier end.",
     "notes": "Notes of refusals: {notes}. They are unsigned: they prove and excuse nothing.",
-    "client": "client: has data and a part in the key",
-    "coordinator": "coordinator: adds ciphertexts without a key",
+    "client": "client: trains on its own data, and opens sums",
+    "coordinator": "coordinator: adds updates, without a key",
     "auditor": "auditor: adds them a second time, without a key",
     "kms": "key office: signs the roster and the keys' records",
     "round": "Round {round}: {messages} messages, updates of {updates} clients",
@@ -41,8 +41,8 @@ RUNNING: Final = {
 
 STANDING: Final = {
     "title": "A run that proves itself",
-    "lead": "{clients} parties trained one model together without showing each other their updates. This file holds the signed record "
-    "of that run. It asks no server and needs no installation: your browser checks the record while you read.",
+    "lead": "{clients} clients trained one model together, each on its own data. This file holds the signed record of that run. "
+    "It asks no server and needs no installation: your browser checks the record while you read.",
     "no_script": "This file checks itself with JavaScript, which is switched off here.",
     "checked": "What was checked",
     "pin_title": "Is it the run that you mean?",
@@ -60,13 +60,13 @@ STANDING: Final = {
     "role": "role",
     "key": "its signing key",
     "course": "The run, message by message",
-    "sample": "This file adds the sums of round {rounds} again, of {all}. The bodies of the others were left out to keep it small; "
-    "the whole record can be checked with hefl verify.",
+    "sample": "This file adds the sums of round {rounds} again, of {all}. The bodies of the others were left out to keep it "
+    "small; the whole record can be checked with hefl verify.",
     "limits": "What is not promised",
-    "limit_file": "The checks in this file came with the file: who made the one could have changed the other. The same checks in the "
-    "program hefl verify come from elsewhere. Who must be certain uses that.",
-    "limit_record": "A record shows what was said and by whom. It does not show that data were right, that a message arrived, or that "
-    "nobody kept a copy of a key.",
+    "limit_file": "The checks in this file came with the file: who made the one could have changed the other. The same checks in "
+    "the program hefl verify come from elsewhere. Who must be certain uses that.",
+    "limit_record": "A record shows what was said and by whom. It does not show that data were right, that a message arrived, or "
+    "that nobody kept a copy of a key.",
     "elsewhere": "To check it without this file, with the record and the roster:",
     "made": "Made by hefl {version} on {day}. Run {run}.",
 }
