@@ -64,7 +64,7 @@ STANDING: Final = {
     "small; the whole record can be checked with hefl verify.",
     "limits": "What is not promised",
     "limit_file": "The checks in this file came with the file: who made the one could have changed the other. The same checks in "
-    "the program hefl verify come from elsewhere. Who must be certain uses that.",
+    "the program hefl verify come from elsewhere. A reader who must be certain uses that.",
     "limit_record": "A record shows what was said and by whom. It does not show that data were right, that a message arrived, or "
     "that nobody kept a copy of a key.",
     "elsewhere": "To check it without this file, with the record and the roster:",
