@@ -98,7 +98,7 @@ def test_a_sample_of_rounds_checks_all_but_what_it_left_out(name, tmp_path):
 
 def test_what_a_seat_reads_is_the_knowledge_of_the_record():
     individual, plain = (evidence.to_html(t).html for t in (finished("individual").transcript, _plain()))
-    assert "coordinator+client-2" in individual
+    assert "coordinator + client-2" in individual
     row = re.search(r"(?s)<th>update of client-1</th>(.*?)</tr>", individual)[1]
     assert row.startswith("<td>ciphertext only</td><td>reads it</td>") and '<td class="leak">can read it</td>' in row
     row = re.search(r"(?s)<th>update of client-1</th>(.*?)</tr>", plain)[1]
