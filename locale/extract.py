@@ -11,6 +11,7 @@ from pathlib import Path
 
 from babel.messages.pofile import read_po
 
+from hefl_core.app.evidence.said import SAID as EVIDENCE
 from hefl_core.attacks.catalogue import ATTACKS
 from hefl_core.checks.claims.ledger import LEDGER, NOT_PROMISED
 from hefl_core.federation import remarks
@@ -59,6 +60,8 @@ def strings():
             yield text, "hefl_core/teaching/walks.py"
     for text in (text for attack in ATTACKS for text in (attack.title, attack.remedy)):
         yield text, "hefl_core/attacks/catalogue.py"
+    for text in EVIDENCE:
+        yield text, "hefl_core/app/evidence/said.py"
     for text in leak.SAID:
         yield text, "hefl_core/figures/leak.py"
     for text in DRAWN:

@@ -1,6 +1,6 @@
 """Report: the run in one file, its transcript, and the command that checks it.
 
-Downloads of the report (HTML), the transcript, its pin and the experiment, and how to check them.
+Downloads of the report and the evidence file (HTML), the transcript, its pin and the experiment, and how to check them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import streamlit as st
 import streamlit.components.v1 as components
 
 from hefl_core.app.attacked import Attacked, beside_control
+from hefl_core.app.evidence.said import SAID
 from hefl_core.app.report import MAX_NAME, Cover, to_html
+from hefl_core.checks.claims.ledger import NOT_PROMISED
 from hefl_core.errors import HeflError
 from hefl_core.federation.record.verify import pin_of
 from hefl_core.runtime.result import RunResult
@@ -96,6 +98,19 @@ def _downloads(result: RunResult, html: str) -> None:
             icon=":material/description:",
             type="primary",
             key="dl:html",
+        )
+        words = {text: _(text) for text in (*SAID, *NOT_PROMISED)}  # here: the download runs without a language
+        st.download_button(
+            _("Evidence file (HTML)"),
+            partial(frame.session().evidence, result.transcript, language(), words),
+            "evidence.html",
+            "text/html",
+            icon=":material/fact_check:",
+            key="dl:evidence",
+            help=_(
+                "One file that checks itself in its reader's browser: signatures, chains, order, and the sums added again from the "
+                "ciphertexts. It asks no server. Tell its readers the roster's fingerprint by another way."
+            ),
         )
         st.download_button(
             _("Transcript (zip)"),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hefl_core.app.evidence.file import to_html
 from hefl_core.errors import HeflError, RuntimeUnavailable
 from hefl_core.federation.record.transcript import Transcript
 from hefl_core.federation.record.transcript_zip import pack
@@ -168,10 +169,20 @@ class Session:
 
     def record(self, transcript: Transcript) -> bytes:
         """A record as a file. A finished run of this session destroys its keys first; a run under way keeps its bodies here."""
+        self._end_keys_of(transcript)
+        return pack(transcript, bodies=transcript.released)
+
+    def evidence(self, transcript: Transcript, language: str, words: Mapping[str, str]) -> str:
+        """The evidence file of a record, as :meth:`record`. ``words``: every sentence of it in ``language``."""
+        self._end_keys_of(transcript)
+        leaving = transcript if transcript.released else Transcript.from_bytes(transcript.to_bytes())
+        return to_html(leaving, language=language, translate=words.__getitem__).html
+
+    def _end_keys_of(self, transcript: Transcript) -> None:
+        """Destroy the keys of a finished run of this session before the bodies of its record leave."""
         run = self.run
         if run is not None and not self.running and not transcript.released and run.transcript is transcript:
             run.end_keys()
-        return pack(transcript, bodies=transcript.released)
 
     def cancel(self) -> None:
         """Cancel the run under way, if there is one; the record stays."""

@@ -322,6 +322,7 @@ APPLIES: Final[Mapping[str, Mapping[str, Rules]]] = {
         ALWAYS,
     ),
     "verify": {"transcript": ALWAYS, "roster": ALWAYS, "heads": ALWAYS, "json": ALWAYS},
+    "report": {"transcript": ALWAYS, "html": ALWAYS, "rounds": ALWAYS},
     "schemes": {
         "custody": ALWAYS,
         "parameters": ALWAYS,

@@ -47,6 +47,11 @@ COMMANDS: Final = (
         "Check a record's chain, signatures, conversation and sums, offline and without secrets. Exit 1 names the first break.",
     ),
     LazyCommand(
+        "report",
+        "hefl_core.cli.report",
+        "Write a run's record as one HTML file that checks itself in its reader's browser. Exit 1: it does not hold.",
+    ),
+    LazyCommand(
         "schemes",
         "hefl_core.cli.inspect",
         "List the presets with every number and its source; and what a key held together gives away at its cap.",

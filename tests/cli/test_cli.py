@@ -143,3 +143,18 @@ def test_the_keys_of_one_machine(tmp_path):
     refused = hefl("keys", "list", "--store", store, "--key-file", str(other))
     assert refused.returncode == 2 and "Traceback" not in refused.stderr
     assert hefl("keys", "list", "--store", str(tmp_path / "none")).returncode == 2
+
+
+def test_report_writes_a_file_that_checks_itself(run_files, tmp_path):
+    done = hefl("report", str(run_files / "t.jsonl"), "-o", str(tmp_path / "run.html"))
+    assert done.returncode == 0 and done.stdout == "", done.stderr
+    roster = newest_roster(Transcript.load(run_files / "t.jsonl"))
+    assert roster is not None and roster.fingerprint in done.stderr
+    assert 'id="verdict"' in (tmp_path / "run.html").read_text(encoding="utf-8")
+    for given, said in (("1,x", "expected numbers such as 1,3"), ("7", "expected some of 1 to 2")):
+        refused = hefl("report", str(run_files / "t.jsonl"), "-o", str(tmp_path / "no.html"), "--rounds", given)
+        assert refused.returncode == 2 and said in refused.stderr
+    raw = (run_files / "t.jsonl").read_bytes().split(b"\n")
+    (tmp_path / "cut.jsonl").write_bytes(b"\n".join(raw[:-2]) + b"\n")
+    refused = hefl("report", str(tmp_path / "cut.jsonl"), "-o", str(tmp_path / "no.html"))
+    assert refused.returncode == 1 and "no file was written" in refused.stderr and not (tmp_path / "no.html").exists()

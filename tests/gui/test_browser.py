@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -263,6 +264,12 @@ def test_a_table_of_ones_own_is_uploaded_and_the_report_downloaded(page, address
         page.get_by_role("button", name="Report (HTML)").click()
     html = Path(waiting.value.path()).read_text(encoding="utf-8")
     assert "What was promised, and what the checks found" in html and "FAILS" not in html
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Evidence file (HTML)").click()
+    kept = tmp_path / "evidence.html"
+    shutil.copy(waiting.value.path(), kept)
+    page.goto(kept.as_uri())
+    page.wait_for_selector("#verdict[data-state=unpinned]")
 
 
 def six_files(folder):

@@ -57,7 +57,6 @@ def lines() -> Bench:
     run, other = finished_run(), finished_run(1)
     transcript = run.transcript
     pin, heads = pin_of(transcript), ClientHeads.of(transcript)
-    foreign = other.transcript.to_bytes().split(b"\n")
 
     def door(data: bytes) -> TranscriptVerdict:
         raw, blobs = _split(data)
@@ -67,21 +66,26 @@ def lines() -> Bench:
         return verdict
 
     def damage(rng: Random, inputs: Sequence[bytes], _: int) -> Mutant:
-        raw, blobs = _split(inputs[0])
-        kind, change = rng.choice(CHANGES)
-        if change is None:
-            return Mutant("bytes of the file", _join(mutate(rng, (raw, other.transcript.to_bytes()), 0).data, blobs))
-        changed, kept = raw[:-1].split(b"\n"), dict(blobs)
-        change(rng, changed, kept)
-        if kind.startswith("re-closed"):
-            changed = _close(run, changed)
-        elif kind == "foreign line":
-            changed[rng.randrange(len(changed))] = rng.choice(foreign[:-1])
-        made = _join(b"\n".join(changed) + b"\n", kept)
-        return Mutant(kind, made) if made != inputs[0] else Mutant("no end of line", _join(raw[:-1], blobs))
+        kind, raw, blobs = tampered(rng, run, other.transcript, *_split(inputs[0]))
+        return Mutant(kind, _join(raw, blobs))
 
     whole = _join(transcript.to_bytes(), transcript.blobs)
     return Bench((whole,), door, (verify(transcript, pin, heads),), damage=damage)
+
+
+def tampered(rng: Random, run: Run, other: Transcript, raw: bytes, blobs: Blobs) -> tuple[str, bytes, Blobs]:
+    """(kind, lines, blobs): the record of a run after one change, never as it was. ``other``: lends lines of another run."""
+    kind, change = rng.choice(CHANGES)
+    if change is None:
+        return "bytes of the file", mutate(rng, (raw, other.to_bytes()), 0).data, blobs
+    changed, kept = raw[:-1].split(b"\n"), dict(blobs)
+    change(rng, changed, kept)
+    if kind.startswith("re-closed"):
+        changed = _close(run, changed)
+    elif kind == "foreign line":
+        changed[rng.randrange(len(changed))] = rng.choice(other.to_bytes().split(b"\n")[:-1])
+    made = b"\n".join(changed) + b"\n"
+    return (kind, made, kept) if (made, kept) != (raw, blobs) else ("no end of line", raw[:-1], blobs)
 
 
 def _join(raw: bytes, blobs: Blobs) -> bytes:

@@ -1,0 +1,1 @@
+"""A run that proves itself: one HTML file whose JavaScript checks the record in its reader's browser, as ``verify`` does."""
