@@ -10,7 +10,7 @@ import pytest
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.checks.lying_clients import Honest, _stage
 from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable, WireError
-from hefl_core.federation.outside import MAX_TEXT, reason
+from hefl_core.federation.outside import MAX_TEXT, Whereabouts, reason
 from hefl_core.federation.post import Post
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.proceedings import Proceedings
@@ -456,7 +456,7 @@ def test_a_long_refusal_breaks_no_record(tmp_path):
 def test_what_is_told_from_elsewhere_is_cut_where_it_arrives():
     told = error_of(Refusal("RoundError", "no " * (2 << 20)))
     assert type(told) is RoundError and len(str(told)) == MAX_TEXT
-    assert len(reason(WireError("x" * (5 << 20)))) < MAX_TEXT + 20
+    assert len(reason(WireError("x" * (5 << 20)), Whereabouts("client-1", "commit", FIRST, 4))) < MAX_TEXT + 20
     metrics = Metrics("coordinator")
     for kind in ("RoundError", "K" * 3_000_000, "J" * 3_000_000, "Any"):
         metrics.refusal(kind)

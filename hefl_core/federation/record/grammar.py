@@ -164,9 +164,7 @@ class Conversation:
         clients = self.clients(header.position.epoch)
         known = sent or header.position.epoch in self.rosters
         if known and not row.addressed(header.sender, clients, header.recipients):
-            raise IntegrityError(
-                f"{_what(header)}: expected it to {', '.join(row.receivers)}, found {', '.join(header.recipients)[:200]}"
-            )
+            raise IntegrityError(f"{_what(header)}: expected it to {', '.join(row.receivers)}, found others")
 
     def _place(self, header: Header, row: ProtocolRow, sent: bool) -> Place:
         """Its place. A sent message belongs to the open round; an undelivered one may be recorded later."""
