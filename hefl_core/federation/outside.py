@@ -35,8 +35,8 @@ MAX_REASON: Final = MAX_TEXT + 40
 
 @dataclass(frozen=True)
 class Whereabouts:
-    """What a note may name, once each: its party, the client whose message the step is about, one other client of so many, and
-    the round, attempt and epoch in which it is made. So nobody whose refusal is noted has a number of its own choice on record.
+    """What a note may name: its party, the client whose message the step is about, one other client of so many, and, once
+    each, the round, attempt and epoch in which it is made. So nobody whose refusal is noted chooses a number on record.
     """
 
     party: str
@@ -46,10 +46,8 @@ class Whereabouts:
 
     def names(self, what: str, number: int, shown: Sequence[tuple[str, int]]) -> bool:
         """Whether a text that has shown these places may show this one too."""
-        if (what, number) in shown:
-            return False
         if what != "client":
-            return bool(number == getattr(self.position, what))
+            return bool(number == getattr(self.position, what)) and (what, number) not in shown
         own = (self.party, self.step.rpartition(" ")[2])
         others = [one for kind, one in shown if kind == "client" and client_name(one) not in own]
         return 1 <= number <= self.clients and (client_name(number) in own or not others)

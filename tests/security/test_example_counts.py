@@ -286,7 +286,7 @@ CHOSEN = {
     "round 113, epoch-4, client-24 and client-3 of client-2": "round #, epoch-#, client-24 and client-# of client-2",
     "client-25, client-1, client-03, client-\uff13": "client-#, client-1, client#, client#",
     "found deadbeeffade and 0a1b2c3d4e5f": "found # and #",
-    "no\x1b[2J\nline": "no\u27e8001B\u27e9[#J line",
+    "no\x1b[2J\nline": "no\u27e8#\u27e9[# line",
 }
 
 

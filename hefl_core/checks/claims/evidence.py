@@ -30,6 +30,7 @@ from hefl_core.federation.record.verify import CutOff, verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, KeyId
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import CLIENT, Roster
+from hefl_core.keys.sealing import readers_of
 from hefl_core.measure import seals
 from hefl_core.measure.floods import ALPHA, ROUNDED, OpenedBlock, check_floods
 from hefl_core.measure.masks import (
@@ -762,8 +763,8 @@ def quorum_kept(result: RunResult) -> str:
     _no_stray_answers(transcript)
     return (
         f"{answered} partial decryptions, of attempts that came to nothing too, each by one of the {need} holders named first, "
-        "after the auditor's word on that very sum, signed, and addressed to the clients; none opened by a key "
-        "that stands in a wrap as it is"
+        "after the auditor's word on that very sum, signed, and addressed to the clients; each sealed to those and to no "
+        "other; none opened by a key that stands in a wrap as it is or backwards"
     )
 
 
@@ -807,7 +808,9 @@ def _no_stray_answers(transcript: Transcript) -> None:
         readers = {*sent.receivers, *sent.head.header.recipients}
         demand(sent.head.header.sealed and readers <= set(roster.clients), f"{where} was readable by others")
         demand(transcript.content(sent) is None, f"{where} is on record in the open")
-        demand(not seals.opens_without_key(sent.head, transcript.body(sent)), f"{where} opens without a key")
+        body = transcript.body(sent)
+        demand(readers_of(body) == sent.head.header.recipients, f"{where} is sealed to others than its header names")
+        demand(not seals.opens_without_key(sent.head, body), f"{where} opens without a key")
         sent.head.verify(roster.member(sent.sender).signing)
 
 

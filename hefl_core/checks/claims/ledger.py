@@ -214,7 +214,8 @@ LEDGER: tuple[Claim[RunResult], ...] = (
     Claim(
         "quorum-kept",
         "Collective custody: in every attempt on record only the t holders named first answer, for a confirmed sum, to the "
-        "clients, in bodies that do not open by a key that stands in a wrap as it is.",
+        "clients, in bodies with a wrap for each of them and no other, which no key that stands in a wrap, as it is or backwards, "
+        "opens.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, custody; Asharov et al. 2012, Mouchet et al. 2021 (threshold RLWE); Fouque, Poupard, Stern 2000",

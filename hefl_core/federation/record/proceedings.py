@@ -20,7 +20,7 @@ from hefl_core.federation.record.transcript import LeftOut, Sent, Unsent
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
 from hefl_core.keys.kms.issuer import ROSTER
 from hefl_core.keys.roster import Member, Roster
-from hefl_core.keys.sealing import sealed_nbytes, wrapped_nbytes
+from hefl_core.keys.sealing import readers_of, sealed_nbytes, wrapped_nbytes
 from hefl_core.terms.experiment import Manifest
 from hefl_core.terms.messages import LACKED, MAX_ATTEMPTS, OBJECTION, lacking
 from hefl_core.wire.canonical import decode, encode
@@ -151,6 +151,8 @@ class Proceedings:
         expected = _body_nbytes(sent, self._wrapped)
         if len(body) != expected:
             raise IntegrityError(f"{what}: expected a body of {expected} bytes as its header says, found {len(body)}")
+        if row.sealed and readers_of(body) != sent.head.header.recipients:
+            raise IntegrityError(f"{what}: expected it sealed to the receivers that its header names, found others")
         if self.statements is not None:
             self.statements.read(sent.head, body)
 
