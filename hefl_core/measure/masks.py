@@ -65,7 +65,8 @@ def opens_without_key(key: PublicKey, vector: CiphertextVector) -> bool:
     """Whether a part of a block reveals its plaintext: c0 near whole plaintexts, a body near whole multiples of Δ, or a
     Paillier block without r^n.
 
-    Of 1,024 bare numbers that no error hides some 20 are seen, fewer are not. Raises: as :func:`masks_of`.
+    A bare share of a block shows, of 1,024 numbers 3 %, of 300 words of a body, which an error hides a little, a fifth.
+    Raises: as :func:`masks_of`.
     """
     if (parts := _Parts.of(key)) is not None:
         near = [2 * _distance(parts.ring, words[0])[: parts.used] for words in parts.read(vector)]

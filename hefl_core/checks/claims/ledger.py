@@ -100,8 +100,8 @@ LEDGER: tuple[Claim[RunResult], ...] = (
     Claim(
         "coordinator-blind",
         "The coordinator gets no update, weight or aggregate in any form that was searched for, no upload or sum that opens "
-        "without a key as far as a share of 3 % shows, and no two one-time bodies under one key; it sees d, cohort, sizes, times, "
-        "participation, refusals and the number of rounds.",
+        "without a key as far as a share of 3 % shows (of 300 words of a one-time body a fifth), and no two one-time bodies under "
+        "one key; it sees d, cohort, sizes, times, participation, refusals and the number of rounds.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, what is promised",

@@ -218,6 +218,17 @@ def test_a_share_of_an_upload_that_opens_without_a_key_is_seen(name, share):
     assert masks.opens_without_key(key, replace(vector, blocks=parts.write(vector, mixed)))
 
 
+def test_a_fifth_of_a_one_time_body_in_the_open_is_seen():
+    scheme = open_scheme("INSECURE_onetime-1024")
+    key, _ = scheme.keygen(Quorum(1, 3))
+    vector = scheme.encrypt(key, np.full(1200, 0.01), bound=0.5, max_terms=3)
+    body = np.concatenate(scheme.read(key, vector)[1])
+    assert len(body) == 300 and not masks.opens_without_key(key, vector)
+    scale = 1 << scheme.preset.scale_bits
+    body[:60] = np.arange(60, dtype=np.uint64) * np.uint64(scale) + np.arange(60, dtype=np.uint64) % np.uint64(9)
+    assert masks.opens_without_key(key, replace(vector, blocks=(vector.blocks[0], body.astype("<u8").tobytes())))
+
+
 def test_a_search_for_nothing_is_no_search():
     """No update has entries enough for a piece of its own: once the row said that none of 0 pieces was found."""
     found = examined("coordinator-blind", run_experiment(ALONE.but(learning_rate=1e-320, rounds=1)))
