@@ -54,29 +54,36 @@ def wrong_answer(party: str, step: str, argument: object, answer: object, client
 
 def _check_each(answer: object, kind: type[T], what: str) -> tuple[T, ...]:
     if not isinstance(answer, tuple):
-        raise WireError(f"{what}: expected {kind.__name__}s, found {type(answer).__name__}; refuse the answer")
+        raise WireError(f"{what}: expected {kind.__name__}s, found {_found(answer)}; refuse the answer")
     for one in answer:
         if not isinstance(one, kind):
-            raise WireError(f"{what}: expected a {kind.__name__}, found {type(one).__name__}; refuse the answer")
+            raise WireError(f"{what}: expected a {kind.__name__}, found {_found(one)}; refuse the answer")
     return answer
 
 
+def _found(answer: object) -> str:
+    """No name of a type: the sender may have made it up."""
+    return "nothing" if answer is None else "something else"
+
+
 def _check_letter(party: str, kind: str, letter: Letter, clients: tuple[str, ...], position: object = None) -> None:
-    """Raises: RoundError for another author, kind, place or other receivers than the protocol has here."""
+    """Raises: RoundError for another author, kind, place or other receivers than the protocol has here.
+
+    The refusal goes on record, so it repeats nothing that the sender wrote: no kind, name or number of its choice.
+    """
     header = letter.envelope.header
     if (header.sender, header.kind) != (party, kind):
         raise RoundError(
-            f"expected the {kind} of {party}, found the {header.kind[:40]} of {header.sender[:40]}; refuse the answer"
+            f"expected the {kind} of {party}, found a message of another kind or sender; refuse the answer"
         )
     if isinstance(position, Position) and header.position != position:
         raise RoundError(
-            f"{kind} of {party}: expected it for round {position.round}, attempt {position.attempt}, found it for round "
-            f"{header.position.round}, attempt {header.position.attempt}; refuse the answer"
+            f"{kind} of {party}: expected it for round {position.round}, attempt {position.attempt}, found it for another "
+            "place; refuse the answer"
         )
     if not row_of(kind).addressed(party, clients, header.recipients):
-        told = ", ".join(header.recipients)[:80]
         raise RoundError(
-            f"{kind} of {party}: expected its receivers as the protocol has them, found {told or 'nobody'}"
+            f"{kind} of {party}: expected its receivers as the protocol has them, found others; refuse the answer"
         )
 
 

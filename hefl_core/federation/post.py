@@ -13,7 +13,7 @@ from msgspec import structs
 
 from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable, WireError, as_value
 from hefl_core.federation.answers import wrong_answer
-from hefl_core.federation.outside import AT_HOME, reason
+from hefl_core.federation.outside import AT_HOME, Whereabouts, reason
 from hefl_core.federation.party import ENROLMENT_KINDS
 from hefl_core.federation.record.proceedings import Proceedings, Ruling
 from hefl_core.federation.record.protocol_table import KINDS, OTHER_KIND, UNKEPT_KINDS
@@ -246,7 +246,7 @@ class Post:
             return True
         try:
             if header.sender != sender.name:
-                raise RoundError(f"post: expected a message of {sender.name}, found one of {header.sender[:40]!r}")
+                raise RoundError(f"post: expected a message of {sender.name}, found another's")
             weighed = self._weighed(letter, sender)
             ruling = self._judge(weighed[0])
         except RuntimeUnavailable as error:
@@ -452,7 +452,8 @@ class Post:
 
         A text that speaks for the auditor without its objection stays away: else one client would break the record of all.
         """
-        entry = LeftOut(party=party, step=step, position=position, reason=reason(error))
+        where = Whereabouts(party, step, position, self.transcript.manifest.experiment.clients)
+        entry = LeftOut(party=party, step=step, position=position, reason=reason(error, where))
         try:
             if self._proceedings is not None:
                 self._proceedings.check_objected(entry)

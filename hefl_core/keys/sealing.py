@@ -160,6 +160,11 @@ def open_body(reader: Reader, body: bytes, info: SealingInfo, header_digest: byt
     raise _unreadable(reader)
 
 
+def readers_of(body: bytes) -> tuple[str, ...]:
+    """For whom a sealed body has a wrap, in order. Raises: WireError for one of another form."""
+    return tuple(wrap.recipient for wrap in decode(body, SealedBody).wraps)
+
+
 def wrapped_nbytes(kms: Member) -> int:
     """Bytes of a wrap in the records of this KMS: its own sealing key says of which form they are."""
     return EARLIER_WRAPPED_BYTES if len(kms.sealing) == KEY_BYTES else WRAPPED_BYTES

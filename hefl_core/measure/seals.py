@@ -1,7 +1,7 @@
 """Is a body marked as sealed really sealed? A body on record is tried without a key; otherwise its size is compared.
 
-Candidate keys are those that could lie in the open: every 32 bytes of a wrap, the header's digest, and zeros. The content is
-also tried as plaintext. A key disclosed in another way is not found.
+Candidate keys are those that could lie in the open: every 32 bytes of a wrap, also backwards, the header's digest, and
+zeros. The content is also tried as plaintext. A key disclosed in another way is not found.
 Source: RFC 9180: an HPKE wrap is an encapsulated key (ML-KEM-768 and X25519: 1,120 bytes) and a tag of 16 longer than its content.
 """
 
@@ -61,7 +61,8 @@ def _lying_about(sealed: SealedBody, digest: bytes) -> Iterator[bytes]:
     for wrap in sealed.wraps[: None if small else 1]:
         last = len(wrap.wrapped) - CONTENT_KEY_BYTES
         for at in range(last + 1) if small else {0, max(0, last)}:
-            yield wrap.wrapped[at : at + CONTENT_KEY_BYTES]
+            key = wrap.wrapped[at : at + CONTENT_KEY_BYTES]
+            yield from (key, key[::-1])
 
 
 def _opens(key: bytes, sealed: SealedBody, digest: bytes) -> bool:

@@ -15,7 +15,6 @@ and that never comes; a number told in words; timing.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +22,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Final
 
 from hefl_core.errors import HeflError, WireError
-from hefl_core.federation.outside import is_public_reason
+from hefl_core.federation.outside import Whereabouts, is_public_reason
 from hefl_core.federation.record import protocol_table
 from hefl_core.federation.record.transcript import LeftOut, Seen, Sent, Transcript, Unsent
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client, looks_like_a_digest
@@ -121,7 +120,8 @@ class Decoder:
     ``sizes``: those of the run's messages. ``uploads``: least and most bytes of an upload, also of one that never came, as
     the agreed terms fix them. ``order``: place of each message among its sender's; where parties
     were left out, up to ``gaps`` numbers may be missing. ``names`` and ``digests``: all that the run knows; a client may
-    send no other. ``sequences``: the numbers of keyless parties' messages, and -1 before the first.
+    send no other. ``sequences``: the numbers of keyless parties' messages, and -1 before the first. ``newest``: the last epoch
+    that KMS, coordinator or auditor name.
     """
 
     manifest: Manifest
@@ -133,6 +133,7 @@ class Decoder:
     names: set[str] = field(default_factory=set)
     digests: set[bytes] = field(default_factory=set)
     sequences: set[int] = field(default_factory=lambda: {-1})
+    newest: int = 1
     meanings: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
     _of_client: bool = False
@@ -142,6 +143,7 @@ class Decoder:
         """For one run."""
         found = cls(transcript.manifest, gaps=sum(isinstance(line.entry, LeftOut) for line in transcript.lines))
         found.names, found.digests = known_names(transcript), known_digests(transcript)
+        found.newest = newest_epoch(transcript)
         said: Counter[str] = Counter()
         for head in transcript.headers:
             if head.header.digest not in found.order:
@@ -242,7 +244,7 @@ class Decoder:
         if meaning == NAME:
             return isinstance(leaf, str) and len(leaf) <= LONGEST_NAME and leaf.isprintable()
         if meaning == PLACE:
-            return _is_int(leaf) and 0 <= leaf <= max(MOST_ATTEMPTS, self.manifest.experiment.rounds)  # type: ignore[operator]
+            return _is_int(leaf) and 0 <= leaf <= max(MOST_ATTEMPTS, self.manifest.experiment.rounds, self.newest)  # type: ignore[operator]
         if meaning == ABSENT:
             return leaf is None
         if meaning == NUMBER:
@@ -286,6 +288,11 @@ UNFILED: Final = "bytes that are not on record in the open"
 def awaits_uploads(finding: str) -> bool:
     """Whether this finding only means that the auditor has not filed an upload: not yet, or it could not open it."""
     return finding.endswith(UNFILED)
+
+
+def newest_epoch(transcript: Transcript) -> int:
+    """The last epoch that is not a client's word: a ceremony that is repeated takes a number, so there may be more than rounds."""
+    return max((sent.position.epoch for sent in transcript.sent if not is_client(sent.sender)), default=1)
 
 
 def known_names(transcript: Transcript) -> set[str]:
@@ -357,9 +364,11 @@ def unused_spares(transcript: Transcript) -> int:
 
 def _in_lines(transcript: Transcript, calls: Mapping[str, Iterable[str]]) -> Iterator[str]:
     experiment = transcript.manifest.experiment
-    known = [sent.position.epoch for sent in transcript.sent if not is_client(sent.sender)]
-    epochs = max(known, default=1) + 1  # one may have been begun in vain
-    most = {"client": experiment.clients, "round": experiment.rounds, "attempt": MOST_ATTEMPTS, "epoch": epochs}
+    most = {
+        "round": experiment.rounds,
+        "attempt": MOST_ATTEMPTS,
+        "epoch": newest_epoch(transcript) + 1,
+    }  # one begun in vain
     steps = _steps(transcript, calls)
     for number, line in enumerate(transcript.lines, 1):
         entry = line.entry
@@ -369,12 +378,10 @@ def _in_lines(transcript: Transcript, calls: Mapping[str, Iterable[str]]) -> Ite
             place = {"epoch": entry.position.epoch, "round": entry.position.round, "attempt": entry.position.attempt}
             if entry.step not in steps.get(entry.party, ()) or any(place[what] > most[what] for what in place):
                 yield f"line {number}: a note of no party, step or place that the run has"
-            places = [(what, int(value)) for what, value in _PLACE.findall(entry.reason)]
-            if not is_public_reason(entry.reason) or any(value > most.get(what, value) for what, value in places):
+            if not is_public_reason(
+                entry.reason, Whereabouts(entry.party, entry.step, entry.position, experiment.clients)
+            ):
                 yield f"line {number}: a refusal of {entry.party} that says more than its kind and rule"
-
-
-_PLACE: Final = re.compile(r"\b(client|round|attempt|epoch)[ -](\d+)")
 
 
 def _beside(sent: Sent, transcript: Transcript) -> Iterator[str]:

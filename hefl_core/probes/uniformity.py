@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import gmpy2
 import numpy as np
@@ -36,11 +36,12 @@ SMALLEST_EXPECTED: Final = 8
 """Expected count per bin; fewer bins where there are fewer numbers."""
 MOST_UPLOADS: Final = 60
 MOST_RING_BLOCKS, MOST_NUMBERS = 4, 64
-"""Per upload: a ring block has thousands of residues, and a quotient of Paillier's numbers takes time."""
+"""Drawn of each upload: a ring block has thousands of residues, and a quotient of Paillier's numbers takes time."""
 MOST_BITS: Final = 64
 """Of Paillier's numbers of thousands of bits the low ones; a ring's residues have fewer."""
 MOD_N, DIV_N = "c mod n", "c div n"
 
+T = TypeVar("T")
 Numbers = npt.NDArray[Any]
 """uint64, or Python integers in an object array."""
 
@@ -104,24 +105,33 @@ class Uniformity:
 def rows_of(
     transcript: Transcript, most: int = MOST_UPLOADS, epoch: int | None = None
 ) -> tuple[tuple[str, ...], tuple[CiphertextRow, ...]]:
-    """(senders, rows) of at most ``most`` uploads under one key, by default the newest.
+    """(senders, rows) of at most ``most`` uploads under one key, by default the newest; of more, in every attempt, as many drawn.
 
-    Raises: WireError for bytes that are no ciphertext.
+    The record's digest decides the draw, which came after every upload. Raises: WireError for bytes that are no ciphertext.
     """
     sent = [one for one in transcript.sent if one.step == m.UPDATE and transcript.content(one) is not None]
     if not sent:
         return (), ()
     sent = [one for one in sent if one.position.epoch == (epoch or sent[-1].position.epoch)]
-    # A retry repeats the body under a one-time key, as it must: of each client and round the last upload is looked at.
-    sent = list({(one.sender, one.position.round): one for one in sent}.values())[:most]
+    sent = _drawn(sent, most, transcript.tail[1])
     vectors = [decode(transcript.content(one) or b"", CiphertextVector) for one in sent]
     announced = [decode(transcript.body(one), EpochAnnouncement) for one in transcript.sent if one.step == "epoch"]
     key = next(one.public_key for one in reversed(announced) if one.public_key.id == vectors[0].key_id)
-    return tuple(one.sender for one in sent), tuple(read_rows(key, vectors))
+    return tuple(one.sender for one in sent), tuple(read_rows(key, vectors, transcript.tail[1]))
 
 
-def read_rows(key: PublicKey, vectors: Sequence[CiphertextVector]) -> Iterator[CiphertextRow]:
-    """The numbers inside ciphertexts. Raises: WireError."""
+def _drawn(found: Sequence[T], most: int, seed: bytes) -> list[T]:
+    """So many of these, in their order, chosen by the seed."""
+    if len(found) <= most:
+        return list(found)
+    chosen = np.random.default_rng(list(seed)).choice(len(found), most, replace=False)
+    return [found[at] for at in sorted(chosen)]
+
+
+def read_rows(key: PublicKey, vectors: Sequence[CiphertextVector], seed: bytes = b"") -> Iterator[CiphertextRow]:
+    """The numbers inside ciphertexts; of many blocks those that the seed draws, the same of each. Raises: WireError."""
+    number = _drawn(range(min((len(vector.blocks) for vector in vectors), default=0)), MOST_NUMBERS, seed)
+    ringed = _drawn(number, MOST_RING_BLOCKS, seed)
     preset = load_preset(key.id.preset)
     if isinstance(preset, RingPreset):
         ring = seal.open_ring(preset)
@@ -129,7 +139,7 @@ def read_rows(key: PublicKey, vectors: Sequence[CiphertextVector]) -> Iterator[C
             np.stack(
                 [
                     blocks.read(preset, ring, block, "block", fresh=vector.terms == 1)
-                    for block in vector.blocks[:MOST_RING_BLOCKS]
+                    for block in (vector.blocks[at] for at in ringed)
                 ]
             )
             for vector in vectors
@@ -138,10 +148,10 @@ def read_rows(key: PublicKey, vectors: Sequence[CiphertextVector]) -> Iterator[C
             for part in (0, 1):
                 yield CiphertextRow(f"c{part} mod q_{at + 1}", prime, tuple(one[:, part, at].ravel() for one in read))
     elif isinstance(preset, OneTimePreset):
-        yield from _one_time_rows(cast(OneTimeScheme, open_scheme(preset.name)), key, vectors)
+        yield from _one_time_rows(cast(OneTimeScheme, open_scheme(preset.name)), key, vectors, seed)
     elif isinstance(preset, PaillierPreset):
         modulus = open_public(preset, key.material)
-        numbers = [modulus.read(vector.blocks[:MOST_NUMBERS]) for vector in vectors]
+        numbers = [modulus.read(tuple(vector.blocks[at] for at in number)) for vector in vectors]
         residues = tuple(_integers([c % modulus.n for c in one]) for one in numbers)
         yield CiphertextRow(MOD_N, int(modulus.n), residues, by_quotient=True)
         yield CiphertextRow(DIV_N, int(modulus.n), tuple(_integers([c // modulus.n for c in one]) for one in numbers))
@@ -152,16 +162,21 @@ def read_rows(key: PublicKey, vectors: Sequence[CiphertextVector]) -> Iterator[C
 
 
 def _one_time_rows(
-    scheme: OneTimeScheme, key: PublicKey, vectors: Sequence[CiphertextVector]
+    scheme: OneTimeScheme, key: PublicKey, vectors: Sequence[CiphertextVector], seed: bytes
 ) -> Iterator[CiphertextRow]:
-    """The short part's two polynomials, of c0 what is sent, and the long part."""
+    """The short part's two polynomials, of c0 what is sent, and the long part, in which a retry must repeat its body: once."""
     transport = scheme.transport(key.quorum)
     read = [scheme.read(key, vector) for vector in vectors]
     for at, prime in enumerate(transport.primes):
         yield CiphertextRow(f"c0 mod q_{at + 1}", prime, tuple(short[0, at, : transport.used] for short, _ in read))
         yield CiphertextRow(f"c1 mod q_{at + 1}", prime, tuple(short[1, at] for short, _ in read))
-    bodies = tuple(np.concatenate(rows[:MOST_RING_BLOCKS]) for _, rows in read)
-    yield CiphertextRow("b mod q", scheme.body.prime, bodies)
+    drawn = _drawn(range(min((len(rows) for _, rows in read), default=0)), MOST_RING_BLOCKS, seed)
+    bodies, known = list[Numbers](), set[bytes]()
+    for vector, (_, rows) in zip(vectors, read, strict=True):
+        lasting = scheme.lasting(vector)
+        bodies.append(np.concatenate([rows[at] for at in drawn])[: 0 if lasting in known else None])
+        known.add(lasting)
+    yield CiphertextRow("b mod q", scheme.body.prime, tuple(bodies))
 
 
 def compare(senders: Sequence[str], rows: Sequence[CiphertextRow], alpha: float = FAMILY_ALPHA) -> Uniformity:
@@ -171,8 +186,9 @@ def compare(senders: Sequence[str], rows: Sequence[CiphertextRow], alpha: float 
         tests += _trials(row.label, row.modulus, row.uploads)
         if row.label == DIV_N:
             continue  # a quotient has a meaning modulo n only
-        for name, pairs in (("next", _next(senders, same=False)), ("same client's next", _next(senders, same=True))):
-            if pairs:
+        there = [at for at, one in enumerate(row.uploads) if len(one)]
+        for name, same in (("next", False), ("same client's next", True)):
+            if pairs := _next(senders, there, same=same):
                 found = [row.between(a, b) for a, b in pairs]
                 tests += _trials(f"{row.label}, to the {name} upload", row.modulus, found)
     return Uniformity(len(senders), alpha, tuple(tests))
@@ -182,9 +198,10 @@ def _integers(numbers: Sequence[Any]) -> Numbers:
     return np.array([int(number) for number in numbers], dtype=np.object_)
 
 
-def _next(senders: Sequence[str], *, same: bool) -> list[tuple[int, int]]:
+def _next(senders: Sequence[str], there: Sequence[int], *, same: bool) -> list[tuple[int, int]]:
     pairs, last = [], dict[str, int]()
-    for at, sender in enumerate(senders):
+    for at in there:
+        sender = senders[at]
         before = last.get(sender if same else "")
         if before is not None:
             pairs.append((before, at))

@@ -37,7 +37,7 @@ def check_place(header: Header, *, position: Position, key_id: KeyId, state: byt
     """
     if header.key_id != str(key_id):
         raise KeyMismatch(
-            f"{header.kind} of {header.sender}: expected key {key_id.short}, found {header.key_id[:60]!r}; encrypt again"
+            f"{header.kind} of {header.sender}: expected key {key_id.short}, found another; encrypt again"
         )
     if header.position != position:
         raise RoundError(
@@ -171,6 +171,9 @@ def check_objection(objection: Objection, published: bytes, listed: CommitmentLi
         )
 
 
+_PART = ("key", "holder", "active set", "number of blocks", "sum")
+
+
 def read_part(
     content: bytes, header: Header, request: DecryptionRequest, roster: Roster, total: bytes
 ) -> PartialDecryption:
@@ -187,10 +190,9 @@ def read_part(
     blocks = opened_count(load_preset(summed.key_id.preset), summed.length)
     expected = (header.key_id, roster.index(header.sender), active, blocks, sum_digest(total))
     found = (str(part.key_id), part.index, part.active, len(part.blocks), part.total_digest)
-    if found != expected:
+    if wrong := [what for what, a, b in zip(_PART, expected, found, strict=True) if a != b]:
         raise WireError(
-            f"partial of {header.sender}: expected (key, holder, active set, blocks) {expected[:-1]} of the sum, "
-            f"found {found[:-1]}{'' if found[-1] == expected[-1] else ' of another sum'}"
+            f"partial of {header.sender}: expected that of the sum and the request, found another {wrong[0]}"
         )
     return part
 

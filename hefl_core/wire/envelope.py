@@ -84,10 +84,7 @@ class SignedHeader:
         header = self.header
         # The domain is signed too: a signature made for another purpose never counts as an envelope's.
         if header.domain != DOMAIN or header.version != VERSION:
-            raise WireError(
-                f"envelope: expected {DOMAIN!r} version {VERSION}, found {header.domain[:40]!r} version {header.version}; "
-                "update the older side"
-            )
+            raise WireError(f"envelope: expected {DOMAIN!r} version {VERSION}, found another; update the older side")
         try:
             Ed25519PublicKey.from_public_bytes(signing_key).verify(self.signature, encode(header))
         except (InvalidSignature, ValueError) as error:
@@ -134,7 +131,7 @@ class Envelope:
         self.signed_header.verify(signing_key)
         if header.experiment != experiment:
             raise WireError(
-                f"{header.kind}: expected experiment {experiment[:12]}, found {header.experiment[:12]}; a message of another run"
+                f"{header.kind}: expected experiment {experiment[:12]}, found another; a message of another run"
             )
         if recipient not in header.recipients:
             raise WireError(f"{header.kind}: addressed to {', '.join(header.recipients)}, not to {recipient}")

@@ -14,7 +14,7 @@ from hefl_core.errors import HeflError, IntegrityError, KeyUseError, RoundError,
 from hefl_core.federation import answers
 from hefl_core.federation.auditor import Auditor
 from hefl_core.federation.coordinator import Coordinator
-from hefl_core.federation.outside import reason
+from hefl_core.federation.outside import Whereabouts, reason
 from hefl_core.federation.post import Post
 from hefl_core.federation.record.client_heads import ClientHeads
 from hefl_core.federation.record.grammar import Conversation, Place
@@ -351,7 +351,7 @@ def test_a_named_holder_that_answers_nothing_is_not_named_again():
     run = ended_well(silent("partial_decryption"))
     assert (
         notes(run)
-        == "partial_decryption: WireError: partial_decryption of client-1: expected a Letter, found NoneType; "
+        == "partial_decryption: WireError: partial_decryption of client-1: expected a Letter, found nothing; "
         "refuse the answer"
     )
     requests = [sent for sent in run.transcript.sent if sent.step == m.REQUEST]
@@ -370,7 +370,7 @@ def test_without_the_rule_a_silent_holder_ends_the_run(monkeypatch):
 @pytest.mark.parametrize("experiment", [ALONE, TOGETHER], ids=["individual", "2-of-4"])
 def test_nothing_in_another_step_is_noted_too(experiment, step, attempts, count):
     run = ended_well(silent(step), experiment, attempts)
-    assert f"{step}: WireError: {step} of client-1: expected a Letter, found NoneType" in notes(run)
+    assert f"{step}: WireError: {step} of client-1: expected a Letter, found nothing" in notes(run)
     assert len(contributors(run)) == count
 
 
@@ -722,6 +722,7 @@ def test_a_ruling_on_a_letter_that_was_not_sent_leaves_no_trace(monkeypatch):
 
 def test_it_can_still_be_sent_after_others(monkeypatch):
     """The second fault: the very letter comes later. A large body that was ruled on is no body of an earlier message."""
+    monkeypatch.setattr(Conversation, "_check_order", lambda *_: None)  # which commitments may not
     monkeypatch.setattr("hefl_core.federation.record.proceedings.SMALL_BODY_BYTES", 0)
     run = Run(ALONE)
     place = until(run, m.PLAN, 1)
@@ -823,7 +824,8 @@ def test_a_client_that_speaks_for_the_auditor_breaks_no_record(monkeypatch):
 
 def spoken(self, party, step, position, error):
     """The post as it would be without its own check."""
-    self.transcript.note(LeftOut(party=party, step=step, position=position, reason=reason(error)))
+    where = Whereabouts(party, step, position, self.transcript.manifest.experiment.clients)
+    self.transcript.note(LeftOut(party=party, step=step, position=position, reason=reason(error, where)))
 
 
 class ObjectsToNobody(Auditor):

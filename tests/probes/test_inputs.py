@@ -2,14 +2,20 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
-from hefl_core.federation.record.transcript import Sent, Transcript, TranscriptLine
+from hefl_core.errors import RuntimeUnavailable
+from hefl_core.federation.client import Client
+from hefl_core.federation.record.transcript import LeftOut, Sent, Transcript, TranscriptLine
 from hefl_core.ids import AUDITOR, COORDINATOR
-from hefl_core.probes.inputs import FIELDS, READABLE, Decoder, examine
+from hefl_core.keys.ceremony import STEPS as CEREMONY
+from hefl_core.probes.inputs import FIELDS, READABLE, Decoder, examine, examine_record
+from hefl_core.runtime.calls import STEPS
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.terms import messages as m
 from hefl_core.wire.canonical import decode, encode
+from hefl_core.wire.envelope import Position
 from tests.conftest import SMALL
 
 EXAMPLES = 113
@@ -78,3 +84,52 @@ def test_headers_count_in_order_and_unknown_types_and_kinds_are_findings(small_r
         before = len(decoder.findings)
         decoder.walk(wrong, "planted")
         assert len(decoder.findings) > before, wrong
+
+
+@pytest.mark.parametrize(
+    ("party", "step", "said"),
+    [
+        ("client-1", "receive plan", "in attempt 1, attempt 1, attempt 3"),
+        ("client-1", "receive plan", "\u00b9\u00b9\u00b3 of them"),
+        ("client-1", "receive plan", "in round 1"),
+        (COORDINATOR, "receive update", f"{EXAMPLES} examples of client-1"),
+    ],
+)
+def test_a_note_of_anybody_tells_no_number_but_its_own_place(small_result, party, step, said):
+    """Of round 2. The control: without the number it is none."""
+    for text, found in ((said, True), ("refused in round 2, attempt 1", False)):
+        copy = Transcript.from_bytes(small_result.transcript.to_bytes(), dict(small_result.transcript.blobs))
+        copy.note(LeftOut(party, step, Position(1, 2), f"RoundError: {text}"))
+        assert bool(examine_record(copy, STEPS)) is found, text
+
+
+def test_no_client_decides_how_many_epochs_there_are(small_result):
+    """A client's own header names epoch 113: nothing else may name it because of that."""
+    copy = Transcript.from_bytes(small_result.transcript.to_bytes(), dict(small_result.transcript.blobs))
+    at = next(n for n, line in enumerate(copy.lines) if isinstance(line.entry, Sent) and line.entry.step == m.RECEIPT)
+    entry = copy.lines[at].entry
+    header = replace(entry.head.header, position=Position(EXAMPLES, 1))
+    lying = msgspec.structs.replace(entry, head=replace(entry.head, header=header))
+    copy.lines[at] = TranscriptLine(copy.lines[at].previous, lying)
+    assert any("Position.epoch is no place" in one for one in examine(copy, COORDINATOR).findings)
+    copy.note(LeftOut("client-1", "receive plan", Position(EXAMPLES, 1), "RoundError: no"))
+    assert any("place that the run has" in one for one in examine_record(copy, STEPS))
+
+
+def test_a_ceremony_that_is_repeated_takes_a_number(monkeypatch):
+    """Nine rounds with a key each, and a ceremony that broke: epoch 10 is a place of this run."""
+    ceremony = Client.ceremony
+
+    def breaks(self, step, *arguments, **named):
+        if (self.name, self.enrolment.roster.epoch, step) == ("client-2", 1, CEREMONY[2]):
+            raise RuntimeUnavailable("client-2: gone")
+        return ceremony(self, step, *arguments, **named)
+
+    monkeypatch.setattr(Client, "ceremony", breaks)
+    experiment = SMALL.but(
+        dataset="breast_cancer", model="logistic", scheme="INSECURE_bfv-threshold-1024", rounds=9, epoch_rounds=1
+    )
+    transcript = run_experiment(experiment.but(custody="dealer-free:2-of-4", clients=4)).transcript
+    assert max(sent.position.epoch for sent in transcript.sent) == 10
+    for seat in (COORDINATOR, AUDITOR):
+        assert examine(transcript, seat).findings == ()

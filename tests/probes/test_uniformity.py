@@ -7,6 +7,7 @@ from hefl_core.probes.uniformity import CiphertextRow, compare, read_rows, rows_
 from hefl_core.runtime.launch import run_experiment
 from hefl_core.schemes.quorum import Quorum
 from hefl_core.schemes.registry import open_scheme
+from hefl_core.schemes.ring import blocks, seal
 from tests.conftest import SMALL
 
 RARE = 1e-9
@@ -76,3 +77,32 @@ def test_the_family_raises_few_false_alarms():
         ]
 
     assert sum(not compare("abab", family(), 0.05).holds for _ in range(200)) < 30
+
+
+def test_a_mask_that_returns_after_others_is_seen_between_its_clients_own():
+    """The first client's ninth upload has its first mask: alone, and beside its neighbour, it looks like any other."""
+    rng, modulus = np.random.default_rng(5), (1 << 40) - 87
+    masks = [rng.integers(0, modulus, 4096, np.uint64) for _ in range(8)]
+    uploads = [(one + rng.integers(0, 1 << 16, 4096, np.uint64)) % np.uint64(modulus) for one in (*masks, masks[0])]
+    found = compare("abcdefgha", [CiphertextRow("row", modulus, tuple(uploads))], RARE)
+    wrong = [trial.name for trial in found.tests if trial.p_value < RARE / len(found.tests)]
+    assert wrong and all("to the same client's next upload" in one for one in wrong)
+
+
+def test_of_many_uploads_and_blocks_the_seed_decides_which_are_looked_at():
+    """Every block can be drawn, and one seed draws the same of each upload."""
+    scheme = open_scheme("INSECURE_bfv-1024")
+    key, _ = scheme.keygen(Quorum(1, 3))
+    vector = scheme.encrypt(key, np.full(20_000, 0.01), bound=0.5, max_terms=3)
+    assert len(vector.blocks) > 6
+    whole = {
+        blocks.read(scheme.preset, seal.open_ring(scheme.preset), block, "block", fresh=True)[0, 0].tobytes()
+        for block in vector.blocks
+    }
+    seen = set()
+    for seed in range(40):
+        row = next(read_rows(key, [vector, vector], bytes([seed])))
+        one, other = (upload.reshape(-1, 1024) for upload in row.uploads)
+        assert np.array_equal(one, other) and len({block.tobytes() for block in one}) == 4
+        seen |= {block.tobytes() for block in one}
+    assert seen == whole

@@ -9,6 +9,7 @@ import math
 import re
 from collections import defaultdict
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -17,7 +18,7 @@ from scipy.stats import t as student
 
 from hefl_core.errors import EncodingError, IntegrityError, RoundError
 from hefl_core.federation.client import Home
-from hefl_core.federation.outside import is_public_reason, reason
+from hefl_core.federation.outside import Whereabouts, is_public_reason, reason
 from hefl_core.federation.post import TRAINING_STEP, untimed
 from hefl_core.federation.record.transcript import LeftOut, Sent, Transcript, TranscriptLine
 from hefl_core.ids import AUDITOR, COORDINATOR
@@ -28,6 +29,7 @@ from hefl_core.runtime.launch import run_experiment
 from hefl_core.runtime.run import Run
 from hefl_core.terms import messages as m
 from hefl_core.terms.letter import Letter, Work
+from hefl_core.wire.envelope import Position
 from tests.conftest import SMALL
 
 CLIENTS = 24
@@ -216,7 +218,8 @@ def test_the_order_of_arrival_is_found(kept):
 def test_the_old_refusal_is_found(kept):
     """With the whole text of an error, which names the largest entry of an update weighted by n_k."""
     _, run = kept
-    for write, found in ((lambda error: f"{type(error).__name__}: {error}", True), (reason, False)):
+    public = partial(reason, where=Whereabouts("client-1", "commit", Position(1, 2), CLIENTS))
+    for write, found in ((lambda error: f"{type(error).__name__}: {error}", True), (public, False)):
         copy = Transcript.from_bytes(run.transcript.to_bytes(), dict(run.transcript.blobs))
         place = copy.of_round(2)[0].position
         for name, count in COUNTS.items():
@@ -270,8 +273,30 @@ SAID = [
 @pytest.mark.parametrize(("error", "told"), SAID, ids=lambda one: str(one)[:20])
 def test_a_refusal_leaves_a_client_without_its_numbers(error, told):
     assert refusal_of(error, private=True).text == told
-    assert reason(error) == f"{type(error).__name__}: {told}"
-    assert is_public_reason(reason(error)) and not is_public_reason(f"{type(error).__name__}: {error}")
+    where = Whereabouts("client-2", "commit", Position(1, 2), 4)
+    assert reason(error, where) == f"{type(error).__name__}: {told}"
+    assert is_public_reason(reason(error, where), where)
+    assert not is_public_reason(f"{type(error).__name__}: {error}", where)
+
+
+CHOSEN = {
+    "attempt 1 attempt 1 attempt 3": "attempt 1 attempt # attempt #",
+    "in round 2.75 of round 2": "in round # of round 2",
+    "\u00b9\u00b9\u00b3 examples, \u216f, \u4e09": "# examples, #, #",
+    "round 113, epoch-4, client-24 and client-3 of client-2": "round #, epoch-#, client-24 and client-# of client-2",
+    "client-25, client-1, client-03, client-\uff13": "client-#, client-1, client#, client#",
+    "found deadbeeffade and 0a1b2c3d4e5f": "found # and #",
+    "no\x1b[2J\nline": "no\u27e8#\u27e9[# line",
+}
+
+
+@pytest.mark.parametrize("text", CHOSEN)
+def test_a_note_names_no_place_but_its_own_and_one_other_client(text):
+    """Otherwise round, attempt or client is a number that the refusing client chooses."""
+    where = Whereabouts("client-2", "commit", Position(2, 2, 1), CLIENTS)
+    said = reason(RoundError(text), where)
+    assert said == f"RoundError: {CHOSEN[text]}" and is_public_reason(said, where)
+    assert not is_public_reason(f"RoundError: {text}", where)
 
 
 def test_a_clients_largest_entry_is_on_no_record_and_in_no_transcript(monkeypatch):

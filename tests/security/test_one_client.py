@@ -10,13 +10,15 @@ import pytest
 from hefl_core.checks.claims.ledger import check_claims
 from hefl_core.checks.lying_clients import Honest, _stage
 from hefl_core.errors import HeflError, IntegrityError, RoundError, RuntimeUnavailable, WireError
-from hefl_core.federation.outside import MAX_TEXT, reason
+from hefl_core.federation.outside import MAX_TEXT, Whereabouts, reason
 from hefl_core.federation.post import Post
 from hefl_core.federation.record.client_heads import ClientHeads
+from hefl_core.federation.record.grammar import Conversation
 from hefl_core.federation.record.proceedings import Proceedings
 from hefl_core.federation.record.protocol_table import ProtocolRow
 from hefl_core.federation.record.transcript import MAX_LINE_BYTES, LeftOut, Transcript, Unsent, closing_statement
 from hefl_core.federation.record.verify import pin_of, verify, verify_file
+from hefl_core.keys.sealing import SealedBody
 from hefl_core.ops.metrics import OTHER, Metrics
 from hefl_core.runtime.calls import Refusal, error_of
 from hefl_core.runtime.result import ClaimVerdict
@@ -24,7 +26,7 @@ from hefl_core.runtime.run import Run
 from hefl_core.terms import messages as m
 from hefl_core.terms.admission import Links
 from hefl_core.terms.experiment import Experiment
-from hefl_core.terms.letter import Work
+from hefl_core.terms.letter import Letter, Work
 from hefl_core.wire.canonical import decode, encode
 from hefl_core.wire.envelope import Envelope, Position, SignedHeader
 from tests.conftest import finished
@@ -438,6 +440,67 @@ def round_of(world, position):
 # -- length --------------------------------------------------------------------------------------------------------
 
 
+CHOSEN = (
+    "attempt 1 attempt 1 attempt 3",
+    "\u00b9\u00b9\u00b3 examples",
+    "round 999 of client-113",
+    "no\x1b[2J\n",
+    "round 1",
+)
+
+
+@pytest.mark.parametrize("text", CHOSEN)
+def test_a_refusal_turns_no_row_red_and_puts_no_number_on_record(text):
+    """Whatever it says in its refusal of round 2: the post lets through what the row allows."""
+
+    class Refuses(Honest):
+        def commit(self, position):
+            if position.round == 2:
+                raise RoundError(text)
+            return super().commit(position)
+
+    run, error = play(Refuses, ALONE)
+    assert error is None and verify(run.transcript, pin_of(run.transcript)).notes
+    (said,) = {note.reason for note in run.transcript.left_out if note.step == "commit"}
+    assert text not in said and not {"113", "999", "3"} & set(said.split())
+    (inputs,) = (one for one in check_claims(run.result()).claims if one.id == "inputs-allowed")
+    assert inputs.verdict is ClaimVerdict.HOLDS, inputs.evidence
+
+
+def letters_of(change):
+    """A client that answers in round 2 with a letter whose header it changed, and signed."""
+
+    class Letters(Honest):
+        def commit(self, position):
+            letter = super().commit(position)
+            if position.round == 1:
+                return letter
+            header = change(letter.envelope.header)
+            return Letter.of(Envelope(header, self.identity.sign(encode(header)), letter.envelope.body))
+
+    return Letters
+
+
+WORDS = {
+    "its kind": lambda header: replace(header, kind="cxiii examples"),
+    "its sender": lambda header: replace(header, sender="cxiii"),
+    "its receivers": lambda header: replace(header, recipients=("coordinator", "cxiii")),
+    "its place": lambda header: replace(header, position=replace(header.position, round=113, attempt=3)),
+    "its key": lambda header: replace(header, key_id="cxiii"),
+    "its digests": lambda header: replace(header, plan=bytes.fromhex("deadbeeffade") + bytes(26)),
+}
+
+
+@pytest.mark.parametrize("where", WORDS)
+def test_a_refusal_of_an_answer_repeats_no_word_of_its_sender(where):
+    run, error = play(letters_of(WORDS[where]), ALONE)
+    assert error is None
+    said = [note.reason for note in run.transcript.left_out]
+    assert said and not any(word in one for one in said for word in ("cxiii", "113", "attempt 3", "dead")), said
+    (inputs,) = (one for one in check_claims(run.result()).claims if one.id == "inputs-allowed")
+    assert inputs.verdict is not ClaimVerdict.FAILS, inputs.evidence
+
+
 class LongRefusal(Honest):
     def commit(self, position):
         if position.round == 2:
@@ -456,7 +519,7 @@ def test_a_long_refusal_breaks_no_record(tmp_path):
 def test_what_is_told_from_elsewhere_is_cut_where_it_arrives():
     told = error_of(Refusal("RoundError", "no " * (2 << 20)))
     assert type(told) is RoundError and len(str(told)) == MAX_TEXT
-    assert len(reason(WireError("x" * (5 << 20)))) < MAX_TEXT + 20
+    assert len(reason(WireError("x" * (5 << 20)), Whereabouts("client-1", "commit", FIRST, 4))) < MAX_TEXT + 20
     metrics = Metrics("coordinator")
     for kind in ("RoundError", "K" * 3_000_000, "J" * 3_000_000, "Any"):
         metrics.refusal(kind)
@@ -501,7 +564,32 @@ def one_receipt(record):
             record.entries[at] = Unsent(entry.head)
 
 
+def sealed_to_another(record):
+    """A wrap of client 1's upload is for somebody whom nobody knows; every size stays."""
+    at = record.at(m.UPDATE, "client-1", 1)
+    entry = record.entries[at]
+    old = decode(record.blobs[entry.body], SealedBody)
+    wraps = tuple(replace(one, recipient=one.recipient.replace("auditor", "mallory")) for one in old.wraps)
+    body = encode(replace(old, wraps=wraps))
+    record.blobs[sha256(body)] = body
+    record.entries[at] = msgspec.structs.replace(entry, body=sha256(body))
+
+
+def as_they_arrived(record):
+    first, last = record.at(m.COMMITMENT, "client-1", 2), record.at(m.COMMITMENT, "client-4", 2)
+    record.entries[first], record.entries[last] = record.entries[last], record.entries[first]
+
+
+def said_in_a_note(step, text):
+    return lambda record: record.entries.append(LeftOut("client-2", step, FIRST, f"RoundError: {text}"))
+
+
 FORGERIES = {
+    "commitments in another order": (as_they_arrived, "expected commitments in the roster's order, found it after"),
+    "an upload sealed to another": (sealed_to_another, "expected it sealed to the receivers that its header names"),
+    "a note of two lines": (said_in_a_note("commit", "no\nline 9: all well"), "text of one printable line"),
+    "a note that clears the screen": (said_in_a_note("commit\x1b[2J", "no"), "step of one printable line"),
+    "a note of 300 kB": (said_in_a_note("commit", "x" * 300_000), "text of one printable line"),
     "a client's training time": (
         changed(m.COMMITMENT, "client-1", work=lambda entry: (Work("train", 1.2, 1.2),)),
         "expected no cost of a client",
@@ -532,6 +620,12 @@ def test_what_was_accepted_without_a_word_is_named(name, alone):
 
 
 CHECKS = {
+    "commitments in another order": (Conversation, "_check_order"),
+    "an upload sealed to another": (
+        "hefl_core.federation.record.proceedings.readers_of",
+        lambda body: ("coordinator", "auditor"),
+    ),
+    "a note that clears the screen": (Proceedings, "noted"),
     "a client's training time": ("hefl_core.federation.record.proceedings._check_work", lambda *_: None),
     "a note at round 99": (Proceedings, "noted"),
     "a note of a look-alike": (Proceedings, "noted"),

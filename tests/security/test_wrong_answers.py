@@ -99,18 +99,18 @@ def nothing(self, position):
 
 WRONG = {
     "a letter to others": (answering("commit", misdirected), "expected its receivers"),
-    "a letter of another kind": (answering("commit", says_roster), "found the roster"),
+    "a letter of another kind": (answering("commit", says_roster), "found a message of another kind"),
     "a letter of another place": (answering("commit", of_last_round), "expected it for round 2"),
     "no letter at all": (
         answering("commit", no_letter),
-        "WireError: commit of client-1: expected a Letter, found bytes",
+        "WireError: commit of client-1: expected a Letter, found something else",
     ),
     "a refusal to upload": (answering("upload", raising(RoundError("no"))), "upload: RoundError: no"),
     "an upload that is found to be wrong": (answering("upload", raising(IntegrityError("no"))), "IntegrityError: no"),
     "no answer to the call for uploads": (answering("upload", raising(RuntimeUnavailable("away"))), "away"),
     "nothing instead of an upload": (
         answering("upload", nothing),
-        "upload of client-1: expected a Letter, found NoneType",
+        "upload of client-1: expected a Letter, found nothing",
     ),
 }
 

@@ -30,12 +30,10 @@ from hefl_core.federation.record.verify import CutOff, verify
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, KeyId
 from hefl_core.keys.identity import Identity
 from hefl_core.keys.roster import CLIENT, Roster
+from hefl_core.keys.sealing import readers_of
 from hefl_core.measure import seals
 from hefl_core.measure.floods import ALPHA, ROUNDED, OpenedBlock, check_floods
-from hefl_core.measure.masks import (
-    masks_of,
-    opens_without_key,
-)
+from hefl_core.measure.masks import bodies_of_one_key, masks_of, opens_without_key
 from hefl_core.measure.noise import NoiseShare, check_apart, check_noise, check_strength
 from hefl_core.probes.findings import PLANTED, Blindness
 from hefl_core.probes.inputs import MEANINGS, READABLE, awaits_uploads, examine, examine_record, unused_spares
@@ -241,7 +239,10 @@ def coordinator_blind(result: RunResult) -> str:
             if isinstance(content, CiphertextVector):
                 scheme.check(keys[header.key_id], content)
                 demand(not opens_without_key(keys[header.key_id], content), f"{where} opens without a key")
+            if isinstance(content, EncryptedSum):
+                demand(not opens_without_key(keys[header.key_id], content.total), f"{where} opens without a key")
         messages += 1
+    _bodies_differ(transcript)
     _observed(result)
     need_of(bool(search.fingerprints), "every piece of an update, sum or model is too plain to be told from chance")
     return (
@@ -334,8 +335,8 @@ def fresh(result: RunResult) -> str:
     demand(len(set(blocks)) == len(blocks), f"{len(blocks) - len(set(blocks))} of {len(blocks)} blocks appear twice")
     _masks_differ(transcript)
     return (
-        f"{len(blocks)} ciphertext blocks of {len(found)} uploads: all different, and no mask is another's, its negative, "
-        "or what a turn (or the inverse) makes of it"
+        f"{len(blocks)} ciphertext blocks of {len(found)} uploads: all different, no mask is another's, its negative, "
+        "or what a turn (or the inverse) makes of it, and no one-time key hides two bodies"
     )
 
 
@@ -357,6 +358,17 @@ def _masks_differ(transcript: Transcript) -> None:
         mask for sent, vector in vectors_of(transcript) for mask in masks_of(keys[sent.head.header.key_id], vector)
     ]
     demand(len(set(masks)) == len(masks), f"{len(masks) - len(set(masks))} of {len(masks)} masks are another's")
+    _bodies_differ(transcript)
+
+
+def _bodies_differ(transcript: Transcript) -> None:
+    """Check that no one-time key hides two bodies, in any round of an epoch. A retry repeats its body, as it must."""
+    made = {(sent.sender, sent.position.round, *v.blocks[1:]): (sent, v) for sent, v in vectors_of(transcript)}
+    for name, key in public_keys(transcript).items():
+        under = [(s, v) for s, v in made.values() if s.head.header.key_id == name]
+        twice = bodies_of_one_key(key, [vector for _, vector in under])
+        told = [f"{under[a][0].sender}'s and {under[b][0].sender}'s" for a, b in twice]
+        demand(not twice, f"one one-time key hides two bodies: {', '.join(told[:3])}")
 
 
 def uniform_of(result: RunResult) -> str:
@@ -762,8 +774,8 @@ def quorum_kept(result: RunResult) -> str:
     _no_stray_answers(transcript)
     return (
         f"{answered} partial decryptions, of attempts that came to nothing too, each by one of the {need} holders named first, "
-        "after the auditor's word on that very sum, signed, and addressed to the clients; none opened by a key "
-        "that stands in a wrap as it is"
+        "after the auditor's word on that very sum, signed, and addressed to the clients; each sealed to those and to no "
+        "other; none opened by a key that stands in a wrap as it is or backwards"
     )
 
 
@@ -807,7 +819,9 @@ def _no_stray_answers(transcript: Transcript) -> None:
         readers = {*sent.receivers, *sent.head.header.recipients}
         demand(sent.head.header.sealed and readers <= set(roster.clients), f"{where} was readable by others")
         demand(transcript.content(sent) is None, f"{where} is on record in the open")
-        demand(not seals.opens_without_key(sent.head, transcript.body(sent)), f"{where} opens without a key")
+        body = transcript.body(sent)
+        demand(readers_of(body) == sent.head.header.recipients, f"{where} is sealed to others than its header names")
+        demand(not seals.opens_without_key(sent.head, body), f"{where} opens without a key")
         sent.head.verify(roster.member(sent.sender).signing)
 
 

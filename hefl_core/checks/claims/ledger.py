@@ -99,8 +99,9 @@ def check_claims(result: RunResult) -> RunResult:
 LEDGER: tuple[Claim[RunResult], ...] = (
     Claim(
         "coordinator-blind",
-        "The coordinator gets no update, weight or aggregate in any form that was searched for, and no ciphertext that opens "
-        "without a key; it sees d, cohort, sizes, times, participation, refusals and the number of rounds.",
+        "The coordinator gets no update, weight or aggregate in any form that was searched for, no upload or sum that opens "
+        "without a key as far as a share of 3 % shows (of 300 words of a one-time body a fifth), and no two one-time bodies under "
+        "one key; it sees d, cohort, sizes, times, participation, refusals and the number of rounds.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, what is promised",
@@ -132,7 +133,8 @@ LEDGER: tuple[Claim[RunResult], ...] = (
     Claim(
         "ciphertexts-uniform",
         "χ² tests of size and of bits do not tell the run's ciphertexts from uniform noise, alone or in the difference of an "
-        "upload and the next one, and no mask is another's up to sign and turn.",
+        "upload and the next one (of every attempt; of more than 60 uploads of a key and 4 blocks, or 64 Paillier numbers, of an "
+        "upload so many, drawn afterwards), no mask is another's up to sign and turn, and no one-time key hides two bodies.",
         COORDINATOR,
         "executed",
         "Lyubashevsky, Peikert, Regev 2010; Paillier 1999 (what is uniform); hefl_core/probes/uniformity.py",
@@ -152,7 +154,8 @@ LEDGER: tuple[Claim[RunResult], ...] = (
     Claim(
         "fresh-ciphertexts",
         "No two ciphertexts are equal, not even of equal updates, and no mask is another's, its negative, or what a turn by "
-        "X^j, an automorphism or (Paillier) the inverse makes of it; other relations are not looked for.",
+        "X^j, an automorphism or (Paillier) the inverse makes of it. The mask of a one-time body is its key's product with public "
+        "numbers: no key hides two bodies of one epoch. Other relations are not looked for.",
         COORDINATOR,
         "executed",
         "Goldwasser and Micali 1984 (probabilistic encryption)",
@@ -214,7 +217,8 @@ LEDGER: tuple[Claim[RunResult], ...] = (
     Claim(
         "quorum-kept",
         "Collective custody: in every attempt on record only the t holders named first answer, for a confirmed sum, to the "
-        "clients, in bodies that do not open by a key that stands in a wrap as it is.",
+        "clients, in bodies with a wrap for each of them and no other, which no key that stands in a wrap, as it is or backwards, "
+        "opens.",
         COORDINATOR,
         "executed",
         "docs/protocol.md, custody; Asharov et al. 2012, Mouchet et al. 2021 (threshold RLWE); Fouque, Poupard, Stern 2000",

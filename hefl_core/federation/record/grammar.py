@@ -113,6 +113,7 @@ class Conversation:
         self._check_receivers(header, row, sent)
         place = self._place(header, row, sent)
         self._check_slot(header, row, place)
+        self._check_order(header, place, sent)
         self._check_objection(header, place, sent)
         self._check_before(header, row, place)
         self._check_labels(header, row, place)
@@ -164,9 +165,7 @@ class Conversation:
         clients = self.clients(header.position.epoch)
         known = sent or header.position.epoch in self.rosters
         if known and not row.addressed(header.sender, clients, header.recipients):
-            raise IntegrityError(
-                f"{_what(header)}: expected it to {', '.join(row.receivers)}, found {', '.join(header.recipients)[:200]}"
-            )
+            raise IntegrityError(f"{_what(header)}: expected it to {', '.join(row.receivers)}, found others")
 
     def _place(self, header: Header, row: ProtocolRow, sent: bool) -> Place:
         """Its place. A sent message belongs to the open round; an undelivered one may be recorded later."""
@@ -243,6 +242,17 @@ class Conversation:
         if slot[1] not in place.due.get(row.kind, (slot[1],)):
             asked = ", ".join(place.due[row.kind])
             raise IntegrityError(f"{_what(header)}: expected it from {asked} only; it was not asked")
+
+    def _check_order(self, header: Header, place: Place, sent: bool) -> None:
+        """Commitments stand in the roster's order: whoever has more examples trains longer, so theirs of arrival would tell."""
+        if sent and header.kind == m.COMMITMENT:
+            clients, said = self.clients(header.position.epoch), place.said.get(m.COMMITMENT, {})
+            later = [name for name in clients[clients.index(header.sender) :] if name in said]
+            if later:
+                raise IntegrityError(
+                    f"{_what(header)}: expected commitments in the roster's order, found it after {later[0]}'s; times of training "
+                    "would show"
+                )
 
     def _check_before(self, header: Header, row: ProtocolRow, place: Place) -> None:
         """Check that the message it answers is on record, from all senders where the table says so."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hefl_core.errors import IntegrityError
-from hefl_core.federation.outside import reason
+from hefl_core.federation.outside import MAX_REASON, Whereabouts, reason
 from hefl_core.federation.record.grammar import Conversation, Place
 from hefl_core.federation.record.protocol_table import ProtocolRow
 from hefl_core.federation.record.statements import Statements
@@ -20,7 +20,7 @@ from hefl_core.federation.record.transcript import LeftOut, Sent, Unsent
 from hefl_core.ids import AUDITOR, COORDINATOR, KMS, client_name, is_client
 from hefl_core.keys.kms.issuer import ROSTER
 from hefl_core.keys.roster import Member, Roster
-from hefl_core.keys.sealing import sealed_nbytes, wrapped_nbytes
+from hefl_core.keys.sealing import readers_of, sealed_nbytes, wrapped_nbytes
 from hefl_core.terms.experiment import Manifest
 from hefl_core.terms.messages import LACKED, MAX_ATTEMPTS, OBJECTION, lacking
 from hefl_core.wire.canonical import decode, encode
@@ -96,6 +96,11 @@ class Proceedings:
     def noted(self, entry: LeftOut) -> None:
         """A refusal or an absence: unsigned, but of a party of this run, at a place that the record reached."""
         where, agreed = entry.position, self.conversation.manifest.experiment.rounds
+        for what, said in (("step", entry.step), ("text", entry.reason)):
+            if len(said) > MAX_REASON or not said.isprintable():
+                raise IntegrityError(
+                    f"note: expected a {what} of one printable line of at most {MAX_REASON} characters"
+                )
         if not self._known(entry.party):
             raise IntegrityError(f"note: expected a party of this run, found {entry.party[:40]!r}")
         reached = min(len(self.conversation.applied) + 1, agreed)
@@ -123,7 +128,8 @@ class Proceedings:
                 f"note: expected an objection of the auditor before it, found none; it names {entry.party}"
             )
         named = (entry.party,) if place.lacking is None else place.lacking
-        if entry.party not in named or entry.reason != reason(lacking(entry.party)):
+        where = Whereabouts(entry.party, entry.step, entry.position, self.conversation.manifest.experiment.clients)
+        if entry.party not in named or entry.reason != reason(lacking(entry.party), where):
             raise IntegrityError(
                 f"note: the auditor's objection names {', '.join(named)}; the note about {entry.party} names another client"
             )
@@ -145,6 +151,8 @@ class Proceedings:
         expected = _body_nbytes(sent, self._wrapped)
         if len(body) != expected:
             raise IntegrityError(f"{what}: expected a body of {expected} bytes as its header says, found {len(body)}")
+        if row.sealed and readers_of(body) != sent.head.header.recipients:
+            raise IntegrityError(f"{what}: expected it sealed to the receivers that its header names, found others")
         if self.statements is not None:
             self.statements.read(sent.head, body)
 

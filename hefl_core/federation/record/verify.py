@@ -78,7 +78,7 @@ class TranscriptVerdict:
         )
         ends = "ends: not checked, no heads" if self.heads is None else f"ends: as {self.heads} clients remember them"
         notes = f"; {self.notes} notes of refusals, unsigned: they prove and excuse nothing" if self.notes else ""
-        unsent = f", {self.unsent} that nobody got" if self.unsent else ""
+        unsent = f", said to be undelivered: {self.unsent}" if self.unsent else ""
         return (
             f"{self.lines} lines, {self.messages} signed messages{unsent}, all {self.rounds} rounds in the order of the protocol, "
             f"{_spell_receipts(self.receipts)}, closed by {self.signers[0]} of {self.signers[1]} clients: {who}; {sums}; "

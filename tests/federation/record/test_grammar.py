@@ -101,5 +101,5 @@ def test_an_answer_that_was_lost_leaves_its_header():
     assert [entry.entry.head for entry in transcript.lines if type(entry.entry).__name__ == "Unsent"][:1] == lost
     verdict = verify(transcript, pin_of(transcript), ClientHeads.of(transcript))
     assert verdict.unsent == 2 and verdict.notes == 1  # it applied round 1 as well, when the next plan came
-    assert "2 that nobody got" in str(verdict) and verdict.signers == (4, 4)
+    assert "said to be undelivered: 2" in str(verdict) and verdict.signers == (4, 4)
     assert ClientHeads.of(transcript).heads["client-2"] == client.head
