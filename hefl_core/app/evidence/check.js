@@ -6,10 +6,12 @@ import { hex, same, sha256 } from "./hash.js";
 import { Conversation, placeName, what } from "./conversation.js";
 import {
   Header, Line, Roster, checkVouchers, closingStatement, fingerprint, isSigned, memberOf, rosterDigest, sameNames, sealedBytes,
+  sealedFor,
 } from "./messages.js";
 import { Break, expect, pack, readLine, unpack } from "./shapes.js";
 import { Statements } from "./statements.js";
 
+const PRINTABLE = /^(?:[^\p{C}\p{Z}]| )*$/u;
 const SMALL_BODY = 64 << 10;
 const NEWLINE = 10;
 
@@ -135,6 +137,8 @@ class Checker {
     const again = body.length > SMALL_BODY && this.named.has(hex(sent.body));
     expect(!again, `${who}: its body is that of an earlier message; a replay`);
     expect(body.length === size, `${who}: expected a body of ${size} bytes as its header says, found ${body.length}`);
+    const readers = row.sealed ? sealedFor(body) : head.header.recipients;
+    expect(sameNames(readers, head.header.recipients), `${who}: expected it sealed to the receivers that its header names, found others`);
     await this.statements.read(head, body);
   }
 
@@ -167,10 +171,12 @@ class Checker {
   }
 
   // A refusal or an absence: unsigned, but of a party of this run, at a place that the record reached.
-  #note({ party, position, reason }) {
+  #note({ party, step, position, reason }) {
     const { conversation } = this,
       { rounds } = conversation.experiment,
-      { attempts } = this.terms.limits;
+      { attempts, reason: longest } = this.terms.limits;
+    for (const [name, said] of [["step", step], ["text", reason]])
+      expect([...said].length <= longest && PRINTABLE.test(said), `note: expected a ${name} of one printable line of at most ${longest} characters`);
     expect(this.#isParty(party), `note: expected a party of this run, found ${party.slice(0, 40)}`);
     const reached = Math.min(conversation.applied.size + 1, rounds),
       newest = conversation.newest + attempts + 1;

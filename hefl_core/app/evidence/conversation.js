@@ -112,6 +112,7 @@ export class Conversation {
     this.#checkReceivers(header, row, sent);
     const place = this.#place(header, row, sent);
     this.#checkSlot(header, row, place);
+    this.#checkOrder(header, place, sent);
     this.#checkObjection(header, place, sent);
     this.#checkBefore(header, row, place);
     this.#checkLabels(header, row, place);
@@ -314,6 +315,17 @@ export class Conversation {
   }
 
   // An objection comes before the sum and ends the attempt; one that nobody got keeps the auditor from confirming.
+  // Commitments stand in the roster's order: whoever has more examples trains longer, so theirs of arrival would tell.
+  #checkOrder(header, place, sent) {
+    if (!sent || header.kind !== "commitment") return;
+    const clients = this.clients(header.position.epoch),
+      later = clients.slice(clients.indexOf(header.sender)).find((name) => place.said.get("commitment")?.has(name));
+    expect(
+      later === undefined,
+      `${what(header)}: expected commitments in the roster's order, found it after ${later}'s; times of training would show`,
+    );
+  }
+
   #checkObjection(header, place, sent) {
     const objected = Array.from(place.slots).some((name) => name.startsWith("objection "));
     const over = header.kind === "sum" ? place.said.get("objection")?.size > 0 : header.kind === "confirmation" && objected;

@@ -3,7 +3,7 @@
 
 import { digest, same, sha256, text as utf8 } from "./hash.js";
 import {
-  bool, bytes, expect, float, floatOr, int, list, maybe, oneOf, pack, struct, text, tuple, unset,
+  bool, bytes, expect, float, floatOr, int, list, maybe, oneOf, pack, unpack, struct, text, tuple, unset,
 } from "./shapes.js";
 
 // -- envelopes
@@ -176,6 +176,9 @@ export const BODIES = {
 
 // A body sealed to several readers: only its size is checked here.
 const SealedBody = struct({ wraps: list(struct({ recipient: text, wrapped: bytes })), nonce: bytes, ciphertext: bytes });
+
+// For whom a sealed body has a wrap, in order.
+export const sealedFor = (body) => unpack(SealedBody, body).wraps.map(({ recipient }) => recipient);
 
 export function sealedBytes(header, wrapped) {
   const wraps = header.recipients.map((recipient) => ({ recipient, wrapped: new Uint8Array(wrapped) }));

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from hefl_core.federation.outside import reason
+from hefl_core.federation.outside import MAX_REASON, Whereabouts, reason
 from hefl_core.federation.record.protocol_table import TABLE
 from hefl_core.federation.record.transcript import MAX_LINE_BYTES
 from hefl_core.keys.sealing import EARLIER_WRAPPED_BYTES, WRAPPED_BYTES
@@ -24,6 +24,7 @@ from hefl_core.schemes.presets import (
 from hefl_core.schemes.registry import block_count, fresh_nbytes, opened_count, partial_nbytes
 from hefl_core.terms.experiment import Manifest
 from hefl_core.terms.messages import LACKED, MAX_ATTEMPTS, lacking
+from hefl_core.wire.envelope import Position
 from hefl_core.wire.limits import MAX_HEADER_BYTES, MAX_MESSAGE_BYTES
 
 LABELLED: Final = 128
@@ -42,11 +43,12 @@ def terms_of(manifest: Manifest) -> dict[str, Any]:
             "header": MAX_HEADER_BYTES,
             "message": MAX_MESSAGE_BYTES,
             "attempts": MAX_ATTEMPTS,
+            "reason": MAX_REASON,
             "wrapped": WRAPPED_BYTES,
             "wrapped_before": EARLIER_WRAPPED_BYTES,
         },
         "lacked": LACKED,
-        "lacking": reason(lacking("client-1")),
+        "lacking": reason(lacking("client-1"), Whereabouts("client-1", "upload", Position(1, 1), experiment.clients)),
         "schemes": list(PRESETS),
         "scheme": experiment.scheme,
         "preset": preset.name,
