@@ -18,7 +18,7 @@ from hefl_core.app.led_routes import FOLLOWING
 from hefl_core.ops.host_names import HostNames, NamedOnly
 
 if __name__ == "__main__":  # not in the server: the components of pages/ register with the runtime of a session
-    from pages.parts import frame, walk_bar
+    from pages.parts import frame, sidebar, walk_bar
     from pages.parts.i18n import _
 
 HERE = Path(__file__).parent
@@ -93,7 +93,7 @@ def draw() -> None:
     here = st.navigation(groups, position="hidden" if frame.presenter() else "sidebar", expanded=True)
     frame.arrive(here.url_path or "start")
     if not frame.presenter():
-        frame.sidebar(walk_bar.choose)
+        sidebar.show(walk_bar.choose)
     frame.mirror()
     walk_bar.bar([page for group in groups.values() for page in group], here)
     frame.url_notice()

@@ -96,7 +96,11 @@ class Phone:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on(
             "console",
-            lambda m: self.errors.append(m.text) if m.type == "error" and "favicon" not in m.location["url"] else None,
+            lambda m: (
+                self.errors.append(f"{m.text} {m.location['url']}")
+                if m.type == "error" and "favicon" not in m.location["url"]
+                else None
+            ),
         )
         self.page.on("response", lambda r: self.loaded.setdefault(r.url.split("?")[0], r.headers.get("content-length")))
         self.page.goto(url)

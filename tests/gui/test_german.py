@@ -16,7 +16,7 @@ from pages.parts import i18n
 from tests.gui.conftest import ROOT, run_on
 
 EXTRACT = runpy.run_path(str(ROOT / "locale" / "extract.py"))
-FRAME = ("app.py", "pages/parts/frame.py")
+FRAME = ("app.py", "pages/parts/frame.py", "pages/parts/sidebar.py")
 FOLDER = ROOT / "locale" / "de" / "LC_MESSAGES"
 
 

@@ -231,6 +231,6 @@ def played(class_, guide):
     for phone in class_.phones:
         phone.heading("The class has ended")
         # A sum that three others opened is over for a holder that still asks for it: 409.
-        assert [error for error in phone.errors if "409" not in error] == []
+        assert [error for error in phone.errors if not re.search(r"409 .*/(sum|addends)\b", error)] == []
     class_.do(record)
     class_.do(table)

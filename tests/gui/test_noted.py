@@ -3,7 +3,7 @@
 import pytest
 
 from hefl_core.schemes.presets import PRESETS, USUAL, key_preset
-from pages.parts.frame import SCHEMES, _scheme_label
+from pages.parts.sidebar import SCHEMES, _scheme_label
 from tests.gui.conftest import run_on
 
 SMALL = {"scheme": "bfv-threshold-small", "custody": "2-of-5", "clients": 5, "rounds": 1}
