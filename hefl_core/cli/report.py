@@ -22,7 +22,7 @@ def report(
     transcript: Annotated[
         Path, typer.Argument(help="a transcript written by run --transcript, or the application's zip")
     ],
-    html: Annotated[str, typer.Option("--output", "-o", callback=output, help="the file to write; - is stdout")],
+    html: Annotated[str, typer.Option("--output", "-o", callback=output, help="write the HTML file here; - is stdout")],
     rounds: Annotated[
         str | None,
         typer.Option(

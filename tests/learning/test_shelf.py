@@ -180,7 +180,7 @@ def test_built_in_names_pass_and_take_no_declarations():
     assert shelf.resolve("digits") == "digits"
     with pytest.raises(DataError, match="csv:PATH beside a label"):
         shelf.resolve("digits", label="y")
-    with pytest.raises(DataError, match="digits, breast_cancer, credit, mnist-5000, mnist, csv:PATH"):
+    with pytest.raises(DataError, match="digits, breast_cancer, credit, letters, mnist-5000, mnist, csv:PATH"):
         load_dataset("unheard-of")
 
 
