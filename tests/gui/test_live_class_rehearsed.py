@@ -110,9 +110,16 @@ class Rehearsal:
         digest = self.phones[0].page.locator("#digest").inner_text().replace(" ", "")
         return digest
 
-    def agree(self, word, count=3):
-        """Two Python clients hold shares too, and say yes at once."""
-        for phone in self.phones[:count]:
+    def open_sum(self):
+        """Two Python clients hold shares too, and say yes at once: with the first phone they are three of five."""
+        self._decide(self.phones[:1], "Yes, open")
+
+    def refuse(self):
+        """Three of five say no."""
+        self._decide(self.phones, "No")
+
+    def _decide(self, phones, word):
+        for phone in phones:
             phone.heading("Open the sum?")
             phone.page.get_by_text("Checked: your own answer is in it").wait_for()
             phone.press(word)
@@ -188,7 +195,7 @@ def played(class_, guide):
         desk.get_by_text(following).wait_for()
         if word == begin:
             class_.answer("no")
-    class_.agree("Yes, open", 1)
+    class_.open_sum()
     for phone in class_.phones:
         phone.heading("The result")
         phone.page.get_by_text("(my answer)").wait_for()
@@ -205,7 +212,7 @@ def played(class_, guide):
     class_.do(add)
     desk.get_by_text("The sum, still encrypted").wait_for()
     class_.do(opened)
-    class_.agree("No")
+    class_.refuse()
     desk.get_by_text("3 of 5 holders said no").wait_for()
 
     volunteer, train = guide["30-38"]
@@ -220,7 +227,7 @@ def played(class_, guide):
         phone.press("Train, encrypt and send")
     class_.phones.pop().context.close()
     class_.players.append(class_.other())
-    class_.agree("Yes, open", 2)
+    class_.open_sum()
     desk.get_by_text("Round 5 of 5: accuracy of the model").wait_for()
     for phone in class_.phones:
         phone.heading("The result")
