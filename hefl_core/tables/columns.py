@@ -22,9 +22,14 @@ MAX_TEXT: Final = 200
 UNNAMED: Final = "unnamed column"
 _FEW: Final = 20
 """Below so many rows, numbers without repeats are no sign of an identifier."""
+_FEW_TEXTS: Final = 10
+"""Up to so many different texts are categories, however few rows there are."""
 _ID_NAME: Final = re.compile(
     r"(.*[\s_.-])?(id|ids|identifier|uuid|guid|key|index|idx|nr|no|number|nummer|row|record|mrn|ssn|iban|account|konto"
-    r"|patient|case|fall|unnamed: ?\d+)|[a-z]+(Id|ID|Nr)|.*(nummer|number|patientid)|" + UNNAMED,
+    r"|patient|case|fall|unnamed: ?\d+)|[A-Za-z]*[a-z](Id|ID|Nr)|.*(nummer|number|patientid)|"
+    + UNNAMED
+    + r"|name|surname"
+    r"|(patient|family|full|first|last|given|vor|nach|familien)[\s_.-]?name|nom|prénom",
 )
 _KEPT: Final = "; to learn from it, declare that it is kept"
 
@@ -58,7 +63,7 @@ def decide(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Colu
             )
         )
     if column.left_out is None and not declared.keep:
-        column = _learnt_from_or_not(column, present, declared, whole=not written)
+        column = _learnt_from_or_not(column, present, declared)
     if column.left_out in (None, LeftOut.CONSTANT) and column.kind.has_categories:
         _require_showable(present)
     return column.spread_over(mask)
@@ -95,7 +100,7 @@ def _nothing(cells: Cells) -> Column:
     return Column.of_numbers(cells.name, Kind.NUMBER, np.zeros(0)).spread_over(np.ones(rows, np.bool_))
 
 
-def _learnt_from_or_not(column: Column, cells: Cells, declared: DeclaredColumn, whole: bool) -> Column:
+def _learnt_from_or_not(column: Column, cells: Cells, declared: DeclaredColumn) -> Column:
     """Leave out constants, identifiers and free text; a column of declared kind is no identifier."""
     name, texts = column.name, len(column.categories)
     if texts and max(map(len, column.categories)) > MAX_TEXT:
@@ -110,11 +115,7 @@ def _learnt_from_or_not(column: Column, cells: Cells, declared: DeclaredColumn, 
             value=shown(cells.texts[0]),
         )
         return column.but(why, left_out=LeftOut.CONSTANT)
-    if declared.kind is None and whole and _names_its_row(column, cells):
-        why = decided(
-            "{column}: different in each row, like a number of patients or accounts, so it is left out" + _KEPT,
-            column=name,
-        )
+    if declared.kind is None and (why := _identifies(column, cells)):
         return column.but(why, left_out=LeftOut.IDENTIFIER)
     if texts > (MAX_CATEGORIES if declared.kind is None else MOST_CATEGORIES):
         why = decided(
@@ -128,16 +129,40 @@ def _learnt_from_or_not(column: Column, cells: Cells, declared: DeclaredColumn, 
     return column.warned(*alike(name, column.categories))
 
 
-def _names_its_row(column: Column, cells: Cells) -> bool:
-    """Whole numbers or texts without a repeat: in many rows, or one after the other, or with an identifier's name."""
+def _identifies(column: Column, cells: Cells) -> Decision | None:
+    """Why a column names its rows: numbers or texts without a repeat, mostly different texts, or texts under a patient's name."""
+    name, rows, different = column.name, len(cells.codes), len(cells.texts)
+    if _numbers_its_row(column, cells) or (column.categories and different == rows > _FEW_TEXTS):
+        return decided(
+            "{column}: different in each row, like a number of patients or accounts, so it is left out" + _KEPT,
+            column=name,
+        )
+    if column.categories and different > _FEW_TEXTS and different * 2 > rows:
+        return decided(
+            "{column}: {count} different texts in {rows} cells, like names of patients, so it is left out" + _KEPT,
+            column=name,
+            count=different,
+            rows=rows,
+        )
+    if column.categories and _is_id(name):
+        return decided("{column}: named like patients or accounts, so it is left out" + _KEPT, column=name)
+    return None
+
+
+def _numbers_its_row(column: Column, cells: Cells) -> bool:
+    """Whole numbers without a repeat: in many rows, or one after the other, or with an identifier's name."""
     rows = len(cells.codes)
-    if len(cells.texts) != rows or column.kind not in (Kind.NUMBER, Kind.CATEGORY, Kind.CODE):
+    if len(cells.texts) != rows or column.kind is not Kind.NUMBER:
         return False
-    if column.kind is Kind.NUMBER and not np.all((column.numbers >= 0) & (column.numbers % 1 == 0)):
+    if not np.all((column.numbers >= 0) & (column.numbers % 1 == 0)):
         return False
-    if rows >= _FEW or _ID_NAME.fullmatch(column.name.lower()) or _ID_NAME.fullmatch(column.name):
+    if rows >= _FEW or _is_id(column.name):
         return True
-    return column.kind is Kind.NUMBER and rows > 4 and bool(column.numbers.max() - column.numbers.min() == rows - 1)
+    return rows > 4 and bool(column.numbers.max() - column.numbers.min() == rows - 1)
+
+
+def _is_id(name: str) -> bool:
+    return _ID_NAME.fullmatch(name.lower()) is not None or _ID_NAME.fullmatch(name) is not None
 
 
 def alike(name: str, categories: tuple[str, ...]) -> tuple[Decision, ...]:

@@ -337,3 +337,35 @@ def test_another_kind_than_agreed_is_refused_when_encoding():
     with pytest.raises(DataError, match="the agreed columns, found no 'dose'"):
         encode(read(table("age,weight,outcome")), schema)
     assert column(found, "dose").kind is Kind.NUMBER
+
+
+NAMES = {
+    "a name once each": lambda at: f"Kunz {at}",
+    "one second visit": lambda at: f"Kunz {4 if at == 5 else at}",
+    "one blank": lambda at: "" if at == 5 else f"Kunz {at}",
+    "a third of the patients twice": lambda at: f"Kunz {at % 27}",
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("header", ["who", "Name"])
+def test_names_of_patients_are_never_proposed(kind, header):
+    """One second visit, or one blank, made every patient's name a category that all hospitals read in round zero."""
+    names = read(table(f"{header},a,y", lambda at: f"{NAMES[kind](at)},{at % 7},{at % 2}"))
+    assert names.columns[0].left_out is LeftOut.IDENTIFIER
+    assert b"Kunz" not in propose(names).to_json()
+    asked = Declared(columns=(DeclaredColumn(header, kind=Kind.CATEGORY),))
+    kept = read(table(f"{header},a,y", lambda at: f"{NAMES[kind](at)},{at % 7},{at % 2}"), declared=asked)
+    assert b"Kunz 7" in propose(kept).to_json(), "declared, it is learnt from"
+
+
+def test_a_name_says_that_texts_are_patients_however_often_they_repeat():
+    visits = table("Patient,a,y", lambda at: f"Kunz {at % 4},{at % 7},{at % 2}")
+    assert b"Kunz" not in propose(read(visits)).to_json()
+    wards = read(table("ward,a,y", lambda at: f"ward {at % 8},{at % 7},{at % 2}"))
+    assert len(wards.columns[0].categories) == 8 and wards.columns[0].left_out is None, "the control"
+
+
+def test_free_text_is_never_proposed():
+    letters = table("letter,a,y", lambda at: f"{'x' * 300}{at % 3},{at % 7},{at % 2}")
+    assert b"xxx" not in propose(read(letters)).to_json()
