@@ -62,7 +62,7 @@ def class_texts(cells: Cells, values: npt.NDArray[np.float64] | None) -> list[st
                 place, f"a class of at most {MAX_TEXT} characters that can be seen", found, "correct the cell"
             )
     pair = pair_of(cells.texts)
-    return [plain_sign(text.lower()) for text in cells.texts] if pair else list(cells.texts)
+    return [plain_sign(text.lower() if pair else text) for text in cells.texts]
 
 
 def refuse_spellings(label: str, classes: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from hefl_core.tables.cells.booleans import DIGITS
-from hefl_core.tables.cells.cell import Cells
+from hefl_core.tables.cells.cell import MINUS, Cells
 from hefl_core.tables.cells.kinds import Surroundings, read_kind
 from hefl_core.tables.column import Column, LeftOut
 from hefl_core.tables.decision import Decision, decided, refused, shown, unseen
@@ -44,10 +44,10 @@ def decide(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Colu
             decided("{column}: left out, as declared", column=cells.name), left_out=LeftOut.DROPPED
         )
     present, mask, written = cells.without_missing((*around.missing, *declared.missing), declared.present)
+    dashes = any(text in MINUS and text not in present.texts for text in cells.texts)
     if not present.texts:
-        return _nothing(cells).but(
-            decided("{column}: every cell is missing, so it is left out", column=cells.name), left_out=LeftOut.EMPTY
-        )
+        why = decided("{column}: every cell is missing, so it is left out", column=cells.name)
+        return replace(_nothing(cells).but(why, left_out=LeftOut.EMPTY), dashes=dashes)
     column = read_kind(present, declared, around)
     _require_used(column, declared)
     if written:
@@ -66,7 +66,7 @@ def decide(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Colu
         column = _learnt_from_or_not(column, present, declared)
     if column.left_out in (None, LeftOut.CONSTANT) and column.kind.has_categories:
         _require_showable(present)
-    return column.spread_over(mask)
+    return replace(column.spread_over(mask), dashes=dashes)
 
 
 def _require_used(column: Column, declared: DeclaredColumn) -> None:

@@ -71,12 +71,14 @@ def _first_unknown(table: Table, schema: TableSchema) -> str:
 
 
 def _require_alike(column: Column, agreed: ColumnSchema) -> None:
+    if column.dashes and "-" in (agreed.words or agreed.categories):
+        raise refused(
+            f"column {shown(column.name)}",
+            "- as a value, as agreed",
+            "- read as missing",
+            "read the table with what the schema declares, or declare '-' present in this column",
+        )
     if column.missing.all():
-        if agreed.words is not None and "-" in agreed.words:
-            remedy = "declare '-' present in this column if it is an outcome, or write n/a where it is none"
-            raise refused(
-                f"column {shown(column.name)}", "+ and -, as agreed", "no value: every cell reads as missing", remedy
-            )
         return
     digits = column.kind is Kind.BOOLEAN and column.words == ("0", "1") and agreed.kind is Kind.NUMBER
     if column.kind is not agreed.kind and not digits:

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from hefl_core.tables.cells.booleans import pair_of
+from hefl_core.tables.cells.cell import MINUS
 from hefl_core.tables.classes import MAX_CLASSES
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.columns import MAX_TEXT, MOST_CATEGORIES
@@ -131,14 +132,23 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             remedy = "leave the cut out, or the schema"
             raise refused(f"label {shown(self.label)}", f"the agreed cut ({agreed_at})", f"{own.label_above:g}", remedy)
         agreed = {column.name: column for column in self.columns}
-        others = tuple(column for column in own.columns if column.name not in agreed)
+        label = _with_signs(own.of(self.label), self.classes)
+        labels = () if label == DeclaredColumn(self.label) else (label,)
+        others = tuple(column for column in own.columns if column.name not in (*agreed, self.label))
         columns = tuple(
-            replace(own.of(name), kind=column.kind, keep=True, drop=False)
+            replace(
+                _with_signs(own.of(name), column.words or column.categories), kind=column.kind, keep=True, drop=False
+            )
             if column.learnt
             else DeclaredColumn(name, drop=True)
             for name, column in agreed.items()
         )
-        return replace(own, columns=(*columns, *others), label_kind="classes", label_above=self.above)
+        return replace(own, columns=(*columns, *labels, *others), label_kind="classes", label_above=self.above)
+
+
+def _with_signs(column: DeclaredColumn, values: tuple[str, ...]) -> DeclaredColumn:
+    """Where - is an agreed value, it is no missing cell in any table: alone in a file it could be either."""
+    return replace(column, present=(*column.present, *MINUS)) if "-" in values else column
 
 
 def propose(table: Table, *, mark_missing: bool = False) -> TableSchema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,9 @@ from hefl_core.tables.decision import listed, shown
 MISSING: Final = frozenset(
     ("", "na", "n/a", "?", "-", ".", "null", "none", "nan", "#n/a", "<na>", "–", "—")  # compared in lower case
 )
-_MINUS: Final = ("-", "−", "–")
+MINUS: Final = ("-", "−", "–", "—")
+"""A negative result, in a column written in signs; else a missing value."""
+_PLUS: Final = re.compile(r"\(?\+{1,5}\)?|[1-5]\+|\+/-|±|\(±\)")
 CODES: Final = frozenset(sign + digits for sign in ("", "-") for digits in ("99", "999", "9999", "99999"))
 """Numbers that some programs write for a missing value: read so only when declared."""
 
@@ -56,7 +59,7 @@ class Cells:
         Shapes: a column of the m rows with a value, and bool (n,) that is True where none is.
         """
         codes = tuple(declared)
-        signs = _MINUS if in_signs(self.texts) else ()  # in such a column a minus is a value
+        signs = MINUS if in_signs(self.texts) else ()  # in such a column a minus is a value
         gone = np.array(
             [text not in signs and text not in present and says_missing(text, codes) for text in self.texts], np.bool_
         )
@@ -79,13 +82,17 @@ def says_missing(text: str, declared: tuple[str, ...] = ()) -> bool:
 
 
 def in_signs(texts: tuple[str, ...]) -> bool:
-    """Whether a column is written in + and -."""
-    return "+" in texts and any(text in _MINUS for text in texts)
+    """Whether a column is written in signs: - beside +, ++, (+) or 1+.
+
+    >>> in_signs(("-", "++")), in_signs(("-", "+1.5"))
+    (True, False)
+    """
+    return any(map(_PLUS.fullmatch, texts)) and any(text in MINUS for text in texts)
 
 
 def plain_sign(text: str) -> str:
     """The plain minus for each of the dashes that people write; any other text as it is."""
-    return "-" if text in _MINUS else text
+    return "-" if text in MINUS else text
 
 
 def _same_number(text: str, code: str) -> bool:

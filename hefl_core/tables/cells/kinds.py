@@ -59,9 +59,10 @@ def read_kind(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> C
 
 def read_names(cells: Cells, kind: Kind) -> Column:
     """Read each different text as a category, or as a code."""
-    names = tuple(sorted(cells.texts))
+    written = [plain_sign(text) for text in cells.texts]
+    names = tuple(sorted(set(written)))
     place = {name: at for at, name in enumerate(names)}
-    codes = np.array([place[text] for text in cells.texts], np.int64)[cells.codes]
+    codes = np.array([place[text] for text in written], np.int64)[cells.codes]
     why = decided(
         "{column}: {kind} with one column each ({names}); to change this, declare its kind",
         column=cells.name,

@@ -12,7 +12,9 @@ from hefl_core.tables.encoding import encode
 from hefl_core.tables.round_zero.dictionary import Dictionary
 from hefl_core.tables.round_zero.limbs import Limbs
 from hefl_core.tables.round_zero.rounds import ROUNDS, AgreementRounds
+from hefl_core.tables.schema import propose
 from hefl_core.tables.statistics import class_counts
+from hefl_core.tables.table import read_table
 from tests.tables.hospitals import A, B, C, alike, hospital, pooled, reader
 
 
@@ -216,14 +218,46 @@ def test_two_classes_that_begin_with_another_number_are_asked_about(kinds, fine)
 
 def test_a_table_that_does_not_fit_is_named_by_its_own_number():
     """Before, nobody knew which of the files was meant; what is wrong with the total names no client."""
-    signs, gaps = (
-        "\n".join(["age,x,ill", *(f"{at % 9},{word(at)},{at % 2}" for at in range(30))]).encode()
-        for word in (lambda at: "+-"[at % 2], lambda at: "-")
-    )
-    with pytest.raises(DataError, match=r"^table of client 2: column 'x': expected \+ and -, as agreed"):
-        agreed([signs, gaps, signs])
+    odd = B.replace(b"30,0.125", b"30,0.1.25")
+    with pytest.raises(DataError, match=r"^table of client 2: line 2, column 'dose'"):
+        agreed([A, odd, C])
     with pytest.raises(DataError, match="^columns: expected each at all 3 clients"):
         agreed([A, B.replace(b"dose", b"Dosis"), C])
+
+
+@pytest.mark.parametrize("grades", [("-", "+"), ("-", "+", "++"), ("-", "++"), ("–", "(+)", "1+"), ("-", "±")])
+def test_a_negative_stays_a_negative_at_every_hospital(grades):
+    """Before, a - without a bare + in the file was missing and took the most frequent value: ++."""
+    usual = max(grades, key=len)
+    contents = [
+        "\n".join(["age,x,ill", *(f"{at % 9},{word(at)},{at % 2}" for at in range(30))]).encode()
+        for word in (lambda at: grades[at % len(grades)], lambda at: "-" if at % 5 else "−", lambda at: usual)
+    ]
+    contents[2] += b"\n1," + grades[0].encode() + b",1"
+    rounds, mean = agreed(contents)
+    schema = rounds.agreed(mean).schema
+    assert "-" in (schema.columns[1].words or schema.columns[1].categories)
+    features = encode(reader(contents[1])(schema), schema).features[:, 1:]
+    own = encode(reader(contents[0])(schema), schema).features[0, 1:]
+    assert (features == own).all(), "30 negatives, as the first row of the first hospital"
+    with pytest.raises(DataError, match="column 'x': expected - as a value, as agreed, found - read as missing"):
+        encode(read_table(contents[1]), schema)
+    gaps = "\n".join(["age,x,ill", *(f"{at % 9},,{at % 2}" for at in range(30))]).encode()
+    assert encode(reader(gaps)(schema), schema).features.shape == (30, features.shape[1] + 1), "empty is no negative"
+
+
+def test_a_minus_among_numbers_is_missing():
+    cells = ["age,x,ill", *(f"{at % 9},{('-', '+1.5', '2.5')[at % 3]},{at % 2}" for at in range(30))]
+    assert read_table("\n".join(cells).encode()).columns[1].missing.sum() == 10
+
+
+def test_a_label_in_signs_is_read_as_agreed():
+    signs = ["age,x,ill", *(f"{at % 9},{at % 7},{('-', '++')[at % 2]}" for at in range(30))]
+    table = read_table("\n".join(signs).encode())
+    assert table.classes == ("++", "-")
+    schema = propose(table)
+    negative = ["age,x,ill", *(f"{at % 9},{at % 7},{'-–'[at % 2]}" for at in range(30))]
+    assert read_table("\n".join(negative).encode(), declared=schema.declared()).classes == ("-",)
 
 
 def test_spellings_of_one_class_are_refused_across_hospitals():
