@@ -22,8 +22,10 @@ from hefl_core.errors import DataError
 from hefl_core.ids import digest
 from hefl_core.learning.base import Dataset, Scaling
 from hefl_core.learning.given import MAX_CLASSES, Given, check_classes, check_size, dataset_of
+from hefl_core.tables.cells.cell import NO_OUTCOME, missing_among
+from hefl_core.tables.cells.codes import codes_in_columns, far_codes
 from hefl_core.tables.classes import cut_classes, plain
-from hefl_core.tables.decision import listed, refused, shown, unseen
+from hefl_core.tables.decision import Decision, listed, refused, shown, unseen
 from hefl_core.tables.doors import ARRAYS
 from hefl_core.tables.reading import content_at
 
@@ -55,13 +57,14 @@ class Arrays:
     """A user's arrays, checked. ``digest``: of their numbers, labels and classes, whatever file and type they came in.
 
     ``shape``: of one row as it was given, such as (28, 28). ``pixels``: whether all features are whole numbers 0..255 of type
-    uint8.
+    uint8. ``warnings``: features that are a usual code for a missing value, such as -999.
     """
 
     given: Given
     shape: tuple[int, ...]
     pixels: bool
     digest: str
+    warnings: tuple[Decision, ...] = ()
 
 
 def put_arrays(source: bytes | str | Path, label: str | None = None, above: Cut = msgspec.UNSET) -> Dataset:
@@ -72,7 +75,11 @@ def put_arrays(source: bytes | str | Path, label: str | None = None, above: Cut 
 
     Raises: DataError as :func:`read_arrays`.
     """
-    found = read_arrays(source, label, above)
+    return as_dataset(read_arrays(source, label, above))
+
+
+def as_dataset(found: Arrays) -> Dataset:
+    """The data set of arrays that were read."""
     square = len(found.shape) in (2, 3) and found.shape[0] == found.shape[1] and found.shape[2:] in ((), (1,))
     features = found.given.rows.shape[1]
     scaling = Scaling(np.zeros(features), np.full(features, 255.0)) if found.pixels else None
@@ -88,7 +95,7 @@ def read_arrays(source: bytes | str | Path, label: str | None = None, above: Cut
 
     Raises: DataError naming array, row and column, what was expected, what was found and what to do: no NumPy file, objects
         or other types, numbers that are missing, infinite or beyond 1e30, shapes that do not go together, labels that are
-        measured values and not cut, too few rows, or one class.
+        measured values and not cut, labels that mean a missing one, too few rows, or one class.
     """
     content = source if isinstance(source, bytes) else content_at(source, MAX_BYTES)
     if len(content) > MAX_BYTES:
@@ -226,7 +233,8 @@ def _checked(features: _Array, labels: _Array, classes: tuple[str, ...], held_ou
         np.ascontiguousarray(codes, "<i8").tobytes(),
     )
     given = Given(rows, codes, named, columns, held_out)
-    return Arrays(given, shape, features.dtype == np.uint8, content.hex())
+    pixels = features.dtype == np.uint8
+    return Arrays(given, shape, pixels, content.hex(), () if pixels else codes_in_columns(rows))
 
 
 def _check_labels_shape(name: str, labels: _Array) -> None:
@@ -272,6 +280,7 @@ def _coded(labels: _Array, classes: tuple[str, ...]) -> tuple[npt.NDArray[np.int
     if labels.dtype.kind == "f":
         labels = _whole(labels)
     values, codes = np.unique(labels, return_inverse=True)
+    _refuse_codes(labels, values)
     if not classes:
         return codes.astype(np.int64), tuple(str(int(value)) for value in values)
     if int(values[0]) < 0 or int(values[-1]) >= len(classes):
@@ -286,11 +295,21 @@ def _cut(labels: _Array, classes: tuple[str, ...], above: float) -> tuple[npt.ND
         found = "class names" if classes else "text"
         raise refused("labels", f"measured values, to be cut at {above:g}", found, "do not cut them")
     values = _finite(labels)
+    _refuse_codes(values, np.unique(values))
     codes = (values > above).astype(np.int64)
     if codes.min() == codes.max():
         found = f"{plain(values.min())} to {plain(values.max())}"
         raise refused("labels", f"values on both sides of {plain(above)}", found, "cut them elsewhere")
     return codes, cut_classes(above)
+
+
+def _refuse_codes(labels: _Array, different: _Array) -> None:
+    """Reject -999 and its like among labels, as in a table. Shapes: labels (n,), different (classes,)."""
+    code = next((different[at] for at in far_codes(different.astype(np.float64))), None)
+    if code is not None:
+        place = f"labels, row {int(np.flatnonzero(labels == code)[0])} (from 0)"
+        found = f"{code:g}, a usual code for a missing one"
+        raise refused(place, "an outcome", found, "leave such rows out, or save the labels as text if it is a class")
 
 
 def _finite(labels: _Array) -> npt.NDArray[np.float64]:
@@ -315,6 +334,11 @@ def _whole(labels: _Array) -> npt.NDArray[np.int64]:
 
 def _text_labels(labels: _Array) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     texts, codes = np.unique(_decoded(labels), return_inverse=True)
+    gone = missing_among(tuple(map(str, texts)), NO_OUTCOME)
+    if gone.any():
+        row = int(np.flatnonzero(gone[codes])[0])
+        found = f"{shown(str(texts[codes[row]]))}, which means missing"
+        raise refused(f"labels, row {row} (from 0)", "an outcome", found, "leave out the rows without label")
     return codes.astype(np.int64), _class_names("labels", texts[: MAX_CLASSES + 1])
 
 

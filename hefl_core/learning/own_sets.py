@@ -58,13 +58,14 @@ class GivenSource:
     def read(self) -> OwnSet:
         """Read, check, split and scale. Raises: DataError naming what was found and what to do."""
         if self.form == "arrays":
-            from hefl_core.learning.arrays import put_arrays
+            from hefl_core.learning import arrays
 
-            return OwnSet(self, put_arrays(self.content, self.label, self.above))
+            found = arrays.read_arrays(self.content, self.label, self.above)
+            return OwnSet(self, arrays.as_dataset(found), found.warnings)
         from hefl_core.learning.pictures import as_dataset, read_pictures
 
-        found = read_pictures(self.content, self.side)
-        return OwnSet(self, as_dataset(found), found.warnings)
+        pictured = read_pictures(self.content, self.side)
+        return OwnSet(self, as_dataset(pictured), pictured.warnings)
 
     def to_bytes(self) -> bytes:
         """For another process of this run. Leaks: the data; it travels sealed."""

@@ -115,8 +115,8 @@ def _learnt_from_or_not(column: Column, cells: Cells, declared: DeclaredColumn) 
             value=shown(cells.texts[0]),
         )
         return column.but(why, left_out=LeftOut.CONSTANT)
-    if declared.kind is None and (why := _identifies(column, cells)):
-        return column.but(why, left_out=LeftOut.IDENTIFIER)
+    if declared.kind is None and (named := _identifies(column, cells)):
+        return column.but(named, left_out=LeftOut.IDENTIFIER)
     if texts > (MAX_CATEGORIES if declared.kind is None else MOST_CATEGORIES):
         why = decided(
             "{column}: {count} different texts, too many for a column each, so it is left out; "

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hefl_core.tables.cells.booleans import YES_NO, pair_of
-from hefl_core.tables.cells.cell import Cells, is_code, plain_sign
-from hefl_core.tables.cells.kinds import stands_out
+from hefl_core.tables.cells.cell import NO_OUTCOME, Cells, plain_sign
+from hefl_core.tables.cells.codes import far_codes, stands_out
 from hefl_core.tables.cells.numbers import INFINITE, read_numbers
 from hefl_core.tables.classes import (
     MAX_CLASSES,
@@ -88,7 +88,7 @@ def labelled(cells: Cells, declared: Declared) -> npt.NDArray[np.bool_]:
     Raises: DataError naming the lines without one, unless they may be left out; and when no row has one.
     """
     about = declared.of(cells.name)
-    _, mask, written = cells.without_missing((*declared.missing, *about.missing), about.present)
+    _, mask, written = cells.without_missing((*declared.missing, *about.missing, *NO_OUTCOME), about.present)
     if mask.all():
         raise refused(f"label {shown(cells.name)}", "outcomes", f"none ({written})", "name another label column")
     if mask.any() and not declared.drop_unlabelled:
@@ -210,11 +210,11 @@ def _refuse_infinity(cells: Cells) -> None:
 
 
 def _refuse_missing_code(cells: Cells, values: npt.NDArray[np.float64], declared: Declared) -> None:
-    for at, text in enumerate(cells.texts):
-        rest = np.delete(values, at)
-        if text in declared.of(cells.name).present or not is_code(text):
-            continue
-        if stands_out(float(values[at]), rest.min(initial=np.inf), rest.max(initial=-np.inf)):
+    different = np.unique(values)
+    for code in different[list(far_codes(different))]:
+        at = int(np.flatnonzero(values == code)[0])
+        text = cells.texts[at]
+        if text not in declared.of(cells.name).present:
             raise refused(
                 f"line {cells.first_line(at)}, label {shown(cells.name)}",
                 "an outcome",

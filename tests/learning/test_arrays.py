@@ -181,6 +181,10 @@ BAD = {
     "a name twice": (npz(X=FEATURES, y=LABELS, classes=np.array(["a", "b", "a"])), "different names"),
     "a name with an escape": (npz(X=FEATURES, y=LABELS, classes=np.array(["a", "b", "\x1b[2J"])), "visible characters"),
     "an empty label": (npz(X=FEATURES, y=np.array(["", "a"])[LABELS % 2]), "leave out the rows without label"),
+    "a label -999": (npz(X=FEATURES, y=np.where(LABELS == 1, -999, LABELS)), r"labels, row 1 .*found -999, a usual code"),
+    "a label -9.0": (npz(X=FEATURES, y=np.where(LABELS == 1, -9.0, LABELS)), r"labels, row 1 .*found -9, a usual code"),
+    "a label #NV": (npz(X=FEATURES, y=np.array(["#NV", "1", "2"])[LABELS]), r"labels, row 0 .*found '#NV', which means missing"),
+    "a last column 99": (npy(np.column_stack([FEATURES, np.where(LABELS == 2, 99, LABELS)])), r"labels, row 2 .*found 99,"),
     "text labels and names": (npz(X=FEATURES, y=LABELS.astype(str), classes=np.array(["a", "b", "c"])), "found text"),
 }  # fmt: skip
 
@@ -198,6 +202,22 @@ def test_what_cannot_be_learned_from_is_named(case):
     content, match = BAD[case]
     with pytest.raises(DataError, match=match):
         put_arrays(archive(X="1,2", y="3") if content is None else content)
+
+
+def test_codes_among_features_are_warned_of_and_signs_are_classes():
+    features = np.abs(FEATURES) % 5
+    features[3, 2] = -999
+    (warning,) = read_arrays(npz(X=features, y=LABELS)).warnings
+    assert str(warning).startswith("features: -999 stands far from all others in column 2 (from 0)")
+    assert not read_arrays(npz(X=FEATURES, y=LABELS)).warnings, "99 among -100 to 100 is a number"
+    assert not read_arrays(npz(X=(features * (features > 0)).astype(np.uint8) + 95, y=LABELS)).warnings, "pixels"
+    assert read_arrays(npz(X=FEATURES, y=np.array(["-", "+"])[LABELS % 2])).given.classes == ("+", "-")
+
+
+def test_a_cut_takes_no_code_for_a_value():
+    labels = np.where(LABELS == 1, -999.0, 120 + np.arange(60))
+    with pytest.raises(DataError, match="found -999, a usual code"):
+        put_arrays(npz(X=FEATURES, y=labels), above=140.0)
 
 
 def test_pickled_objects_would_run_without_the_rule():

@@ -195,6 +195,7 @@ def test_durations(case):
 
 
 MISSING = ["", "NA", "N/A", "?", "-", ".", "NULL", "None", "nan", "NaN", "#N/A", "n/a"]
+MISSING += ["#NV", "#DIV/0!", "#REF!", "#BEZUG!", "#WERT!", "#NUM!", "#NAME?", "\\N", "NaT", "k.A.", "n.a.", ".a", ".Z"]
 
 
 @pytest.mark.parametrize("word", MISSING)
@@ -205,7 +206,7 @@ def test_missing_cells_are_marked_and_said(word):
     assert x(["Ulm", word, "Bonn", "Ulm"]).codes.tolist() == [1, -1, 0, 1]
 
 
-@pytest.mark.parametrize("code", ["-999", "9999", "-99"])
+@pytest.mark.parametrize("code", ["-999", "9999", "-99", "-9"])
 def test_codes_for_missing_are_warned_of_and_taken_on_request_only(code):
     table = one_column(["1.5", code, "2.5", "1.7"])
     assert column(table, "x").numbers[1] == float(code)
@@ -214,6 +215,15 @@ def test_codes_for_missing_are_warned_of_and_taken_on_request_only(code):
         found = x(["1.5", code, "2.5", "1.7"], declared=how)
         assert found.missing.tolist() == [False, True, False, False]
     assert not one_column(["900", "999", "950", "1100"]).warnings, "999 among its like is a number"
+
+
+def test_not_done_and_not_detected_are_asked_about():
+    cells = ["1.5", "n.d.", "2.5", "n.d.", "n.d.", "1.7"]
+    with pytest.raises(DataError, match="line 3, column 'x': expected a number, or a missing cell of one meaning"):
+        x(cells)
+    assert x(cells, declared=Declared(missing=("n.d.",))).missing.sum() == 3
+    assert x(cells, declared=declared(kind=Kind.CATEGORY)).categories == ("1.5", "1.7", "2.5", "n.d.")
+    assert x(["ja", "n.d.", "nein", "ja"]).categories == ("ja", "n.d.", "nein"), "among words it is a word"
 
 
 def test_odd_cells_among_numbers_are_refused():

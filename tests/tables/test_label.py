@@ -61,7 +61,25 @@ def test_classes(case):
     assert found.classes == classes and found.label.codes.tolist() == codes
 
 
-@pytest.mark.parametrize("word", ["NA", "NaN", "NULL", "None", "?", ".", "", "-"])
+SPREADSHEETS = [
+    "#NV",
+    "#DIV/0!",
+    "#N/A",
+    "#REF!",
+    "#BEZUG!",
+    "#VALUE!",
+    "#WERT!",
+    "#NAME?",
+    "#NUM!",
+    "#ZAHL!",
+    "#NULL!",
+]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["NA", "NaN", "NULL", "None", "?", ".", "", "-", *SPREADSHEETS, "\\N", "NaT", "k.A.", "n.d.", ".a", ".z"],
+)
 def test_missing_outcomes_are_named_and_left_out_on_request_only(word):
     cells = ["1", "0", word, "1", word, "0"]
     with pytest.raises(
@@ -91,6 +109,15 @@ def test_a_code_for_missing_is_no_class():
     assert found.classes == ("0", "1") and len(found) == 4
     declared = Declared(columns=(DeclaredColumn("outcome", Kind.CATEGORY),))
     assert labelled(cells, declared=declared).classes == ("-999", "0", "1")
+
+
+@pytest.mark.parametrize("codes", [["-9"], ["-999"], ["-9", "-999"], ["99"]])
+def test_codes_for_missing_are_asked_about_beside_1_and_2(codes):
+    """PLINK writes 1 and 2, and -9 for no phenotype; two codes hid each other."""
+    with pytest.raises(DataError, match=f"expected an outcome, found {codes[0]}|found {codes[-1]}, a usual code"):
+        labelled(["1", "2", *codes, "1", "2"])
+    declared = Declared(missing=tuple(codes), drop_unlabelled=True)
+    assert labelled(["1", "2", *codes, "1", "2"], declared=declared).classes == ("1", "2")
 
 
 @pytest.mark.parametrize("word", ["inf", "-Infinity"])

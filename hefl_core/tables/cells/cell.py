@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from string import ascii_lowercase
 from typing import Final
 
 import numpy as np
@@ -13,14 +14,20 @@ import numpy.typing as npt
 
 from hefl_core.tables.decision import listed, shown
 
-MISSING: Final = frozenset(
-    ("", "na", "n/a", "?", "-", ".", "null", "none", "nan", "#n/a", "<na>", "–", "—")  # compared in lower case
+_ERRORS: Final = (
+    "#n/a #nv #n/v #div/0! #ref! #bezug! #value! #wert! #valeur! #name? #nom? #num! #zahl! #nombre! #null! #nul!"
 )
+"""Spreadsheets write these for a formula without a value, in the user's language."""
+_WORDS: Final = "na n/a ? - . null none nan nat <na> – — \\n k.a. n.a."
+MISSING: Final = frozenset(
+    ("", "k. a.", "n. a.", *_WORDS.split(), *_ERRORS.split(), *(f".{letter}" for letter in ascii_lowercase))
+)
+"""Compared in lower case; .a to .z are Stata's."""
+NO_OUTCOME: Final = ("n.d.", "N.D.", "n. d.", "nd.")
+"""Missing in a label: not done, or no data. Among features it may be "not detected", a value."""
 MINUS: Final = ("-", "−", "–", "—")
 """A negative result, in a column written in signs; else a missing value."""
 _PLUS: Final = re.compile(r"\(?\+{1,5}\)?|[1-5]\+|\+/-|±|\(±\)")
-CODES: Final = frozenset(sign + digits for sign in ("", "-") for digits in ("99", "999", "9999", "99999"))
-"""Numbers that some programs write for a missing value: read so only when declared."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +65,7 @@ class Cells:
 
         Shapes: a column of the m rows with a value, and bool (n,) that is True where none is.
         """
-        codes = tuple(declared)
-        signs = MINUS if in_signs(self.texts) else ()  # in such a column a minus is a value
-        gone = np.array(
-            [text not in signs and text not in present and says_missing(text, codes) for text in self.texts], np.bool_
-        )
+        gone = missing_among(self.texts, tuple(declared), present)
         if not gone.any():
             return self, np.zeros(len(self.codes), np.bool_), ""
         mask = gone[self.codes]
@@ -70,6 +73,16 @@ class Cells:
         texts = tuple(text for text, missing in zip(self.texts, gone, strict=True) if not missing)
         written = listed(shown(text) if text else "empty" for text, out in zip(self.texts, gone, strict=True) if out)
         return Cells(self.name, texts, place[self.codes[~mask]], self.lines[~mask]), mask, written
+
+
+def missing_among(
+    texts: tuple[str, ...], declared: tuple[str, ...] = (), present: tuple[str, ...] = ()
+) -> npt.NDArray[np.bool_]:
+    """Which of a column's texts mean a missing value. Shapes: (texts,)."""
+    signs = MINUS if in_signs(texts) else ()  # in such a column a minus is a value
+    return np.array(
+        [text not in signs and text not in present and says_missing(text, declared) for text in texts], np.bool_
+    )
 
 
 def says_missing(text: str, declared: tuple[str, ...] = ()) -> bool:
@@ -98,17 +111,5 @@ def plain_sign(text: str) -> str:
 def _same_number(text: str, code: str) -> bool:
     try:
         return len(text) < 30 and "_" not in text and float(text) == float(code)
-    except ValueError:
-        return False
-
-
-def is_code(text: str) -> bool:
-    """Whether a cell is a usual code for a missing value, however it is written.
-
-    >>> is_code("-999"), is_code("-999.0"), is_code("9")
-    (True, True, False)
-    """
-    try:
-        return float(text) in {float(code) for code in CODES}
     except ValueError:
         return False

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from hefl_core.tables.cells.cell import Cells
+from hefl_core.tables.cells.cell import NO_OUTCOME, Cells
+from hefl_core.tables.cells.written import written
 from hefl_core.tables.decision import refused, shown
 
 _POWER: Final = re.compile(r"[+-]?\d[\d.,]*[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
@@ -25,7 +26,7 @@ class Doubt:
 
 def refuse_doubtful(cells: Cells) -> None:
     """Reject a column whose form has two meanings. Raises: DataError with the line and how to declare what is meant."""
-    doubt = _power(cells) or _ratio(cells) or _letter(cells)
+    doubt = _power(cells) or _ratio(cells) or _letter(cells) or _not_done(cells)
     if doubt is not None:
         place = f"line {cells.first_line(doubt.at)}, column {shown(cells.name)}"
         raise refused(place, doubt.expected, shown(cells.texts[doubt.at]), doubt.remedy)
@@ -60,3 +61,12 @@ def _letter(cells: Cells) -> Doubt | None:
         return None
     remedy = "put a space before a unit, or declare the column a unit or a category"
     return Doubt(0, "a form of one meaning: its letter may be a unit or a digit of a code", remedy)
+
+
+def _not_done(cells: Cells) -> Doubt | None:
+    """n.d. among numbers is "not done", which is missing, or "not detected", which is a low value."""
+    at = next((at for at, text in enumerate(cells.texts) if text in NO_OUTCOME), None)
+    if at is None or not any(map(written, cells.texts)):
+        return None
+    remedy = "if it was not done, declare it missing; if not detected, write a number, or declare the column a category"
+    return Doubt(at, "a number, or a missing cell of one meaning", remedy)

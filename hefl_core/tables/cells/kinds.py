@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from hefl_core.tables.cells.booleans import DIGITS, ONE_TWO, YES_NO, read_booleans
-from hefl_core.tables.cells.cell import CODES, Cells, is_code, plain_sign
+from hefl_core.tables.cells.cell import Cells, plain_sign
+from hefl_core.tables.cells.codes import far_codes, stands_out
 from hefl_core.tables.cells.dates import DAY_ZERO, ZONED, is_sentinel, read_dates, read_durations
 from hefl_core.tables.cells.doubtful import refuse_doubtful
 from hefl_core.tables.cells.numbers import NumberColumn, read_numbers
@@ -159,22 +160,11 @@ def _codes(cells: Cells, rounds: bool) -> Column | None:
 
 def _standing_out(cells: Cells, column: Column) -> tuple[Decision, ...]:
     """Warnings for -999 and its like where they lie far from all other values."""
-    warnings = []
-    for at, text in enumerate(cells.texts):
-        if not is_code(text):
-            continue
-        rest = column.numbers[cells.codes != at]
-        rest = rest[~np.isin(rest, [float(code) for code in CODES])]
-        if stands_out(float(text), rest.min(initial=np.inf), rest.max(initial=-np.inf)):
-            warnings.append(
-                decided(
-                    "{column}: {count} cells are {code}, far from all others; if that means missing, declare the code",
-                    column=cells.name,
-                    count=int(cells.counts[at]),
-                    code=text,
-                )
-            )
-    return tuple(warnings)
+    values, counts = np.unique(column.numbers, return_counts=True)
+    said = "{column}: {count} cells are {code}, far from all others; if that means missing, declare the code"
+    return tuple(
+        decided(said, column=cells.name, count=int(counts[at]), code=f"{values[at]:g}") for at in far_codes(values)
+    )
 
 
 def _far_dates(cells: Cells, column: Column) -> tuple[Decision, ...]:
@@ -189,11 +179,3 @@ def _far_dates(cells: Cells, column: Column) -> tuple[Decision, ...]:
             said = "{column}: {count} cells are {code}, far from all others; if that means missing, declare the code"
             warnings.append(decided(said, column=cells.name, count=int(cells.counts[at]), code=shown(text)))
     return tuple(warnings)
-
-
-def stands_out(value: float, lowest: float, highest: float) -> bool:
-    """Whether a value lies further from the others than they lie from each other, or alone below zero."""
-    if lowest > highest:
-        return False
-    distance = max(lowest - value, value - highest)
-    return distance > 0 and (distance > highest - lowest or value < 0 <= lowest)
