@@ -59,7 +59,7 @@ class Declared:
     """Declarations about a table.
 
     ``header``: 'first' (the first line has the names, whatever it looks like), 'none' (columns are named column 1 to n).
-    ``summary``: what a last line is that looks like a total. ``decimal`` and ``missing`` hold for every column.
+    ``summary``: what lines are that look like totals. ``decimal`` and ``missing`` hold for every column.
     ``drop_unlabelled``: leave out the rows without an outcome. ``label_kind``: 'classes' where many numbers are classes.
     ``label_above``: cut a measured label in two, up to this number and above it; unset, so that other tables keep their names.
 

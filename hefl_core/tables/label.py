@@ -154,6 +154,7 @@ def _cut(cells: Cells, how: str, declared: Declared, above: float) -> Label:
         raise refused(f"label {shown(cells.name)}", expected, shown(cells.texts[0]), remedy)
     values = found.values(found.mark(declared.of(cells.name).decimal or declared.decimal, lambda: None))
     _refuse_missing_code(cells, values, declared)
+    _refuse_total(cells, values, declared, measured=True)
     classes = cut_classes(above, found.unit)
     codes = (values > above).astype(np.int64)[cells.codes]
     said = (
@@ -185,11 +186,14 @@ def _refuse_measured(cells: Cells, values: npt.NDArray[np.float64] | None) -> No
         )
 
 
-def _refuse_total(cells: Cells, values: npt.NDArray[np.float64], declared: Declared) -> None:
-    """Reject a last line whose outcome stands there alone, as a part among whole numbers or far from all. A mean is no class."""
+def _refuse_total(cells: Cells, values: npt.NDArray[np.float64], declared: Declared, *, measured: bool = False) -> None:
+    """Reject a last line whose outcome stands there alone, as a part among whole numbers or far from all. A mean is no class.
+
+    Measured outcomes stand alone in other lines too.
+    """
     last = int(cells.codes[-1])
     rest, others = np.delete(values, last), np.delete(cells.counts, last)
-    if declared.summary == "data" or cells.counts[last] > 1 or len(rest) < 2 or (others < 2).any():
+    if declared.summary == "data" or cells.counts[last] > 1 or len(rest) < 2 or (not measured and (others < 2).any()):
         return
     a_part = values[last] % 1 != 0 and not (rest % 1).any()
     if a_part or stands_out(float(values[last]), rest.min(), rest.max()):

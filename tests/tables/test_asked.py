@@ -242,6 +242,53 @@ def test_a_word_that_stands_above_too_is_data():
     assert table(lambda at: ("mean", "kind")[at % 2], "6,mean,1\n").learnt[1].categories == ("kind", "mean")
 
 
+def wards(word, text=False, last=True):
+    """Three wards of 20 patients, each with a line of sums below it."""
+    lines = []
+    for ward in range(3):
+        part = [(f"P{ward}", 40 + at * 7 % 30, 5 + at % 9, at % 2) for at in range(20)]
+        total = [sum(row[at] for row in part) for at in (1, 2, 3)]
+        lines += [*part, (word, *total)] if last or ward < 2 else part
+    outcome = (lambda one: ("no", "yes")[one % 2]) if text else str
+    return "\n".join(["age,days,who,ill", *(f"{b},{c},{a},{outcome(d)}" for a, b, c, d in lines)]).encode()
+
+
+@pytest.mark.parametrize("word", ["Summe", "Subtotal", "Total:", "Mittelwert", "Zwischensumme"])
+@pytest.mark.parametrize("how", [{}, {"text": True}, {"last": False}])
+def test_totals_between_the_rows_are_no_patients(word, how):
+    """Before, a word that stood above in its column was data: three sums were three patients, and 10 was a class."""
+    with pytest.raises(DataError, match=f"line [0-9]+: expected a row as the others, found a line of totals .*{word}"):
+        read_table(wards(word, **how))
+    kept = read_table(wards(word, **how), declared=Declared(summary="drop"))
+    assert len(kept) == 60 and len(kept.classes) == 2 and 22 not in kept.lines
+    declared = Declared(summary="data", label_kind="classes")
+    assert len(read_table(wards(word, **how), declared=declared)) > 60
+
+
+def test_a_total_in_the_first_line_of_data_is_no_patient():
+    lines = [f"P{at % 9},{at * 7 % 13},{at % 2}" for at in range(ROWS)]
+    with pytest.raises(DataError, match="line 2: .*a line of totals or remarks .'Gesamt'"):
+        read_table("\n".join(["who,age,ill", "Gesamt,3000,1", *lines]).encode())
+
+
+def test_a_common_word_and_a_first_name_are_data():
+    common = table(lambda at: ("total", "partial", "other")[at % 3 if at % 7 else 0], "6,partial,1\n")
+    assert common.learnt[1].categories == ("other", "partial", "total")
+    assert "Max" in table(lambda at: "Max" if at == 7 else ("Ada", "Ben")[at % 2]).learnt[1].categories
+
+
+def test_a_sum_below_a_measured_label_is_asked_about():
+    """Before, --label-above made the column's sum one more patient above the cut."""
+    lines = [f"{at % 9},{at % 7},{110 + at % 43}" for at in range(80)]
+    cut = Declared(label_above=130.0)
+    for last in ("312,240,10520", "4,3,131.5"):
+        text = "\n".join(["a,b,bp", *lines, last]).encode()
+        with pytest.raises(DataError, match="line 82, label 'bp': expected an outcome as in the lines above"):
+            read_table(text, declared=cut)
+        assert len(read_table(text, declared=Declared(label_above=130.0, summary="data"))) == 81
+    assert read_table("\n".join(["a,b,bp", *lines]).encode(), declared=cut).label.counts.sum() == 80
+
+
 ASKED = {
     "power": (lambda at: ("10²", "10³")[at % 2], "a raised digit", Kind.CATEGORY),
     "power of one digit": (lambda at: f"{at % 7}²", "a raised digit", Kind.CATEGORY),

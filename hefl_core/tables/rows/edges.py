@@ -10,14 +10,20 @@ from hefl_core.tables.decision import Decision, decided, listed, refused, shown
 from hefl_core.tables.declared import Declared
 from hefl_core.tables.rows.dialect import Row
 
+_SUMS: Final = (
+    r"(grand[ -]?|sub-?)?totals?( général| generale)?|(zwischen)?summen?|sum|(gesamt|insgesamt)(summe|ergebnis)?"
+    r"|average|avg|mean|mittelwert|durchschnitt|moyenne|somme|somma|suma|totale|media|promedio|ø"
+)
+_BETWEEN: Final = re.compile(_SUMS, re.IGNORECASE)
+"""A line between others is one of totals by these words only: Max is a patient, too."""
 _TOTALS: Final = re.compile(
-    r"((grand[ -]?|sub-?)?totals?( général| generale)?|(zwischen)?summen?|sum|(gesamt|insgesamt)(summe|ergebnis)?"
-    r"|average|avg|mean|mittel(wert)?|durchschnitt|moyenne|somme|somma|suma|totale|media|promedio|ø"
-    r"|median|minimum|maximum|min|max|std|sd|stdev|std[. ] ?(dev|abw)\.?|standard ?(deviation|abweichung)|écart[- ]type"
-    r"|count|anzahl)( ?[±(].{0,20})?"
+    rf"({_SUMS}|mittel|median|minimum|maximum|min|max|std|sd|stdev|std[. ] ?(dev|abw)\.?|standard ?(deviation|abweichung)"
+    r"|écart[- ]type|count|anzahl)( ?[±(].{0,20})?"
     r"|end of file|eof|ende|n ?=.*|source: .*|quelle: .*|\(?\d+ (rows|records|lines|zeilen)\b.*",
     re.IGNORECASE,
 )
+_RARE: Final = 3
+"""A word in fewer than one of so many rows is no category of its column."""
 
 
 def without_titles(rows: list[Row]) -> tuple[list[Row], tuple[Decision, ...]]:
@@ -65,15 +71,23 @@ def _ends_empty(rows: list[Row]) -> bool:
 
 
 def without_total(rows: list[Row], declared: Declared) -> tuple[list[Row], tuple[Decision, ...]]:
-    """Drop last lines of totals or remarks as declared. Raises: DataError for an undeclared one."""
-    dropped: list[Decision] = []
-    while declared.summary != "data" and len(rows) > 1 and (word := _total_in(rows)) is not None:
-        line = rows[-1][0]
-        if declared.summary != "drop":
-            raise _undeclared(line, word)
-        dropped.append(decided("line {line} left out as a line of totals ({word})", line=line, word=shown(word)))
-        rows = rows[:-1]
-    return rows, tuple(dropped)
+    """Drop lines of totals or remarks as declared: the last ones, and those between. Raises: DataError for an undeclared one."""
+    if declared.summary == "data":
+        return rows, ()
+    found: dict[int, str] = {}
+    last = len(rows)
+    while last > 1 and (word := _total_in(rows[:last])) is not None:
+        last -= 1
+        found[last] = word
+    found |= _subtotals(rows[:last])
+    if found and declared.summary != "drop":
+        at = max(found)
+        raise _undeclared(rows[at][0], found[at])
+    dropped = (
+        decided("line {line} left out as a line of totals ({word})", line=rows[at][0], word=shown(found[at]))
+        for at in sorted(found, reverse=True)
+    )
+    return [row for at, row in enumerate(rows) if at not in found], tuple(dropped)
 
 
 def _total_in(rows: list[Row]) -> str | None:
@@ -84,10 +98,21 @@ def _total_in(rows: list[Row]) -> str | None:
     return None
 
 
+def _subtotals(rows: list[Row]) -> dict[int, str]:
+    """The places and words of totals between the rows, such as one for each ward, in any cell."""
+    found: dict[int, str] = {}
+    for column in zip(*(cells for _, cells in rows), strict=True):
+        words = {cell for cell in set(column) if _BETWEEN.fullmatch(cell.rstrip(":"))}
+        places = [at for at, cell in enumerate(column) if cell in words] if words else []
+        if len(places) * _RARE < len(rows):
+            found |= {at: column[at] for at in places}
+    return found
+
+
 def _undeclared(line: int, word: str) -> Exception:
     return refused(
         f"line {line}",
         "a row as the others",
         f"a line of totals or remarks ({shown(word)})",
-        "delete it, or declare the last line a summary to drop, or data",
+        "delete it, or declare such lines a summary to drop, or data",
     )
