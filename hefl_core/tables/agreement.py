@@ -9,7 +9,7 @@ import msgspec
 from hefl_core.tables.cells.booleans import DIGITS, ONE_TWO, PAIRS, YES_NO, pair_of
 from hefl_core.tables.classes import MAX_CLASSES, refuse_spellings, sorted_classes
 from hefl_core.tables.column import LeftOut
-from hefl_core.tables.columns import MOST_CATEGORIES
+from hefl_core.tables.columns import MOST_CATEGORIES, is_id
 from hefl_core.tables.decision import listed, refused, shown
 from hefl_core.tables.declared import Kind
 from hefl_core.tables.schema import ColumnSchema, TableSchema
@@ -91,7 +91,8 @@ def _left_out(columns: list[ColumnSchema]) -> LeftOut | None:
     for always in (LeftOut.DROPPED, LeftOut.TEXT):
         if always in reasons:
             return always
-    if any(column.left_out == LeftOut.IDENTIFIER and column.kind.has_categories for column in columns):
+    named = [column for column in columns if column.left_out == LeftOut.IDENTIFIER]
+    if any(column.kind.has_categories or is_id(column.name) for column in named):
         return LeftOut.IDENTIFIER  # one client's texts name its rows and must not reach the others
     reasons.discard(LeftOut.EMPTY)
     if not reasons:

@@ -25,7 +25,7 @@ _FEW: Final = 20
 _FEW_TEXTS: Final = 10
 """Up to so many different texts are categories, however few rows there are."""
 _ID_NAME: Final = re.compile(
-    r"(.*[\s_.-])?(id|ids|identifier|uuid|guid|key|index|idx|nr|no|number|nummer|row|record|mrn|ssn|iban|account|konto"
+    r"(.*[\s_.-])?(id|ids|identifier|uuid|guid|key|idx|nr|no|number|nummer|row|record|mrn|ssn|iban|account|konto"
     r"|patient|case|fall|unnamed: ?\d+)|[A-Za-z]*[a-z](Id|ID|Nr)|.*(nummer|number|patientid)|"
     + UNNAMED
     + r"|name|surname"
@@ -130,7 +130,7 @@ def _learnt_from_or_not(column: Column, cells: Cells, declared: DeclaredColumn) 
 
 
 def _identifies(column: Column, cells: Cells) -> Decision | None:
-    """Why a column names its rows: numbers or texts without a repeat, mostly different texts, or texts under a patient's name."""
+    """Why a column names its rows: no repeat, mostly different texts, or a patient's heading."""
     name, rows, different = column.name, len(cells.codes), len(cells.texts)
     if _numbers_its_row(column, cells) or (column.categories and different == rows > _FEW_TEXTS):
         return decided(
@@ -144,7 +144,7 @@ def _identifies(column: Column, cells: Cells) -> Decision | None:
             count=different,
             rows=rows,
         )
-    if column.categories and _is_id(name):
+    if is_id(name) and (column.categories or (different > 2 and _counts(column))):  # 1 and 2 under "case" are a group
         return decided("{column}: named like patients or accounts, so it is left out" + _KEPT, column=name)
     return None
 
@@ -152,16 +152,24 @@ def _identifies(column: Column, cells: Cells) -> Decision | None:
 def _numbers_its_row(column: Column, cells: Cells) -> bool:
     """Whole numbers without a repeat: in many rows, or one after the other, or with an identifier's name."""
     rows = len(cells.codes)
-    if len(cells.texts) != rows or column.kind is not Kind.NUMBER:
+    if len(cells.texts) != rows or not _counts(column):
         return False
-    if not np.all((column.numbers >= 0) & (column.numbers % 1 == 0)):
-        return False
-    if rows >= _FEW or _is_id(column.name):
+    if rows >= _FEW or is_id(column.name):
         return True
     return rows > 4 and bool(column.numbers.max() - column.numbers.min() == rows - 1)
 
 
-def _is_id(name: str) -> bool:
+def _counts(column: Column) -> bool:
+    """Whether all cells are whole numbers from 0."""
+    return column.kind is Kind.NUMBER and bool(np.all((column.numbers >= 0) & (column.numbers % 1 == 0)))
+
+
+def is_id(name: str) -> bool:
+    """Whether a column is named like a number or a name of patients or accounts.
+
+    >>> is_id("PatNr"), is_id("account"), is_id("body mass index")
+    (True, True, False)
+    """
     return _ID_NAME.fullmatch(name.lower()) is not None or _ID_NAME.fullmatch(name) is not None
 
 

@@ -303,6 +303,31 @@ def test_identifiers_are_left_out_with_a_word_and_kept_on_request():
     assert x([str(at - 9) for at in range(30)]).left_out is None
 
 
+VISITS = {
+    "several visits": lambda at: 10001 + at // 3,
+    "one blank": lambda at: "" if at == 7 else 10001 + at * 3,
+    "one repeat": lambda at: 10001 + (at - 1 if at == 5 else at),
+    "account": lambda at: f"1.2{3 + at % 5}457E+15",
+}
+
+
+@pytest.mark.parametrize("kind", VISITS)
+def test_a_patient_number_is_left_out_by_its_name_whatever_repeats(kind):
+    """Before, one second visit or one blank made the patient's number a measurement."""
+    header = "Kontonummer" if kind == "account" else "PatientID"
+    found = read(table(f"{header},dose,outcome", lambda at: f"{VISITS[kind](at)},{at % 7},{at % 2}"))
+    assert found.columns[0].left_out is LeftOut.IDENTIFIER
+    keep = Declared(columns=(DeclaredColumn(header, keep=True),))
+    found = read(table(f"{header},dose,outcome", lambda at: f"{VISITS[kind](at)},{at % 7},{at % 2}"), declared=keep)
+    assert found.columns[0].left_out is None
+
+
+def test_what_only_sounds_like_a_number_is_learnt():
+    for header, cell in (("case", lambda at: 1 + at % 2), ("body mass index", lambda at: 20 + at % 9)):
+        found = read(table(f"{header},dose,outcome", lambda at, cell=cell: f"{cell(at)},{at % 7},{at % 2}"))
+        assert found.columns[0].left_out is None, header
+
+
 def test_an_index_column_without_a_name():
     for first in ("", "Unnamed: 0"):
         found = read(table(f"{first},dose,outcome", lambda at: f"{at},{at % 7},{at % 2}"))

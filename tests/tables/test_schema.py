@@ -369,3 +369,12 @@ def test_a_name_says_that_texts_are_patients_however_often_they_repeat():
 def test_free_text_is_never_proposed():
     letters = table("letter,a,y", lambda at: f"{'x' * 300}{at % 3},{at % 7},{at % 2}")
     assert b"xxx" not in propose(read(letters)).to_json()
+
+
+@pytest.mark.parametrize("third", [lambda at: 9000, lambda at: 9000 + at % 2, lambda at: 9000 + at // 2, lambda at: ""])
+def test_a_patient_number_is_left_out_at_all_hospitals(third):
+    tables = [
+        read(table("PatNr,a,y", lambda at, cell=cell: f"{cell(at)},{at % 7},{at % 2}"))
+        for cell in (lambda at: 1000 + at, lambda at: 5000 + at, third)
+    ]
+    assert agree([propose(one) for one in tables]).columns[0].left_out is LeftOut.IDENTIFIER
