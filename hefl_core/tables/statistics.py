@@ -6,6 +6,7 @@ below the mean keeps its digits, and its entries are small.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import msgspec
@@ -93,6 +94,33 @@ def require_possible(schema: TableSchema, totals: npt.NDArray[np.float64]) -> No
             # Cauchy-Schwarz: (Σx)² ≤ n Σx², up to rounding of float64 sums.
             fine = squares >= 0 and total * total <= number * squares * (1 + 1e-9) + 1e-9 * abs(total)
             _require(fine, agreed.name, "a sum of squares that its sum allows", squares)
+            if agreed.kind is Kind.BOOLEAN and not agreed.centre:  # 0 and 1 are their own squares
+                _require(total == squares <= number, agreed.name, f"up to {number:g} times yes", total)
+
+
+def require_same(schema: TableSchema, before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> None:
+    """Reject totals of the second pass that are of other rows than those of the first. Shapes: (length,) each.
+
+    ``schema``: with the means that the first pass gave; deviations from a mean add up to 0, but for rounding.
+    Raises: DataError naming the column.
+    """
+    again = "as many {} as in the round before"
+    _require(before[0] == after[0], "rows", again.format("rows"), after[0])
+    _require(
+        np.array_equal(class_counts(schema, before), class_counts(schema, after)),
+        "classes",
+        again.format("of each class"),
+        class_counts(schema, after).max(),
+    )
+    for (agreed, first), (_, second) in zip(_parts(schema, before), _parts(schema, after), strict=True):
+        if agreed.kind.has_categories:
+            _require(np.array_equal(first, second), agreed.name, again.format("of each category"), second.max())
+            continue
+        number, total, squares = (float(one) for one in second)
+        _require(number == first[0], agreed.name, again.format("values"), number)
+        # The centre is the mean to half of its last digit, each deviation is rounded to one of its own or the centre's.
+        allowed = number * 4 * float(np.spacing(abs(agreed.centre))) + 1e-9 * math.sqrt(number * squares)
+        _require(abs(total) <= allowed, agreed.name, "deviations from the mean that add up to 0", total)
 
 
 def _require(fine: bool, name: str, expected: str, found: float) -> None:

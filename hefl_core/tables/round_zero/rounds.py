@@ -23,7 +23,7 @@ from hefl_core.tables.round_zero.dictionary import Dictionary
 from hefl_core.tables.round_zero.limbs import Digits, Limbs
 from hefl_core.tables.round_zero.proposals import having, texts, united
 from hefl_core.tables.schema import TableSchema, propose
-from hefl_core.tables.statistics import centred, length, require_possible, scaling_from, sums, with_rows
+from hefl_core.tables.statistics import centred, length, require_possible, require_same, scaling_from, sums, with_rows
 from hefl_core.tables.table import Table
 
 ROUNDS: Final = 3
@@ -151,10 +151,7 @@ class AgreementRounds:
         middle = self.middled(mean)
         totals = self._sums(mean, SPREADS, middle)
         require_possible(middle, totals)
-        if totals[0] != self._sums(mean, MEANS, middle)[0]:
-            raise refused(
-                "round zero", "as many rows as in the round before", f"{totals[0]:g}", "run the agreement again"
-            )
+        require_same(middle, self._sums(mean, MEANS, middle), totals)
         schema, totals = with_rows(scaling_from(middle, totals), totals)
         clients, classes = self.present(mean, NAMES), having(self._counted(mean))
         refuse_shifted(schema.label, {name: classes[name] for name in schema.classes if name in classes}, clients)

@@ -176,6 +176,73 @@ def test_totals_that_no_tables_have_are_refused(change, said):
         replayed([A, B, C], change)
 
 
+PLAIN = [
+    "\n".join(
+        ["age,smoker,ward,ill"]
+        + [f"{30 + (at * 7 + n) % 20},{('no', 'yes')[at % 2]},{'AAB'[at % 3]},{at % 2}" for at in range(n)]
+    ).encode()
+    for n in (40, 36, 38)
+]
+"""Their sums: 0 rows, 1-3 age, 4-6 smoker, 7-8 ward, 9-10 classes."""
+
+
+def all_of(*changes):
+    def change(now, vector, rounds):
+        for one in changes:
+            vector = one(now, vector, rounds)
+        return vector
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (all_of(shifted(2, 5, 1000), shifted(2, 6, 1e7)), "smoker: expected up to 114 times yes, found 1057"),
+        (shifted(2, 6, 1e9), "smoker: expected up to 114 times yes"),
+        (all_of(shifted(2, 5, 0.5), shifted(2, 6, 0.25)), "smoker: expected up to 114 times yes"),
+        (all_of(shifted(3, 2, 1e4), shifted(3, 3, 1e8)), "age: expected deviations from the mean that add up to 0"),
+        (shifted(3, 2, 0.01), "age: expected deviations from the mean that add up to 0"),
+        (
+            all_of(shifted(3, 7, -30), shifted(3, 8, 30)),
+            "ward: expected as many of each category as in the round before",
+        ),
+        (
+            all_of(shifted(3, 9, -30), shifted(3, 10, 30)),
+            "classes: expected as many of each class as in the round before",
+        ),
+        (
+            all_of(shifted(3, 9, 57), shifted(3, 10, -57)),
+            "classes: expected as many of each class as in the round before",
+        ),
+        (shifted(3, 1, -60), "age: expected as many values as in the round before, found 54"),
+        (all_of(shifted(3, 0, 5), shifted(3, 9, 5)), "rows: expected as many rows as in the round before, found 119"),
+        (shifted(2, 7, 1), "ward: expected counts of at most 114 rows"),
+    ],
+)
+def test_rounds_that_contradict_each_other_are_refused(change, said):
+    assert replayed(PLAIN, lambda number, vector, rounds: vector).totals[0] == 114  # the control
+    with pytest.raises(DataError, match=f"round zero, {said}"):
+        replayed(PLAIN, change)
+
+
+def test_a_lie_within_what_is_possible_stays_unseen():
+    """docs/data.md says so: 10 years more for each of 40 patients, in both rounds that depend on it."""
+    lie = replayed(PLAIN, all_of(shifted(2, 2, 400), shifted(2, 3, 50_000), shifted(3, 2, 400), shifted(3, 3, 10_000)))
+    honest = replayed(PLAIN, lambda number, vector, rounds: vector)
+    assert lie.schema.columns[0].centre - honest.schema.columns[0].centre == pytest.approx(400 / 114)
+
+
+@pytest.mark.parametrize("base, step", [(0, 0.1), (1e15, 1.0), (1e9, 1e-6), (-1e12, 0.001), (1e-12, 1e-15)])
+def test_honest_deviations_add_up_to_0_at_any_scale(base, step):
+    contents = [
+        "\n".join(["x,y,ill", *(f"{base + step * (at * 7 % 23)!r},{at % 5},{at % 2}" for at in range(n))]).encode()
+        for n in (400, 36, 38)
+    ]
+    rounds, mean = agreed(contents)
+    assert rounds.agreed(mean).totals[0] == 474
+
+
 def test_a_client_that_takes_out_anothers_category_is_noticed_by_it():
     def erase(number, vector, rounds):
         if number == 1:
