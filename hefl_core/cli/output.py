@@ -16,7 +16,7 @@ from hefl_core.learning.own_sets import OwnSet
 from hefl_core.runtime.events import EventBus, Progress
 from hefl_core.runtime.result import ClaimVerdict, RoundResult, RunResult
 from hefl_core.shown import visible
-from hefl_core.tables.decision import Decision
+from hefl_core.tables.decision import Decision, listed
 from hefl_core.tables.table import Table as OwnTable
 
 _WIDEST, _NAME = 12, 24
@@ -163,6 +163,9 @@ def say_table(table: OwnTable, warnings: Iterable[Decision]) -> None:
     """Print what a user's own table was read as: its rows, its label, the columns that are left out, the warnings."""
     said = [*(column.decisions[-1] for column in table.columns if column.left_out), *warnings]
     lines = [f"{table.name}: {len(table):,} rows, {len(table.learnt)} of {len(table.columns)} columns are learnt from"]
+    gaps = [(column.name, len(table) - int(column.missing.sum())) for column in table.learnt if column.missing.any()]
+    if gaps:
+        lines.append("filled: " + listed(f"{name} in {count:,} of {len(table):,} rows" for name, count in gaps))
     for line in (*lines, str(table.label.decision), *map(str, said)):
         STDERR.print(f"[yellow]TABLE[/] {escape(visible(line))}", highlight=False)
 

@@ -11,6 +11,7 @@ import numpy as np
 from hefl_core.tables.cells.booleans import DIGITS
 from hefl_core.tables.cells.cell import MINUS, Cells
 from hefl_core.tables.cells.kinds import Surroundings, read_kind
+from hefl_core.tables.cells.ticks import refuse_ticks
 from hefl_core.tables.column import Column, LeftOut
 from hefl_core.tables.decision import Decision, decided, refused, shown, unseen
 from hefl_core.tables.declared import DeclaredColumn, Kind
@@ -48,6 +49,8 @@ def decide(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Colu
     if not present.texts:
         why = decided("{column}: every cell is missing, so it is left out", column=cells.name)
         return replace(_nothing(cells).but(why, left_out=LeftOut.EMPTY), dashes=dashes)
+    if not declared.keep:
+        refuse_ticks(cells, present, mask, (*around.missing, *declared.missing))
     column = read_kind(present, declared, around)
     _require_used(column, declared)
     if written:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from hefl_core.tables.cells.booleans import pair_of
-from hefl_core.tables.cells.cell import MINUS
+from hefl_core.tables.cells.cell import EMPTY, MINUS
 from hefl_core.tables.classes import MAX_CLASSES
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.columns import MAX_TEXT, MOST_CATEGORIES
@@ -147,8 +147,9 @@ class TableSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _with_signs(column: DeclaredColumn, values: tuple[str, ...]) -> DeclaredColumn:
-    """Where - is an agreed value, it is no missing cell in any table: alone in a file it could be either."""
-    return replace(column, present=(*column.present, *MINUS)) if "-" in values else column
+    """Where - or an empty cell is an agreed value, it is no missing cell in any table: alone in a file it could be either."""
+    also = (*(MINUS if "-" in values else ()), *((EMPTY,) if EMPTY in values else ()))
+    return replace(column, present=(*column.present, *also)) if also else column
 
 
 def propose(table: Table, *, mark_missing: bool = False) -> TableSchema:

@@ -53,6 +53,19 @@ def test_the_screen_says_label_gaps_and_what_is_left_out(tmp_path):
     assert "TABLE patient: different in each row" in said and "2 of 3 columns are learnt from" in said
 
 
+def test_the_screen_says_how_many_cells_are_filled(tmp_path):
+    path, schema = tmp_path / "ward.csv", tmp_path / "schema.json"
+    lines = [f"{at % 7},{'x' if at % 4 == 0 else ''},{'' if at == 3 else at % 5},{at % 2}" for at in range(60)]
+    path.write_text("\n".join(["age,diab,dose,outcome", *lines]))
+    assert "'x' in 15 of 60 rows and 45 empty" in str(run("--dataset", f"csv:{path}").exception)
+    done = run("--dataset", f"csv:{path}", "--declare", "present=diab=")
+    assert done.exception is None and "TABLE filled: dose in 59 of 60 rows" in " ".join(done.stderr.split())
+    checked = CliRunner().invoke(app, ["table", "check", str(path), "--present", "diab=", "--schema", str(schema)])
+    assert checked.exit_code == 0, checked.output
+    done = run("--dataset", f"csv:{path}", "--declare", "present=diab=", "--schema", schema)
+    assert done.exception is None, "the schema reads back"
+
+
 def test_a_schema_and_marked_gaps(tmp_path):
     path, schema, out = tmp_path / "ward.csv", tmp_path / "schema.json", tmp_path / "o.json"
     path.write_bytes(CITIES)

@@ -10,7 +10,7 @@ from hefl_core.tables.agreement import agree
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.declared import Declared, DeclaredColumn, Kind
 from hefl_core.tables.round_zero.proposals import texts, united
-from hefl_core.tables.schema import propose
+from hefl_core.tables.schema import TableSchema, propose
 from hefl_core.tables.source import TableSource
 from hefl_core.tables.statistics import fit, sums
 from hefl_core.tables.table import read_table
@@ -124,6 +124,59 @@ def test_a_hospital_with_women_and_gaps_only_takes_part(gap):
     tables = [hospital(x=lambda at: gap if at % 5 == 3 else "f"), hospital(x=lambda at: "fm"[at % 2])]
     agreed = both_ways(tables)
     assert agreed.columns[1].kind is Kind.CATEGORY and agreed.columns[1].categories == ("f", "m")
+
+
+# -- a tick or nothing -------------------------------------------------------------------------------------------------
+
+
+def ticked(word, every=4, declared=None):
+    return hospital(x=lambda at: word if at % every == 0 else "", declared=declared)
+
+
+def about_x(**how):
+    return Declared(columns=(DeclaredColumn("x", **how),))
+
+
+@pytest.mark.parametrize("word", ["X", "1", "ja", "yes", "✓", "+", "Diabetes"])
+def test_a_tick_or_nothing_is_asked_about(word):
+    """Before, an empty cell took the most frequent value: every patient had a tick."""
+    with pytest.raises(DataError, match="column 'x': expected two values, or a meaning of the empty cells") as told:
+        ticked(word)
+    assert f"in {-(-ROWS // 4)} of {ROWS} rows and {ROWS - -(-ROWS // 4)} empty; declare (empty) present" in str(
+        told.value
+    )
+    for cell in ("", "(empty)"):
+        found = ticked(word, declared=about_x(present=(cell,))).columns[1]
+        assert found.kind is Kind.BOOLEAN and found.numbers.sum() == -(-ROWS // 4) and not found.missing.any()
+    for cell in ("", "(empty)"):
+        found = ticked(word, declared=about_x(missing=(cell,))).columns[1]
+        assert found.missing.sum() == ROWS - -(-ROWS // 4) and found.left_out is LeftOut.CONSTANT
+    named = ticked(word, declared=about_x(present=("",), kind=Kind.CATEGORY))
+    assert set(named.columns[1].categories) == {"(empty)", word}
+    schema = TableSchema.from_json(propose(named).to_json())
+    lines = "\n".join(["age,x,ill", *(f"{at % 11},,{at % 2}" for at in range(ROWS))]).encode()
+    assert (read_table(lines, declared=schema.declared()).columns[1].codes >= 0).all(), (
+        "an agreed empty cell is a value"
+    )
+
+
+def test_few_gaps_beside_one_value_are_gaps():
+    assert hospital(x=lambda at: "X" if at > 2 else "").columns[1].left_out is LeftOut.CONSTANT
+    with pytest.raises(DataError, match="a meaning of the empty cells"):
+        hospital(x=lambda at: "X" if at > 3 else "")
+    assert hospital(x=lambda at: "no" if at > 20 else "").columns[1].left_out is LeftOut.CONSTANT
+
+
+def test_ticks_agree_with_yes_and_no_and_1_with_0():
+    declared = about_x(present=("(empty)",))
+    for word, others in (("X", ("no", "yes")), ("ja", ("non", "oui")), ("1", ("0", "1"))):
+        tables = [
+            ticked(word, declared=declared),
+            hospital(x=lambda at, others=others: others[at % 2], declared=declared),
+        ]
+        agreed = both_ways(tables)
+        assert agreed.columns[1].kind is Kind.BOOLEAN and agreed.columns[1].learnt
+        assert sums(tables[0], agreed)[5] == -(-ROWS // 4)
 
 
 # -- a column that is a duplicate at every hospital, of different columns --------------------------------------------------

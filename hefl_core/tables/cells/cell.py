@@ -23,6 +23,8 @@ MISSING: Final = frozenset(
     ("", "k. a.", "n. a.", *_WORDS.split(), *_ERRORS.split(), *(f".{letter}" for letter in ascii_lowercase))
 )
 """Compared in lower case; .a to .z are Stata's."""
+EMPTY: Final = "(empty)"
+"""How an empty cell is declared, and its name where it is a category."""
 NO_OUTCOME: Final = ("n.d.", "N.D.", "n. d.", "nd.")
 """Missing in a label: not done, or no data. Among features it may be "not detected", a value."""
 MINUS: Final = ("-", "−", "–", "—")
@@ -81,7 +83,14 @@ def missing_among(
     """Which of a column's texts mean a missing value. Shapes: (texts,)."""
     signs = MINUS if in_signs(texts) else ()  # in such a column a minus is a value
     return np.array(
-        [text not in signs and text not in present and says_missing(text, declared) for text in texts], np.bool_
+        [
+            text not in signs
+            and (text or EMPTY) not in present
+            and text not in present
+            and says_missing(text, declared)
+            for text in texts
+        ],
+        np.bool_,
     )
 
 

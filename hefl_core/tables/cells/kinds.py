@@ -9,11 +9,12 @@ from typing import Final
 import numpy as np
 
 from hefl_core.tables.cells.booleans import DIGITS, ONE_TWO, YES_NO, read_booleans
-from hefl_core.tables.cells.cell import Cells, plain_sign
+from hefl_core.tables.cells.cell import EMPTY, Cells, plain_sign
 from hefl_core.tables.cells.codes import far_codes, stands_out
 from hefl_core.tables.cells.dates import DAY_ZERO, ZONED, is_sentinel, read_dates, read_durations
 from hefl_core.tables.cells.doubtful import refuse_doubtful
 from hefl_core.tables.cells.numbers import NumberColumn, read_numbers
+from hefl_core.tables.cells.ticks import tick_of
 from hefl_core.tables.cells.written import is_plain
 from hefl_core.tables.column import Column, LeftOut
 from hefl_core.tables.decision import Decision, decided, listed, refused, shown
@@ -46,6 +47,8 @@ def read_kind(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> C
         return read_names(cells, kind)
     if kind is None:
         refuse_doubtful(cells)
+    if kind in (None, Kind.BOOLEAN) and (words := tick_of(cells, declared)):
+        return _ticks(cells, words)
     readers = (_booleans, _numbers) if all(map(is_plain, cells.texts)) else (_booleans, _dates, _durations, _numbers)
     for reader in readers:
         column = reader(cells, declared, around)
@@ -60,7 +63,7 @@ def read_kind(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> C
 
 def read_names(cells: Cells, kind: Kind) -> Column:
     """Read each different text as a category, or as a code."""
-    written = [plain_sign(text) for text in cells.texts]
+    written = [plain_sign(text) or EMPTY for text in cells.texts]
     names = tuple(sorted(set(written)))
     place = {name: at for at, name in enumerate(names)}
     codes = np.array([place[text] for text in written], np.int64)[cells.codes]
@@ -71,6 +74,15 @@ def read_names(cells: Cells, kind: Kind) -> Column:
         names=listed(map(shown, names)),
     )
     return Column.of_categories(cells.name, kind, codes, names, why)
+
+
+def _ticks(cells: Cells, words: tuple[str, str]) -> Column:
+    why = decided(
+        "{column}: a tick is 1 and an empty cell is 0, as declared; to change this, declare it a category",
+        column=cells.name,
+    )
+    values = np.array([float(bool(text)) for text in cells.texts])
+    return replace(Column.of_numbers(cells.name, Kind.BOOLEAN, values[cells.codes], why), words=words)
 
 
 def _booleans(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Column | None:
