@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from hefl_core.tables.cells.booleans import DIGITS, ONE_TWO, PAIRS, YES_NO, pair_of
-from hefl_core.tables.classes import MAX_CLASSES, refuse_spellings, sorted_classes
+from hefl_core.tables.cells.codes import without_unknown
+from hefl_core.tables.classes import MAX_CLASSES, plain, refuse_spellings, sorted_classes
 from hefl_core.tables.column import LeftOut
 from hefl_core.tables.columns import MOST_CATEGORIES, is_id
 from hefl_core.tables.decision import listed, refused, shown
@@ -152,16 +153,20 @@ def _classes(proposals: Sequence[TableSchema]) -> tuple[tuple[str, ...], bool]:
 def refuse_shifted(label: str, having: Mapping[str, int], clients: int) -> None:
     """Reject 0 and 1 at some clients beside 1 and 2 at the others: two classes that were counted from another number.
 
-    ``having``: number of clients with each class, of those that somebody has a row of.
+    ``having``: number of clients with each class, of those that somebody has a row of; 9 and its like may be an unknown.
     Raises: DataError. Three classes of which each client lacks the first or the last look the same, so they must be words.
     """
-    if len(having) != 3 or not all(name.isdecimal() for name in having):
+    if not all(name.removeprefix("-").isdecimal() for name in having):
         return
-    low, middle, high = sorted(having, key=int)
-    if int(high) - int(low) == 2 and having[low] + having[high] <= clients and having[middle] > 0:
-        found = f"{low} at {having[low]}, {high} at {having[high]}, and {middle} at both kinds"
-        remedy = "write two classes alike in all tables; if there are three, write them as words"
-        raise refused(f"label {shown(label)}", "the same two numbers at all clients", found, remedy)
+    every = frozenset(map(float, having))
+    for numbers in (every, without_unknown(every)):
+        if len(numbers) != 3:
+            continue
+        low, middle, high = (plain(number) for number in sorted(numbers))
+        if int(high) - int(low) == 2 and having[low] + having[high] <= clients and having[middle] > 0:
+            found = f"{low} at {having[low]}, {high} at {having[high]}, and {middle} at both kinds"
+            remedy = "write two classes alike in all tables; if there are three, write them as words"
+            raise refused(f"label {shown(label)}", "the same two numbers at all clients", found, remedy)
 
 
 def _refuse_two_ways(label: str, classes: set[str]) -> None:

@@ -29,9 +29,9 @@ _SHARED: Final = (None, LeftOut.CONSTANT, LeftOut.DUPLICATE)
 class ColumnSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One agreed column. ``centre`` and ``spread`` scale it: (x - centre) / spread; a missing number is its centre.
 
-    ``words``: what stands for 0 and 1 in the table that proposed it; for numbers 1 and 2 if it has no others. ``fill``: the
-    category of a missing cell. ``marked``: a further column says where the value was missing. ``left_out``: why it is not
-    learnt from; None if it is.
+    ``words``: what stands for 0 and 1 in the table that proposed it; for numbers 0 and 1, or 1 and 2, if it has no others but
+    9 and its like. ``fill``: the category of a missing cell. ``marked``: a further column says where the value was missing.
+    ``left_out``: why it is not learnt from; None if it is.
     ``only``: in a proposal, the one cell of a column of yes or no that has only one: another client may have it as a category.
     ``repeats``: in a proposal, the column of which it is a duplicate there; unset elsewhere: agreed schemas keep their bytes.
     ``remainder``: the part of the mean that its centre cannot hold, where the values are far larger than their spread.

@@ -220,10 +220,16 @@ NUMBERS = {
     "1": lambda at: 1,
     "2": lambda at: 2,
     "0123": lambda at: at % 4,
+    "129": lambda at: (1, 2, 9)[at % 3],
+    "01 99": lambda at: (0, 1, 99)[at % 3],
+    "1239": lambda at: (1, 2, 3, 9)[at % 4],
 }
 
 
-@pytest.mark.parametrize("kinds", [("01", "12"), ("12", "1", "01"), ("01", "12", "2")])
+@pytest.mark.parametrize(
+    "kinds",
+    [("01", "12"), ("12", "1", "01"), ("01", "12", "2"), ("12", "01", "129"), ("01", "129"), ("01 99", "12")],
+)
 def test_a_column_of_0_and_1_beside_1_and_2_is_asked_about(kinds):
     """Before, they were numbers: a 1 was a yes at one hospital and a no at the other."""
     refused_both_ways(
@@ -233,7 +239,18 @@ def test_a_column_of_0_and_1_beside_1_and_2_is_asked_about(kinds):
     assert both_ways([hospital(x=NUMBERS[kind], declared=count) for kind in kinds]).columns[1].kind is Kind.NUMBER
 
 
-@pytest.mark.parametrize("kinds", [("01", "1"), ("12", "1", "2"), ("01", "12", "0123"), ("12", "0123")])
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        ("01", "1"),
+        ("12", "1", "2"),
+        ("01", "12", "0123"),
+        ("12", "0123"),
+        ("12", "129"),
+        ("01", "01 99"),
+        ("01", "12", "1239"),
+    ],
+)
 def test_numbers_that_may_be_counts_agree(kinds):
     """The controls: one pair, or more than two numbers somewhere."""
     assert both_ways([hospital(x=NUMBERS[kind]) for kind in kinds]).columns[1].learnt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +12,15 @@ from hefl_core.tables.decision import Decision, decided, listed
 
 _CODES: Final = (-9.0, *(sign * number for sign in (1.0, -1.0) for number in (99.0, 999.0, 9999.0, 99999.0)))
 """-9 is PLINK's."""
+
+
+def without_unknown(values: Iterable[float]) -> frozenset[float]:
+    """The different values but for 9 and the codes: an unknown beside 0 and 1, or 1 and 2.
+
+    >>> sorted(without_unknown([1.0, 2.0, 9.0, -9.0]))
+    [1.0, 2.0]
+    """
+    return frozenset(values) - {9.0, *_CODES}
 
 
 def is_code(text: str) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hefl_core.tables.cells.booleans import DIGITS, ONE_TWO, YES_NO, read_booleans
 from hefl_core.tables.cells.cell import EMPTY, Cells, plain_sign
-from hefl_core.tables.cells.codes import far_codes, stands_out
+from hefl_core.tables.cells.codes import far_codes, stands_out, without_unknown
 from hefl_core.tables.cells.dates import DAY_ZERO, ZONED, is_sentinel, read_dates, read_durations
 from hefl_core.tables.cells.doubtful import refuse_doubtful
 from hefl_core.tables.cells.numbers import NumberColumn, read_numbers
@@ -140,8 +140,10 @@ def _numbers(cells: Cells, declared: DeclaredColumn, around: Surroundings) -> Co
     mark = found.mark(declared.decimal or around.decimal, around.elsewhere)
     codes = _codes(cells, found.rounds(mark)) if declared.kind is None else None
     column = codes or _amounts(found, mark, declared.decimal or around.decimal)
-    one_two = declared.kind is None and not codes and set(column.numbers.tolist()) == {1.0, 2.0}
-    return replace(column, words=ONE_TWO) if one_two else column
+    if declared.kind is not None or codes:
+        return column
+    pair = without_unknown(column.numbers.tolist())
+    return replace(column, words={frozenset((1.0, 2.0)): ONE_TWO, frozenset((0.0, 1.0)): DIGITS}.get(pair))
 
 
 def _amounts(found: NumberColumn, mark: Mark, declared: Mark | None) -> Column:

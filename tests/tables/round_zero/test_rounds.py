@@ -267,7 +267,14 @@ def test_a_hospital_with_one_class_adds_no_class_of_its_own(one, other):
 
 @pytest.mark.parametrize(
     "kinds, fine",
-    [(("01", "12", "01"), False), (("01", "12", "2"), False), (("012", "01", "12"), True), (("12", "1", "12"), True)],
+    [
+        (("01", "12", "01"), False),
+        (("01", "12", "2"), False),
+        (("01", "12", "129"), False),
+        (("12", "129", "12"), True),
+        (("012", "01", "12"), True),
+        (("12", "1", "12"), True),
+    ],
 )
 def test_two_classes_that_begin_with_another_number_are_asked_about(kinds, fine):
     """Before, 0 and 1 at one hospital beside 1 and 2 at another were three classes."""
