@@ -28,8 +28,8 @@ class Column:
     """A column as read.
 
     ``words``: what stands for 0 and 1, or the only two numbers but for an unknown. ``only``: the cell of a yes or no
-    that is the same in every row. ``repeats``: the earlier column of which it is a duplicate. ``dashes``: a minus was read as missing.
-    ``decisions``: what was decided, each with how to change it.
+    that is the same in every row. ``repeats``: the earlier column of which it is a duplicate. ``dashes``: a minus was read as
+    missing. ``decisions``: what was decided, each with how to change it.
 
     Shapes: missing bool (n,); numbers float64 (n,), NaN where missing, () for categories; codes int64 (n,) into
     ``categories``, -1 where missing, () for numbers.

@@ -153,6 +153,18 @@ def test_a_measured_label_is_recognised_and_cut_in_two_on_request():
             Declared(label_above=bad)
 
 
+@pytest.mark.parametrize(
+    "different, rows, measured", [(11, 21, True), (11, 22, False), (10, 19, False), (50, 101, False), (51, 500, True)]
+)
+def test_a_label_is_measured_where_most_numbers_differ(different, rows, measured):
+    cells = [str(at % different) for at in range(rows)]
+    if measured:
+        with pytest.raises(DataError, match=f"{different} different numbers in {rows} rows"):
+            labelled(cells)
+    else:
+        assert len(labelled(cells).classes) == different
+
+
 def test_a_cut_reads_numbers_as_columns_are_read():
     units = table(header="age;dose;sys", line=lambda at: f"{at % 7};1;{100 + at},5 mmHg")
     assert cut(120, units).classes == ("120 mmHg or less", "above 120 mmHg") and cut(120, units).counts.tolist() == [
