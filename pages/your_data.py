@@ -177,7 +177,7 @@ def _whole(mark: str) -> tuple[Declared, bool]:
                 key=f"own:decimal:{mark}",
             )
             summary = st.selectbox(
-                _("A last line that looks like totals"),
+                _("Lines that look like totals"),
                 ("ask", "data", "drop"),
                 format_func=lambda n: {"ask": _("is refused"), "data": _("is a row"), "drop": _("is left out")}[n],
                 key=f"own:summary:{mark}",

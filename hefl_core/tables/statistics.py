@@ -95,7 +95,7 @@ def require_possible(schema: TableSchema, totals: npt.NDArray[np.float64]) -> No
             fine = squares >= 0 and total * total <= number * squares * (1 + 1e-9) + 1e-9 * abs(total)
             _require(fine, agreed.name, "a sum of squares that its sum allows", squares)
             if agreed.kind is Kind.BOOLEAN and not agreed.centre:  # 0 and 1 are their own squares
-                _require(total == squares <= number, agreed.name, f"up to {number:g} times yes", total)
+                _require(total == squares == round(total), agreed.name, f"up to {number:g} times yes", total)
 
 
 def require_same(schema: TableSchema, before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> None:

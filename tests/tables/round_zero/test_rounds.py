@@ -201,6 +201,7 @@ def all_of(*changes):
         (all_of(shifted(2, 5, 1000), shifted(2, 6, 1e7)), "smoker: expected up to 114 times yes, found 1057"),
         (shifted(2, 6, 1e9), "smoker: expected up to 114 times yes"),
         (all_of(shifted(2, 5, 0.5), shifted(2, 6, 0.25)), "smoker: expected up to 114 times yes"),
+        (all_of(shifted(2, 5, 0.5), shifted(2, 6, 0.5)), "smoker: expected up to 114 times yes"),
         (all_of(shifted(3, 2, 1e4), shifted(3, 3, 1e8)), "age: expected deviations from the mean that add up to 0"),
         (shifted(3, 2, 0.01), "age: expected deviations from the mean that add up to 0"),
         (
