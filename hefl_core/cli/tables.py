@@ -56,7 +56,7 @@ def check(
     present: Annotated[Texts, typer.Option(help="COLUMN=CELL: a cell that is a value, such as None")] = None,
     header: Annotated[Header, typer.Option(help="where the columns' names are")] = "auto",
     separator: Annotated[str | None, typer.Option(help=", ".join(SEPARATOR_WORDS))] = None,
-    summary: Annotated[Summary, typer.Option(help="a last line that looks like totals")] = "ask",
+    summary: Annotated[Summary, typer.Option(help="lines that look like totals")] = "ask",
     drop_unlabelled: Annotated[bool, typer.Option(help="leave out the rows without an outcome")] = False,
     label_above: LabelAbove = None,
 ) -> None:

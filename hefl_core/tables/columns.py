@@ -111,6 +111,8 @@ def _learnt_from_or_not(column: Column, cells: Cells, declared: DeclaredColumn) 
             decided("{column}: free text, so it is left out; shorten it to learn from it", column=name),
             left_out=LeftOut.TEXT,
         )
+    if declared.kind is None and (named := _identifies(column, cells)):
+        return column.but(named, left_out=LeftOut.IDENTIFIER)
     if len(cells.texts) == 1 or (not texts and bool(np.all(column.numbers == column.numbers[0]))):
         why = decided(
             "{column}: every cell is {value}, which teaches nothing, so it is left out" + _KEPT,
@@ -118,8 +120,6 @@ def _learnt_from_or_not(column: Column, cells: Cells, declared: DeclaredColumn) 
             value=shown(cells.texts[0]),
         )
         return column.but(why, left_out=LeftOut.CONSTANT)
-    if declared.kind is None and (named := _identifies(column, cells)):
-        return column.but(named, left_out=LeftOut.IDENTIFIER)
     if texts > (MAX_CATEGORIES if declared.kind is None else MOST_CATEGORIES):
         why = decided(
             "{column}: {count} different texts, too many for a column each, so it is left out; "

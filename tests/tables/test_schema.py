@@ -362,6 +362,8 @@ def test_names_of_patients_are_never_proposed(kind, header):
 def test_a_name_says_that_texts_are_patients_however_often_they_repeat():
     visits = table("Patient,a,y", lambda at: f"Kunz {at % 4},{at % 7},{at % 2}")
     assert b"Kunz" not in propose(read(visits)).to_json()
+    lone = table("Patient,a,y", lambda at: f"Kunz,{at % 7},{at % 2}", rows=1)
+    assert b"Kunz" not in propose(read(lone)).to_json(), "a constant is proposed, but no patient's name"
     wards = read(table("ward,a,y", lambda at: f"ward {at % 8},{at % 7},{at % 2}"))
     assert len(wards.columns[0].categories) == 8 and wards.columns[0].left_out is None, "the control"
 
