@@ -36,7 +36,8 @@ MAX_REASON: Final = MAX_TEXT + 40
 @dataclass(frozen=True)
 class Whereabouts:
     """What a note may name: its party, the client whose message the step is about, one other client of so many, and, once
-    each, the round, attempt and epoch in which it is made. So nobody whose refusal is noted chooses a number on record.
+    each, the round, attempt and epoch in which it is made. A client whose refusal is noted chooses no other number on
+    record; which other client it names is a choice among so many.
     """
 
     party: str

@@ -180,13 +180,18 @@ def _one_time_rows(
 
 
 def compare(senders: Sequence[str], rows: Sequence[CiphertextRow], alpha: float = FAMILY_ALPHA) -> Uniformity:
-    """Every row as it is, and between each upload and the next one: of all, and of the same client; each by size and bits."""
+    """Every row of all uploads together and of each alone, and between each upload and the next one, of all and of the same
+    client; each by size and bits.
+    """
     tests: list[Trial] = []
     for row in rows:
+        there = [at for at, one in enumerate(row.uploads) if len(one)]
         tests += _trials(row.label, row.modulus, row.uploads)
+        if len(there) > 1:  # one client's bad masks would drown in the good ones of many
+            for at in there:
+                tests += _trials(f"{row.label}, {senders[at]}'s upload {at + 1}", row.modulus, [row.uploads[at]])
         if row.label == DIV_N:
             continue  # a quotient has a meaning modulo n only
-        there = [at for at, one in enumerate(row.uploads) if len(one)]
         for name, same in (("next", False), ("same client's next", True)):
             if pairs := _next(senders, there, same=same):
                 found = [row.between(a, b) for a, b in pairs]

@@ -60,6 +60,19 @@ def test_bits_that_are_not_free_are_seen(modulus):
         assert wrong and all(", bits " in one for one in wrong), (name, wrong)
 
 
+@pytest.mark.parametrize("clients", [4, 16])
+def test_one_clients_masks_do_not_drown_in_those_of_many(clients):
+    """One upload of many with all residues odd, or in the lower half: pooled, 1 of 16 would pass."""
+    rng, modulus = np.random.default_rng(12), (1 << 40) - 87
+    fair = [rng.integers(0, modulus, 8192, np.uint64) for _ in range(clients)]
+    senders = [f"client-{n + 1}" for n in range(clients)]
+    assert compare(senders, [CiphertextRow("c1", modulus, tuple(fair))], RARE).holds
+    for bad in (fair[2] | np.uint64(1), fair[2] // np.uint64(2)):
+        found = compare(senders, [CiphertextRow("c1", modulus, (*fair[:2], bad, *fair[3:]))], RARE)
+        wrong = {trial.name for trial in found.tests if trial.p_value < RARE / len(found.tests)}
+        assert any(one.startswith("c1, client-3's upload 3") for one in wrong), wrong
+
+
 def test_rests_of_a_small_modulus_are_weighed_as_often_as_they_occur():
     """Modulo 300 the rests 0 to 43 of 256 occur twice as often as the others."""
     uploads = (np.tile(np.arange(300, dtype=np.uint64), 400),)

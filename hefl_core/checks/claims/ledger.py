@@ -132,9 +132,9 @@ LEDGER: tuple[Claim[RunResult], ...] = (
     ),
     Claim(
         "ciphertexts-uniform",
-        "χ² tests of size and of bits do not tell the run's ciphertexts from uniform noise, alone or in the difference of an "
-        "upload and the next one (of every attempt; of more than 60 uploads of a key and 4 blocks, or 64 Paillier numbers, of an "
-        "upload so many, drawn afterwards), no mask is another's up to sign and turn, and no one-time key hides two bodies.",
+        "χ² tests of size and of bits do not tell the run's ciphertexts from uniform noise, each upload alone, all together, and "
+        "in the difference of an upload and the next one (of every attempt; of more than 60 uploads of a key and 4 blocks, or "
+        "64 Paillier numbers, of an upload so many, drawn afterwards), no mask is another's up to sign and turn, and no one-time key hides two bodies.",
         COORDINATOR,
         "executed",
         "Lyubashevsky, Peikert, Regev 2010; Paillier 1999 (what is uniform); hefl_core/probes/uniformity.py",
@@ -185,8 +185,8 @@ LEDGER: tuple[Claim[RunResult], ...] = (
     Claim(
         "noise-added",
         "Under differential privacy every contributor's update is clipped, weighs one and carries noise of the stated size and "
-        "shape, no other share's as far as these tests see (noise that somebody can compute is not recognised); ε is stated for "
-        "the sums and the model, if every contributor adds its noise.",
+        "shape, no other share's as far as these tests on so many numbers see (noise that somebody can compute is not recognised); "
+        "ε is stated for the sums and the model, if every contributor adds its noise.",
         "model user",
         "executed",
         "docs/dp.md; Kairouz, Liu, Steinke 2021 (distributed discrete Gaussian)",
