@@ -134,7 +134,8 @@ LEDGER: tuple[Claim[RunResult], ...] = (
         "ciphertexts-uniform",
         "χ² tests of size and of bits do not tell the run's ciphertexts from uniform noise, each upload alone, all together, and "
         "in the difference of an upload and the next one (of every attempt; of more than 60 uploads of a key and 4 blocks, or "
-        "64 Paillier numbers, of an upload so many, drawn afterwards), no mask is another's up to sign and turn, and no one-time key hides two bodies.",
+        "64 Paillier numbers, of an upload so many, drawn afterwards), no mask is another's up to sign and turn, and no one-time "
+        "key hides two bodies.",
         COORDINATOR,
         "executed",
         "Lyubashevsky, Peikert, Regev 2010; Paillier 1999 (what is uniform); hefl_core/probes/uniformity.py",
