@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hefl_core.checks import lying_clients
-from hefl_core.errors import IntegrityError
+from hefl_core.errors import HeflError, IntegrityError
 from hefl_core.federation import client as client_module
 from hefl_core.ids import client_name
 from hefl_core.runtime.client_home import home_of, model_of
@@ -179,6 +179,24 @@ def test_a_client_that_ignores_the_clip_is_refused_and_was_not_before(monkeypatc
     monkeypatch.setattr(client_module, "check_length", no_check)
     before = lying_clients.tell(lying_clients.PastTheClip, RUN)
     assert not before.refused_by and before.applied == 2
+
+
+def test_a_mean_that_is_no_number_is_refused():
+    with pytest.raises(HeflError):
+        check_length(np.full(3, np.nan), 1.0, CLIP, Allowance(0.0, 0.0))
+
+
+def test_a_mean_a_fifth_longer_than_the_clip_is_refused_by_all(monkeypatch):
+    """Every client sends 1.2 times the clip, in one direction: nothing is left over for rounding to explain."""
+    monkeypatch.setattr(
+        client_module.Client, "_train", lambda self, plan, round_: pointing(1.2 * CLIP, d=len(self.theta))
+    )
+    run = Run(RUN)
+    with pytest.raises(HeflError):
+        for _ in run.steps():
+            pass
+    refusals = [one for one in run.transcript.left_out if "mean: expected a norm" in one.reason]
+    assert {one.party for one in refusals} == {client_name(n + 1) for n in range(RUN.clients)} and not run.rounds
 
 
 def test_a_count_modulo_t_is_refused_and_multiplied_the_mean_before(monkeypatch):
