@@ -82,6 +82,23 @@ def test_an_honest_record_passes_and_so_does_one_put_together_again(runs, name):
     assert verify(Transcript.from_bytes(again.to_bytes()), record.pin, record.heads).sums is None
 
 
+def test_without_bodies_receipts_of_a_round_still_say_the_same(runs):
+    record = Record(runs["alone"])
+    at = record.at(m.RECEIPT, "client-4", 2)
+    record.entries[at] = record.signed(at, "client-4", another_state(record))
+    forged = record.closed_by("client-1", "client-2", "client-3")
+    with pytest.raises(IntegrityError, match=f"line {at + 1}: receipt of client-4"):
+        verify(Transcript.from_bytes(forged.to_bytes()), record.pin)
+
+
+def test_a_head_of_the_same_number_and_another_message_is_seen(runs):
+    record = Record(runs["alone"])
+    number, _ = record.heads.heads["client-1"]
+    heads = replace(record.heads, heads={**record.heads.heads, "client-1": (number, ZERO)})
+    with pytest.raises(IntegrityError, match="heads: client-1"):
+        verify(runs["alone"].transcript, record.pin, heads)
+
+
 # -- (a) whoever holds the files -----------------------------------------------------------------------------------
 
 
@@ -283,6 +300,13 @@ def again(record):
     return record.closed_honestly(), at + 3
 
 
+def first_to_apply(record):
+    """client-1, the first to say so, says that it applied the sum to another state."""
+    at = record.at(m.RECEIPT, "client-1", 2)
+    record.entries[at] = record.signed(at, "client-1", another_state(record))
+    return record.closed_by("client-2", "client-3", "client-4"), at + 1
+
+
 def under_anothers_name(record):
     """client-2 signs client-3's receipt."""
     at = record.at(m.RECEIPT, "client-3", 2)
@@ -331,6 +355,8 @@ BY_A_CLIENT = {
         "share of client-2: expected it from the kms",
     ),
     "it commits twice": ("alone", besides(m.COMMITMENT), "commitment of client-2: a second one"),
+    "it is the first to apply, to another state": ("alone", first_to_apply, "receipt of client-1"),
+    "it is the first to apply, together": ("together", first_to_apply, "receipt of client-1"),
     "it applies twice": ("alone", besides(m.RECEIPT), "receipt of client-2: a second one"),
     "it says what the protocol does not have": (
         "alone",
