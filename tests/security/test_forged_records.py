@@ -99,6 +99,21 @@ def test_a_head_of_the_same_number_and_another_message_is_seen(runs):
         verify(runs["alone"].transcript, record.pin, heads)
 
 
+def test_a_second_attempt_with_other_members_than_the_sum_before_is_seen(runs):
+    """The coordinator lists three of the four clients whose sum the first attempt had; its key signs the shorter list."""
+    record = Record(runs["retried"])
+    at = max(n for n, e in enumerate(record.entries) if getattr(e, "step", "") == m.COMMITMENTS)
+    whole = record.body(at, m.CommitmentList)
+    fewer = m.CommitmentList(whole.listed[:-1], whole.commitments[:-1])
+    record.entries[at] = record.signed(at, COORDINATOR, fewer, commitments=fewer.digest)
+    record.renumber(COORDINATOR)
+    forged = record.closed_honestly()
+    with pytest.raises(
+        IntegrityError, match=f"line {at + 1}: commitments: expected the members of this round's earlier sum"
+    ):
+        verify(forged, record.pin)
+
+
 # -- (a) whoever holds the files -----------------------------------------------------------------------------------
 
 
