@@ -3,6 +3,8 @@
 // Reading is strict: bytes are accepted only if writing what they say gives the same bytes again (Python: wire/canonical.py).
 // Whole numbers are Number where that is exact and BigInt beyond; byte strings are Uint8Array.
 
+import { join } from "./hash.js";
+
 export class Break extends Error {}
 
 export function expect(holds, message) {
@@ -76,16 +78,6 @@ function length(base, short, codes, value) {
   if (value < short) return Uint8Array.of(base + value);
   const code = Object.keys(codes).find((code) => value < 256 ** codes[code]);
   return number(codes[code], Number(code), value);
-}
-
-function join(parts) {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }
 
 export function pack(shape, value) {
